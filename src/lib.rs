@@ -6,4 +6,5 @@
 
 pub mod domain;
 pub mod environment;
+pub mod protocol;
 pub mod store;

@@ -13,7 +13,7 @@ mod refusal;
 mod time;
 mod user;
 
-pub use conversation::{Conversation, ConversationKind, HistoryPolicy, JoinPolicy, Member, Role, Topic, topics};
+pub use conversation::{Conversation, ConversationKind, Head, HistoryPolicy, JoinPolicy, Member, Role, Topic, topics};
 pub use event::{Audience, Changes, Committed, Event, EventKind, LeaveReason};
 pub use ids::{ClientId, ConversationId, FamilyId, IdError, MessageId, Position, Seq, SessionId, UserId};
 pub use limits::Limits;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{Outcome, StoreError};
 use crate::domain::{
-    Changes, ClientId, Committed, Content, ConversationId, Event, Position, Role, Seq, Timestamp, UserId,
+    Changes, ClientId, Committed, Content, ConversationId, Event, Head, Position, Role, Seq, Timestamp, UserId,
 };
 
 /// Where a send goes.
@@ -119,25 +119,6 @@ pub struct Cursor {
     pub epoch: u64,
     /// Everything before this position was seen.
     pub position: Position,
-}
-
-/// One conversation from one user's point of view.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
-    /// Which.
-    pub conversation: ConversationId,
-    /// Its name.
-    pub name: Option<String>,
-    /// The other user of a direct conversation.
-    pub peer: Option<UserId>,
-    /// Its newest event.
-    pub last_seq: Seq,
-    /// The first event this user may see.
-    pub first_seq: Seq,
-    /// Up to where this user has read.
-    pub read_seq: Seq,
-    /// How many messages of others come after that.
-    pub unread: u64,
 }
 
 /// An answer to "what moved since?", read from one snapshot.
