@@ -3,6 +3,7 @@
 //! The authority is `docs/PROTOCOL.md`; the schemas served at `/asyncapi.json` come from these types. Nothing here waits,
 //! does I/O or decides anything.
 
+pub mod checks;
 pub mod client;
 pub mod close;
 pub mod codec;
