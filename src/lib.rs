@@ -5,6 +5,7 @@
 //! against the code.
 
 pub mod actors;
+pub mod bus;
 pub mod domain;
 pub mod environment;
 pub mod protocol;
