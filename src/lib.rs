@@ -4,6 +4,7 @@
 //! `domain`. Only `app` names a backend; `config`, `telemetry` and `environment` are leaves. `tests/tidy.rs` holds this
 //! against the code.
 
+pub mod config;
 pub mod domain;
 pub mod environment;
 pub mod store;
