@@ -47,7 +47,9 @@ impl Bus {
         problems.range("redis.ping_ms", self.redis.ping_ms, 50, 60_000);
         let url = self.redis.url.expose_secret();
         problems.when(
-            self.backend == BusBackend::Redis && !url.starts_with("redis://") && !url.starts_with("rediss://"),
+            self.backend == BusBackend::Redis
+                && !url.starts_with("redis://")
+                && !url.starts_with("rediss://"),
             "redis.url",
             "is needed with backend = \"redis\": write e.g. redis://:PASSWORD@HOST:6379 (rediss:// for TLS)",
         );

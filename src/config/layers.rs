@@ -152,7 +152,9 @@ fn command_line(overrides: Vec<(String, String)>, problems: &mut Problems) -> La
 
 /// The value as the key's type, or what to write instead.
 fn fit(key: &Key, given: Given) -> Result<ValueKind, String> {
-    let shown = |value: &str| if schema::is_secret(&key.name) { "the value".to_owned() } else { format!("{value:?}") };
+    let shown = |value: &str| {
+        if schema::is_secret(&key.name) { "the value".to_owned() } else { format!("{value:?}") }
+    };
     match (key.shape, given) {
         (Shape::Whole, Given::Typed(ValueKind::I64(number))) if number >= 0 => Ok(ValueKind::I64(number)),
         (Shape::Whole, Given::Text(text)) if text.trim().parse::<i64>().is_ok_and(|number| number >= 0) => {
@@ -165,14 +167,26 @@ fn fit(key: &Key, given: Given) -> Result<ValueKind, String> {
             Err(format!("{other} {}", Unit::of_key(&key.name).remedy(&other.to_string())))
         }
         (Shape::Switch, Given::Typed(ValueKind::Boolean(on))) => Ok(ValueKind::Boolean(on)),
-        (Shape::Switch, Given::Text(text)) if text == "true" || text == "false" => Ok(ValueKind::Boolean(text == "true")),
-        (Shape::Switch, Given::Text(text)) => Err(format!("{} is no switch: write true or false", shown(&text))),
-        (Shape::Switch, Given::Typed(_)) => Err("is no switch: write true or false, without quotes".to_owned()),
-        (Shape::Text, Given::Typed(ValueKind::String(text)) | Given::Text(text)) => Ok(ValueKind::String(text)),
+        (Shape::Switch, Given::Text(text)) if text == "true" || text == "false" => {
+            Ok(ValueKind::Boolean(text == "true"))
+        }
+        (Shape::Switch, Given::Text(text)) => {
+            Err(format!("{} is no switch: write true or false", shown(&text)))
+        }
+        (Shape::Switch, Given::Typed(_)) => {
+            Err("is no switch: write true or false, without quotes".to_owned())
+        }
+        (Shape::Text, Given::Typed(ValueKind::String(text)) | Given::Text(text)) => {
+            Ok(ValueKind::String(text))
+        }
         (Shape::Text, Given::Typed(_)) => Err("is no text: put the value in quotes".to_owned()),
         (Shape::List, Given::Text(text)) => Ok(ValueKind::Array(split(&text))),
-        (Shape::List, Given::Typed(ValueKind::Array(items))) if items.iter().all(is_text) => Ok(ValueKind::Array(items)),
-        (Shape::List, Given::Typed(_)) => Err("is no list of texts: write e.g. [\"first\", \"second\"]".to_owned()),
+        (Shape::List, Given::Typed(ValueKind::Array(items))) if items.iter().all(is_text) => {
+            Ok(ValueKind::Array(items))
+        }
+        (Shape::List, Given::Typed(_)) => {
+            Err("is no list of texts: write e.g. [\"first\", \"second\"]".to_owned())
+        }
     }
 }
 
@@ -200,6 +214,8 @@ fn without_quotation(error: &ConfigError) -> String {
         ConfigError::FileParse { cause, .. } => cause.to_string(),
         other => other.to_string(),
     };
-    let quotes = |line: &str| line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).trim_start().starts_with('|');
+    let quotes = |line: &str| {
+        line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).trim_start().starts_with('|')
+    };
     text.lines().filter(|line| !quotes(line)).map(str::trim).collect::<Vec<_>>().join(": ")
 }

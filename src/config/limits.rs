@@ -73,7 +73,8 @@ impl Limits {
         problems.range("watch_users", self.watch_users, 0, 100_000);
         problems.range("mentions", self.mentions, 0, 1_000);
         problems.range("attachments", self.attachments, 0, 1_000);
-        let parts_bytes = self.body_bytes.saturating_add(self.data_bytes.saturating_mul(2)).saturating_add(1_024);
+        let parts_bytes =
+            self.body_bytes.saturating_add(self.data_bytes.saturating_mul(2)).saturating_add(1_024);
         problems.when(
             parts_bytes > self.frame_bytes,
             "frame_bytes",

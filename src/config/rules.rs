@@ -19,12 +19,18 @@ fn timing(settings: &Settings, problems: &mut Problems) {
     server_problems.when(
         server.request_timeout_ms <= store.timeout_ms,
         "request_timeout_ms",
-        format!("must be above store.timeout_ms ({}), or clients never learn what the store answered", store.timeout_ms),
+        format!(
+            "must be above store.timeout_ms ({}), or clients never learn what the store answered",
+            store.timeout_ms
+        ),
     );
     server_problems.when(
         server.shutdown_ms <= store.timeout_ms,
         "shutdown_ms",
-        format!("must be above store.timeout_ms ({}), so that accepted sends can be finished", store.timeout_ms),
+        format!(
+            "must be above store.timeout_ms ({}), so that accepted sends can be finished",
+            store.timeout_ms
+        ),
     );
     let mut gateway_problems = problems.of("gateway");
     gateway_problems.when(
@@ -40,7 +46,10 @@ fn timing(settings: &Settings, problems: &mut Problems) {
     gateway_problems.when(
         gateway.token_warning_ms >= auth.access_token_s.saturating_mul(1_000),
         "token_warning_ms",
-        format!("must be below auth.access_token_s ({} s), or every token is expiring from the start", auth.access_token_s),
+        format!(
+            "must be below auth.access_token_s ({} s), or every token is expiring from the start",
+            auth.access_token_s
+        ),
     );
 }
 
@@ -104,7 +113,10 @@ pub(super) fn warnings(settings: &Settings) -> Vec<String> {
             sqlite && store.sqlite.synchronous == Synchronous::Normal,
             "store.sqlite.synchronous = \"normal\": a power cut can take the last acknowledged messages with it",
         ),
-        (sqlite && writer.shards > 1, "writer.shards above 1 gains nothing with SQLite, which has one writer"),
+        (
+            sqlite && writer.shards > 1,
+            "writer.shards above 1 gains nothing with SQLite, which has one writer",
+        ),
         (
             !sqlite && bus.backend == BusBackend::Local,
             "bus.backend = \"local\" with Postgres: a second process would see this one's events late, from the log",

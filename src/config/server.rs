@@ -73,7 +73,11 @@ impl Server {
         problems.range("backlog", self.backlog, 1, 1_000_000);
         problems.range("request_timeout_ms", self.request_timeout_ms, 100, 600_000);
         problems.range("keep_alive_ms", self.keep_alive_ms, 0, 3_600_000);
-        problems.when(self.roles.is_empty(), "roles", "is empty: write [\"all\"] or the roles of this process");
+        problems.when(
+            self.roles.is_empty(),
+            "roles",
+            "is empty: write [\"all\"] or the roles of this process",
+        );
         let web = self.public_url.starts_with("http://") || self.public_url.starts_with("https://");
         let wrong = !self.public_url.is_empty() && (!web || self.public_url.ends_with('/'));
         problems.when(

@@ -88,10 +88,15 @@ impl Store {
 
 impl Postgres {
     fn validate(&self, problems: &mut SectionProblems<'_>) {
-        let needed = "is needed with backend = \"postgres\": write e.g. postgres://tidings:PASSWORD@HOST/tidings";
+        let needed =
+            "is needed with backend = \"postgres\": write e.g. postgres://tidings:PASSWORD@HOST/tidings";
         problems.when(!is_postgres(&self.url), "postgres.url", needed);
         for url in &self.read_urls {
-            problems.when(!is_postgres(url), "postgres.read_urls", "holds something that is no postgres:// URL");
+            problems.when(
+                !is_postgres(url),
+                "postgres.read_urls",
+                "holds something that is no postgres:// URL",
+            );
         }
         problems.range("postgres.write_connections", self.write_connections, 1, 1_000);
         problems.range("postgres.read_connections", self.read_connections, 1, 1_000);

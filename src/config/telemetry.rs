@@ -31,7 +31,10 @@ impl Telemetry {
     pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
         let parsed = tracing_subscriber::EnvFilter::try_new(&self.log_filter);
         let text = parsed.err().map(|error| {
-            format!("{:?} is no filter ({error}): write e.g. \"info,tidings::gateway=debug\"", self.log_filter)
+            format!(
+                "{:?} is no filter ({error}): write e.g. \"info,tidings::gateway=debug\"",
+                self.log_filter
+            )
         });
         problems.when(text.is_some(), "log_filter", text.unwrap_or_default());
     }

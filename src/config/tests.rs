@@ -40,7 +40,8 @@ fn every_default_key_has_its_explanation_above_it() {
         if line.contains(" = ") && !line.starts_with('#') {
             keys += 1;
             // A comment may speak of several keys that follow it directly.
-            let above = lines[..index].iter().rev().find(|line| !line.contains(" = ") || line.starts_with('#'));
+            let above =
+                lines[..index].iter().rev().find(|line| !line.contains(" = ") || line.starts_with('#'));
             assert!(above.is_some_and(|line| line.starts_with('#')), "{line} has no explanation");
         }
     }
@@ -54,7 +55,11 @@ fn a_later_layer_wins_and_the_dump_says_which() {
     let file = "[server]\nlisten = \"127.0.0.1:1\"\nworkers = 3\n[store.sqlite]\nreaders = 9\n";
     let settings = load(
         Some(file),
-        &[("TIDINGS__SERVER__LISTEN", "127.0.0.1:2"), ("TIDINGS__GATEWAY__HEARTBEAT_MS", "9000"), ("PATH", "/bin")],
+        &[
+            ("TIDINGS__SERVER__LISTEN", "127.0.0.1:2"),
+            ("TIDINGS__GATEWAY__HEARTBEAT_MS", "9000"),
+            ("PATH", "/bin"),
+        ],
         &[("gateway.heartbeat_ms", "8000")],
     )
     .unwrap();
@@ -62,7 +67,10 @@ fn a_later_layer_wins_and_the_dump_says_which() {
     assert_eq!(settings.server.workers, 3);
     assert_eq!(settings.gateway.heartbeat_ms, 8_000);
     let dump = settings.dump();
-    assert!(dump.contains("listen = \"127.0.0.1:2\"  # environment variable TIDINGS__SERVER__LISTEN"), "{dump}");
+    assert!(
+        dump.contains("listen = \"127.0.0.1:2\"  # environment variable TIDINGS__SERVER__LISTEN"),
+        "{dump}"
+    );
     assert!(dump.contains("readers = 9  # file "), "{dump}");
     assert!(dump.contains("heartbeat_ms = 8000  # command line"), "{dump}");
     assert!(dump.contains("backlog = 4096  # default"), "{dump}");
@@ -70,17 +78,25 @@ fn a_later_layer_wins_and_the_dump_says_which() {
 
 #[test]
 fn a_dump_without_secrets_is_a_file_that_loads_to_the_same() {
-    let settings = load(None, &[("TIDINGS__SERVER__ROLES", "all"), ("TIDINGS__SERVER__TRUSTED_PROXIES", "10.0.0.0/8, ::1")], &[]);
+    let settings = load(
+        None,
+        &[("TIDINGS__SERVER__ROLES", "all"), ("TIDINGS__SERVER__TRUSTED_PROXIES", "10.0.0.0/8, ::1")],
+        &[],
+    );
     let dump = settings.unwrap().dump();
     let again = load(Some(&dump), &[], &[]).unwrap().dump();
-    let values = |text: &str| text.lines().map(|line| line.split("  #").next().unwrap().to_owned()).collect::<Vec<_>>();
+    let values = |text: &str| {
+        text.lines().map(|line| line.split("  #").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
     assert_eq!(values(&dump), values(&again));
 }
 
 #[test]
 fn all_mistakes_are_told_at_once_each_with_its_place_and_remedy() {
     let text = mistakes(
-        Some("[gateway]\nhartbeat_ms = 1000\noutbox_bytes = \"64 KiB\"\n[server]\nworkers = 1.5\nmetrics = true\n"),
+        Some(
+            "[gateway]\nhartbeat_ms = 1000\noutbox_bytes = \"64 KiB\"\n[server]\nworkers = 1.5\nmetrics = true\n",
+        ),
         &[("TIDINGS__SERVER__SHUTDOWN_MS", "5s"), ("TIDINGS__STORE__BACKEND", "postgre")],
         &[("telemetry.metrics", "yes"), ("limits.body_bytes", "")],
     );
@@ -101,11 +117,18 @@ fn all_mistakes_are_told_at_once_each_with_its_place_and_remedy() {
 
 #[test]
 fn words_numbers_and_addresses_that_do_not_parse_are_placed() {
-    let text = mistakes(None, &[], &[("server.listen", "localhost"), ("gateway.malformed_per_minute", "5000000000")]);
+    let text = mistakes(
+        None,
+        &[],
+        &[("server.listen", "localhost"), ("gateway.malformed_per_minute", "5000000000")],
+    );
     assert!(text.contains("server.listen (command line): "), "{text}");
     assert!(text.contains("gateway.malformed_per_minute (command line): "), "{text}");
     let text = mistakes(None, &[("TIDINGS__SERVER__ROLES", "gateway,apy")], &[]);
-    assert!(text.contains("server.roles[1] (environment variable TIDINGS__SERVER__ROLES): \"apy\" is none of"), "{text}");
+    assert!(
+        text.contains("server.roles[1] (environment variable TIDINGS__SERVER__ROLES): \"apy\" is none of"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -158,7 +181,8 @@ fn a_process_with_some_roles_needs_postgres_and_redis() {
 
 #[test]
 fn secrets_are_never_shown() {
-    let set = [("store.postgres.url", "postgres://hunter2"), ("store.postgres.read_urls", "postgres://hunter2")];
+    let set =
+        [("store.postgres.url", "postgres://hunter2"), ("store.postgres.read_urls", "postgres://hunter2")];
     let settings = load(None, &[("TIDINGS__BUS__REDIS__URL", "redis://hunter2")], &set).unwrap();
     let shown = format!("{}{settings:?}", settings.dump());
     assert!(!shown.contains("hunter2"), "{shown}");
