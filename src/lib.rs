@@ -6,7 +6,9 @@
 
 pub mod actors;
 pub mod bus;
+pub mod config;
 pub mod domain;
 pub mod environment;
 pub mod protocol;
 pub mod store;
+pub mod telemetry;
