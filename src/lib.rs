@@ -9,6 +9,7 @@ pub mod bus;
 pub mod config;
 pub mod domain;
 pub mod environment;
+pub mod gateway;
 pub mod protocol;
 pub mod store;
 pub mod telemetry;
