@@ -129,6 +129,11 @@ pub(super) fn warnings(settings: &Settings) -> Vec<String> {
             "gateway.allowed_origins has \"*\": any web page may connect with a token it was given",
         ),
         (
+            public && server.trusted_proxies.is_empty(),
+            "server.listen is not loopback and server.trusted_proxies is empty: without a proxy that ends TLS tokens travel in \
+             the clear, and behind one that is not named all clients count as one address",
+        ),
+        (
             public && telemetry.metrics,
             "telemetry.metrics is on and server.listen is not loopback: keep /metrics from the public at the proxy",
         ),
