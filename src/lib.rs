@@ -4,8 +4,11 @@
 //! `domain`. Only `app` names a backend; `config`, `telemetry` and `environment` are leaves. `tests/tidy.rs` holds this
 //! against the code.
 
+pub mod actors;
+pub mod bus;
 pub mod config;
 pub mod domain;
 pub mod environment;
+pub mod protocol;
 pub mod store;
 pub mod telemetry;
