@@ -67,9 +67,9 @@ fn files(folder: &str) -> Vec<PathBuf> {
                 continue;
             }
             if path.is_dir() {
-                folders.push(path)
+                folders.push(path);
             } else {
-                found.push(path.strip_prefix(root()).unwrap().to_owned())
+                found.push(path.strip_prefix(root()).unwrap().to_owned());
             }
         }
     }

@@ -61,7 +61,8 @@ pub struct LoadOptions<E> {
 
 /// The process's own environment, for [`LoadOptions::environment`]. What is not Unicode is no setting and is left out.
 pub fn process_environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// Everything that can be set, checked.
