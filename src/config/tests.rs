@@ -248,3 +248,18 @@ fn units_and_near_misses() {
     assert_eq!(nearest("sqlit", ["sqlite", "postgres"]), Some("sqlite"));
     assert_eq!(nearest("mongodb", ["sqlite", "postgres"]), None);
 }
+
+#[test]
+fn the_example_of_a_fleet_loads_with_its_urls_from_the_environment() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/fleet.example.toml");
+    let environment = [
+        ("TIDINGS__STORE__POSTGRES__URL", "postgres://tidings:secret@db/tidings"),
+        ("TIDINGS__BUS__REDIS__URL", "redis://:secret@redis"),
+        ("TIDINGS__SERVER__ROLES", "gateway"),
+    ];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let options = LoadOptions { file: Some(file.into()), environment, overrides: Vec::new() };
+    let settings = Settings::load(options).unwrap();
+    assert_eq!(settings.store.backend, StoreBackend::Postgres);
+    assert_eq!(settings.warnings().len(), 1, "only /metrics on a public address: {:?}", settings.warnings());
+}
