@@ -45,7 +45,10 @@ impl Latency {
 
     /// Adds one value, in microseconds.
     pub fn record(&mut self, us: u64) {
-        self.histogram.saturating_record(us.max(1));
+        // An auto-sized histogram grows in `record` and would cut to its present size in `saturating_record`.
+        if self.histogram.record(us.max(1)).is_err() {
+            self.histogram.saturating_record(us);
+        }
     }
 
     /// The figures.

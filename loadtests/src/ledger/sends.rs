@@ -113,7 +113,7 @@ fn order(history: &History, ledger: &mut Ledger) {
         let [(a, before), (b, after)] = pair else { continue };
         let comparable =
             a.sender == b.sender && before.conversation == after.conversation && a.connection == b.connection;
-        if comparable && before.seq >= after.seq && told.insert(b.client_id) {
+        if comparable && before.seq > after.seq && told.insert(b.client_id) {
             let text = format!(
                 "{} said {} before {}, yet they stand at {} and {} in {}",
                 a.sender, a.client_id, b.client_id, before.seq, after.seq, after.conversation

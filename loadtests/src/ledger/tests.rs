@@ -215,7 +215,8 @@ fn a_hole_in_the_log_is_a_gap() {
 
 #[test]
 fn an_event_that_never_arrives_is_missed() {
-    assert_eq!(red(|run| drop(marks(run, "bob").pop())), ["missed"]);
+    let found = red(|run| marks(run, "bob").truncate(6));
+    assert_eq!(found, ["missed"]);
 }
 
 #[test]
