@@ -132,7 +132,7 @@ fn an_acked_send_that_is_not_in_the_log_is_lost() {
 
 #[test]
 fn two_sends_acked_at_one_place_lose_one() {
-    assert_eq!(red(|run| run.said.push(said(4, "ann", HELLO, 3))), ["lost"]);
+    assert_eq!(red(|run| run.said.push(Said { order: 0, ..said(4, "ann", HELLO, 3) })), ["lost"]);
 }
 
 #[test]
