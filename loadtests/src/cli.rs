@@ -49,11 +49,13 @@ pub async fn run() -> ExitCode {
         }
     };
     let ended = tokio::select! {
-        ended = dispatch(&cli) => ended,
+        // First, so that the signal has its handler before anything is touched.
+        biased;
         _ = tokio::signal::ctrl_c() => {
             eprintln!("interrupted");
             return code(Exit::Interrupted);
         }
+        ended = dispatch(&cli) => ended,
     };
     code(ended.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

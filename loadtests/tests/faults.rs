@@ -209,3 +209,18 @@ async fn exit_codes_say_what_went_wrong() {
     let slow = replay("slow", Fault::None, &["--speed", "max", "--max-p99-ms", "0.000001"]).await;
     assert_eq!(slow.code, Some(1), "{}", slow.out);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupt_ends_the_run_with_130() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_loadtests"))
+        .args(["storm", "--target", &url])
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let _waiting_for_an_answer = silent.accept().await.unwrap();
+    let pid = child.id().unwrap().to_string();
+    assert!(tokio::process::Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());
+    assert_eq!(child.wait().await.unwrap().code(), Some(130));
+}

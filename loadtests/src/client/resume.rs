@@ -12,7 +12,8 @@ const RETRY_US: u64 = 300_000;
 /// After so many empty answers the conversation is left alone until the server speaks of it again: the ledger
 /// then shows what is missing.
 const MAX_EMPTY: u32 = 20;
-/// A `sync` unanswered for so long is asked again, in microseconds.
+/// A `sync` unanswered for so long means that the connection is lost, in microseconds. It is never asked again on the
+/// same connection: both answers might come.
 const ANSWER_US: u64 = 10_000_000;
 
 /// The positions of one client across all its connections.
@@ -39,7 +40,8 @@ struct Place {
 #[derive(Debug)]
 struct Asked {
     id: u64,
-    at_us: u64,
+    /// When it was asked, or when a part of the answer last came.
+    heard_us: u64,
     brought: u64,
     conversations: Vec<ConversationId>,
 }
@@ -101,14 +103,15 @@ impl Resume {
         place.known = place.known.max(seq);
     }
 
-    /// An event arrived, live or as part of an answer.
-    pub fn event(&mut self, conversation: &ConversationId, seq: u64, synced: bool) {
+    /// An event arrived: live, or at `synced_at_us` as part of an answer.
+    pub fn event(&mut self, conversation: &ConversationId, seq: u64, synced_at_us: Option<u64>) {
         if !self.places.contains_key(conversation.as_str()) {
             self.places.insert(conversation.clone(), Place::default());
         }
         let Some(place) = self.places.get_mut(conversation.as_str()) else { return };
         place.take(seq);
-        if synced && let Some(asked) = &mut self.asked {
+        if let (Some(now_us), Some(asked)) = (synced_at_us, &mut self.asked) {
+            asked.heard_us = now_us;
             asked.brought += 1;
             place.empty_answers = 0;
         }
@@ -119,10 +122,7 @@ impl Resume {
 
     /// The ranges to ask for now under `id`, when something lacks and no answer is awaited.
     pub fn ask(&mut self, id: u64, limits: Limits, now_us: u64) -> Option<Vec<SyncRange>> {
-        if self.asked.as_ref().is_some_and(|asked| now_us < asked.at_us + ANSWER_US)
-            || self.lacking.is_empty()
-            || now_us < self.not_before_us
-        {
+        if self.asked.is_some() || self.lacking.is_empty() || now_us < self.not_before_us {
             return None;
         }
         let conversations: Vec<_> = self.lacking.iter().take(limits.sync_ranges.max(1)).cloned().collect();
@@ -130,7 +130,7 @@ impl Resume {
             .iter()
             .filter_map(|conversation| Some(self.places.get(conversation)?.range(conversation, limits)))
             .collect();
-        self.asked = Some(Asked { id, at_us: now_us, brought: 0, conversations });
+        self.asked = Some(Asked { id, heard_us: now_us, brought: 0, conversations });
         Some(ranges)
     }
 
@@ -154,18 +154,23 @@ impl Resume {
         }
     }
 
+    /// The server has left a `sync` unanswered for too long: reconnect.
+    pub fn stalled(&self, now_us: u64) -> bool {
+        self.asked.as_ref().is_some_and(|asked| now_us >= asked.heard_us + ANSWER_US)
+    }
+
     /// The connection is gone, and with it any answer.
     pub fn disconnected(&mut self) {
         self.asked = None;
         self.not_before_us = 0;
     }
 
-    /// When [`Resume::ask`] is next worth calling; `None` while nothing lacks.
+    /// When [`Resume::ask`] or [`Resume::stalled`] is next worth calling; `None` while nothing lacks.
     pub fn due_us(&self) -> Option<u64> {
-        if self.lacking.is_empty() {
-            return None;
+        match &self.asked {
+            Some(asked) => Some(asked.heard_us + ANSWER_US),
+            None => (!self.lacking.is_empty()).then_some(self.not_before_us),
         }
-        Some(self.asked.as_ref().map_or(self.not_before_us, |asked| asked.at_us + ANSWER_US))
     }
 
     fn note(&mut self, conversation: &ConversationId) {
@@ -197,7 +202,7 @@ mod tests {
         assert_eq!(asks(&mut resume, 1, 0), [("c".to_owned(), 0, 3)]);
         assert!(asks(&mut resume, 2, 1).is_empty(), "one question at a time");
         for seq in 1..=3 {
-            resume.event(&"c".into(), seq, true);
+            resume.event(&"c".into(), seq, Some(1));
         }
         resume.answered(1, None, 2);
         assert_eq!((resume.held("c"), resume.due_us(), resume.cursor()), (3, None, Some("a")));
@@ -206,12 +211,12 @@ mod tests {
     #[test]
     fn a_live_jump_is_healed_and_meets_the_stream() {
         let mut resume = Resume::default();
-        resume.event(&"c".into(), 1, false);
-        resume.event(&"c".into(), 4, false);
+        resume.event(&"c".into(), 1, None);
+        resume.event(&"c".into(), 4, None);
         assert_eq!(asks(&mut resume, 1, 0), [("c".to_owned(), 1, 2)]);
-        resume.event(&"c".into(), 5, false);
-        resume.event(&"c".into(), 2, true);
-        resume.event(&"c".into(), 3, true);
+        resume.event(&"c".into(), 5, None);
+        resume.event(&"c".into(), 2, Some(0));
+        resume.event(&"c".into(), 3, Some(0));
         resume.answered(1, None, 0);
         assert_eq!((resume.held("c"), resume.due_us()), (5, None));
     }
@@ -224,6 +229,18 @@ mod tests {
         resume.disconnected();
         resume.heads(None, &[]);
         assert_eq!(asks(&mut resume, 2, 1), [("c".to_owned(), 0, 2)]);
+    }
+
+    #[test]
+    fn silence_is_noticed_and_never_asked_into() {
+        let mut resume = Resume::default();
+        resume.heads(None, &[head("c", 2)]);
+        assert_eq!(asks(&mut resume, 1, 0).len(), 1);
+        assert_eq!(resume.due_us(), Some(ANSWER_US));
+        assert!(asks(&mut resume, 2, ANSWER_US).is_empty());
+        assert!(!resume.stalled(ANSWER_US - 1) && resume.stalled(ANSWER_US));
+        resume.event(&"c".into(), 1, Some(5));
+        assert!(!resume.stalled(ANSWER_US), "a part of the answer is a sign of life");
     }
 
     #[test]

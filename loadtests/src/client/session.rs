@@ -251,7 +251,9 @@ impl Session {
             if self.done() {
                 return Left::Finished;
             }
-            if self.write(&mut connection).await.is_err() || self.outbox.stalled(self.setup.clock.now_us()) {
+            let now_us = self.setup.clock.now_us();
+            let stalled = self.outbox.stalled(now_us) || self.resume.stalled(now_us);
+            if stalled || self.write(&mut connection).await.is_err() {
                 return Left::Lost(Closed { code: None });
             }
             let due = self.due_us().map(|at_us| self.setup.clock.instant(at_us));
@@ -315,7 +317,7 @@ impl Session {
                 if let Some((conversation, event)) = frame.take_event() {
                     self.setup.progress.event_bytes.fetch_add(bytes as u64, Relaxed);
                     let (connection, identity) = (self.number, event.identity());
-                    self.resume.event(&conversation, event.seq, false);
+                    self.resume.event(&conversation, event.seq, None);
                     let mark = Mark::Live { connection, seq: event.seq, identity, at_us: now_us };
                     self.saw(&conversation, &event, mark);
                 }
@@ -325,7 +327,7 @@ impl Session {
                     return;
                 };
                 for event in frame.events {
-                    self.resume.event(&conversation, event.seq, true);
+                    self.resume.event(&conversation, event.seq, Some(now_us));
                     let mark = Mark::Synced { request, seq: event.seq, identity: event.identity() };
                     self.saw(&conversation, &event, mark);
                 }
