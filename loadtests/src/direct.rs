@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 use crate::{
     client::{
         outbox::{Line, To},
-        session::{self, Command, Handle, Progress},
+        session,
+        setup::{Command, Handle, Progress},
     },
     clock::{Clock, new_client_id},
     ids::UserId,

@@ -7,7 +7,8 @@ use anyhow::{Result, bail};
 use crate::{
     client::{
         outbox::{Line, To},
-        session::{self, Command, Handle, Progress},
+        session,
+        setup::{Command, Handle, Progress},
     },
     clock::new_client_id,
     direct::body,

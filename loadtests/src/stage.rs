@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::{
     client::{
         connection::Dial,
-        session::{Goal, Handle, Progress, Seen, Setup},
+        setup::{Goal, Handle, Progress, Seen, Setup},
     },
     clock::Clock,
     ids::ConversationId,

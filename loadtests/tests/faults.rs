@@ -135,6 +135,13 @@ async fn a_connection_lost_before_the_ack_is_survived() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handover_loses_nothing() {
+    let ran = replay("handover", Fault::HandOver, &["--speed", "300x"]).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.out);
+    assert_eq!(ran.result["figures"]["handovers"], 1, "{}", ran.out);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_push_back_is_waited_out() {
     let ran = replay("pushback", Fault::PushBack, &[]).await;
     assert_eq!(ran.code, Some(0), "{}", ran.out);

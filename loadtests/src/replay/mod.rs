@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use crate::{
     client::{
         outbox::{Line, To},
-        session::{self, Command, Handle},
+        session,
+        setup::{Command, Handle, Progress},
     },
     clock::{Clock, new_client_id},
     ids::ConversationId,
@@ -108,7 +109,7 @@ pub async fn run(args: &Args, servers: &Servers) -> Result<Report> {
         })
         .collect::<Result<_>>()?;
     let everybody = (speaking.len() + watching.len()) as u64;
-    let connected = |progress: &session::Progress| progress.connected.load(Relaxed);
+    let connected = |progress: &Progress| progress.connected.load(Relaxed);
     if !stage.await_count("connected", everybody, Duration::from_secs(60), connected).await {
         bail!("only {} of {everybody} clients could connect", connected(&stage.progress));
     }
@@ -129,7 +130,7 @@ pub async fn run(args: &Args, servers: &Servers) -> Result<Report> {
         let commands = handle.commands.clone();
         tokio::spawn(speak(part.lines, channels.clone(), commands, stage.clock, begun_us, scheduled));
     }
-    let ended = |progress: &session::Progress| progress.ended.load(Relaxed);
+    let ended = |progress: &Progress| progress.ended.load(Relaxed);
     let patience = Duration::from_micros(last_us + LEAD_US) + settle + max_speed_allowance(args.speed, total);
     stage.await_count("lines", total, patience, ended).await;
     let took_us = stage.clock.now_us() - begun_us;

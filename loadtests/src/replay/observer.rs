@@ -6,7 +6,7 @@ use rand::{RngExt, rngs::StdRng};
 use tokio::{sync::mpsc, sync::watch};
 
 use crate::{
-    client::session::Command,
+    client::setup::Command,
     ids::ConversationId,
     rest::{Account, Rest},
 };

@@ -29,6 +29,8 @@ pub enum Fault {
     CutAndRecognise,
     /// Every third send is refused for a moment: no fault.
     PushBack,
+    /// The server asks the speaker to move to a new connection: no fault.
+    HandOver,
     /// Sends are taken and never answered.
     NeverAnswer,
 }
@@ -156,6 +158,12 @@ impl State {
                 seq
             }
         };
+        if struck && self.fault == Fault::HandOver {
+            self.reply(
+                session,
+                &json!({"type": "reconnect", "after_ms": 5, "deadline_ms": 1000, "handover": "s"}),
+            );
+        }
         let cut = matches!(self.fault, Fault::CutAndStoreTwice | Fault::CutAndRecognise);
         if struck && cut {
             self.sessions[&session].queue.try_send(HANG_UP.to_owned()).unwrap();
