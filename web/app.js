@@ -139,7 +139,9 @@ addEventListener('keydown', (event) => {
     event.preventDefault();
     sidebar.step(event.key === 'ArrowUp' ? -1 : 1);
   } else if (event.key === 'Escape' && thread && !event.defaultPrevented && !document.querySelector('dialog[open], .popover')) {
-    if (matchMedia('(max-width: 640px)').matches) actions.back();
+    const from_details = Boolean(details);
+    closeDetails();
+    if (!from_details && matchMedia('(max-width: 640px)').matches) actions.back();
     else thread.focus();
   }
 });

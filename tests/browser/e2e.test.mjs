@@ -83,7 +83,7 @@ test('two people sign up, find each other and write in both directions', async (
   await ben.see('.row .badge', '1');
   await ben.see('.row .line', 'Good morning, Ben');
   await status(ada, 'Good morning, Ben. Is the engine still running?', 'delivered');
-  await ben.click('.row', 'Ada Lovelace');
+  await ben.click('.row-title', 'Ada Lovelace');
   await ben.see('.msg.theirs', 'Good morning, Ben');
   await status(ada, 'Good morning, Ben. Is the engine still running?', 'read');
   await ben.gone('.row .badge');
@@ -144,7 +144,7 @@ test('a group: made, named, written in by both, with roles and leaving', async (
   await ada.click('dialog .primary', 'Create group');
   await ada.see('.thread-bar', 'Reading circle');
   await say(ada, 'First chapter by Friday?');
-  await ben.click('.row', 'Reading circle');
+  await ben.click('.row-title', 'Reading circle');
   await ben.see('.msg', 'First chapter by Friday?');
   await say(ben, 'Gladly 👍');
   await ada.see('.msg .author', 'Ben Okri');
@@ -175,7 +175,7 @@ test('a channel is joined by its link', async () => {
 });
 
 test('the server is killed while one writes: everything arrives once, in order', async () => {
-  await Promise.all([ada.click('.row', 'Ben Okri'), ben.click('.row', 'Ada Lovelace')]);
+  await Promise.all([ada.click('.row-title', 'Ben Okri'), ben.click('.row-title', 'Ada Lovelace')]);
   await say(ada, 'before the storm');
   await ben.see('.msg', 'before the storm');
   await stop(server.child, 'SIGKILL');
@@ -207,13 +207,13 @@ test('what was not sent survives leaving the page', async () => {
   server = await serve(server.port);
   await ada.goto(server.base);
   await ben.see('.msg .text', 'written into the void');
-  await ada.click('.row', 'Ben Okri');
+  await ada.click('.row-title', 'Ben Okri');
   await status(ada, 'written into the void', 'read');
   assert.deepEqual([await count(ada, 'written into the void'), await count(ben, 'written into the void')], [1, 1]);
 });
 
 test('history is read by scrolling up', async () => {
-  await ada.click('.row', 'town-square');
+  await ada.click('.row-title', 'town-square');
   await ada.see('.thread-bar', 'town-square');
   for (let n = 1; n <= 90; n += 1) await say(ada, `line ${n} of the scroll`);
   await status(ada, 'line 90 of the scroll', 'sent');
@@ -266,7 +266,7 @@ test('everything can be done from the keyboard', async () => {
 });
 
 test('light and dark, and a phone: list and conversation take turns', async () => {
-  await ada.click('.row', 'Ben Okri');
+  await ada.click('.row-title', 'Ben Okri');
   await ada.see('.thread-bar', 'Ben Okri');
   await ben.fill('.compose-input', 'one more thing');
   await ada.see('.typing-line', 'Ben Okri is typing');
@@ -284,17 +284,17 @@ test('light and dark, and a phone: list and conversation take turns', async () =
   await ada.see('.compose-input');
   await shot(ada, 'phone-conversation-light');
   await ada.click('.back');
-  await ada.see('.sidebar .row', 'Ben Okri');
+  await ada.see('.row-title', 'Ben Okri');
   await ada.gone('.thread');
   assert.ok(await fits());
   await shot(ada, 'phone-list-light');
   await ada.theme('dark');
-  await ada.click('.row', 'Reading circle');
+  await ada.click('.row-title', 'Reading circle');
   await ada.see('.thread-bar', 'Reading circle');
   assert.ok(await fits());
   await shot(ada, 'phone-conversation-dark');
   await ada.run('history.back()');
-  await ada.see('.sidebar .row', 'Reading circle');
+  await ada.see('.row-title', 'Reading circle');
   await ada.theme('light');
   await ada.size(1280, 860, false);
 });

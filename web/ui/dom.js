@@ -59,6 +59,12 @@ export function iconButton(name, label, onclick, more = {}) {
 
 const kept = new WeakMap();
 
+/** What stands in a rebuilt element where the focus was. */
+function likeness(el, focused) {
+  const same = (other) => other.tagName === focused.tagName && other.getAttribute('aria-label') === focused.getAttribute('aria-label') && other.name === focused.name;
+  return [...el.querySelectorAll('button, a, input')].find(same) ?? el;
+}
+
 /**
  * Makes `parent` hold exactly `items` [{key, sig, build}] in order. An element is built again only when its `sig` changed,
  * and the focus stays where it was, on the rebuilt or moved element.
@@ -75,7 +81,7 @@ export function reconcile(parent, items) {
     if (entry?.sig !== sig) {
       const el = build();
       if (entry) {
-        if (focused && entry.el.contains(focused)) refocus = el;
+        if (focused && entry.el.contains(focused)) refocus = likeness(el, focused);
         if (cursor === entry.el) cursor = el;
         entry.el.replaceWith(el);
       }

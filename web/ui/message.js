@@ -100,6 +100,7 @@ const ROLE = { owner: 'owner', admin: 'admin', member: 'member' };
 export function noteText(event, name) {
   const who = name(event.sender);
   const whom = name(event.user);
+  if (event.kind === 'member_joined' && event.seq === 1) return `${who} began this`;
   if (event.kind === 'member_joined') return event.sender === event.user ? `${who} joined` : `${who} added ${whom}`;
   if (event.kind === 'member_left') {
     if (event.reason === 'erased') return 'An account was erased';

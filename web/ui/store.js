@@ -31,6 +31,7 @@ export class Store {
     client.on('receipt', (frame) => this.#receipt(frame));
     client.on('typing', (frame) => this.#typing(frame));
     client.on('presence', ({ user, ...state }) => { this.presence.set(user, state); this.tell('list', ...this.#roomKeys()); });
+    client.on('state', ({ state }) => { if (state !== 'online') this.presence.clear(); });
     client.on('session', (user) => { if (!user) this.#clear(); });
   }
 

@@ -194,7 +194,7 @@ export class Thread {
     if (this.#stuck) this.#below = 0;
     this.#belowButton();
     this.#read();
-    if (this.log.scrollTop < 400) this.store.loadOlder(this.id);
+    if (this.log.scrollTop < 400 && !this.#stuck) this.store.loadOlder(this.id);
   }
 
   #belowButton() {
