@@ -435,7 +435,7 @@ export class TidingsClient {
       case 'error': return this.#error(link, frame);
       case 'heads': return this.#heads(frame);
       case 'receipt': return this.#receipt(frame);
-      case 'reconnect': return this.#reconnect(frame);
+      case 'reconnect': return this.#reconnect(link, frame);
       case 'token_expiring': return this.#refreshSoon();
       case 'typing': case 'presence': case 'lagging': return this.#emit(frame.type, frame);
       default: // a kind of a later version, or a pong: its arrival is all that counts
@@ -448,15 +448,18 @@ export class TidingsClient {
     else if (link === this.#next) link.retry_after_ms = frame.retry_after_ms; // why the hello was refused
   }
 
-  #reconnect({ after_ms, handover }) {
+  #reconnect(link, { after_ms, handover }) {
     if (this.#handover || this.#next) return;
-    const timer = this.#later(after_ms, () => this.#open({ session: handover }));
+    // `handover` names the session to take over, or says that ours may be.
+    const session = typeof handover === 'string' ? handover : handover && link.session;
+    const timer = this.#later(after_ms, () => this.#open({ session }));
     this.#handover = { timer, at_ms: this.#env.now() + after_ms };
   }
 
   #welcome(link, frame) {
     if (link !== this.#next) return;
     const old = this.#link;
+    link.session = frame.session;
     this.#link = link;
     this.#next = null;
     this.#cancel(link.timer);

@@ -314,6 +314,18 @@ test('handover: the new connection stands before the old one goes, and nothing i
   assert.deepEqual([...new Set(world.all('state').slice(1).map(({ state }) => state))], ['online'], 'the user saw no interruption');
 });
 
+test('handover: told only that it may, the client names its own session; told that it may not, none', async () => {
+  for (const [handover, named] of [[true, 'session-1'], [false, undefined]]) {
+    const world = new World();
+    await online(world);
+    await world.socket.push({ type: 'reconnect', after_ms: 10, deadline_ms: 10_000, handover });
+    await world.advance(10);
+    await world.socket.open();
+    assert.equal(world.socket.sent[0].handover, named);
+    assert.equal(world.sockets[0].closed_with, null);
+  }
+});
+
 test('handover: a new connection that fails is tried again while the old one serves', async () => {
   const world = new World();
   const client = await online(world);

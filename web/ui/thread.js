@@ -123,7 +123,7 @@ export class Thread {
   /** Plain data for each line; what is equal here is not built again. */
   #views(c, room, me) {
     const name = (id) => (id === me ? 'You' : this.store.name(id));
-    const admin = c.role === 'owner' || c.role === 'admin';
+    const admin = c.kind !== 'direct' && (c.role === 'owner' || c.role === 'admin');
     const lines = this.store.timeline(room).map((item) => {
       const base = { key: item.client_id && item.sender === me ? item.client_id : `seq ${item.seq}`, seq: item.seq, kind: item.kind, sent_at: item.sent_at };
       if (item.kind !== 'message') return { ...base, text: noteText(item, name) };
