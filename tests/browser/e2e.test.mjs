@@ -229,6 +229,7 @@ test('history is read by scrolling up', async () => {
 });
 
 test('everything can be done from the keyboard', async () => {
+  const isMessage = ({ classes }) => classes.split(' ').includes('msg');
   await ada.press(['Control', 'k']);
   await ada.see('dialog.switcher');
   await ada.write('ben');
@@ -243,8 +244,7 @@ test('everything can be done from the keyboard', async () => {
   await ada.see('.compose-context', 'Edit message');
   await ada.press('Escape');
   await ada.gone('.compose-context');
-  await ada.press(['Shift', 'Tab']);
-  await until('a message to have the focus', async () => (await ada.focused()).classes.includes('msg') || (ada.press(['Shift', 'Tab']), false));
+  await ada.tabTo('the messages', isMessage, { back: true });
   assert.match((await ada.focused()).label, /typed by hand/);
   await ada.press('ArrowUp');
   assert.match((await ada.focused()).label, /written into the void/);
@@ -252,8 +252,8 @@ test('everything can be done from the keyboard', async () => {
   assert.deepEqual(ring, ['solid', '2px'], 'the focus is visible');
   await ada.press('ArrowDown', 'r');
   await ada.see('.compose-context', 'Reply to');
-  await ada.press('Escape', ['Shift', 'Tab']);
-  await until('a message to have the focus', async () => (await ada.focused()).classes.includes('msg') || (ada.press(['Shift', 'Tab']), false));
+  await ada.press('Escape');
+  await ada.tabTo('the messages', isMessage, { back: true });
   await ada.press('+');
   await ada.see('.popover .pick');
   await ada.press('ArrowRight', 'Enter');

@@ -146,12 +146,12 @@ export class Browser {
   write(text) { return this.press(...text); }
   focused() { return this.run('const el = document.activeElement; return { tag: el.tagName, label: el.getAttribute("aria-label") ?? "", classes: el.className, text: el.textContent.slice(0, 80), name: el.name ?? "" };'); }
 
-  /** Presses Tab until the focus is where `test` says. */
-  async tabTo(what, test, most = 40) {
+  /** Presses Tab (or Shift and Tab) until the focus is where `test` says. */
+  async tabTo(what, test, { back = false, most = 40 } = {}) {
     for (let count = 0; count <= most; count += 1) {
       const at = await this.focused();
       if (test(at)) return at;
-      await this.press('Tab');
+      await this.press(back ? ['Shift', 'Tab'] : 'Tab');
     }
     throw new Error(`${what} cannot be reached with Tab; the focus is on ${JSON.stringify(await this.focused())}`);
   }

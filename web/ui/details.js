@@ -66,10 +66,11 @@ export class Details {
 
   #members(c, room) {
     if (!room.members) return [{ key: 'members', sig: 'loading', build: () => h('div', { class: 'top' }, h('span', { class: 'spinner', role: 'img', 'aria-label': 'Loading members' })) }];
-    const members = [...room.members.values()].sort((a, b) => (RANK[a.role] ?? 3) - (RANK[b.role] ?? 3) || a.display_name.localeCompare(b.display_name));
-    const views = members.map(({ user, username, role }) => ({ user, username, role, name: this.store.name(user), state: this.store.presence.get(user)?.state, me: user === this.client.user?.id }));
+    const members = [...room.members.values()].sort((a, b) => (RANK[a.role] ?? 3) - (RANK[b.role] ?? 3) || this.store.name(a.user).localeCompare(this.store.name(b.user)));
+    const views = members.map(({ user, username, role }) => ({ user, username: username ?? this.store.person(user)?.username, role, name: this.store.name(user), state: this.store.presence.get(user)?.state, me: user === this.client.user?.id }));
     const count = Math.max(c.kind === 'channel' ? c.member_count ?? 0 : 0, members.length);
-    return [{ key: 'members', sig: JSON.stringify([views, c.role, count]), build: () => h('section', { class: 'members' }, h('h3', null, plural(count, 'member')), h('ul', null, views.map((view) => this.#member(c, view)))) }];
+    return [{ key: 'members', sig: JSON.stringify([views, c.role, count, room.members_cursor]), build: () => h('section', { class: 'members' }, h('h3', null, plural(count, 'member')), h('ul', null, views.map((view) => this.#member(c, view))),
+      room.members_cursor && h('button', { type: 'button', class: 'link', onclick: () => this.store.loadMembers(this.id, { more: true }) }, 'Show more')) }];
   }
 
   #member(c, view) {

@@ -71,7 +71,7 @@ export function messageRow(view, on) {
   const said = view.deleted ? 'deleted a message' : view.body ?? '';
   const row = h('article', {
     class: classes.filter(Boolean).join(' '), tabindex: -1, 'data-seq': view.seq, 'data-status': view.status, 'data-client-id': view.client_id,
-    'aria-label': `${view.mine ? 'You' : view.name}: ${said}`, 'aria-describedby': 'keys-help',
+    'aria-label': `${view.mine ? 'You' : view.name}: ${said}`,
   },
   view.avatars && h('span', { class: 'gutter' }, view.last && avatar(view.sender, view.name)),
   h('div', { class: 'stack' },

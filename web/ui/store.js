@@ -9,6 +9,7 @@ const RECHECK_MS = 1_000;
 /** A page read may already hold reactions whose events arrive after it: within this time they are read again, not counted. */
 const AMBIGUOUS_MS = 5_000;
 const KEEP_CLOSED = 120;
+const FRESH_MS = 5_000;
 
 export class Store {
   #listeners = new Map();
@@ -31,7 +32,7 @@ export class Store {
     client.on('receipt', (frame) => this.#receipt(frame));
     client.on('typing', (frame) => this.#typing(frame));
     client.on('presence', ({ user, ...state }) => { this.presence.set(user, state); this.tell('list', ...this.#roomKeys()); });
-    client.on('state', ({ state }) => { if (state !== 'online') this.presence.clear(); });
+    client.on('state', ({ state }) => this.#state(state));
     client.on('session', (user) => { if (!user) this.#clear(); });
   }
 
@@ -47,6 +48,15 @@ export class Store {
   #clear() {
     for (const map of [this.rooms, this.people, this.presence, this.#rechecks]) map.clear();
     this.open_id = null;
+  }
+
+  /** Presence is only known while connected; receipts that were missed meanwhile come with the members. */
+  #state(state) {
+    if (state !== 'online') return this.presence.clear();
+    const room = this.rooms.get(this.open_id);
+    if (!room) return;
+    if (Date.now() - (room.members_ms ?? 0) > FRESH_MS) this.loadMembers(room.id);
+    if (room.failed) this.loadOlder(room.id);
   }
 
   // ---- rooms ----
@@ -173,9 +183,18 @@ export class Store {
       if (target) this.#change(room, target, event);
     } else {
       room.items.set(event.seq, event);
-      if (room.members) this.loadMembers(event.conversation);
+      this.#membership(room, event);
     }
     this.tell('list', `room:${event.conversation}`);
+  }
+
+  #membership(room, { kind, user, role, changes }) {
+    if (!room.members) return;
+    if (kind === 'member_joined') room.members.set(user, { user, role, username: this.person(user)?.username });
+    else if (kind === 'member_left') room.members.delete(user);
+    else if (changes?.role) this.loadMembers(room.id);
+    const c = this.client.conversations.get(room.id);
+    if (c && kind !== 'conversation_changed') c.member_count = c.kind === 'channel' ? (c.member_count ?? 0) + (kind === 'member_joined' ? 1 : -1) : room.members.size;
   }
 
   #change(room, target, event) {
@@ -247,16 +266,19 @@ export class Store {
     return person ? person.display_name || person.username || 'Unnamed' : '…';
   }
 
-  async loadMembers(id) {
+  /** Loads all members of a group and the first of a channel; `more` adds a channel's next page. */
+  async loadMembers(id, { more = false } = {}) {
     const room = this.room(id);
     const channel = this.client.conversations.get(id)?.kind === 'channel';
-    const members = new Map();
+    const members = new Map(more ? room.members : []);
+    let cursor = more ? room.members_cursor : '';
+    room.members_ms = Date.now();
     try {
-      for (let cursor = ''; cursor !== undefined;) {
+      do {
         const page = await this.client.members(id, cursor);
         for (const member of page.members) members.set(member.user, member);
-        cursor = channel ? undefined : page.next_cursor ?? undefined;
-      }
+        cursor = page.next_cursor;
+      } while (cursor && !channel);
       const c = await this.client.fetchConversation(id);
       Object.assign(this.client.conversations.get(id) ?? {}, { role: c.role, member_count: c.member_count, join: c.join, history: c.history, name: c.name });
     } catch (error) {
@@ -264,9 +286,9 @@ export class Store {
       this.tell(`room:${id}`);
       return;
     }
-    room.members = members;
+    Object.assign(room, { members, members_cursor: cursor });
     for (const { user, username, display_name, delivered_seq, read_seq } of members.values()) {
-      this.people.set(user, { ...this.people.get(user), id: user, username, display_name });
+      if (display_name !== undefined) this.people.set(user, { ...this.people.get(user), id: user, username, display_name });
       this.#moveReceipt(room, user, delivered_seq, read_seq);
     }
     this.tell('list', `room:${id}`, 'people');

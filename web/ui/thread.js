@@ -7,9 +7,10 @@ import { KEYS_HELP, messageRow, note, noteText } from './message.js';
 
 const SAME_BURST_MS = 5 * 60_000;
 const NEAR_PX = 80;
+const HUSH_MS = 1_000;
 
 export class Thread {
-  #off = []; #active = null; #stuck = true; #divider; #below = 0; #last = 0;
+  #off = []; #active = null; #stuck = true; #divider; #below = 0; #last = 0; #first = Infinity; #hush = null;
 
   /** `actions`: back, details, confirm, fail. */
   constructor({ client, store, id, actions }) {
@@ -17,7 +18,7 @@ export class Thread {
     this.composer = new Composer({ client, store, id, onEditLast: () => this.#editLast(), onSent: () => this.#toBottom(), fail: actions.fail });
     this.head = h('header', { class: 'bar thread-bar' });
     this.list = h('div', { class: 'messages' });
-    this.log = h('div', { class: 'log', role: 'log', 'aria-live': 'polite', 'aria-relevant': 'additions', 'aria-label': 'Messages', tabindex: -1 }, this.list);
+    this.log = h('div', { class: 'log', role: 'log', 'aria-live': 'polite', 'aria-relevant': 'additions', 'aria-label': 'Messages', 'aria-describedby': 'keys-help', tabindex: -1 }, this.list);
     this.jump = h('button', { type: 'button', class: 'to-bottom', hidden: true, onclick: () => this.#toBottom() }, icon('down'), h('span'));
     this.typing = h('div', { class: 'typing-line', 'aria-live': 'polite' });
     this.el = h('main', { class: 'thread', 'aria-label': 'Conversation' }, this.head, h('div', { class: 'log-wrap' }, this.log, this.jump),
@@ -37,6 +38,7 @@ export class Thread {
 
   destroy() {
     for (const off of this.#off) off();
+    clearTimeout(this.#hush);
     this.resize.disconnect();
     document.removeEventListener('visibilitychange', this.visible);
     this.composer.destroy();
@@ -57,7 +59,7 @@ export class Thread {
     const newest = this.store.lastMessage(room);
     const grew = newest && newest.seq > this.#last;
     if (grew && this.#last && !this.#stuck && newest.sender !== me) this.#below += 1;
-    this.log.setAttribute('aria-busy', String(room.loading));
+    this.#quiet(items.find(({ seq }) => seq)?.seq ?? Infinity);
     reconcile(this.list, items);
     // New lines at the end push the view along; old ones on top must not move what is being read.
     if (this.#stuck) this.log.scrollTop = this.log.scrollHeight;
@@ -69,6 +71,15 @@ export class Thread {
     this.composer.render(c, room);
     this.#read();
     if (c && this.log.scrollHeight <= this.log.clientHeight + NEAR_PX && !room.complete && !room.failed) this.store.loadOlder(this.id);
+  }
+
+  /** History that is put above what is shown is not news: it is not read out. */
+  #quiet(first) {
+    if (first >= this.#first) return;
+    this.#first = first;
+    this.log.setAttribute('aria-live', 'off');
+    clearTimeout(this.#hush);
+    this.#hush = setTimeout(() => this.log.setAttribute('aria-live', 'polite'), HUSH_MS);
   }
 
   #header(c, room) {
@@ -109,7 +120,7 @@ export class Thread {
         row.dataset.key = view.key;
         return row;
       };
-      items.push({ key: view.key, sig: JSON.stringify(view), build });
+      items.push({ key: view.key, seq: view.seq, sig: JSON.stringify(view), build });
     }
     return items;
   }
