@@ -7,5 +7,6 @@
 pub mod actors;
 pub mod domain;
 pub mod environment;
+pub mod identity;
 pub mod protocol;
 pub mod store;
