@@ -5,6 +5,7 @@
 //! against the code.
 
 pub mod actors;
+pub mod api;
 pub mod domain;
 pub mod environment;
 pub mod identity;
