@@ -185,7 +185,7 @@ impl Send {
 }
 
 /// What a message holds: the body of a REST send, and the middle of a socket's.
-#[derive(Debug, Clone, Default, DeriveDeserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, DeriveDeserialize, JsonSchema, utoipa::ToSchema)]
 pub struct SendContent {
     /// The text.
     #[serde(default)]

@@ -108,6 +108,25 @@ pub(super) async fn revoke(
     Ok(revocation)
 }
 
+/// Ends every sign-in of a user that is in force, but `keep`.
+pub(super) async fn revoke_others(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    keep: Option<FamilyId>,
+    now: Timestamp,
+) -> sqlx::Result<Vec<Revocation>> {
+    let rows = sqlx::query("SELECT id FROM families WHERE user = ?1 AND id <> coalesce(?2, x'') AND revoked_at IS NULL")
+        .bind(*user.as_uuid())
+        .bind(keep.map(|family| *family.as_uuid()))
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut revoked = Vec::with_capacity(rows.len());
+    for row in &rows {
+        revoked.push(revoke(connection, user, Some(FamilyId::from_uuid(row.uuid(0)?)), now).await?);
+    }
+    Ok(revoked)
+}
+
 pub(super) async fn write(connection: &mut SqliteConnection, revocation: &Revocation) -> sqlx::Result<()> {
     sqlx::query("INSERT INTO revocations (user, family, at, is_final) VALUES (?1, ?2, ?3, ?4)")
         .bind(*revocation.user.as_uuid())
