@@ -204,6 +204,19 @@ pub struct Head {
     pub unread: u64,
 }
 
+/// A receipt to keep: positions only move forward and never past the newest event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Whose.
+    pub user: UserId,
+    /// Where.
+    pub conversation: ConversationId,
+    /// Devices have received up to here.
+    pub delivered: Option<Seq>,
+    /// The user has read up to here (which implies delivered).
+    pub read: Option<Seq>,
+}
+
 /// A bus channel that a node subscribes to while it has somebody for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {

@@ -330,3 +330,27 @@ pub enum ClientFrame {
     Foreground(Bare),
     Ping(Bare),
 }
+
+impl ClientFrame {
+    /// The frame's type on the wire.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "hello",
+            Self::Send(_) => "send",
+            Self::Edit(_) => "edit",
+            Self::Delete(_) => "delete",
+            Self::React(_) => "react",
+            Self::Unreact(_) => "unreact",
+            Self::Read(_) => "read",
+            Self::Delivered(_) => "delivered",
+            Self::Typing(_) => "typing",
+            Self::Watch(_) => "watch",
+            Self::Unwatch(_) => "unwatch",
+            Self::Sync(_) => "sync",
+            Self::Auth(_) => "auth",
+            Self::Background(_) => "background",
+            Self::Foreground(_) => "foreground",
+            Self::Ping(_) => "ping",
+        }
+    }
+}

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Encoding;
 use super::event::EventView;
-use crate::domain::{Event, UserId};
+use crate::domain::{Event, EventKind, JsonText, UserId};
 
 /// One event and its encoded forms, made when first needed.
 ///
@@ -26,6 +26,19 @@ impl Delivery {
     /// The event.
     pub fn event(&self) -> &Arc<Event> {
         &self.event
+    }
+
+    /// About how much memory the event keeps alive, in bytes.
+    pub fn weight_bytes(&self) -> usize {
+        match &self.event.kind {
+            EventKind::Message(message) => {
+                let content = &message.content;
+                let json = |text: &Option<JsonText>| text.as_ref().map_or(0, |json| json.0.len());
+                content.body.as_ref().map_or(0, String::len) + json(&content.attachments) + json(&content.data)
+            }
+            EventKind::Edit { body, .. } => body.as_ref().map_or(0, String::len),
+            _ => 64,
+        }
     }
 
     /// The complete WebSocket frame for a connection of `viewer`: a reference count, not a copy.

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::{Outcome, StoreError};
+pub use crate::domain::Revocation;
 use crate::domain::{Committed, FamilyId, Timestamp, User, UserId, Username};
 
 /// A user to make.
@@ -67,19 +68,6 @@ pub enum FamilyRotation {
     Reused(Family),
     /// Unknown, expired or revoked.
     Refused,
-}
-
-/// Something that ended: every node hears of it within a second, Redis or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Revocation {
-    /// Whose tokens.
-    pub user: UserId,
-    /// One sign-in; `None`: all of the user's issued until now.
-    pub family: Option<FamilyId>,
-    /// When. Tokens issued after this moment are not meant.
-    pub at: Timestamp,
-    /// The account is gone or banned: close with 4403 rather than 4401.
-    pub final_: bool,
 }
 
 /// How far the list of revocations was read.

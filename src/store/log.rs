@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{Outcome, StoreError};
 use crate::domain::{
-    Changes, ClientId, Committed, Content, ConversationId, Event, Head, Position, Role, Seq, Timestamp, UserId,
+    Changes, ClientId, Committed, Content, ConversationId, Event, Head, Mark, Position, Role, Seq, Timestamp, UserId,
 };
 
 /// Where a send goes.
@@ -196,19 +196,6 @@ pub struct HistoryPage {
     pub more: bool,
 }
 
-/// A receipt to keep: positions only move forward and never past the newest event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
-    /// Whose.
-    pub user: UserId,
-    /// Where.
-    pub conversation: ConversationId,
-    /// Devices have received up to here.
-    pub delivered: Option<Seq>,
-    /// The user has read up to here (which implies delivered).
-    pub read: Option<Seq>,
-}
-
 /// A receipt that moved something.
 #[derive(Debug, Clone)]
 pub struct Marked {
@@ -266,6 +253,14 @@ pub trait Log: Send + Sync {
     /// The conversations of `user` that moved since `since` (all without it, or when its epoch is another), from one
     /// snapshot taken after this call began. Moved: an event, a membership, or one's own receipt on another device.
     async fn heads(&self, user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError>;
+
+    /// Events of a conversation after a seq, ready to publish, whoever may see them: for healing holes in delivery.
+    async fn stretch(
+        &self,
+        conversation: ConversationId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<Committed>, StoreError>;
 
     /// Committed events from `after` on in commit order, at most `limit`, for log consumers.
     async fn tail(&self, after: Position, limit: usize) -> Result<Tail, StoreError>;
