@@ -17,7 +17,7 @@ use super::session::state::{Bounds, SessionState};
 use crate::actors::inbox::SessionKey;
 use crate::domain::{ConversationId, UserId};
 use crate::protocol::delivery::Delivery;
-use crate::protocol::{Close, Encoding};
+use crate::protocol::Encoding;
 
 /// How far a connection is on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ enum Ending {
     /// It is not.
     No,
     /// A close frame is queued; nothing is queued behind it, nothing is obeyed any more.
-    Closing(Close),
+    Closing,
     /// The close frame is written and our side shut; what the client still sends is read away, so that no reset
     /// overtakes the close frame.
     Lingering { until_ms: u64 },
@@ -123,10 +123,10 @@ impl Line {
     }
 
     /// Queues the close frame; nothing follows it.
-    pub fn push_close(&self, close: Close, frame: Bytes) {
+    pub fn push_close(&self, frame: Bytes) {
         if self.ending.get() == Ending::No {
             self.outbox.borrow_mut().push(frame);
-            self.ending.set(Ending::Closing(close));
+            self.ending.set(Ending::Closing);
         }
     }
 
@@ -146,14 +146,13 @@ impl Line {
         self.wake();
     }
 
-
     /// Whether more may be read now.
     pub fn may_read(&self, bounds: &Bounds) -> bool {
         match self.ending.get() {
             Ending::No => {
                 self.waiting_bytes() <= bounds.gateway.outbox_bytes && self.state.borrow().may_read(bounds)
             }
-            Ending::Closing(_) | Ending::Lingering { .. } => true,
+            Ending::Closing | Ending::Lingering { .. } => true,
             Ending::Over => false,
         }
     }
@@ -219,7 +218,7 @@ impl Line {
             }
         }
         drop(outbox);
-        if let Ending::Closing(_) = self.ending.get() {
+        if let Ending::Closing = self.ending.get() {
             // The peer may have shut its side already; either way the connection ends.
             let shut = SockRef::from(&self.stream).shutdown(Shutdown::Write);
             let next = if shut.is_ok() { Ending::Lingering { until_ms: now_ms + LINGER_MS } } else { Ending::Over };
@@ -242,11 +241,11 @@ impl Line {
             }
             Ending::Lingering { until_ms } => Some(until_ms),
             // The close frame itself cannot be written.
-            Ending::Closing(_) if self.stalled_ms(now_ms) >= LINGER_MS => {
+            Ending::Closing if self.stalled_ms(now_ms) >= LINGER_MS => {
                 self.end();
                 None
             }
-            Ending::Closing(_) => Some(now_ms + LINGER_MS),
+            Ending::Closing => Some(now_ms + LINGER_MS),
             Ending::No | Ending::Over => None,
         }
     }

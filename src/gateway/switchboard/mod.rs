@@ -203,7 +203,7 @@ impl Switchboard {
             (Incoming::Close(code), _) => {
                 let answer = code.map_or_else(Vec::new, |code| code.to_be_bytes().to_vec());
                 self.count_close(code.unwrap_or(1000));
-                return line.push_close(Close::Bye, frame(Opcode::Close, &answer));
+                return line.push_close(frame(Opcode::Close, &answer));
             }
         };
         let decoded = line.encoding.decode(&payload);
@@ -242,7 +242,7 @@ impl Switchboard {
             return;
         }
         self.count_close(close.code());
-        line.push_close(close, close_frame(close));
+        line.push_close(close_frame(close));
         line.wake();
     }
 
