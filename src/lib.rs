@@ -4,6 +4,15 @@
 //! `domain`. Only `app` names a backend; `config`, `telemetry` and `environment` are leaves. `tests/tidy.rs` holds this
 //! against the code.
 
+pub mod actors;
+pub mod api;
+pub mod app;
+pub mod bus;
+pub mod config;
 pub mod domain;
 pub mod environment;
+pub mod gateway;
+pub mod identity;
+pub mod protocol;
 pub mod store;
+pub mod telemetry;

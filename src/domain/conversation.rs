@@ -185,6 +185,38 @@ impl Member {
     }
 }
 
+/// One conversation from one user's point of view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Which.
+    pub conversation: ConversationId,
+    /// Its name.
+    pub name: Option<String>,
+    /// The other user of a direct conversation.
+    pub peer: Option<UserId>,
+    /// Its newest event.
+    pub last_seq: Seq,
+    /// The first event this user may see.
+    pub first_seq: Seq,
+    /// Up to where this user has read.
+    pub read_seq: Seq,
+    /// How many messages of others come after that.
+    pub unread: u64,
+}
+
+/// A receipt to keep: positions only move forward and never past the newest event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Whose.
+    pub user: UserId,
+    /// Where.
+    pub conversation: ConversationId,
+    /// Devices have received up to here.
+    pub delivered: Option<Seq>,
+    /// The user has read up to here (which implies delivered).
+    pub read: Option<Seq>,
+}
+
 /// A bus channel that a node subscribes to while it has somebody for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {

@@ -13,11 +13,11 @@ mod refusal;
 mod time;
 mod user;
 
-pub use conversation::{Conversation, ConversationKind, HistoryPolicy, JoinPolicy, Member, Role, Topic, topics};
+pub use conversation::{Conversation, ConversationKind, Head, HistoryPolicy, JoinPolicy, Mark, Member, Role, Topic, topics};
 pub use event::{Audience, Changes, Committed, Event, EventKind, LeaveReason};
 pub use ids::{ClientId, ConversationId, FamilyId, IdError, MessageId, Position, Seq, SessionId, UserId};
 pub use limits::Limits;
 pub use message::{Content, JsonText, Message};
 pub use refusal::Refusal;
 pub use time::Timestamp;
-pub use user::{User, Username, UsernameError};
+pub use user::{Revocation, User, Username, UsernameError};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Timestamp, UserId};
+use super::{FamilyId, Timestamp, UserId};
 
 /// A user's public profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,19 @@ pub struct User {
     pub guest: bool,
     /// When the profile was made.
     pub created_at: Timestamp,
+}
+
+/// Something that ended: every node hears of it within a second, Redis or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revocation {
+    /// Whose tokens.
+    pub user: UserId,
+    /// One sign-in; `None`: all of the user's issued until now.
+    pub family: Option<FamilyId>,
+    /// When. Tokens issued after this moment are not meant.
+    pub at: Timestamp,
+    /// The account is gone or banned: close with 4403 rather than 4401.
+    pub final_: bool,
 }
 
 /// A unique name: 2 to 32 characters of `a-z 0-9 _ . -`, beginning with a letter or digit, kept in lower case.

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::{Outcome, StoreError};
+pub use crate::domain::Revocation;
 use crate::domain::{Committed, FamilyId, Timestamp, User, UserId, Username};
 
 /// A user to make.
@@ -69,19 +70,6 @@ pub enum FamilyRotation {
     Refused,
 }
 
-/// Something that ended: every node hears of it within a second, Redis or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Revocation {
-    /// Whose tokens.
-    pub user: UserId,
-    /// One sign-in; `None`: all of the user's issued until now.
-    pub family: Option<FamilyId>,
-    /// When. Tokens issued after this moment are not meant.
-    pub at: Timestamp,
-    /// The account is gone or banned: close with 4403 rather than 4401.
-    pub final_: bool,
-}
-
 /// How far the list of revocations was read.
 pub type RevocationCursor = u64;
 
@@ -127,6 +115,14 @@ pub trait Accounts: Send + Sync {
 
     /// Ends one sign-in, or all of the user's, and writes the [`Revocation`].
     async fn revoke(&self, user: UserId, family: Option<FamilyId>, now: Timestamp) -> Result<Revocation, StoreError>;
+
+    /// Ends all of a user's sign-ins but `keep` (after a change of password) and writes a [`Revocation`] for each.
+    async fn revoke_others(
+        &self,
+        user: UserId,
+        keep: Option<FamilyId>,
+        now: Timestamp,
+    ) -> Result<Vec<Revocation>, StoreError>;
 
     /// Revocations after `cursor`, at most 1,000, and the cursor to go on from.
     async fn revocations(&self, cursor: RevocationCursor) -> Result<(Vec<Revocation>, RevocationCursor), StoreError>;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{Outcome, StoreError};
 use crate::domain::{
-    Changes, ClientId, Committed, Content, ConversationId, Event, Position, Role, Seq, Timestamp, UserId,
+    Changes, ClientId, Committed, Content, ConversationId, Event, Head, Mark, Position, Role, Seq, Timestamp, UserId,
 };
 
 /// Where a send goes.
@@ -121,25 +121,6 @@ pub struct Cursor {
     pub position: Position,
 }
 
-/// One conversation from one user's point of view.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
-    /// Which.
-    pub conversation: ConversationId,
-    /// Its name.
-    pub name: Option<String>,
-    /// The other user of a direct conversation.
-    pub peer: Option<UserId>,
-    /// Its newest event.
-    pub last_seq: Seq,
-    /// The first event this user may see.
-    pub first_seq: Seq,
-    /// Up to where this user has read.
-    pub read_seq: Seq,
-    /// How many messages of others come after that.
-    pub unread: u64,
-}
-
 /// An answer to "what moved since?", read from one snapshot.
 #[derive(Debug, Clone)]
 pub struct Heads {
@@ -215,19 +196,6 @@ pub struct HistoryPage {
     pub more: bool,
 }
 
-/// A receipt to keep: positions only move forward and never past the newest event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
-    /// Whose.
-    pub user: UserId,
-    /// Where.
-    pub conversation: ConversationId,
-    /// Devices have received up to here.
-    pub delivered: Option<Seq>,
-    /// The user has read up to here (which implies delivered).
-    pub read: Option<Seq>,
-}
-
 /// A receipt that moved something.
 #[derive(Debug, Clone)]
 pub struct Marked {
@@ -285,6 +253,14 @@ pub trait Log: Send + Sync {
     /// The conversations of `user` that moved since `since` (all without it, or when its epoch is another), from one
     /// snapshot taken after this call began. Moved: an event, a membership, or one's own receipt on another device.
     async fn heads(&self, user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError>;
+
+    /// Events of a conversation after a seq, ready to publish, whoever may see them: for healing holes in delivery.
+    async fn stretch(
+        &self,
+        conversation: ConversationId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<Committed>, StoreError>;
 
     /// Committed events from `after` on in commit order, at most `limit`, for log consumers.
     async fn tail(&self, after: Position, limit: usize) -> Result<Tail, StoreError>;

@@ -23,11 +23,12 @@ pub use accounts::{
 };
 pub use error::StoreError;
 pub use log::{
-    Appended, Change, Changed, Cursor, Head, Heads, HistoryPage, HistoryQuery, Log, Mark, Marked, MessageView, NewMessage,
+    Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Marked, MessageView, NewMessage,
     RangeEvents, RangeQuery, ReactionCount, Tail, Target,
 };
 pub use rooms::{ConversationView, Created, MemberView, NewConversation, Page, Rooms};
 
+pub use crate::domain::{Head, Mark};
 use crate::domain::Refusal;
 
 /// A store operation's outcome: done, a definite no, or a broken dependency.

@@ -33,7 +33,9 @@ use super::{
     Mark, Marked, MemberView, NewConversation, NewMessage, Outcome, Page, RangeEvents, RangeQuery, Rooms,
     StoreError, Tail,
 };
-use crate::domain::{ConversationId, Limits, Member, Position, Refusal, Timestamp, UserId};
+use crate::domain::{
+    Committed, ConversationId, Limits, Member, Position, Refusal, Seq, Timestamp, UserId,
+};
 use lane::Lane;
 use roster::Rosters;
 
@@ -91,6 +93,15 @@ impl Log for SqliteStore {
 
     async fn heads(&self, user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError> {
         read::heads(self, user, since).await
+    }
+
+    async fn stretch(
+        &self,
+        conversation: ConversationId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<Committed>, StoreError> {
+        read::stretch(self, conversation, after, limit).await
     }
 
     async fn tail(&self, after: Position, limit: usize) -> Result<Tail, StoreError> {

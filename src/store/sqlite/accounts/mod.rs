@@ -127,6 +127,15 @@ impl Accounts for SqliteStore {
         unrefused(write!(self, |connection| families::revoke(connection, user, family, now)))
     }
 
+    async fn revoke_others(
+        &self,
+        user: UserId,
+        keep: Option<FamilyId>,
+        now: Timestamp,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        unrefused(write!(self, |connection| families::revoke_others(connection, user, keep, now)))
+    }
+
     async fn revocations(
         &self,
         cursor: RevocationCursor,

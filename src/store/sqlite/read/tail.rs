@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::super::SqliteStore;
 use super::super::codec::{EVENT_COLUMNS, decode, event_columns};
@@ -13,7 +13,7 @@ use super::super::position;
 use super::super::roster::{Roster, Rosters, audience};
 use super::super::rows::{Columns, MultiRow};
 use super::super::state::{Room, room_columns};
-use crate::domain::{Committed, ConversationId, Event, Position};
+use crate::domain::{Committed, ConversationId, Event, Position, Seq};
 use crate::store::{Cursor, Outcome, StoreError, Tail};
 
 /// A read that cannot be refused.
@@ -67,15 +67,24 @@ async fn in_snapshot(
     .bind(limit as i64)
     .fetch_all(&mut *connection)
     .await?;
+    let committed = ready_to_publish(connection, rosters, &rows).await?;
+    let next = if committed.len() == limit { committed.last().map_or(last, |one| one.position.0) } else { last };
+    Ok(Tail { committed, next: Position(next.max(after.0.saturating_sub(1)) + 1) })
+}
+
+/// Turns rows of events, with their position and their predecessor's, into what is published.
+async fn ready_to_publish(
+    connection: &mut SqliteConnection,
+    rosters: &Rosters,
+    rows: &[SqliteRow],
+) -> sqlx::Result<Vec<Committed>> {
     let mut found = Vec::with_capacity(rows.len());
-    for row in &rows {
+    for row in rows {
         let previous = row.int_or_null(EVENT_COLUMNS + 1)?.map_or(0, |position| position as u64);
         found.push((decode(row)?, Position(row.count(EVENT_COLUMNS)?), Position(previous)));
     }
     let present = present(connection, rosters, &found).await?;
-    let next =
-        if found.len() == limit { found.last().map_or(last, |(_, position, _)| position.0) } else { last };
-    let committed = found
+    Ok(found
         .into_iter()
         .map(|(event, position, previous)| {
             let present = present
@@ -84,8 +93,43 @@ async fn in_snapshot(
             let audience = audience(event.conversation.kind(), &event.kind, &present);
             Committed { event: Arc::new(event), position, previous, audience }
         })
-        .collect();
-    Ok(Tail { committed, next: Position(next.max(after.0.saturating_sub(1)) + 1) })
+        .collect())
+}
+
+/// Events of one conversation after a seq, ready to publish.
+pub(in super::super) async fn stretch(
+    store: &SqliteStore,
+    conversation: ConversationId,
+    after: Seq,
+    limit: usize,
+) -> Result<Vec<Committed>, StoreError> {
+    let work = async {
+        let mut transaction = store.reader.begin().await?;
+        let worked = stretch_in_snapshot(&mut transaction, &store.rosters, conversation, after, limit.max(1)).await;
+        transaction.end(worked.map_err(Stop::from)).await
+    };
+    unrefused(Phase::default().bound(store.timeout, work).await)
+}
+
+async fn stretch_in_snapshot(
+    connection: &mut SqliteConnection,
+    rosters: &Rosters,
+    conversation: ConversationId,
+    after: Seq,
+    limit: usize,
+) -> sqlx::Result<Vec<Committed>> {
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        event_columns!(),
+        ", e.position, p.position FROM events e LEFT JOIN events p ON p.conversation = e.conversation AND p.seq = e.seq - 1 \
+         WHERE e.conversation = ?1 AND e.seq > ?2 ORDER BY e.seq LIMIT ?3"
+    ))
+    .bind(*conversation.as_uuid())
+    .bind(after.as_stored())
+    .bind(limit as i64)
+    .fetch_all(&mut *connection)
+    .await?;
+    ready_to_publish(connection, rosters, &rows).await
 }
 
 async fn present(
