@@ -130,7 +130,7 @@ mod tests {
     use std::sync::atomic::AtomicU32;
 
     use super::*;
-    use crate::environment::ManualEnvironment;
+    use crate::environment::{Environment, ManualEnvironment};
 
     #[tokio::test]
     async fn a_dependency_is_asked_once_a_second_and_remembers_since_when() {
