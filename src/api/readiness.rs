@@ -75,7 +75,8 @@ impl Readiness {
             let node = node.clone();
             Box::pin(async move { node.read(node.store().ping()).await.is_ok() })
         });
-        Self { environment, draining: AtomicBool::new(false), dependencies: Vec::new() }.with("store", true, store)
+        Self { environment, draining: AtomicBool::new(false), dependencies: Vec::new() }
+            .with("store", true, store)
     }
 
     /// Adds a dependency; one that is not `required` is only shown.
@@ -142,8 +143,13 @@ mod tests {
             let works = state.load(Ordering::SeqCst);
             Box::pin(async move { works })
         });
-        let none = Readiness { environment: environment.clone(), draining: AtomicBool::new(false), dependencies: vec![] };
-        let readiness = none.with("store", true, probe).with("bus", false, Box::new(|| Box::pin(async { false })));
+        let none = Readiness {
+            environment: environment.clone(),
+            draining: AtomicBool::new(false),
+            dependencies: vec![],
+        };
+        let readiness =
+            none.with("store", true, probe).with("bus", false, Box::new(|| Box::pin(async { false })));
         assert!(readiness.report().await.ready, "the bus is not required");
         works.store(false, Ordering::SeqCst);
         assert!(readiness.report().await.ready, "asked a moment ago");

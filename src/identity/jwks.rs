@@ -42,7 +42,8 @@ impl ExternalKey {
 
     fn from_jwk(value: serde_json::Value) -> Option<Self> {
         let jwk: Jwk = serde_json::from_value(value).ok()?;
-        let for_signing = jwk.common.public_key_use.as_ref().is_none_or(|its| *its == PublicKeyUse::Signature);
+        let for_signing =
+            jwk.common.public_key_use.as_ref().is_none_or(|its| *its == PublicKeyUse::Signature);
         let algorithm = match jwk.common.key_algorithm {
             Some(named) => Some(Algorithm::try_from(named).ok()?),
             None => None,
@@ -115,7 +116,12 @@ impl Jwks {
     ///
     /// # Errors
     /// `Unauthenticated` when the issuer has no such key, `Unavailable` when it cannot be asked.
-    pub async fn key(&self, kid: Option<&str>, algorithm: Algorithm, now_ms: u64) -> Result<Arc<ExternalKey>, Failure> {
+    pub async fn key(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        now_ms: u64,
+    ) -> Result<Arc<ExternalKey>, Failure> {
         let document = self.document.load_full();
         let found = document.find(kid, algorithm);
         if let Some(key) = &found {
@@ -146,7 +152,9 @@ impl Jwks {
     ) -> Result<Arc<ExternalKey>, Failure> {
         let document = self.document.load();
         match document.find(kid, algorithm) {
-            Some(_) if document.older_than(MAX_STALE_MS, now_ms) => Err(Failure::Unavailable { definite: true }),
+            Some(_) if document.older_than(MAX_STALE_MS, now_ms) => {
+                Err(Failure::Unavailable { definite: true })
+            }
             Some(key) => Ok(key),
             None if failed => Err(Failure::Unavailable { definite: true }),
             None => Err(Failure::Unauthenticated("the token's issuer has no such key")),

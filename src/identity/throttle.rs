@@ -39,8 +39,9 @@ struct PerKey<K: Hash + Eq + Clone> {
 
 impl<K: Hash + Eq + Clone> PerKey<K> {
     fn new(per_minute: u32, clock: EnvironmentClock) -> Self {
-        let limiter = NonZeroU32::new(per_minute)
-            .map(|burst| RateLimiter::new(Quota::per_minute(burst), DefaultKeyedStateStore::default(), clock.clone()));
+        let limiter = NonZeroU32::new(per_minute).map(|burst| {
+            RateLimiter::new(Quota::per_minute(burst), DefaultKeyedStateStore::default(), clock.clone())
+        });
         Self { limiter, clock }
     }
 
@@ -54,7 +55,9 @@ impl<K: Hash + Eq + Clone> PerKey<K> {
         }
         limiter.check_key(&key).map_err(|refused| {
             let wait: Duration = refused.earliest_possible().duration_since(self.clock.now()).into();
-            Failure::RateLimited { retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1) }
+            Failure::RateLimited {
+                retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1),
+            }
         })
     }
 
@@ -140,8 +143,11 @@ mod tests {
     #[test]
     fn guessing_is_slowed_per_account_and_per_address() {
         let environment = Arc::new(ManualEnvironment::new(1_000_000, 1));
-        let options =
-            ThrottleOptions { sign_ins_per_minute: 2, sign_ins_per_ip_per_minute: 3, sign_ups_per_ip_per_minute: 0 };
+        let options = ThrottleOptions {
+            sign_ins_per_minute: 2,
+            sign_ins_per_ip_per_minute: 3,
+            sign_ups_per_ip_per_minute: 0,
+        };
         let throttle = Throttle::new(options, environment.clone());
         let address = |last| IpAddr::from([10, 0, 0, last]);
         assert!(throttle.sign_in("ada", address(1)).is_ok());

@@ -7,7 +7,10 @@ use serde_json::Value;
 
 use crate::support::World;
 
-#[expect(clippy::disallowed_methods, reason = "the one switch of this test: write the files instead of comparing")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one switch of this test: write the files instead of comparing"
+)]
 fn updating() -> bool {
     std::env::var("UPDATE_DOCS").is_ok_and(|value| value == "1")
 }
@@ -39,7 +42,9 @@ async fn every_documented_operation_is_answered() {
             let answer = server.call(None, &method.to_uppercase(), path, Value::Null).await;
             let public = item[method]["security"] == serde_json::json!([{}]);
             match public {
-                true => assert!(matches!(answer.status.as_u16(), 200 | 415), "{method} {path}: {}", answer.text),
+                true => {
+                    assert!(matches!(answer.status.as_u16(), 200 | 415), "{method} {path}: {}", answer.text)
+                }
                 false => assert_eq!(answer.status, 401, "{method} {path}: {}", answer.text),
             }
             seen += 1;

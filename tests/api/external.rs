@@ -81,7 +81,10 @@ async fn a_token_of_the_issuer_is_a_user_from_first_sight_on() {
     fs::write(&path, issuer.pem()).expect("written");
     let server = world.serve_with(trusting(ExternalKeys::PemFile(path))).await;
     let grace = me(&server, &issuer.token(&claims(&world, "42"))).await.wants(200);
-    assert_eq!((&grace["display_name"], &grace["guest"], &grace["username"]), (&json!("Grace H"), &json!(false), &Value::Null));
+    assert_eq!(
+        (&grace["display_name"], &grace["guest"], &grace["username"]),
+        (&json!("Grace H"), &json!(false), &Value::Null)
+    );
     let again = me(&server, &issuer.token(&claims(&world, "42"))).await.wants(200);
     assert_eq!(again, grace, "the same subject is the same user");
     let mut numbered = claims(&world, "");
@@ -137,7 +140,9 @@ async fn what_the_operator_pinned_is_held_against_every_token() {
     ] {
         bad.push(issuer.token(&with(field, value)));
     }
-    for (field, value) in [("alg", json!("none")), ("alg", json!("HS256")), ("alg", json!("ES256")), ("crit", json!(["b64"]))] {
+    for (field, value) in
+        [("alg", json!("none")), ("alg", json!("HS256")), ("alg", json!("ES256")), ("crit", json!(["b64"]))]
+    {
         bad.push(issuer.token_with(header(field, value), &good));
     }
     for (number, token) in bad.iter().enumerate() {

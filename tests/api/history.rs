@@ -33,7 +33,10 @@ async fn the_same_send_again_is_the_same_message() {
     assert_eq!(messages[1]["client_id"], json!(key));
     let told = ["seq", "message_id", "sent_at", "conversation"];
     assert!(told.iter().all(|field| messages[0][field] == first[field]), "{page}");
-    assert_eq!((&messages[0]["data"], &messages[0]["mentions"]), (&json!({ "x": [1, null] }), &json!([bob.id])));
+    assert_eq!(
+        (&messages[0]["data"], &messages[0]["mentions"]),
+        (&json!({ "x": [1, null] }), &json!([bob.id]))
+    );
     let other = server.group(&ada, &[]).await;
     server.send_with(&ada, &other, &key, json!({ "body": "elsewhere" })).await.refused(409, "conflict");
 }
@@ -48,7 +51,10 @@ async fn a_send_needs_a_key_and_something_to_say() {
     assert!(detail.contains("Idempotency-Key"), "{detail}");
     server.send_with(&ada, &group, "no-uuid", json!({ "body": "x" })).await.refused(422, "invalid");
     server.send_with(&ada, &group, &uuid(), json!({})).await.refused(422, "invalid");
-    server.send_with(&ada, &group, &uuid(), json!({ "body": "x".repeat(8_193) })).await.refused(413, "too_large");
+    server
+        .send_with(&ada, &group, &uuid(), json!({ "body": "x".repeat(8_193) }))
+        .await
+        .refused(413, "too_large");
 }
 
 #[actix_web::test]
@@ -61,8 +67,10 @@ async fn pages_meet_without_overlap_or_hole_in_both_directions() {
         sent.push(server.say(&ada, &group, &format!("message {n}")).await);
     }
     let page = async |query: String| {
-        let body = server.get(&bob, &format!("/v1/conversations/{group}/messages?limit=10{query}")).await.wants(200);
-        let seqs = body["messages"].as_array().expect("messages").iter().map(|m| m["seq"].as_u64().expect("a seq"));
+        let body =
+            server.get(&bob, &format!("/v1/conversations/{group}/messages?limit=10{query}")).await.wants(200);
+        let seqs =
+            body["messages"].as_array().expect("messages").iter().map(|m| m["seq"].as_u64().expect("a seq"));
         (seqs.collect::<Vec<_>>(), body["more"].as_bool().expect("more"))
     };
     let (mut back, mut query) = (Vec::new(), String::new());
@@ -91,7 +99,8 @@ async fn pages_meet_without_overlap_or_hole_in_both_directions() {
     server.get(&bob, &format!("{path}/messages?min_seq={}", sent[24] + 1)).await.refused(503, "unavailable");
 
     let events = server.get(&bob, &format!("{path}/events?limit=1000000")).await.wants(200);
-    let seqs: Vec<_> = events["events"].as_array().expect("events").iter().map(|e| e["seq"].as_u64()).collect();
+    let seqs: Vec<_> =
+        events["events"].as_array().expect("events").iter().map(|e| e["seq"].as_u64()).collect();
     assert_eq!(seqs, (1..=sent[24]).map(Some).collect::<Vec<_>>(), "every event, no hole");
     assert_eq!(events["more"], false);
 }
@@ -126,7 +135,8 @@ async fn edits_deletes_and_reactions_show_in_history_and_in_the_log() {
     assert_eq!((&second["deleted"], &second["body"]), (&json!(true), &Value::Null));
     let events = server.get(&bob, &format!("{path}/events")).await;
     assert!(!events.text.contains("secret"), "{}", events.text);
-    let kinds: Vec<_> = events.body["events"].as_array().expect("events").iter().map(|e| e["kind"].clone()).collect();
+    let kinds: Vec<_> =
+        events.body["events"].as_array().expect("events").iter().map(|e| e["kind"].clone()).collect();
     let tail = &kinds[kinds.len() - 7..];
     assert_eq!(tail, ["message", "message", "edit", "reaction", "reaction", "reaction", "delete"]);
     for seq in [9_999, 1] {
@@ -148,7 +158,9 @@ async fn reading_moves_forward_only_and_counts_what_is_left() {
     };
     assert_eq!(state(&bob).await.0, Some(2));
     assert_eq!(state(&ada).await, (Some(0), Some(last)), "a send is read by its sender");
-    for (seq, wanted) in [(first, (Some(1), Some(first))), (last + 50, (Some(0), Some(last))), (first, (Some(0), Some(last)))] {
+    for (seq, wanted) in
+        [(first, (Some(1), Some(first))), (last + 50, (Some(0), Some(last))), (first, (Some(0), Some(last)))]
+    {
         server.call(Some(&bob), "PUT", &format!("{path}/read"), json!({ "seq": seq })).await.wants(204);
         assert_eq!(state(&bob).await, wanted);
     }

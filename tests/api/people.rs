@@ -15,7 +15,10 @@ async fn users_are_found_by_the_beginning_of_their_name() {
     let names = async |query: &str| {
         let body = server.get(&ada, &format!("/v1/users?{query}")).await.wants(200);
         let users = body["users"].as_array().expect("users").clone();
-        users.into_iter().map(|user| user["username"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+        users
+            .into_iter()
+            .map(|user| user["username"].as_str().expect("a name").to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(names("prefix=ad").await, ["ada", "adam", "adele"]);
     assert_eq!(names("prefix=AD&limit=2").await, ["ada", "adam"]);
@@ -48,7 +51,10 @@ async fn a_block_holds_in_both_directions_until_it_is_lifted() {
     assert_eq!(server.get(&ada, "/v1/blocks").await.wants(200), json!({ "users": [bob.id] }));
     assert_eq!(server.get(&bob, "/v1/blocks").await.wants(200), json!({ "users": [] }));
     for who in [&ada, &bob] {
-        server.send_with(who, direct, &crate::support::uuid(), json!({ "body": "?" })).await.refused(403, "blocked");
+        server
+            .send_with(who, direct, &crate::support::uuid(), json!({ "body": "?" }))
+            .await
+            .refused(403, "blocked");
     }
     let group = json!({ "kind": "group", "members": [ada.id] });
     server.call(Some(&bob), "POST", "/v1/conversations", group).await.refused(403, "blocked");
@@ -56,7 +62,10 @@ async fn a_block_holds_in_both_directions_until_it_is_lifted() {
         server.call(Some(&ada), "DELETE", &block, Value::Null).await.wants(204);
     }
     server.say(&bob, direct, "thanks").await;
-    server.call(Some(&ada), "PUT", &format!("/v1/blocks/{}", ada.id), Value::Null).await.refused(422, "invalid");
+    server
+        .call(Some(&ada), "PUT", &format!("/v1/blocks/{}", ada.id), Value::Null)
+        .await
+        .refused(422, "invalid");
     let nobody = "/v1/blocks/u_00000000000000000000000000000000";
     server.call(Some(&ada), "PUT", nobody, Value::Null).await.refused(404, "not_found");
 }
@@ -70,7 +79,10 @@ async fn an_export_holds_everything_and_says_that_it_is_complete() {
     for n in 0..1_200 {
         let key = crate::support::uuid();
         if n % 100 == 0 {
-            server.send_with(&ada, &group, &key, json!({ "body": format!("words of ada {n}") })).await.wants(201);
+            server
+                .send_with(&ada, &group, &key, json!({ "body": format!("words of ada {n}") }))
+                .await
+                .wants(201);
         } else {
             // Beyond one step of the export, without two minutes of waiting.
             append(&world, &ada, &group, &key, n).await;
@@ -109,7 +121,10 @@ async fn erasing_an_account_takes_its_words_its_name_and_its_tokens() {
     let group = server.group(&bob, &[&ada]).await;
     let seq = server.say(&ada, &group, "a secret of ada").await;
     server.call(Some(&ada), "DELETE", "/v1/me", Value::Null).await.refused(422, "invalid");
-    server.call(Some(&ada), "DELETE", "/v1/me", json!({ "password": "wrong" })).await.refused(403, "forbidden");
+    server
+        .call(Some(&ada), "DELETE", "/v1/me", json!({ "password": "wrong" }))
+        .await
+        .refused(403, "forbidden");
     server.get(&ada, "/v1/me").await.wants(200);
     server.call(Some(&ada), "DELETE", "/v1/me", json!({ "password": PASSWORD })).await.wants(204);
     server.get(&ada, "/v1/me").await.refused(401, "unauthenticated");

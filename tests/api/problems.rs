@@ -9,7 +9,17 @@ async fn unknown_routes_and_methods() {
     let world = World::new().await;
     let server = world.serve().await;
     let ada = server.guest().await;
-    for path in ["/v1", "/v1/", "/v1/nope", "/v1/me/nope", "/v2/me", "/v1/ME", "/v1//me", "/nope.html", "/..%2f..%2fetc"] {
+    for path in [
+        "/v1",
+        "/v1/",
+        "/v1/nope",
+        "/v1/me/nope",
+        "/v2/me",
+        "/v1/ME",
+        "/v1//me",
+        "/nope.html",
+        "/..%2f..%2fetc",
+    ] {
         server.get(&ada, path).await.refused(404, "not_found");
         server.call(None, "POST", path, json!({})).await.refused(404, "not_found");
     }
@@ -24,7 +34,9 @@ async fn unknown_routes_and_methods() {
         assert_eq!(answer.headers["allow"], allow, "{method} {path}");
         answer.refused(405, "bad_frame");
     }
-    for path in ["/v1/users/nobody", "/v1/conversations/c_1", "/v1/conversations/%00/members", "/v1/users/%ff"] {
+    for path in
+        ["/v1/users/nobody", "/v1/conversations/c_1", "/v1/conversations/%00/members", "/v1/users/%ff"]
+    {
         server.get(&ada, path).await.refused(404, "not_found");
     }
     let head = server.call(Some(&ada), "HEAD", "/v1/me", Value::Null).await;
@@ -45,7 +57,9 @@ async fn bodies_that_are_none() {
     Answer::of(server.request("POST", "/v1/accounts/guest")).await.refused(415, "bad_frame");
     let packed = server.request("POST", "/v1/accounts/guest").header("content-encoding", "gzip");
     Answer::of(packed.header("content-type", json_kind).body("{}")).await.refused(415, "bad_frame");
-    for malformed in [&b"{"[..], b"[]", b"7", b"", b"{} {}", b"{\"a\":\"\xff\"}", "[".repeat(20_000).as_bytes()] {
+    for malformed in
+        [&b"{"[..], b"[]", b"7", b"", b"{} {}", b"{\"a\":\"\xff\"}", "[".repeat(20_000).as_bytes()]
+    {
         post(json_kind, malformed.to_vec()).await.refused(400, "bad_frame");
     }
     let large = format!("{{\"pad\":\"{}\"}}", "x".repeat(64 * 1024));
@@ -63,7 +77,15 @@ async fn tokens_that_are_none() {
     let world = World::new().await;
     let server = world.serve().await;
     let ada = server.guest().await;
-    for value in ["", "Bearer", "Bearer ", "Bearer nonsense", "Basic YTpi", "Token x", &format!("Bearer {}x", ada.access)] {
+    for value in [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer nonsense",
+        "Basic YTpi",
+        "Token x",
+        &format!("Bearer {}x", ada.access),
+    ] {
         let answer = Answer::of(server.request("GET", "/v1/me").header("authorization", value)).await;
         assert_eq!(answer.headers["www-authenticate"], "Bearer");
         answer.refused(401, "unauthenticated");

@@ -78,11 +78,19 @@ async fn every_role_against_every_operation() {
     ];
     let mut wrong = Vec::new();
     for (method, rest, body, statuses) in &table {
-        let people = [("owner", &cast.owner), ("admin", &cast.admin), ("member", &cast.member), ("outsider", &cast.outsider)];
+        let people = [
+            ("owner", &cast.owner),
+            ("admin", &cast.admin),
+            ("member", &cast.member),
+            ("outsider", &cast.outsider),
+        ];
         for ((role, person), wanted) in people.into_iter().zip(statuses) {
             let answer = cast.attempt(person, method, rest, body).await;
             if answer.status != *wanted {
-                wrong.push(format!("{role} {method} {rest} {body}: wanted {wanted}, got {} {}", answer.status, answer.text));
+                wrong.push(format!(
+                    "{role} {method} {rest} {body}: wanted {wanted}, got {} {}",
+                    answer.status, answer.text
+                ));
             }
         }
     }
@@ -99,7 +107,10 @@ async fn ownership_is_handed_over_and_inherited() {
         let body = cast.server.get(viewer, &path).await.wants(200);
         let members = body["members"].as_array().expect("members").clone();
         let role = move |person: &Person| {
-            members.iter().find(|member| member["user"] == person.id.as_str()).map(|member| member["role"].clone())
+            members
+                .iter()
+                .find(|member| member["user"] == person.id.as_str())
+                .map(|member| member["role"].clone())
         };
         [role(&cast.owner), role(&cast.admin), role(&cast.member), role(&bystander)]
     };
@@ -117,9 +128,17 @@ async fn ownership_is_handed_over_and_inherited() {
 async fn open_channels_are_joined_by_id_and_read_from_there_on() {
     let world = World::new().await;
     let cast = cast(&world).await;
-    let made = cast.server.call(Some(&cast.owner), "POST", "/v1/conversations", json!({ "kind": "channel", "name": "Lobby" }));
+    let made = cast.server.call(
+        Some(&cast.owner),
+        "POST",
+        "/v1/conversations",
+        json!({ "kind": "channel", "name": "Lobby" }),
+    );
     let made = made.await.wants(201);
-    assert_eq!((&made["join"], &made["history"], &made["role"]), (&json!("open"), &json!("from_join"), &json!("owner")));
+    assert_eq!(
+        (&made["join"], &made["history"], &made["role"]),
+        (&json!("open"), &json!("from_join"), &json!("owner"))
+    );
     let channel = made["conversation"].as_str().expect("an id");
     cast.server.say(&cast.owner, channel, "before").await;
     let messages = format!("/v1/conversations/{channel}/messages");
@@ -131,7 +150,8 @@ async fn open_channels_are_joined_by_id_and_read_from_there_on() {
     cast.server.call(Some(&cast.outsider), "PUT", &join, Value::Null).await.wants(200);
     cast.server.say(&cast.owner, channel, "after").await;
     let page = cast.server.get(&cast.outsider, &messages).await.wants(200);
-    let bodies: Vec<_> = page["messages"].as_array().expect("messages").iter().map(|m| m["body"].clone()).collect();
+    let bodies: Vec<_> =
+        page["messages"].as_array().expect("messages").iter().map(|m| m["body"].clone()).collect();
     assert_eq!(bodies, ["after"]);
 }
 
@@ -140,16 +160,23 @@ async fn a_direct_conversation_is_one_from_both_sides() {
     let world = World::new().await;
     let cast = cast(&world).await;
     let direct = |with: &Person| json!({ "kind": "direct", "members": [with.id] });
-    let create = async |who: &Person, body: Value| cast.server.call(Some(who), "POST", "/v1/conversations", body).await;
+    let create = async |who: &Person, body: Value| {
+        cast.server.call(Some(who), "POST", "/v1/conversations", body).await
+    };
     let made = create(&cast.owner, direct(&cast.member)).await.wants(201);
     let same = create(&cast.member, direct(&cast.owner)).await.wants(200);
     assert_eq!(made["conversation"], same["conversation"]);
     assert_eq!((&made["peer"], &same["peer"]), (&json!(cast.member.id), &json!(cast.owner.id)));
     let path = format!("/v1/conversations/{}", made["conversation"].as_str().expect("an id"));
     cast.server.get(&cast.outsider, &path).await.refused(404, "not_found");
-    cast.server.call(Some(&cast.owner), "PATCH", &path, json!({ "name": "x" })).await.refused(403, "forbidden");
+    cast.server
+        .call(Some(&cast.owner), "PATCH", &path, json!({ "name": "x" }))
+        .await
+        .refused(403, "forbidden");
     cast.server.call(Some(&cast.owner), "DELETE", &path, Value::Null).await.refused(403, "forbidden");
-    create(&cast.owner, json!({ "kind": "direct", "members": [cast.member.id], "name": "x" })).await.refused(422, "invalid");
+    create(&cast.owner, json!({ "kind": "direct", "members": [cast.member.id], "name": "x" }))
+        .await
+        .refused(422, "invalid");
 }
 
 #[actix_web::test]
@@ -157,14 +184,16 @@ async fn making_a_group_twice_under_one_key_makes_one() {
     let world = World::new().await;
     let cast = cast(&world).await;
     let body = json!({ "kind": "group", "members": [cast.member.id], "client_id": crate::support::uuid() });
-    let create = async |who: &Person| cast.server.call(Some(who), "POST", "/v1/conversations", body.clone()).await;
+    let create =
+        async |who: &Person| cast.server.call(Some(who), "POST", "/v1/conversations", body.clone()).await;
     let made = create(&cast.owner).await.wants(201);
     assert_eq!(create(&cast.owner).await.wants(200), made);
     let others = create(&cast.admin).await.wants(201);
     assert_ne!(others["conversation"], made["conversation"], "keys are per user");
     let list = cast.server.get(&cast.member, "/v1/conversations?limit=1").await.wants(200);
     let cursor = list["next_cursor"].as_str().expect("a second page");
-    let rest = cast.server.get(&cast.member, &format!("/v1/conversations?limit=1&cursor={cursor}")).await.wants(200);
+    let rest =
+        cast.server.get(&cast.member, &format!("/v1/conversations?limit=1&cursor={cursor}")).await.wants(200);
     assert!(rest["next_cursor"].is_null());
     let ids = [&list["conversations"][0]["conversation"], &rest["conversations"][0]["conversation"]];
     assert_ne!(ids[0], ids[1]);

@@ -7,7 +7,8 @@ use tidings::identity::{SignUps, ThrottleOptions};
 
 #[actix_web::test]
 async fn an_account_signs_in_and_knows_itself() {
-    let (world, body) = (World::new().await, json!({ "username": "Ada", "password": PASSWORD, "display_name": " Ada L " }));
+    let (world, body) =
+        (World::new().await, json!({ "username": "Ada", "password": PASSWORD, "display_name": " Ada L " }));
     let server = world.serve().await;
     let made = server.call(None, "POST", "/v1/accounts", body.clone()).await.wants(201);
     assert_eq!(made["user"]["username"], "ada");
@@ -21,7 +22,10 @@ async fn an_account_signs_in_and_knows_itself() {
     let ada = Person::of(&server.call(None, "POST", "/v1/tokens", right).await.wants(200));
     let me = server.get(&ada, "/v1/me").await.wants(200);
     assert_eq!((&me["id"], &me), (&made["user"]["id"], &made["user"]));
-    for wrong in [json!({ "username": "ada", "password": "wrong horse" }), json!({ "username": "bob", "password": PASSWORD })] {
+    for wrong in [
+        json!({ "username": "ada", "password": "wrong horse" }),
+        json!({ "username": "bob", "password": PASSWORD }),
+    ] {
         let detail = server.call(None, "POST", "/v1/tokens", wrong).await.refused(401, "unauthenticated");
         assert_eq!(detail, "username or password is wrong", "the same for both");
     }
@@ -99,12 +103,19 @@ async fn a_guest_comes_back_by_its_device_until_it_is_claimed() {
     let claim = |name: &str| json!({ "username": name, "password": PASSWORD });
     server.call(Some(&guest), "POST", "/v1/me/claim", claim("taken")).await.refused(409, "conflict");
     let claimed = server.call(Some(&guest), "POST", "/v1/me/claim", claim("max")).await.wants(200);
-    assert_eq!((&claimed["id"], &claimed["username"], &claimed["guest"]), (&json!(guest.id), &json!("max"), &json!(false)));
+    assert_eq!(
+        (&claimed["id"], &claimed["username"], &claimed["guest"]),
+        (&json!(guest.id), &json!("max"), &json!(false))
+    );
     server.call(Some(&guest), "POST", "/v1/me/claim", claim("maxine")).await.refused(409, "conflict");
     let max = Person::of(&server.call(None, "POST", "/v1/tokens", claim("max")).await.wants(200));
     assert_eq!(max.id, guest.id);
     let stranger = server.call(None, "POST", "/v1/accounts/guest", device).await;
-    assert_ne!(stranger.body["user"]["id"], json!(guest.id), "the device alone opens nothing that has a password");
+    assert_ne!(
+        stranger.body["user"]["id"],
+        json!(guest.id),
+        "the device alone opens nothing that has a password"
+    );
 }
 
 #[actix_web::test]
@@ -116,7 +127,9 @@ async fn a_new_password_needs_the_old_one_and_ends_other_sign_ins() {
     let other = Person::of(&server.call(None, "POST", "/v1/tokens", old.clone()).await.wants(200));
     let change = async |who: &Person, body: Value| server.call(Some(who), "PATCH", "/v1/me", body).await;
     change(&ada, json!({ "password": "a better horse" })).await.refused(422, "invalid");
-    change(&ada, json!({ "password": "a better horse", "current_password": "no" })).await.refused(403, "forbidden");
+    change(&ada, json!({ "password": "a better horse", "current_password": "no" }))
+        .await
+        .refused(403, "forbidden");
     change(&ada, json!({ "password": "short", "current_password": PASSWORD })).await.refused(422, "invalid");
     change(&guest, json!({ "password": "a better horse" })).await.refused(409, "conflict");
     server.get(&other, "/v1/me").await.wants(200);
@@ -146,8 +159,11 @@ async fn sign_ups_can_be_closed_to_all_or_to_all_but_guests() {
 #[actix_web::test]
 async fn guessing_is_slowed_per_account_and_per_forwarded_address() {
     let world = World::new().await;
-    let limits =
-        ThrottleOptions { sign_ins_per_minute: 2, sign_ins_per_ip_per_minute: 3, sign_ups_per_ip_per_minute: 1 };
+    let limits = ThrottleOptions {
+        sign_ins_per_minute: 2,
+        sign_ins_per_ip_per_minute: 3,
+        sign_ups_per_ip_per_minute: 1,
+    };
     let server = world.serve_with(|options| options.throttle = limits).await;
     let from = async |address: &str, path: &str, body: Value| {
         let request = server.request("POST", path).header("X-Forwarded-For", address).json(&body);

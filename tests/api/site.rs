@@ -11,17 +11,26 @@ async fn the_web_client_is_served_with_a_policy_and_revalidated() {
     let page = server.call(None, "GET", "/", Value::Null).await;
     assert_eq!(page.status, 200, "{}", page.text);
     assert!(page.headers["content-type"].to_str().is_ok_and(|kind| kind.starts_with("text/html")));
-    assert!(page.headers["content-security-policy"].to_str().is_ok_and(|policy| policy.contains("default-src 'self'")));
+    assert!(
+        page.headers["content-security-policy"]
+            .to_str()
+            .is_ok_and(|policy| policy.contains("default-src 'self'"))
+    );
     assert_eq!(page.headers["x-content-type-options"], "nosniff");
     assert_eq!(page.headers["cache-control"], "no-cache");
     let etag = page.headers["etag"].to_str().expect("text").to_owned();
-    for (given, status) in [(etag.clone(), 304), (format!("\"x\", W/{etag}"), 304), ("\"x\"".to_owned(), 200)] {
+    for (given, status) in [(etag.clone(), 304), (format!("\"x\", W/{etag}"), 304), ("\"x\"".to_owned(), 200)]
+    {
         let again = Answer::of(server.request("GET", "/").header("if-none-match", given)).await;
         assert_eq!(again.status, status);
         assert_eq!(again.text.is_empty(), status == 304);
     }
     let script = server.call(None, "GET", "/app.js", Value::Null).await;
-    assert!(script.headers["content-type"].to_str().is_ok_and(|kind| kind.contains("javascript")), "{:?}", script.headers);
+    assert!(
+        script.headers["content-type"].to_str().is_ok_and(|kind| kind.contains("javascript")),
+        "{:?}",
+        script.headers
+    );
     server.call(None, "DELETE", "/app.js", Value::Null).await.refused(405, "bad_frame");
 }
 
@@ -36,7 +45,11 @@ async fn only_listed_origins_get_cors_headers() {
     let preflight = from("https://game.example", "OPTIONS").await;
     assert_eq!(preflight.status, 204);
     assert_eq!(preflight.headers["access-control-allow-origin"], "https://game.example");
-    assert!(preflight.headers["access-control-allow-headers"].to_str().is_ok_and(|all| all.contains("idempotency-key")));
+    assert!(
+        preflight.headers["access-control-allow-headers"]
+            .to_str()
+            .is_ok_and(|all| all.contains("idempotency-key"))
+    );
     let made = from("https://game.example", "POST").await;
     assert_eq!(made.headers["access-control-allow-origin"], "https://game.example");
     made.wants(201);

@@ -38,7 +38,6 @@ pub struct World {
 /// One server.
 pub struct Server {
     pub base: String,
-    pub identity: Identity,
     pub readiness: Arc<Readiness>,
     pub http: reqwest::Client,
     handle: ServerHandle,
@@ -65,7 +64,8 @@ pub struct Person {
 impl World {
     pub async fn new() -> Self {
         let (folder, environment) = (TempDir::new().expect("a folder"), SystemEnvironment::shared());
-        let options = SqliteOptions { timeout_ms: 30_000, ..SqliteOptions::new(folder.path().join("tidings.db")) };
+        let options =
+            SqliteOptions { timeout_ms: 30_000, ..SqliteOptions::new(folder.path().join("tidings.db")) };
         let store = SqliteStore::open(options, environment.clone()).await.expect("the store opens");
         Self { folder, environment, store }
     }
@@ -82,7 +82,8 @@ impl World {
     pub async fn serve_with(&self, change: impl FnOnce(&mut IdentityOptions)) -> Server {
         let mut options = identity_options(&self.keys());
         change(&mut options);
-        let identity = Identity::new(options, self.store.clone(), self.environment.clone()).expect("identity stands");
+        let identity =
+            Identity::new(options, self.store.clone(), self.environment.clone()).expect("identity stands");
         identity.catch_up().await.expect("the revocations are read");
         let node = self.node();
         let readiness = Arc::new(Readiness::new(&node));
@@ -110,7 +111,7 @@ impl World {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a client");
-        Server { base: format!("http://{address}"), identity, readiness, http, handle, identity_run }
+        Server { base: format!("http://{address}"), readiness, http, handle, identity_run }
     }
 
     fn node(&self) -> Node {

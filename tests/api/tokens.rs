@@ -55,7 +55,8 @@ async fn the_keys_change_without_signing_anybody_out() {
     let both_kids = kids(&both).await;
     assert_eq!((both_kids.len(), &both_kids[1]), (2, &old_kids[0]), "the new key comes first");
     both.get(&ada, "/v1/me").await.wants(200);
-    let refreshed = both.call(None, "POST", "/v1/tokens/refresh", serde_json::json!({ "refresh_token": ada.refresh }));
+    let refreshed =
+        both.call(None, "POST", "/v1/tokens/refresh", serde_json::json!({ "refresh_token": ada.refresh }));
     let new_ada = Person::of(&refreshed.await.wants(200));
     both.stop().await;
 

@@ -22,7 +22,11 @@ impl FromRequest for Segments {
         // Names as they are, values percent-decoded, both in the path's order.
         let decoded = web::Path::<Vec<String>>::from_request(request, payload).into_inner();
         let names = request.match_info().iter().map(|(name, _)| name.to_owned());
-        ready(decoded.map(|values| Self(names.zip(values.into_inner()).collect())).map_err(|_| Problem::not_found()))
+        ready(
+            decoded
+                .map(|values| Self(names.zip(values.into_inner()).collect()))
+                .map_err(|_| Problem::not_found()),
+        )
     }
 }
 
