@@ -1,5 +1,6 @@
 //! What is wrong is told as a problem document, whatever it is.
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, World};
@@ -122,4 +123,26 @@ async fn request_ids_are_given_back_when_they_are_safe() {
     assert_eq!(id("edge-7.abc_D").await, "edge-7.abc_D");
     assert_ne!(id("not safe\tat all").await, "not safe\tat all");
     assert_eq!(id(&"x".repeat(65)).await.len(), 32);
+}
+
+#[actix_web::test]
+async fn too_many_requests_and_too_many_sends_are_counted_apart() {
+    let mut world = World::new().await;
+    world.per_second = (1, 1);
+    let server = world.serve().await;
+    let (ada, bob) = (server.guest().await, server.guest().await);
+    let group = server.group(&ada, &[&bob]).await;
+    // As many at once that a slow machine cannot stretch them over the seconds they would need.
+    let sends = (0..50).map(|_| async {
+        server.send_with(&ada, &group, &crate::support::uuid(), json!({ "body": "hi" })).await
+    });
+    let (passed, mut refused): (Vec<_>, Vec<_>) =
+        join_all(sends).await.into_iter().partition(|answer| answer.status == 201);
+    assert!(!passed.is_empty() && !refused.is_empty(), "{} passed", passed.len());
+    refused.remove(0).refused(429, "rate_limited");
+    server.get(&bob, "/v1/me").await.wants(200);
+    let reads = join_all((0..50).map(|_| server.get(&bob, "/v1/me"))).await;
+    let refused = reads.into_iter().find(|answer| answer.status != 200).expect("too many");
+    refused.refused(429, "rate_limited");
+    server.say(&bob, &group, "sends have a limit of their own").await;
 }

@@ -33,6 +33,8 @@ pub struct World {
     pub folder: TempDir,
     pub environment: SharedEnvironment,
     pub store: SharedStore,
+    /// Sends and other requests that a user may make per second and at once; 0: any number.
+    pub per_second: (u32, u32),
 }
 
 /// One server.
@@ -67,7 +69,7 @@ impl World {
         let options =
             SqliteOptions { timeout_ms: 30_000, ..SqliteOptions::new(folder.path().join("tidings.db")) };
         let store = SqliteStore::open(options, environment.clone()).await.expect("the store opens");
-        Self { folder, environment, store }
+        Self { folder, environment, store, per_second: (0, 0) }
     }
 
     pub fn keys(&self) -> PathBuf {
@@ -118,15 +120,16 @@ impl World {
         let meters = Arc::new(Meters::new());
         let (router, holes) = Router::new(Vec::new(), meters.clone(), RouterOptions::default());
         let timeout = Duration::from_secs(30);
+        let (sends, requests) = self.per_second;
         let options = NodeOptions {
-            limits: Limits { sends_per_second: 0, ..Limits::default() },
+            limits: Limits { sends_per_second: sends, send_burst: sends, ..Limits::default() },
             store_timeout: timeout,
             writer: WriterOptions { shards: 2, batch_messages: 64, queue_messages: 1_024, timeout },
             receipts_flush: Duration::from_millis(50),
             receipts_queue: 1_024,
             offline_after_ms: 1_000,
-            requests_per_second: 0,
-            request_burst: 0,
+            requests_per_second: requests,
+            request_burst: requests,
         };
         let arbiter = actix::Arbiter::new();
         Node::start(&arbiter, self.store.clone(), self.environment.clone(), router, holes, meters, options)
