@@ -45,7 +45,7 @@ impl<K: Hash + Eq + Clone> PerKey<K> {
         Self { limiter, clock }
     }
 
-    fn check(&self, key: K) -> Result<(), Failure> {
+    fn check(&self, key: &K) -> Result<(), Failure> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
         if limiter.len() >= MAX_REMEMBERED {
             limiter.retain_recent();
@@ -53,7 +53,7 @@ impl<K: Hash + Eq + Clone> PerKey<K> {
                 return Err(Failure::Overloaded { retry_after_ms: 60_000 });
             }
         }
-        limiter.check_key(&key).map_err(|refused| {
+        limiter.check_key(key).map_err(|refused| {
             let wait: Duration = refused.earliest_possible().duration_since(self.clock.now()).into();
             Failure::RateLimited {
                 retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1),
@@ -100,7 +100,7 @@ impl Throttle {
     /// # Errors
     /// As [`Throttle::sign_in`].
     pub fn account(&self, account: &str) -> Result<(), Failure> {
-        self.accounts.check(account.to_owned())
+        self.accounts.check(&account.to_owned())
     }
 
     /// May `address` make another account now? Counts it.
@@ -114,7 +114,7 @@ impl Throttle {
     /// This machine itself is not limited by address: whoever is on it could do worse. Behind a proxy on the same machine,
     /// `server.trusted_proxies` makes the clients' own addresses known.
     fn address(&self, limit: &PerKey<IpAddr>, address: IpAddr) -> Result<(), Failure> {
-        if address.to_canonical().is_loopback() { Ok(()) } else { limit.check(network(address)) }
+        if address.to_canonical().is_loopback() { Ok(()) } else { limit.check(&network(address)) }
     }
 
     /// Forgets who has been quiet; called now and then.

@@ -41,12 +41,9 @@ async fn every_documented_operation_is_answered() {
         for method in item.as_object().expect("an item").keys() {
             let answer = server.call(None, &method.to_uppercase(), path, Value::Null).await;
             let public = item[method]["security"] == serde_json::json!([{}]);
-            match public {
-                true => {
-                    assert!(matches!(answer.status.as_u16(), 200 | 415), "{method} {path}: {}", answer.text)
-                }
-                false => assert_eq!(answer.status, 401, "{method} {path}: {}", answer.text),
-            }
+            let fine =
+                if public { matches!(answer.status.as_u16(), 200 | 415) } else { answer.status == 401 };
+            assert!(fine, "{method} {path}: {} {}", answer.status, answer.text);
             seen += 1;
         }
     }

@@ -39,15 +39,15 @@ impl Issuer {
         format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der))
     }
 
-    fn token_with(&self, header: Value, claims: &Value) -> Person {
+    fn token_with(&self, header: &Value, claims: &Value) -> Person {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", part(&header), part(claims));
+        let signed = format!("{}.{}", part(header), part(claims));
         let signature = URL_SAFE_NO_PAD.encode(self.key.sign(signed.as_bytes()));
         Person::with_token(format!("{signed}.{signature}"))
     }
 
     fn token(&self, claims: &Value) -> Person {
-        self.token_with(json!({ "alg": "EdDSA", "typ": "JWT", "kid": self.kid }), claims)
+        self.token_with(&json!({ "alg": "EdDSA", "typ": "JWT", "kid": self.kid }), claims)
     }
 }
 
@@ -143,14 +143,14 @@ async fn what_the_operator_pinned_is_held_against_every_token() {
     for (field, value) in
         [("alg", json!("none")), ("alg", json!("HS256")), ("alg", json!("ES256")), ("crit", json!(["b64"]))]
     {
-        bad.push(issuer.token_with(header(field, value), &good));
+        bad.push(issuer.token_with(&header(field, value), &good));
     }
     for (number, token) in bad.iter().enumerate() {
         let answer = me(&server, token).await;
         assert_eq!(answer.status, 401, "case {number}: {}", answer.text);
     }
     // A key that the token brings along is not looked at.
-    let embedded = other.token_with(json!({ "alg": "EdDSA", "kid": "k1", "jwk": other.jwk() }), &good);
+    let embedded = other.token_with(&json!({ "alg": "EdDSA", "kid": "k1", "jwk": other.jwk() }), &good);
     me(&server, &embedded).await.refused(401, "unauthenticated");
 }
 
@@ -206,7 +206,7 @@ async fn published_keys_are_read_once_for_any_number_of_tokens() {
         answer.wants(200);
     }
     assert_eq!(published.asked(), 1);
-    me(&server, &issuer.token_with(json!({ "alg": "EdDSA" }), &claims(&world, "1"))).await.wants(200);
+    me(&server, &issuer.token_with(&json!({ "alg": "EdDSA" }), &claims(&world, "1"))).await.wants(200);
 
     // Unknown keys make nobody read the document more than once in 30 s.
     for n in 0..20 {
