@@ -112,7 +112,11 @@ fn client_frames(generator: &mut SchemaGenerator) -> Vec<(String, Value)> {
 fn server_frames(generator: &mut SchemaGenerator) -> Vec<(String, Value)> {
     let all = ServerFrame::json_schema(generator).to_value();
     let variants = all["oneOf"].as_array().cloned().unwrap_or_default();
-    let named = variants.into_iter().filter_map(|variant| {
+    let named = variants.into_iter().filter_map(|mut variant| {
+        // In draft 7 a reference hides what stands beside it.
+        if let Some(reference) = variant.as_object_mut().and_then(|fields| fields.remove("$ref")) {
+            variant["allOf"] = json!([{ "$ref": reference }]);
+        }
         let name = variant["properties"]["type"]["const"].as_str()?.to_owned();
         Some((name, variant))
     });

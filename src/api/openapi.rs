@@ -104,7 +104,15 @@ fn describe_problems(document: &mut Value) {
         "description": "A problem document; `code` is of the error catalogue.",
         "content": { (problem::MEDIA_TYPE): { "schema": { "$ref": "#/components/schemas/Problem" } } }
     });
-    for_each_operation(document, |_, operation| operation["responses"]["default"] = problem.clone());
+    for_each_operation(document, |_, operation| {
+        for response in operation["responses"].as_object_mut().into_iter().flat_map(|all| all.values_mut()) {
+            // The specification wants one, even where the status says it all.
+            if response["description"].as_str().is_none_or(str::is_empty) {
+                response["description"] = "Done.".into();
+            }
+        }
+        operation["responses"]["default"] = problem.clone();
+    });
 }
 
 /// Functions are named within their group; operations need a name of their own in the whole document.
@@ -204,6 +212,10 @@ mod tests {
                     ids.insert(operation["operationId"].to_string()) || method == "head",
                     "{method} {path}"
                 );
+                let responses = operation["responses"].as_object().expect("responses");
+                let described =
+                    |response: &Value| response["description"].as_str().is_some_and(|text| !text.is_empty());
+                assert!(responses.len() > 1 && responses.values().all(described), "{method} {path}");
                 let named: BTreeSet<_> = operation["parameters"]
                     .as_array()
                     .into_iter()
