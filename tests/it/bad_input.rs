@@ -99,7 +99,9 @@ async fn tokens_that_are_not_ours() {
     answers.sort();
     answers.dedup();
     assert_eq!(answers.len(), 1, "which check failed is nobody's business: {answers:?}");
-    world.secrets.extend(forgeries.iter().map(|(_, token)| secret_part(token)).filter(|part| part.len() > 40));
+    world
+        .secrets
+        .extend(forgeries.iter().map(|(_, token)| secret_part(token)).filter(|part| part.len() > 40));
     world.is_unharmed(&[]).await;
 }
 
@@ -149,7 +151,8 @@ async fn passwords_and_refresh_tokens() {
     let mut secrets = vec![password, "canary-wrong".into(), secret_part(&token)];
     secrets.push(refreshed["refresh_token"].as_str().unwrap().to_owned());
     // A token belongs in the header: in the URL it would be in everybody's log, and is no token.
-    let in_url = rest.call(Method::GET, &format!("/v1/me?access_token={token}&token={token}"), None, None).await;
+    let in_url =
+        rest.call(Method::GET, &format!("/v1/me?access_token={token}&token={token}"), None, None).await;
     assert_eq!(in_url.status, 401, "{}", in_url.text);
     chat_works(&server, &rest.guest("Ben").await, &rest.guest("Cleo").await).await;
     keeps_secrets(&server, &secrets);

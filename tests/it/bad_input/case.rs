@@ -179,7 +179,9 @@ async fn run(world: &World, actor: &Actor, case: Case) -> Result<Option<u64>, St
             continue;
         }
         let acked = match &outcome {
-            Outcome::Frame(frame) if frame["type"] == "ack" && frame["conversation"] == world.group.as_str() => {
+            Outcome::Frame(frame)
+                if frame["type"] == "ack" && frame["conversation"] == world.group.as_str() =>
+            {
                 frame["seq"].as_u64()
             }
             _ => None,
@@ -224,16 +226,16 @@ fn judge(case: &Case, sent: &Message, outcome: &Outcome) -> Result<(), String> {
                 return wrong(&fault);
             }
             match sent_id(sent) {
-                Some(id) if code != "bad_frame" && frame["id"] != id => wrong("the error does not repeat the id"),
+                Some(id) if code != "bad_frame" && frame["id"] != id => {
+                    wrong("the error does not repeat the id")
+                }
                 _ => Ok(()),
             }
         }
-        Outcome::Frame(frame) if case.expect.answer == frame["type"].as_str() => {
-            match sent_id(sent) {
-                Some(id) if frame["id"] != id => wrong("the answer does not repeat the id"),
-                _ => Ok(()),
-            }
-        }
+        Outcome::Frame(frame) if case.expect.answer == frame["type"].as_str() => match sent_id(sent) {
+            Some(id) if frame["id"] != id => wrong("the answer does not repeat the id"),
+            _ => Ok(()),
+        },
         _ => wrong("another outcome"),
     }
 }

@@ -63,7 +63,8 @@ pub struct Sizes {
 /// unchanged frame is answered with.
 pub fn changes(kind: Kind, sizes: Sizes, good: Expect) -> Vec<Change> {
     let mut changes = wrong_types(kind, good);
-    let mut add = |label: &str, value: Value, expect: Expect| changes.push((label.to_owned(), Some(value), expect));
+    let mut add =
+        |label: &str, value: Value, expect: Expect| changes.push((label.to_owned(), Some(value), expect));
     match kind {
         Kind::RequestId | Kind::OptionalRequestId => {
             add("negative", json!(-7), good);
@@ -160,15 +161,22 @@ pub fn changes(kind: Kind, sizes: Sizes, good: Expect) -> Vec<Change> {
             add("NUL in a value", json!([{ "url": "a\0b" }]), error(INVALID));
         }
         Kind::Ranges(most) => {
-            let range = |conversation: &str, after: Value| json!([{ "conversation": conversation, "after": after }]);
+            let range =
+                |conversation: &str, after: Value| json!([{ "conversation": conversation, "after": after }]);
             let limit = |limit: Value| json!([{ "conversation": "$GROUP", "after": 0, "limit": limit }]);
             add("empty", json!([]), good);
             add("of numbers", json!([1]), error(INVALID));
             add("of empty objects", json!([{}]), error(INVALID));
             add("without after", json!([{ "conversation": "$GROUP" }]), error(INVALID));
             add("without conversation", json!([{ "after": 0 }]), error(INVALID));
-            for (label, after) in [("null", json!(null)), ("text", json!("0")), ("-1", json!(-1)), ("1.5", json!(1.5)),
-                ("2^53", json!(1_u64 << 53)), ("2^64-1", json!(u64::MAX))] {
+            for (label, after) in [
+                ("null", json!(null)),
+                ("text", json!("0")),
+                ("-1", json!(-1)),
+                ("1.5", json!(1.5)),
+                ("2^53", json!(1_u64 << 53)),
+                ("2^64-1", json!(u64::MAX)),
+            ] {
                 add(&format!("after {label}"), range("$GROUP", after), error(INVALID));
             }
             add("after future", range("$GROUP", json!("$FUTURE_NUMBER")), good);
@@ -179,7 +187,9 @@ pub fn changes(kind: Kind, sizes: Sizes, good: Expect) -> Vec<Change> {
             add("no id", range("nowhere", json!(0)), error(NO_ID));
             add("never existed", range("$NOWHERE", json!(0)), error(NOT_FOUND));
             add("somebody else's", range("$FOREIGN", json!(0)), error(NOT_FOUND));
-            let list = |count: usize| json!(vec![json!({ "conversation": "$GROUP", "after": 1, "limit": 1 }); count]);
+            let list = |count: usize| {
+                json!(vec![json!({ "conversation": "$GROUP", "after": 1, "limit": 1 }); count])
+            };
             add("limit of ranges", list(most), good);
             add("limit of ranges + 1", list(most + 1), error(TOO_LARGE));
         }

@@ -13,7 +13,8 @@ struct Frame {
 }
 
 fn frames() -> Vec<Frame> {
-    let frame = |good, answer, fields: &[(&'static str, Kind)]| Frame { good, answer, fields: fields.to_vec() };
+    let frame =
+        |good, answer, fields: &[(&'static str, Kind)]| Frame { good, answer, fields: fields.to_vec() };
     let id = ("id", Kind::RequestId);
     let optional_id = ("id", Kind::OptionalRequestId);
     let conversation = ("conversation", Kind::Conversation);
@@ -76,8 +77,16 @@ fn frames() -> Vec<Frame> {
             "",
             &[("conversation", Kind::Conversation), ("on", Kind::Flag)],
         ),
-        frame(json!({ "type": "watch", "id": "q", "users": ["$OWNER"] }), "ok", &[id, ("users", Kind::Users(200))]),
-        frame(json!({ "type": "unwatch", "id": "q", "users": ["$OWNER"] }), "ok", &[id, ("users", Kind::Users(200))]),
+        frame(
+            json!({ "type": "watch", "id": "q", "users": ["$OWNER"] }),
+            "ok",
+            &[id, ("users", Kind::Users(200))],
+        ),
+        frame(
+            json!({ "type": "unwatch", "id": "q", "users": ["$OWNER"] }),
+            "ok",
+            &[id, ("users", Kind::Users(200))],
+        ),
         frame(
             json!({ "type": "sync", "id": "q", "ranges": [{ "conversation": "$GROUP", "after": 0 }] }),
             "synced",

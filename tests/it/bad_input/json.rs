@@ -66,7 +66,9 @@ fn malformed() -> Vec<Case> {
 fn edges() -> Vec<Case> {
     let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let with = |name: &str, field: &str, value: &str| {
-        let text = format!(r#"{{"type":"send","id":"q","conversation":"$GROUP","client_id":"$UUID","body":"b","{field}":{value}}}"#);
+        let text = format!(
+            r#"{{"type":"send","id":"q","conversation":"$GROUP","client_id":"$UUID","body":"b","{field}":{value}}}"#
+        );
         (format!("json: {name}"), text)
     };
     let case = |(name, text): (String, String), expect| Case::text(name, &text, expect);
@@ -76,25 +78,37 @@ fn edges() -> Vec<Case> {
         Case::text("json: 10,000 objects opened", &r#"{"a":"#.repeat(10_000), error(BAD_FRAME)),
         case(with("data 1,000 deep", "data", &format!(r#"{{"k":{}}}"#, deep(1_000))), error(BAD_OR_INVALID)),
         case(
-            with("data 1,150 objects deep", "data", &format!("{}1{}", r#"{"":"#.repeat(1_150), "}".repeat(1_150))),
+            with(
+                "data 1,150 objects deep",
+                "data",
+                &format!("{}1{}", r#"{"":"#.repeat(1_150), "}".repeat(1_150)),
+            ),
             error(BAD_OR_INVALID),
         ),
         // What is ignored is ignored whatever it is, or refused as no frame.
         case(with("unknown field 10,000 deep", "unknown", &deep(10_000)), answer("ack").or_error(BAD_FRAME)),
-        case(with("attachments 1,000 deep", "attachments", &format!(r#"[{{"k":{}}}]"#, deep(1_000))), error(BAD_OR_INVALID)),
+        case(
+            with("attachments 1,000 deep", "attachments", &format!(r#"[{{"k":{}}}]"#, deep(1_000))),
+            error(BAD_OR_INVALID),
+        ),
         case(
             with("20,000 numbers as mentions", "mentions", &format!("[{}1]", "1,".repeat(20_000))),
             error(&["too_large", "invalid"]),
         ),
+        case(with("a key of 30,000 bytes", &"k".repeat(30_000), "1"), answer("ack")),
         case(
-            with("a key of 30,000 bytes", &"k".repeat(30_000), "1"),
+            with(
+                "5,000 keys",
+                "unknown",
+                &format!(r#"{{{}"z":0}}"#, (0..5_000).map(|n| format!("\"{n}\":0,")).collect::<String>()),
+            ),
             answer("ack"),
         ),
-        case(
-            with("5,000 keys", "unknown", &format!(r#"{{{}"z":0}}"#, (0..5_000).map(|n| format!("\"{n}\":0,")).collect::<String>())),
-            answer("ack"),
+        Case::text(
+            "json: spaces around",
+            " \r\n\t{ \"type\" : \"ping\" , \"id\" : \"q\" } \n",
+            answer("pong"),
         ),
-        Case::text("json: spaces around", " \r\n\t{ \"type\" : \"ping\" , \"id\" : \"q\" } \n", answer("pong")),
         Case::text("json: escaped names", r#"{"\u0074ype":"p\u0069ng","id":"q"}"#, answer("pong")),
         Case::text("json: type comes last", r#"{"id":"q","type":"ping"}"#, answer("pong")),
         // Which of two values counts is anybody's guess, so neither does.
@@ -111,8 +125,18 @@ fn edges() -> Vec<Case> {
 fn types() -> Vec<Case> {
     let named = |kind: &str| (kind.to_owned(), format!(r#"{{"type":{kind},"id":"q"}}"#));
     let unknown = [
-        r#""nope""#, r#""""#, r#""PING""#, r#"" ping""#, r#""ping ""#, r#""hello2""#, r#""welcome""#, r#""event""#,
-        r#""ack""#, r#""error""#, r#""__proto__""#, r#""pi\u0000ng""#,
+        r#""nope""#,
+        r#""""#,
+        r#""PING""#,
+        r#"" ping""#,
+        r#""ping ""#,
+        r#""hello2""#,
+        r#""welcome""#,
+        r#""event""#,
+        r#""ack""#,
+        r#""error""#,
+        r#""__proto__""#,
+        r#""pi\u0000ng""#,
     ];
     let wrong = ["null", "7", "true", r#"["ping"]"#, r#"{"a":1}"#];
     let mut cases: Vec<Case> = Vec::new();
@@ -133,8 +157,19 @@ fn types() -> Vec<Case> {
 
 fn numbers() -> Vec<Case> {
     let mut cases = Vec::new();
-    for number in ["1e400", "-1e400", "-0", "1.0", "1e2", "0.1e1", "9007199254740993", "18446744073709551616",
-        "1000000000000000000000000000000000000000", "-9223372036854775809", "-1"] {
+    for number in [
+        "1e400",
+        "-1e400",
+        "-0",
+        "1.0",
+        "1e2",
+        "0.1e1",
+        "9007199254740993",
+        "18446744073709551616",
+        "1000000000000000000000000000000000000000",
+        "-9223372036854775809",
+        "-1",
+    ] {
         let text = format!(r#"{{"type":"read","id":"q","conversation":"$GROUP","seq":{number}}}"#);
         cases.push(Case::text(format!("seq: {number}"), &text, error(BAD_OR_INVALID)));
     }
@@ -150,7 +185,9 @@ fn numbers() -> Vec<Case> {
 
 fn strings() -> Vec<Case> {
     let body = |name: &str, body: &str, expect| {
-        let text = format!(r#"{{"type":"send","id":"q","conversation":"$GROUP","client_id":"$UUID","body":"{body}"}}"#);
+        let text = format!(
+            r#"{{"type":"send","id":"q","conversation":"$GROUP","client_id":"$UUID","body":"{body}"}}"#
+        );
         Case::text(format!("body: {name}"), &text, expect)
     };
     vec![
@@ -202,7 +239,11 @@ fn hellos() -> Vec<Case> {
         first("a list", "[]", no_protocol),
         first("no type", r#"{"token":"$TOKEN"}"#, no_protocol),
         first("another type", r#"{"type":"ping","id":"q"}"#, no_protocol),
-        first("a send", r#"{"type":"send","id":"q","to":"$OWNER","client_id":"$UUID","body":"b"}"#, no_protocol),
+        first(
+            "a send",
+            r#"{"type":"send","id":"q","to":"$OWNER","client_id":"$UUID","body":"b"}"#,
+            no_protocol,
+        ),
         first("unknown type", r#"{"type":"nope","id":"q"}"#, no_protocol),
         first("without token", r#"{"type":"hello"}"#, close(&[4401])),
         first("token null", r#"{"type":"hello","token":null}"#, close(&[4401])),
@@ -214,13 +255,25 @@ fn hellos() -> Vec<Case> {
         first("unknown field", &hello(r#""role":"admin","user":"$OWNER""#), answer("welcome")),
         first("cursor of nonsense", &hello(r#""cursor":"nonsense""#), answer("welcome")),
         first("cursor empty", &hello(r#""cursor":"""#), answer("welcome")),
-        first("cursor of 10,000 bytes", &hello(&format!(r#""cursor":"{}""#, "c".repeat(10_000))), answer("welcome").or_error(&["invalid"]).or_close(&[4400])),
+        first(
+            "cursor of 10,000 bytes",
+            &hello(&format!(r#""cursor":"{}""#, "c".repeat(10_000))),
+            answer("welcome").or_error(&["invalid"]).or_close(&[4400]),
+        ),
         first("positions empty", &hello(r#""positions":{}"#), answer("welcome")),
         first("position of somebody else's", &hello(r#""positions":{"$FOREIGN":1}"#), answer("welcome")),
         first("position that never existed", &hello(r#""positions":{"$NOWHERE":1}"#), answer("welcome")),
         first("position from the future", &hello(r#""positions":{"$GROUP":$FUTURE}"#), answer("welcome")),
-        first("handover of nobody", &hello(r#""handover":"s_00000000000000000000000000000000""#), answer("welcome")),
-        first("handover of nonsense", &hello(r#""handover":"nonsense""#), answer("welcome").or_error(&["invalid"]).or_close(&[4400])),
+        first(
+            "handover of nobody",
+            &hello(r#""handover":"s_00000000000000000000000000000000""#),
+            answer("welcome"),
+        ),
+        first(
+            "handover of nonsense",
+            &hello(r#""handover":"nonsense""#),
+            answer("welcome").or_error(&["invalid"]).or_close(&[4400]),
+        ),
     ];
     for (name, fields) in [
         ("device a number", r#""device":7"#),

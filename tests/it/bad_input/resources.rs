@@ -11,7 +11,8 @@ pub fn not_ones_own() -> Vec<Request> {
     let mut requests = Vec::new();
     let json = |text: &str| if text.is_empty() { Body::Empty } else { Body::Json(text.to_owned()) };
     let mut add = |method: &str, path: &str, body: &str, statuses, codes| {
-        let request = Request::new(format!("{method} {path}"), method.parse().unwrap(), path, json(body), statuses);
+        let request =
+            Request::new(format!("{method} {path}"), method.parse().unwrap(), path, json(body), statuses);
         requests.push(request.header("Idempotency-Key", "$UUID").codes(codes));
     };
     for conversation in ["$FOREIGN", "$NOWHERE"] {
@@ -47,7 +48,13 @@ pub fn not_ones_own() -> Vec<Request> {
         add(method, &format!("{group}{rest}"), body, &[403], &["forbidden"]);
     }
     for seq in ["0", "-1", "x", "1.5", "9007199254740993"] {
-        add("PATCH", &format!("{group}/messages/{seq}"), r#"{"body":"b"}"#, &[404, 422], &["not_found", "invalid"]);
+        add(
+            "PATCH",
+            &format!("{group}/messages/{seq}"),
+            r#"{"body":"b"}"#,
+            &[404, 422],
+            &["not_found", "invalid"],
+        );
         add("DELETE", &format!("{group}/messages/{seq}"), "", &[404, 422], &["not_found", "invalid"]);
         add("PUT", &format!("{group}/read"), &format!(r#"{{"seq":"{seq}"}}"#), &[422], &["invalid"]);
     }
@@ -60,7 +67,16 @@ pub fn not_ones_own() -> Vec<Request> {
     for conversation in ["nowhere", "$ME", "%00", "..%2f..%2fetc%2fpasswd", "c_'%20OR%201=1"] {
         add("GET", &format!("/v1/conversations/{conversation}"), "", &[404, 422], &["not_found", "invalid"]);
     }
-    for path in ["/v1", "/v1/", "/v1/nope", "/v1/me/nope", "/v2/me", "/v1/conversations/$GROUP/nope", "/v1/ME", "/v1//me"] {
+    for path in [
+        "/v1",
+        "/v1/",
+        "/v1/nope",
+        "/v1/me/nope",
+        "/v2/me",
+        "/v1/conversations/$GROUP/nope",
+        "/v1/ME",
+        "/v1//me",
+    ] {
         add("GET", path, "", &[404], &["not_found"]);
     }
     requests
@@ -95,15 +111,32 @@ pub fn fields() -> Vec<Request> {
     }
     for value in ["7", r#""a\u0000b""#, "[]", r#"{"a":1}"#] {
         add(Method::PATCH, "/v1/me", &format!(r#"{{"display_name":{value}}}"#), invalid.0, invalid.1);
-        add(Method::POST, "/v1/accounts/guest", &format!(r#"{{"display_name":{value}}}"#), invalid.0, invalid.1);
+        add(
+            Method::POST,
+            "/v1/accounts/guest",
+            &format!(r#"{{"display_name":{value}}}"#),
+            invalid.0,
+            invalid.1,
+        );
         add(Method::POST, "/v1/accounts/guest", &format!(r#"{{"device_id":{value}}}"#), invalid.0, invalid.1);
     }
-    for body in ["{}", r#"{"kind":null}"#, r#"{"kind":7}"#, r#"{"kind":"party"}"#, r#"{"kind":""}"#,
-        r#"{"kind":"direct"}"#, r#"{"kind":"direct","members":["$OWNER","$STRANGER"]}"#,
-        r#"{"kind":"group","members":"$OWNER"}"#, r#"{"kind":"group","members":[7]}"#,
-        r#"{"kind":"group","name":7}"#, r#"{"kind":"group","name":"a\u0000b"}"#,
-        r#"{"kind":"group","history":"some"}"#, r#"{"kind":"group","join":"maybe"}"#,
-        r#"{"kind":"group","client_id":"no-uuid"}"#, r#"{"kind":"group","client_id":7}"#] {
+    for body in [
+        "{}",
+        r#"{"kind":null}"#,
+        r#"{"kind":7}"#,
+        r#"{"kind":"party"}"#,
+        r#"{"kind":""}"#,
+        r#"{"kind":"direct"}"#,
+        r#"{"kind":"direct","members":["$OWNER","$STRANGER"]}"#,
+        r#"{"kind":"group","members":"$OWNER"}"#,
+        r#"{"kind":"group","members":[7]}"#,
+        r#"{"kind":"group","name":7}"#,
+        r#"{"kind":"group","name":"a\u0000b"}"#,
+        r#"{"kind":"group","history":"some"}"#,
+        r#"{"kind":"group","join":"maybe"}"#,
+        r#"{"kind":"group","client_id":"no-uuid"}"#,
+        r#"{"kind":"group","client_id":7}"#,
+    ] {
         add(Method::POST, "/v1/conversations", body, invalid.0, invalid.1);
     }
     add(
@@ -113,14 +146,31 @@ pub fn fields() -> Vec<Request> {
         &[404, 422],
         &["not_found", "invalid"],
     );
-    for value in [r#"{"body":null}"#, r#"{"body":7}"#, r#"{"body":""}"#, r#"{"body":"a\u0000b"}"#, "{}",
-        r#"{"data":[]}"#, r#"{"data":"x"}"#, r#"{"body":"b","reply_to":0}"#, r#"{"body":"b","reply_to":$FUTURE}"#,
-        r#"{"body":"b","mentions":"$OWNER"}"#, r#"{"body":"b","mentions":[7]}"#, r#"{"body":"b","attachments":[7]}"#] {
+    for value in [
+        r#"{"body":null}"#,
+        r#"{"body":7}"#,
+        r#"{"body":""}"#,
+        r#"{"body":"a\u0000b"}"#,
+        "{}",
+        r#"{"data":[]}"#,
+        r#"{"data":"x"}"#,
+        r#"{"body":"b","reply_to":0}"#,
+        r#"{"body":"b","reply_to":$FUTURE}"#,
+        r#"{"body":"b","mentions":"$OWNER"}"#,
+        r#"{"body":"b","mentions":[7]}"#,
+        r#"{"body":"b","attachments":[7]}"#,
+    ] {
         add(Method::POST, "/v1/conversations/$GROUP/messages", value, invalid.0, invalid.1);
     }
     for role in ["null", "7", r#""king""#, r#""""#] {
         let body = format!(r#"{{"role":{role}}}"#);
-        add(Method::PATCH, "/v1/conversations/$GROUP/members/$OWNER", &body, &[403, 422], &["forbidden", "invalid"]);
+        add(
+            Method::PATCH,
+            "/v1/conversations/$GROUP/members/$OWNER",
+            &body,
+            &[403, 422],
+            &["forbidden", "invalid"],
+        );
     }
     add(Method::POST, "/v1/tokens/refresh", r#"{"refresh_token":"nonsense"}"#, &[401], &["unauthenticated"]);
     add(Method::POST, "/v1/tokens/refresh", r#"{"refresh_token":"$TOKEN"}"#, &[401], &["unauthenticated"]);

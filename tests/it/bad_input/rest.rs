@@ -42,9 +42,24 @@ pub struct Request {
 
 impl Request {
     /// A request with the actor's token.
-    pub fn new(name: impl Into<String>, method: Method, path: &str, body: Body, statuses: &'static [u16]) -> Self {
+    pub fn new(
+        name: impl Into<String>,
+        method: Method,
+        path: &str,
+        body: Body,
+        statuses: &'static [u16],
+    ) -> Self {
         let token = Some("$TOKEN".to_owned());
-        Self { name: name.into(), method, path: path.into(), token, headers: Vec::new(), body, statuses, codes: &[] }
+        Self {
+            name: name.into(),
+            method,
+            path: path.into(),
+            token,
+            headers: Vec::new(),
+            body,
+            statuses,
+            codes: &[],
+        }
     }
 
     /// Narrows the codes.
@@ -98,8 +113,10 @@ pub async fn run_all(world: World, requests: Vec<Request>) -> World {
             let answer = request.send(&world, actor).await;
             complaint_about(&request, &answer).map(|what| {
                 let text: String = answer.text.chars().take(300).collect();
-                format!("{}: {what}; wanted {:?} {:?}, got {} {text}", request.name, request.statuses, request.codes,
-                    answer.status)
+                format!(
+                    "{}: {what}; wanted {:?} {:?}, got {} {text}",
+                    request.name, request.statuses, request.codes, answer.status
+                )
             })
         }
     })
@@ -131,7 +148,7 @@ pub fn problem_fault(answer: &Answer) -> Option<String> {
     }
     let body = &answer.body;
     for field in ["type", "title", "detail"] {
-        if !body[field].as_str().is_some_and(|text| !text.is_empty()) {
+        if body[field].as_str().is_none_or(str::is_empty) {
             return Some(format!("no {field}"));
         }
     }

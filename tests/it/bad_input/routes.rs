@@ -58,7 +58,8 @@ pub fn routes(frame_bytes: usize) -> Vec<Request> {
                 let request = Request::new(name(label), method.clone(), path, good.clone(), &[401]);
                 requests.push(request.token(token).codes(&["unauthenticated"]));
             }
-            let basic = Request::new(name("with a password"), method.clone(), path, good.clone(), &[401]).token(None);
+            let basic =
+                Request::new(name("with a password"), method.clone(), path, good.clone(), &[401]).token(None);
             requests.push(basic.header("authorization", "Basic dXNlcjpwYXNz").codes(&["unauthenticated"]));
         }
         if body.is_empty() {
@@ -71,8 +72,18 @@ pub fn routes(frame_bytes: usize) -> Vec<Request> {
         add("as plain text", Body::Raw("text/plain", as_text.clone()), &[415], &[]);
         add("as a form", Body::Raw("application/x-www-form-urlencoded", b"a=b".to_vec()), &[415], &[]);
         add("as XML", Body::Raw("application/xml", b"<a/>".to_vec()), &[415], &[]);
-        add("truncated", Body::Raw("application/json", as_text[..as_text.len() - 1].to_vec()), &[400], &["bad_frame"]);
-        add("with a tail", Body::Raw("application/json", [&as_text[..], b"{}"].concat()), &[400], &["bad_frame"]);
+        add(
+            "truncated",
+            Body::Raw("application/json", as_text[..as_text.len() - 1].to_vec()),
+            &[400],
+            &["bad_frame"],
+        );
+        add(
+            "with a tail",
+            Body::Raw("application/json", [&as_text[..], b"{}"].concat()),
+            &[400],
+            &["bad_frame"],
+        );
         add("not UTF-8", Body::Raw("application/json", b"{\"a\":\"\xff\"}".to_vec()), &[400], &["bad_frame"]);
         add("a list", Body::Json("[]".into()), &[400, 422], &["bad_frame", "invalid"]);
         add("a number", Body::Json("7".into()), &[400, 422], &["bad_frame", "invalid"]);
@@ -87,8 +98,13 @@ pub fn routes(frame_bytes: usize) -> Vec<Request> {
 pub fn pages() -> Vec<Request> {
     let mut requests = Vec::new();
     let invalid = |path: &str| Request::new(path, Method::GET, path, Body::Empty, &[422]).codes(&["invalid"]);
-    for list in ["/v1/conversations/$GROUP/members", "/v1/conversations/$GROUP/messages", "/v1/conversations/$GROUP/events",
-        "/v1/conversations", "/v1/users?prefix=m"] {
+    for list in [
+        "/v1/conversations/$GROUP/members",
+        "/v1/conversations/$GROUP/messages",
+        "/v1/conversations/$GROUP/events",
+        "/v1/conversations",
+        "/v1/users?prefix=m",
+    ] {
         let glue = if list.contains('?') { '&' } else { '?' };
         for limit in ["0", "-1", "ten", "1.5", "99999999999999999999", "%00"] {
             requests.push(invalid(&format!("{list}{glue}limit={limit}")));
@@ -96,7 +112,9 @@ pub fn pages() -> Vec<Request> {
         let path = format!("{list}{glue}limit=1000000000");
         requests.push(Request::new(path.clone(), Method::GET, &path, Body::Empty, &[200]));
     }
-    for (list, field) in [("messages", "before"), ("messages", "after"), ("messages", "min_seq"), ("events", "after")] {
+    for (list, field) in
+        [("messages", "before"), ("messages", "after"), ("messages", "min_seq"), ("events", "after")]
+    {
         for seq in ["-1", "x", "1.5", "9007199254740993", "18446744073709551616"] {
             requests.push(invalid(&format!("/v1/conversations/$GROUP/{list}?{field}={seq}")));
         }
@@ -107,6 +125,7 @@ pub fn pages() -> Vec<Request> {
         }
     }
     let ahead = "/v1/conversations/$GROUP/messages?min_seq=$FUTURE";
-    requests.push(Request::new("reading ahead", Method::GET, ahead, Body::Empty, &[503]).codes(&["unavailable"]));
+    requests
+        .push(Request::new("reading ahead", Method::GET, ahead, Body::Empty, &[503]).codes(&["unavailable"]));
     requests
 }

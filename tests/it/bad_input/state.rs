@@ -48,8 +48,12 @@ pub fn cases() -> Vec<Case> {
             r#"{"type":"hello","id":"q","token":"$TOKEN"}"#,
             error(&["invalid", "bad_frame", "conflict"]),
         ),
-        Case::text("say hello with a refresh token", r#"{"type":"hello","token":"$REFRESH"}"#, close(&[4401]))
-            .instead_of_hello(),
+        Case::text(
+            "say hello with a refresh token",
+            r#"{"type":"hello","token":"$REFRESH"}"#,
+            close(&[4401]),
+        )
+        .instead_of_hello(),
     ]
 }
 
@@ -96,7 +100,8 @@ pub async fn auth_as_another(world: &World) {
 /// The same client_id for something else is refused, or is the first message again; it never is a second one.
 pub async fn client_id_for_something_else(world: &World) -> u64 {
     let (mut ws, _) = Ws::signed_in(&world.server, Encoding::Json, &world.actors[0].account).await;
-    let mut frame = json!({ "type": "send", "id": 1, "conversation": world.group, "client_id": uuid(), "body": "one" });
+    let mut frame =
+        json!({ "type": "send", "id": 1, "conversation": world.group, "client_id": uuid(), "body": "one" });
     let first = ws.ask(&frame).await;
     assert_eq!(first["type"], "ack", "{first}");
     frame["body"] = json!("two");
@@ -136,9 +141,7 @@ pub async fn malformed_without_end(world: &World) {
 /// the seqs that were acked.
 pub async fn over_the_rate(world: &World) -> Vec<u64> {
     let (mut ws, _) = Ws::signed_in(&world.server, Encoding::Json, &world.actors[2].account).await;
-    let send = |id: usize| {
-        json!({ "type": "send", "id": id, "conversation": world.group, "client_id": uuid(), "body": "flood" })
-    };
+    let send = |id: usize| json!({ "type": "send", "id": id, "conversation": world.group, "client_id": uuid(), "body": "flood" });
     let burst = world.limit("send_burst");
     let count = burst + burst / 2 + 5;
     for id in 0..count {
@@ -156,7 +159,11 @@ pub async fn over_the_rate(world: &World) -> Vec<u64> {
         assert_eq!(fault_of(&answer), None, "{answer}");
         wait_ms = wait_ms.max(answer["retry_after_ms"].as_u64().unwrap());
     }
-    assert!(acked.len() >= burst && wait_ms > 0, "of {count} sends {} were acked; wait {wait_ms} ms", acked.len());
+    assert!(
+        acked.len() >= burst && wait_ms > 0,
+        "of {count} sends {} were acked; wait {wait_ms} ms",
+        acked.len()
+    );
     tokio::time::sleep(Duration::from_millis(wait_ms)).await;
     let answer = ws.ask(&send(count)).await;
     assert_eq!(answer["type"], "ack", "after waiting as told: {answer}");
@@ -205,7 +212,11 @@ pub async fn silence(server: &Server) {
         assert_eq!(frame.close_code(), Some(4408));
     })
     .await;
-    assert!(started.elapsed() < Duration::from_secs(3), "a hello timeout of 300 ms took {:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(3),
+        "a hello timeout of 300 ms took {:?}",
+        started.elapsed()
+    );
     for begun in ["", "GET /v1/ws HTTP/1.1\r\nHost: x\r\n"] {
         let mut socket = RawSocket::connect(addr).await;
         socket.write(begun.as_bytes()).await.unwrap();

@@ -124,7 +124,9 @@ pub fn forgeries(token: &str, other: &str, refresh: &str, jwks: &Value) -> Vec<(
         let changed = signed_part(&header, &with(&claims, field, value));
         add(&format!("claim {field} changed"), format!("{changed}.{signature}"));
     }
-    for none in [json!("none"), json!("None"), json!("NONE"), json!("nOnE"), json!(""), json!(null), json!(["none"])] {
+    for none in
+        [json!("none"), json!("None"), json!("NONE"), json!("nOnE"), json!(""), json!(null), json!(["none"])]
+    {
         let changed = signed_part(&with(&header, "alg", none.clone()), &claims);
         add(&format!("alg {none}, unsigned"), format!("{changed}."));
         add(&format!("alg {none}, signed"), format!("{changed}.{signature}"));
@@ -159,8 +161,17 @@ pub fn forgeries(token: &str, other: &str, refresh: &str, jwks: &Value) -> Vec<(
     let kid = header["kid"].as_str().unwrap_or("none").to_owned();
     add("another key, our kid", signer.token(&header, &claims));
     add("another key, our kid, in capitals", signer.token(&with(&header, "typ", json!("jwt")), &claims));
-    for kid in [json!("unknown"), json!(""), json!(null), json!(7), json!(["a"]), json!("../../../../dev/null"),
-        json!("' UNION SELECT 'a"), json!("https://evil.example/key"), json!("k".repeat(10_000))] {
+    for kid in [
+        json!("unknown"),
+        json!(""),
+        json!(null),
+        json!(7),
+        json!(["a"]),
+        json!("../../../../dev/null"),
+        json!("' UNION SELECT 'a"),
+        json!("https://evil.example/key"),
+        json!("k".repeat(10_000)),
+    ] {
         let name = format!("another key, kid {:.40}", kid.to_string());
         add(&name, signer.token(&with(&header, "kid", kid), &claims));
     }
@@ -174,7 +185,9 @@ pub fn forgeries(token: &str, other: &str, refresh: &str, jwks: &Value) -> Vec<(
     add("another key, x5c", signer.token(&with(&header, "x5c", json!([certificate])), &claims));
     add("another key, unknown crit", signer.token(&with(&header, "crit", json!(["x"])), &claims));
     add("another key, b64 false", signer.token(&with(&header, "b64", json!(false)), &claims));
-    for (name, claims) in [("no claims", json!({})), ("claims a list", json!([])), ("claims null", json!(null))] {
+    for (name, claims) in
+        [("no claims", json!({})), ("claims a list", json!([])), ("claims null", json!(null))]
+    {
         add(&format!("another key, {name}"), signer.token(&header, &claims));
     }
     add("60,000 bytes", signer.token(&header, &with(&claims, "pad", json!("p".repeat(20_000)))));

@@ -91,15 +91,31 @@ impl World {
         let (_, welcome) = Ws::signed_in(&server, Encoding::Json, &owner).await;
         let head = rest.events(&owner, &group).await.len() as u64;
         let everybody = actors.iter().map(|actor| &actor.account).chain([&owner, &stranger, &blocker]);
-        let tokens = everybody.flat_map(|account| [secret_part(&account.access), secret_part(&account.refresh)]);
+        let tokens =
+            everybody.flat_map(|account| [secret_part(&account.access), secret_part(&account.refresh)]);
         let secrets = tokens.chain([secret]).collect();
         let limits = welcome["limits"].clone();
-        Self { server, rest, actors, owner, stranger, blocker, group, theirs, foreign, foreign_seq, limits, head, secrets }
+        Self {
+            server,
+            rest,
+            actors,
+            owner,
+            stranger,
+            blocker,
+            group,
+            theirs,
+            foreign,
+            foreign_seq,
+            limits,
+            head,
+            secrets,
+        }
     }
 
     /// One of the limits of the welcome.
     pub fn limit(&self, name: &str) -> usize {
-        let limit = self.limits[name].as_u64().unwrap_or_else(|| panic!("no limit {name} in {}", self.limits));
+        let limit =
+            self.limits[name].as_u64().unwrap_or_else(|| panic!("no limit {name} in {}", self.limits));
         usize::try_from(limit).unwrap()
     }
 

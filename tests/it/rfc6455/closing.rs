@@ -52,8 +52,12 @@ pub fn cases(limit: usize) -> Vec<Case> {
         Case::new("7.3.4").send(Chop::Whole, &[Frame::close(1000, b"Hello World!")]).answers(Some(1000)),
         Case::new("7.3.5").send(Chop::Whole, &[Frame::close(1000, &[b'*'; 123])]).answers(Some(1000)),
         Case::new("7.3.6").send(Chop::Whole, &[Frame::close(1000, &[b'*'; 124])]).fails(&[1002]),
-        Case::new("7.5.1").send(Chop::Whole, &[Frame::close(1000, b"\xce\xba\xed\xa0\x80edited")]).fails(&[1002, 1007]),
-        Case::new("own.close.octets").send(Chop::Octets(1), &[Frame::close(1000, b"slow")]).answers(Some(1000)),
+        Case::new("7.5.1")
+            .send(Chop::Whole, &[Frame::close(1000, b"\xce\xba\xed\xa0\x80edited")])
+            .fails(&[1002, 1007]),
+        Case::new("own.close.octets")
+            .send(Chop::Octets(1), &[Frame::close(1000, b"slow")])
+            .answers(Some(1000)),
         Case::new("own.close.fragmented").send(Chop::Whole, &[close().fin(false)]).fails(&[1002]),
     ];
     for (number, code) in VALID.into_iter().enumerate() {

@@ -60,7 +60,9 @@ fn reserved_opcodes() -> Vec<Case> {
             Case::new(id).send(Chop::Whole, &[bad(number, payload)]).fails(&[1002])
         };
         cases.extend([alone(0, ""), alone(1, "reserved opcode payload")]);
-        for (number, payload, chop) in [(2, "", Chop::Whole), (3, "payload", Chop::Frames), (4, "payload", OCTETS)] {
+        for (number, payload, chop) in
+            [(2, "", Chop::Whole), (3, "payload", Chop::Frames), (4, "payload", OCTETS)]
+        {
             let frames = [ping_frame("e"), bad(number, payload), Frame::new(PING, "")];
             let id = format!("{section}.{}", number + 1);
             cases.push(Case::new(id).send(chop, &frames).echo("e").fails(&[1002]));
@@ -82,8 +84,12 @@ fn lengths() -> Vec<Case> {
         header("own.length.2^64-1", u64::MAX),
         header("own.length.2^63-1", u64::MAX >> 1),
         header("own.length.2^32", 1 << 32),
-        Case::new("own.length.wasteful_16").send(Chop::Whole, &[ping_frame("e").length(Length::Bits16)]).fails(&[1002]),
-        Case::new("own.length.wasteful_64").send(Chop::Whole, &[ping_frame("e").length(Length::Bits64)]).fails(&[1002]),
+        Case::new("own.length.wasteful_16")
+            .send(Chop::Whole, &[ping_frame("e").length(Length::Bits16)])
+            .fails(&[1002]),
+        Case::new("own.length.wasteful_64")
+            .send(Chop::Whole, &[ping_frame("e").length(Length::Bits64)])
+            .fails(&[1002]),
         Case::new("own.length.ping_in_16_bits")
             .send(Chop::Whole, &[Frame::new(PING, "x").length(Length::Bits16)])
             .fails(&[1002]),

@@ -63,7 +63,12 @@ const ADDED: &[(&str, &str, &str, &[u16])] = &[
     ("unknown subprotocol", "Sec-WebSocket-Protocol", "graphql-ws", &[400]),
     ("a later version", "Sec-WebSocket-Protocol", "tidings.v2.json", &[400]),
     ("subprotocol in capitals", "Sec-WebSocket-Protocol", "TIDINGS.V1.JSON", &[400]),
-    ("extensions are declined", "Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits", &[101]),
+    (
+        "extensions are declined",
+        "Sec-WebSocket-Extensions",
+        "permessage-deflate; client_max_window_bits",
+        &[101],
+    ),
     ("extension with bad parameters", "Sec-WebSocket-Extensions", "permessage-deflate; =;;", &[101, 400]),
     ("a second key", "Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==", &[400]),
     ("length and chunks at once", "Transfer-Encoding", "chunked\r\nContent-Length: 4", &[400]),
@@ -181,9 +186,13 @@ fn complaint_about(request: &Request, head: &Head) -> Option<String> {
         101 if head.header("sec-websocket-accept") != Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") => {
             Some(format!("wrong accept: {head:?}"))
         }
-        101 if head.header("sec-websocket-extensions").is_some() => Some(format!("took an extension: {head:?}")),
+        101 if head.header("sec-websocket-extensions").is_some() => {
+            Some(format!("took an extension: {head:?}"))
+        }
         101 if chosen.is_some() != asked.is_some() => Some(format!("chose {chosen:?} when asked {asked:?}")),
-        400 | 426 if request.name.starts_with("version") && head.header("sec-websocket-version") != Some("13") => {
+        400 | 426
+            if request.name.starts_with("version") && head.header("sec-websocket-version") != Some("13") =>
+        {
             Some(format!("does not name the version it speaks: {head:?}"))
         }
         426 if head.header("upgrade").is_none() => Some(format!("426 names no upgrade: {head:?}")),

@@ -117,7 +117,8 @@ impl Session {
         let _ = self.socket.write(&probe.bytes()).await;
         let wanted = (case.echoes.len() + 1, case.pongs.len(), case.refused);
         self.patiently("all answers", |seen| {
-            let all = seen.echoes.len() >= wanted.0 && seen.pongs.len() >= wanted.1 && seen.refused >= wanted.2;
+            let all =
+                seen.echoes.len() >= wanted.0 && seen.pongs.len() >= wanted.1 && seen.refused >= wanted.2;
             all && seen.echoes.iter().any(|id| id == "alive") || seen.close.is_some()
         })
         .await?;
@@ -197,7 +198,9 @@ impl Seen {
 
 fn decode(encoding: Encoding, frame: &Received) -> Option<Value> {
     match (encoding, frame.opcode) {
-        (Encoding::Json, TEXT) => Some(serde_json::from_slice(&frame.payload).expect("the server sends JSON")),
+        (Encoding::Json, TEXT) => {
+            Some(serde_json::from_slice(&frame.payload).expect("the server sends JSON"))
+        }
         (Encoding::Msgpack, BINARY) => {
             Some(rmp_serde::from_slice(&frame.payload).expect("the server sends MessagePack"))
         }

@@ -33,7 +33,9 @@ pub fn cases(limit: usize) -> Vec<Case> {
         Case::new("own.limit_in_fragments")
             .send(Chop::Whole, &fragments_of(TEXT, &json_ping("e", limit), 4096))
             .echo("e"),
-        Case::new("own.over_limit.text").send(Chop::Whole, &[Frame::new(TEXT, json_ping("e", over))]).fails(&[1009]),
+        Case::new("own.over_limit.text")
+            .send(Chop::Whole, &[Frame::new(TEXT, json_ping("e", over))])
+            .fails(&[1009]),
         Case::new("own.over_limit.binary")
             .msgpack()
             .send(Chop::Whole, &[Frame::new(BINARY, msgpack_ping("e", over))])

@@ -99,16 +99,35 @@ fn groups() -> Vec<Group> {
         sequences: points.iter().map(|point| encoded(*point)).collect(),
     };
     let continuation: Vec<u8> = (0x80..=0xbf).collect();
-    let spaced = |range: std::ops::RangeInclusive<u8>| range.flat_map(|octet| [octet, b' ']).collect::<Vec<u8>>();
+    let spaced =
+        |range: std::ops::RangeInclusive<u8>| range.flat_map(|octet| [octet, b' ']).collect::<Vec<u8>>();
     let truncated: [&[u8]; 10] = [
-        b"\xc0", b"\xe0\x80", b"\xf0\x80\x80", b"\xf8\x80\x80\x80", b"\xfc\x80\x80\x80\x80",
-        b"\xdf", b"\xef\xbf", b"\xf7\xbf\xbf", b"\xfb\xbf\xbf\xbf", b"\xfd\xbf\xbf\xbf\xbf",
+        b"\xc0",
+        b"\xe0\x80",
+        b"\xf0\x80\x80",
+        b"\xf8\x80\x80\x80",
+        b"\xfc\x80\x80\x80\x80",
+        b"\xdf",
+        b"\xef\xbf",
+        b"\xf7\xbf\xbf",
+        b"\xfb\xbf\xbf\xbf",
+        b"\xfd\xbf\xbf\xbf\xbf",
     ];
-    let noncharacters: Vec<u32> = (0..=0x10).flat_map(|plane| [plane << 16 | 0xfffe, plane << 16 | 0xffff]).collect();
+    let noncharacters: Vec<u32> =
+        (0..=0x10).flat_map(|plane| [plane << 16 | 0xfffe, plane << 16 | 0xffff]).collect();
     vec![
         // Texts of several scripts.
-        group(5, true, &[KOSME, "Ελληνικά, עברית, العربية".as_bytes(), "日本語 한국어 中文".as_bytes(),
-            "🎲🧩 𝔘𝔫𝔦𝔠𝔬𝔡𝔢".as_bytes(), "e\u{301}\u{327} \u{202e}bidi\u{202c}".as_bytes()]),
+        group(
+            5,
+            true,
+            &[
+                KOSME,
+                "Ελληνικά, עברית, العربية".as_bytes(),
+                "日本語 한국어 中文".as_bytes(),
+                "🎲🧩 𝔘𝔫𝔦𝔠𝔬𝔡𝔢".as_bytes(),
+                "e\u{301}\u{327} \u{202e}bidi\u{202c}".as_bytes(),
+            ],
+        ),
         // First sequence of each length, 1 to 4 octets; then 5 and 6, which are no UTF-8 any more.
         all(7, true, &[0, 0x80, 0x800, 0x10000]),
         group(8, false, &[b"\xf8\x88\x80\x80\x80", b"\xfc\x84\x80\x80\x80\x80"]),
@@ -119,28 +138,98 @@ fn groups() -> Vec<Group> {
         all(11, true, &[0xd7ff, 0xe000, 0xfffd, 0x10ffff]),
         group(11, false, &[b"\xf4\x90\x80\x80"]),
         // Continuation octets that continue nothing.
-        group(12, false, &[b"\x80", b"\xbf", b"\x80\xbf", b"\x80\xbf\x80", b"\x80\xbf\x80\xbf",
-            b"\x80\xbf\x80\xbf\x80", b"\x80\xbf\x80\xbf\x80\xbf", &continuation]),
+        group(
+            12,
+            false,
+            &[
+                b"\x80",
+                b"\xbf",
+                b"\x80\xbf",
+                b"\x80\xbf\x80",
+                b"\x80\xbf\x80\xbf",
+                b"\x80\xbf\x80\xbf\x80",
+                b"\x80\xbf\x80\xbf\x80\xbf",
+                &continuation,
+            ],
+        ),
         // Lonely first octets, each before a space.
-        group(13, false, &[&spaced(0xc0..=0xdf), &spaced(0xe0..=0xef), &spaced(0xf0..=0xf7),
-            &spaced(0xf8..=0xfb), &spaced(0xfc..=0xfd)]),
+        group(
+            13,
+            false,
+            &[
+                &spaced(0xc0..=0xdf),
+                &spaced(0xe0..=0xef),
+                &spaced(0xf0..=0xf7),
+                &spaced(0xf8..=0xfb),
+                &spaced(0xfc..=0xfd),
+            ],
+        ),
         // The last octet missing, alone and all in a row.
         group(14, false, &truncated),
         group(15, false, &[&truncated.concat()]),
         group(16, false, &[b"\xfe", b"\xff", b"\xfe\xfe\xff\xff"]),
         // Overlong forms of '/', of the largest code points, and of NUL.
-        group(17, false, &[b"\xc0\xaf", b"\xe0\x80\xaf", b"\xf0\x80\x80\xaf", b"\xf8\x80\x80\x80\xaf",
-            b"\xfc\x80\x80\x80\x80\xaf"]),
-        group(18, false, &[b"\xc1\xbf", b"\xe0\x9f\xbf", b"\xf0\x8f\xbf\xbf", b"\xf8\x87\xbf\xbf\xbf",
-            b"\xfc\x83\xbf\xbf\xbf\xbf"]),
-        group(19, false, &[b"\xc0\x80", b"\xe0\x80\x80", b"\xf0\x80\x80\x80", b"\xf8\x80\x80\x80\x80",
-            b"\xfc\x80\x80\x80\x80\x80"]),
+        group(
+            17,
+            false,
+            &[
+                b"\xc0\xaf",
+                b"\xe0\x80\xaf",
+                b"\xf0\x80\x80\xaf",
+                b"\xf8\x80\x80\x80\xaf",
+                b"\xfc\x80\x80\x80\x80\xaf",
+            ],
+        ),
+        group(
+            18,
+            false,
+            &[
+                b"\xc1\xbf",
+                b"\xe0\x9f\xbf",
+                b"\xf0\x8f\xbf\xbf",
+                b"\xf8\x87\xbf\xbf\xbf",
+                b"\xfc\x83\xbf\xbf\xbf\xbf",
+            ],
+        ),
+        group(
+            19,
+            false,
+            &[
+                b"\xc0\x80",
+                b"\xe0\x80\x80",
+                b"\xf0\x80\x80\x80",
+                b"\xf8\x80\x80\x80\x80",
+                b"\xfc\x80\x80\x80\x80\x80",
+            ],
+        ),
         // Surrogates, single and paired.
-        group(20, false, &[b"\xed\xa0\x80", b"\xed\xad\xbf", b"\xed\xae\x80", b"\xed\xaf\xbf", b"\xed\xb0\x80",
-            b"\xed\xbe\x80", b"\xed\xbf\xbf"]),
-        group(21, false, &[b"\xed\xa0\x80\xed\xb0\x80", b"\xed\xa0\x80\xed\xbf\xbf", b"\xed\xad\xbf\xed\xb0\x80",
-            b"\xed\xad\xbf\xed\xbf\xbf", b"\xed\xae\x80\xed\xb0\x80", b"\xed\xae\x80\xed\xbf\xbf",
-            b"\xed\xaf\xbf\xed\xb0\x80", b"\xed\xaf\xbf\xed\xbf\xbf"]),
+        group(
+            20,
+            false,
+            &[
+                b"\xed\xa0\x80",
+                b"\xed\xad\xbf",
+                b"\xed\xae\x80",
+                b"\xed\xaf\xbf",
+                b"\xed\xb0\x80",
+                b"\xed\xbe\x80",
+                b"\xed\xbf\xbf",
+            ],
+        ),
+        group(
+            21,
+            false,
+            &[
+                b"\xed\xa0\x80\xed\xb0\x80",
+                b"\xed\xa0\x80\xed\xbf\xbf",
+                b"\xed\xad\xbf\xed\xb0\x80",
+                b"\xed\xad\xbf\xed\xbf\xbf",
+                b"\xed\xae\x80\xed\xb0\x80",
+                b"\xed\xae\x80\xed\xbf\xbf",
+                b"\xed\xaf\xbf\xed\xb0\x80",
+                b"\xed\xaf\xbf\xed\xbf\xbf",
+            ],
+        ),
         // Noncharacters and specials are valid UTF-8.
         all(22, true, &noncharacters),
         all(23, true, &[0xfff9, 0xfffa, 0xfffb, 0xfffc, 0xfffd, 0xfffe, 0xffff]),

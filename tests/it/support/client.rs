@@ -74,11 +74,6 @@ impl Ws {
         let _ = timeout(DEADLINE, self.socket.send(message)).await.expect("the server reads in time");
     }
 
-    /// Sends text as it is.
-    pub async fn send_text(&mut self, text: &str) {
-        self.send_message(Message::text(text)).await;
-    }
-
     /// The next frame, or the end. Panics when neither comes within the deadline.
     pub async fn incoming(&mut self) -> Incoming {
         timeout(DEADLINE, self.read()).await.expect("the server answers in time")
@@ -118,7 +113,9 @@ impl Ws {
         };
         match timeout(DEADLINE, search).await {
             Ok(Ok(frame)) => frame,
-            Ok(Err(code)) => panic!("closed with {code:?} while waiting for {what}; before it came {passed:?}"),
+            Ok(Err(code)) => {
+                panic!("closed with {code:?} while waiting for {what}; before it came {passed:?}")
+            }
             Err(_) => panic!("no {what} within {DEADLINE:?}; what came was {passed:?}"),
         }
     }
@@ -155,6 +152,7 @@ pub async fn chat_works(server: &Server, from: &Account, to: &Account) {
     let frame = json!({ "type": "send", "id": 1, "to": to.id, "client_id": uuid(), "body": body });
     let ack = sender.ask(&frame).await;
     assert_eq!(ack["type"], "ack", "{ack}");
-    let event = receiver.until("the message", |frame| frame["type"] == "event" && frame["body"] == body).await;
+    let event =
+        receiver.until("the message", |frame| frame["type"] == "event" && frame["body"] == body).await;
     assert_eq!(event["seq"], ack["seq"], "the receiver sees the acked place");
 }

@@ -48,7 +48,8 @@ impl Server {
     /// Its resident memory (Linux only: read from `/proc`).
     pub fn rss_bytes(&self) -> u64 {
         let pid = self.child.id().expect("the server is running");
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("these tests need Linux's /proc");
+        let status =
+            fs::read_to_string(format!("/proc/{pid}/status")).expect("these tests need Linux's /proc");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
         kib * 1024
@@ -71,7 +72,9 @@ impl Server {
         assert!(sent.success(), "kill -TERM {pid} failed");
         match timeout(DEADLINE, self.child.wait()).await {
             Ok(status) => status.unwrap(),
-            Err(_) => panic!("the server did not end within {DEADLINE:?} of SIGTERM; its log:\n{}", self.log()),
+            Err(_) => {
+                panic!("the server did not end within {DEADLINE:?} of SIGTERM; its log:\n{}", self.log())
+            }
         }
     }
 
@@ -132,7 +135,10 @@ async fn spawn(dir: &Path, listen: &str, env: &[(String, String)]) -> (Child, So
         None
     });
     let Ok(Some(addr)) = found.await else {
-        panic!("`tidings serve` printed no http://127.0.0.1:PORT within {DEADLINE:?}; its log:\n{}", log_of(dir));
+        panic!(
+            "`tidings serve` printed no http://127.0.0.1:PORT within {DEADLINE:?}; its log:\n{}",
+            log_of(dir)
+        );
     };
     // The pipe is read to its end, or a server that logs to stdout would block on it.
     tokio::spawn(async move {
