@@ -4,6 +4,7 @@
 mod case;
 mod fields;
 mod frames;
+mod http;
 mod json;
 mod msgpack;
 mod resources;
@@ -114,6 +115,7 @@ async fn rest_requests() {
     requests.extend(resources::fields());
     assert!(requests.len() >= 320, "{}", requests.len());
     world = rest::run_all(world, requests).await;
+    http::run_all(&world.server).await;
     let seq = resources::mass_assignment(&world).await;
     world.secrets.push("canary password".into());
     world.is_unharmed(&[seq]).await;
