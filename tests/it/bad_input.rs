@@ -2,6 +2,7 @@
 //! After every group good clients still chat, nothing was stored that was not acked, and the log tells no secret.
 
 mod case;
+mod claims;
 mod fields;
 mod frames;
 mod http;
@@ -20,7 +21,7 @@ use serde_json::json;
 use crate::support::client::{Ws, chat_works};
 use crate::support::rest::Rest;
 use crate::support::server::Server;
-use crate::support::{DEADLINE, Encoding, unique};
+use crate::support::{DEADLINE, Encoding, unique, unix_seconds};
 use fields::Sizes;
 use world::{World, keeps_secrets, secret_part};
 
@@ -65,7 +66,11 @@ async fn too_much_too_fast() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silence_is_not_waited_for() {
-    let server = Server::start(&[("TIDINGS__GATEWAY__HELLO_TIMEOUT_MS", "300")]).await;
+    let server = Server::start(&[
+        ("TIDINGS__GATEWAY__HELLO_TIMEOUT_MS", "300"),
+        ("TIDINGS__SERVER__REQUEST_TIMEOUT_MS", "1000"),
+    ])
+    .await;
     state::silence(&server).await;
     let rest = Rest::new(&server);
     chat_works(&server, &rest.guest("Ada").await, &rest.guest("Ben").await).await;
@@ -104,6 +109,58 @@ async fn tokens_that_are_not_ours() {
         .secrets
         .extend(forgeries.iter().map(|(_, token)| secret_part(token)).filter(|part| part.len() > 40));
     world.is_unharmed(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_of_ours_that_are_no_good() {
+    let (file, signer) = claims::signing_key();
+    let path = file.path().to_str().unwrap().to_owned();
+    let mut world = World::new(&[("TIDINGS__AUTH__KEY_FILES", &path)]).await;
+    let nobody = world::altered(&world.stranger.id);
+    let tokens = claims::signed(&signer, &world.actors[0].account.access, &nobody, &world.group);
+    let mut complaints = Vec::new();
+    for (name, token, good) in &tokens {
+        let wanted = if *good { 200 } else { 401 };
+        let answer = world.rest.call(Method::GET, "/v1/me", Some(token), None).await;
+        if answer.status != wanted {
+            complaints.push(format!("{name}: REST answers {} {}", answer.status, answer.text));
+        }
+        let mut ws = Ws::open(&world.server, Encoding::Msgpack).await;
+        ws.send(&json!({ "type": "hello", "token": token })).await;
+        if *good {
+            ws.expect("welcome").await;
+        } else {
+            let code = ws.closed().await;
+            complaints.extend((code != Some(4401)).then(|| format!("{name}: hello closes with {code:?}")));
+        }
+    }
+    assert!(complaints.is_empty(), "{} of {}:\n{}", complaints.len(), tokens.len(), complaints.join("\n"));
+    world
+        .secrets
+        .extend(tokens.iter().map(|(_, token, _)| secret_part(token)).filter(|part| part.len() > 40));
+    world.is_unharmed(&[]).await;
+}
+
+/// A connection ends with its token, after a warning.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_that_expire_in_mid_session() {
+    let (file, signer) = claims::signing_key();
+    let path = file.path().to_str().unwrap().to_owned();
+    let server = Server::start(&[("TIDINGS__AUTH__KEY_FILES", &path)]).await;
+    let rest = Rest::new(&server);
+    let (ada, ben) = (rest.guest("Ada").await, rest.guest("Ben").await);
+    let (header, mut claims) = tokens::parts(&ada.access);
+    claims["exp"] = json!(unix_seconds() + 3);
+    let short = signer.token(&header, &claims);
+    let mut ws = Ws::open(&server, Encoding::Json).await;
+    ws.send(&json!({ "type": "hello", "token": short })).await;
+    let welcome = ws.expect("welcome").await;
+    assert!(welcome["token_expires_in_ms"].as_u64().is_some_and(|left| left <= 3_000), "{welcome}");
+    let warning = ws.expect("token_expiring").await;
+    assert!(warning["expires_in_ms"].as_u64().is_some_and(|left| left <= 3_000), "{warning}");
+    assert_eq!(ws.closed().await, Some(4401));
+    assert_eq!(rest.call(Method::GET, "/v1/me", Some(&short), None).await.status, 401);
+    chat_works(&server, &ada, &ben).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -161,4 +218,35 @@ async fn passwords_and_refresh_tokens() {
     let status = tokio::time::timeout(DEADLINE, server.terminate()).await.unwrap();
     assert!(status.success(), "{status}");
     keeps_secrets(&server, &secrets);
+}
+
+/// Accounts and guesses without end are slowed down, and told for how long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sign_ups_and_guesses_have_a_rate() {
+    let server = Server::start(&[
+        ("TIDINGS__AUTH__SIGN_UPS_PER_IP_PER_MINUTE", "6"),
+        ("TIDINGS__AUTH__SIGN_INS_PER_MINUTE", "5"),
+    ])
+    .await;
+    let rest = Rest::new(&server);
+    let (ada, ben) = (rest.account("ada", "canary right").await, rest.guest("Ben").await);
+    let me = rest.call(Method::GET, "/v1/me", Some(&ada.access), None).await.ok();
+    let mut refusals = 0;
+    for path in ["/v1/accounts/guest", "/v1/tokens"] {
+        let body = match path {
+            "/v1/tokens" => json!({ "username": me["username"], "password": "canary wrong" }),
+            _ => json!({}),
+        };
+        for _ in 0..12 {
+            let answer = rest.call(Method::POST, path, None, Some(&body)).await;
+            if answer.status == 429 {
+                assert_eq!(rest::problem_fault(&answer), None, "{}", answer.text);
+                assert_eq!(answer.body["code"], "rate_limited", "{}", answer.text);
+                refusals += 1;
+            }
+        }
+        assert!((6..=20).contains(&refusals), "{path}: {refusals} refusals");
+    }
+    chat_works(&server, &ada, &ben).await;
+    keeps_secrets(&server, &["canary right".into(), "canary wrong".into()]);
 }

@@ -77,7 +77,7 @@ async fn the_handshake_lets_in_whom_it_should() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn abuse_costs_the_server_nothing() {
-    let mut server = Server::start(&[]).await;
+    let mut server = Server::start(&[("TIDINGS__GATEWAY__CONNECTIONS_PER_USER", "1000")]).await;
     let [ada, ben] = two_guests(&server).await;
     let token = ada.access.as_str();
     abuse::before_hello(server.addr()).await;
