@@ -199,12 +199,18 @@ fn strings() -> Vec<Case> {
         body("two leading surrogates", r"\ud800\ud800", error(BAD_FRAME)),
         body("a proper pair", r"\ud83c\udfb2", answer("ack")),
         body("noncharacters", r"\ufffe\uffff", answer("ack")),
-        body("only spaces", "   ", answer("ack")),
+        body("only spaces", "   ", error(&["invalid"])),
         body("1,000 combining marks", &format!("e{}", "\u{301}".repeat(1_000)), answer("ack")),
         body("bidirectional overrides", "\u{202e}gnirts\u{202c}", answer("ack")),
         body("HTML", "<script>alert(1)</script>", answer("ack")),
         body("SQL", "'; DROP TABLE events; --", answer("ack")),
         body("format strings", "%s%n${jndi:ldap://x}{0}", answer("ack")),
+        // An escaped backslash before u0000 is six ordinary characters.
+        Case::text(
+            "data: the letters of an escape",
+            r#"{"type":"send","id":"q","conversation":"$GROUP","client_id":"$UUID","data":{"k":"a\\u0000b"}}"#,
+            answer("ack"),
+        ),
         Case::text(
             "send: neither body nor data",
             r#"{"type":"send","id":"q","conversation":"$GROUP","client_id":"$UUID"}"#,
