@@ -116,7 +116,9 @@ pub fn changes(kind: Kind, sizes: Sizes, good: Expect) -> Vec<Change> {
             add("NUL in a key", json!({ "a\0b": 1 }), error(INVALID));
         }
         Kind::Seq | Kind::Mark | Kind::ReplyTo => {
-            add("0", json!(0), error(INVALID));
+            // Nothing has the place 0: there is no such message, and to have read up to there is to have read none.
+            let zero = if kind == Kind::Mark { good.or_error(INVALID) } else { error(NO_ID) };
+            add("0", json!(0), zero);
             add("-1", json!(-1), error(INVALID));
             add("fraction", json!(1.5), error(INVALID));
             add("2^53", json!(1_u64 << 53), error(INVALID));

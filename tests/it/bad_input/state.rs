@@ -45,7 +45,7 @@ pub fn cases() -> Vec<Case> {
         Case::text("authenticate without a token", r#"{"type":"auth","id":"q"}"#, error(&["invalid"])),
         Case::text(
             "say hello twice",
-            r#"{"type":"hello","id":"q","token":"$TOKEN"}"#,
+            r#"{"type":"hello","token":"$TOKEN"}"#,
             error(&["invalid", "bad_frame", "conflict"]),
         ),
         Case::text(
