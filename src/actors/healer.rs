@@ -1,0 +1,61 @@
+//! Healer: reads the log behind the holes that the router noticed.
+//!
+//! - *Owns*: nothing; the router's tracker says what is missing.
+//! - *Receives*: conversations with a hole.
+//! - *Emits*: the missing events, to the router.
+//! - *Limits*: the router's queue of holes; [`STRETCH_EVENTS`] per read.
+//! - *On restart*: the next event of a conversation shows its hole again.
+//! - *On full*: the router forgets the conversation; its clients notice by seq.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use tokio::sync::mpsc;
+
+use super::router::Router;
+use crate::domain::ConversationId;
+use crate::store::SharedStore;
+use crate::telemetry::Meters;
+
+/// How long a missing event may still be on its way: commit order is not publish order.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// Events per read.
+const STRETCH_EVENTS: usize = 500;
+
+/// Runs until the router is gone.
+pub async fn run(
+    router: Arc<Router>,
+    store: SharedStore,
+    meters: Arc<Meters>,
+    mut holes: mpsc::Receiver<ConversationId>,
+    timeout: Duration,
+) {
+    while let Some(conversation) = holes.recv().await {
+        tokio::time::sleep(PATIENCE).await;
+        let mut hole = router.hole(conversation);
+        while let Some(after) = hole {
+            let read = || async {
+                tokio::time::timeout(timeout, store.stretch(conversation, after, STRETCH_EVENTS))
+                    .await
+                    .map_err(|_| "the log did not answer in time".to_owned())?
+                    .map_err(|error| error.to_string())
+            };
+            let backoff = ExponentialBuilder::default().with_min_delay(Duration::from_millis(100)).with_max_times(5);
+            match read.retry(backoff).await {
+                Ok(events) if events.is_empty() => break,
+                Ok(events) => {
+                    hole = router.healed(conversation, events);
+                    if hole.is_none() {
+                        meters.resume.gaps_healed.increment(1);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a hole could not be healed; its readers are told to compare heads");
+                    router.give_up(conversation);
+                    break;
+                }
+            }
+        }
+    }
+}

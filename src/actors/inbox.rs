@@ -1,0 +1,150 @@
+//! The one inbox of a worker thread: what its sessions are to get crosses threads here, a batch at a time.
+//!
+//! Waking another thread for every message doubles the cost of a direct message (ADR 0001), so whoever has something for
+//! a thread's sessions hands it over as one batch and wakes the thread once.
+//!
+//! Bound: bytes of undelivered events. Policy when full: the batch's events are dropped and the overflow is remembered;
+//! the thread then tells every session to compare heads, so nothing is lost but hurry. Replies are never dropped: their
+//! number is bounded by the requests in flight.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use futures_util::task::AtomicWaker;
+
+use crate::bus::Signal;
+use crate::domain::UserId;
+use crate::protocol::delivery::Delivery;
+use crate::protocol::{Failure, RequestId};
+use crate::store::{Appended, Changed};
+
+/// A session's place in its worker: slot and generation, so that a late reply never reaches a successor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionKey {
+    /// The slot in the worker's slab.
+    pub slot: u32,
+    /// How often the slot was used before.
+    pub generation: u32,
+}
+
+/// The answer to a request that a session handed to an actor.
+#[derive(Debug)]
+pub enum Reply {
+    /// To a send.
+    Sent(Result<Appended, Failure>),
+    /// To a change.
+    Changed(Result<Changed, Failure>),
+}
+
+/// One thing for a worker's sessions.
+#[derive(Debug)]
+pub enum Item {
+    /// An event for the channel's local subscribers, or the local sessions of `users`.
+    Event {
+        /// The event, encoded at most once per encoding.
+        delivery: Arc<Delivery>,
+        /// See [`crate::domain::Audience`].
+        users: Arc<[UserId]>,
+    },
+    /// A passing signal for the same.
+    Signal {
+        /// What.
+        signal: Signal,
+        /// For whom; empty for a channel's subscribers.
+        users: Arc<[UserId]>,
+    },
+    /// An answer for one session.
+    Reply {
+        /// Whose request.
+        session: SessionKey,
+        /// The request's id.
+        id: RequestId,
+        /// The answer.
+        reply: Reply,
+    },
+}
+
+impl Item {
+    /// What the item weighs against the bound.
+    fn weight_bytes(&self) -> usize {
+        match self {
+            Self::Event { delivery, .. } => 256 + delivery.weight_bytes(),
+            Self::Signal { .. } => 128,
+            Self::Reply { .. } => 0,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Queue {
+    items: Vec<Item>,
+    bytes: usize,
+    overflowed: bool,
+}
+
+/// A worker thread's inbox; see the module's documentation.
+pub struct Inbox {
+    queue: Mutex<Queue>,
+    waker: AtomicWaker,
+    bound_bytes: usize,
+}
+
+impl Inbox {
+    /// An inbox that holds at most `bound_bytes` of undelivered events.
+    pub fn new(bound_bytes: usize) -> Arc<Self> {
+        Arc::new(Self { queue: Mutex::default(), waker: AtomicWaker::new(), bound_bytes })
+    }
+
+    /// Hands over a batch, draining `items`, and wakes the worker once. Answers how many events were dropped.
+    pub fn put(&self, items: &mut Vec<Item>) -> usize {
+        if items.is_empty() {
+            return 0;
+        }
+        let mut dropped = 0;
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_empty = queue.items.is_empty() && !queue.overflowed;
+        for item in items.drain(..) {
+            let weight = item.weight_bytes();
+            if weight > 0 && queue.bytes + weight > self.bound_bytes {
+                queue.overflowed = true;
+                dropped += 1;
+            } else {
+                queue.bytes += weight;
+                queue.items.push(item);
+            }
+        }
+        drop(queue);
+        if was_empty {
+            self.waker.wake();
+        }
+        dropped
+    }
+
+    /// Takes everything, leaving `spare` (emptied) to be filled next, so that steady traffic allocates nothing.
+    pub fn poll_take(&self, spare: &mut Vec<Item>, context: &Context<'_>) -> Poll<bool> {
+        self.waker.register(context.waker());
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.items.is_empty() && !queue.overflowed {
+            return Poll::Pending;
+        }
+        std::mem::swap(&mut queue.items, spare);
+        queue.bytes = 0;
+        Poll::Ready(std::mem::take(&mut queue.overflowed))
+    }
+
+    /// Marks that something may have been lost on the way here.
+    pub fn overflow(&self) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).overflowed = true;
+        self.waker.wake();
+    }
+
+    /// Items waiting now.
+    pub fn len(&self) -> usize {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).items.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,314 @@
+//! The handle to a node: every operation that gateway and API can ask for.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, Arbiter};
+use tokio::sync::oneshot;
+
+use super::healer;
+use super::presence::PresenceBoard;
+use super::rates::Rates;
+use super::receipts::{Keep, Receipts, ReceiptsOptions, announce};
+use super::router::Router;
+use super::writer::{Asker, Job, Writer, WriterOptions};
+use crate::bus::Signal;
+use crate::domain::{ConversationId, ConversationKind, FamilyId, Limits, Mark, Revocation, Seq, UserId};
+use crate::environment::SharedEnvironment;
+use crate::protocol::Failure;
+use crate::store::{Appended, Change, Changed, Created, NewConversation, NewMessage, SharedStore, StoreError};
+use crate::telemetry::Meters;
+
+/// The bounds of a node's actors.
+#[derive(Debug, Clone, Copy)]
+pub struct NodeOptions {
+    /// What requests may not exceed.
+    pub limits: Limits,
+    /// How long a store call may take.
+    pub store_timeout: Duration,
+    /// The writer's bounds.
+    pub writer: WriterOptions,
+    /// How often receipts are stored.
+    pub receipts_flush: Duration,
+    /// Receipts that may wait.
+    pub receipts_queue: usize,
+    /// How long a user stays present after the last device went.
+    pub offline_after_ms: u64,
+    /// Requests other than sends that a user may make per second; 0: any number.
+    pub requests_per_second: u32,
+    /// Such requests at once.
+    pub request_burst: u32,
+}
+
+/// One node, shared by everything that serves peers. Cheap to clone.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: SharedStore,
+    environment: SharedEnvironment,
+    router: Arc<Router>,
+    writer: Writer,
+    receipts: Addr<Receipts>,
+    presence: PresenceBoard,
+    sends: Rates,
+    requests: Rates,
+    meters: Arc<Meters>,
+    options: NodeOptions,
+}
+
+/// How often quiet users are dropped from the rate limits.
+const FORGET_QUIET_EVERY: Duration = Duration::from_secs(30);
+
+impl Node {
+    /// Starts a node's actors on `arbiter`. `holes` comes from [`Router::new`].
+    pub fn start(
+        arbiter: &Arbiter,
+        store: SharedStore,
+        environment: SharedEnvironment,
+        router: Arc<Router>,
+        holes: tokio::sync::mpsc::Receiver<ConversationId>,
+        meters: Arc<Meters>,
+        options: NodeOptions,
+    ) -> Self {
+        let writer = Writer::start(arbiter, &store, &router, &environment, &meters, options.writer);
+        let receipts_options = ReceiptsOptions {
+            flush: options.receipts_flush,
+            queue_marks: options.receipts_queue,
+            timeout: options.store_timeout,
+        };
+        let receipts = Receipts::new(
+            Arc::clone(&store),
+            Arc::clone(&router),
+            Arc::clone(&environment),
+            Arc::clone(&meters),
+            receipts_options,
+        );
+        let receipts = Receipts::start_in_arbiter(&arbiter.handle(), |_| receipts);
+        let presence = PresenceBoard::new(
+            Arc::clone(&router),
+            Arc::clone(&environment),
+            Arc::clone(&meters),
+            options.offline_after_ms,
+        );
+        let keeper = presence.keeper();
+        super::presence::Presence::start_in_arbiter(&arbiter.handle(), |_| keeper);
+        arbiter.spawn(healer::run(
+            Arc::clone(&router),
+            Arc::clone(&store),
+            Arc::clone(&meters),
+            holes,
+            options.store_timeout,
+        ));
+        let limits = options.limits;
+        let sends = Rates::new(limits.sends_per_second, limits.send_burst);
+        let requests = Rates::new(options.requests_per_second, options.request_burst);
+        let inner =
+            Inner { store, environment, router, writer, receipts, presence, sends, requests, meters, options };
+        let node = Self { inner: Arc::new(inner) };
+        let quiet = Arc::downgrade(&node.inner);
+        arbiter.spawn(async move {
+            let mut every = tokio::time::interval(FORGET_QUIET_EVERY);
+            loop {
+                every.tick().await;
+                let Some(inner) = quiet.upgrade() else { break };
+                inner.sends.forget_quiet();
+                inner.requests.forget_quiet();
+            }
+        });
+        node
+    }
+
+    /// The durable truth. Wrap calls in [`Node::read`] or [`Node::write`].
+    pub fn store(&self) -> &SharedStore {
+        &self.inner.store
+    }
+
+    /// Time and randomness.
+    pub fn environment(&self) -> &SharedEnvironment {
+        &self.inner.environment
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.options.limits
+    }
+
+    /// Who is to get what.
+    pub fn router(&self) -> &Arc<Router> {
+        &self.inner.router
+    }
+
+    /// The way into the log, for sessions, which answer through their worker's inbox.
+    pub fn writer(&self) -> &Writer {
+        &self.inner.writer
+    }
+
+    /// Who is there.
+    pub fn presence(&self) -> &PresenceBoard {
+        &self.inner.presence
+    }
+
+    /// What is measured.
+    pub fn meters(&self) -> &Arc<Meters> {
+        &self.inner.meters
+    }
+
+    /// Awaits a store call within the store's timeout.
+    ///
+    /// # Errors
+    /// `Unavailable`: definite for reads, which change nothing.
+    pub async fn read<T>(&self, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, Failure> {
+        self.within_timeout(call).await.map_err(|_| Failure::Unavailable { definite: true })
+    }
+
+    /// Awaits a store call that changes something.
+    ///
+    /// # Errors
+    /// `Unavailable`, indefinite when it may have been done.
+    pub async fn write<T>(&self, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, Failure> {
+        self.within_timeout(call).await.map_err(|definite| Failure::Unavailable { definite })
+    }
+
+    /// The error says whether the call was definitely not carried out.
+    async fn within_timeout<T>(&self, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, bool> {
+        let definite = match tokio::time::timeout(self.inner.options.store_timeout, call).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a store call failed");
+                matches!(error, StoreError::Unavailable { definite: true, .. })
+            }
+            Err(_) => {
+                tracing::warn!("a store call did not end in time");
+                false
+            }
+        };
+        self.inner.meters.store.errors.of(if definite { "true" } else { "false" }).increment(1);
+        Err(definite)
+    }
+
+    /// May `user` send another message now? Counts it.
+    ///
+    /// # Errors
+    /// `RateLimited` with the wait.
+    pub fn admit_send(&self, user: UserId) -> Result<(), Failure> {
+        self.inner.sends.admit(user).inspect_err(|_| self.inner.meters.load.rate_limited.of("send").increment(1))
+    }
+
+    /// May `user` make another request other than a send now? Counts it.
+    ///
+    /// # Errors
+    /// `RateLimited` with the wait.
+    pub fn admit_request(&self, user: UserId) -> Result<(), Failure> {
+        self.inner.requests.admit(user).inspect_err(|_| self.inner.meters.load.rate_limited.of("request").increment(1))
+    }
+
+    /// Appends a message through the writer and publishes it; answers when it is committed.
+    ///
+    /// # Errors
+    /// A definite refusal, `Overloaded`, or `Unavailable`.
+    pub async fn send(&self, message: NewMessage) -> Result<Appended, Failure> {
+        let received_us = self.inner.environment.monotonic_us();
+        let (asker, answer) = oneshot::channel();
+        self.inner.writer.submit(Job::Send { message, received_us, asker: Asker::Waiter(asker) })?;
+        answer.await.unwrap_or(Err(Failure::Unavailable { definite: false }))
+    }
+
+    /// Carries out a change through the writer and publishes its events.
+    ///
+    /// # Errors
+    /// A definite refusal, `Overloaded`, or `Unavailable`.
+    pub async fn change(&self, actor: UserId, conversation: ConversationId, change: Change) -> Result<Changed, Failure> {
+        let (asker, answer) = oneshot::channel();
+        self.inner.writer.submit(Job::Change { actor, conversation, change, asker: Asker::Waiter(asker) })?;
+        answer.await.unwrap_or(Err(Failure::Unavailable { definite: false }))
+    }
+
+    /// Makes a conversation and publishes its join events.
+    ///
+    /// # Errors
+    /// A definite refusal or `Unavailable`.
+    pub async fn create(&self, new: NewConversation) -> Result<Created, Failure> {
+        let now = self.inner.environment.now();
+        let created = self.write(self.inner.store.create(&new, now)).await??;
+        self.inner.router.committed(created.committed.clone(), Vec::new());
+        Ok(created)
+    }
+
+    /// Moves a receipt forward, answers when it is kept, and tells those concerned.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn mark(&self, mark: Mark) -> Result<(), Failure> {
+        let now = self.inner.environment.now();
+        let moved = self.write(self.inner.store.mark(&[mark], now)).await?;
+        moved.into_iter().for_each(|marked| announce(&self.inner.router, marked));
+        Ok(())
+    }
+
+    /// Moves a receipt forward in time; a lost one is made up for by the next.
+    pub fn mark_soon(&self, mark: Mark) {
+        if self.inner.receipts.try_send(Keep(mark)).is_err() {
+            self.inner.meters.load.sheds.of("receipts").increment(1);
+        }
+    }
+
+    /// Tells the others in a conversation that `user` began or stopped typing; nothing when `user` is no member.
+    pub async fn typing(&self, user: UserId, conversation: ConversationId, on: bool) {
+        let members = match conversation.kind() {
+            ConversationKind::Channel => {
+                let member = self.read(self.inner.store.member(conversation, user)).await;
+                if !matches!(member, Ok(Some(_))) {
+                    return;
+                }
+                std::sync::Arc::new([])
+            }
+            ConversationKind::Direct | ConversationKind::Group => {
+                let Ok(members) = self.read(self.inner.store.audience(conversation)).await else { return };
+                if !members.contains(&user) {
+                    return;
+                }
+                members
+            }
+        };
+        self.inner.meters.social.typing.increment(1);
+        self.inner.router.signal(Signal::Typing { conversation, user, on }, members);
+    }
+
+    /// Ends one sign-in or all of a user's; their connections close within a second on every node.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn revoke(&self, user: UserId, family: Option<FamilyId>) -> Result<(), Failure> {
+        let now = self.inner.environment.now();
+        let revocation = self.write(self.inner.store.revoke(user, family, now)).await?;
+        self.announce_revocation(revocation);
+        Ok(())
+    }
+
+    /// Closes the connections whose tokens ended: here and, by the bus, elsewhere.
+    pub fn announce_revocation(&self, revocation: Revocation) {
+        self.inner.meters.identity.revocations.increment(1);
+        self.inner.router.signal(Signal::Revoked(revocation), std::sync::Arc::new([revocation.user]));
+    }
+
+    /// Erases an account and publishes what that changes.
+    ///
+    /// # Errors
+    /// `Unavailable`; repeat until done.
+    pub async fn erase(&self, user: UserId) -> Result<(), Failure> {
+        let now = self.inner.environment.now();
+        let committed = self.write(self.inner.store.erase(user, now)).await??;
+        self.inner.router.committed(committed, Vec::new());
+        self.announce_revocation(Revocation { user, family: None, at: now, final_: true });
+        Ok(())
+    }
+
+    /// The newest seq of a conversation that delivery here has passed on; for tests and diagnosis.
+    pub fn hole(&self, conversation: ConversationId) -> Option<Seq> {
+        self.inner.router.hole(conversation)
+    }
+}

@@ -1,0 +1,106 @@
+//! Presence: who is there, told to those who look.
+//!
+//! - *Owns*: this node's devices per user ([`state`]).
+//! - *Receives*: devices that come, go, and move between foreground and background.
+//! - *Emits*: a signal to the watchers of a user whose presence changed; nobody else is told.
+//! - *Limits*: users with a connection here, and those that went within `presence.offline_after_ms`.
+//! - *On restart*: empty; devices come again with their next connection.
+//! - *On full*: cannot be: it grows only with connections, which are bounded.
+
+pub mod state;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context};
+
+use self::state::{Device, PresenceChanged, PresenceState};
+use super::router::Router;
+use crate::bus::{Presence as Seen, Signal};
+use crate::domain::UserId;
+use crate::environment::SharedEnvironment;
+use crate::telemetry::Meters;
+
+/// What sessions hold. A lock rather than a mailbox: counts must not be lost when a mailbox is full, and no call waits.
+#[derive(Clone)]
+pub struct PresenceBoard {
+    state: Arc<Mutex<PresenceState>>,
+    router: Arc<Router>,
+    environment: SharedEnvironment,
+    meters: Arc<Meters>,
+}
+
+/// Looks for users that are gone.
+pub struct Presence {
+    board: PresenceBoard,
+}
+
+const EXPIRE_EVERY: Duration = Duration::from_millis(500);
+
+impl PresenceBoard {
+    /// An empty board.
+    pub fn new(
+        router: Arc<Router>,
+        environment: SharedEnvironment,
+        meters: Arc<Meters>,
+        offline_after_ms: u64,
+    ) -> Self {
+        Self { state: Arc::new(Mutex::new(PresenceState::new(offline_after_ms))), router, environment, meters }
+    }
+
+    /// The actor that keeps the board current; start one.
+    pub fn keeper(&self) -> Presence {
+        Presence { board: self.clone() }
+    }
+
+    /// A device came.
+    pub fn came(&self, user: UserId, device: Device) {
+        let changed = self.lock().came(user, device);
+        self.tell(changed);
+    }
+
+    /// A device went.
+    pub fn went(&self, user: UserId, device: Device) {
+        let (now_ms, now) = (self.environment.monotonic_ms(), self.environment.now());
+        let changed = self.lock().went(user, device, now_ms, now);
+        self.tell(changed);
+    }
+
+    /// A device moved between foreground and background.
+    pub fn moved(&self, user: UserId, from: Device, to: Device) {
+        let changed = self.lock().moved(user, from, to);
+        self.tell(changed);
+    }
+
+    /// A user's presence now.
+    pub fn of(&self, user: UserId) -> Seen {
+        self.lock().of(user).unwrap_or(Seen::Offline { last_seen: None })
+    }
+
+    fn tell(&self, changed: impl IntoIterator<Item = PresenceChanged>) {
+        for PresenceChanged { user, presence } in changed {
+            let state = match presence {
+                Seen::Online => "online",
+                Seen::Away => "away",
+                Seen::Offline { .. } => "offline",
+            };
+            self.meters.social.presence_changes.of(state).increment(1);
+            self.router.signal(Signal::Presence { user, presence }, Arc::new([]));
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, PresenceState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Actor for Presence {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        context.run_interval(EXPIRE_EVERY, |presence, _| {
+            let gone = presence.board.lock().expire(presence.board.environment.monotonic_ms());
+            presence.board.tell(gone);
+        });
+    }
+}

@@ -1,0 +1,118 @@
+//! Receipts: keeps read and delivered positions, many in one transaction, and tells those concerned.
+//!
+//! - *Owns*: marks on their way to the store ([`state`]).
+//! - *Receives*: marks from sessions.
+//! - *Emits*: one `mark` batch per tick, then a `receipt` signal for each that moved.
+//! - *Limits*: `receipts.queue_marks` users × conversations wait.
+//! - *On restart*: marks in memory are gone; clients send a newer one with the next message they show.
+//! - *On full*: the mark is dropped and counted; positions only move forward, so the next one makes up for it.
+
+pub mod state;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+
+use self::state::ReceiptsState;
+use super::router::Router;
+use crate::bus::Signal;
+use crate::domain::Mark;
+use crate::environment::SharedEnvironment;
+use crate::store::{Marked, SharedStore};
+use crate::telemetry::Meters;
+
+/// See the module's documentation.
+pub struct Receipts {
+    state: ReceiptsState,
+    storing: bool,
+    store: SharedStore,
+    router: Arc<Router>,
+    environment: SharedEnvironment,
+    meters: Arc<Meters>,
+    options: ReceiptsOptions,
+}
+
+/// The bounds of [`Receipts`].
+#[derive(Debug, Clone, Copy)]
+pub struct ReceiptsOptions {
+    /// How often marks are stored.
+    pub flush: Duration,
+    /// Users × conversations that may wait.
+    pub queue_marks: usize,
+    /// How long storing may take.
+    pub timeout: Duration,
+}
+
+/// A receipt to keep, in time.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Keep(pub Mark);
+
+struct Flush;
+
+impl Receipts {
+    /// Nothing waits yet.
+    pub fn new(
+        store: SharedStore,
+        router: Arc<Router>,
+        environment: SharedEnvironment,
+        meters: Arc<Meters>,
+        options: ReceiptsOptions,
+    ) -> Self {
+        let state = ReceiptsState::new(options.queue_marks);
+        Self { state, storing: false, store, router, environment, meters, options }
+    }
+
+    fn flush(&mut self, Flush: Flush, context: &mut Context<Self>) {
+        self.meters.social.marks_queued.set(self.state.waiting() as f64);
+        if self.storing || self.state.waiting() == 0 {
+            return;
+        }
+        let (marks, now) = (self.state.take(), self.environment.now());
+        let (store, timeout) = (Arc::clone(&self.store), self.options.timeout);
+        self.storing = true;
+        let stored = async move {
+            let stored = tokio::time::timeout(timeout, store.mark(&marks, now)).await;
+            (stored, marks)
+        };
+        context.spawn(stored.into_actor(self).map(|(stored, marks), receipts, _| {
+            receipts.storing = false;
+            match stored {
+                Ok(Ok(moved)) => {
+                    receipts.meters.social.marks_stored.increment(moved.len() as u64);
+                    moved.into_iter().for_each(|marked| announce(&receipts.router, marked));
+                }
+                // Marks only move forward, so storing them again is safe.
+                Ok(Err(_)) | Err(_) => marks.into_iter().for_each(|mark| {
+                    receipts.state.offer(mark);
+                }),
+            }
+        }));
+    }
+}
+
+/// Tells those concerned of a receipt that moved.
+pub fn announce(router: &Router, Marked { mark, audience }: Marked) {
+    let Mark { user, conversation, delivered, read } = mark;
+    router.signal(Signal::Receipt { conversation, user, delivered, read }, audience);
+}
+
+impl Actor for Receipts {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        context.set_mailbox_capacity(self.options.queue_marks);
+        context.run_interval(self.options.flush, |receipts, context| receipts.flush(Flush, context));
+    }
+}
+
+impl Handler<Keep> for Receipts {
+    type Result = ();
+
+    fn handle(&mut self, Keep(mark): Keep, _: &mut Context<Self>) {
+        if !self.state.offer(mark) {
+            self.meters.load.sheds.of("receipts").increment(1);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Receipts waiting to be kept: the newest per user and conversation, bounded.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use crate::domain::{ConversationId, Mark, UserId};
+
+/// Coalesces receipts: a reader that scrolls moves one mark, not a hundred.
+#[derive(Debug)]
+pub struct ReceiptsState {
+    waiting: HashMap<(UserId, ConversationId), Mark>,
+    capacity: usize,
+}
+
+impl ReceiptsState {
+    /// Nothing waits; at most `capacity` marks may.
+    pub fn new(capacity: usize) -> Self {
+        Self { waiting: HashMap::new(), capacity }
+    }
+
+    /// Takes a mark; `false` when there is no room for another user and conversation (a later mark makes up for it).
+    pub fn offer(&mut self, mark: Mark) -> bool {
+        let full = self.waiting.len() >= self.capacity;
+        match self.waiting.entry((mark.user, mark.conversation)) {
+            Entry::Occupied(mut entry) => {
+                let kept = entry.get_mut();
+                kept.read = kept.read.max(mark.read);
+                kept.delivered = kept.delivered.max(mark.delivered);
+                true
+            }
+            Entry::Vacant(_) if full => false,
+            Entry::Vacant(entry) => {
+                entry.insert(mark);
+                true
+            }
+        }
+    }
+
+    /// Takes everything out to be stored.
+    pub fn take(&mut self) -> Vec<Mark> {
+        self.waiting.drain().map(|(_, mark)| mark).collect()
+    }
+
+    /// Marks that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{ConversationKind, Seq};
+
+    fn mark(user: u128, read: u64) -> Mark {
+        let conversation = ConversationId::from_random(ConversationKind::Group, Uuid::from_u128(1));
+        Mark { user: UserId::from_uuid(Uuid::from_u128(user)), conversation, delivered: None, read: Seq::new(read) }
+    }
+
+    #[test]
+    fn keeps_the_furthest_mark_only() {
+        let mut state = ReceiptsState::new(10);
+        assert!(state.offer(mark(1, 5)) && state.offer(mark(1, 9)) && state.offer(mark(1, 7)));
+        assert_eq!(state.take(), [mark(1, 9)]);
+        assert!(state.take().is_empty());
+    }
+
+    #[test]
+    fn at_its_bound_it_still_moves_what_it_holds() {
+        let mut state = ReceiptsState::new(1);
+        assert!(state.offer(mark(1, 1)));
+        assert!(!state.offer(mark(2, 1)));
+        assert!(state.offer(mark(1, 2)));
+        assert_eq!(state.take(), [mark(1, 2)]);
+    }
+}

@@ -1,0 +1,263 @@
+//! Router: takes what was committed or arrived on the bus, and hands each worker thread what its sessions are to get.
+//!
+//! - *Owns*: the order of each conversation on this node ([`tracker`]), who reads what ([`interest`]), the workers' inboxes.
+//! - *Receives*: committed events with the replies that belong to them (writer), parcels (bus), healed stretches (log).
+//! - *Emits*: batches into inboxes, one wake-up each; parcels to the bus; conversations with holes to the healer.
+//! - *Limits*: the tracker's capacity; held events per conversation; the inboxes' own bounds; the healer's queue.
+//! - *On restart*: starts empty; sessions compare heads on `hello`.
+//! - *On full*: a full inbox drops events and tells its sessions to compare heads; a full healer's queue leaves the hole to
+//!   the next event of the conversation.
+
+pub mod interest;
+pub mod tracker;
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use smallvec::SmallVec;
+use tokio::sync::mpsc;
+
+use self::interest::{Interest, MAX_WORKERS, Turn, WorkerId, WorkerSet};
+use self::tracker::{Tracker, Verdict};
+use super::inbox::{Inbox, Item};
+use crate::bus::{Cargo, Listener, Parcel, SharedBus, Signal};
+use crate::domain::{Committed, ConversationId, Seq, Topic, UserId, topics};
+use crate::protocol::delivery::Delivery;
+use crate::telemetry::Meters;
+
+/// The bounds of a [`Router`].
+#[derive(Debug, Clone, Copy)]
+pub struct RouterOptions {
+    /// Conversations whose order is tracked.
+    pub tracked_conversations: usize,
+    /// Conversations that may wait for healing.
+    pub healing_conversations: usize,
+}
+
+impl Default for RouterOptions {
+    fn default() -> Self {
+        Self { tracked_conversations: 200_000, healing_conversations: 4_096 }
+    }
+}
+
+/// A reply on its way to the worker of the session that asked.
+pub struct RoutedReply {
+    /// The session's worker.
+    pub worker: WorkerId,
+    /// The reply.
+    pub item: Item,
+}
+
+/// See the module's documentation.
+pub struct Router {
+    state: Mutex<State>,
+    interest: Interest,
+    inboxes: Vec<Arc<Inbox>>,
+    bus: OnceLock<SharedBus>,
+    holes: mpsc::Sender<ConversationId>,
+    meters: Arc<Meters>,
+}
+
+struct State {
+    tracker: Tracker,
+    /// What each worker gets out of the batch at hand; kept between batches so that steady traffic allocates nothing.
+    outgoing: Vec<Vec<Item>>,
+}
+
+impl Router {
+    /// A router over the workers' inboxes, and the stream of conversations that need healing.
+    ///
+    /// # Panics
+    /// When there are more than [`MAX_WORKERS`] inboxes; configuration refuses that before.
+    pub fn new(
+        inboxes: Vec<Arc<Inbox>>,
+        meters: Arc<Meters>,
+        options: RouterOptions,
+    ) -> (Arc<Self>, mpsc::Receiver<ConversationId>) {
+        assert!(inboxes.len() <= MAX_WORKERS, "one bit per worker");
+        let (holes, to_heal) = mpsc::channel(options.healing_conversations);
+        let state = State {
+            tracker: Tracker::new(options.tracked_conversations),
+            outgoing: inboxes.iter().map(|_| Vec::new()).collect(),
+        };
+        let router =
+            Self { state: Mutex::new(state), interest: Interest::default(), inboxes, bus: OnceLock::new(), holes, meters };
+        (Arc::new(router), to_heal)
+    }
+
+    /// Connects the bus; before that, events reach local sessions only.
+    pub fn connect(&self, bus: SharedBus) {
+        let already = self.bus.set(bus);
+        debug_assert!(already.is_ok(), "the bus is connected once");
+    }
+
+    /// The inbox of a worker.
+    pub fn inbox(&self, worker: WorkerId) -> &Arc<Inbox> {
+        &self.inboxes[usize::from(worker)]
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.inboxes.len()
+    }
+
+    /// A session of `worker` reads `topic` from now on; once this returns, whatever is published reaches it.
+    pub fn subscribe(&self, worker: WorkerId, topic: Topic) {
+        if self.interest.add(worker, topic) == Turn::First
+            && let Some(bus) = self.bus.get()
+        {
+            bus.subscribe(topic);
+        }
+    }
+
+    /// A session of `worker` reads `topic` no more.
+    pub fn unsubscribe(&self, worker: WorkerId, topic: Topic) {
+        if self.interest.remove(worker, topic) == Turn::Last {
+            if let Some(bus) = self.bus.get() {
+                bus.unsubscribe(topic);
+            }
+            if let Topic::Channel(conversation) = topic {
+                self.lock().tracker.forget(conversation);
+            }
+        }
+    }
+
+    /// Passes on what this node committed, with the replies that belong to it: local sessions now, other nodes by the bus.
+    pub fn committed(&self, committed: Vec<Committed>, replies: Vec<RoutedReply>) {
+        if let Some(bus) = self.bus.get()
+            && !committed.is_empty()
+        {
+            bus.publish(committed.iter().map(parcel_of).collect());
+        }
+        self.pass_on(committed, replies);
+    }
+
+    /// Passes on events read from the log to heal a hole; answers whether one is left.
+    pub fn healed(&self, conversation: ConversationId, committed: Vec<Committed>) -> Option<Seq> {
+        self.pass_on(committed, Vec::new());
+        self.hole(conversation)
+    }
+
+    /// After which seq a conversation's hole begins; `None` when it has none.
+    pub fn hole(&self, conversation: ConversationId) -> Option<Seq> {
+        self.lock().tracker.hole(conversation)
+    }
+
+    /// A hole cannot be healed now: every session compares heads instead.
+    pub fn give_up(&self, conversation: ConversationId) {
+        self.lock().tracker.forget(conversation);
+        self.on_gap();
+    }
+
+    /// Tells local sessions and other nodes of a passing signal. `users`: for whom; empty for a channel's subscribers.
+    pub fn signal(&self, signal: Signal, users: Arc<[UserId]>) {
+        let topics = signal_topics(&signal, &users);
+        if let Some(bus) = self.bus.get() {
+            bus.publish(vec![Parcel { topics: topics.clone(), cargo: Cargo::Signal(signal.clone()) }]);
+        }
+        self.signal_locally(signal, &topics, users);
+    }
+
+    fn signal_locally(&self, signal: Signal, topics: &[Topic], users: Arc<[UserId]>) {
+        let workers = self.interest.workers(topics.iter().copied());
+        for worker in workers.iter() {
+            let mut items = vec![Item::Signal { signal: signal.clone(), users: Arc::clone(&users) }];
+            self.inbox(worker).put(&mut items);
+        }
+    }
+
+    fn pass_on(&self, committed: Vec<Committed>, replies: Vec<RoutedReply>) {
+        let mut state = self.lock();
+        for RoutedReply { worker, item } in replies {
+            state.outgoing[usize::from(worker)].push(item);
+        }
+        for one in committed {
+            let event = &one.event;
+            let workers = self.interest.workers(topics(event.conversation, &one.audience.users));
+            if workers.is_empty() {
+                // Nobody here reads it, so nobody here can miss it.
+                state.tracker.forget(event.conversation);
+                continue;
+            }
+            match state.tracker.admit(&one) {
+                Verdict::Pass => {
+                    let conversation = event.conversation;
+                    state.hand_out(one, workers);
+                    for next in state.tracker.release(conversation) {
+                        let workers = self.interest.workers(topics(conversation, &next.audience.users));
+                        state.hand_out(next, workers);
+                    }
+                }
+                Verdict::Repeat => self.meters.bus.duplicates.increment(1),
+                Verdict::Hole { first } => {
+                    self.meters.resume.gaps_detected.of("live").increment(1);
+                    // A full queue leaves the hole to the conversation's next event.
+                    if first && self.holes.try_send(event.conversation).is_err() {
+                        state.tracker.forget(event.conversation);
+                    }
+                }
+            }
+        }
+        for (worker, items) in state.outgoing.iter_mut().enumerate() {
+            let dropped = self.inboxes[worker].put(items);
+            if dropped > 0 {
+                self.meters.delivery.inbox_overflows.increment(1);
+                self.meters.load.sheds.of("inbox").increment(dropped as u64);
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn hand_out(&mut self, committed: Committed, workers: WorkerSet) {
+        let delivery = Arc::new(Delivery::new(committed.event));
+        for worker in workers.iter() {
+            let users = Arc::clone(&committed.audience.users);
+            self.outgoing[usize::from(worker)].push(Item::Event { delivery: Arc::clone(&delivery), users });
+        }
+    }
+}
+
+impl Listener for Router {
+    fn on_parcels(&self, parcels: Vec<Parcel>) {
+        let mut events = Vec::new();
+        for parcel in parcels {
+            match parcel.cargo {
+                Cargo::Events(committed) => events.extend(committed),
+                Cargo::Signal(signal) => {
+                    let users = parcel.topics.iter().filter_map(|topic| match topic {
+                        Topic::User(user) => Some(*user),
+                        Topic::Channel(_) | Topic::Presence(_) => None,
+                    });
+                    self.signal_locally(signal, &parcel.topics, users.collect());
+                }
+            }
+        }
+        self.pass_on(events, Vec::new());
+    }
+
+    fn on_gap(&self) {
+        for inbox in &self.inboxes {
+            inbox.overflow();
+        }
+    }
+}
+
+fn parcel_of(committed: &Committed) -> Parcel {
+    Parcel {
+        topics: topics(committed.event.conversation, &committed.audience.users).collect(),
+        cargo: Cargo::Events(vec![committed.clone()]),
+    }
+}
+
+fn signal_topics(signal: &Signal, users: &[UserId]) -> SmallVec<[Topic; 2]> {
+    match signal {
+        Signal::Presence { user, .. } => SmallVec::from_slice(&[Topic::Presence(*user)]),
+        Signal::Revoked(revocation) => SmallVec::from_slice(&[Topic::User(revocation.user)]),
+        Signal::Typing { conversation, .. } if users.is_empty() => SmallVec::from_slice(&[Topic::Channel(*conversation)]),
+        Signal::Typing { .. } | Signal::Receipt { .. } => users.iter().copied().map(Topic::User).collect(),
+    }
+}

@@ -1,0 +1,142 @@
+//! `[auth]`: tokens, passwords and signing up.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::choice::choice;
+use super::problems::SectionProblems;
+
+choice! {
+    /// Who may sign up.
+    SignUps {
+        /// Anyone.
+        Open = "open",
+        /// Guests only; they may not claim a name.
+        Guests = "guests",
+        /// Nobody.
+        Closed = "closed",
+    }
+}
+
+/// Algorithms whose verification key is public. HMAC is left out on purpose: who can verify could also sign.
+const EXTERNAL_ALGORITHMS: &[&str] =
+    &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+
+/// `[auth]`; every key is explained in `config/default.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// Seconds an access token is valid.
+    pub access_token_s: u64,
+    /// Seconds a refresh token is valid.
+    pub refresh_token_s: u64,
+    /// `iss` of issued tokens.
+    pub issuer: String,
+    /// `aud` of issued tokens.
+    pub audience: String,
+    /// Private keys; the first signs, all verify. Empty: one is made and kept (SQLite only).
+    pub key_files: Vec<PathBuf>,
+    /// KiB of memory per password hash.
+    pub argon2_memory_kib: u32,
+    /// Passes per password hash.
+    pub argon2_iterations: u32,
+    /// Hashes computed at once.
+    pub argon2_parallel: usize,
+    /// Sign-ins waiting for their hash.
+    pub argon2_queue: usize,
+    /// Bytes a password must have.
+    pub password_min_bytes: usize,
+    /// Who may sign up.
+    pub sign_ups: SignUps,
+    /// Attempts on one account; 0: no limit.
+    pub sign_ins_per_minute: u32,
+    /// Attempts from one address; 0: no limit.
+    pub sign_ins_per_ip_per_minute: u32,
+    /// Accounts from one address; 0: no limit.
+    pub sign_ups_per_ip_per_minute: u32,
+    /// Between looks for revoked tokens.
+    pub revocation_poll_ms: u64,
+    external: External,
+}
+
+/// `[auth.external]`: another issuer whose tokens are accepted.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct External {
+    /// `iss` of its tokens.
+    pub issuer: String,
+    /// `aud` of its tokens.
+    pub audience: String,
+    /// Names of accepted algorithms (RFC 7518).
+    pub algorithms: Vec<String>,
+    /// Where its keys are published; empty when `key_file` is set.
+    pub jwks_url: String,
+    /// Its public key in a file; empty when `jwks_url` is set.
+    pub key_file: PathBuf,
+    /// Seconds for which fetched keys are kept.
+    pub jwks_refresh_s: u64,
+    /// The claim that names the user.
+    pub user_claim: String,
+    /// The claim with the name to show.
+    pub name_claim: String,
+}
+
+impl Auth {
+    /// The other issuer, when one is set.
+    pub fn external(&self) -> Option<&External> {
+        (!self.external.issuer.is_empty()).then_some(&self.external)
+    }
+
+    pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
+        problems.range("access_token_s", self.access_token_s, 10, 86_400);
+        problems.range("refresh_token_s", self.refresh_token_s, 60, 31_536_000);
+        problems.when(
+            self.refresh_token_s <= self.access_token_s,
+            "refresh_token_s",
+            "is not above access_token_s: a refresh token must outlive the access token it renews",
+        );
+        problems.not_empty("issuer", &self.issuer);
+        problems.not_empty("audience", &self.audience);
+        problems.when(
+            self.key_files.len() > 2,
+            "key_files",
+            "names more than two files: keep the one that signs and the one being phased out",
+        );
+        // Argon2's own floor is 8 KiB per lane; Tidings uses one lane.
+        problems.range("argon2_memory_kib", self.argon2_memory_kib, 8, 4_194_304);
+        problems.range("argon2_iterations", self.argon2_iterations, 1, 100);
+        problems.range("argon2_parallel", self.argon2_parallel, 1, 256);
+        problems.range("argon2_queue", self.argon2_queue, 1, 100_000);
+        problems.range("password_min_bytes", self.password_min_bytes, 1, 128);
+        problems.range("revocation_poll_ms", self.revocation_poll_ms, 100, 600_000);
+        if let Some(external) = self.external() {
+            external.validate(problems);
+        }
+    }
+}
+
+impl External {
+    fn validate(&self, problems: &mut SectionProblems<'_>) {
+        problems.not_empty("external.audience", &self.audience);
+        problems.not_empty("external.user_claim", &self.user_claim);
+        problems.range("external.jwks_refresh_s", self.jwks_refresh_s, 10, 86_400);
+        problems.when(
+            self.jwks_url.is_empty() == self.key_file.as_os_str().is_empty(),
+            "external.jwks_url",
+            "is needed when external.key_file is empty, and must be empty when it is set",
+        );
+        let https = self.jwks_url.starts_with("https://") || self.jwks_url.starts_with("http://127.0.0.1");
+        problems.when(
+            !self.jwks_url.is_empty() && !https,
+            "external.jwks_url",
+            "must begin with https://: whoever can change the answer can sign in as anyone",
+        );
+        problems.when(self.algorithms.is_empty(), "external.algorithms", "is empty: write e.g. [\"RS256\"]");
+        for name in &self.algorithms {
+            let known = EXTERNAL_ALGORITHMS.contains(&name.as_str());
+            let text = super::units::not_a_choice(name, EXTERNAL_ALGORITHMS);
+            problems.when(!known, "external.algorithms", text);
+        }
+    }
+}

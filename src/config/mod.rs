@@ -1,0 +1,191 @@
+//! What an operator may set, read from four layers and checked as a whole before anything starts.
+//!
+//! `config/default.toml` (built in, explains every key) ← a file ← `TIDINGS__SECTION__KEY` ← the command line. Each section
+//! is one struct with a `validate`; rules between sections are in `rules.rs`. Mistakes are collected, not only the first, and
+//! each names its key, where the value came from and what to write instead. Secrets are never printed.
+//!
+//! To add a key: put it with its explanation into `config/default.toml` (its value there also fixes its type), add the field to
+//! the section's struct, and bound it in that struct's `validate`.
+
+mod auth;
+mod bus;
+mod choice;
+mod dump;
+mod gateway;
+mod layers;
+mod limits;
+mod network;
+mod presence;
+mod problems;
+mod receipts;
+mod rules;
+mod schema;
+mod server;
+mod store;
+mod telemetry;
+#[cfg(test)]
+mod tests;
+mod units;
+mod writer;
+
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+
+pub use auth::{Auth, External, SignUps};
+pub use bus::{Bus, BusBackend, Redis};
+pub use gateway::Gateway;
+pub use limits::Limits;
+pub use network::Network;
+pub use presence::Presence;
+pub use problems::ConfigErrors;
+pub use receipts::Receipts;
+pub use server::{Role, Server};
+pub use store::{Postgres, Sqlite, Store, StoreBackend, Synchronous};
+pub use telemetry::{LogFormat, Telemetry};
+pub use writer::Writer;
+
+use layers::Tree;
+use problems::Problems;
+
+/// Where to look for settings beside the built-in defaults.
+#[derive(Debug, Default)]
+pub struct LoadOptions<E> {
+    /// A TOML file; it must exist when given.
+    pub file: Option<PathBuf>,
+    /// The process's environment: names that begin with `TIDINGS__` are settings, all others are ignored.
+    pub environment: E,
+    /// `("server.listen", "0.0.0.0:8080")` and the like, from the command line.
+    pub overrides: Vec<(String, String)>,
+}
+
+/// Everything that can be set, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Sockets, threads and what this process does.
+    pub server: Server,
+    /// WebSocket connections.
+    pub gateway: Gateway,
+    /// What requests may not exceed.
+    pub limits: Limits,
+    /// Tokens, passwords and signing up.
+    pub auth: Auth,
+    /// Where the log lives.
+    pub store: Store,
+    /// How sends are batched.
+    pub writer: Writer,
+    /// How events reach other processes.
+    pub bus: Bus,
+    /// Online, away, typing.
+    pub presence: Presence,
+    /// Read and delivered positions.
+    pub receipts: Receipts,
+    /// Logs and metrics.
+    pub telemetry: Telemetry,
+    tree: Tree,
+}
+
+impl Settings {
+    /// Reads all layers and checks them.
+    ///
+    /// # Errors
+    /// Every mistake that can be told apart from the others, each with its place and the remedy: print it and stop.
+    pub fn load<E>(options: LoadOptions<E>) -> Result<Self, ConfigErrors>
+    where
+        E: IntoIterator<Item = (String, String)>,
+    {
+        let mut problems = Problems::default();
+        let tree = layers::read(options, &mut problems);
+        let settings = Self::from_tree(tree, &mut problems);
+        match settings {
+            Some(settings) if problems.is_empty() => Ok(settings),
+            _ => Err(problems.into_errors()),
+        }
+    }
+
+    /// The defaults with a free port, a cheap password hash and no limits per address: what in-process tests start from.
+    pub fn for_tests() -> Self {
+        let overrides = [
+            ("server.listen", "127.0.0.1:0"),
+            ("server.workers", "2"),
+            ("auth.argon2_memory_kib", "64"),
+            ("auth.argon2_iterations", "1"),
+            ("auth.sign_ins_per_minute", "0"),
+            ("auth.sign_ins_per_ip_per_minute", "0"),
+            ("auth.sign_ups_per_ip_per_minute", "0"),
+            ("gateway.hellos_per_ip_per_second", "0"),
+        ];
+        Self::load(LoadOptions {
+            file: None,
+            environment: [],
+            overrides: overrides.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
+        })
+        .unwrap_or_else(|errors| unreachable!("the built-in defaults hold: {errors}"))
+    }
+
+    /// What is legal and yet probably not meant; log each line at start.
+    pub fn warnings(&self) -> Vec<String> {
+        rules::warnings(self)
+    }
+
+    /// All settings in force as TOML, each with its origin in a comment, secrets as `(hidden)`.
+    pub fn dump(&self) -> String {
+        dump::dump(&self.tree)
+    }
+
+    fn from_tree(tree: Tree, problems: &mut Problems) -> Option<Self> {
+        let server = section::<Server>(&tree, "server", problems);
+        let gateway = section::<Gateway>(&tree, "gateway", problems);
+        let limits = section::<Limits>(&tree, "limits", problems);
+        let auth = section::<Auth>(&tree, "auth", problems);
+        let store = section::<Store>(&tree, "store", problems);
+        let writer = section::<Writer>(&tree, "writer", problems);
+        let bus = section::<Bus>(&tree, "bus", problems);
+        let presence = section::<Presence>(&tree, "presence", problems);
+        let receipts = section::<Receipts>(&tree, "receipts", problems);
+        let telemetry = section::<Telemetry>(&tree, "telemetry", problems);
+        let settings = Self {
+            server: server?,
+            gateway: gateway?,
+            limits: limits?,
+            auth: auth?,
+            store: store?,
+            writer: writer?,
+            bus: bus?,
+            presence: presence?,
+            receipts: receipts?,
+            telemetry: telemetry?,
+            tree,
+        };
+        settings.validate(problems);
+        problems.locate(|key| settings.tree.origin(key));
+        Some(settings)
+    }
+
+    fn validate(&self, problems: &mut Problems) {
+        self.server.validate(&mut problems.of("server"));
+        self.gateway.validate(&mut problems.of("gateway"));
+        self.limits.validate(&mut problems.of("limits"));
+        self.auth.validate(&mut problems.of("auth"));
+        self.store.validate(&mut problems.of("store"));
+        self.writer.validate(&mut problems.of("writer"));
+        self.bus.validate(&mut problems.of("bus"));
+        self.presence.validate(&mut problems.of("presence"));
+        self.receipts.validate(&mut problems.of("receipts"));
+        self.telemetry.validate(&mut problems.of("telemetry"));
+        rules::validate(self, problems);
+    }
+}
+
+/// Reads one section; a mistake the schema cannot see (a word that is no choice, a number too large) is noted with its path.
+fn section<T: DeserializeOwned>(tree: &Tree, name: &str, problems: &mut Problems) -> Option<T> {
+    match serde_path_to_error::deserialize(tree.section(name)) {
+        Ok(section) => Some(section),
+        Err(error) => {
+            let key = format!("{name}.{}", error.path());
+            let place = tree.origin(&key);
+            problems.add(&key, place, layers::explain(error.inner()));
+            None
+        }
+    }
+}

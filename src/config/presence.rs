@@ -1,0 +1,25 @@
+//! `[presence]`: online, away, typing.
+
+use serde::Deserialize;
+
+use super::problems::SectionProblems;
+
+/// `[presence]`; every key is explained in `config/default.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Presence {
+    /// From the end of the last connection to offline.
+    pub offline_after_ms: u64,
+    /// For which changes are gathered.
+    pub coalesce_ms: u64,
+    /// After which typing counts as over.
+    pub typing_timeout_ms: u64,
+}
+
+impl Presence {
+    pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
+        problems.range("offline_after_ms", self.offline_after_ms, 0, 600_000);
+        problems.range("coalesce_ms", self.coalesce_ms, 0, 60_000);
+        problems.range("typing_timeout_ms", self.typing_timeout_ms, 500, 60_000);
+    }
+}

@@ -1,0 +1,22 @@
+//! `[receipts]`: read and delivered positions.
+
+use serde::Deserialize;
+
+use super::problems::SectionProblems;
+
+/// `[receipts]`; every key is explained in `config/default.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipts {
+    /// For which positions are gathered before they are stored.
+    pub flush_ms: u64,
+    /// Positions waiting to be stored.
+    pub queue_marks: usize,
+}
+
+impl Receipts {
+    pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
+        problems.range("flush_ms", self.flush_ms, 1, 60_000);
+        problems.range("queue_marks", self.queue_marks, 1, 10_000_000);
+    }
+}

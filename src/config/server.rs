@@ -1,0 +1,92 @@
+//! `[server]`: sockets, threads and what this process does.
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+
+use super::choice::choice;
+use super::network::Network;
+use super::problems::SectionProblems;
+
+choice! {
+    /// A part of the work that a process takes on.
+    Role {
+        /// Every one of the others.
+        All = "all",
+        /// WebSocket connections.
+        Gateway = "gateway",
+        /// REST.
+        Api = "api",
+        /// Publishes what the log holds and nobody has published.
+        Relay = "relay",
+        /// Notifies devices that are offline.
+        Push = "push",
+        /// Tells other services.
+        Webhooks = "webhooks",
+    }
+}
+
+/// `[server]`; every key is explained in `config/default.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// Worker threads; 0: one per core.
+    pub workers: usize,
+    /// The address clients use; may be empty.
+    pub public_url: String,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// How long a stop may take.
+    pub shutdown_ms: u64,
+    /// Connections to the whole process.
+    pub max_connections: usize,
+    /// Connections waiting to be accepted.
+    pub backlog: u32,
+    /// For reading a request and for answering it.
+    pub request_timeout_ms: u64,
+    /// How long an idle HTTP connection is kept; 0: not at all.
+    pub keep_alive_ms: u64,
+    /// What this process does.
+    pub roles: Vec<Role>,
+}
+
+impl Server {
+    /// Whether this process takes on `role`.
+    pub fn has_role(&self, role: Role) -> bool {
+        self.roles.iter().any(|own| *own == Role::All || *own == role)
+    }
+
+    /// The threads to start: `workers`, or one per core.
+    pub fn worker_threads(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        }
+    }
+
+    pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
+        problems.range("workers", self.workers, 0, 1024);
+        problems.range("shutdown_ms", self.shutdown_ms, 100, 3_600_000);
+        problems.range("max_connections", self.max_connections, 1, 10_000_000);
+        problems.range("backlog", self.backlog, 1, 1_000_000);
+        problems.range("request_timeout_ms", self.request_timeout_ms, 100, 600_000);
+        problems.range("keep_alive_ms", self.keep_alive_ms, 0, 3_600_000);
+        problems.when(
+            self.roles.is_empty(),
+            "roles",
+            "is empty: write [\"all\"] or the roles of this process",
+        );
+        let web = self.public_url.starts_with("http://") || self.public_url.starts_with("https://");
+        let wrong = !self.public_url.is_empty() && (!web || self.public_url.ends_with('/'));
+        problems.when(
+            wrong,
+            "public_url",
+            format!(
+                "{:?} is no address: write e.g. \"https://chat.example.org\" without a slash at the end",
+                self.public_url
+            ),
+        );
+    }
+}

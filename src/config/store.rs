@@ -1,0 +1,110 @@
+//! `[store]`: where the log lives.
+
+use std::path::PathBuf;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use super::choice::choice;
+use super::problems::SectionProblems;
+
+choice! {
+    /// Where everything durable is kept.
+    StoreBackend {
+        /// A file; one process.
+        Sqlite = "sqlite",
+        /// A server; any number of processes.
+        Postgres = "postgres",
+    }
+}
+
+choice! {
+    /// What a commit of SQLite survives.
+    Synchronous {
+        /// A power cut.
+        Full = "full",
+        /// A crash of the process.
+        Normal = "normal",
+    }
+}
+
+/// `[store]`; every key is explained in `config/default.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// Which backend.
+    pub backend: StoreBackend,
+    /// Directory of files.
+    pub data_dir: PathBuf,
+    /// For one operation.
+    pub timeout_ms: u64,
+    /// With `backend = "sqlite"`.
+    pub sqlite: Sqlite,
+    /// With `backend = "postgres"`.
+    pub postgres: Postgres,
+}
+
+/// `[store.sqlite]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sqlite {
+    /// What a commit survives.
+    pub synchronous: Synchronous,
+    /// Connections that read.
+    pub readers: u32,
+}
+
+/// `[store.postgres]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Postgres {
+    /// The primary.
+    pub url: SecretString,
+    /// Replicas for reading.
+    pub read_urls: Vec<SecretString>,
+    /// Connections that write.
+    pub write_connections: u32,
+    /// Connections that read, per database.
+    pub read_connections: u32,
+    /// For getting a connection of the pool.
+    pub acquire_timeout_ms: u64,
+}
+
+impl Store {
+    pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
+        problems.range("timeout_ms", self.timeout_ms, 100, 60_000);
+        problems.when(self.data_dir.as_os_str().is_empty(), "data_dir", "may not be empty");
+        problems.range("sqlite.readers", self.sqlite.readers, 1, 256);
+        if self.backend == StoreBackend::Postgres {
+            self.postgres.validate(problems);
+        }
+        problems.when(
+            self.postgres.acquire_timeout_ms >= self.timeout_ms,
+            "postgres.acquire_timeout_ms",
+            "must be below store.timeout_ms, so that waiting for a connection ends with a definite no",
+        );
+    }
+}
+
+impl Postgres {
+    fn validate(&self, problems: &mut SectionProblems<'_>) {
+        let needed =
+            "is needed with backend = \"postgres\": write e.g. postgres://tidings:PASSWORD@HOST/tidings";
+        problems.when(!is_postgres(&self.url), "postgres.url", needed);
+        for url in &self.read_urls {
+            problems.when(
+                !is_postgres(url),
+                "postgres.read_urls",
+                "holds something that is no postgres:// URL",
+            );
+        }
+        problems.range("postgres.write_connections", self.write_connections, 1, 1_000);
+        problems.range("postgres.read_connections", self.read_connections, 1, 1_000);
+        problems.range("postgres.acquire_timeout_ms", self.acquire_timeout_ms, 10, 60_000);
+    }
+}
+
+fn is_postgres(url: &SecretString) -> bool {
+    let url = url.expose_secret();
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}

@@ -1,0 +1,25 @@
+//! `[writer]`: how sends are batched.
+
+use serde::Deserialize;
+
+use super::problems::SectionProblems;
+
+/// `[writer]`; every key is explained in `config/default.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Writer {
+    /// Writers side by side.
+    pub shards: usize,
+    /// Messages in one batch.
+    pub batch_messages: usize,
+    /// Messages waiting for one shard.
+    pub queue_messages: usize,
+}
+
+impl Writer {
+    pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
+        problems.range("shards", self.shards, 1, 1_024);
+        problems.range("batch_messages", self.batch_messages, 1, 10_000);
+        problems.range("queue_messages", self.queue_messages, self.batch_messages, 1_000_000);
+    }
+}

@@ -1,0 +1,23 @@
+//! What Tidings is about, as plain values and rules: ids, conversations, members, messages, events, permissions, limits.
+//!
+//! Nothing here does I/O, reads a clock, draws randomness, knows an encoding or waits. Whoever calls a rule brings the
+//! facts and `now`; the rule answers with a value or a [`Refusal`].
+
+mod conversation;
+mod event;
+mod ids;
+mod limits;
+mod message;
+pub mod permissions;
+mod refusal;
+mod time;
+mod user;
+
+pub use conversation::{Conversation, ConversationKind, Head, HistoryPolicy, JoinPolicy, Mark, Member, Role, Topic, topics};
+pub use event::{Audience, Changes, Committed, Event, EventKind, LeaveReason};
+pub use ids::{ClientId, ConversationId, FamilyId, IdError, MessageId, Position, Seq, SessionId, UserId};
+pub use limits::Limits;
+pub use message::{Content, JsonText, Message};
+pub use refusal::Refusal;
+pub use time::Timestamp;
+pub use user::{Revocation, User, Username, UsernameError};

@@ -1,0 +1,151 @@
+//! Who may do what: the one place that decides, from facts that the caller read.
+//!
+//! Stores call these rules inside the transaction that carries out the change, so a decision never rests on a
+//! membership that has changed since.
+
+use super::{Conversation, ConversationKind, JoinPolicy, Refusal, Role, UserId};
+
+const DIRECT_IS_FIXED: Refusal = Refusal::Forbidden("a direct conversation has its two members and no settings");
+
+fn not_direct(conversation: &Conversation) -> Result<(), Refusal> {
+    match conversation.id.kind() {
+        ConversationKind::Direct => Err(DIRECT_IS_FIXED),
+        ConversationKind::Group | ConversationKind::Channel => Ok(()),
+    }
+}
+
+/// May `actor` (with `actor_role`, `None` when no member) make `user` a member with `role`?
+///
+/// Joining oneself to an open conversation needs no membership; a stranger to an invite-only one learns nothing.
+pub fn may_add(
+    conversation: &Conversation,
+    actor: UserId,
+    actor_role: Option<Role>,
+    user: UserId,
+    role: Role,
+) -> Result<(), Refusal> {
+    not_direct(conversation)?;
+    let open = conversation.join == JoinPolicy::Open;
+    match actor_role {
+        None if actor == user && open && role == Role::Member => Ok(()),
+        None if open => Err(Refusal::NotMember),
+        None => Err(Refusal::NotFound),
+        Some(_) if actor == user => Ok(()),
+        Some(Role::Member) if !open => Err(Refusal::Forbidden("only owner and admins invite here")),
+        Some(own) if role > Role::Member && own < Role::Owner => {
+            Err(Refusal::Forbidden("only the owner gives roles"))
+        }
+        Some(_) if role == Role::Owner => Err(Refusal::Forbidden("hand ownership over to a member instead")),
+        Some(_) => Ok(()),
+    }
+}
+
+/// May `actor` end `user`'s membership?
+pub fn may_remove(
+    conversation: &Conversation,
+    actor: UserId,
+    actor_role: Role,
+    user: UserId,
+    user_role: Role,
+) -> Result<(), Refusal> {
+    not_direct(conversation)?;
+    if actor == user || (actor_role >= Role::Admin && actor_role > user_role) {
+        Ok(())
+    } else {
+        Err(Refusal::Forbidden("your role does not allow removing this member"))
+    }
+}
+
+/// May a member with `actor_role` give roles?
+pub fn may_set_role(conversation: &Conversation, actor_role: Role) -> Result<(), Refusal> {
+    not_direct(conversation)?;
+    if actor_role == Role::Owner { Ok(()) } else { Err(Refusal::Forbidden("only the owner gives roles")) }
+}
+
+/// May a member with `actor_role` change settings?
+pub fn may_change_settings(conversation: &Conversation, actor_role: Role) -> Result<(), Refusal> {
+    not_direct(conversation)?;
+    if actor_role >= Role::Admin { Ok(()) } else { Err(Refusal::Forbidden("only owner and admins change settings")) }
+}
+
+/// May a member with `actor_role` delete the conversation?
+pub fn may_delete_conversation(conversation: &Conversation, actor_role: Role) -> Result<(), Refusal> {
+    not_direct(conversation)?;
+    if actor_role == Role::Owner { Ok(()) } else { Err(Refusal::Forbidden("only the owner deletes it")) }
+}
+
+/// May `actor` edit a message of `sender`?
+pub fn may_edit(actor: UserId, sender: UserId) -> Result<(), Refusal> {
+    if actor == sender { Ok(()) } else { Err(Refusal::Forbidden("only one's own messages can be edited")) }
+}
+
+/// May `actor` delete a message of `sender`?
+pub fn may_delete(
+    conversation: &Conversation,
+    actor: UserId,
+    actor_role: Role,
+    sender: UserId,
+) -> Result<(), Refusal> {
+    let moderates = conversation.id.kind() != ConversationKind::Direct && actor_role >= Role::Admin;
+    if actor == sender || moderates {
+        Ok(())
+    } else {
+        Err(Refusal::Forbidden("only one's own messages can be deleted, or any by owner and admins"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{ConversationId, HistoryPolicy, Seq, Timestamp};
+
+    fn user(n: u128) -> UserId {
+        UserId::from_uuid(Uuid::from_u128(n))
+    }
+
+    fn conversation(kind: ConversationKind, join: JoinPolicy) -> Conversation {
+        Conversation {
+            id: ConversationId::from_random(kind, Uuid::from_u128(9)),
+            name: None,
+            history: HistoryPolicy::FromJoin,
+            join,
+            last_seq: Seq::ZERO,
+            member_count: 1,
+            created_at: Timestamp::default(),
+        }
+    }
+
+    #[test]
+    fn strangers_join_open_conversations_only_and_cannot_probe_the_others() {
+        let open = conversation(ConversationKind::Channel, JoinPolicy::Open);
+        let closed = conversation(ConversationKind::Group, JoinPolicy::Invite);
+        assert_eq!(may_add(&open, user(1), None, user(1), Role::Member), Ok(()));
+        assert_eq!(may_add(&open, user(1), None, user(2), Role::Member), Err(Refusal::NotMember));
+        assert!(may_add(&open, user(1), None, user(1), Role::Admin).is_err());
+        assert_eq!(may_add(&closed, user(1), None, user(1), Role::Member), Err(Refusal::NotFound));
+    }
+
+    #[test]
+    fn roles_rank_removal() {
+        let group = conversation(ConversationKind::Group, JoinPolicy::Invite);
+        for (actor_role, user_role, allowed) in [
+            (Role::Member, Role::Member, false),
+            (Role::Admin, Role::Member, true),
+            (Role::Admin, Role::Admin, false),
+            (Role::Owner, Role::Admin, true),
+        ] {
+            assert_eq!(may_remove(&group, user(1), actor_role, user(2), user_role).is_ok(), allowed);
+        }
+        assert!(may_remove(&group, user(1), Role::Member, user(1), Role::Member).is_ok(), "anyone leaves");
+    }
+
+    #[test]
+    fn nobody_moderates_a_direct_conversation() {
+        let direct = conversation(ConversationKind::Direct, JoinPolicy::Invite);
+        assert!(may_delete(&direct, user(1), Role::Owner, user(2)).is_err());
+        assert!(may_delete(&direct, user(1), Role::Member, user(1)).is_ok());
+        assert_eq!(may_add(&direct, user(1), Some(Role::Owner), user(3), Role::Member), Err(DIRECT_IS_FIXED));
+    }
+}

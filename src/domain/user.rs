@@ -1,0 +1,84 @@
+//! Users and their names.
+
+use std::fmt;
+
+use super::{FamilyId, Timestamp, UserId};
+
+/// A user's public profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Who.
+    pub id: UserId,
+    /// The unique name to sign in and be found by; guests and external users have none.
+    pub username: Option<Username>,
+    /// The name shown.
+    pub display_name: String,
+    /// Not claimed yet by a username and password.
+    pub guest: bool,
+    /// When the profile was made.
+    pub created_at: Timestamp,
+}
+
+/// Something that ended: every node hears of it within a second, Redis or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revocation {
+    /// Whose tokens.
+    pub user: UserId,
+    /// One sign-in; `None`: all of the user's issued until now.
+    pub family: Option<FamilyId>,
+    /// When. Tokens issued after this moment are not meant.
+    pub at: Timestamp,
+    /// The account is gone or banned: close with 4403 rather than 4401.
+    pub final_: bool,
+}
+
+/// A unique name: 2 to 32 characters of `a-z 0-9 _ . -`, beginning with a letter or digit, kept in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Username(String);
+
+/// A text that cannot be a username.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UsernameError;
+
+impl fmt::Display for UsernameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("username: 2 to 32 of a-z, 0-9, '_', '.', '-', beginning with a letter or digit")
+    }
+}
+
+impl std::error::Error for UsernameError {}
+
+impl Username {
+    /// Checks a name and folds it to lower case.
+    ///
+    /// # Errors
+    /// [`UsernameError`] when it breaks the rule; its text can be shown to the user.
+    pub fn parse(text: &str) -> Result<Self, UsernameError> {
+        let folded = text.to_ascii_lowercase();
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');
+        let begins_well = folded.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if (2..=32).contains(&folded.len()) && begins_well && folded.bytes().all(allowed) {
+            Ok(Self(folded))
+        } else {
+            Err(UsernameError)
+        }
+    }
+
+    /// The name in lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usernames_fold_case_and_keep_to_their_alphabet() {
+        assert_eq!(Username::parse("Ada.L-1").map(|name| name.as_str().to_owned()), Ok("ada.l-1".to_owned()));
+        for bad in ["", "a", "_ada", "ad a", "adä", &"a".repeat(33)] {
+            assert_eq!(Username::parse(bad), Err(UsernameError), "{bad}");
+        }
+    }
+}

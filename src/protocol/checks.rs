@@ -1,0 +1,139 @@
+//! Shape and size of what clients send, checked before anything is queued: one bad message must never reach a batch.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::client::SendContent;
+use crate::domain::{Content, JsonText, Limits, Refusal};
+
+fn invalid<T>(why: &'static str) -> Result<T, Refusal> {
+    Err(Refusal::Invalid(Cow::Borrowed(why)))
+}
+
+/// Checks a message body.
+///
+/// # Errors
+/// `Invalid` when blank or holding NUL (databases refuse it), `TooLarge` over the limit.
+pub fn body(text: &str, limits: &Limits) -> Result<(), Refusal> {
+    if text.len() > limits.body_bytes {
+        return Err(Refusal::TooLarge("body: over limits.body_bytes"));
+    }
+    if text.contains('\0') {
+        return invalid("body: must not contain U+0000");
+    }
+    if text.trim().is_empty() {
+        return invalid("body: must not be blank");
+    }
+    Ok(())
+}
+
+/// Checks a reaction.
+///
+/// # Errors
+/// `Invalid` unless it is 1 to 64 bytes without control characters or white space.
+pub fn emoji(text: &str) -> Result<(), Refusal> {
+    if text.is_empty() || text.len() > 64 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return invalid("emoji: 1 to 64 bytes without white space or control characters");
+    }
+    Ok(())
+}
+
+/// Checks a name shown to people (display name, conversation name) and trims it.
+///
+/// # Errors
+/// `Invalid` unless it is 1 to 64 characters without control characters.
+pub fn shown_name(text: &str) -> Result<String, Refusal> {
+    let trimmed = text.trim();
+    if trimmed.is_empty() || trimmed.chars().count() > 64 || trimmed.chars().any(char::is_control) {
+        return invalid("name: 1 to 64 characters without control characters");
+    }
+    Ok(trimmed.to_owned())
+}
+
+fn json_text(value: &Value, limits: &Limits, too_large: &'static str) -> Result<JsonText, Refusal> {
+    let text = value.to_string();
+    if text.len() > limits.data_bytes {
+        return Err(Refusal::TooLarge(too_large));
+    }
+    if text.contains("\\u0000") {
+        return invalid("data, attachments: must not contain U+0000");
+    }
+    Ok(JsonText(text))
+}
+
+/// Checks all of a message and turns it into what is stored.
+///
+/// # Errors
+/// `Invalid` naming the field, or `TooLarge` naming the limit.
+pub fn content(sent: SendContent, limits: &Limits) -> Result<Content, Refusal> {
+    if let Some(text) = &sent.body {
+        body(text, limits)?;
+    }
+    if sent.body.is_none() && sent.data.is_none() && sent.attachments.as_ref().is_none_or(Vec::is_empty) {
+        return invalid("body: a message needs a body, data or an attachment");
+    }
+    if sent.reply_to.is_some_and(|seq| seq.get() == 0) {
+        return invalid("reply_to: seqs begin at 1");
+    }
+    let mut mentions = sent.mentions.unwrap_or_default();
+    if mentions.len() > limits.mentions {
+        return Err(Refusal::TooLarge("mentions: over limits.mentions"));
+    }
+    mentions.sort_unstable();
+    mentions.dedup();
+    let attachments = match sent.attachments {
+        Some(list) if list.len() > limits.attachments => {
+            return Err(Refusal::TooLarge("attachments: over limits.attachments"));
+        }
+        Some(list) if !list.iter().all(Value::is_object) => return invalid("attachments: a list of objects"),
+        Some(list) if list.is_empty() => None,
+        Some(list) => Some(json_text(&Value::Array(list), limits, "attachments: over limits.data_bytes")?),
+        None => None,
+    };
+    let data = match sent.data {
+        Some(value) if !value.is_object() => return invalid("data: must be an object"),
+        Some(value) => Some(json_text(&value, limits, "data: over limits.data_bytes")?),
+        None => None,
+    };
+    Ok(Content { body: sent.body, reply_to: sent.reply_to, mentions, attachments, data })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn checked(sent: Value) -> Result<Content, Refusal> {
+        content(serde_json::from_value(sent).expect("well-typed"), &Limits::default())
+    }
+
+    #[test]
+    fn a_message_needs_something_to_say() {
+        assert!(checked(json!({ "body": "hi" })).is_ok());
+        assert!(checked(json!({ "data": { "x": 1 } })).is_ok());
+        assert!(checked(json!({ "attachments": [{ "url": "x" }] })).is_ok());
+        for bad in [
+            json!({}),
+            json!({ "body": "" }),
+            json!({ "body": " \n" }),
+            json!({ "body": "a\u{0}b" }),
+            json!({ "data": [] }),
+            json!({ "data": { "x": "\u{0}" } }),
+            json!({ "attachments": [] }),
+            json!({ "body": "x", "attachments": [1] }),
+            json!({ "body": "x", "reply_to": 0 }),
+        ] {
+            assert!(matches!(checked(bad.clone()), Err(Refusal::Invalid(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_inclusive() {
+        assert!(checked(json!({ "body": "x".repeat(8_192) })).is_ok());
+        assert!(matches!(checked(json!({ "body": "x".repeat(8_193) })), Err(Refusal::TooLarge(_))));
+        assert!(emoji(&"x".repeat(64)).is_ok() && emoji(&"x".repeat(65)).is_err() && emoji("a b").is_err());
+        assert!(shown_name(" Ada ").is_ok_and(|name| name == "Ada") && shown_name("\u{7}").is_err());
+    }
+}

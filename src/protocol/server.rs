@@ -1,0 +1,201 @@
+//! What the server says, apart from events ([`super::event`]).
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::client::RequestId;
+use super::error::Error;
+use super::event::EventList;
+use crate::domain::{
+    ConversationId, ConversationKind, Event, Head, Limits, MessageId, Seq, SessionId, Timestamp, UserId,
+};
+
+/// `welcome`: the session stands; live events begin after the heads' `last_seq`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Welcome {
+    /// This session, for a later `handover`.
+    pub session: SessionId,
+    /// Whom the token names.
+    pub user: UserId,
+    /// Now.
+    pub server_time: Timestamp,
+    /// How often the server pings.
+    pub heartbeat_ms: u64,
+    /// The limits in force.
+    pub limits: LimitsView,
+    /// What to give in the next `hello`.
+    pub cursor: String,
+    /// The conversations that moved.
+    pub heads: Vec<HeadView>,
+    /// More follow in `heads` frames.
+    pub more_heads: bool,
+    /// How long the token lives.
+    pub token_expires_in_ms: u64,
+}
+
+/// The limits as clients see them.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[expect(missing_docs, reason = "the fields are those of domain::Limits, documented there")]
+pub struct LimitsView {
+    pub body_bytes: usize,
+    pub data_bytes: usize,
+    pub frame_bytes: usize,
+    pub group_members: usize,
+    pub sends_per_second: u32,
+    pub send_burst: u32,
+    pub history_page: usize,
+    pub sync_events: usize,
+    pub sync_ranges: usize,
+    pub watch_users: usize,
+    pub mentions: usize,
+    pub attachments: usize,
+}
+
+impl From<&Limits> for LimitsView {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            body_bytes: limits.body_bytes,
+            data_bytes: limits.data_bytes,
+            frame_bytes: limits.frame_bytes,
+            group_members: limits.group_members,
+            sends_per_second: limits.sends_per_second,
+            send_burst: limits.send_burst,
+            history_page: limits.history_page,
+            sync_events: limits.sync_events,
+            sync_ranges: limits.sync_ranges,
+            watch_users: limits.watch_users,
+            mentions: limits.mentions,
+            attachments: limits.attachments,
+        }
+    }
+}
+
+/// One conversation that moved.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct HeadView {
+    /// Which.
+    pub conversation: ConversationId,
+    /// Its kind.
+    pub kind: ConversationKind,
+    /// Its newest event.
+    pub last_seq: Seq,
+    /// Up to where this user has read.
+    pub read_seq: Seq,
+    /// How many messages of others come after that.
+    pub unread: u64,
+    /// The first event this user may see.
+    pub first_seq: Seq,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The other user of a direct conversation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<UserId>,
+}
+
+impl From<Head> for HeadView {
+    fn from(head: Head) -> Self {
+        Self {
+            conversation: head.conversation,
+            kind: head.conversation.kind(),
+            last_seq: head.last_seq,
+            read_seq: head.read_seq,
+            unread: head.unread,
+            first_seq: head.first_seq,
+            name: head.name,
+            peer: head.peer,
+        }
+    }
+}
+
+/// Presence of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PresenceState {
+    /// A device is in the foreground.
+    Online,
+    /// Devices are connected, all in the background.
+    Away,
+    /// None is connected.
+    Offline,
+}
+
+/// Everything the server can say, apart from `event`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the fields are those of docs/PROTOCOL.md section 1.2")]
+pub enum ServerFrame<'a> {
+    Welcome(Box<Welcome>),
+    Events {
+        id: &'a RequestId,
+        conversation: ConversationId,
+        events: EventList<'a, Arc<Event>>,
+    },
+    Synced {
+        id: &'a RequestId,
+        more: bool,
+    },
+    Ack {
+        id: &'a RequestId,
+        conversation: ConversationId,
+        seq: Seq,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message_id: Option<MessageId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sent_at: Option<Timestamp>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        duplicate: Option<bool>,
+    },
+    Heads {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cursor: Option<&'a str>,
+        heads: &'a [HeadView],
+    },
+    Lagging {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        conversation: Option<ConversationId>,
+    },
+    Receipt {
+        conversation: ConversationId,
+        user: UserId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        delivered_seq: Option<Seq>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        read_seq: Option<Seq>,
+    },
+    Typing {
+        conversation: ConversationId,
+        user: UserId,
+        on: bool,
+    },
+    Presence {
+        user: UserId,
+        state: PresenceState,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        last_seen: Option<Timestamp>,
+    },
+    Reconnect {
+        after_ms: u64,
+        deadline_ms: u64,
+        handover: bool,
+    },
+    TokenExpiring {
+        expires_in_ms: u64,
+    },
+    Ok {
+        id: &'a RequestId,
+    },
+    Pong {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a RequestId>,
+        server_time: Timestamp,
+    },
+    Error {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a RequestId>,
+        #[serde(flatten)]
+        error: &'a Error,
+    },
+}

@@ -1,0 +1,144 @@
+//! Users, how they sign in, what ended, and whom they blocked.
+
+use async_trait::async_trait;
+
+use super::{Outcome, StoreError};
+pub use crate::domain::Revocation;
+use crate::domain::{Committed, FamilyId, Timestamp, User, UserId, Username};
+
+/// A user to make.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// The profile.
+    pub user: User,
+    /// Argon2id in PHC form; `None` for guests and external users.
+    pub password_hash: Option<String>,
+    /// SHA-256 of a guest's device id: the same device finds its guest again.
+    pub device_hash: Option<[u8; 32]>,
+}
+
+/// What became of a [`NewUser`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NewUserOutcome {
+    /// It was made.
+    Created,
+    /// The id (external user) or device hash (guest) was there already; this is the user it belongs to.
+    Existing(User),
+    /// The username is somebody else's.
+    UsernameTaken,
+}
+
+/// What signing in by password needs.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// Who.
+    pub user: User,
+    /// Argon2id in PHC form.
+    pub password_hash: String,
+}
+
+/// A sign-in to keep: the family of refresh tokens of one device.
+#[derive(Debug, Clone)]
+pub struct NewFamily {
+    /// Its id, named in access tokens.
+    pub id: FamilyId,
+    /// Whose.
+    pub user: UserId,
+    /// SHA-256 of the first refresh token.
+    pub token_hash: [u8; 32],
+    /// When its refresh token ends, unless rotated before.
+    pub expires_at: Timestamp,
+}
+
+/// A family as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Family {
+    /// Its id.
+    pub id: FamilyId,
+    /// Whose.
+    pub user: UserId,
+}
+
+/// What became of presenting a refresh token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FamilyRotation {
+    /// The token was the newest; the new one is in force.
+    Rotated(Family),
+    /// An older token of the family came back: the family is revoked now.
+    Reused(Family),
+    /// Unknown, expired or revoked.
+    Refused,
+}
+
+/// How far the list of revocations was read.
+pub type RevocationCursor = u64;
+
+/// Users, credentials, token families, blocks, erasure and export.
+#[async_trait]
+pub trait Accounts: Send + Sync {
+    /// Makes a user unless its id, device or username is taken.
+    async fn create_user(&self, new: &NewUser) -> Result<NewUserOutcome, StoreError>;
+
+    /// The user; erased users answer with the display name "deleted" and no username.
+    async fn user(&self, id: UserId) -> Result<Option<User>, StoreError>;
+
+    /// Users whose username begins with `prefix`, by username.
+    async fn users_by_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<User>, StoreError>;
+
+    /// What signing in needs; `None` when there is no such username.
+    async fn credentials(&self, username: &Username) -> Result<Option<Credentials>, StoreError>;
+
+    /// The password hash of a user; `None` when it has none.
+    async fn password_hash(&self, id: UserId) -> Result<Option<String>, StoreError>;
+
+    /// Changes the name shown. Refusal: `NotFound`.
+    async fn rename(&self, id: UserId, display_name: &str) -> Outcome<User>;
+
+    /// Sets a new password hash. Refusal: `NotFound`.
+    async fn set_password(&self, id: UserId, password_hash: &str) -> Outcome<()>;
+
+    /// Gives a guest a username and password. Refusals: `NotFound`, `Conflict` (taken, or no guest).
+    async fn claim(&self, id: UserId, username: &Username, password_hash: &str) -> Outcome<User>;
+
+    /// Keeps a sign-in.
+    async fn add_family(&self, new: &NewFamily, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Rotates: the family whose newest token hashes to `presented` gets `replacement`. A token that was the newest one
+    /// before revokes the family and writes a [`Revocation`].
+    async fn rotate_family(
+        &self,
+        presented: &[u8; 32],
+        replacement: &[u8; 32],
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<FamilyRotation, StoreError>;
+
+    /// Ends one sign-in, or all of the user's, and writes the [`Revocation`].
+    async fn revoke(&self, user: UserId, family: Option<FamilyId>, now: Timestamp) -> Result<Revocation, StoreError>;
+
+    /// Revocations after `cursor`, at most 1,000, and the cursor to go on from.
+    async fn revocations(&self, cursor: RevocationCursor) -> Result<(Vec<Revocation>, RevocationCursor), StoreError>;
+
+    /// Drops revocations older than `before`; tokens that old are expired anyway.
+    async fn forget_revocations(&self, before: Timestamp) -> Result<(), StoreError>;
+
+    /// Whom `user` has blocked.
+    async fn blocks(&self, user: UserId) -> Result<Vec<UserId>, StoreError>;
+
+    /// Blocks or unblocks. Refusal: `NotFound` (no such user), `Invalid` (oneself).
+    async fn set_block(&self, user: UserId, other: UserId, blocked: bool) -> Outcome<()>;
+
+    /// Erases an account: profile, credentials, devices, receipts, reactions, and the content of everything it ever said go
+    /// for good; memberships end with a `member_left` (`erased`) event each; tombstones keep their seq. Revokes all tokens.
+    /// Answers the events to publish. Works in bounded steps and may be repeated until done.
+    async fn erase(&self, user: UserId, now: Timestamp) -> Outcome<Vec<Committed>>;
+
+    /// One step of an export: up to `limit` JSON objects (profile, conversations, messages, reactions, blocks), one per line, and
+    /// where to go on; `None` when done.
+    async fn export(
+        &self,
+        user: UserId,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<(Vec<String>, Option<String>), StoreError>;
+}

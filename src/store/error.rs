@@ -1,0 +1,31 @@
+//! What can go wrong below the rules.
+
+use thiserror::Error;
+
+/// A dependency failed. A definite no of the rules is a [`crate::domain::Refusal`] instead.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The database did not do it, or did not say so.
+    #[error("the database is unavailable ({}): {detail}", if *.definite { "nothing was done" } else { "it may have been done" })]
+    Unavailable {
+        /// True: nothing was done and never will be. False: unknown; the caller repeats with the same key.
+        definite: bool,
+        /// What the database said, for the log; never sent to a peer.
+        detail: String,
+    },
+    /// A stored value breaks an invariant: a bug or a damaged database. Retrying does not help.
+    #[error("the database holds something impossible: {0}")]
+    Inconsistent(String),
+}
+
+impl StoreError {
+    /// Nothing was done.
+    pub fn definite(detail: impl Into<String>) -> Self {
+        Self::Unavailable { definite: true, detail: detail.into() }
+    }
+
+    /// It may have been done.
+    pub fn indefinite(detail: impl Into<String>) -> Self {
+        Self::Unavailable { definite: false, detail: detail.into() }
+    }
+}

@@ -1,0 +1,42 @@
+//! The durable truth: what an ack depends on, and nothing else.
+//!
+//! Traits here, backends in their own folders ([`sqlite`] embedded). One behavioural suite (`tests/contract/`) runs over
+//! every backend. To add a backend: implement the four traits, name it in `app`, add it to the suite.
+//!
+//! **Rules every backend keeps**
+//! - An operation is one transaction. What it returned is committed; an [`StoreError::Unavailable`] says whether it may be.
+//! - Seqs of a conversation are given under that conversation's lock, after deduplication: no holes, ever.
+//! - Permissions are decided by [`crate::domain::permissions`] on rows read in the same transaction.
+//! - "Not there" is `Ok(None)`; a definite no is a [`Refusal`]; only a broken dependency is a [`StoreError`].
+//! - Nothing pages by OFFSET; nothing reads without a limit.
+
+mod accounts;
+mod error;
+mod log;
+mod rooms;
+pub mod sqlite;
+
+use std::sync::Arc;
+
+pub use accounts::{
+    Accounts, Credentials, Family, FamilyRotation, NewFamily, NewUser, NewUserOutcome, Revocation, RevocationCursor,
+};
+pub use error::StoreError;
+pub use log::{
+    Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Marked, MessageView, NewMessage,
+    RangeEvents, RangeQuery, ReactionCount, Tail, Target,
+};
+pub use rooms::{ConversationView, Created, MemberView, NewConversation, Page, Rooms};
+
+pub use crate::domain::{Head, Mark};
+use crate::domain::Refusal;
+
+/// A store operation's outcome: done, a definite no, or a broken dependency.
+pub type Outcome<T> = Result<Result<T, Refusal>, StoreError>;
+
+/// Everything durable, as one shared handle.
+pub trait Store: Log + Rooms + Accounts {}
+impl<T: Log + Rooms + Accounts> Store for T {}
+
+/// How the store is shared.
+pub type SharedStore = Arc<dyn Store>;

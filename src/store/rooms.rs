@@ -1,0 +1,103 @@
+//! Conversations and who is in them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Head, Outcome, StoreError};
+use crate::domain::{
+    Committed, Conversation, ConversationId, HistoryPolicy, JoinPolicy, Member, Role, Timestamp, User, UserId,
+};
+
+/// A conversation to make.
+#[derive(Debug, Clone)]
+pub struct NewConversation {
+    /// Its id (direct: derived from the two; else random, or derived from creator and `client_id`).
+    pub id: ConversationId,
+    /// Who makes it: owner of a group or channel.
+    pub creator: UserId,
+    /// Who else is in it from the start; a direct conversation has exactly one.
+    pub members: Vec<UserId>,
+    /// Its name.
+    pub name: Option<String>,
+    /// From where on members may read.
+    pub history: HistoryPolicy,
+    /// How one becomes a member.
+    pub join: JoinPolicy,
+}
+
+/// A conversation that is there, by this call or an earlier one.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// It was there already; nothing was changed.
+    pub existed: bool,
+    /// The join events, to publish.
+    pub committed: Vec<Committed>,
+}
+
+/// A conversation with one user's view of it.
+#[derive(Debug, Clone)]
+pub struct ConversationView {
+    /// The conversation.
+    pub conversation: Conversation,
+    /// The user's head of it.
+    pub head: Head,
+    /// The user's role.
+    pub role: Role,
+}
+
+/// A member with the profile shown beside it.
+#[derive(Debug, Clone)]
+pub struct MemberView {
+    /// The membership.
+    pub member: Member,
+    /// The profile.
+    pub user: User,
+}
+
+/// One page of a keyset listing.
+#[derive(Debug, Clone)]
+pub struct Page<T, K> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` on the last.
+    pub next: Option<K>,
+}
+
+/// Conversations and memberships, apart from what happens inside them.
+#[async_trait]
+pub trait Rooms: Send + Sync {
+    /// Makes a conversation with its members. Refusals: `NotFound` (a member is no user), `Blocked`, `TooLarge` (group).
+    async fn create(&self, new: &NewConversation, now: Timestamp) -> Outcome<Created>;
+
+    /// One conversation as a member sees it; `None` when there is none or the user is no member.
+    async fn conversation(&self, user: UserId, id: ConversationId) -> Result<Option<ConversationView>, StoreError>;
+
+    /// The user's conversations by id, from `after` on.
+    async fn conversations(
+        &self,
+        user: UserId,
+        after: Option<ConversationId>,
+        limit: usize,
+    ) -> Result<Page<ConversationView, ConversationId>, StoreError>;
+
+    /// The members by user id, from `after` on, for a member. Refusals: `NotFound`, `NotMember`.
+    async fn members(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Outcome<Page<MemberView, UserId>>;
+
+    /// The membership of `user`; `None` when not a member.
+    async fn member(&self, conversation: ConversationId, user: UserId) -> Result<Option<Member>, StoreError>;
+
+    /// The members of a direct or group conversation, from a cache that is right as of the newest membership event this
+    /// process committed or was told of and at most a few seconds old otherwise. For typing notices, never for decisions on
+    /// content. Channels: empty.
+    async fn audience(&self, conversation: ConversationId) -> Result<Arc<[UserId]>, StoreError>;
+
+    /// Which of `others` share a conversation with `user` and have no block between them: those whose presence may be seen.
+    async fn acquaintances(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError>;
+}

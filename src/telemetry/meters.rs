@@ -1,0 +1,193 @@
+//! The handles that code measures with: look-ups happen here, once, and never per message.
+//!
+//! Make one [`Meters`] for each worker thread or actor with [`Meters::new`], after [`super::Exporter::install`]; handles made
+//! before it measure nothing. A handle is an atomic that all makers share.
+
+use metrics::{Counter, Gauge, Histogram};
+
+use super::definition::{By, Latency};
+use super::metrics as catalogue;
+
+/// Declares a group of handles, each a field made from its entry in the catalogue.
+macro_rules! group {
+    ($(#[$meta:meta])* $name:ident { $($field:ident: $handle:ty = $def:ident,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone)]
+        pub struct $name {
+            $(#[doc = concat!("See [`", "catalogue::", stringify!($def), "`].")] pub $field: $handle,)+
+        }
+
+        impl $name {
+            /// Registers the handles with the installed recorder.
+            pub fn new() -> Self {
+                Self { $($field: catalogue::$def.handle(),)+ }
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+    };
+}
+
+group! {
+    /// Connections: their beginning, their end, their frames.
+    ConnectionMeters {
+        open: Gauge = CONNECTIONS,
+        hellos: By<Counter> = HELLOS,
+        hello_latency: Latency = HELLO_LATENCY,
+        upgrades_refused: By<Counter> = UPGRADES_REFUSED,
+        closes: By<Counter> = CLOSES,
+        handovers: By<Counter> = HANDOVERS_SEEN,
+        frames_in: By<Counter> = FRAMES_IN,
+        frames_out: Counter = FRAMES_OUT,
+        writes: Counter = WRITES,
+        bytes_in: Counter = BYTES_IN,
+        bytes_out: Counter = BYTES_OUT,
+        errors: By<Counter> = ERRORS,
+    }
+}
+
+group! {
+    /// Sends, from arrival to ack.
+    SendMeters {
+        sends: Counter = SENDS,
+        acks: Counter = ACKS,
+        duplicates: Counter = DUPLICATES,
+        refusals: By<Counter> = SEND_REFUSALS,
+        ack_latency: Latency = ACK_LATENCY,
+    }
+}
+
+group! {
+    /// Live push, from a worker's inbox to its sockets.
+    DeliveryMeters {
+        deliveries: Counter = DELIVERIES,
+        latency: Latency = DELIVERY_LATENCY,
+        outbox_bytes: Gauge = OUTBOX_BYTES,
+        lagging: Gauge = LAGGING,
+        lags: Counter = LAGS,
+        inbox_bytes: Gauge = INBOX_BYTES,
+        inbox_batches: Counter = INBOX_BATCHES,
+        inbox_overflows: Counter = INBOX_OVERFLOWS,
+    }
+}
+
+group! {
+    /// Catching up: resume, sync, holes.
+    ResumeMeters {
+        resumes: By<Counter> = RESUMES_SEEN,
+        heads: Histogram = RESUME_HEADS,
+        sync_events: Histogram = SYNC_EVENTS,
+        sync_latency: Latency = SYNC_LATENCY,
+        gaps_detected: By<Counter> = GAPS_DETECTED,
+        gaps_healed: Counter = GAPS_HEALED,
+    }
+}
+
+group! {
+    /// Load that was turned away.
+    LoadMeters {
+        sheds: By<Counter> = SHEDS,
+        rate_limited: By<Counter> = RATE_LIMITED,
+    }
+}
+
+group! {
+    /// The writer's batches.
+    WriterMeters {
+        queue: Gauge = WRITER_QUEUE,
+        in_flight: Gauge = WRITER_IN_FLIGHT,
+        batch: Histogram = WRITER_BATCH,
+    }
+}
+
+group! {
+    /// Calls on the store.
+    StoreMeters {
+        latency: By<Latency> = STORE_LATENCY,
+        errors: By<Counter> = STORE_ERRORS,
+    }
+}
+
+group! {
+    /// The bus between processes.
+    BusMeters {
+        up: Gauge = BUS_UP,
+        reconnects: Counter = BUS_RECONNECTS,
+        published: Counter = BUS_PUBLISHED,
+        received: Counter = BUS_RECEIVED,
+        duplicates: Counter = BUS_DUPLICATES,
+        dropped: By<Counter> = BUS_DROPPED,
+        queue_bytes: Gauge = BUS_QUEUE_BYTES,
+        subscriptions: Gauge = BUS_SUBSCRIPTIONS,
+    }
+}
+
+group! {
+    /// Signing in and out.
+    IdentityMeters {
+        sign_ins: By<Counter> = SIGN_INS_SEEN,
+        sign_ups: By<Counter> = SIGN_UPS_SEEN,
+        refreshes: By<Counter> = REFRESHES_SEEN,
+        revocations: Counter = REVOCATIONS,
+        argon2_queue: Gauge = ARGON2_QUEUE,
+        argon2_latency: Latency = ARGON2_LATENCY,
+    }
+}
+
+group! {
+    /// Read positions, presence, typing.
+    SocialMeters {
+        marks: By<Counter> = MARKS,
+        marks_queued: Gauge = MARKS_QUEUED,
+        marks_stored: Counter = MARKS_STORED,
+        watches: Gauge = WATCHES,
+        presence_changes: By<Counter> = PRESENCE_CHANGES,
+        typing: Counter = TYPING,
+    }
+}
+
+group! {
+    /// HTTP requests.
+    HttpMeters {
+        requests: By<Counter> = HTTP_REQUESTS,
+        latency: Latency = HTTP_LATENCY,
+    }
+}
+
+/// All groups at once.
+#[derive(Debug, Clone, Default)]
+pub struct Meters {
+    /// Connections: their beginning, their end, their frames.
+    pub connections: ConnectionMeters,
+    /// Sends, from arrival to ack.
+    pub sends: SendMeters,
+    /// Live push.
+    pub delivery: DeliveryMeters,
+    /// Catching up.
+    pub resume: ResumeMeters,
+    /// Load that was turned away.
+    pub load: LoadMeters,
+    /// The writer's batches.
+    pub writer: WriterMeters,
+    /// Calls on the store.
+    pub store: StoreMeters,
+    /// The bus between processes.
+    pub bus: BusMeters,
+    /// Signing in and out.
+    pub identity: IdentityMeters,
+    /// Read positions, presence, typing.
+    pub social: SocialMeters,
+    /// HTTP requests.
+    pub http: HttpMeters,
+}
+
+impl Meters {
+    /// Registers every handle with the installed recorder.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}

@@ -1,0 +1,234 @@
+//! The catalogue: the one place where a metric's name is written (`tests/tidy.rs` holds that).
+//!
+//! A label's values are fixed here and few. Nothing is labelled by user, conversation, address or id.
+
+use metrics::Unit::{self, Bytes, Count, Seconds};
+
+use super::definition::{CounterBy, CounterDef, GaugeDef, HistogramDef, Kind, LatencyBy, LatencyDef, Metric};
+
+/// For what a person waits for: dense between 1 ms and 1 s, where the promises are (50 ms in a region, 1 s across).
+const WAIT_S: &[f64] =
+    &[0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0];
+/// For one call on a dependency: from a cached read to the default timeout of 3 s.
+const CALL_S: &[f64] =
+    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0];
+/// For a password's hash and the wait before it.
+const HASH_S: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4];
+/// For sizes of batches and answers, in powers of two up to the largest batch and beyond.
+const COUNTS: &[f64] =
+    &[0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0, 16384.0];
+
+const HELLO_RESULTS: &[&str] =
+    &["welcome", "unauthenticated", "not_a_hello", "timeout", "unavailable", "gone"];
+const UPGRADE_REFUSALS: &[&str] =
+    &["bad_request", "subprotocol", "origin", "rate_limited", "overloaded", "draining"];
+const CLOSE_CODES: &[&str] = &[
+    "1000", "1001", "1002", "1003", "1006", "1007", "1009", "1011", "1012", "4400", "4401", "4403", "4408",
+    "4429",
+];
+const FRAME_TYPES: &[&str] = &[
+    "hello",
+    "send",
+    "edit",
+    "delete",
+    "react",
+    "unreact",
+    "read",
+    "delivered",
+    "typing",
+    "watch",
+    "unwatch",
+    "sync",
+    "auth",
+    "background",
+    "foreground",
+    "ping",
+];
+const ERROR_CODES: &[&str] = &[
+    "bad_frame",
+    "unknown_type",
+    "too_large",
+    "unauthenticated",
+    "forbidden",
+    "not_found",
+    "not_member",
+    "blocked",
+    "invalid",
+    "conflict",
+    "rate_limited",
+    "overloaded",
+    "unavailable",
+];
+const SHED_REASONS: &[&str] =
+    &["in_flight", "writer_queue", "hellos", "argon2_queue", "inbox", "receipts", "presence", "bus"];
+const RATES: &[&str] = &["send", "request", "hello", "sign_in", "sign_up", "malformed"];
+const RESUMES: &[&str] = &["fresh", "cursor", "epoch_changed"];
+const GAP_SIGNS: &[&str] = &["live", "overflow", "digest", "anti_entropy"];
+const HANDOVERS: &[&str] = &["asked", "taken", "unknown"];
+const DEFINITE: &[&str] = &["true", "false"];
+const OPERATIONS: &[&str] = &[
+    "append",
+    "change",
+    "mark",
+    "range",
+    "history",
+    "heads",
+    "tail",
+    "end",
+    "ping",
+    "create",
+    "conversation",
+    "conversations",
+    "members",
+    "member",
+    "audience",
+    "acquaintances",
+    "create_user",
+    "user",
+    "users_by_prefix",
+    "credentials",
+    "password_hash",
+    "rename",
+    "set_password",
+    "claim",
+    "add_family",
+    "rotate_family",
+    "revoke",
+    "revocations",
+    "forget_revocations",
+    "blocks",
+    "set_block",
+    "erase",
+    "export",
+];
+const BUS_DROPS: &[&str] = &["queue_full", "unreadable", "unknown_version"];
+const SIGN_INS: &[&str] = &["ok", "wrong", "rate_limited", "overloaded", "unavailable"];
+const SIGN_UPS: &[&str] = &["account", "guest", "external", "refused"];
+const REFRESHES: &[&str] = &["ok", "expired", "reused", "unknown"];
+const MARK_KINDS: &[&str] = &["read", "delivered"];
+const PRESENCES: &[&str] = &["online", "away", "offline"];
+const STATUS_CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Writes the constants and the list of all of them from one table.
+macro_rules! catalogue {
+    ($($id:ident: $def:ident = $name:literal, $unit:ident, $(by $label:literal in $values:ident,)? $(buckets $buckets:ident,)? $help:literal;)+) => {
+        $(
+            #[doc = $help]
+            pub const $id: $def = $def(Metric {
+                name: $name,
+                kind: kind!($def),
+                unit: $unit,
+                label: first!($(Some(($label, $values)),)? None),
+                buckets: first!($($buckets,)? &[]),
+                help: $help,
+            });
+        )+
+
+        /// Every metric there is.
+        pub const ALL: &[Metric] = &[$($id.0),+];
+    };
+}
+
+macro_rules! kind {
+    (CounterDef) => {
+        Kind::Counter
+    };
+    (CounterBy) => {
+        Kind::Counter
+    };
+    (GaugeDef) => {
+        Kind::Gauge
+    };
+    ($histogram:ident) => {
+        Kind::Histogram
+    };
+}
+
+macro_rules! first {
+    ($first:expr $(, $rest:expr)*) => {
+        $first
+    };
+}
+
+catalogue! {
+    CONNECTIONS: GaugeDef = "tidings_connections", Count, "WebSocket connections that are open.";
+    HELLOS: CounterBy = "tidings_hellos_total", Count, by "result" in HELLO_RESULTS, "Upgraded connections by how their hello ended.";
+    HELLO_LATENCY: LatencyDef = "tidings_hello_latency_seconds", Seconds, buckets WAIT_S, "From the upgrade to the welcome.";
+    UPGRADES_REFUSED: CounterBy = "tidings_upgrades_refused_total", Count, by "reason" in UPGRADE_REFUSALS, "Upgrades answered with an HTTP error.";
+    CLOSES: CounterBy = "tidings_closes_total", Count, by "code" in CLOSE_CODES, "Ended connections by close code; 1006 is an end without a close frame.";
+    HANDOVERS_SEEN: CounterBy = "tidings_handovers_total", Count, by "step" in HANDOVERS, "Sessions asked to move to another node, and sessions taken over from one.";
+    FRAMES_IN: CounterBy = "tidings_frames_in_total", Count, by "type" in FRAME_TYPES, "Frames received from clients.";
+    FRAMES_OUT: CounterDef = "tidings_frames_out_total", Count, "Frames written to clients.";
+    WRITES: CounterDef = "tidings_socket_writes_total", Count, "System calls that wrote to clients; frames per write tell how well writes are gathered.";
+    BYTES_IN: CounterDef = "tidings_bytes_in_total", Bytes, "Bytes received from clients.";
+    BYTES_OUT: CounterDef = "tidings_bytes_out_total", Bytes, "Bytes written to clients.";
+    SENDS: CounterDef = "tidings_sends_total", Count, "Sends received, over WebSocket and REST, repeated ones too.";
+    ACKS: CounterDef = "tidings_acks_total", Count, "Sends that were acknowledged as new.";
+    DUPLICATES: CounterDef = "tidings_duplicate_sends_total", Count, "Sends that were acknowledged as duplicates.";
+    SEND_REFUSALS: CounterBy = "tidings_send_refusals_total", Count, by "code" in ERROR_CODES, "Sends that were answered with an error.";
+    ERRORS: CounterBy = "tidings_errors_total", Count, by "code" in ERROR_CODES, "Requests of any kind that were answered with an error.";
+    ACK_LATENCY: LatencyDef = "tidings_ack_latency_seconds", Seconds, buckets WAIT_S, "From a send's arrival to its ack.";
+    DELIVERIES: CounterDef = "tidings_deliveries_total", Count, "Events queued for a connection as live push.";
+    DELIVERY_LATENCY: LatencyDef = "tidings_delivery_latency_seconds", Seconds, buckets WAIT_S, "From an event's acceptance to its first write on a worker: one measurement per event and worker, not per recipient.";
+    OUTBOX_BYTES: GaugeDef = "tidings_outbox_bytes", Bytes, "Bytes queued for clients, over all connections.";
+    LAGGING: GaugeDef = "tidings_lagging_connections", Count, "Connections whose live push is paused because they read too slowly.";
+    LAGS: CounterDef = "tidings_lags_total", Count, "How often live push to a connection was paused.";
+    SHEDS: CounterBy = "tidings_sheds_total", Count, by "reason" in SHED_REASONS, "Work refused or dropped because a queue was full.";
+    RATE_LIMITED: CounterBy = "tidings_rate_limited_total", Count, by "what" in RATES, "Requests refused because someone was over a rate.";
+    INBOX_BYTES: GaugeDef = "tidings_inbox_bytes", Bytes, "Bytes of deliveries waiting for worker threads.";
+    INBOX_BATCHES: CounterDef = "tidings_inbox_batches_total", Count, "Batches of deliveries handed to worker threads.";
+    INBOX_OVERFLOWS: CounterDef = "tidings_inbox_overflows_total", Count, "How often a worker's inbox was full, so that its sessions read the log instead.";
+    RESUMES_SEEN: CounterBy = "tidings_resumes_total", Count, by "kind" in RESUMES, "Welcomes by what the client brought: nothing, a cursor, a cursor of another epoch.";
+    RESUME_HEADS: HistogramDef = "tidings_resume_heads", Count, buckets COUNTS, "Heads that a welcome and the frames after it named.";
+    SYNC_EVENTS: HistogramDef = "tidings_sync_events", Count, buckets COUNTS, "Events in one answer to sync.";
+    SYNC_LATENCY: LatencyDef = "tidings_sync_latency_seconds", Seconds, buckets WAIT_S, "From a sync's arrival to its synced.";
+    GAPS_DETECTED: CounterBy = "tidings_gaps_detected_total", Count, by "sign" in GAP_SIGNS, "Holes seen in what reached this node, by what betrayed them.";
+    GAPS_HEALED: CounterDef = "tidings_gaps_healed_total", Count, "Holes filled from the log.";
+    WRITER_QUEUE: GaugeDef = "tidings_writer_queue_messages", Count, "Messages waiting for a batch.";
+    WRITER_IN_FLIGHT: GaugeDef = "tidings_writer_batches_in_flight", Count, "Batches the store is working on.";
+    WRITER_BATCH: HistogramDef = "tidings_writer_batch_messages", Count, buckets COUNTS, "Messages in one batch; its count is the number of batches.";
+    STORE_LATENCY: LatencyBy = "tidings_store_latency_seconds", Seconds, by "operation" in OPERATIONS, buckets CALL_S, "What store operations took, failed ones too.";
+    STORE_ERRORS: CounterBy = "tidings_store_errors_total", Count, by "definite" in DEFINITE, "Store operations that failed; false: it may have been done all the same.";
+    BUS_UP: GaugeDef = "tidings_bus_up", Count, "1 while the bus carries messages, 0 while the log is tailed instead.";
+    BUS_RECONNECTS: CounterDef = "tidings_bus_reconnects_total", Count, "Connections made to the bus after the first.";
+    BUS_PUBLISHED: CounterDef = "tidings_bus_published_total", Count, "Envelopes handed to the bus.";
+    BUS_RECEIVED: CounterDef = "tidings_bus_received_total", Count, "Envelopes received from the bus.";
+    BUS_DUPLICATES: CounterDef = "tidings_bus_duplicates_total", Count, "Events received that this node had already.";
+    BUS_DROPPED: CounterBy = "tidings_bus_dropped_total", Count, by "reason" in BUS_DROPS, "Envelopes dropped; what was in them is read from the log.";
+    BUS_QUEUE_BYTES: GaugeDef = "tidings_bus_queue_bytes", Bytes, "Bytes received from the bus and not yet handed to the workers.";
+    BUS_SUBSCRIPTIONS: GaugeDef = "tidings_bus_subscriptions", Count, "Topics this node is subscribed to.";
+    SIGN_INS_SEEN: CounterBy = "tidings_sign_ins_total", Count, by "result" in SIGN_INS, "Attempts to sign in with a password.";
+    SIGN_UPS_SEEN: CounterBy = "tidings_sign_ups_total", Count, by "kind" in SIGN_UPS, "Accounts made, and attempts refused.";
+    REFRESHES_SEEN: CounterBy = "tidings_token_refreshes_total", Count, by "result" in REFRESHES, "Uses of refresh tokens; a reused one revokes its family.";
+    REVOCATIONS: CounterDef = "tidings_revocations_total", Count, "Revocations this node has applied.";
+    ARGON2_QUEUE: GaugeDef = "tidings_argon2_queue", Count, "Sign-ins waiting for their hash.";
+    ARGON2_LATENCY: LatencyDef = "tidings_argon2_latency_seconds", Seconds, buckets HASH_S, "What a password's hash took, waiting included.";
+    MARKS: CounterBy = "tidings_receipts_total", Count, by "kind" in MARK_KINDS, "Read and delivered positions received.";
+    MARKS_QUEUED: GaugeDef = "tidings_receipts_queue", Count, "Positions waiting to be stored.";
+    MARKS_STORED: CounterDef = "tidings_receipts_stored_total", Count, "Positions that moved forward in the store.";
+    WATCHES: GaugeDef = "tidings_presence_watches", Count, "Pairs of a connection and a user it watches.";
+    PRESENCE_CHANGES: CounterBy = "tidings_presence_changes_total", Count, by "state" in PRESENCES, "Changes of users' presence that were told to watchers.";
+    TYPING: CounterDef = "tidings_typing_total", Count, "Typing signals passed on.";
+    HTTP_REQUESTS: CounterBy = "tidings_http_requests_total", Count, by "status" in STATUS_CLASSES, "HTTP requests answered, upgrades included.";
+    HTTP_LATENCY: LatencyDef = "tidings_http_latency_seconds", Seconds, buckets WAIT_S, "What HTTP requests took, upgrades left out.";
+    PROCESS_MEMORY: GaugeDef = "process_resident_memory_bytes", Bytes, "Resident memory.";
+    PROCESS_FDS: GaugeDef = "process_open_fds", Count, "Open file descriptors.";
+    PROCESS_MAX_FDS: GaugeDef = "process_max_fds", Count, "Open file descriptors the process may have.";
+    PROCESS_CPU: GaugeDef = "process_cpu_seconds_total", Seconds, "CPU time, user and system. A gauge because counters here are whole numbers; it only goes up.";
+    PROCESS_UPTIME: GaugeDef = "process_uptime_seconds", Seconds, "Time since the start.";
+}
+
+/// Tells the installed recorder what each metric means; done by [`super::Exporter::install`].
+pub(super) fn describe_all() {
+    for Metric { name, kind, unit, help, .. } in ALL.iter().copied() {
+        describe(name, kind, unit, help);
+    }
+}
+
+fn describe(name: &'static str, kind: Kind, unit: Unit, help: &'static str) {
+    match kind {
+        Kind::Counter => metrics::describe_counter!(name, unit, help),
+        Kind::Gauge => metrics::describe_gauge!(name, unit, help),
+        Kind::Histogram => metrics::describe_histogram!(name, unit, help),
+    }
+}
