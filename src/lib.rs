@@ -5,10 +5,13 @@
 //! against the code.
 
 pub mod actors;
+pub mod api;
 pub mod bus;
 pub mod config;
 pub mod domain;
 pub mod environment;
+pub mod gateway;
+pub mod identity;
 pub mod protocol;
 pub mod store;
 pub mod telemetry;

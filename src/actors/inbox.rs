@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use futures_util::task::AtomicWaker;
 
 use crate::bus::Signal;
-use crate::domain::UserId;
+use crate::domain::{ConversationId, MessageId, UserId};
 use crate::protocol::delivery::Delivery;
 use crate::protocol::{Failure, RequestId};
 use crate::store::{Appended, Changed};
@@ -31,9 +31,9 @@ pub struct SessionKey {
 #[derive(Debug)]
 pub enum Reply {
     /// To a send.
-    Sent(Result<Appended, Failure>),
+    Sent(Result<(MessageId, Appended), Failure>),
     /// To a change.
-    Changed(Result<Changed, Failure>),
+    Changed(Result<(ConversationId, Changed), Failure>),
 }
 
 /// One thing for a worker's sessions.

@@ -264,7 +264,7 @@ impl Node {
                 if !matches!(member, Ok(Some(_))) {
                     return;
                 }
-                std::sync::Arc::new([])
+                Arc::new([])
             }
             ConversationKind::Direct | ConversationKind::Group => {
                 let Ok(members) = self.read(self.inner.store.audience(conversation)).await else { return };
@@ -292,7 +292,7 @@ impl Node {
     /// Closes the connections whose tokens ended: here and, by the bus, elsewhere.
     pub fn announce_revocation(&self, revocation: Revocation) {
         self.inner.meters.identity.revocations.increment(1);
-        self.inner.router.signal(Signal::Revoked(revocation), std::sync::Arc::new([revocation.user]));
+        self.inner.router.signal(Signal::Revoked(revocation), Arc::new([revocation.user]));
     }
 
     /// Erases an account and publishes what that changes.

@@ -53,10 +53,16 @@ use problems::Problems;
 pub struct LoadOptions<E> {
     /// A TOML file; it must exist when given.
     pub file: Option<PathBuf>,
-    /// The process's environment: names that begin with `TIDINGS__` are settings, all others are ignored.
+    /// [`process_environment`], or a test's: names that begin with `TIDINGS__` are settings, all others are ignored.
     pub environment: E,
     /// `("server.listen", "0.0.0.0:8080")` and the like, from the command line.
     pub overrides: Vec<(String, String)>,
+}
+
+/// The process's own environment, for [`LoadOptions::environment`]. What is not Unicode is no setting and is left out.
+pub fn process_environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// Everything that can be set, checked.

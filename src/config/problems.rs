@@ -62,7 +62,7 @@ impl SectionProblems<'_> {
     /// Notes a value outside of `least..=most`.
     pub(super) fn range<N>(&mut self, key: &str, value: N, least: N, most: N)
     where
-        N: PartialOrd + fmt::Display,
+        N: Copy + PartialOrd + fmt::Display,
     {
         let wrong = value < least || value > most;
         self.when(wrong, key, format!("{value} is out of range: write a number from {least} to {most}"));

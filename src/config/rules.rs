@@ -15,16 +15,7 @@ pub(super) fn validate(settings: &Settings, problems: &mut Problems) {
 
 fn timing(settings: &Settings, problems: &mut Problems) {
     let Settings { server, gateway, auth, store, .. } = settings;
-    let mut server_problems = problems.of("server");
-    server_problems.when(
-        server.request_timeout_ms <= store.timeout_ms,
-        "request_timeout_ms",
-        format!(
-            "must be above store.timeout_ms ({}), or clients never learn what the store answered",
-            store.timeout_ms
-        ),
-    );
-    server_problems.when(
+    problems.of("server").when(
         server.shutdown_ms <= store.timeout_ms,
         "shutdown_ms",
         format!(
@@ -33,11 +24,6 @@ fn timing(settings: &Settings, problems: &mut Problems) {
         ),
     );
     let mut gateway_problems = problems.of("gateway");
-    gateway_problems.when(
-        gateway.hello_timeout_ms <= store.timeout_ms,
-        "hello_timeout_ms",
-        format!("must be above store.timeout_ms ({}): a hello reads the store", store.timeout_ms),
-    );
     gateway_problems.when(
         gateway.write_deadline_ms >= gateway.heartbeat_ms.saturating_mul(2),
         "write_deadline_ms",
@@ -110,6 +96,14 @@ pub(super) fn warnings(settings: &Settings) -> Vec<String> {
     let public = !server.listen.ip().is_loopback();
     let cases = [
         (
+            server.request_timeout_ms <= store.timeout_ms,
+            "server.request_timeout_ms is not above store.timeout_ms: clients may never learn what the store answered",
+        ),
+        (
+            gateway.hello_timeout_ms <= store.timeout_ms,
+            "gateway.hello_timeout_ms is not above store.timeout_ms: a slow store closes connections instead of answering them",
+        ),
+        (
             sqlite && store.sqlite.synchronous == Synchronous::Normal,
             "store.sqlite.synchronous = \"normal\": a power cut can take the last acknowledged messages with it",
         ),
@@ -133,6 +127,11 @@ pub(super) fn warnings(settings: &Settings) -> Vec<String> {
         (
             gateway.allowed_origins.iter().any(|origin| origin == "*"),
             "gateway.allowed_origins has \"*\": any web page may connect with a token it was given",
+        ),
+        (
+            public && server.trusted_proxies.is_empty(),
+            "server.listen is not loopback and server.trusted_proxies is empty: without a proxy that ends TLS tokens travel in \
+             the clear, and behind one that is not named all clients count as one address",
         ),
         (
             public && telemetry.metrics,

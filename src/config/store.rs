@@ -76,18 +76,13 @@ impl Store {
         problems.when(self.data_dir.as_os_str().is_empty(), "data_dir", "may not be empty");
         problems.range("sqlite.readers", self.sqlite.readers, 1, 256);
         if self.backend == StoreBackend::Postgres {
-            self.postgres.validate(problems);
+            self.postgres.validate(self.timeout_ms, problems);
         }
-        problems.when(
-            self.postgres.acquire_timeout_ms >= self.timeout_ms,
-            "postgres.acquire_timeout_ms",
-            "must be below store.timeout_ms, so that waiting for a connection ends with a definite no",
-        );
     }
 }
 
 impl Postgres {
-    fn validate(&self, problems: &mut SectionProblems<'_>) {
+    fn validate(&self, timeout_ms: u64, problems: &mut SectionProblems<'_>) {
         let needed =
             "is needed with backend = \"postgres\": write e.g. postgres://tidings:PASSWORD@HOST/tidings";
         problems.when(!is_postgres(&self.url), "postgres.url", needed);
@@ -101,6 +96,11 @@ impl Postgres {
         problems.range("postgres.write_connections", self.write_connections, 1, 1_000);
         problems.range("postgres.read_connections", self.read_connections, 1, 1_000);
         problems.range("postgres.acquire_timeout_ms", self.acquire_timeout_ms, 10, 60_000);
+        problems.when(
+            self.acquire_timeout_ms >= timeout_ms,
+            "postgres.acquire_timeout_ms",
+            "must be below store.timeout_ms, so that waiting for a connection ends with a definite no",
+        );
     }
 }
 

@@ -137,19 +137,20 @@ fn rules_within_and_between_sections_are_held() {
         (&[("limits.body_bytes", "65536")], "limits.frame_bytes"),
         (&[("gateway.outbox_bytes", "70000"), ("gateway.lag_resume_bytes", "0")], "gateway.outbox_bytes"),
         (&[("gateway.inbox_bytes", "70000")], "gateway.inbox_bytes"),
-        (&[("gateway.hello_timeout_ms", "3000")], "gateway.hello_timeout_ms"),
         (&[("gateway.write_deadline_ms", "60000")], "gateway.write_deadline_ms"),
         (&[("gateway.allowed_origins", "game.example.org")], "gateway.allowed_origins"),
         (&[("gateway.hello_burst_per_ip", "1")], "gateway.hello_burst_per_ip"),
         (&[("gateway.anti_entropy_ms", "10")], "gateway.anti_entropy_ms"),
         (&[("server.shutdown_ms", "3000")], "server.shutdown_ms"),
-        (&[("server.request_timeout_ms", "3000")], "server.request_timeout_ms"),
         (&[("server.roles", "gateway")], "store.backend"),
         (&[("server.roles", "")], "server.roles"),
         (&[("server.public_url", "chat.example.org")], "server.public_url"),
         (&[("store.backend", "postgres"), ("auth.key_files", "a.pem")], "store.postgres.url"),
         (&[("store.backend", "postgres"), ("store.postgres.url", "postgres://h/d")], "auth.key_files"),
-        (&[("store.postgres.acquire_timeout_ms", "3000")], "store.postgres.acquire_timeout_ms"),
+        (
+            &[("store.backend", "postgres"), ("store.postgres.acquire_timeout_ms", "3000")],
+            "store.postgres.acquire_timeout_ms",
+        ),
         (&[("auth.key_files", "a,b,c")], "auth.key_files"),
         (&[("auth.refresh_token_s", "900")], "auth.refresh_token_s"),
         (&[("auth.external.issuer", "x"), ("auth.external.audience", "y")], "auth.external.jwks_url"),
@@ -209,9 +210,18 @@ fn what_is_risky_is_warned_of() {
         ("store.sqlite.synchronous", "normal"),
         ("auth.sign_ins_per_minute", "0"),
         ("gateway.allowed_origins", "*"),
+        ("gateway.hello_timeout_ms", "3000"),
+        ("server.request_timeout_ms", "3000"),
     ];
     let warnings = load(None, &[], &set).unwrap().warnings().join("\n");
-    for key in ["synchronous", "sign_ins_per_minute", "allowed_origins", "telemetry.metrics"] {
+    for key in [
+        "synchronous",
+        "sign_ins_per_minute",
+        "allowed_origins",
+        "telemetry.metrics",
+        "hello_timeout_ms",
+        "request_timeout_ms",
+    ] {
         assert!(warnings.contains(key), "{key} in {warnings}");
     }
 }
@@ -237,4 +247,19 @@ fn units_and_near_misses() {
     assert!(Unit::Bytes.remedy("1_024").ends_with("write 1024"));
     assert_eq!(nearest("sqlit", ["sqlite", "postgres"]), Some("sqlite"));
     assert_eq!(nearest("mongodb", ["sqlite", "postgres"]), None);
+}
+
+#[test]
+fn the_example_of_a_fleet_loads_with_its_urls_from_the_environment() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/fleet.example.toml");
+    let environment = [
+        ("TIDINGS__STORE__POSTGRES__URL", "postgres://tidings:secret@db/tidings"),
+        ("TIDINGS__BUS__REDIS__URL", "redis://:secret@redis"),
+        ("TIDINGS__SERVER__ROLES", "gateway"),
+    ];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let options = LoadOptions { file: Some(file.into()), environment, overrides: Vec::new() };
+    let settings = Settings::load(options).unwrap();
+    assert_eq!(settings.store.backend, StoreBackend::Postgres);
+    assert_eq!(settings.warnings().len(), 1, "only /metrics on a public address: {:?}", settings.warnings());
 }

@@ -185,7 +185,7 @@ impl Send {
 }
 
 /// What a message holds: the body of a REST send, and the middle of a socket's.
-#[derive(Debug, Clone, Default, DeriveDeserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, DeriveDeserialize, JsonSchema, utoipa::ToSchema)]
 pub struct SendContent {
     /// The text.
     #[serde(default)]
@@ -329,4 +329,28 @@ pub enum ClientFrame {
     Background(Bare),
     Foreground(Bare),
     Ping(Bare),
+}
+
+impl ClientFrame {
+    /// The frame's type on the wire.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "hello",
+            Self::Send(_) => "send",
+            Self::Edit(_) => "edit",
+            Self::Delete(_) => "delete",
+            Self::React(_) => "react",
+            Self::Unreact(_) => "unreact",
+            Self::Read(_) => "read",
+            Self::Delivered(_) => "delivered",
+            Self::Typing(_) => "typing",
+            Self::Watch(_) => "watch",
+            Self::Unwatch(_) => "unwatch",
+            Self::Sync(_) => "sync",
+            Self::Auth(_) => "auth",
+            Self::Background(_) => "background",
+            Self::Foreground(_) => "foreground",
+            Self::Ping(_) => "ping",
+        }
+    }
 }

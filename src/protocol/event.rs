@@ -1,11 +1,14 @@
 //! An event as clients see it, in live frames, `sync` answers and REST pages.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::domain::{
-    Changes, ClientId, ConversationId, Event, EventKind, JsonText, LeaveReason, MessageId, Role, Seq, Timestamp, UserId,
+    Changes, ClientId, ConversationId, Event, EventKind, HistoryPolicy, JoinPolicy, JsonText, LeaveReason, MessageId, Role, Seq, Timestamp, UserId,
 };
 
 /// A stored JSON text, written as the value it is: verbatim in JSON, parsed for other encodings.
@@ -21,6 +24,20 @@ impl Serialize for Json<'_> {
             let value: serde_json::Value = serde_json::from_str(&self.0.0).map_err(serde::ser::Error::custom)?;
             value.serialize(serializer)
         }
+    }
+}
+
+impl JsonSchema for Json<'_> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Json".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "description": "As it was sent." })
     }
 }
 
@@ -57,14 +74,42 @@ impl Serialize for ChangesView<'_> {
     }
 }
 
+impl JsonSchema for ChangesView<'_> {
+    fn schema_name() -> Cow<'static, str> {
+        "Changes".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (user, role) = (generator.subschema_for::<UserId>(), generator.subschema_for::<Role>());
+        json_schema!({
+            "type": "object",
+            "description": "What changed; absent fields stayed.",
+            "properties": {
+                "name": { "type": "string" },
+                "history": generator.subschema_for::<HistoryPolicy>(),
+                "join": generator.subschema_for::<JoinPolicy>(),
+                "role": {
+                    "type": "object",
+                    "properties": { "user": user, "role": role },
+                    "required": ["user", "role"]
+                },
+                "deleted": { "type": "boolean" }
+            }
+        })
+    }
+}
+
 /// One event with the fields of its kind; absent fields are not written.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Event")]
 pub struct EventView<'a> {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     frame_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     conversation: Option<ConversationId>,
     seq: Seq,
+    #[schemars(extend("enum" = KIND_NAMES))]
     kind: &'static str,
     sender: UserId,
     sent_at: Timestamp,
@@ -106,6 +151,11 @@ impl<'a> EventView<'a> {
     /// The event inside a list whose conversation is named beside it. `viewer` sees the `client_id` of own messages.
     pub fn listed(event: &'a Event, viewer: UserId) -> Self {
         Self::new(event, viewer == event.sender)
+    }
+
+    /// The event inside a list, naming its conversation itself. `viewer` sees the `client_id` of own messages.
+    pub fn named(event: &'a Event, viewer: UserId) -> Self {
+        Self { conversation: Some(event.conversation), ..Self::new(event, viewer == event.sender) }
     }
 
     /// The event as a live frame of its own. `own`: for the sender's devices, with the `client_id`.
@@ -175,6 +225,10 @@ impl<'a> EventView<'a> {
     }
 }
 
+/// The names of all kinds.
+pub const KIND_NAMES: [&str; 7] =
+    ["message", "edit", "delete", "reaction", "member_joined", "member_left", "conversation_changed"];
+
 /// The kind's name on the wire.
 pub const fn kind_name(kind: &EventKind) -> &'static str {
     match kind {
@@ -185,6 +239,20 @@ pub const fn kind_name(kind: &EventKind) -> &'static str {
         EventKind::MemberJoined { .. } => "member_joined",
         EventKind::MemberLeft { .. } => "member_left",
         EventKind::ConversationChanged(_) => "conversation_changed",
+    }
+}
+
+impl<E> JsonSchema for EventList<'_, E> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "EventList".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "array", "items": generator.subschema_for::<EventView<'_>>() })
     }
 }
 

@@ -123,7 +123,7 @@ pub enum PresenceState {
 }
 
 /// Everything the server can say, apart from `event`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are those of docs/PROTOCOL.md section 1.2")]
 pub enum ServerFrame<'a> {

@@ -116,6 +116,14 @@ pub trait Accounts: Send + Sync {
     /// Ends one sign-in, or all of the user's, and writes the [`Revocation`].
     async fn revoke(&self, user: UserId, family: Option<FamilyId>, now: Timestamp) -> Result<Revocation, StoreError>;
 
+    /// Ends all of a user's sign-ins but `keep` (after a change of password) and writes a [`Revocation`] for each.
+    async fn revoke_others(
+        &self,
+        user: UserId,
+        keep: Option<FamilyId>,
+        now: Timestamp,
+    ) -> Result<Vec<Revocation>, StoreError>;
+
     /// Revocations after `cursor`, at most 1,000, and the cursor to go on from.
     async fn revocations(&self, cursor: RevocationCursor) -> Result<(Vec<Revocation>, RevocationCursor), StoreError>;
 

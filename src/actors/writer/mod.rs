@@ -19,7 +19,7 @@ use self::state::{Job as StateJob, Sharing, WriterState};
 use super::inbox::{Item, Reply, SessionKey};
 use super::router::interest::WorkerId;
 use super::router::{RoutedReply, Router};
-use crate::domain::{ConversationId, UserId};
+use crate::domain::{ConversationId, MessageId, UserId};
 use crate::environment::SharedEnvironment;
 use crate::protocol::{Failure, RequestId};
 use crate::store::{Appended, Change, Changed, NewMessage, SharedStore, StoreError};
@@ -213,7 +213,7 @@ async fn carry_out(
                 Ok(changed) => (changed.committed.clone(), Ok(changed)),
                 Err(failure) => (Vec::new(), Err(failure)),
             };
-            let reply = answer(asker, result, Reply::Changed);
+            let reply = answer(asker, result, |done| Reply::Changed(done.map(|changed| (conversation, changed))));
             router.committed(committed, reply.into_iter().collect());
         }
         return;
@@ -235,7 +235,8 @@ async fn carry_out(
     let mut replies = Vec::with_capacity(askers.len());
     match done {
         Ok(results) => {
-            for ((asker, received_us), result) in askers.into_iter().zip(results) {
+            for (((asker, received_us), message), result) in askers.into_iter().zip(&messages).zip(results) {
+                let message_id = MessageId::derive(message.sender, message.client_id);
                 let result = result.map_err(Failure::from);
                 if let Ok(appended) = &result {
                     let kind = if appended.committed.is_some() { &meters.sends.acks } else { &meters.sends.duplicates };
@@ -243,12 +244,12 @@ async fn carry_out(
                     meters.sends.ack_latency.record_since_us(received_us, ended_us);
                     committed.extend(appended.committed.clone());
                 }
-                replies.extend(answer(asker, result, Reply::Sent));
+                replies.extend(answer(asker, result, |done| Reply::Sent(done.map(|appended| (message_id, appended)))));
             }
         }
         Err(failure) => {
             for (asker, _) in askers {
-                replies.extend(answer(asker, Err(failure.clone()), Reply::Sent));
+                replies.extend(answer(asker, Err(failure.clone()), failed_send));
             }
         }
     }
@@ -289,7 +290,13 @@ fn answer<T>(
 
 fn refusal(job: Job, failure: Failure) -> Option<RoutedReply> {
     match job {
-        Job::Send { asker, .. } => answer(asker, Err(failure), Reply::Sent),
-        Job::Change { asker, .. } => answer(asker, Err(failure), Reply::Changed),
+        Job::Send { asker, .. } => answer(asker, Err(failure), failed_send),
+        Job::Change { conversation, asker, .. } => {
+            answer(asker, Err(failure), |done| Reply::Changed(done.map(|changed| (conversation, changed))))
+        }
     }
+}
+
+fn failed_send(done: Result<Appended, Failure>) -> Reply {
+    Reply::Sent(Err(done.err().unwrap_or(Failure::Unavailable { definite: false })))
 }

@@ -1,0 +1,164 @@
+-- Ids are their 16 bytes, times are milliseconds since 1970, kinds and roles are the numbers of src/domain.
+-- There are no foreign keys: the code decides inside its transactions, and rows go in bounded steps.
+
+-- epoch: which incarnation of the log this is.
+-- position_floor: positions up to this one are taken although no event may have them (receipts take positions too).
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO meta (name, value) VALUES ('position_floor', 0);
+
+CREATE TABLE conversations (
+    id              BLOB PRIMARY KEY,
+    kind            INTEGER NOT NULL,
+    name            TEXT,
+    history         TEXT NOT NULL,
+    join_policy     TEXT NOT NULL,
+    last_seq        INTEGER NOT NULL,
+    message_count   INTEGER NOT NULL,
+    member_count    INTEGER NOT NULL,
+    last_position   INTEGER NOT NULL,
+    members_version INTEGER NOT NULL,
+    settings_seq    INTEGER NOT NULL,
+    created_at      INTEGER NOT NULL,
+    -- The two users of a direct conversation, the lower id first.
+    low             BLOB,
+    high            BLOB,
+    deleted_at      INTEGER,
+    -- Deleted, and content may still be there.
+    purging         INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX conversations_purging ON conversations (id) WHERE purging = 1;
+
+-- position is the order of commits over all conversations; messages_before counts the messages of the conversation
+-- that came earlier, which makes unread counts a subtraction.
+CREATE TABLE events (
+    position        INTEGER PRIMARY KEY,
+    conversation    BLOB NOT NULL,
+    seq             INTEGER NOT NULL,
+    kind            INTEGER NOT NULL,
+    sender          BLOB NOT NULL,
+    sent_at         INTEGER NOT NULL,
+    client_id       BLOB,
+    target_seq      INTEGER,
+    messages_before INTEGER NOT NULL,
+    edited_at       INTEGER,
+    edit_seq        INTEGER,
+    delete_seq      INTEGER,
+    deleted         INTEGER NOT NULL DEFAULT 0,
+    extra           TEXT,
+    body            TEXT
+) STRICT;
+CREATE UNIQUE INDEX events_by_seq ON events (conversation, seq);
+-- History pages list messages only, however many reactions lie between two of them.
+CREATE UNIQUE INDEX events_messages ON events (conversation, seq) WHERE kind = 0;
+CREATE INDEX events_by_target ON events (conversation, target_seq, sender) WHERE target_seq IS NOT NULL;
+
+-- Idempotency, for as long as the log exists. The fingerprint goes (NULL) together with the content it was made from.
+CREATE TABLE sends (
+    sender       BLOB NOT NULL,
+    client_id    BLOB NOT NULL,
+    conversation BLOB NOT NULL,
+    seq          INTEGER NOT NULL,
+    sent_at      INTEGER NOT NULL,
+    fingerprint  INTEGER,
+    PRIMARY KEY (sender, client_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE members (
+    user             BLOB NOT NULL,
+    conversation     BLOB NOT NULL,
+    role             INTEGER NOT NULL,
+    joined_seq       INTEGER NOT NULL,
+    role_seq         INTEGER NOT NULL,
+    delivered_seq    INTEGER NOT NULL,
+    read_seq         INTEGER NOT NULL,
+    -- How many messages lie up to read_seq.
+    read_count       INTEGER NOT NULL,
+    changed_position INTEGER NOT NULL,
+    PRIMARY KEY (user, conversation)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX members_by_conversation ON members (conversation, user);
+CREATE INDEX members_by_rank ON members (conversation, role, joined_seq);
+
+-- Who was a member once, so that leaving twice answers with the same event.
+CREATE TABLE departures (
+    user         BLOB NOT NULL,
+    conversation BLOB NOT NULL,
+    left_seq     INTEGER NOT NULL,
+    PRIMARY KEY (user, conversation)
+) STRICT, WITHOUT ROWID;
+
+-- The newest word of a user on one emoji at one message; a reaction taken back stays with is_on = 0.
+CREATE TABLE reactions (
+    user         BLOB NOT NULL,
+    conversation BLOB NOT NULL,
+    seq          INTEGER NOT NULL,
+    emoji        TEXT NOT NULL,
+    is_on        INTEGER NOT NULL,
+    event_seq    INTEGER NOT NULL,
+    PRIMARY KEY (user, conversation, seq, emoji)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE reaction_counts (
+    conversation BLOB NOT NULL,
+    seq          INTEGER NOT NULL,
+    emoji        TEXT NOT NULL,
+    count        INTEGER NOT NULL,
+    first_seq    INTEGER NOT NULL,
+    PRIMARY KEY (conversation, seq, emoji)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE users (
+    id           BLOB PRIMARY KEY,
+    username     TEXT UNIQUE,
+    display_name TEXT NOT NULL,
+    guest        INTEGER NOT NULL,
+    created_at   INTEGER NOT NULL,
+    erased_at    INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE credentials (
+    user          BLOB PRIMARY KEY,
+    password_hash TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE devices (
+    device_hash BLOB PRIMARY KEY,
+    user        BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX devices_by_user ON devices (user);
+
+CREATE TABLE families (
+    id         BLOB PRIMARY KEY,
+    user       BLOB NOT NULL,
+    token_hash BLOB NOT NULL UNIQUE,
+    expires_at INTEGER NOT NULL,
+    revoked_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX families_by_user ON families (user);
+
+-- Tokens that were rotated away: one that comes back before its end was stolen.
+CREATE TABLE spent_tokens (
+    token_hash BLOB PRIMARY KEY,
+    family     BLOB NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX spent_tokens_by_family ON spent_tokens (family, expires_at);
+
+-- AUTOINCREMENT: a number is never given twice, so a reader's place stays right when old rows go.
+CREATE TABLE revocations (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    user     BLOB NOT NULL,
+    family   BLOB,
+    at       INTEGER NOT NULL,
+    is_final INTEGER NOT NULL
+) STRICT;
+CREATE INDEX revocations_by_time ON revocations (at);
+
+CREATE TABLE blocks (
+    blocker BLOB NOT NULL,
+    blocked BLOB NOT NULL,
+    PRIMARY KEY (blocker, blocked)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX blocks_by_blocked ON blocks (blocked, blocker);

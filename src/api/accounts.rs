@@ -1,0 +1,61 @@
+//! Signing up: accounts and guests.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::extract::{Address, Body};
+use super::views::SignedInBody;
+use super::{ApiState, Problem};
+use crate::identity::SignedIn;
+
+/// An account to make.
+#[derive(Deserialize, ToSchema)]
+pub struct NewAccount {
+    /// 2 to 32 of `a-z 0-9 _ . -`, beginning with a letter or digit.
+    username: String,
+    #[schema(format = Password)]
+    password: String,
+    /// The name shown; the username without one.
+    display_name: Option<String>,
+}
+
+/// A guest to make, or to find again.
+#[derive(Deserialize, ToSchema)]
+pub struct NewGuest {
+    /// At most 64 bytes, hard to guess: whoever has it is the guest.
+    device_id: Option<String>,
+    /// The name shown.
+    display_name: Option<String>,
+}
+
+/// The answer to whatever signs in: 201 when it made the account.
+pub fn answer(signed_in: SignedIn) -> HttpResponse {
+    let mut response = if signed_in.created { HttpResponse::Created() } else { HttpResponse::Ok() };
+    response.json(SignedInBody::from(signed_in))
+}
+
+/// Makes an account and signs in to it.
+#[utoipa::path(post, path = "/v1/accounts", tag = "accounts", request_body = NewAccount, security(()),
+    responses((status = 201, body = SignedInBody)))]
+pub async fn sign_up(
+    state: Data<ApiState>,
+    Address(address): Address,
+    Body(new): Body<NewAccount>,
+) -> Result<HttpResponse, Problem> {
+    let display_name = new.display_name.as_deref();
+    Ok(answer(state.identity.sign_up(&new.username, new.password, display_name, address).await?))
+}
+
+/// Makes a guest, or signs in to the one of this device.
+#[utoipa::path(post, path = "/v1/accounts/guest", tag = "accounts", request_body = NewGuest, security(()),
+    responses((status = 201, body = SignedInBody), (status = 200, body = SignedInBody, description = "a known device")))]
+pub async fn guest(
+    state: Data<ApiState>,
+    Address(address): Address,
+    Body(new): Body<NewGuest>,
+) -> Result<HttpResponse, Problem> {
+    let (device_id, display_name) = (new.device_id.as_deref(), new.display_name.as_deref());
+    Ok(answer(state.identity.guest(device_id, display_name, address).await?))
+}

@@ -1,0 +1,80 @@
+//! The outermost layer: a request id, one log line for each request that fails, and headers that every answer has.
+//!
+//! Tokens, passwords, bodies, queries and paths (they hold ids of users) never reach the log.
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{HttpMessage, ResponseError, web};
+
+use super::{ApiState, Problem};
+use crate::domain::UserId;
+use crate::environment::SharedEnvironment;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_REQUEST_ID_BYTES: usize = 64;
+
+/// The middleware.
+pub async fn watch(
+    state: web::Data<ApiState>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let environment = state.node.environment().clone();
+    let id = request_id(request.headers(), &environment);
+    let began_ms = environment.monotonic_ms();
+    let mut response = as_problem(next.call(request).await?.map_into_boxed_body());
+    if response.status().is_client_error() || response.status().is_server_error() {
+        report(&response, &id, environment.monotonic_ms().saturating_sub(began_ms));
+    }
+    let no_store = HeaderValue::from_static("no-store");
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, HeaderValue::from_str(&id).unwrap_or(no_store.clone()));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, no_store);
+    }
+    Ok(response)
+}
+
+/// The caller's own request id when it has a usable one (a proxy's, say), else a new one.
+fn request_id(headers: &HeaderMap, environment: &SharedEnvironment) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let usable = given.filter(|id| {
+        (1..=MAX_REQUEST_ID_BYTES).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    });
+    usable.map_or_else(|| environment.new_uuid().simple().to_string(), str::to_owned)
+}
+
+/// An error that none of our handlers made (a missing extension, a broken extractor) becomes a problem document as well.
+fn as_problem(response: ServiceResponse) -> ServiceResponse {
+    let Some(error) = response.response().error() else { return response };
+    if error.as_error::<Problem>().is_some() {
+        return response;
+    }
+    let server = response.status().is_server_error();
+    let made = if server { Problem::internal() } else { Problem::bad_frame("the request is malformed") };
+    tracing::debug!(%error, "an error outside the handlers");
+    let (request, _) = response.into_parts();
+    ServiceResponse::new(request, made.error_response())
+}
+
+fn report(response: &ServiceResponse, request_id: &str, took_ms: u64) {
+    let request = response.request();
+    let route = request.match_pattern().unwrap_or_else(|| "unknown".to_owned());
+    let user = request.extensions().get::<UserId>().copied();
+    let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
+    let code = problem.map_or("", |problem| problem.code().as_str());
+    let detail = problem.map(ToString::to_string).unwrap_or_default();
+    let (status, method) = (response.status().as_u16(), request.method());
+    let user = user.map(|user| user.to_string()).unwrap_or_default();
+    if response.status() >= StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::warn!(request_id, %method, route, status, code, detail, user, took_ms, "request failed");
+    } else {
+        tracing::info!(request_id, %method, route, status, code, detail, user, took_ms, "request refused");
+    }
+}

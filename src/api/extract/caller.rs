@@ -1,0 +1,121 @@
+//! Who calls: a good bearer token, within the caller's rate; and from where.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::net::{IpAddr, Ipv4Addr};
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use futures_util::future::LocalBoxFuture;
+
+use crate::api::{ApiState, Problem};
+use crate::domain::UserId;
+use crate::identity::Claims;
+use crate::protocol::Failure;
+
+/// A signed-in user's request other than a send.
+pub struct Caller(pub Claims);
+
+impl Caller {
+    /// Who.
+    pub fn user(&self) -> UserId {
+        self.0.user
+    }
+}
+
+/// A signed-in user's send.
+pub struct Sender(pub UserId);
+
+/// Where a request comes from, past trusted proxies.
+pub struct Address(pub IpAddr);
+
+impl FromRequest for Caller {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let (claims, state) = authenticate(&request).await?;
+            state.node.admit_request(claims.user)?;
+            Ok(Self(claims))
+        })
+    }
+}
+
+impl FromRequest for Sender {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let (claims, state) = authenticate(&request).await?;
+            state.node.admit_send(claims.user)?;
+            Ok(Self(claims.user))
+        })
+    }
+}
+
+impl FromRequest for Address {
+    type Error = Infallible;
+    type Future = Ready<Result<Self, Infallible>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+        let trusted = request.app_data::<web::Data<ApiState>>().map(|state| state.trusted_proxy.clone());
+        let forwarded = request.headers().get_all(header::X_FORWARDED_FOR).filter_map(|value| value.to_str().ok());
+        let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
+        ready(Ok(Self(past_proxies(peer, &hops, |address| trusted.as_ref().is_some_and(|trusts| trusts(address))))))
+    }
+}
+
+/// Walks `X-Forwarded-For` from its end, where our own proxies wrote, to the first address that is none of ours: what
+/// stands before it anybody may have made up.
+fn past_proxies(peer: IpAddr, hops: &[&str], trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
+    let mut address = peer;
+    for hop in hops.iter().rev() {
+        let Ok(before) = hop.parse() else { break };
+        if !trusted(address) {
+            break;
+        }
+        address = before;
+    }
+    address
+}
+
+async fn authenticate(request: &HttpRequest) -> Result<(Claims, web::Data<ApiState>), Problem> {
+    let state = request.app_data::<web::Data<ApiState>>().ok_or_else(Problem::internal)?.clone();
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = given
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim())
+        .ok_or(Failure::Unauthenticated("a bearer token is needed"))?;
+    let claims = state.identity.authenticate(token).await?;
+    // For the log line of a request that fails.
+    request.extensions_mut().insert(claims.user);
+    Ok((claims, state))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_proxies_are_believed() {
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let trusted = |address: IpAddr| address.to_string().starts_with("10.");
+        for (peer, hops, wanted) in [
+            ("1.2.3.4", vec!["9.9.9.9"], "1.2.3.4"),
+            ("10.0.0.1", vec!["9.9.9.9"], "9.9.9.9"),
+            ("10.0.0.1", vec!["6.6.6.6", "9.9.9.9"], "9.9.9.9"),
+            ("10.0.0.1", vec!["6.6.6.6", "9.9.9.9", "10.0.0.2"], "9.9.9.9"),
+            ("10.0.0.1", vec!["nonsense"], "10.0.0.1"),
+            ("10.0.0.1", vec![], "10.0.0.1"),
+        ] {
+            assert_eq!(past_proxies(ip(peer), &hops, trusted), ip(wanted), "{peer} {hops:?}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What handlers take: who calls, the ids in the path, the query, the body. Each fails with a problem document.
+
+mod body;
+mod caller;
+mod query;
+mod segments;
+
+pub use body::{Body, OptionalBody};
+pub use caller::{Address, Caller, Sender};
+pub use query::Query;
+pub use segments::Segments;

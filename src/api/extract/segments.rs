@@ -1,0 +1,69 @@
+//! The ids in a path. One that is no id names nothing: 404.
+
+use std::collections::HashMap;
+use std::future::{Ready, ready};
+use std::str::FromStr;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest, web};
+
+use crate::api::Problem;
+use crate::domain::{ConversationId, Seq, UserId};
+use crate::protocol::checks;
+
+/// The path's named segments, decoded.
+pub struct Segments(HashMap<String, String>);
+
+impl FromRequest for Segments {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let decoded = web::Path::<HashMap<String, String>>::from_request(request, payload).into_inner();
+        ready(decoded.map(|path| Self(path.into_inner())).map_err(|_| Problem::not_found()))
+    }
+}
+
+impl Segments {
+    fn text(&self, name: &str) -> Result<&str, Problem> {
+        self.0.get(name).map(String::as_str).ok_or_else(Problem::not_found)
+    }
+
+    fn parsed<T: FromStr>(&self, name: &str) -> Result<T, Problem> {
+        self.text(name)?.parse().map_err(|_| Problem::not_found())
+    }
+
+    /// `{conversation}`.
+    ///
+    /// # Errors
+    /// 404 when it is no conversation id.
+    pub fn conversation(&self) -> Result<ConversationId, Problem> {
+        self.parsed("conversation")
+    }
+
+    /// `{user}`.
+    ///
+    /// # Errors
+    /// 404 when it is no user id.
+    pub fn user(&self) -> Result<UserId, Problem> {
+        self.parsed("user")
+    }
+
+    /// `{seq}`, at least 1.
+    ///
+    /// # Errors
+    /// 404 when it is none.
+    pub fn seq(&self) -> Result<Seq, Problem> {
+        Seq::new(self.parsed("seq")?).filter(|seq| *seq > Seq::ZERO).ok_or_else(Problem::not_found)
+    }
+
+    /// `{emoji}`.
+    ///
+    /// # Errors
+    /// 422 when it is too long or holds white space or control characters.
+    pub fn emoji(&self) -> Result<String, Problem> {
+        let text = self.text("emoji")?;
+        checks::emoji(text)?;
+        Ok(text.to_owned())
+    }
+}

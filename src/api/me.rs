@@ -1,0 +1,124 @@
+//! One's own account.
+
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::extract::{Body, Caller, OptionalBody};
+use super::views::UserBody;
+use super::{ApiState, Problem};
+use crate::domain::{Refusal, UserId};
+use crate::protocol::checks;
+use crate::store::Revocation;
+
+/// Records read from the store for one piece of an export.
+const EXPORT_STEP: usize = 500;
+
+/// What to change; absent fields stay.
+#[derive(Deserialize, ToSchema)]
+pub struct ChangeMe {
+    display_name: Option<String>,
+    /// A new password; other sign-ins end.
+    #[schema(format = Password)]
+    password: Option<String>,
+    /// Needed with `password`.
+    #[schema(format = Password)]
+    current_password: Option<String>,
+}
+
+/// Who has a password gives it.
+#[derive(Default, Deserialize, ToSchema)]
+pub struct EraseMe {
+    #[schema(format = Password)]
+    password: Option<String>,
+}
+
+/// What a guest becomes.
+#[derive(Deserialize, ToSchema)]
+pub struct Claim {
+    username: String,
+    #[schema(format = Password)]
+    password: String,
+}
+
+/// One's own profile.
+#[utoipa::path(get, path = "/v1/me", tag = "me", responses((status = 200, body = UserBody)))]
+pub async fn show(state: Data<ApiState>, caller: Caller) -> Result<HttpResponse, Problem> {
+    let user = state.node.read(state.node.store().user(caller.user())).await?;
+    Ok(HttpResponse::Ok().json(UserBody::from(user.ok_or(Refusal::NotFound)?)))
+}
+
+/// Changes the name shown, the password, or both.
+#[utoipa::path(patch, path = "/v1/me", tag = "me", request_body = ChangeMe, responses((status = 200, body = UserBody)))]
+pub async fn change(state: Data<ApiState>, caller: Caller, Body(body): Body<ChangeMe>) -> Result<HttpResponse, Problem> {
+    let name = body.display_name.as_deref().map(checks::shown_name).transpose()?;
+    if let Some(password) = body.password {
+        state.identity.change_password(&caller.0, body.current_password, password).await?;
+    }
+    if let Some(name) = name {
+        state.node.write(state.node.store().rename(caller.user(), &name)).await??;
+    }
+    show(state, caller).await
+}
+
+/// Erases the account and all content, for good.
+#[utoipa::path(delete, path = "/v1/me", tag = "me", request_body = Option<EraseMe>, responses((status = 204)))]
+pub async fn erase(
+    state: Data<ApiState>,
+    caller: Caller,
+    OptionalBody(body): OptionalBody<EraseMe>,
+) -> Result<HttpResponse, Problem> {
+    let user = caller.user();
+    state.identity.confirm_password(user, body.password).await?;
+    state.node.erase(user).await?;
+    let at = state.node.environment().now();
+    state.identity.note(&Revocation { user, family: None, at, final_: true });
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Gives a guest a name and password.
+#[utoipa::path(post, path = "/v1/me/claim", tag = "me", request_body = Claim, responses((status = 200, body = UserBody)))]
+pub async fn claim(state: Data<ApiState>, caller: Caller, Body(body): Body<Claim>) -> Result<HttpResponse, Problem> {
+    let user = state.identity.claim(caller.user(), &body.username, body.password).await?;
+    Ok(HttpResponse::Ok().json(UserBody::from(user)))
+}
+
+/// Everything kept about the caller, one JSON object per line. Without the line `{"type":"end", …}` at its end it is not
+/// complete.
+#[utoipa::path(get, path = "/v1/me/export", tag = "me",
+    responses((status = 200, content_type = "application/x-ndjson", body = String)))]
+pub async fn export(state: Data<ApiState>, caller: Caller) -> Result<HttpResponse, Problem> {
+    let lines = export_lines(state.into_inner(), caller.user());
+    Ok(HttpResponse::Ok().content_type("application/x-ndjson").streaming(lines))
+}
+
+enum ExportStep {
+    Next { after: Option<String>, records: u64 },
+    Done,
+}
+
+/// Reads a step when the last one was sent: a slow reader costs no memory.
+fn export_lines(state: Arc<ApiState>, user: UserId) -> impl Stream<Item = Result<Bytes, Problem>> {
+    let begin = ExportStep::Next { after: None, records: 0 };
+    stream::try_unfold((state, begin), move |(state, step)| async move {
+        let ExportStep::Next { after, records } = step else { return Ok(None) };
+        let (lines, next) = state.node.read(state.node.store().export(user, after, EXPORT_STEP)).await?;
+        let records = records + lines.len() as u64;
+        let mut text = lines.into_iter().fold(String::new(), |text, line| text + &line + "\n");
+        let step = match next {
+            Some(after) => ExportStep::Next { after: Some(after), records },
+            None => {
+                text.push_str(&json!({ "type": "end", "records": records }).to_string());
+                text.push('\n');
+                ExportStep::Done
+            }
+        };
+        Ok(Some((Bytes::from(text), (state, step))))
+    })
+}

@@ -1,0 +1,37 @@
+//! REST v1, the machine-readable descriptions, health, and the web client: one file per group of calls.
+//!
+//! Handlers take what they need through [`extract`], ask the node, and answer with a view or a [`Problem`]. Nothing here
+//! holds state or decides who may do what.
+
+mod accounts;
+mod asyncapi;
+mod blocks;
+mod boundary;
+mod conversations;
+mod cors;
+mod cursor;
+mod extract;
+mod health;
+mod me;
+mod members;
+mod messages;
+mod openapi;
+mod problem;
+mod reactions;
+mod read;
+mod readiness;
+mod routing;
+mod schemas;
+mod site;
+mod state;
+mod tokens;
+mod users;
+mod views;
+
+pub use asyncapi::text as asyncapi_text;
+pub use extract::Address;
+pub use openapi::text as openapi_text;
+pub use problem::Problem;
+pub use readiness::{Probe, Readiness, ReadyView};
+pub use routing::configure;
+pub use state::{ApiState, RenderMetrics, TrustedProxy};

@@ -1,0 +1,124 @@
+//! Which path and method leads to which handler.
+
+use actix_web::dev::Handler;
+use actix_web::guard::{self, Guard};
+use actix_web::http::Method;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{FromRequest, Resource, Responder, Route};
+
+use super::{
+    ApiState, Problem, accounts, asyncapi, blocks, boundary, conversations, cors, health, me, members, messages, openapi,
+    reactions, read, site, tokens, users,
+};
+
+/// Registers everything this module serves. Call it last: it answers every path, with 404 where there is nothing, so what
+/// others serve (the WebSocket) must be registered before.
+pub fn configure(config: &mut ServiceConfig, state: ApiState) {
+    config.app_data(Data::new(state));
+    let mut scope = web::scope("");
+    for resource in resources() {
+        scope = scope.service(resource);
+    }
+    // The last one wrapped is the first to see a request.
+    let scope = scope.default_service(web::to(site::serve)).wrap(from_fn(cors::allow)).wrap(from_fn(boundary::watch));
+    config.service(scope);
+}
+
+fn resources() -> Vec<Resource> {
+    vec![
+        at("/v1/accounts", [post(accounts::sign_up)]),
+        at("/v1/accounts/guest", [post(accounts::guest)]),
+        at("/v1/tokens", [post(tokens::sign_in), delete(tokens::sign_out)]),
+        at("/v1/tokens/refresh", [post(tokens::refresh)]),
+        at("/v1/me", [get(me::show), patch(me::change), delete(me::erase)]),
+        at("/v1/me/claim", [post(me::claim)]),
+        at("/v1/me/export", [get(me::export)]),
+        at("/v1/users", [get(users::search)]),
+        at("/v1/users/{user}", [get(users::show)]),
+        at("/v1/conversations", [post(conversations::create), get(conversations::list)]),
+        at(
+            "/v1/conversations/{conversation}",
+            [get(conversations::show), patch(conversations::change), delete(conversations::delete)],
+        ),
+        at("/v1/conversations/{conversation}/members", [get(members::list)]),
+        at(
+            "/v1/conversations/{conversation}/members/{user}",
+            [put(members::add), patch(members::set_role), delete(members::remove)],
+        ),
+        at("/v1/conversations/{conversation}/messages", [get(messages::history), post(messages::send)]),
+        at("/v1/conversations/{conversation}/messages/{seq}", [patch(messages::edit), delete(messages::delete)]),
+        at(
+            "/v1/conversations/{conversation}/messages/{seq}/reactions/{emoji}",
+            [put(reactions::add), delete(reactions::remove)],
+        ),
+        at("/v1/conversations/{conversation}/events", [get(messages::events)]),
+        at("/v1/conversations/{conversation}/read", [put(read::mark)]),
+        at("/v1/blocks", [get(blocks::list)]),
+        at("/v1/blocks/{user}", [get(blocks::show), put(blocks::add), delete(blocks::remove)]),
+        at("/healthz", [get(health::live)]),
+        at("/readyz", [get(health::ready)]),
+        at("/metrics", [get(health::metrics)]),
+        at("/.well-known/jwks.json", [get(health::jwks)]),
+        at("/openapi.json", [get(openapi::serve)]),
+        at("/asyncapi.json", [get(asyncapi::serve)]),
+    ]
+}
+
+/// One method of a resource.
+struct Endpoint {
+    methods: Vec<Method>,
+    route: Route,
+}
+
+/// A resource with these methods; any other is answered with 405 and the ones there are.
+fn at<const N: usize>(path: &str, endpoints: [Endpoint; N]) -> Resource {
+    let allow: Vec<Method> = endpoints.iter().flat_map(|endpoint| endpoint.methods.iter().cloned()).collect();
+    let mut resource = web::resource(path);
+    for endpoint in endpoints {
+        resource = resource.route(endpoint.route);
+    }
+    resource.default_service(web::to(move || {
+        let problem = Problem::method_not_allowed(&allow);
+        async move { Err::<&'static str, _>(problem) }
+    }))
+}
+
+fn endpoint<F, Args>(methods: Vec<Method>, guard: impl Guard + 'static, handler: F) -> Endpoint
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    Endpoint { methods, route: web::route().guard(guard).to(handler) }
+}
+
+/// GET, and HEAD with it (RFC 9110 section 9.1).
+fn get<F, Args>(handler: F) -> Endpoint
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    endpoint(vec![Method::GET, Method::HEAD], guard::Any(guard::Get()).or(guard::Head()), handler)
+}
+
+macro_rules! methods {
+    ($($name:ident: $method:ident, $guard:ident;)*) => { $(
+        fn $name<F, Args>(handler: F) -> Endpoint
+        where
+            F: Handler<Args>,
+            Args: FromRequest + 'static,
+            F::Output: Responder + 'static,
+        {
+            endpoint(vec![Method::$method], guard::$guard(), handler)
+        }
+    )* };
+}
+
+methods! {
+    post: POST, Post;
+    put: PUT, Put;
+    patch: PATCH, Patch;
+    delete: DELETE, Delete;
+}

@@ -1,0 +1,30 @@
+//! What every handler is given.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::readiness::Readiness;
+use crate::actors::Node;
+use crate::identity::Identity;
+
+/// Renders the metrics for `GET /metrics`.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+/// Whether an address is one of the operator's own proxies.
+pub type TrustedProxy = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
+/// Shared by all workers; cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The node.
+    pub node: Node,
+    /// Signing in and tokens.
+    pub identity: Identity,
+    /// Whether to send requests here.
+    pub readiness: Arc<Readiness>,
+    /// The metrics page.
+    pub render_metrics: RenderMetrics,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxy: TrustedProxy,
+    /// Browser origins beside the server's own host; `*` is every one. Empty: no CORS at all.
+    pub allowed_origins: Arc<[String]>,
+}

@@ -1,0 +1,58 @@
+//! Signing in and out.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::accounts::answer;
+use super::extract::{Address, Body, Caller, Query};
+use super::views::SignedInBody;
+use super::{ApiState, Problem};
+use crate::store::Revocation;
+
+/// Name and password.
+#[derive(Deserialize, ToSchema)]
+pub struct SignIn {
+    username: String,
+    #[schema(format = Password)]
+    password: String,
+}
+
+/// A refresh token.
+#[derive(Deserialize, ToSchema)]
+pub struct Refresh {
+    /// The one of the last sign-in or refresh; good once.
+    refresh_token: String,
+}
+
+/// Signs in by password.
+#[utoipa::path(post, path = "/v1/tokens", tag = "tokens", request_body = SignIn, security(()),
+    responses((status = 200, body = SignedInBody)))]
+pub async fn sign_in(
+    state: Data<ApiState>,
+    Address(address): Address,
+    Body(given): Body<SignIn>,
+) -> Result<HttpResponse, Problem> {
+    Ok(answer(state.identity.sign_in(&given.username, given.password, address).await?))
+}
+
+/// Exchanges a refresh token for new tokens. A token used twice ends its whole sign-in.
+#[utoipa::path(post, path = "/v1/tokens/refresh", tag = "tokens", request_body = Refresh, security(()),
+    responses((status = 200, body = SignedInBody)))]
+pub async fn refresh(state: Data<ApiState>, Body(given): Body<Refresh>) -> Result<HttpResponse, Problem> {
+    Ok(answer(state.identity.refresh(&given.refresh_token).await?))
+}
+
+/// Signs out: this sign-in, or with `all=true` every one of the user's.
+#[utoipa::path(delete, path = "/v1/tokens", tag = "tokens", params(("all" = Option<bool>, Query)),
+    responses((status = 204)))]
+pub async fn sign_out(state: Data<ApiState>, caller: Caller, query: Query) -> Result<HttpResponse, Problem> {
+    let user = caller.user();
+    // A token of another issuer names no sign-in of ours: all that were issued until now end.
+    let family = if query.flag("all")? { None } else { caller.0.family };
+    let at = state.node.environment().now();
+    state.node.revoke(user, family).await?;
+    state.identity.note(&Revocation { user, family, at, final_: false });
+    Ok(HttpResponse::NoContent().finish())
+}

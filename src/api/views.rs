@@ -1,0 +1,254 @@
+//! What REST answers with, made from what the store returns.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::schemas::{EventDoc, MessageDoc};
+use crate::domain::{
+    ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, MessageId, Role, Seq, Timestamp, User, UserId,
+};
+use crate::identity::SignedIn;
+use crate::protocol::event::EventView;
+use crate::store::{Appended, ConversationView, MemberView, MessageView};
+
+/// A user's public profile.
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
+pub struct UserBody {
+    id: UserId,
+    /// Absent for guests and users of another issuer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    display_name: String,
+    guest: bool,
+    created_at: Timestamp,
+}
+
+impl From<User> for UserBody {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id,
+            username: user.username.map(|name| name.as_str().to_owned()),
+            display_name: user.display_name,
+            guest: user.guest,
+            created_at: user.created_at,
+        }
+    }
+}
+
+/// Users.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Users)]
+pub struct UsersBody {
+    pub(super) users: Vec<UserBody>,
+}
+
+/// Ids of users.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UserIds)]
+pub struct UserIdsBody {
+    pub(super) users: Vec<UserId>,
+}
+
+/// A sign-in.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SignedIn)]
+pub struct SignedInBody {
+    user: UserBody,
+    /// A bearer token.
+    access_token: String,
+    /// Seconds the access token is valid.
+    expires_in: u64,
+    /// For `POST /v1/tokens/refresh`; good once.
+    refresh_token: String,
+}
+
+impl From<SignedIn> for SignedInBody {
+    fn from(signed_in: SignedIn) -> Self {
+        Self {
+            user: signed_in.user.into(),
+            access_token: signed_in.access_token,
+            expires_in: signed_in.expires_in_s,
+            refresh_token: signed_in.refresh_token,
+        }
+    }
+}
+
+/// A conversation as one of its members sees it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Conversation)]
+pub struct ConversationBody {
+    conversation: ConversationId,
+    kind: ConversationKind,
+    last_seq: Seq,
+    read_seq: Seq,
+    /// Messages of others after `read_seq`.
+    unread: u64,
+    /// The first event this user may see.
+    first_seq: Seq,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// The other user of a direct conversation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<UserId>,
+    history: HistoryPolicy,
+    join: JoinPolicy,
+    /// This user's.
+    role: Role,
+    member_count: u64,
+    created_at: Timestamp,
+}
+
+impl From<ConversationView> for ConversationBody {
+    fn from(view: ConversationView) -> Self {
+        let ConversationView { conversation, head, role } = view;
+        Self {
+            conversation: conversation.id,
+            kind: conversation.id.kind(),
+            last_seq: head.last_seq,
+            read_seq: head.read_seq,
+            unread: head.unread,
+            first_seq: head.first_seq,
+            name: conversation.name,
+            peer: head.peer,
+            history: conversation.history,
+            join: conversation.join,
+            role,
+            member_count: conversation.member_count,
+            created_at: conversation.created_at,
+        }
+    }
+}
+
+/// A page of conversations.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Conversations)]
+pub struct ConversationsBody {
+    pub(super) conversations: Vec<ConversationBody>,
+    /// Where the next page begins; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next_cursor: Option<String>,
+}
+
+/// A member of a conversation.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Member)]
+pub struct MemberBody {
+    user: UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    display_name: String,
+    role: Role,
+    joined_seq: Seq,
+    delivered_seq: Seq,
+    read_seq: Seq,
+}
+
+impl From<MemberView> for MemberBody {
+    fn from(view: MemberView) -> Self {
+        let MemberView { member, user } = view;
+        Self {
+            user: member.user,
+            username: user.username.map(|name| name.as_str().to_owned()),
+            display_name: user.display_name,
+            role: member.role,
+            joined_seq: member.joined_seq,
+            delivered_seq: member.delivered_seq,
+            read_seq: member.read_seq,
+        }
+    }
+}
+
+/// A page of members.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Members)]
+pub struct MembersBody {
+    pub(super) members: Vec<MemberBody>,
+    /// Where the next page begins; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next_cursor: Option<String>,
+}
+
+/// How often a reaction was given.
+#[derive(Serialize, ToSchema, schemars::JsonSchema)]
+#[schema(as = ReactionCount)]
+pub struct ReactionBody<'a> {
+    emoji: &'a str,
+    count: u64,
+    /// By the caller too.
+    me: bool,
+}
+
+/// A message event and its reactions.
+#[derive(Serialize, schemars::JsonSchema)]
+pub struct MessageBody<'a> {
+    #[serde(flatten)]
+    event: EventView<'a>,
+    reactions: Vec<ReactionBody<'a>>,
+}
+
+impl<'a> MessageBody<'a> {
+    /// As `viewer` sees it.
+    pub fn new(view: &'a MessageView, viewer: UserId) -> Self {
+        let reactions = view.reactions.iter();
+        Self {
+            event: EventView::named(&view.event, viewer),
+            reactions: reactions
+                .map(|reaction| ReactionBody { emoji: &reaction.emoji, count: reaction.count, me: reaction.me })
+                .collect(),
+        }
+    }
+}
+
+/// A page of history, ascending by seq.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Messages)]
+pub struct MessagesBody<'a> {
+    #[schema(value_type = Vec<MessageDoc>)]
+    pub(super) messages: Vec<MessageBody<'a>>,
+    /// More lie beyond, in the direction asked.
+    pub(super) more: bool,
+}
+
+/// A stretch of a conversation's log, ascending by seq.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Events)]
+pub struct EventsBody<'a> {
+    #[schema(value_type = Vec<EventDoc>)]
+    pub(super) events: Vec<EventView<'a>>,
+    /// More lie beyond.
+    pub(super) more: bool,
+}
+
+/// A message's place.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Sent)]
+pub struct SentBody {
+    conversation: ConversationId,
+    seq: Seq,
+    message_id: MessageId,
+    sent_at: Timestamp,
+    /// An earlier request with the same key made it.
+    duplicate: bool,
+}
+
+impl SentBody {
+    /// The answer to a send of this message.
+    pub fn new(appended: &Appended, message_id: MessageId) -> Self {
+        Self {
+            conversation: appended.conversation,
+            seq: appended.seq,
+            message_id,
+            sent_at: appended.sent_at,
+            duplicate: appended.committed.is_none(),
+        }
+    }
+}
+
+/// The place of the event that made it so.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Place)]
+pub struct PlaceBody {
+    pub(super) conversation: ConversationId,
+    pub(super) seq: Seq,
+}

@@ -1,0 +1,195 @@
+//! From bytes to messages: frames by actix-http's kept codec, and on top what RFC 6455 asks of fragments, text and closes.
+
+use actix_http::ws::{OpCode, Parser, ProtocolError};
+use bytes::BytesMut;
+
+use crate::protocol::Close;
+
+/// One thing a client sent.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Incoming {
+    /// A whole text message; checked to be UTF-8.
+    Text(BytesMut),
+    /// A whole binary message.
+    Binary(BytesMut),
+    /// A ping, with the payload to return.
+    Ping(BytesMut),
+    /// A pong.
+    Pong,
+    /// The client ends the connection; the code is to be returned (`None`: it gave none).
+    Close(Option<u16>),
+}
+
+/// The most fragments a message may come in: far more than any client needs, few enough to end a drip of empty ones.
+const MAX_FRAGMENTS: u32 = 1_024;
+
+/// Puts fragments together. Holds bytes only while a message is incomplete.
+#[derive(Debug, Default)]
+pub struct Assembler {
+    partial: Option<Box<Partial>>,
+}
+
+#[derive(Debug)]
+struct Partial {
+    text: bool,
+    bytes: BytesMut,
+    fragments: u32,
+}
+
+impl Assembler {
+    /// Takes the next message out of `source`; `Ok(None)` when it is not all there yet. Consumed bytes are gone from `source`.
+    ///
+    /// # Errors
+    /// The close that the client's mistake earns; nothing may be read after it.
+    pub fn next(&mut self, source: &mut BytesMut, max_bytes: usize) -> Result<Option<Incoming>, Close> {
+        loop {
+            check_control_length(source)?;
+            let Some((finished, opcode, payload)) = Parser::parse(source, true, max_bytes).map_err(close_for)? else {
+                return Ok(None);
+            };
+            let payload = payload.unwrap_or_default();
+            match opcode {
+                OpCode::Ping | OpCode::Pong | OpCode::Close if !finished => return Err(Close::Framing),
+                OpCode::Ping => return Ok(Some(Incoming::Ping(payload))),
+                OpCode::Pong => return Ok(Some(Incoming::Pong)),
+                OpCode::Close => return close_payload(&payload).map(Some),
+                OpCode::Text | OpCode::Binary => {
+                    let text = opcode == OpCode::Text;
+                    if self.partial.is_some() {
+                        return Err(Close::Framing);
+                    }
+                    if finished {
+                        return message(text, payload).map(Some);
+                    }
+                    self.partial = Some(Box::new(Partial { text, bytes: payload, fragments: 1 }));
+                }
+                OpCode::Continue => {
+                    let Some(partial) = &mut self.partial else { return Err(Close::Framing) };
+                    partial.fragments += 1;
+                    if partial.bytes.len() + payload.len() > max_bytes || partial.fragments > MAX_FRAGMENTS {
+                        return Err(Close::TooLarge);
+                    }
+                    partial.bytes.extend_from_slice(&payload);
+                    if finished && let Some(partial) = self.partial.take() {
+                        return message(partial.text, partial.bytes).map(Some);
+                    }
+                }
+                OpCode::Bad => return Err(Close::Framing),
+            }
+        }
+    }
+}
+
+/// The kept codec judges a control frame's length (RFC 6455 section 5.5) only once all of it is there.
+fn check_control_length(source: &[u8]) -> Result<(), Close> {
+    match source {
+        [first, second, ..] if first & 0x08 != 0 && second & 0x7f > 125 => Err(Close::Framing),
+        _ => Ok(()),
+    }
+}
+
+fn message(text: bool, payload: BytesMut) -> Result<Incoming, Close> {
+    if !text {
+        return Ok(Incoming::Binary(payload));
+    }
+    if std::str::from_utf8(&payload).is_err() {
+        return Err(Close::NotUtf8);
+    }
+    Ok(Incoming::Text(payload))
+}
+
+fn close_payload(payload: &[u8]) -> Result<Incoming, Close> {
+    match payload {
+        [] => Ok(Incoming::Close(None)),
+        [_] => Err(Close::Framing),
+        [high, low, reason @ ..] => {
+            let code = u16::from_be_bytes([*high, *low]);
+            // RFC 6455 section 7.4: reserved codes are never sent; 1012 to 1014 are registered since.
+            let allowed = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+            if !allowed {
+                return Err(Close::Framing);
+            }
+            if std::str::from_utf8(reason).is_err() {
+                return Err(Close::NotUtf8);
+            }
+            Ok(Incoming::Close(Some(code)))
+        }
+    }
+}
+
+fn close_for(error: ProtocolError) -> Close {
+    match error {
+        ProtocolError::Overflow => Close::TooLarge,
+        _ => Close::Framing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A masked client frame with a mask of zeroes.
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![first];
+        match payload.len() {
+            0..=125 => bytes.push(0x80 | payload.len() as u8),
+            _ => {
+                bytes.push(0x80 | 126);
+                bytes.extend_from_slice(&(payload.len() as u16).to_be_bytes());
+            }
+        }
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(payload);
+        bytes
+    }
+
+    fn run(frames: &[Vec<u8>]) -> Result<Vec<Incoming>, Close> {
+        let mut assembler = Assembler::default();
+        let mut out = Vec::new();
+        let mut source = BytesMut::new();
+        // Byte by byte: what holds for every split holds for the others.
+        for byte in frames.concat() {
+            source.extend_from_slice(&[byte]);
+            while let Some(incoming) = assembler.next(&mut source, 1_000)? {
+                out.push(incoming);
+            }
+        }
+        Ok(out)
+    }
+
+    #[test]
+    fn fragments_join_around_control_frames() {
+        let out = run(&[frame(0x01, b"he"), frame(0x89, b"p"), frame(0x80, b"llo")]);
+        let expected = vec![Incoming::Ping(BytesMut::from("p")), Incoming::Text(BytesMut::from("hello"))];
+        assert_eq!(out, Ok(expected));
+    }
+
+    #[test]
+    fn mistakes_earn_their_close() {
+        for (frames, close) in [
+            (vec![frame(0x80, b"x")], Close::Framing),
+            (vec![frame(0x01, b"x"), frame(0x81, b"y")], Close::Framing),
+            (vec![frame(0xc1, b"x")], Close::Framing),
+            (vec![frame(0x83, b"x")], Close::Framing),
+            (vec![frame(0x09, b"x")], Close::Framing),
+            (vec![frame(0x89, &[0; 126])], Close::Framing),
+            (vec![frame(0x88, b"x")], Close::Framing),
+            (vec![frame(0x88, &1005_u16.to_be_bytes())], Close::Framing),
+            (vec![frame(0x88, b"\x03\xe8\xff")], Close::NotUtf8),
+            (vec![frame(0x81, b"\xc0\x80")], Close::NotUtf8),
+            (vec![frame(0x81, &[b'x'; 1_001])], Close::TooLarge),
+            (vec![frame(0x01, &[b'x'; 900]), frame(0x80, &[b'x'; 101])], Close::TooLarge),
+            (std::iter::repeat_n(frame(0x00, b""), 2_000).collect::<Vec<_>>(), Close::Framing),
+        ] {
+            assert_eq!(run(&frames), Err(close));
+        }
+        let mut drip = vec![frame(0x01, b"")];
+        drip.extend(std::iter::repeat_n(frame(0x00, b""), 2_000));
+        assert_eq!(run(&drip), Err(Close::TooLarge));
+    }
+
+    #[test]
+    fn unmasked_frames_are_refused() {
+        assert_eq!(run(&[vec![0x81, 0x01, b'x']]), Err(Close::Framing));
+    }
+}

@@ -1,0 +1,76 @@
+//! The gateway: one actor per connection that owns its socket, and one switchboard per worker thread that feeds them.
+//!
+//! A connection's way: [`upgrade`] checks the HTTP handshake and takes the TCP stream over; a [`session`] actor reads frames
+//! ([`assembler`]), decides ([`session::state`], pure), and writes ([`outbox`], bounded in bytes). What other people say comes
+//! through the [`switchboard`], which empties the worker's inbox and writes to every session concerned, a batch at a time.
+//!
+//! Measured reasons for owning the socket are in ADR 0001.
+
+pub mod assembler;
+mod context;
+pub mod cursor;
+mod line;
+pub mod outbox;
+pub mod session;
+pub mod switchboard;
+pub mod upgrade;
+mod wheel;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::domain::{FamilyId, Timestamp, UserId};
+use crate::protocol::Failure;
+
+/// Bounds and deadlines of connections.
+#[derive(Debug, Clone)]
+pub struct GatewayOptions {
+    /// How long a connection may take to say `hello`.
+    pub hello_timeout_ms: u64,
+    /// How often the server pings.
+    pub heartbeat_ms: u64,
+    /// How long a socket may take no byte before it is closed.
+    pub write_deadline_ms: u64,
+    /// Bytes that may wait for a client before it is switched to pulling.
+    pub outbox_bytes: usize,
+    /// A lagging client is live again when no more than this waits.
+    pub lag_resume_bytes: usize,
+    /// Malformed frames per minute before the connection is closed.
+    pub malformed_per_minute: u32,
+    /// Requests of one connection that may be under way.
+    pub in_flight_requests: u16,
+    /// How long before its end a token's owner is warned.
+    pub token_warning_ms: u64,
+    /// Other origins than the server's own that browsers may connect from; `*` for all.
+    pub allowed_origins: Vec<String>,
+    /// Connections of one user to one worker thread.
+    pub connections_per_user: usize,
+    /// How long an upgrade's answer may take to be written.
+    pub handshake_timeout: Duration,
+}
+
+/// Whom a token speaks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admission {
+    /// The user.
+    pub user: UserId,
+    /// The sign-in; `None` for tokens of an external issuer.
+    pub family: Option<FamilyId>,
+    /// When the token was issued.
+    pub issued_at: Timestamp,
+    /// Until when it holds.
+    pub expires_at: Timestamp,
+}
+
+/// An answer that may need waiting for, on the thread that asked.
+pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// Who decides whether a token is good; `app` names the one.
+pub trait Gatekeeper: Send + Sync {
+    /// Checks a token.
+    ///
+    /// # Errors
+    /// `Unauthenticated` when it is missing, bad, expired or revoked; `Unavailable` when that cannot be told now.
+    fn admit(&self, token: String) -> LocalFuture<Result<Admission, Failure>>;
+}

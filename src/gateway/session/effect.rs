@@ -1,0 +1,108 @@
+//! What a session wants done: the pure core decides, the shell carries out.
+
+use crate::actors::presence::state::Device;
+use crate::domain::{ConversationId, Mark, UserId};
+use crate::protocol::client::SyncRange;
+use crate::protocol::{Close, Error, RequestId};
+use crate::store::{Change, Cursor, NewMessage};
+
+/// One thing to do, in order.
+#[derive(Debug)]
+pub enum Effect {
+    /// Answer a request with an error.
+    Error {
+        /// The request; `None` when it had no readable id.
+        id: Option<RequestId>,
+        /// What to say.
+        error: Error,
+    },
+    /// Answer a request with `ok`.
+    Ok(RequestId),
+    /// Answer a `ping`.
+    Pong(Option<RequestId>),
+    /// Check a token. `refresh` is the `auth` request to answer; `None`: this is the `hello`.
+    Authenticate {
+        /// The token.
+        token: String,
+        /// See above.
+        refresh: Option<RequestId>,
+    },
+    /// The user is known: subscribe, be present, read heads since the cursor.
+    Enter {
+        /// Who.
+        user: UserId,
+        /// What the client brought.
+        since: Option<Cursor>,
+        /// It brought one, readable or not.
+        brought_cursor: bool,
+    },
+    /// Read the heads that moved since the last ones, and tell them.
+    CatchUp,
+    /// Append a message.
+    Send {
+        /// The request to answer.
+        id: RequestId,
+        /// The message.
+        message: NewMessage,
+    },
+    /// Carry out a change.
+    Change {
+        /// The request to answer.
+        id: RequestId,
+        /// Where.
+        conversation: ConversationId,
+        /// What.
+        change: Change,
+    },
+    /// Keep a receipt: in time without a request to answer, else before answering.
+    Mark {
+        /// The request to answer.
+        id: Option<RequestId>,
+        /// The receipt.
+        mark: Mark,
+    },
+    /// Tell the others that the user is typing.
+    Typing {
+        /// Where.
+        conversation: ConversationId,
+        /// Began or stopped.
+        on: bool,
+    },
+    /// Tell the presence of these users, now and on change.
+    Watch {
+        /// The request to answer.
+        id: RequestId,
+        /// Whose.
+        users: Vec<UserId>,
+    },
+    /// Watch these users no more, and answer.
+    Unwatch {
+        /// The request to answer.
+        id: RequestId,
+        /// Whose.
+        users: Vec<UserId>,
+    },
+    /// Read ranges.
+    Sync {
+        /// The request to answer.
+        id: RequestId,
+        /// Which.
+        ranges: Vec<SyncRange>,
+    },
+    /// The device moved between foreground and background.
+    Moved {
+        /// From.
+        from: Device,
+        /// To.
+        to: Device,
+    },
+    /// Warn of the token's end.
+    TokenExpiring {
+        /// How long it lives.
+        expires_in_ms: u64,
+    },
+    /// Send a WebSocket ping.
+    Ping,
+    /// End the connection.
+    Close(Close),
+}

@@ -1,0 +1,445 @@
+//! A session's rules as a plain value: frames, answers and the clock in, [`Effect`]s out.
+
+use std::collections::HashSet;
+
+use super::effect::Effect;
+use super::feed::Feed;
+use super::window::Window;
+use crate::actors::presence::state::Device;
+use crate::domain::{Limits, Mark, Refusal, Revocation, SessionId, Timestamp, UserId};
+use crate::gateway::{Admission, GatewayOptions, cursor};
+use crate::protocol::client::{Hello, MarkUpTo, Send, Sync, Watch};
+use crate::protocol::{ClientFrame, Close, Error, ErrorCode, Failure, Rejected, RequestId, checks};
+use crate::store::{Change, NewMessage, Target};
+
+/// This moment, on both scales.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// Never goes back; deadlines are on this scale.
+    pub mono_ms: u64,
+    /// Wall-clock time; tokens are on this scale.
+    pub now: Timestamp,
+}
+
+/// What bounds a session, shared by all of a worker's sessions.
+#[derive(Debug)]
+pub struct Bounds {
+    /// Deadlines and sizes of connections.
+    pub gateway: GatewayOptions,
+    /// Sizes of requests.
+    pub limits: Limits,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Waiting for `hello`.
+    Greeting { deadline_ms: u64 },
+    /// Checking the token, reading heads. Nothing is read from the socket meanwhile.
+    Entering,
+    /// Speaking.
+    Live,
+    /// Said good-bye.
+    Closed,
+}
+
+#[derive(Debug)]
+struct Token {
+    admission: Admission,
+    ends_mono_ms: u64,
+    warned: bool,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct SessionState {
+    /// The session's id, told in `welcome`.
+    pub id: SessionId,
+    /// Which live events it is pushed.
+    pub feed: Feed,
+    phase: Phase,
+    hello: Option<Box<Hello>>,
+    token: Option<Box<Token>>,
+    device: Device,
+    in_flight: u16,
+    unanswered_pings: u8,
+    next_ping_ms: u64,
+    malformed: Window,
+    rate_limited: Window,
+    forget_announced_ms: Option<u64>,
+    watching: Option<Box<HashSet<UserId>>>,
+}
+
+/// How long copies of announced events may still be on their way.
+const LATE_COPIES_MS: u64 = 30_000;
+/// Rate-limited answers per minute after which a client is taken for abusive.
+const RATE_LIMITED_PER_MINUTE: u32 = 600;
+const UNANSWERED_PINGS: u8 = 2;
+
+impl SessionState {
+    /// A connection that has just been made. `bearer`: a token given with the upgrade.
+    pub fn new(id: SessionId, bearer: Option<String>, moment: Moment, bounds: &Bounds) -> Self {
+        let hello = bearer.map(|token| Box::new(Hello { token: Some(token), ..Hello::default() }));
+        Self {
+            id,
+            feed: Feed::default(),
+            phase: Phase::Greeting { deadline_ms: moment.mono_ms + bounds.gateway.hello_timeout_ms },
+            hello,
+            token: None,
+            device: Device::Foreground,
+            in_flight: 0,
+            unanswered_pings: 0,
+            next_ping_ms: moment.mono_ms + bounds.gateway.heartbeat_ms,
+            malformed: Window::default(),
+            rate_limited: Window::default(),
+            forget_announced_ms: None,
+            watching: None,
+        }
+    }
+
+    /// Who this is, once the token was checked.
+    pub fn user(&self) -> Option<UserId> {
+        self.token.as_ref().map(|token| token.admission.user)
+    }
+
+    /// How the device is connected.
+    pub const fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Whether the connection was ended from this side.
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    /// Whether another frame may be read now: requests under way are bounded, and entering comes first.
+    pub const fn may_read(&self, bounds: &Bounds) -> bool {
+        !matches!(self.phase, Phase::Entering) && self.in_flight < bounds.gateway.in_flight_requests
+    }
+
+    /// How long the token lives.
+    pub fn token_expires_in_ms(&self, moment: Moment) -> u64 {
+        self.token.as_ref().map_or(0, |token| token.ends_mono_ms.saturating_sub(moment.mono_ms))
+    }
+
+    /// When [`SessionState::on_tick`] wants to be called next.
+    pub fn next_deadline_ms(&self) -> u64 {
+        let hello = match self.phase {
+            Phase::Greeting { deadline_ms } => deadline_ms,
+            Phase::Entering | Phase::Live | Phase::Closed => u64::MAX,
+        };
+        let token = self.token.as_ref().map_or(u64::MAX, |token| token.ends_mono_ms);
+        hello.min(self.next_ping_ms).min(token).min(self.forget_announced_ms.unwrap_or(u64::MAX))
+    }
+
+    fn close(&mut self, close: Close, effects: &mut Vec<Effect>) {
+        if !self.is_closed() {
+            self.phase = Phase::Closed;
+            effects.push(Effect::Close(close));
+        }
+    }
+
+    /// Takes a frame, well-formed or not.
+    pub fn on_frame(
+        &mut self,
+        frame: Result<ClientFrame, Rejected>,
+        moment: Moment,
+        bounds: &Bounds,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.unanswered_pings = 0;
+        match (&self.phase, frame) {
+            (Phase::Closed, _) => {}
+            (Phase::Greeting { .. }, Ok(ClientFrame::Hello(hello))) => self.on_hello(hello, effects),
+            (Phase::Greeting { .. }, _) => self.close(Close::NotTidings, effects),
+            (Phase::Entering | Phase::Live, Ok(frame)) => self.on_request(frame, bounds, effects),
+            (Phase::Entering | Phase::Live, Err(rejected)) => self.on_rejected(rejected, moment, bounds, effects),
+        }
+    }
+
+    fn on_rejected(&mut self, rejected: Rejected, moment: Moment, bounds: &Bounds, effects: &mut Vec<Effect>) {
+        let malformed = rejected.error.code == ErrorCode::BadFrame;
+        effects.push(Effect::Error { id: rejected.id, error: rejected.error });
+        if malformed && self.malformed.count(moment.mono_ms) >= bounds.gateway.malformed_per_minute {
+            self.close(Close::NotTidings, effects);
+        }
+    }
+
+    fn on_hello(&mut self, hello: Box<Hello>, effects: &mut Vec<Effect>) {
+        let bearer = self.hello.take().and_then(|upgrade| upgrade.token);
+        let Some(token) = hello.token.clone().or(bearer) else {
+            return self.close(Close::Unauthenticated, effects);
+        };
+        if hello.device.as_ref().is_some_and(|device| device.len() > 64) {
+            return self.close(Close::NotTidings, effects);
+        }
+        self.hello = Some(hello);
+        self.phase = Phase::Entering;
+        effects.push(Effect::Authenticate { token, refresh: None });
+    }
+
+    /// The token was checked. `refresh`: the `auth` request that brought it; `None`: the `hello`.
+    pub fn on_admission(
+        &mut self,
+        admission: Result<Admission, Failure>,
+        refresh: Option<RequestId>,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.is_closed() {
+            return;
+        }
+        if refresh.is_some() {
+            self.on_answered();
+        }
+        match (admission, refresh) {
+            (Ok(admission), Some(id)) => {
+                if self.user() != Some(admission.user) {
+                    return self.close(Close::Unauthenticated, effects);
+                }
+                self.adopt(admission, moment);
+                effects.push(Effect::Ok(id));
+            }
+            (Ok(admission), None) => {
+                self.adopt(admission, moment);
+                let brought = self.hello.take().and_then(|hello| hello.cursor);
+                effects.push(Effect::Enter {
+                    user: admission.user,
+                    since: brought.as_deref().and_then(cursor::decode),
+                    brought_cursor: brought.is_some(),
+                });
+            }
+            (Err(failure), Some(id)) => effects.push(Effect::Error { id: Some(id), error: failure.into() }),
+            (Err(Failure::Unauthenticated(_)), None) => self.close(Close::Unauthenticated, effects),
+            (Err(Failure::Refused(_)), None) => self.close(Close::Banned, effects),
+            // The client may come back at once elsewhere, or here in a moment.
+            (Err(Failure::Unavailable { .. } | Failure::Overloaded { .. } | Failure::RateLimited { .. }), None) => {
+                self.close(Close::Internal, effects);
+            }
+        }
+    }
+
+    fn adopt(&mut self, admission: Admission, moment: Moment) {
+        let left_ms = u64::try_from(admission.expires_at.ms_since(moment.now)).unwrap_or(0);
+        let ends_mono_ms = moment.mono_ms.saturating_add(left_ms);
+        self.token = Some(Box::new(Token { admission, ends_mono_ms, warned: false }));
+    }
+
+    /// The welcome is on its way: requests may come.
+    pub fn on_entered(&mut self, moment: Moment) {
+        if matches!(self.phase, Phase::Entering) {
+            self.phase = Phase::Live;
+        }
+        self.forget_announced_ms = Some(moment.mono_ms + LATE_COPIES_MS);
+    }
+
+    /// Heads could not be read: nothing was promised, the client comes back.
+    pub fn on_heads_failed(&mut self, effects: &mut Vec<Effect>) {
+        self.close(Close::Internal, effects);
+    }
+
+    /// A request under way was answered.
+    pub const fn on_answered(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// A request was answered with `rate_limited`.
+    pub fn on_rate_limited(&mut self, moment: Moment, effects: &mut Vec<Effect>) {
+        if self.rate_limited.count(moment.mono_ms) >= RATE_LIMITED_PER_MINUTE {
+            self.close(Close::Abuse, effects);
+        }
+    }
+
+    fn under_way(&mut self, effect: Effect, effects: &mut Vec<Effect>) {
+        self.in_flight += 1;
+        effects.push(effect);
+    }
+
+    fn on_request(&mut self, frame: ClientFrame, bounds: &Bounds, effects: &mut Vec<Effect>) {
+        match frame {
+            ClientFrame::Send(send) => self.on_send(*send, bounds, effects),
+            ClientFrame::Edit(edit) => {
+                let change = Change::Edit { target: edit.seq, body: edit.body };
+                let checked = match &change {
+                    Change::Edit { body, .. } => checks::body(body, &bounds.limits),
+                    _ => Ok(()),
+                };
+                self.on_change(edit.id, edit.conversation, change, checked, effects);
+            }
+            ClientFrame::Delete(delete) => {
+                let change = Change::Delete { target: delete.seq };
+                self.on_change(delete.id, delete.conversation, change, Ok(()), effects);
+            }
+            ClientFrame::React(react) => {
+                let checked = checks::emoji(&react.emoji);
+                let change = Change::React { target: react.seq, emoji: react.emoji, on: true };
+                self.on_change(react.id, react.conversation, change, checked, effects);
+            }
+            ClientFrame::Unreact(react) => {
+                let checked = checks::emoji(&react.emoji);
+                let change = Change::React { target: react.seq, emoji: react.emoji, on: false };
+                self.on_change(react.id, react.conversation, change, checked, effects);
+            }
+            ClientFrame::Read(mark) => self.on_mark(mark, true, effects),
+            ClientFrame::Delivered(mark) => self.on_mark(mark, false, effects),
+            ClientFrame::Typing(typing) => {
+                effects.push(Effect::Typing { conversation: typing.conversation, on: typing.on });
+            }
+            ClientFrame::Watch(watch) => self.on_watch(watch, bounds, effects),
+            ClientFrame::Unwatch(watch) => {
+                if let Some(watching) = &mut self.watching {
+                    watch.users.iter().for_each(|user| {
+                        watching.remove(user);
+                    });
+                }
+                effects.push(Effect::Unwatch { id: watch.id, users: watch.users });
+            }
+            ClientFrame::Sync(sync) => self.on_sync(sync, bounds, effects),
+            ClientFrame::Auth(auth) => {
+                self.under_way(Effect::Authenticate { token: auth.token, refresh: Some(auth.id) }, effects);
+            }
+            ClientFrame::Background(bare) => self.on_moved(Device::Background, bare.id, effects),
+            ClientFrame::Foreground(bare) => self.on_moved(Device::Foreground, bare.id, effects),
+            ClientFrame::Ping(bare) => effects.push(Effect::Pong(bare.id)),
+            ClientFrame::Hello(_) => effects.push(Effect::Error {
+                id: None,
+                error: Error::new(ErrorCode::Conflict, "hello was said already; send auth for a new token"),
+            }),
+        }
+    }
+
+    fn on_send(&mut self, mut send: Send, bounds: &Bounds, effects: &mut Vec<Effect>) {
+        let Some(sender) = self.user() else { return };
+        let target = match (send.conversation, send.to) {
+            (Some(conversation), None) => Ok(Target::Conversation(conversation)),
+            (None, Some(user)) => Ok(Target::User(user)),
+            _ => Err(Refusal::Invalid("conversation, to: exactly one of the two".into())),
+        };
+        let client_id = send.client_id;
+        let message = target.and_then(|target| {
+            let content = checks::content(send.take_content(), &bounds.limits)?;
+            Ok(NewMessage { sender, target, client_id, content })
+        });
+        match message {
+            Ok(message) => self.under_way(Effect::Send { id: send.id, message }, effects),
+            Err(refusal) => refuse(send.id, refusal, effects),
+        }
+    }
+
+    fn on_change(
+        &mut self,
+        id: RequestId,
+        conversation: crate::domain::ConversationId,
+        change: Change,
+        checked: Result<(), Refusal>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match checked {
+            Ok(()) => self.under_way(Effect::Change { id, conversation, change }, effects),
+            Err(refusal) => refuse(id, refusal, effects),
+        }
+    }
+
+    fn on_mark(&mut self, up_to: MarkUpTo, read: bool, effects: &mut Vec<Effect>) {
+        let Some(user) = self.user() else { return };
+        let seq = Some(up_to.seq);
+        let mark = Mark { user, conversation: up_to.conversation, delivered: seq, read: seq.filter(|_| read) };
+        if up_to.id.is_some() {
+            self.in_flight += 1;
+        }
+        effects.push(Effect::Mark { id: up_to.id, mark });
+    }
+
+    fn on_watch(&mut self, watch: Watch, bounds: &Bounds, effects: &mut Vec<Effect>) {
+        let watching = self.watching.get_or_insert_default();
+        let fresh = watch.users.iter().filter(|user| !watching.contains(user)).count();
+        if watching.len() + fresh > bounds.limits.watch_users {
+            return refuse(watch.id, Refusal::TooLarge("users: over limits.watch_users"), effects);
+        }
+        self.under_way(Effect::Watch { id: watch.id, users: watch.users }, effects);
+    }
+
+    /// These users are watched from now on: those one may see. Answers whether anything is news.
+    pub fn on_watching(&mut self, users: &[UserId]) -> Vec<UserId> {
+        let watching = self.watching.get_or_insert_default();
+        users.iter().copied().filter(|user| watching.insert(*user)).collect()
+    }
+
+    /// Takes all watched users out, at the end.
+    pub fn take_watching(&mut self) -> Vec<UserId> {
+        self.watching.take().map(|watching| watching.into_iter().collect()).unwrap_or_default()
+    }
+
+    fn on_sync(&mut self, sync: Sync, bounds: &Bounds, effects: &mut Vec<Effect>) {
+        if sync.ranges.len() > bounds.limits.sync_ranges {
+            return refuse(sync.id, Refusal::TooLarge("ranges: over limits.sync_ranges"), effects);
+        }
+        if sync.ranges.iter().any(|range| range.limit == Some(0)) {
+            return refuse(sync.id, Refusal::Invalid("ranges: limit must be at least 1".into()), effects);
+        }
+        self.under_way(Effect::Sync { id: sync.id, ranges: sync.ranges }, effects);
+    }
+
+    fn on_moved(&mut self, to: Device, id: Option<RequestId>, effects: &mut Vec<Effect>) {
+        let from = std::mem::replace(&mut self.device, to);
+        if from != to {
+            effects.push(Effect::Moved { from, to });
+        }
+        effects.extend(id.map(Effect::Ok));
+    }
+
+    /// A pong, or any other sign of life below the protocol.
+    pub const fn on_sign_of_life(&mut self) {
+        self.unanswered_pings = 0;
+    }
+
+    /// Some tokens ended; closes when this session's is among them.
+    pub fn on_revoked(&mut self, revocation: &Revocation, effects: &mut Vec<Effect>) {
+        let Some(token) = &self.token else { return };
+        let Admission { user, family, issued_at, .. } = token.admission;
+        let meant = match revocation.family {
+            Some(revoked) => family == Some(revoked),
+            None => issued_at <= revocation.at,
+        };
+        if user == revocation.user && (meant || revocation.final_) {
+            self.close(if revocation.final_ { Close::Banned } else { Close::Unauthenticated }, effects);
+        }
+    }
+
+    /// Time passed. `stalled_ms`: for how long the socket has taken no byte of what waits.
+    pub fn on_tick(&mut self, moment: Moment, stalled_ms: u64, bounds: &Bounds, effects: &mut Vec<Effect>) {
+        if let Phase::Greeting { deadline_ms } = self.phase
+            && moment.mono_ms >= deadline_ms
+        {
+            return self.close(Close::TimedOut, effects);
+        }
+        if stalled_ms >= bounds.gateway.write_deadline_ms {
+            return self.close(Close::TimedOut, effects);
+        }
+        if self.forget_announced_ms.is_some_and(|at_ms| moment.mono_ms >= at_ms) {
+            self.forget_announced_ms = None;
+            self.feed.forget_announced();
+        }
+        if let Some(token) = &mut self.token {
+            let left_ms = token.ends_mono_ms.saturating_sub(moment.mono_ms);
+            if left_ms == 0 {
+                return self.close(Close::Unauthenticated, effects);
+            }
+            if left_ms <= bounds.gateway.token_warning_ms && !token.warned {
+                token.warned = true;
+                effects.push(Effect::TokenExpiring { expires_in_ms: left_ms });
+            }
+        }
+        if moment.mono_ms >= self.next_ping_ms {
+            if self.unanswered_pings >= UNANSWERED_PINGS {
+                return self.close(Close::TimedOut, effects);
+            }
+            self.unanswered_pings += 1;
+            self.next_ping_ms = moment.mono_ms + bounds.gateway.heartbeat_ms;
+            effects.push(Effect::Ping);
+        }
+    }
+}
+
+fn refuse(id: RequestId, refusal: Refusal, effects: &mut Vec<Effect>) {
+    effects.push(Effect::Error { id: Some(id), error: Failure::from(refusal).into() });
+}

@@ -1,0 +1,261 @@
+//! From the worker's inbox to its sessions' queues: no lock, no copy of a frame, no other thread.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Switchboard;
+use crate::gateway::line::Line;
+use crate::actors::inbox::{Item, Reply};
+use crate::bus::{Presence, Signal};
+use crate::domain::{ConversationId, ConversationKind, EventKind, Topic, UserId};
+use crate::protocol::delivery::Delivery;
+use crate::protocol::server::{PresenceState, ServerFrame};
+use crate::protocol::{Encoding, Error, ErrorCode, RequestId};
+
+/// A signal's frame, encoded at most once per encoding.
+struct Encoded<'a> {
+    message: ServerFrame<'a>,
+    frames: [Option<Bytes>; 2],
+}
+
+impl<'a> Encoded<'a> {
+    const fn new(message: ServerFrame<'a>) -> Self {
+        Self { message, frames: [None, None] }
+    }
+
+    fn frame(&mut self, encoding: Encoding) -> Bytes {
+        let slot = match encoding {
+            Encoding::Json => 0,
+            Encoding::MessagePack => 1,
+        };
+        self.frames[slot].get_or_insert_with(|| encoding.encode(&self.message)).clone()
+    }
+}
+
+/// A user's presence as clients see it.
+pub(super) fn presence_frame(user: UserId, presence: Presence) -> ServerFrame<'static> {
+    let (state, last_seen) = match presence {
+        Presence::Online => (PresenceState::Online, None),
+        Presence::Away => (PresenceState::Away, None),
+        Presence::Offline { last_seen } => (PresenceState::Offline, last_seen),
+    };
+    ServerFrame::Presence { user, state, last_seen }
+}
+
+impl Switchboard {
+    /// Hands out a batch; call [`Switchboard::flush_touched`] after it.
+    pub(super) fn distribute(self: &Rc<Self>, items: &mut Vec<Item>) {
+        let mut oldest_event_ms = None;
+        for item in items.drain(..) {
+            match item {
+                Item::Event { delivery, users } => {
+                    let sent_at = delivery.event().sent_at;
+                    oldest_event_ms = Some(oldest_event_ms.map_or(sent_at, |oldest| sent_at.min(oldest)));
+                    self.on_event(&delivery, &users);
+                }
+                Item::Signal { signal, users } => self.on_signal(&signal, &users),
+                Item::Reply { session, id, reply } => {
+                    let Some(line) = self.registry.borrow().get(session) else { continue };
+                    self.on_reply(&line, &id, reply);
+                    self.touch(&line);
+                }
+            }
+        }
+        if let Some(oldest) = oldest_event_ms {
+            let waited_ms = self.node.environment().now().ms_since(oldest);
+            self.node.meters().delivery.latency.record_us(u64::try_from(waited_ms).unwrap_or(0) * 1_000);
+        }
+    }
+
+    fn on_event(self: &Rc<Self>, delivery: &Arc<Delivery>, users: &[UserId]) {
+        let event = delivery.event();
+        let conversation = event.conversation;
+        match conversation.kind() {
+            ConversationKind::Direct | ConversationKind::Group => {
+                let registry = self.registry.borrow();
+                for user in users {
+                    for line in registry.of_user(*user) {
+                        self.deliver(line, delivery);
+                    }
+                }
+            }
+            ConversationKind::Channel => {
+                // Whoever joins hears of it by the channel; whoever leaves hears of it before going.
+                if let EventKind::MemberJoined { user, .. } = &event.kind {
+                    self.subscribe_user(*user, conversation);
+                }
+                let registry = self.registry.borrow();
+                for line in registry.of_channel(conversation) {
+                    self.deliver(line, delivery);
+                }
+                drop(registry);
+                if let EventKind::MemberLeft { user, .. } = &event.kind {
+                    self.unsubscribe_user(*user, conversation);
+                }
+            }
+        }
+    }
+
+    /// Queues an event for a session, unless it is not wanted or there is no room.
+    pub(super) fn deliver(&self, line: &Rc<Line>, delivery: &Arc<Delivery>) {
+        let (Some(user), true) = (line.user(), line.state.borrow_mut().feed.wants(delivery)) else { return };
+        let frame = delivery.frame(line.encoding, user);
+        let meters = self.node.meters();
+        if line.waiting_bytes() + frame.len() > self.bounds.gateway.outbox_bytes {
+            line.state.borrow_mut().feed.lag();
+            meters.delivery.lags.increment(1);
+            self.say(line, &ServerFrame::Lagging { conversation: None });
+        } else {
+            meters.delivery.deliveries.increment(1);
+            line.push(frame.clone());
+        }
+        self.touch(line);
+    }
+
+    /// Something may have been lost on the way here: every session compares heads.
+    pub(super) fn everybody_lags(self: &Rc<Self>) {
+        for line in self.registry.borrow().all() {
+            if line.state.borrow_mut().feed.lag() {
+                self.touch(&line);
+            }
+        }
+    }
+
+    fn subscribe_user(self: &Rc<Self>, user: UserId, channel: ConversationId) {
+        let lines: Vec<_> = self.registry.borrow().of_user(user).to_vec();
+        for line in lines {
+            self.subscribe_channel(&line, channel);
+        }
+    }
+
+    /// Subscribes a session to a channel it is not subscribed to yet.
+    pub(super) fn subscribe_channel(&self, line: &Rc<Line>, channel: ConversationId) {
+        if line.channels.borrow().contains(&channel) {
+            return;
+        }
+        line.channels.borrow_mut().push(channel);
+        self.registry.borrow_mut().join_channel(channel, line);
+        self.node.router().subscribe(self.worker, Topic::Channel(channel));
+    }
+
+    fn unsubscribe_user(&self, user: UserId, channel: ConversationId) {
+        let lines: Vec<_> = self.registry.borrow().of_user(user).to_vec();
+        for line in lines {
+            self.unsubscribe_channel(&line, channel);
+        }
+    }
+
+    /// Unsubscribes a session from a channel.
+    pub(super) fn unsubscribe_channel(&self, line: &Rc<Line>, channel: ConversationId) {
+        let mut channels = line.channels.borrow_mut();
+        let Some(at) = channels.iter().position(|other| *other == channel) else { return };
+        channels.swap_remove(at);
+        drop(channels);
+        self.registry.borrow_mut().leave_channel(channel, line);
+        self.node.router().unsubscribe(self.worker, Topic::Channel(channel));
+    }
+
+    fn on_signal(self: &Rc<Self>, signal: &Signal, users: &[UserId]) {
+        match signal {
+            Signal::Typing { conversation, user, on } => {
+                let mut encoded =
+                    Encoded::new(ServerFrame::Typing { conversation: *conversation, user: *user, on: *on });
+                match conversation.kind() {
+                    ConversationKind::Channel => {
+                        self.tell(self.registry.borrow().of_channel(*conversation), Some(*user), &mut encoded);
+                    }
+                    ConversationKind::Direct | ConversationKind::Group => {
+                        self.tell_users(users, Some(*user), &mut encoded);
+                    }
+                }
+            }
+            Signal::Receipt { conversation, user, delivered, read } => {
+                let message = ServerFrame::Receipt {
+                    conversation: *conversation,
+                    user: *user,
+                    delivered_seq: *delivered,
+                    read_seq: *read,
+                };
+                self.tell_users(users, None, &mut Encoded::new(message));
+            }
+            Signal::Presence { user, presence } => {
+                let mut encoded = Encoded::new(presence_frame(*user, *presence));
+                self.tell(self.registry.borrow().watchers(*user), None, &mut encoded);
+            }
+            Signal::Revoked(revocation) => {
+                let lines: Vec<_> = self.registry.borrow().of_user(revocation.user).to_vec();
+                for line in lines {
+                    self.decide(&line, |state, _, _, effects| state.on_revoked(revocation, effects));
+                    self.touch(&line);
+                }
+            }
+        }
+    }
+
+    fn tell_users(&self, users: &[UserId], except: Option<UserId>, encoded: &mut Encoded<'_>) {
+        for user in users {
+            self.tell(self.registry.borrow().of_user(*user), except, encoded);
+        }
+    }
+
+    /// Queues a signal; one that finds no room is dropped, since nothing depends on it.
+    fn tell(&self, lines: &[Rc<Line>], except: Option<UserId>, encoded: &mut Encoded<'_>) {
+        for line in lines {
+            if line.user() == except || line.waiting_bytes() > self.bounds.gateway.outbox_bytes / 2 {
+                continue;
+            }
+            self.push(line, encoded.frame(line.encoding));
+            self.touch(line);
+        }
+    }
+
+    fn on_reply(self: &Rc<Self>, line: &Rc<Line>, id: &RequestId, reply: Reply) {
+        line.state.borrow_mut().on_answered();
+        let failure = match reply {
+            Reply::Sent(Ok((message_id, appended))) => {
+                return self.say(
+                    line,
+                    &ServerFrame::Ack {
+                        id,
+                        conversation: appended.conversation,
+                        seq: appended.seq,
+                        message_id: Some(message_id),
+                        sent_at: Some(appended.sent_at),
+                        duplicate: Some(appended.committed.is_none()),
+                    },
+                );
+            }
+            Reply::Changed(Ok((conversation, changed))) => {
+                return self.say(
+                    line,
+                    &ServerFrame::Ack {
+                        id,
+                        conversation,
+                        seq: changed.seq,
+                        message_id: None,
+                        sent_at: None,
+                        duplicate: None,
+                    },
+                );
+            }
+            Reply::Sent(Err(failure)) => {
+                let error = Error::from(failure);
+                self.node.meters().sends.refusals.of(error.code.as_str()).increment(1);
+                error
+            }
+            Reply::Changed(Err(failure)) => Error::from(failure),
+        };
+        self.say_error(line, Some(id), &failure);
+    }
+
+    /// Answers a request with an error.
+    pub(super) fn say_error(self: &Rc<Self>, line: &Rc<Line>, id: Option<&RequestId>, error: &Error) {
+        self.node.meters().connections.errors.of(error.code.as_str()).increment(1);
+        self.say(line, &ServerFrame::Error { id, error });
+        if error.code == ErrorCode::RateLimited {
+            self.decide(line, |state, moment, _, effects| state.on_rate_limited(moment, effects));
+        }
+    }
+}

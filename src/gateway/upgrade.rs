@@ -1,0 +1,295 @@
+//! The handshake: checks an HTTP upgrade (RFC 6455 section 4.2), answers it, and hands the TCP stream to a session.
+
+use std::rc::Rc;
+
+use actix_codec::Framed;
+use actix_http::body::BoxBody;
+use actix_http::header::{self, HeaderMap, HeaderValue};
+use actix_http::ws::{HandshakeError, handshake_response, verify_handshake};
+use actix_http::{HttpMessage, Request, Response, StatusCode, h1};
+use futures_util::SinkExt;
+use tokio::net::TcpStream;
+
+use super::switchboard::Switchboard;
+use crate::protocol::{Encoding, ErrorCode};
+
+/// Why an upgrade is not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Not the WebSocket endpoint.
+    NotFound,
+    /// Not a well-formed handshake.
+    Handshake(&'static str),
+    /// Another WebSocket version.
+    Version,
+    /// Only `GET` upgrades.
+    Method,
+    /// A browser page of another origin.
+    Origin,
+    /// Only subprotocols this server does not know.
+    Subprotocol,
+    /// A credential in the URL, where logs and proxies would keep it.
+    TokenInUrl,
+    /// The server is stopping.
+    Draining,
+}
+
+impl Refused {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Handshake(_) | Self::Subprotocol | Self::TokenInUrl => StatusCode::BAD_REQUEST,
+            Self::Version => StatusCode::UPGRADE_REQUIRED,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Origin => StatusCode::FORBIDDEN,
+            Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    const fn code(self) -> ErrorCode {
+        match self {
+            Self::NotFound => ErrorCode::NotFound,
+            Self::Handshake(_) | Self::Subprotocol | Self::TokenInUrl | Self::Version | Self::Method => {
+                ErrorCode::BadFrame
+            }
+            Self::Origin => ErrorCode::Forbidden,
+            Self::Draining => ErrorCode::Overloaded,
+        }
+    }
+
+    const fn detail(self) -> &'static str {
+        match self {
+            Self::NotFound => "WebSocket connections are made at /v1/ws",
+            Self::Handshake(detail) => detail,
+            Self::Version => "only WebSocket version 13 is spoken",
+            Self::Method => "upgrade with GET",
+            Self::Origin => "this origin is not allowed; list it in gateway.allowed_origins",
+            Self::Subprotocol => "offer tidings.v1.json or tidings.v1.msgpack, or no subprotocol",
+            Self::TokenInUrl => "give the token in hello or in the Authorization header, never in the URL",
+            Self::Draining => "the server is stopping; connect again",
+        }
+    }
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Origin => "origin",
+            Self::Subprotocol => "subprotocol",
+            Self::Draining => "draining",
+            Self::NotFound | Self::Handshake(_) | Self::Version | Self::Method | Self::TokenInUrl => "bad_request",
+        }
+    }
+}
+
+/// What a good handshake agreed on.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// How frames are encoded.
+    pub encoding: Encoding,
+    /// The subprotocol to confirm; `None` when none was asked for.
+    pub subprotocol: Option<&'static str>,
+    /// A token given with the upgrade.
+    pub bearer: Option<String>,
+}
+
+/// Judges a handshake.
+///
+/// # Errors
+/// Why it is refused, with the HTTP status to answer.
+pub fn judge(request: &Request, allowed_origins: &[String]) -> Result<Agreed, Refused> {
+    if request.path() != "/v1/ws" {
+        return Err(Refused::NotFound);
+    }
+    if has_credential(request.uri().query().unwrap_or_default()) {
+        return Err(Refused::TokenInUrl);
+    }
+    verify_handshake(request.head()).map_err(|error| match error {
+        HandshakeError::GetMethodRequired => Refused::Method,
+        HandshakeError::UnsupportedVersion | HandshakeError::NoVersionHeader => Refused::Version,
+        HandshakeError::NoWebsocketUpgrade | HandshakeError::NoConnectionUpgrade => {
+            Refused::Handshake("the headers Upgrade: websocket and Connection: Upgrade are needed")
+        }
+        HandshakeError::BadWebsocketKey => Refused::Handshake("Sec-WebSocket-Key must be 16 bytes in base64"),
+    })?;
+    let headers = request.headers();
+    check_origin(headers, allowed_origins)?;
+    let (encoding, subprotocol) = agree_on_encoding(headers)?;
+    Ok(Agreed { encoding, subprotocol, bearer: bearer(headers) })
+}
+
+fn has_credential(query: &str) -> bool {
+    query.split('&').any(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        ["token", "access_token", "authorization", "jwt"].iter().any(|known| name.eq_ignore_ascii_case(known))
+    })
+}
+
+/// Browsers send `Origin`, others do not. A page may connect from the server's own host or from a listed origin.
+fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Refused> {
+    let mut origins = headers.get_all(header::ORIGIN);
+    let Some(origin) = origins.next() else { return Ok(()) };
+    if origins.next().is_some() {
+        return Err(Refused::Origin);
+    }
+    let origin = origin.to_str().map_err(|_| Refused::Origin)?;
+    if allowed.iter().any(|listed| listed == "*" || listed.eq_ignore_ascii_case(origin)) {
+        return Ok(());
+    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")).unwrap_or_default();
+    if !authority.is_empty() && authority.eq_ignore_ascii_case(host) { Ok(()) } else { Err(Refused::Origin) }
+}
+
+fn agree_on_encoding(headers: &HeaderMap) -> Result<(Encoding, Option<&'static str>), Refused> {
+    let mut asked = false;
+    for value in headers.get_all(header::SEC_WEBSOCKET_PROTOCOL) {
+        for name in value.to_str().unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            asked = true;
+            if let Some(encoding) = Encoding::from_subprotocol(name) {
+                return Ok((encoding, Some(encoding.subprotocol())));
+            }
+        }
+    }
+    if asked { Err(Refused::Subprotocol) } else { Ok((Encoding::Json, None)) }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty()).then(|| token.trim().to_owned())
+}
+
+/// Answers an upgrade and, when it is good, hands its stream to the switchboard.
+pub async fn take_over(switchboard: Rc<Switchboard>, request: Request, mut framed: Framed<TcpStream, h1::Codec>) {
+    let judged = if switchboard.is_draining() {
+        Err(Refused::Draining)
+    } else {
+        judge(&request, &switchboard.bounds().gateway.allowed_origins)
+    };
+    let timeout = switchboard.bounds().gateway.handshake_timeout;
+    match judged {
+        Ok(agreed) => {
+            let mut response = handshake_response(request.head());
+            if let Some(subprotocol) = agreed.subprotocol {
+                response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol)));
+            }
+            let response = response.finish().drop_body();
+            let item = h1::Message::Item((response, actix_http::body::BodySize::None));
+            if matches!(tokio::time::timeout(timeout, framed.send(item)).await, Ok(Ok(()))) {
+                let parts = framed.into_parts();
+                switchboard.open(parts.io, agreed.encoding, agreed.bearer, parts.read_buf);
+            }
+        }
+        Err(refused) => {
+            switchboard.count_refused_upgrade(refused.label());
+            let body = refusal_body(refused);
+            let size = actix_http::body::BodySize::Sized(body.len() as u64);
+            let item = h1::Message::Item((refusal(refused).drop_body(), size));
+            let answer = async {
+                framed.send(item).await?;
+                framed.send(h1::Message::Chunk(Some(body.into()))).await?;
+                framed.send(h1::Message::Chunk(None)).await
+            };
+            // A client that does not take its refusal is dropped with the stream.
+            let _ = tokio::time::timeout(timeout, answer).await;
+        }
+    }
+}
+
+fn refusal(refused: Refused) -> Response<BoxBody> {
+    let mut response = Response::build(refused.status());
+    response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json")));
+    response.force_close();
+    match refused {
+        Refused::Version => {
+            response.insert_header((header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
+        }
+        Refused::Method => {
+            response.insert_header((header::ALLOW, HeaderValue::from_static("GET")));
+        }
+        Refused::Draining => {
+            response.insert_header((header::RETRY_AFTER, HeaderValue::from_static("1")));
+        }
+        _ => {}
+    }
+    response.finish().map_into_boxed_body()
+}
+
+fn refusal_body(refused: Refused) -> Vec<u8> {
+    let (status, code) = (refused.status(), refused.code());
+    serde_json::json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or_default(),
+        "status": status.as_u16(),
+        "detail": refused.detail(),
+        "code": code.as_str(),
+        "retryable": code.retryable(),
+        "definite": true,
+    })
+    .to_string()
+    .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_http::test::TestRequest;
+
+    use super::*;
+
+    fn request(uri: &str, extra: &[(&'static str, &'static str)]) -> Request {
+        let mut request = TestRequest::with_uri(uri);
+        for (name, value) in [
+            ("host", "chat.example"),
+            ("upgrade", "websocket"),
+            ("connection", "upgrade"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ]
+        .iter()
+        .chain(extra)
+        {
+            request.append_header((*name, *value));
+        }
+        request.finish()
+    }
+
+    fn judged(extra: &[(&'static str, &'static str)]) -> Result<Agreed, Refused> {
+        judge(&request("/v1/ws", extra), &["https://game.example".to_owned()])
+    }
+
+    #[test]
+    fn origins_are_the_host_or_listed() {
+        for (origin, allowed) in [
+            ("https://chat.example", true),
+            ("http://CHAT.example", true),
+            ("https://game.example", true),
+            ("https://evil.example", false),
+            ("https://chat.example.evil.example", false),
+            ("https://chat.example@evil.example", false),
+            ("https://chat.example:8443", false),
+            ("null", false),
+            ("", false),
+        ] {
+            assert_eq!(judged(&[("origin", origin)]).is_ok(), allowed, "{origin}");
+        }
+        assert_eq!(
+            judged(&[("origin", "https://chat.example"), ("origin", "https://chat.example")]),
+            Err(Refused::Origin)
+        );
+    }
+
+    #[test]
+    fn the_first_known_subprotocol_is_taken() {
+        assert_eq!(judged(&[]).map(|agreed| agreed.subprotocol), Ok(None));
+        let two = judged(&[("sec-websocket-protocol", "chat, tidings.v1.msgpack, tidings.v1.json")]);
+        assert_eq!(two.map(|agreed| agreed.encoding), Ok(Encoding::MessagePack));
+        assert_eq!(judged(&[("sec-websocket-protocol", "chat")]), Err(Refused::Subprotocol));
+    }
+
+    #[test]
+    fn credentials_come_by_header_and_never_by_url() {
+        let agreed = judged(&[("authorization", "Bearer abc")]);
+        assert_eq!(agreed.map(|agreed| agreed.bearer), Ok(Some("abc".to_owned())));
+        assert_eq!(judge(&request("/v1/ws?token=abc", &[]), &[]), Err(Refused::TokenInUrl));
+        assert_eq!(judge(&request("/v2/ws", &[]), &[]), Err(Refused::NotFound));
+    }
+}

@@ -1,0 +1,244 @@
+//! Who is who: passwords, access and refresh tokens, tokens of another issuer, and what was revoked.
+//!
+//! [`Identity`] is the one handle. Checking a token of ours costs one signature check and no I/O (apart from the first time
+//! a node sees a user); everything else goes through the store, each call within its timeout.
+
+mod accounts;
+mod external;
+mod jwks;
+mod keys;
+mod options;
+mod passwords;
+mod refresh;
+mod revocations;
+mod throttle;
+mod tokens;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use moka::future::Cache;
+use thiserror::Error;
+
+pub use self::accounts::SignedIn;
+use self::external::External;
+pub use self::external::ExternalError;
+pub use self::keys::KeyError;
+use self::keys::Keyring;
+pub use self::options::{
+    ExternalKeys, ExternalOptions, IdentityOptions, KeySource, PasswordOptions, SignUps, ThrottleOptions,
+};
+use self::passwords::Passwords;
+pub use self::revocations::{Revocations, Standing};
+use self::throttle::Throttle;
+use self::tokens::Tokens;
+pub use self::tokens::Claims;
+use crate::domain::{Timestamp, User, UserId};
+use crate::environment::SharedEnvironment;
+use crate::protocol::Failure;
+use crate::store::{NewUser, NewUserOutcome, Revocation, SharedStore, StoreError};
+
+/// Users this node knows to exist, at most.
+const KNOWN_USERS: u64 = 200_000;
+/// How often old revocations are dropped and idle addresses forgotten.
+const HOUSEKEEPING_MS: u64 = 60_000;
+
+/// Why identity cannot be set up. The operator must mend what it names.
+#[derive(Debug, Error)]
+pub enum IdentityError {
+    /// The signing keys.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The password parameters.
+    #[error("auth.argon2_*: {0}")]
+    Passwords(argon2::Error),
+    /// The external issuer.
+    #[error(transparent)]
+    External(#[from] ExternalError),
+}
+
+/// Signing in, tokens and revocations. Cheap to clone.
+#[derive(Clone)]
+pub struct Identity {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: SharedStore,
+    environment: SharedEnvironment,
+    options: IdentityOptions,
+    passwords: Passwords,
+    tokens: Tokens,
+    external: Option<External>,
+    revocations: Revocations,
+    revocation_cursor: AtomicU64,
+    throttle: Throttle,
+    known: Cache<UserId, ()>,
+}
+
+impl Identity {
+    /// Loads or makes the keys and computes one password hash; blocks for some 10 ms.
+    ///
+    /// # Errors
+    /// [`IdentityError`], for the operator.
+    pub fn new(
+        options: IdentityOptions,
+        store: SharedStore,
+        environment: SharedEnvironment,
+    ) -> Result<Self, IdentityError> {
+        let keys = Keyring::load(&options.keys, &environment)?;
+        let tokens = Tokens::new(keys, options.issuer.clone(), options.audience.clone(), options.access_token);
+        let passwords = Passwords::new(options.passwords.clone(), environment.clone());
+        let inner = Inner {
+            store,
+            passwords: passwords.map_err(IdentityError::Passwords)?,
+            tokens,
+            external: options.external.clone().map(External::new).transpose()?,
+            revocations: Revocations::default(),
+            revocation_cursor: AtomicU64::new(0),
+            throttle: Throttle::new(options.throttle, environment.clone()),
+            known: Cache::new(KNOWN_USERS),
+            environment,
+            options,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whom a token speaks for, when it is good now: signed by us or the external issuer, in force, not revoked, and of a
+    /// user that exists.
+    ///
+    /// # Errors
+    /// `Unauthenticated` with what is wrong, or `Unavailable`.
+    pub async fn authenticate(&self, token: &str) -> Result<Claims, Failure> {
+        let now = self.inner.environment.now();
+        let claims = match self.inner.tokens.verify(token, now) {
+            Some(verified) => verified?,
+            None => self.authenticate_stranger(token, now).await?,
+        };
+        match self.standing(&claims) {
+            Standing::Good => self.must_exist(claims.user).await.map(|()| claims),
+            Standing::SignedOut => Err(Failure::Unauthenticated("the sign-in was ended")),
+            Standing::Gone => Err(Failure::Unauthenticated("the account is gone")),
+        }
+    }
+
+    /// How a token that was good stands now: an open connection asks this again whenever something was revoked.
+    pub fn standing(&self, claims: &Claims) -> Standing {
+        self.inner.revocations.standing(claims)
+    }
+
+    /// What was revoked, for observers.
+    pub fn revocations(&self) -> &Revocations {
+        &self.inner.revocations
+    }
+
+    /// Takes in at once what this node itself, or the bus, says has ended.
+    pub fn note(&self, revocation: &Revocation) {
+        self.inner.revocations.note(revocation);
+    }
+
+    /// The public keys of our tokens, as a JWKS document.
+    pub fn jwks(&self) -> serde_json::Value {
+        self.inner.tokens.keys().jwks()
+    }
+
+    /// Reads the revocations that are new since the last time. Called once before serving, so that no revoked token is
+    /// accepted after a restart, then by [`Identity::run`].
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn catch_up(&self) -> Result<(), Failure> {
+        loop {
+            let cursor = self.inner.revocation_cursor.load(Ordering::SeqCst);
+            let (revocations, next) = self.read(self.inner.store.revocations(cursor)).await?;
+            revocations.iter().for_each(|revocation| self.note(revocation));
+            self.inner.revocation_cursor.store(next, Ordering::SeqCst);
+            if revocations.is_empty() || next == cursor {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Keeps revocations up to date and forgets what is over. Never ends: spawn it, and abort it at shutdown.
+    pub async fn run(&self) {
+        let mut cleaned_at_ms = 0;
+        loop {
+            tokio::time::sleep(self.inner.options.revocation_poll).await;
+            // A failure was logged; the next round tries again.
+            let _ = self.catch_up().await;
+            let now_ms = self.inner.environment.monotonic_ms();
+            if now_ms.saturating_sub(cleaned_at_ms) >= HOUSEKEEPING_MS {
+                cleaned_at_ms = now_ms;
+                self.clean_up().await;
+            }
+        }
+    }
+
+    async fn clean_up(&self) {
+        let (access, external) =
+            (self.inner.options.access_token, self.inner.external.as_ref().map_or(Duration::ZERO, External::max_age));
+        let now = self.inner.environment.now();
+        // A minute more than the longest token, for clocks that differ.
+        let before = |age: Duration| now.plus_ms(-i64::try_from(age.as_millis()).unwrap_or(i64::MAX) - 60_000);
+        let users_before = before(access.max(external));
+        self.inner.revocations.prune(before(access), users_before);
+        self.inner.throttle.forget_idle();
+        let _ = self.write(self.inner.store.forget_revocations(users_before)).await;
+    }
+
+    async fn authenticate_stranger(&self, token: &str, now: Timestamp) -> Result<Claims, Failure> {
+        let Some(external) = &self.inner.external else {
+            return Err(Failure::Unauthenticated("the token is not valid"));
+        };
+        let stranger = external.verify(token, now, self.inner.environment.monotonic_ms()).await?;
+        let id = stranger.claims.user;
+        if self.standing(&stranger.claims) == Standing::Good && !self.inner.known.contains_key(&id) {
+            let display_name = stranger.display_name.unwrap_or_else(|| "Player".to_owned());
+            let user = User { id, username: None, display_name, guest: false, created_at: now };
+            let new = NewUser { user, password_hash: None, device_hash: None };
+            match self.write(self.inner.store.create_user(&new)).await? {
+                NewUserOutcome::Created | NewUserOutcome::Existing(_) => self.inner.known.insert(id, ()).await,
+                NewUserOutcome::UsernameTaken => return Err(Failure::Unavailable { definite: true }),
+            }
+        }
+        Ok(stranger.claims)
+    }
+
+    /// A token of ours names a user that existed when it was issued; the store is asked once per node all the same, so that
+    /// a leaked key cannot speak for users that were never made.
+    async fn must_exist(&self, user: UserId) -> Result<(), Failure> {
+        if self.inner.known.contains_key(&user) {
+            return Ok(());
+        }
+        if self.read(self.inner.store.user(user)).await?.is_none() {
+            return Err(Failure::Unauthenticated("the token names nobody"));
+        }
+        self.inner.known.insert(user, ()).await;
+        Ok(())
+    }
+
+    async fn read<T>(&self, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, Failure> {
+        self.bounded(call).await.map_err(|_| Failure::Unavailable { definite: true })
+    }
+
+    async fn write<T>(&self, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, Failure> {
+        self.bounded(call).await.map_err(|definite| Failure::Unavailable { definite })
+    }
+
+    /// A store call within its timeout; the error says whether nothing was done for certain.
+    async fn bounded<T>(&self, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, bool> {
+        match tokio::time::timeout(self.inner.options.store_timeout, call).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "store call failed");
+                Err(matches!(error, StoreError::Unavailable { definite: true, .. }))
+            }
+            Err(_) => {
+                tracing::warn!("store call timed out");
+                Err(false)
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What identity needs to be told; `app` fills these in from the configuration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where the keys come from that sign access tokens.
+#[derive(Debug, Clone)]
+pub enum KeySource {
+    /// One or two PKCS#8 PEM files with Ed25519 keys: the first signs, both verify.
+    Files(Vec<PathBuf>),
+    /// A folder: `signing.pem` signs and is made on the first run, `previous.pem` (when there) still verifies.
+    Folder(PathBuf),
+}
+
+/// Who may sign up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignUps {
+    /// Anyone.
+    Open,
+    /// Guests only; they may not claim a name.
+    Guests,
+    /// Nobody.
+    Closed,
+}
+
+/// How passwords are hashed (Argon2id), and how much of that at once.
+#[derive(Debug, Clone)]
+pub struct PasswordOptions {
+    /// Memory per hash, in KiB.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub iterations: u32,
+    /// Hashes computed at once; each takes a core and `memory_kib`.
+    pub parallel: usize,
+    /// Hashes that may wait for their turn; one more is refused at once.
+    pub queue: usize,
+    /// The longest such a wait.
+    pub max_wait: Duration,
+    /// The shortest password, in bytes.
+    pub min_bytes: usize,
+}
+
+/// Limits on guessing and on mass sign-ups; 0 is no limit.
+#[derive(Debug, Clone, Copy)]
+pub struct ThrottleOptions {
+    /// Passwords tried on one account.
+    pub sign_ins_per_minute: u32,
+    /// Passwords tried from one address.
+    pub sign_ins_per_ip_per_minute: u32,
+    /// Accounts and guests made from one address.
+    pub sign_ups_per_ip_per_minute: u32,
+}
+
+/// Where an external issuer's public keys come from.
+#[derive(Debug, Clone)]
+pub enum ExternalKeys {
+    /// A PEM file with one public key.
+    PemFile(PathBuf),
+    /// A JWKS document, fetched when first needed.
+    Jwks {
+        /// Its address.
+        url: String,
+        /// How long fetched keys are taken as they are before the document is read again.
+        refresh: Duration,
+    },
+}
+
+/// Another issuer whose tokens are accepted.
+#[derive(Debug, Clone)]
+pub struct ExternalOptions {
+    /// `iss` of its tokens.
+    pub issuer: String,
+    /// `aud` of its tokens.
+    pub audience: String,
+    /// Names of the accepted algorithms (RFC 7518), all asymmetric.
+    pub algorithms: Vec<String>,
+    /// Its keys.
+    pub keys: ExternalKeys,
+    /// The claim that names the user.
+    pub user_claim: String,
+    /// The claim with the name to show.
+    pub name_claim: String,
+    /// Tokens issued longer ago than this are refused even when they have not expired: revocations are kept as long.
+    pub max_age: Duration,
+}
+
+/// Everything identity needs to be told.
+#[derive(Debug, Clone)]
+pub struct IdentityOptions {
+    /// `iss` of access tokens.
+    pub issuer: String,
+    /// `aud` of access tokens.
+    pub audience: String,
+    /// How long an access token is valid.
+    pub access_token: Duration,
+    /// How long a refresh token is valid.
+    pub refresh_token: Duration,
+    /// The signing keys.
+    pub keys: KeySource,
+    /// Password hashing.
+    pub passwords: PasswordOptions,
+    /// Who may sign up.
+    pub sign_ups: SignUps,
+    /// Limits on guessing.
+    pub throttle: ThrottleOptions,
+    /// Another issuer, if any.
+    pub external: Option<ExternalOptions>,
+    /// How often the store is asked for new revocations.
+    pub revocation_poll: Duration,
+    /// The longest a store call may take.
+    pub store_timeout: Duration,
+}
+
+impl IdentityOptions {
+    /// The defaults of the configuration, with keys in `folder`.
+    pub fn with_keys_in(folder: PathBuf) -> Self {
+        Self {
+            issuer: "tidings".to_owned(),
+            audience: "tidings".to_owned(),
+            access_token: Duration::from_secs(900),
+            refresh_token: Duration::from_secs(30 * 86_400),
+            keys: KeySource::Folder(folder),
+            passwords: PasswordOptions {
+                memory_kib: 19_456,
+                iterations: 2,
+                parallel: 2,
+                queue: 256,
+                max_wait: Duration::from_secs(3),
+                min_bytes: 8,
+            },
+            sign_ups: SignUps::Open,
+            throttle: ThrottleOptions {
+                sign_ins_per_minute: 10,
+                sign_ins_per_ip_per_minute: 60,
+                sign_ups_per_ip_per_minute: 60,
+            },
+            external: None,
+            revocation_poll: Duration::from_secs(1),
+            store_timeout: Duration::from_secs(3),
+        }
+    }
+}

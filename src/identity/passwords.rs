@@ -1,0 +1,189 @@
+//! Passwords: hashed with Argon2id off the worker threads, so many at a time and no more.
+//!
+//! A hash takes tens of milliseconds of a core and megabytes of memory by design, so this is the cheapest place to bring
+//! a server down: at most `parallel` run, at most `queue` wait, nobody longer than `max_wait`.
+
+use std::sync::Arc;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::options::PasswordOptions;
+use crate::domain::Refusal;
+use crate::environment::SharedEnvironment;
+use crate::protocol::Failure;
+
+/// Longer passwords are refused: nobody types them, and hashing them would be work for free.
+const MAX_PASSWORD_BYTES: usize = 1_024;
+/// When to come back after the queue was full.
+const RETRY_AFTER_MS: u64 = 1_000;
+
+/// The password hasher.
+#[derive(Debug)]
+pub struct Passwords {
+    argon2: Argon2<'static>,
+    environment: SharedEnvironment,
+    options: PasswordOptions,
+    running: Arc<Semaphore>,
+    /// Running and waiting together.
+    admitted: Arc<Semaphore>,
+    /// What an unknown user's password is checked against: a hash of random bytes with the present parameters.
+    decoy: String,
+}
+
+/// A place among the hashes being computed; freed when the hash is done, even if nobody waits for it any more.
+struct Turn(#[expect(dead_code, reason = "held, not read")] [OwnedSemaphorePermit; 2]);
+
+impl Passwords {
+    /// Makes the hasher; computes one hash.
+    ///
+    /// # Errors
+    /// When the parameters are none that Argon2 takes.
+    pub fn new(options: PasswordOptions, environment: SharedEnvironment) -> Result<Self, argon2::Error> {
+        let params = Params::new(options.memory_kib, options.iterations, 1, None)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let mut unknown = [0_u8; 32];
+        environment.fill_random(&mut unknown);
+        let decoy = hash(&argon2, &unknown, salt(&environment)).map_err(|()| argon2::Error::AlgorithmInvalid)?;
+        Ok(Self {
+            argon2,
+            running: Arc::new(Semaphore::new(options.parallel)),
+            admitted: Arc::new(Semaphore::new(options.parallel + options.queue)),
+            environment,
+            options,
+            decoy,
+        })
+    }
+
+    /// Checks that a new password is acceptable and hashes it, to PHC form.
+    ///
+    /// # Errors
+    /// `Invalid` when too short or long, `Overloaded` when too many hashes wait.
+    pub async fn hash(&self, password: String) -> Result<String, Failure> {
+        self.check(&password)?;
+        let turn = self.turn().await?;
+        let (argon2, salt) = (self.argon2.clone(), salt(&self.environment));
+        let hashed = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            hash(&argon2, password.as_bytes(), salt)
+        });
+        match hashed.await {
+            Ok(Ok(hashed)) => Ok(hashed),
+            Ok(Err(())) | Err(_) => Err(broken("hash")),
+        }
+    }
+
+    /// Whether `password` is the one behind `stored`. Without a stored hash the work is done all the same and the answer is
+    /// no, so that the time taken does not tell whether there is such a user.
+    ///
+    /// # Errors
+    /// `Overloaded` when too many hashes wait.
+    pub async fn verify(&self, password: String, stored: Option<String>) -> Result<bool, Failure> {
+        if password.len() > MAX_PASSWORD_BYTES {
+            return Ok(false);
+        }
+        let turn = self.turn().await?;
+        let known = stored.is_some();
+        let (argon2, stored) = (self.argon2.clone(), stored.unwrap_or_else(|| self.decoy.clone()));
+        let matches = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            PasswordHash::new(&stored).map(|hash| argon2.verify_password(password.as_bytes(), &hash).is_ok())
+        });
+        match matches.await {
+            Ok(Ok(matches)) => Ok(matches && known),
+            Ok(Err(_)) | Err(_) => Err(broken("verify")),
+        }
+    }
+
+    /// Whether a new password is acceptable.
+    ///
+    /// # Errors
+    /// `Invalid` when too short, too long, or holding U+0000.
+    pub fn check(&self, password: &str) -> Result<(), Refusal> {
+        let (min, len) = (self.options.min_bytes, password.len());
+        if len < min || len > MAX_PASSWORD_BYTES || password.contains('\0') {
+            let why = format!("password: {min} to {MAX_PASSWORD_BYTES} bytes, without U+0000");
+            return Err(Refusal::Invalid(why.into()));
+        }
+        Ok(())
+    }
+
+    async fn turn(&self) -> Result<Turn, Failure> {
+        let overloaded = Failure::Overloaded { retry_after_ms: RETRY_AFTER_MS };
+        let Ok(admitted) = self.admitted.clone().try_acquire_owned() else { return Err(overloaded) };
+        match tokio::time::timeout(self.options.max_wait, self.running.clone().acquire_owned()).await {
+            Ok(Ok(running)) => Ok(Turn([running, admitted])),
+            Ok(Err(_)) | Err(_) => Err(overloaded),
+        }
+    }
+}
+
+fn salt(environment: &SharedEnvironment) -> [u8; 16] {
+    let mut salt = [0_u8; 16];
+    environment.fill_random(&mut salt);
+    salt
+}
+
+fn hash(argon2: &Argon2<'_>, password: &[u8], salt: [u8; 16]) -> Result<String, ()> {
+    let hashed: PasswordHash = argon2.hash_password_with_salt(password, &salt).map_err(|_| ())?;
+    Ok(hashed.to_string())
+}
+
+fn broken(what: &'static str) -> Failure {
+    tracing::error!(what, "a password could not be worked on: a damaged stored hash, or no memory");
+    Failure::Unavailable { definite: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::environment::SystemEnvironment;
+
+    fn cheap(parallel: usize, queue: usize) -> Passwords {
+        let options = PasswordOptions {
+            memory_kib: 8,
+            iterations: 1,
+            parallel,
+            queue,
+            max_wait: Duration::from_millis(20),
+            min_bytes: 8,
+        };
+        Passwords::new(options, SystemEnvironment::shared()).expect("parameters")
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_matches_and_hashes_are_salted() {
+        let passwords = cheap(1, 8);
+        let hashed = passwords.hash("correct horse".into()).await.expect("hashes");
+        assert!(hashed.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{hashed}");
+        assert_ne!(passwords.hash("correct horse".into()).await.expect("hashes"), hashed);
+        assert_eq!(passwords.verify("correct horse".into(), Some(hashed.clone())).await, Ok(true));
+        assert_eq!(passwords.verify("correct hors".into(), Some(hashed)).await, Ok(false));
+        assert_eq!(passwords.verify("correct horse".into(), None).await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn short_and_endless_passwords_are_refused_before_any_work() {
+        let passwords = cheap(1, 8);
+        for bad in ["short", "with\0nul bytes", &"x".repeat(1_025)] {
+            assert!(matches!(passwords.hash(bad.to_owned()).await, Err(Failure::Refused(Refusal::Invalid(_)))));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_and_a_long_wait_are_overload() {
+        let passwords = cheap(1, 1);
+        let first = passwords.turn().await.ok();
+        assert!(first.is_some());
+        let waited = passwords.turn().await.err();
+        assert_eq!(waited, Some(Failure::Overloaded { retry_after_ms: RETRY_AFTER_MS }), "waited in vain");
+        let (second, third) = tokio::join!(passwords.turn(), passwords.turn());
+        assert!(second.is_err() && third.is_err(), "one waits in vain, one finds the queue full");
+        drop(first);
+        assert!(passwords.turn().await.is_ok());
+    }
+}

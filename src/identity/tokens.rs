@@ -1,0 +1,200 @@
+//! Access tokens: JWTs (RFC 9068) signed with Ed25519, checked without a look-up.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use super::keys::Keyring;
+use crate::domain::{FamilyId, Timestamp, UserId};
+use crate::protocol::Failure;
+
+/// Ours are about 450 bytes; nothing longer is looked at.
+pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+/// How far the clocks of two nodes may be apart for a token that was just issued. Expiry has no leeway.
+const LEEWAY_MS: i64 = 5_000;
+
+/// Whom a token speaks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claims {
+    /// The user.
+    pub user: UserId,
+    /// The sign-in; `None` for tokens of an external issuer.
+    pub family: Option<FamilyId>,
+    /// When the token was issued.
+    pub issued_at: Timestamp,
+    /// Until when it holds.
+    pub expires_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Payload<'a> {
+    #[serde(borrow)]
+    iss: Cow<'a, str>,
+    #[serde(borrow)]
+    aud: Cow<'a, str>,
+    sub: UserId,
+    fam: FamilyId,
+    iat: i64,
+    nbf: i64,
+    exp: i64,
+    /// `iat` with milliseconds: a sign-in in the same second as "sign out everywhere" must not count as before it.
+    iat_ms: i64,
+}
+
+/// Issues and verifies access tokens.
+#[derive(Debug)]
+pub struct Tokens {
+    keys: Keyring,
+    issuer: String,
+    audience: String,
+    lifetime: Duration,
+}
+
+impl Tokens {
+    /// Issues for, and accepts from, this issuer and audience only.
+    pub fn new(keys: Keyring, issuer: String, audience: String, lifetime: Duration) -> Self {
+        Self { keys, issuer, audience, lifetime }
+    }
+
+    /// The keys in force.
+    pub fn keys(&self) -> &Keyring {
+        &self.keys
+    }
+
+    /// How long a token is valid.
+    pub fn lifetime(&self) -> Duration {
+        self.lifetime
+    }
+
+    /// A token for a user's sign-in.
+    pub fn issue(&self, user: UserId, family: FamilyId, now: Timestamp) -> String {
+        let iat = now.as_unix_s();
+        let payload = Payload {
+            iss: Cow::Borrowed(&self.issuer),
+            aud: Cow::Borrowed(&self.audience),
+            sub: user,
+            fam: family,
+            iat,
+            nbf: iat,
+            exp: iat.saturating_add(i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX)),
+            iat_ms: now.as_unix_ms(),
+        };
+        let key = self.keys.signing();
+        let mut token = String::with_capacity(640);
+        token.push_str(key.header());
+        // Strings and integers always encode; an empty payload would only make a token that nobody accepts.
+        let payload = serde_json::to_vec(&payload).unwrap_or_default();
+        URL_SAFE_NO_PAD.encode_string(payload, &mut token);
+        let signature = key.sign(token.as_bytes());
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        token
+    }
+
+    /// Verifies a token of ours; `None` when none of our keys is named in it.
+    ///
+    /// # Errors
+    /// `Unauthenticated` with what is wrong; the client gets another token.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Option<Result<Claims, Failure>> {
+        let key = self.keys.of_token(token)?;
+        let bad = Err(Failure::Unauthenticated("the token is not valid"));
+        if token.len() > MAX_TOKEN_BYTES {
+            return Some(bad);
+        }
+        let Some((payload, signature)) = token[key.header().len()..].split_once('.') else { return Some(bad) };
+        let mut raw_signature = [0_u8; 66];
+        let signed = &token.as_bytes()[..key.header().len() + payload.len()];
+        let verified = match URL_SAFE_NO_PAD.decode_slice(signature, &mut raw_signature) {
+            Ok(len) => key.verifies(signed, &raw_signature[..len]),
+            Err(_) => false,
+        };
+        if !verified {
+            return Some(bad);
+        }
+        let Ok(payload) = URL_SAFE_NO_PAD.decode(payload) else { return Some(bad) };
+        let Ok(payload) = serde_json::from_slice::<Payload<'_>>(&payload) else { return Some(bad) };
+        Some(self.judge(&payload, now))
+    }
+
+    fn judge(&self, payload: &Payload<'_>, now: Timestamp) -> Result<Claims, Failure> {
+        if payload.iss != self.issuer || payload.aud != self.audience {
+            return Err(Failure::Unauthenticated("the token is for another server"));
+        }
+        let expires_at = Timestamp::from_unix_ms(payload.exp.saturating_mul(1_000));
+        if expires_at <= now {
+            return Err(Failure::Unauthenticated("the token has expired"));
+        }
+        let latest_start = now.plus_ms(LEEWAY_MS);
+        let starts = [payload.nbf.saturating_mul(1_000), payload.iat.saturating_mul(1_000), payload.iat_ms];
+        if starts.into_iter().any(|start| Timestamp::from_unix_ms(start) > latest_start) {
+            return Err(Failure::Unauthenticated("the token is not valid yet"));
+        }
+        Ok(Claims {
+            user: payload.sub,
+            family: Some(payload.fam),
+            issued_at: Timestamp::from_unix_ms(payload.iat_ms),
+            expires_at,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::environment::SystemEnvironment;
+    use crate::identity::options::KeySource;
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_795_219_200_123);
+
+    fn tokens(folder: &std::path::Path, audience: &str) -> Tokens {
+        let keys = Keyring::load(&KeySource::Folder(folder.to_owned()), &SystemEnvironment::shared());
+        Tokens::new(keys.expect("keys"), "tidings".into(), audience.into(), Duration::from_secs(60))
+    }
+
+    fn ids() -> (UserId, FamilyId) {
+        (UserId::from_uuid(Uuid::from_u128(1)), FamilyId::from_uuid(Uuid::from_u128(2)))
+    }
+
+    #[test]
+    fn a_token_names_its_user_and_sign_in_until_it_expires() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (tokens, (user, family)) = (tokens(folder.path(), "tidings"), ids());
+        let token = tokens.issue(user, family, NOW);
+        let claims = tokens.verify(&token, NOW).expect("ours").expect("good");
+        assert_eq!((claims.user, claims.family, claims.issued_at), (user, Some(family), NOW));
+        let end = claims.expires_at;
+        assert_eq!(end.as_unix_ms(), 1_795_219_260_000);
+        assert!(tokens.verify(&token, end.plus_ms(-1)).expect("ours").is_ok());
+        assert!(tokens.verify(&token, end).expect("ours").is_err(), "no leeway at the end");
+        assert!(tokens.verify(&token, NOW.plus_ms(-60_000)).expect("ours").is_err(), "not before it was issued");
+    }
+
+    #[test]
+    fn every_altered_byte_breaks_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (tokens, (user, family)) = (tokens(folder.path(), "tidings"), ids());
+        let token = tokens.issue(user, family, NOW);
+        for at in 0..token.len() {
+            let mut bytes = token.clone().into_bytes();
+            bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+            let altered = String::from_utf8(bytes).expect("ASCII");
+            assert!(!matches!(tokens.verify(&altered, NOW), Some(Ok(_))), "byte {at}");
+            assert!(!matches!(tokens.verify(&token[..at], NOW), Some(Ok(_))), "cut at {at}");
+        }
+        assert!(!matches!(tokens.verify(&format!("{token}A"), NOW), Some(Ok(_))));
+    }
+
+    #[test]
+    fn another_audience_and_another_key_are_refused() {
+        let (folder, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let (user, family) = ids();
+        let token = tokens(folder.path(), "tidings").issue(user, family, NOW);
+        assert!(matches!(tokens(folder.path(), "game").verify(&token, NOW), Some(Err(_))));
+        assert!(tokens(other.path(), "tidings").verify(&token, NOW).is_none());
+    }
+}

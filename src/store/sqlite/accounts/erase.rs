@@ -1,0 +1,204 @@
+//! Erasing an account, in steps that each hold the writer for a moment only. Every step may be repeated.
+
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::super::SqliteStore;
+use super::super::change::checkpoint;
+use super::super::codec::BLANK_REACTION;
+use super::super::failure::Stop;
+use super::super::journal::{Journal, Recorded};
+use super::super::lane::{Phase, Transaction};
+use super::super::rows::{Columns, MultiRow};
+use super::super::state::room_of;
+use super::{families, write};
+use crate::domain::{Committed, LeaveReason, Refusal, Timestamp, UserId};
+use crate::store::{Outcome, Revocation};
+
+/// Memberships ended in one step.
+const MEMBERSHIPS: i64 = 20;
+/// Messages or reactions blanked in one step.
+const ITEMS: i64 = 200;
+
+pub(super) async fn erase(store: &SqliteStore, user: UserId, now: Timestamp) -> Outcome<Vec<Committed>> {
+    if let Err(refusal) = write!(store, |connection| account(connection, user, now))? {
+        return Ok(Err(refusal));
+    }
+    let mut committed = Vec::new();
+    loop {
+        let step = write!(store, |connection| memberships(connection, store, user, now))?;
+        let Some(recorded) = step.unwrap_or_default() else { break };
+        for (conversation, roster) in recorded.rosters {
+            store.rosters.keep(conversation, roster).await;
+        }
+        committed.extend(recorded.committed);
+    }
+    let mut after = Some(Vec::new());
+    while let Some(from) = after {
+        after = write!(store, |connection| messages(connection, user, &from))?.unwrap_or_default();
+    }
+    while write!(store, |connection| reactions(connection, user))?.unwrap_or_default() {}
+    checkpoint(store).await?;
+    Ok(Ok(committed))
+}
+
+/// The profile, and everything that lets anybody in or keeps anybody out.
+async fn account(connection: &mut SqliteConnection, user: UserId, now: Timestamp) -> Result<(), Stop> {
+    let row = sqlx::query("SELECT erased_at IS NOT NULL FROM users WHERE id = ?1")
+        .bind(*user.as_uuid())
+        .fetch_optional(&mut *connection)
+        .await?;
+    if row.ok_or(Refusal::NotFound)?.flag(0)? {
+        return Ok(());
+    }
+    for statement in [
+        "UPDATE users SET username = NULL, display_name = 'deleted', guest = 0, erased_at = ?2 WHERE id = ?1",
+        "DELETE FROM credentials WHERE user = ?1",
+        "DELETE FROM devices WHERE user = ?1",
+        "DELETE FROM spent_tokens WHERE family IN (SELECT id FROM families WHERE user = ?1)",
+        "DELETE FROM families WHERE user = ?1",
+        "DELETE FROM blocks WHERE blocker = ?1",
+        "DELETE FROM blocks WHERE blocked = ?1",
+    ] {
+        sqlx::query(statement).bind(*user.as_uuid()).bind(now.as_unix_ms()).execute(&mut *connection).await?;
+    }
+    let revocation = Revocation { user, family: None, at: now, final_: true };
+    Ok(families::write(connection, &revocation).await?)
+}
+
+/// Ends some memberships; `None` when there are none left.
+async fn memberships(
+    connection: &mut SqliteConnection,
+    store: &SqliteStore,
+    user: UserId,
+    now: Timestamp,
+) -> sqlx::Result<Option<Recorded>> {
+    let rows = sqlx::query("SELECT conversation FROM members WHERE user = ?1 LIMIT ?2")
+        .bind(*user.as_uuid())
+        .bind(MEMBERSHIPS)
+        .fetch_all(&mut *connection)
+        .await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let mut all = Recorded::default();
+    for row in &rows {
+        let id = row.conversation(0)?;
+        let (Some(room), Some(membership)) = room_of(connection, id, user).await? else {
+            // The conversation was deleted; only the row is left.
+            sqlx::query("DELETE FROM members WHERE user = ?1 AND conversation = ?2")
+                .bind(*user.as_uuid())
+                .bind(*id.as_uuid())
+                .execute(&mut *connection)
+                .await?;
+            continue;
+        };
+        let mut journal = Journal::open(connection, &store.rosters, room, now).await?;
+        journal.leave(user, user, membership.member.role, LeaveReason::Erased).await?;
+        let recorded = journal.close().await?;
+        all.committed.extend(recorded.committed);
+        all.rosters.extend(recorded.rosters);
+    }
+    Ok(Some(all))
+}
+
+static MESSAGES: MultiRow = MultiRow::new(
+    "WITH v (conversation, seq) AS (VALUES ",
+    2,
+    ") UPDATE events SET body = NULL, extra = NULL, deleted = 1 FROM v \
+     WHERE events.conversation = v.conversation AND events.seq = v.seq",
+);
+static EDITS: MultiRow = MultiRow::new(
+    "WITH v (conversation, seq) AS (VALUES ",
+    2,
+    ") UPDATE events SET body = NULL FROM v \
+     WHERE events.conversation = v.conversation AND events.target_seq = v.seq AND events.kind = 1",
+);
+static COUNTS: MultiRow = MultiRow::new(
+    "WITH v (conversation, seq) AS (VALUES ",
+    2,
+    ") DELETE FROM reaction_counts WHERE (conversation, seq) IN (SELECT conversation, seq FROM v)",
+);
+
+/// Blanks some messages, after the one under client id `after`; answers where to go on.
+async fn messages(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    after: &[u8],
+) -> sqlx::Result<Option<Vec<u8>>> {
+    let rows = sqlx::query(
+        "SELECT conversation, seq, client_id FROM sends WHERE sender = ?1 AND client_id > ?2 ORDER BY client_id LIMIT ?3",
+    )
+    .bind(*user.as_uuid())
+    .bind(after)
+    .bind(ITEMS)
+    .fetch_all(&mut *connection)
+    .await?;
+    let Some(last) = rows.last() else { return Ok(None) };
+    let last = last.client_id(2)?.as_uuid().as_bytes().to_vec();
+    let found: Vec<_> =
+        rows.iter().map(|row| Ok((row.conversation(0)?, row.seq(1)?))).collect::<sqlx::Result<_>>()?;
+    for statement in [&MESSAGES, &EDITS, &COUNTS] {
+        statement
+            .execute(connection, &found, |query, (id, seq)| query.bind(*id.as_uuid()).bind(seq.as_stored()))
+            .await?;
+    }
+    sqlx::query(
+        "UPDATE sends SET fingerprint = NULL WHERE sender = ?1 AND client_id > ?2 AND client_id <= ?3",
+    )
+    .bind(*user.as_uuid())
+    .bind(after)
+    .bind(last.as_slice())
+    .execute(connection)
+    .await?;
+    Ok(Some(last))
+}
+
+static GIVEN: MultiRow = MultiRow::new(
+    "WITH v (conversation, seq, emoji, user, blank) AS (VALUES ",
+    5,
+    ") UPDATE events SET extra = v.blank FROM v WHERE events.conversation = v.conversation \
+     AND events.target_seq = v.seq AND events.sender = v.user AND events.kind = 3",
+);
+static UNCOUNT: MultiRow = MultiRow::new(
+    "WITH v (conversation, seq, emoji, user, blank) AS (VALUES ",
+    5,
+    ") UPDATE reaction_counts SET count = count - 1 FROM v JOIN reactions r ON r.user = v.user \
+     AND r.conversation = v.conversation AND r.seq = v.seq AND r.emoji = v.emoji AND r.is_on = 1 \
+     WHERE reaction_counts.conversation = v.conversation AND reaction_counts.seq = v.seq \
+     AND reaction_counts.emoji = v.emoji",
+);
+static EMPTIED: MultiRow = MultiRow::new(
+    "WITH v (conversation, seq, emoji, user, blank) AS (VALUES ",
+    5,
+    ") DELETE FROM reaction_counts WHERE (conversation, seq, emoji) IN (SELECT conversation, seq, emoji FROM v) \
+     AND count <= 0",
+);
+static REACTIONS: MultiRow = MultiRow::new(
+    "WITH v (conversation, seq, emoji, user, blank) AS (VALUES ",
+    5,
+    ") DELETE FROM reactions WHERE (user, conversation, seq, emoji) IN (SELECT user, conversation, seq, emoji FROM v)",
+);
+
+/// Takes some reactions back, from the counts, the table and the log; false when there are none left.
+async fn reactions(connection: &mut SqliteConnection, user: UserId) -> sqlx::Result<bool> {
+    let rows = sqlx::query("SELECT conversation, seq, emoji FROM reactions WHERE user = ?1 LIMIT ?2")
+        .bind(*user.as_uuid())
+        .bind(ITEMS)
+        .fetch_all(&mut *connection)
+        .await?;
+    let read = |row: &SqliteRow| Ok((row.conversation(0)?, row.seq(1)?, row.text(2)?));
+    let found: Vec<_> = rows.iter().map(read).collect::<sqlx::Result<_>>()?;
+    for statement in [&GIVEN, &UNCOUNT, &EMPTIED, &REACTIONS] {
+        statement
+            .execute(connection, &found, |query, (id, seq, emoji)| {
+                query
+                    .bind(*id.as_uuid())
+                    .bind(seq.as_stored())
+                    .bind(emoji.as_str())
+                    .bind(*user.as_uuid())
+                    .bind(BLANK_REACTION)
+            })
+            .await?;
+    }
+    Ok(!found.is_empty())
+}

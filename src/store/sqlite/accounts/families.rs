@@ -1,0 +1,172 @@
+//! Sign-ins (families of refresh tokens), and what ended.
+
+use sqlx::sqlite::SqliteConnection;
+
+use super::super::rows::Columns;
+use crate::domain::{FamilyId, Timestamp, UserId};
+use crate::store::{Family, FamilyRotation, NewFamily, Revocation, RevocationCursor};
+
+/// Most revocations answered at once.
+const PAGE: i64 = 1_000;
+
+pub(super) async fn add(
+    connection: &mut SqliteConnection,
+    new: &NewFamily,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    // Sign-ins that nobody renewed go when their user signs in again, so they cannot pile up.
+    for statement in [
+        "DELETE FROM spent_tokens WHERE family IN (SELECT id FROM families WHERE user = ?1 AND expires_at <= ?2)",
+        "DELETE FROM families WHERE user = ?1 AND expires_at <= ?2",
+    ] {
+        sqlx::query(statement)
+            .bind(*new.user.as_uuid())
+            .bind(now.as_unix_ms())
+            .execute(&mut *connection)
+            .await?;
+    }
+    sqlx::query("INSERT INTO families (id, user, token_hash, expires_at) VALUES (?1, ?2, ?3, ?4)")
+        .bind(*new.id.as_uuid())
+        .bind(*new.user.as_uuid())
+        .bind(new.token_hash.as_slice())
+        .bind(new.expires_at.as_unix_ms())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn rotate(
+    connection: &mut SqliteConnection,
+    presented: &[u8; 32],
+    replacement: &[u8; 32],
+    expires_at: Timestamp,
+    now: Timestamp,
+) -> sqlx::Result<FamilyRotation> {
+    let newest = sqlx::query(
+        "SELECT id, user, expires_at FROM families WHERE token_hash = ?1 AND revoked_at IS NULL AND expires_at > ?2",
+    )
+    .bind(presented.as_slice())
+    .bind(now.as_unix_ms())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = newest else { return reused(connection, presented, now).await };
+    let family = Family { id: FamilyId::from_uuid(row.uuid(0)?), user: row.user(1)? };
+    sqlx::query("DELETE FROM spent_tokens WHERE family = ?1 AND expires_at <= ?2")
+        .bind(*family.id.as_uuid())
+        .bind(now.as_unix_ms())
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("INSERT INTO spent_tokens (token_hash, family, expires_at) VALUES (?1, ?2, ?3)")
+        .bind(presented.as_slice())
+        .bind(*family.id.as_uuid())
+        .bind(row.int(2)?)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("UPDATE families SET token_hash = ?2, expires_at = ?3 WHERE id = ?1")
+        .bind(*family.id.as_uuid())
+        .bind(replacement.as_slice())
+        .bind(expires_at.as_unix_ms())
+        .execute(connection)
+        .await?;
+    Ok(FamilyRotation::Rotated(family))
+}
+
+/// A token that was rotated away: two hold the sign-in, and nobody can tell which of them is the owner.
+async fn reused(
+    connection: &mut SqliteConnection,
+    presented: &[u8; 32],
+    now: Timestamp,
+) -> sqlx::Result<FamilyRotation> {
+    let spent = sqlx::query(
+        "SELECT f.id, f.user FROM spent_tokens s JOIN families f ON f.id = s.family \
+         WHERE s.token_hash = ?1 AND s.expires_at > ?2 AND f.revoked_at IS NULL",
+    )
+    .bind(presented.as_slice())
+    .bind(now.as_unix_ms())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = spent else { return Ok(FamilyRotation::Refused) };
+    let family = Family { id: FamilyId::from_uuid(row.uuid(0)?), user: row.user(1)? };
+    revoke(connection, family.user, Some(family.id), now).await?;
+    Ok(FamilyRotation::Reused(family))
+}
+
+pub(super) async fn revoke(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    family: Option<FamilyId>,
+    now: Timestamp,
+) -> sqlx::Result<Revocation> {
+    sqlx::query("UPDATE families SET revoked_at = ?3 WHERE user = ?1 AND id = coalesce(?2, id) AND revoked_at IS NULL")
+        .bind(*user.as_uuid())
+        .bind(family.map(|family| *family.as_uuid()))
+        .bind(now.as_unix_ms())
+        .execute(&mut *connection)
+        .await?;
+    let revocation = Revocation { user, family, at: now, final_: false };
+    write(connection, &revocation).await?;
+    Ok(revocation)
+}
+
+/// Ends every sign-in of a user that is in force, but `keep`.
+pub(super) async fn revoke_others(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    keep: Option<FamilyId>,
+    now: Timestamp,
+) -> sqlx::Result<Vec<Revocation>> {
+    let rows = sqlx::query("SELECT id FROM families WHERE user = ?1 AND id <> coalesce(?2, x'') AND revoked_at IS NULL")
+        .bind(*user.as_uuid())
+        .bind(keep.map(|family| *family.as_uuid()))
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut revoked = Vec::with_capacity(rows.len());
+    for row in &rows {
+        revoked.push(revoke(connection, user, Some(FamilyId::from_uuid(row.uuid(0)?)), now).await?);
+    }
+    Ok(revoked)
+}
+
+pub(super) async fn write(connection: &mut SqliteConnection, revocation: &Revocation) -> sqlx::Result<()> {
+    sqlx::query("INSERT INTO revocations (user, family, at, is_final) VALUES (?1, ?2, ?3, ?4)")
+        .bind(*revocation.user.as_uuid())
+        .bind(revocation.family.map(|family| *family.as_uuid()))
+        .bind(revocation.at.as_unix_ms())
+        .bind(revocation.final_)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn revocations(
+    connection: &mut SqliteConnection,
+    cursor: RevocationCursor,
+) -> sqlx::Result<(Vec<Revocation>, RevocationCursor)> {
+    let rows = sqlx::query(
+        "SELECT id, user, family, at, is_final FROM revocations WHERE id > ?1 ORDER BY id LIMIT ?2",
+    )
+    .bind(i64::try_from(cursor).unwrap_or(i64::MAX))
+    .bind(PAGE)
+    .fetch_all(connection)
+    .await?;
+    let mut next = cursor;
+    let mut revocations = Vec::with_capacity(rows.len());
+    for row in &rows {
+        next = row.count(0)?;
+        revocations.push(Revocation {
+            user: row.user(1)?,
+            family: row.uuid_or_null(2)?.map(FamilyId::from_uuid),
+            at: row.time(3)?,
+            final_: row.flag(4)?,
+        });
+    }
+    Ok((revocations, next))
+}
+
+pub(super) async fn forget(connection: &mut SqliteConnection, before: Timestamp) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM revocations WHERE at < ?1")
+        .bind(before.as_unix_ms())
+        .execute(connection)
+        .await?;
+    Ok(())
+}

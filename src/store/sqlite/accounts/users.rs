@@ -1,0 +1,227 @@
+//! Profiles, passwords and blocks.
+
+use sqlx::sqlite::SqliteConnection;
+
+use super::super::failure::Stop;
+use super::super::rows::Columns;
+use super::read_user;
+use crate::domain::{Refusal, User, UserId, Username};
+use crate::store::{Credentials, NewUser, NewUserOutcome};
+
+pub(super) async fn create(connection: &mut SqliteConnection, new: &NewUser) -> sqlx::Result<NewUserOutcome> {
+    if let Some(user) = existing(connection, new).await? {
+        return Ok(NewUserOutcome::Existing(user));
+    }
+    let user = &new.user;
+    let username = user.username.as_ref().map(Username::as_str);
+    if taken(connection, username.unwrap_or_default()).await? {
+        return Ok(NewUserOutcome::UsernameTaken);
+    }
+    sqlx::query(
+        "INSERT INTO users (id, username, display_name, guest, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )
+    .bind(*user.id.as_uuid())
+    .bind(username)
+    .bind(&user.display_name)
+    .bind(user.guest)
+    .bind(user.created_at.as_unix_ms())
+    .execute(&mut *connection)
+    .await?;
+    if let Some(hash) = &new.password_hash {
+        keep_password(connection, user.id, hash).await?;
+    }
+    if let Some(device) = &new.device_hash {
+        sqlx::query("INSERT INTO devices (device_hash, user) VALUES (?1, ?2)")
+            .bind(device.as_slice())
+            .bind(*user.id.as_uuid())
+            .execute(connection)
+            .await?;
+    }
+    Ok(NewUserOutcome::Created)
+}
+
+async fn existing(connection: &mut SqliteConnection, new: &NewUser) -> sqlx::Result<Option<User>> {
+    let row = sqlx::query(
+        "SELECT u.id, u.username, u.display_name, u.guest, u.created_at FROM users u \
+         WHERE u.id = ?1 OR u.id = (SELECT user FROM devices WHERE device_hash = ?2)",
+    )
+    .bind(*new.user.id.as_uuid())
+    .bind(new.device_hash.as_ref().map(<[u8; 32]>::as_slice))
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| read_user(&row, 0)).transpose()
+}
+
+async fn taken(connection: &mut SqliteConnection, username: &str) -> sqlx::Result<bool> {
+    let row = sqlx::query("SELECT EXISTS (SELECT 1 FROM users WHERE username = ?1)").bind(username);
+    row.fetch_one(connection).await?.flag(0)
+}
+
+async fn keep_password(connection: &mut SqliteConnection, id: UserId, hash: &str) -> sqlx::Result<()> {
+    sqlx::query("INSERT OR REPLACE INTO credentials (user, password_hash) VALUES (?1, ?2)")
+        .bind(*id.as_uuid())
+        .bind(hash)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn find(connection: &mut SqliteConnection, id: UserId) -> sqlx::Result<Option<User>> {
+    let row = sqlx::query("SELECT id, username, display_name, guest, created_at FROM users WHERE id = ?1")
+        .bind(*id.as_uuid())
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| read_user(&row, 0)).transpose()
+}
+
+/// An account that is there and not erased.
+async fn living(connection: &mut SqliteConnection, id: UserId) -> Result<User, Stop> {
+    let row = sqlx::query(
+        "SELECT id, username, display_name, guest, created_at FROM users WHERE id = ?1 AND erased_at IS NULL",
+    )
+    .bind(*id.as_uuid())
+    .fetch_optional(connection)
+    .await?;
+    let row = row.ok_or(Refusal::NotFound)?;
+    Ok(read_user(&row, 0)?)
+}
+
+pub(super) async fn by_prefix(
+    connection: &mut SqliteConnection,
+    prefix: &str,
+    limit: usize,
+) -> sqlx::Result<Vec<User>> {
+    let prefix = prefix.to_ascii_lowercase();
+    // Usernames are ASCII below `~`, so this is past every one that begins with the prefix.
+    let beyond = format!("{prefix}~");
+    let rows = sqlx::query(
+        "SELECT id, username, display_name, guest, created_at FROM users \
+         WHERE username >= ?1 AND username < ?2 ORDER BY username LIMIT ?3",
+    )
+    .bind(prefix)
+    .bind(beyond)
+    .bind(limit as i64)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| read_user(row, 0)).collect()
+}
+
+pub(super) async fn credentials(
+    connection: &mut SqliteConnection,
+    username: &Username,
+) -> sqlx::Result<Option<Credentials>> {
+    let row = sqlx::query(
+        "SELECT u.id, u.username, u.display_name, u.guest, u.created_at, c.password_hash \
+         FROM users u JOIN credentials c ON c.user = u.id WHERE u.username = ?1",
+    )
+    .bind(username.as_str())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| Ok(Credentials { user: read_user(&row, 0)?, password_hash: row.text(5)? })).transpose()
+}
+
+pub(super) async fn password_hash(
+    connection: &mut SqliteConnection,
+    id: UserId,
+) -> sqlx::Result<Option<String>> {
+    let row = sqlx::query("SELECT password_hash FROM credentials WHERE user = ?1")
+        .bind(*id.as_uuid())
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| row.text(0)).transpose()
+}
+
+pub(super) async fn rename(
+    connection: &mut SqliteConnection,
+    id: UserId,
+    display_name: &str,
+) -> Result<User, Stop> {
+    let user = living(connection, id).await?;
+    if display_name.contains('\0') {
+        return Err(Refusal::Invalid("display_name: must not contain the character NUL".into()).into());
+    }
+    sqlx::query("UPDATE users SET display_name = ?2 WHERE id = ?1")
+        .bind(*id.as_uuid())
+        .bind(display_name)
+        .execute(connection)
+        .await?;
+    Ok(User { display_name: display_name.to_owned(), ..user })
+}
+
+pub(super) async fn set_password(
+    connection: &mut SqliteConnection,
+    id: UserId,
+    hash: &str,
+) -> Result<(), Stop> {
+    living(connection, id).await?;
+    Ok(keep_password(connection, id, hash).await?)
+}
+
+pub(super) async fn claim(
+    connection: &mut SqliteConnection,
+    id: UserId,
+    username: &Username,
+    hash: &str,
+) -> Result<User, Stop> {
+    let user = living(connection, id).await?;
+    if !user.guest {
+        return Err(Refusal::Conflict("only a guest can be claimed").into());
+    }
+    if taken(connection, username.as_str()).await? {
+        return Err(Refusal::Conflict("this username is taken").into());
+    }
+    sqlx::query("UPDATE users SET username = ?2, guest = 0 WHERE id = ?1")
+        .bind(*id.as_uuid())
+        .bind(username.as_str())
+        .execute(&mut *connection)
+        .await?;
+    // From now on the password signs in; knowing the device id alone does not any more.
+    sqlx::query("DELETE FROM devices WHERE user = ?1").bind(*id.as_uuid()).execute(&mut *connection).await?;
+    keep_password(connection, id, hash).await?;
+    Ok(User { username: Some(username.clone()), guest: false, ..user })
+}
+
+pub(super) async fn blocks(connection: &mut SqliteConnection, user: UserId) -> sqlx::Result<Vec<UserId>> {
+    let rows = sqlx::query("SELECT blocked FROM blocks WHERE blocker = ?1 ORDER BY blocked LIMIT ?2")
+        .bind(*user.as_uuid())
+        .bind(MOST_BLOCKS)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| row.user(0)).collect()
+}
+
+/// How many users one may block: the list is answered in one piece.
+const MOST_BLOCKS: i64 = 10_000;
+
+pub(super) async fn set_block(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    other: UserId,
+    blocked: bool,
+) -> Result<(), Stop> {
+    if user == other {
+        return Err(Refusal::Invalid("user: nobody blocks themself".into()).into());
+    }
+    if find(connection, other).await?.is_none() {
+        return Err(Refusal::NotFound.into());
+    }
+    if !blocked {
+        sqlx::query("DELETE FROM blocks WHERE blocker = ?1 AND blocked = ?2")
+            .bind(*user.as_uuid())
+            .bind(*other.as_uuid())
+            .execute(connection)
+            .await?;
+        return Ok(());
+    }
+    living(connection, other).await?;
+    let held = sqlx::query("SELECT count(*) FROM blocks WHERE blocker = ?1").bind(*user.as_uuid());
+    if held.fetch_one(&mut *connection).await?.int(0)? >= MOST_BLOCKS {
+        return Err(Refusal::TooLarge("too many blocked users").into());
+    }
+    sqlx::query("INSERT OR IGNORE INTO blocks (blocker, blocked) VALUES (?1, ?2)")
+        .bind(*user.as_uuid())
+        .bind(*other.as_uuid())
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! Deciding on a batch: pure, message by message in the batch's order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::super::codec::encode_content;
+use super::super::roster::{Roster, audience};
+use super::super::state::{Room, outsider};
+use super::facts::{Earlier, Facts};
+use crate::domain::{
+    ClientId, Committed, Content, ConversationId, Event, EventKind, HistoryPolicy, Message, Position,
+    Refusal, Seq, Timestamp, UserId,
+};
+use crate::store::{Appended, NewMessage, Target};
+
+/// A message that goes into the log.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub conversation: ConversationId,
+    pub sender: UserId,
+    pub client_id: ClientId,
+    pub seq: Seq,
+    pub position: u64,
+    pub messages_before: u64,
+    pub body: Option<String>,
+    pub extra: Option<String>,
+    pub fingerprint: i64,
+}
+
+/// How far a sender has read by sending.
+#[derive(Debug)]
+pub(super) struct ReadUpTo {
+    pub conversation: ConversationId,
+    pub user: UserId,
+    pub seq: Seq,
+    pub count: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub answers: Vec<Result<Appended, Refusal>>,
+    pub accepted: Vec<Accepted>,
+    /// Conversations that the batch makes, before their first event.
+    pub made: Vec<Room>,
+    /// Conversations that moved, with their new counters.
+    pub moved: Vec<Room>,
+    pub reads: Vec<ReadUpTo>,
+}
+
+impl Plan {
+    pub(super) fn decide(facts: Facts, batch: &[NewMessage], now: Timestamp) -> Self {
+        let started = facts.rooms.iter().map(|(id, room)| (*id, room.conversation.last_seq)).collect();
+        let mut deciding = Deciding { facts, started, reads: HashMap::new(), plan: Self::default(), now };
+        for new in batch {
+            let answer = deciding.answer(new);
+            deciding.plan.answers.push(answer);
+        }
+        let Deciding { facts, started, reads, mut plan, .. } = deciding;
+        let moved = |room: &Room| started.get(&room.id()).is_none_or(|seq| *seq < room.conversation.last_seq);
+        plan.moved = facts.rooms.into_values().filter(|room| moved(room)).collect();
+        plan.reads = reads
+            .into_iter()
+            .map(|((conversation, user), (seq, count))| ReadUpTo { conversation, user, seq, count })
+            .collect();
+        plan
+    }
+}
+
+struct Deciding {
+    facts: Facts,
+    /// The last seq of each conversation before this batch.
+    started: HashMap<ConversationId, Seq>,
+    reads: HashMap<(ConversationId, UserId), (Seq, u64)>,
+    plan: Plan,
+    now: Timestamp,
+}
+
+impl Deciding {
+    fn answer(&mut self, new: &NewMessage) -> Result<Appended, Refusal> {
+        let conversation = new.target.conversation(new.sender);
+        let fingerprint = fingerprint(conversation, &new.content);
+        if let Some(earlier) = self.facts.earlier.get(&(new.sender, new.client_id)) {
+            return repeated(earlier, fingerprint);
+        }
+        let (body, extra) = storable(&new.content)?;
+        self.admit(new, conversation)?;
+        Ok(self.accept(new, conversation, fingerprint, body, extra))
+    }
+
+    /// Is there a conversation for this message that its sender may speak in? Makes a direct one when need be.
+    fn admit(&mut self, new: &NewMessage, id: ConversationId) -> Result<(), Refusal> {
+        let standing = self.facts.standings.get(&(id, new.sender)).copied().ok_or(Refusal::NotFound)?;
+        let Some(room) = self.facts.rooms.get(&id) else {
+            let Target::User(other) = new.target else { return Err(Refusal::NotFound) };
+            if !(standing.sender_lives && standing.peer_lives) {
+                return Err(Refusal::NotFound);
+            }
+            if standing.blocked {
+                return Err(Refusal::Blocked);
+            }
+            if new.content.reply_to.is_some() {
+                return Err(REPLY);
+            }
+            let room = Room::new_direct(id, new.sender, other, self.now);
+            if let Some(pair) = room.pair {
+                self.facts.rosters.insert(id, Roster::of_pair(room.members_version, pair));
+            }
+            self.plan.made.push(room.clone());
+            self.facts.rooms.insert(id, room);
+            return Ok(());
+        };
+        // A conversation made earlier in this batch has its two members although nobody has read them yet.
+        let made_here = !self.started.contains_key(&id)
+            && room.pair.is_some_and(|(low, high)| [low, high].contains(&new.sender));
+        let joined =
+            standing.joined_seq.or(made_here.then_some(Seq::ZERO)).ok_or_else(|| outsider(Some(room)))?;
+        if room.pair.is_some() && !standing.peer_lives {
+            return Err(Refusal::NotFound);
+        }
+        if room.pair.is_some() && standing.blocked {
+            return Err(Refusal::Blocked);
+        }
+        new.content.reply_to.map_or(Ok(()), |seq| self.may_reply_to(room, joined, seq))
+    }
+
+    fn may_reply_to(&self, room: &Room, joined: Seq, seq: Seq) -> Result<(), Refusal> {
+        let visible = match room.conversation.history {
+            HistoryPolicy::All => true,
+            HistoryPolicy::FromJoin => seq >= joined,
+        };
+        let before = self.started.get(&room.id()).copied().unwrap_or_default();
+        let is_message = if seq > before {
+            seq <= room.conversation.last_seq
+        } else {
+            self.facts.replied.contains(&(room.id(), seq))
+        };
+        if visible && is_message { Ok(()) } else { Err(REPLY) }
+    }
+
+    fn accept(
+        &mut self,
+        new: &NewMessage,
+        id: ConversationId,
+        fingerprint: i64,
+        body: Option<String>,
+        extra: Option<String>,
+    ) -> Appended {
+        let room = self.facts.rooms.get_mut(&id).expect("`admit` found or made the conversation");
+        let seq = room.conversation.last_seq.next();
+        let previous = room.last_position;
+        let messages_before = room.message_count;
+        self.facts.last_position += 1;
+        let position = self.facts.last_position;
+        room.conversation.last_seq = seq;
+        room.last_position = Position(position);
+        room.message_count += 1;
+        let read = (new.sender, new.client_id);
+        let earlier = Earlier { conversation: id, seq, sent_at: self.now, fingerprint: Some(fingerprint) };
+        self.facts.earlier.insert(read, earlier);
+        self.reads.insert((id, new.sender), (seq, room.message_count));
+        let kind = EventKind::Message(Message {
+            client_id: new.client_id,
+            content: new.content.clone(),
+            edited_at: None,
+            deleted: false,
+        });
+        let present =
+            self.facts.rosters.get(&id).map_or_else(|| Arc::from([]), |roster| Arc::clone(&roster.users));
+        let committed = Committed {
+            audience: audience(id.kind(), &kind, &present),
+            event: Arc::new(Event { conversation: id, seq, sender: new.sender, sent_at: self.now, kind }),
+            position: Position(position),
+            previous,
+        };
+        let (sender, client_id) = read;
+        self.plan.accepted.push(Accepted {
+            conversation: id,
+            sender,
+            client_id,
+            seq,
+            position,
+            messages_before,
+            body,
+            extra,
+            fingerprint,
+        });
+        Appended { conversation: id, seq, sent_at: self.now, committed: Some(committed) }
+    }
+}
+
+const REPLY: Refusal =
+    Refusal::Invalid(std::borrow::Cow::Borrowed("reply_to: names no message you can see here"));
+
+fn repeated(earlier: &Earlier, fingerprint: i64) -> Result<Appended, Refusal> {
+    if earlier.fingerprint.is_some_and(|first| first != fingerprint) {
+        return Err(Refusal::Conflict("this client_id was used for another message"));
+    }
+    Ok(Appended {
+        conversation: earlier.conversation,
+        seq: earlier.seq,
+        sent_at: earlier.sent_at,
+        committed: None,
+    })
+}
+
+/// The content as columns. NUL is refused by every backend, since not every database can hold it.
+fn storable(content: &Content) -> Result<(Option<String>, Option<String>), Refusal> {
+    if content.body.as_ref().is_some_and(|body| body.contains('\0')) {
+        return Err(Refusal::Invalid("body: must not contain the character NUL".into()));
+    }
+    encode_content(content).map_err(|_| Refusal::Invalid("data, attachments: not JSON".into()))
+}
+
+/// 64 bits of a hash over everything that makes two sends the same one. Stored, so its recipe never changes.
+fn fingerprint(conversation: ConversationId, content: &Content) -> i64 {
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    part(conversation.as_uuid().as_bytes());
+    for text in [
+        content.body.as_deref(),
+        content.attachments.as_ref().map(|json| json.0.as_str()),
+        content.data.as_ref().map(|json| json.0.as_str()),
+    ] {
+        part(&[u8::from(text.is_some())]);
+        part(text.unwrap_or_default().as_bytes());
+    }
+    part(&content.reply_to.unwrap_or_default().get().to_le_bytes());
+    for user in &content.mentions {
+        part(user.as_uuid().as_bytes());
+    }
+    let digest = hash.finalize();
+    let mut first = [0_u8; 8];
+    first.copy_from_slice(&digest[..8]);
+    i64::from_le_bytes(first)
+}

@@ -1,0 +1,236 @@
+//! Events as rows: which columns a kind fills, and how its particulars become JSON.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
+
+use super::failure::impossible;
+use super::rows::Columns;
+use crate::domain::{
+    Changes, Content, Event, EventKind, HistoryPolicy, JoinPolicy, JsonText, LeaveReason, Message, Role, Seq,
+    UserId,
+};
+
+/// The number of a kind in the `kind` column; never reused.
+pub(super) mod kinds {
+    pub const MESSAGE: i64 = 0;
+    pub const EDIT: i64 = 1;
+    pub const DELETE: i64 = 2;
+    pub const REACTION: i64 = 3;
+    pub const MEMBER_JOINED: i64 = 4;
+    pub const MEMBER_LEFT: i64 = 5;
+    pub const CONVERSATION_CHANGED: i64 = 6;
+}
+
+/// The columns that [`decode`] reads, from a table named `e`.
+macro_rules! event_columns {
+    () => {
+        "e.conversation, e.seq, e.kind, e.sender, e.sent_at, e.client_id, e.target_seq, e.body, e.extra, e.edited_at, e.deleted"
+    };
+}
+pub(super) use event_columns;
+
+/// How many columns [`event_columns`] names: where a statement's own columns begin.
+pub(super) const EVENT_COLUMNS: usize = 11;
+
+/// The particulars of a reaction whose content is gone: it reads as one taken back.
+pub(super) const BLANK_REACTION: &str = r#"{"emoji":"","on":false}"#;
+
+/// An event's particulars, as columns.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    pub kind: i64,
+    pub target: Option<i64>,
+    pub body: Option<String>,
+    pub extra: Option<String>,
+}
+
+/// Everything that is neither searched for nor the text: one JSON object, absent when empty.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Extra {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mentions: Vec<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attachments: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    emoji: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<i16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    join: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
+}
+
+fn encode_error(error: serde_json::Error) -> sqlx::Error {
+    sqlx::Error::Encode(Box::new(error))
+}
+
+fn to_text(extra: &Extra) -> sqlx::Result<Option<String>> {
+    serde_json::to_string(extra).map(Some).map_err(encode_error)
+}
+
+fn raw(json: Option<&JsonText>) -> sqlx::Result<Option<Box<RawValue>>> {
+    json.map(|text| RawValue::from_string(text.0.clone())).transpose().map_err(encode_error)
+}
+
+/// A message's content as its two columns.
+pub(super) fn encode_content(content: &Content) -> sqlx::Result<(Option<String>, Option<String>)> {
+    let plain = content.reply_to.is_none()
+        && content.mentions.is_empty()
+        && content.attachments.is_none()
+        && content.data.is_none();
+    let extra = if plain {
+        None
+    } else {
+        to_text(&Extra {
+            reply_to: content.reply_to.map(Seq::get),
+            mentions: content.mentions.iter().map(|user| *user.as_uuid()).collect(),
+            attachments: raw(content.attachments.as_ref())?,
+            data: raw(content.data.as_ref())?,
+            ..Extra::default()
+        })?
+    };
+    Ok((content.body.clone(), extra))
+}
+
+/// An event's particulars as columns.
+///
+/// # Errors
+/// [`sqlx::Error::Encode`] when a value that should be JSON is not.
+pub(super) fn encode(kind: &EventKind) -> sqlx::Result<Encoded> {
+    let empty = Encoded { kind: kinds::DELETE, target: None, body: None, extra: None };
+    Ok(match kind {
+        EventKind::Message(message) => {
+            let (body, extra) = encode_content(&message.content)?;
+            Encoded { kind: kinds::MESSAGE, body, extra, ..empty }
+        }
+        EventKind::Edit { target, body } => {
+            Encoded { kind: kinds::EDIT, target: Some(target.as_stored()), body: body.clone(), ..empty }
+        }
+        EventKind::Delete { target } => {
+            Encoded { kind: kinds::DELETE, target: Some(target.as_stored()), ..empty }
+        }
+        EventKind::Reaction { target, emoji, on } => {
+            let extra = to_text(&Extra { emoji: Some(emoji.clone()), on: Some(*on), ..Extra::default() })?;
+            Encoded { kind: kinds::REACTION, target: Some(target.as_stored()), extra, ..empty }
+        }
+        EventKind::MemberJoined { user, role } => {
+            let (user, role) = (Some(*user.as_uuid()), Some(role.as_stored()));
+            Encoded {
+                kind: kinds::MEMBER_JOINED,
+                extra: to_text(&Extra { user, role, ..Extra::default() })?,
+                ..empty
+            }
+        }
+        EventKind::MemberLeft { user, reason } => {
+            let (user, reason) = (Some(*user.as_uuid()), Some(reason.as_str().to_owned()));
+            Encoded {
+                kind: kinds::MEMBER_LEFT,
+                extra: to_text(&Extra { user, reason, ..Extra::default() })?,
+                ..empty
+            }
+        }
+        EventKind::ConversationChanged(changes) => Encoded {
+            kind: kinds::CONVERSATION_CHANGED,
+            extra: to_text(&Extra {
+                name: changes.name.clone(),
+                history: changes.history.map(|policy| policy.as_str().to_owned()),
+                join: changes.join.map(|policy| policy.as_str().to_owned()),
+                user: changes.role.map(|(user, _)| *user.as_uuid()),
+                role: changes.role.map(|(_, role)| role.as_stored()),
+                deleted: changes.deleted,
+                ..Extra::default()
+            })?,
+            ..empty
+        },
+    })
+}
+
+/// An event from a row that begins with [`event_columns`].
+pub(super) fn decode(row: &SqliteRow) -> sqlx::Result<Event> {
+    let body = row.text_or_null(7)?;
+    let extra = match row.text_or_null(8)? {
+        Some(text) => serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+        None => Extra::default(),
+    };
+    let target = || row.seq(6);
+    let kind = match row.int(2)? {
+        kinds::MESSAGE => EventKind::Message(Message {
+            client_id: row.client_id(5)?,
+            content: content(body, extra),
+            edited_at: row.int_or_null(9)?.map(crate::domain::Timestamp::from_unix_ms),
+            deleted: row.flag(10)?,
+        }),
+        kinds::EDIT => EventKind::Edit { target: target()?, body },
+        kinds::DELETE => EventKind::Delete { target: target()? },
+        kinds::REACTION => EventKind::Reaction {
+            target: target()?,
+            emoji: extra.emoji.unwrap_or_default(),
+            on: extra.on.unwrap_or_default(),
+        },
+        kinds::MEMBER_JOINED => EventKind::MemberJoined {
+            user: user(&extra)?,
+            role: extra.role.map_or(Role::Member, Role::from_stored),
+        },
+        kinds::MEMBER_LEFT => EventKind::MemberLeft { user: user(&extra)?, reason: reason(&extra)? },
+        kinds::CONVERSATION_CHANGED => EventKind::ConversationChanged(changes(extra)),
+        _ => return Err(impossible("an event of a kind that this release does not know")),
+    };
+    Ok(Event {
+        conversation: row.conversation(0)?,
+        seq: row.seq(1)?,
+        sender: row.user(3)?,
+        sent_at: row.time(4)?,
+        kind,
+    })
+}
+
+fn user(extra: &Extra) -> sqlx::Result<UserId> {
+    extra.user.map(UserId::from_uuid).ok_or_else(|| impossible("a membership event that names nobody"))
+}
+
+fn reason(extra: &Extra) -> sqlx::Result<LeaveReason> {
+    extra
+        .reason
+        .as_deref()
+        .and_then(LeaveReason::parse)
+        .ok_or_else(|| impossible("a member left for no known reason"))
+}
+
+fn content(body: Option<String>, extra: Extra) -> Content {
+    let json = |value: Option<Box<RawValue>>| value.map(|raw| JsonText(raw.get().to_owned()));
+    Content {
+        body,
+        reply_to: extra.reply_to.and_then(Seq::new),
+        mentions: extra.mentions.into_iter().map(UserId::from_uuid).collect(),
+        attachments: json(extra.attachments),
+        data: json(extra.data),
+    }
+}
+
+fn changes(extra: Extra) -> Changes {
+    Changes {
+        name: extra.name,
+        history: extra.history.as_deref().and_then(HistoryPolicy::parse),
+        join: extra.join.as_deref().and_then(JoinPolicy::parse),
+        role: extra.user.map(UserId::from_uuid).zip(extra.role.map(Role::from_stored)),
+        deleted: extra.deleted,
+    }
+}

@@ -1,0 +1,177 @@
+//! Connections: a bounded set of them for one purpose, and transactions that cannot be left half done.
+//!
+//! A connection is a thread with a queue of statements. A future that is dropped in the middle (its timeout passed, its
+//! caller went away) leaves a connection in an unknown state; it is then closed rather than given to the next caller,
+//! and SQLite rolls its transaction back.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::failure::{Stop, at_commit, before_commit};
+use super::rows::Columns;
+use crate::store::{Outcome, StoreError};
+
+/// Up to a fixed number of connections, opened when first needed; callers wait their turn in order.
+#[derive(Debug)]
+pub(super) struct Lane {
+    options: SqliteConnectOptions,
+    begin: &'static str,
+    idle: Arc<Mutex<Vec<SqliteConnection>>>,
+    turns: Arc<Semaphore>,
+}
+
+impl Lane {
+    pub(super) fn new(options: SqliteConnectOptions, size: usize, begin: &'static str) -> Self {
+        Self { options, begin, idle: Arc::default(), turns: Arc::new(Semaphore::new(size.max(1))) }
+    }
+
+    /// Begins a transaction when it is this caller's turn.
+    pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {
+        let mut transaction = self.take().await?;
+        sqlx::query(self.begin).execute(&mut *transaction).await.map_err(|error| before_commit(&error))?;
+        Ok(transaction)
+    }
+
+    /// Copies the write-ahead log into the file and empties it; false when readers still need a part of it.
+    pub(super) async fn checkpoint(&self) -> Result<bool, StoreError> {
+        let mut connection = self.take().await?;
+        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await;
+        let busy = row.and_then(|row| row.flag(0)).map_err(|error| before_commit(&error))?;
+        connection.give_back();
+        Ok(!busy)
+    }
+
+    async fn take(&self) -> Result<Transaction, StoreError> {
+        let turn = Arc::clone(&self.turns)
+            .acquire_owned()
+            .await
+            .map_err(|_| StoreError::definite("the store is closed"))?;
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.options.connect().await.map_err(|error| before_commit(&error))?,
+        };
+        Ok(Transaction {
+            connection: Some(connection),
+            begin: self.begin,
+            idle: Arc::clone(&self.idle),
+            _turn: turn,
+        })
+    }
+
+    /// Lets nobody begin any more, waits for those at work and closes every connection.
+    pub(super) async fn close(&self, size: usize) {
+        let turns = u32::try_from(size.max(1)).unwrap_or(u32::MAX);
+        let all = self.turns.acquire_many(turns).await;
+        self.turns.close();
+        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        for connection in idle {
+            if let Err(error) = connection.close().await {
+                tracing::warn!(%error, "closing a database connection failed");
+            }
+        }
+        drop(all);
+    }
+}
+
+/// An open transaction. Dropped before [`Transaction::finish`] or [`Transaction::end`], it takes its connection with it.
+pub(super) struct Transaction {
+    connection: Option<SqliteConnection>,
+    begin: &'static str,
+    idle: Arc<Mutex<Vec<SqliteConnection>>>,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Transaction {
+    /// Commits when the work was done, rolls back when it was refused or failed.
+    pub(super) async fn finish<T>(mut self, worked: Result<T, Stop>, phase: &Phase) -> Outcome<T> {
+        match worked {
+            Ok(value) => {
+                phase.enter_commit();
+                sqlx::query("COMMIT").execute(&mut *self).await.map_err(|error| at_commit(&error))?;
+                self.give_back();
+                Ok(Ok(value))
+            }
+            Err(Stop::Refused(refusal)) => {
+                self.roll_back().await;
+                Ok(Err(refusal))
+            }
+            Err(Stop::Failed(error)) => {
+                self.roll_back().await;
+                Err(before_commit(&error))
+            }
+        }
+    }
+
+    /// Ends a transaction that only read.
+    pub(super) async fn end<T>(self, worked: Result<T, Stop>) -> Outcome<T> {
+        self.finish(worked, &Phase::default()).await
+    }
+
+    /// Rolls back and frees the connection, unless even that fails: SQLite may have ended the transaction by itself.
+    pub(super) async fn roll_back(mut self) {
+        if sqlx::query("ROLLBACK").execute(&mut *self).await.is_ok() {
+            self.give_back();
+        }
+    }
+
+    /// Undoes everything so far and begins again.
+    pub(super) async fn begin_anew(&mut self) -> sqlx::Result<()> {
+        sqlx::query("ROLLBACK").execute(&mut **self).await?;
+        sqlx::query(self.begin).execute(&mut **self).await?;
+        Ok(())
+    }
+
+    fn give_back(&mut self) {
+        let connection = self.connection.take();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).extend(connection);
+    }
+}
+
+impl Deref for Transaction {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        self.connection.as_ref().expect("a transaction holds its connection until it is finished")
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        self.connection.as_mut().expect("a transaction holds its connection until it is finished")
+    }
+}
+
+/// How far an operation came, readable after it was cut short.
+#[derive(Debug, Default)]
+pub(super) struct Phase(AtomicBool);
+
+impl Phase {
+    fn enter_commit(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Runs `work` for at most `limit`. Cut short before its commit it did nothing; afterwards nobody knows.
+    pub(super) async fn bound<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(limit, work).await {
+            Ok(result) => result,
+            Err(_) if self.0.load(Ordering::Acquire) => Err(StoreError::indefinite(format!(
+                "no answer to the commit within {} ms",
+                limit.as_millis()
+            ))),
+            Err(_) => {
+                Err(StoreError::definite(format!("not begun to commit within {} ms", limit.as_millis())))
+            }
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The order of commits: which positions are taken.
+//!
+//! An event takes the next position and is written under it. A receipt or a membership without an event takes one too,
+//! so that a cursor behind it sees that something moved and a cursor past it does not; such positions are kept in
+//! `position_floor`. Positions therefore have holes, seqs never.
+
+use sqlx::sqlite::SqliteConnection;
+
+use super::rows::Columns;
+
+/// The newest position taken, as an SQL expression.
+macro_rules! last_position {
+    () => {
+        "(SELECT max(value, coalesce((SELECT max(position) FROM events), 0)) FROM meta WHERE name = 'position_floor')"
+    };
+}
+pub(super) use last_position;
+
+/// The newest position taken; 0 in an empty log.
+pub(super) async fn last(connection: &mut SqliteConnection) -> sqlx::Result<u64> {
+    sqlx::query(concat!("SELECT ", last_position!())).fetch_one(connection).await?.count(0)
+}
+
+/// Takes the next position for something that is no event.
+pub(super) async fn take(connection: &mut SqliteConnection) -> sqlx::Result<u64> {
+    let taken = last(connection).await? + 1;
+    sqlx::query("UPDATE meta SET value = ?1 WHERE name = 'position_floor'")
+        .bind(taken as i64)
+        .execute(connection)
+        .await?;
+    Ok(taken)
+}

@@ -1,0 +1,157 @@
+//! Statements over several rows at once, and reading typed columns.
+//!
+//! A statement costs one hop to the connection's thread however many rows it carries, so a batch uses few statements.
+//! Their text exists in a few fixed sizes only, which keeps the cache of prepared statements warm; the last chunk is
+//! padded with rows of NULL, which every statement here ignores.
+
+use std::sync::OnceLock;
+
+use sqlx::Row;
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
+use uuid::Uuid;
+
+use super::failure::impossible;
+use crate::domain::{ClientId, ConversationId, Seq, Timestamp, UserId};
+
+/// The sizes that statements come in; the last one is the most rows of one statement.
+const SIZES: [usize; 5] = [1, 4, 16, 64, 256];
+
+/// A query being filled in.
+pub(super) type Filling<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+/// A statement with a `VALUES` list between `head` and `tail`.
+#[derive(Debug)]
+pub(super) struct MultiRow {
+    head: &'static str,
+    columns: usize,
+    tail: &'static str,
+    texts: [OnceLock<String>; SIZES.len()],
+}
+
+impl MultiRow {
+    pub(super) const fn new(head: &'static str, columns: usize, tail: &'static str) -> Self {
+        Self { head, columns, tail, texts: [const { OnceLock::new() }; SIZES.len()] }
+    }
+
+    fn text(&'static self, rows: usize) -> (&'static str, usize) {
+        let which = SIZES.iter().position(|size| *size >= rows).unwrap_or(SIZES.len() - 1);
+        let text = self.texts[which].get_or_init(|| {
+            let row = format!("({})", vec!["?"; self.columns].join(","));
+            format!("{}{}{}", self.head, vec![row.as_str(); SIZES[which]].join(","), self.tail)
+        });
+        (text, SIZES[which])
+    }
+
+    fn fill<'q, T>(
+        &'static self,
+        rows: &'q [T],
+        bind: &impl Fn(Filling<'q>, &'q T) -> Filling<'q>,
+    ) -> Filling<'q> {
+        let (text, size) = self.text(rows.len());
+        let mut query = sqlx::query(text);
+        for row in rows {
+            query = bind(query, row);
+        }
+        for _ in 0..(size - rows.len()) * self.columns {
+            query = query.bind(None::<i64>);
+        }
+        query
+    }
+
+    /// Runs the statement over all rows.
+    pub(super) async fn execute<'q, T>(
+        &'static self,
+        connection: &mut SqliteConnection,
+        rows: &'q [T],
+        bind: impl Fn(Filling<'q>, &'q T) -> Filling<'q>,
+    ) -> sqlx::Result<()> {
+        for chunk in rows.chunks(SIZES[SIZES.len() - 1]) {
+            self.fill(chunk, &bind).execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs the statement over all rows and collects what it answers.
+    pub(super) async fn fetch<'q, T>(
+        &'static self,
+        connection: &mut SqliteConnection,
+        rows: &'q [T],
+        bind: impl Fn(Filling<'q>, &'q T) -> Filling<'q>,
+    ) -> sqlx::Result<Vec<SqliteRow>> {
+        let mut answers = Vec::new();
+        for chunk in rows.chunks(SIZES[SIZES.len() - 1]) {
+            answers.extend(self.fill(chunk, &bind).fetch_all(&mut *connection).await?);
+        }
+        Ok(answers)
+    }
+}
+
+/// Columns as the domain's types.
+pub(super) trait Columns {
+    fn int(&self, column: usize) -> sqlx::Result<i64>;
+    fn int_or_null(&self, column: usize) -> sqlx::Result<Option<i64>>;
+    fn text(&self, column: usize) -> sqlx::Result<String>;
+    fn text_or_null(&self, column: usize) -> sqlx::Result<Option<String>>;
+    fn uuid(&self, column: usize) -> sqlx::Result<Uuid>;
+    fn uuid_or_null(&self, column: usize) -> sqlx::Result<Option<Uuid>>;
+
+    fn flag(&self, column: usize) -> sqlx::Result<bool> {
+        self.int(column).map(|value| value != 0)
+    }
+
+    fn count(&self, column: usize) -> sqlx::Result<u64> {
+        self.int(column).map(|value| u64::try_from(value).unwrap_or(0))
+    }
+
+    fn seq(&self, column: usize) -> sqlx::Result<Seq> {
+        self.int(column).map(Seq::from_stored)
+    }
+
+    fn time(&self, column: usize) -> sqlx::Result<Timestamp> {
+        self.int(column).map(Timestamp::from_unix_ms)
+    }
+
+    fn user(&self, column: usize) -> sqlx::Result<UserId> {
+        self.uuid(column).map(UserId::from_uuid)
+    }
+
+    fn user_or_null(&self, column: usize) -> sqlx::Result<Option<UserId>> {
+        Ok(self.uuid_or_null(column)?.map(UserId::from_uuid))
+    }
+
+    fn client_id(&self, column: usize) -> sqlx::Result<ClientId> {
+        self.uuid(column).map(ClientId::from_uuid)
+    }
+
+    fn conversation(&self, column: usize) -> sqlx::Result<ConversationId> {
+        ConversationId::from_uuid(self.uuid(column)?)
+            .ok_or_else(|| impossible("a conversation id of no kind"))
+    }
+}
+
+impl Columns for SqliteRow {
+    fn int(&self, column: usize) -> sqlx::Result<i64> {
+        self.try_get(column)
+    }
+
+    fn int_or_null(&self, column: usize) -> sqlx::Result<Option<i64>> {
+        self.try_get(column)
+    }
+
+    fn text(&self, column: usize) -> sqlx::Result<String> {
+        self.try_get(column)
+    }
+
+    fn text_or_null(&self, column: usize) -> sqlx::Result<Option<String>> {
+        self.try_get(column)
+    }
+
+    fn uuid(&self, column: usize) -> sqlx::Result<Uuid> {
+        self.try_get(column)
+    }
+
+    fn uuid_or_null(&self, column: usize) -> sqlx::Result<Option<Uuid>> {
+        self.try_get(column)
+    }
+}

@@ -1,0 +1,276 @@
+//! An empty store per test, people to act in it, and short words for what they do.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+use tidings::domain::{
+    ClientId, Content, ConversationId, ConversationKind, Event, EventKind, HistoryPolicy, JoinPolicy, Limits, Refusal,
+    Role, Seq, Timestamp, User, UserId,
+};
+use tidings::environment::{ManualEnvironment, SharedEnvironment};
+use tidings::store::sqlite::{SqliteOptions, SqliteStore};
+use tidings::store::{
+    Appended, Change, Changed, Head, HistoryQuery, Mark, MessageView, NewConversation, NewMessage, NewUser,
+    NewUserOutcome, RangeQuery, SharedStore, Target,
+};
+use uuid::Uuid;
+
+/// Where stores come from.
+#[async_trait]
+pub trait Harness: Send + Sync {
+    /// Opens the store: empty at first, with what was written before when called again.
+    async fn store(&self) -> SharedStore;
+    /// Closes what [`Harness::store`] opened last, as a process that ends would.
+    async fn close(&self);
+}
+
+/// A database file in a directory of its own.
+pub struct SqliteHarness {
+    pub directory: TempDir,
+    opened: std::sync::Mutex<Option<Arc<SqliteStore>>>,
+    seeds: AtomicU64,
+}
+
+impl SqliteHarness {
+    pub fn new() -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        Self { directory, opened: std::sync::Mutex::default(), seeds: AtomicU64::new(1) }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("data/tidings.db")
+    }
+
+    pub fn options(&self) -> SqliteOptions {
+        let limits = Limits { group_members: 8, ..Limits::default() };
+        // Generous: a machine at work on other things must not fail a test.
+        SqliteOptions { limits, timeout_ms: 30_000, readers: 2, ..SqliteOptions::new(self.path()) }
+    }
+
+    pub fn environment(&self) -> SharedEnvironment {
+        Arc::new(ManualEnvironment::new(1_800_000_000_000, self.seeds.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    pub async fn open(&self) -> Arc<SqliteStore> {
+        let store = SqliteStore::open(self.options(), self.environment()).await.expect("the file opens");
+        *self.opened.lock().unwrap() = Some(store.clone());
+        store
+    }
+
+    /// Every byte of the database, its write-ahead log included.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for entry in std::fs::read_dir(self.path().parent().unwrap()).unwrap() {
+            bytes.extend(std::fs::read(entry.unwrap().path()).unwrap());
+        }
+        bytes
+    }
+
+    pub fn holds(&self, text: &str) -> bool {
+        self.bytes().windows(text.len()).any(|window| window == text.as_bytes())
+    }
+}
+
+#[async_trait]
+impl Harness for SqliteHarness {
+    async fn store(&self) -> SharedStore {
+        self.open().await
+    }
+
+    async fn close(&self) {
+        let opened = self.opened.lock().unwrap().take();
+        if let Some(store) = opened {
+            store.close().await;
+        }
+    }
+}
+
+/// A store with a clock that moves a millisecond per call, and ids that count up.
+pub struct World {
+    pub store: SharedStore,
+    pub harness: Box<dyn Harness>,
+    ids: AtomicU64,
+    now_ms: AtomicI64,
+}
+
+/// An empty world over the backend under test.
+pub async fn fresh() -> World {
+    World::over(Box::new(SqliteHarness::new())).await
+}
+
+impl World {
+    pub async fn over(harness: Box<dyn Harness>) -> Self {
+        let store = harness.store().await;
+        Self { store, harness, ids: AtomicU64::new(1), now_ms: AtomicI64::new(1_800_000_000_000) }
+    }
+
+    /// Ends the process, so to speak, and starts it again.
+    pub async fn restart(&mut self) {
+        self.harness.close().await;
+        self.store = self.harness.store().await;
+    }
+
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.now_ms.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub fn uuid(&self) -> Uuid {
+        // Spread like random ids, yet the same in every run.
+        let n = u128::from(self.ids.fetch_add(1, Ordering::Relaxed));
+        Uuid::from_u128(n.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835))
+    }
+
+    pub fn client_id(&self) -> ClientId {
+        ClientId::from_uuid(self.uuid())
+    }
+
+    pub async fn user(&self, name: &str) -> UserId {
+        let id = UserId::from_uuid(self.uuid());
+        let user = User {
+            id,
+            username: None,
+            display_name: name.to_owned(),
+            guest: true,
+            created_at: self.now(),
+        };
+        let new = NewUser { user, password_hash: None, device_hash: None };
+        assert_eq!(self.store.create_user(&new).await.unwrap(), NewUserOutcome::Created);
+        id
+    }
+
+    pub async fn users<const N: usize>(&self) -> [UserId; N] {
+        let mut users = Vec::new();
+        for n in 0..N {
+            users.push(self.user(&format!("user {n}")).await);
+        }
+        users.try_into().unwrap()
+    }
+
+    pub fn id(&self, kind: ConversationKind) -> ConversationId {
+        ConversationId::from_random(kind, self.uuid())
+    }
+
+    pub async fn room(&self, new: &NewConversation) -> ConversationId {
+        let created = self.store.create(new, self.now()).await.unwrap().unwrap();
+        assert!(!created.existed);
+        new.id
+    }
+
+    /// An invite-only group of `members`, the first being its owner.
+    pub async fn group(&self, members: &[UserId]) -> ConversationId {
+        self.room(&self.new_room(ConversationKind::Group, members)).await
+    }
+
+    /// An open channel of `members`, the first being its owner.
+    pub async fn channel(&self, members: &[UserId]) -> ConversationId {
+        self.room(&self.new_room(ConversationKind::Channel, members)).await
+    }
+
+    pub fn new_room(&self, kind: ConversationKind, members: &[UserId]) -> NewConversation {
+        let join = if kind == ConversationKind::Channel { JoinPolicy::Open } else { JoinPolicy::Invite };
+        NewConversation {
+            id: self.id(kind),
+            creator: members[0],
+            members: members[1..].to_vec(),
+            name: Some("room".to_owned()),
+            history: HistoryPolicy::FromJoin,
+            join,
+        }
+    }
+
+    pub fn message(&self, sender: UserId, target: Target, body: &str) -> NewMessage {
+        NewMessage { sender, target, client_id: self.client_id(), content: text(body) }
+    }
+
+    pub async fn append(&self, batch: &[NewMessage]) -> Vec<Result<Appended, Refusal>> {
+        self.store.append(batch, self.now()).await.unwrap()
+    }
+
+    pub async fn try_send(&self, sender: UserId, target: Target, body: &str) -> Result<Appended, Refusal> {
+        let mut answers = self.append(&[self.message(sender, target, body)]).await;
+        assert_eq!(answers.len(), 1);
+        answers.remove(0)
+    }
+
+    pub async fn say(&self, sender: UserId, conversation: ConversationId, body: &str) -> Seq {
+        self.try_send(sender, Target::Conversation(conversation), body).await.unwrap().seq
+    }
+
+    pub async fn try_change(
+        &self,
+        actor: UserId,
+        conversation: ConversationId,
+        change: Change,
+    ) -> Result<Changed, Refusal> {
+        self.store.change(actor, conversation, &change, self.now()).await.unwrap()
+    }
+
+    pub async fn change(&self, actor: UserId, conversation: ConversationId, change: Change) -> Changed {
+        self.try_change(actor, conversation, change).await.unwrap()
+    }
+
+    pub async fn join(&self, user: UserId, conversation: ConversationId) -> Changed {
+        self.change(user, conversation, Change::Join { user, role: Role::Member }).await
+    }
+
+    pub async fn leave(&self, user: UserId, conversation: ConversationId) -> Changed {
+        self.change(user, conversation, Change::Leave { user }).await
+    }
+
+    pub async fn read_up_to(&self, user: UserId, conversation: ConversationId, seq: Seq) {
+        let mark = Mark { user, conversation, delivered: None, read: Some(seq) };
+        self.store.mark(&[mark], self.now()).await.unwrap();
+    }
+
+    pub async fn try_events(&self, user: UserId, conversation: ConversationId) -> Result<Vec<Arc<Event>>, Refusal> {
+        let query = RangeQuery { conversation, after: Seq::ZERO, limit: 10_000, max_bytes: usize::MAX };
+        Ok(self.store.range(user, query).await.unwrap()?.events)
+    }
+
+    pub async fn events(&self, user: UserId, conversation: ConversationId) -> Vec<Arc<Event>> {
+        self.try_events(user, conversation).await.unwrap()
+    }
+
+    pub async fn seqs(&self, user: UserId, conversation: ConversationId) -> Vec<u64> {
+        self.events(user, conversation).await.iter().map(|event| event.seq.get()).collect()
+    }
+
+    pub async fn page(&self, user: UserId, conversation: ConversationId) -> Vec<MessageView> {
+        let query = HistoryQuery { conversation, before: None, after: None, limit: 1_000 };
+        self.store.history(user, query).await.unwrap().unwrap().messages
+    }
+
+    pub async fn bodies(&self, user: UserId, conversation: ConversationId) -> Vec<String> {
+        self.page(user, conversation).await.iter().filter_map(|view| body(&view.event)).collect()
+    }
+
+    pub async fn heads(&self, user: UserId) -> HashMap<ConversationId, Head> {
+        let heads = self.store.heads(user, None).await.unwrap();
+        heads.heads.into_iter().map(|head| (head.conversation, head)).collect()
+    }
+
+    pub async fn unread(&self, user: UserId, conversation: ConversationId) -> u64 {
+        self.heads(user).await[&conversation].unread
+    }
+}
+
+pub fn text(body: &str) -> Content {
+    Content { body: Some(body.to_owned()), ..Content::default() }
+}
+
+/// The body of a message or an edit.
+pub fn body(event: &Event) -> Option<String> {
+    match &event.kind {
+        EventKind::Message(message) => message.content.body.clone(),
+        EventKind::Edit { body, .. } => body.clone(),
+        _ => None,
+    }
+}
+
+pub fn seq(number: u64) -> Seq {
+    Seq::new(number).unwrap()
+}

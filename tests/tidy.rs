@@ -1,0 +1,292 @@
+//! House rules that no compiler checks: who may import whom, how long files may be, and that the docs tell the truth.
+//!
+//! Everything here reads the tree as text. A rule that is broken is answered with the file, the line and the remedy.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[path = "tidy/source.rs"]
+mod source;
+
+use source::Source;
+
+/// Who may import what. A part not named here may not exist; what it does not name it may not import.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("environment", &["domain"]),
+    ("config", &["domain"]),
+    ("telemetry", &["config"]),
+    ("protocol", &["domain"]),
+    ("store", &["domain"]),
+    ("store/sqlite", &["store", "domain", "environment", "telemetry"]),
+    ("store/postgres", &["store", "domain", "environment", "telemetry"]),
+    ("bus", &["domain"]),
+    ("bus/local", &["bus", "domain", "environment", "telemetry"]),
+    ("bus/redis", &["bus", "domain", "environment", "telemetry"]),
+    ("identity", &["domain", "environment", "store", "config", "telemetry"]),
+    ("actors", &["domain", "environment", "protocol", "store", "bus", "telemetry", "config", "identity"]),
+    (
+        "gateway",
+        &["actors", "domain", "environment", "protocol", "store", "bus", "telemetry", "config", "identity"],
+    ),
+    (
+        "api",
+        &["actors", "domain", "environment", "protocol", "store", "bus", "telemetry", "config", "identity"],
+    ),
+    (
+        "consumers",
+        &["actors", "domain", "environment", "protocol", "store", "bus", "telemetry", "config", "identity"],
+    ),
+];
+
+/// Parts that may import everything: `app` wires it all up, `main` is the command line.
+const MAY_IMPORT_ALL: &[&str] = &["app", "main"];
+
+/// Files over the limit of lines, each with the reason why it has only one reason to change.
+const LONG_FILES: &[(&str, &str)] = &[];
+const MOST_LINES: usize = 400;
+
+/// Crates that are depended on without being named in code, each with the reason.
+const USED_UNNAMED: &[(&str, &str)] = &[];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All files of the project below `folder`, build output and data left out, as paths from the root.
+fn files(folder: &str) -> Vec<PathBuf> {
+    const NOT_OURS: &[&str] = &[".git", "target", "data", "artefacts", "node_modules"];
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if NOT_OURS.contains(&name.as_str()) {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push(path.strip_prefix(root()).unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn with_extension(folder: &str, extensions: &[&str]) -> Vec<(String, String)> {
+    let wanted =
+        |path: &PathBuf| path.extension().is_some_and(|own| extensions.iter().any(|known| own == *known));
+    let read = |path: PathBuf| (path.display().to_string(), fs::read_to_string(root().join(&path)).unwrap());
+    files(folder).into_iter().filter(wanted).map(read).collect()
+}
+
+/// The server's own code, without its tests.
+fn server_code() -> Vec<Source> {
+    let texts = with_extension("src", &["rs"]);
+    let tests: Vec<String> = texts.iter().flat_map(|(path, text)| source::test_files(path, text)).collect();
+    let sources: Vec<Source> = texts
+        .iter()
+        .filter(|(path, _)| !tests.contains(path))
+        .filter_map(|(path, text)| Source::outside_tests(path, text))
+        .collect();
+    assert!(sources.len() > 10, "the tree was not found: only {} files in src/", sources.len());
+    sources
+}
+
+fn none(broken: &[String], rule: &str) {
+    assert!(broken.is_empty(), "{rule}:\n  {}\n", broken.join("\n  "));
+}
+
+/// The part that a module path (`["store", "sqlite", "log"]`) belongs to: the longest name in the table that begins it.
+fn part_of(modules: &[String]) -> String {
+    let first = modules.first().cloned().unwrap_or_default();
+    let two = modules.iter().take(2).cloned().collect::<Vec<_>>().join("/");
+    if MAY_IMPORT.iter().any(|(part, _)| *part == two) { two } else { first }
+}
+
+#[test]
+fn imports_follow_the_table() {
+    let table: BTreeMap<&str, &[&str]> = MAY_IMPORT.iter().copied().collect();
+    let mut broken = Vec::new();
+    for source in server_code() {
+        let part = part_of(&source.modules());
+        if source.path == "src/lib.rs" || MAY_IMPORT_ALL.contains(&part.as_str()) {
+            continue;
+        }
+        let Some(allowed) = table.get(part.as_str()) else {
+            broken.push(format!(
+                "{}: the part {part:?} is not in the table; say what it may import",
+                source.path
+            ));
+            continue;
+        };
+        for (line, path) in source.crate_paths() {
+            let target = part_of(&path);
+            if target != part && !allowed.contains(&target.as_str()) {
+                broken.push(format!(
+                    "{}:{line}: {part} may not import {target} (crate::{})",
+                    source.path,
+                    path.join("::")
+                ));
+            }
+        }
+        for line in source.lines_with("super::super") {
+            broken.push(format!(
+                "{}:{line}: name the path from `crate::` instead of super::super",
+                source.path
+            ));
+        }
+    }
+    none(&broken, "imports point one way (the table is at the top of tests/tidy.rs)");
+}
+
+#[test]
+fn no_file_outgrows_its_reason() {
+    let mut broken = Vec::new();
+    let folders = ["src", "tests", "loadtests", "web", "benches"];
+    for (path, text) in folders.iter().flat_map(|folder| with_extension(folder, &["rs", "js", "mjs"])) {
+        let lines = text.lines().count();
+        let excused = LONG_FILES.iter().any(|(long, _)| *long == path);
+        if lines > MOST_LINES && !excused {
+            broken.push(format!("{path}: {lines} lines; what second reason to change moved in?"));
+        } else if excused && lines <= MOST_LINES {
+            broken.push(format!("{path}: {lines} lines; take it off LONG_FILES"));
+        }
+    }
+    none(&broken, "a file has one reason to change, and at most 400 lines");
+}
+
+#[test]
+fn a_panic_in_the_server_is_explained() {
+    let mut broken = Vec::new();
+    for source in server_code() {
+        for pattern in [".unwrap()", ".expect(", "panic!("] {
+            for line in source.lines_with(pattern) {
+                if !source.has_comment_near(line) {
+                    broken.push(format!(
+                        "{}:{line}: {pattern} without a comment that says why it cannot happen",
+                        source.path
+                    ));
+                }
+            }
+        }
+    }
+    none(
+        &broken,
+        "outside tests an error is handled, or a comment within the four lines above says why it cannot be",
+    );
+}
+
+#[test]
+fn metrics_are_named_in_the_catalogue_only() {
+    let mut broken = Vec::new();
+    for source in server_code().iter().filter(|source| source.path != "src/telemetry/metrics.rs") {
+        let path = &source.path;
+        for metric in tidings::telemetry::metrics::ALL {
+            if source.text.contains(&format!("\"{}\"", metric.name)) {
+                broken.push(format!("{path}: writes the name {} again", metric.name));
+            }
+        }
+        if !path.ends_with("telemetry/definition.rs") {
+            for wanted in ["counter!(", "gauge!(", "histogram!("] {
+                let described = |line: &&usize| source.line(**line).contains("describe_");
+                for line in source.lines_with(wanted).iter().filter(|line| !described(line)) {
+                    broken.push(format!(
+                        "{path}:{line}: {wanted} looks up by name; take a handle from telemetry::Meters"
+                    ));
+                }
+            }
+        }
+    }
+    none(&broken, "a metric's name is written once, in src/telemetry/metrics.rs");
+}
+
+#[test]
+fn nothing_names_a_machine() {
+    // Written in halves so that this file does not break its own rule.
+    let personal =
+        [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/Us", "ers/")];
+    let mut broken = Vec::new();
+    for path in files("") {
+        let Ok(text) = fs::read_to_string(root().join(&path)) else { continue };
+        for (index, line) in text.lines().enumerate() {
+            if let Some(found) = personal.iter().find(|part| line.contains(**part)) {
+                broken.push(format!("{}:{}: {found}", path.display(), index + 1));
+            }
+        }
+    }
+    none(&broken, "paths of one machine do not belong into the tree");
+}
+
+#[test]
+fn docs_and_comments_name_paths_that_exist() {
+    const TOPS: &[&str] =
+        &["src/", "docs/", "config/", "tests/", "scripts/", "k8s/", "loadtests/", "web/", "migrations/"];
+    let mut broken = Vec::new();
+    for (path, text) in with_extension("", &["md", "rs", "toml", "mjs", "js"]) {
+        for (index, line) in text.lines().enumerate() {
+            // Code may build paths of its own; only prose makes promises.
+            let prose = if path.ends_with(".md") { line } else { source::comment_of(line) };
+            for word in prose.split(|c: char| c.is_whitespace() || "`()[]<>\"',;|".contains(c)) {
+                let word = word.trim_end_matches(['.', ':', '/']);
+                let word = word.split_once('#').map_or(word, |(file, _)| file);
+                let is_path =
+                    TOPS.iter().any(|top| word.starts_with(top)) && !word.contains(['*', '{', '…', '$', '=']);
+                if is_path && !word.contains("NNNN") && !root().join(word).exists() {
+                    broken.push(format!("{path}:{}: {word}", index + 1));
+                }
+            }
+        }
+    }
+    none(&broken, "docs and comments name only what exists");
+}
+
+#[test]
+fn every_decision_says_why() {
+    let mut numbers = BTreeSet::new();
+    let mut broken = Vec::new();
+    for (path, text) in with_extension("docs/adr", &["md"]) {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let number = name.split_once('-').map(|(number, _)| number).filter(|number| number.len() == 4);
+        match number.and_then(|number| number.parse::<u32>().ok()) {
+            Some(number) if numbers.insert(number) => {}
+            Some(_) => broken.push(format!("{path}: its number is taken")),
+            None => broken.push(format!("{path}: is not named NNNN-title.md")),
+        }
+        for heading in ["## Context", "## Decision", "## Consequences"] {
+            if !text.lines().any(|line| line == heading) {
+                broken.push(format!("{path}: lacks {heading:?}"));
+            }
+        }
+    }
+    assert!(!numbers.is_empty(), "docs/adr holds no decisions");
+    none(&broken, "a decision record has a number, context, decision and consequences");
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let packages =
+        [("Cargo.toml", ["src", "tests", "benches"].as_slice()), ("loadtests/Cargo.toml", &["loadtests"])];
+    let mut broken = Vec::new();
+    for (manifest, folders) in packages {
+        let code: Vec<Source> = folders
+            .iter()
+            .flat_map(|folder| with_extension(folder, &["rs"]))
+            .map(|(path, text)| Source::new(&path, &text))
+            .collect();
+        let names = source::dependencies(&fs::read_to_string(root().join(manifest)).unwrap());
+        assert!(names.len() > 5, "{manifest} was not understood");
+        for name in names {
+            let ident = name.replace('-', "_");
+            let excused = USED_UNNAMED.iter().any(|(known, _)| *known == name);
+            if !excused && !code.iter().any(|source| source.names_crate(&ident)) {
+                broken.push(format!("{manifest}: {name}"));
+            }
+        }
+    }
+    none(&broken, "a dependency that no code names is a dependency to remove");
+}
