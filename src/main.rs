@@ -1,1 +1,165 @@
-fn main() {}
+//! The command line of Tidings; all work is done by the library.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use tidings::app::{self, App};
+use tidings::config::{LoadOptions, Settings, process_environment};
+use tidings::telemetry::logging;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A self-hosted, actor-based realtime chat server for online games and apps.
+///
+/// Without a command it serves: an embedded SQLite file in ./data, an in-process bus, and a web client, on
+/// http://127.0.0.1:8080. Every setting is explained in config/default.toml and by `tidings config dump`.
+#[derive(Debug, Parser)]
+#[command(name = "tidings", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Args)]
+struct SettingsArgs {
+    /// A TOML file with settings; what it leaves out keeps its default.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the database and keys lie; made on the first run [store.data_dir].
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// The address to listen on; port 0 takes a free one [server.listen].
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// The part of the work this process takes on: all, gateway, api, relay (repeat for several) [server.roles].
+    #[arg(long, global = true, value_name = "ROLE")]
+    role: Vec<String>,
+    /// Any other setting, e.g. --set limits.sends_per_second=100 (repeat for several).
+    #[arg(long, global = true, value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve (the default).
+    Serve,
+    /// Look at the settings in force.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Try what a start needs and say what to do about what fails.
+    Doctor,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Check file, environment and flags; says every mistake with its place and the fix.
+    Check,
+    /// Print every setting with where it comes from; secrets are hidden.
+    Dump,
+}
+
+impl SettingsArgs {
+    fn load(self) -> anyhow::Result<Settings> {
+        let mut overrides = Vec::new();
+        for pair in self.set {
+            let (key, value) = pair
+                .split_once('=')
+                .with_context(|| format!("--set {pair}: write SECTION.KEY=VALUE, e.g. limits.body_bytes=4096"))?;
+            overrides.push((key.trim().to_owned(), value.trim().to_owned()));
+        }
+        overrides.extend(self.data_dir.map(|dir| ("store.data_dir".to_owned(), dir)));
+        overrides.extend(self.listen.map(|address| ("server.listen".to_owned(), address)));
+        if !self.role.is_empty() {
+            overrides.push(("server.roles".to_owned(), self.role.join(",")));
+        }
+        let options = LoadOptions { file: self.config, environment: process_environment(), overrides };
+        Settings::load(options).map_err(|errors| anyhow::anyhow!("{errors}"))
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("tidings: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let settings = cli.settings.load()?;
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => in_system(serve(settings)),
+        Command::Config { command: ConfigCommand::Check } => {
+            println!("the settings are good");
+            settings.warnings().iter().for_each(|warning| println!("warning: {warning}"));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Config { command: ConfigCommand::Dump } => {
+            print!("{}", settings.dump());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Doctor => in_system(doctor(settings)),
+    }
+}
+
+/// Runs on an actix system whose own thread is a multi-thread tokio runtime: database drivers and log consumers share it,
+/// the server's workers and the actors' arbiter have theirs.
+fn in_system(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let runner = actix::System::with_tokio_rt(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .worker_threads(2)
+            .build()
+            // Without a runtime there is nothing to report through.
+            .expect("the operating system lets a process start threads")
+    });
+    runner.block_on(work)
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
+    logging::init(&settings.telemetry)?;
+    let app = App::build(settings).await?;
+    let announce = |settings: &Settings, address| {
+        println!("{}", app::banner(settings, address));
+        tracing::info!(%address, "serving");
+    };
+    app.serve(announce, asked_to_stop()).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return tracing::error!("signals cannot be watched; stop the process by SIGKILL");
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+async fn doctor(settings: Settings) -> anyhow::Result<ExitCode> {
+    let findings = app::doctor::examine(&settings).await;
+    let mut code = ExitCode::SUCCESS;
+    for finding in findings {
+        match finding.outcome {
+            Ok(text) => println!("ok    {:<12} {text}", finding.what),
+            Err(text) => {
+                println!("FAIL  {:<12} {text}", finding.what);
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    Ok(code)
+}

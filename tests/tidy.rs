@@ -24,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("bus", &["domain"]),
     ("bus/local", &["bus", "domain", "environment", "telemetry"]),
     ("bus/redis", &["bus", "domain", "environment", "telemetry"]),
-    ("identity", &["domain", "environment", "store", "config", "telemetry"]),
+    ("identity", &["domain", "environment", "protocol", "store", "config", "telemetry"]),
     ("actors", &["domain", "environment", "protocol", "store", "bus", "telemetry", "config", "identity"]),
     (
         "gateway",

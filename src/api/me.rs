@@ -59,7 +59,8 @@ pub async fn show(state: Data<ApiState>, caller: Caller) -> Result<HttpResponse,
 pub async fn change(state: Data<ApiState>, caller: Caller, Body(body): Body<ChangeMe>) -> Result<HttpResponse, Problem> {
     let name = body.display_name.as_deref().map(checks::shown_name).transpose()?;
     if let Some(password) = body.password {
-        state.identity.change_password(&caller.0, body.current_password, password).await?;
+        let ended = state.identity.change_password(&caller.0, body.current_password, password).await?;
+        ended.into_iter().for_each(|revocation| state.node.announce_revocation(revocation));
     }
     if let Some(name) = name {
         state.node.write(state.node.store().rename(caller.user(), &name)).await??;

@@ -143,7 +143,7 @@ impl Identity {
         Ok(self.write(self.inner.store.claim(user, &username, &password_hash)).await??)
     }
 
-    /// Sets a new password and ends the user's other sign-ins.
+    /// Sets a new password and ends the user's other sign-ins; answers what ended, to be announced to other nodes.
     ///
     /// # Errors
     /// `Invalid`, `Forbidden` (the present password is wrong), `Conflict` (there is none), `RateLimited`, `Overloaded`,
@@ -153,7 +153,7 @@ impl Identity {
         claims: &Claims,
         current: Option<String>,
         password: String,
-    ) -> Result<(), Failure> {
+    ) -> Result<Vec<Revocation>, Failure> {
         self.inner.passwords.check(&password)?;
         let Some(stored) = self.read(self.inner.store.password_hash(claims.user)).await? else {
             return Err(Refusal::Conflict("password: this account has none; claim it first").into());
@@ -164,7 +164,7 @@ impl Identity {
         let now = self.inner.environment.now();
         let ended = self.write(self.inner.store.revoke_others(claims.user, claims.family, now)).await?;
         ended.iter().for_each(|revocation| self.note(revocation));
-        Ok(())
+        Ok(ended)
     }
 
     /// Makes sure of a user before something that cannot be undone: who has a password must give it.

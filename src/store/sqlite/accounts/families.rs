@@ -108,23 +108,28 @@ pub(super) async fn revoke(
     Ok(revocation)
 }
 
-/// Ends every sign-in of a user that is in force, but `keep`.
 pub(super) async fn revoke_others(
     connection: &mut SqliteConnection,
     user: UserId,
     keep: Option<FamilyId>,
     now: Timestamp,
 ) -> sqlx::Result<Vec<Revocation>> {
-    let rows = sqlx::query("SELECT id FROM families WHERE user = ?1 AND id <> coalesce(?2, x'') AND revoked_at IS NULL")
-        .bind(*user.as_uuid())
-        .bind(keep.map(|family| *family.as_uuid()))
-        .fetch_all(&mut *connection)
-        .await?;
-    let mut revoked = Vec::with_capacity(rows.len());
+    let rows = sqlx::query(
+        "UPDATE families SET revoked_at = ?3 WHERE user = ?1 AND id IS NOT ?2 AND revoked_at IS NULL RETURNING id",
+    )
+    .bind(*user.as_uuid())
+    .bind(keep.map(|family| *family.as_uuid()))
+    .bind(now.as_unix_ms())
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut revocations = Vec::with_capacity(rows.len());
     for row in &rows {
-        revoked.push(revoke(connection, user, Some(FamilyId::from_uuid(row.uuid(0)?)), now).await?);
+        let family = Some(FamilyId::from_uuid(row.uuid(0)?));
+        let revocation = Revocation { user, family, at: now, final_: false };
+        write(connection, &revocation).await?;
+        revocations.push(revocation);
     }
-    Ok(revoked)
+    Ok(revocations)
 }
 
 pub(super) async fn write(connection: &mut SqliteConnection, revocation: &Revocation) -> sqlx::Result<()> {

@@ -1,0 +1,91 @@
+//! The HTTP server: REST by actix-web, upgrades by the gateway, one switchboard per worker thread.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use actix_http::{HttpService, KeepAlive};
+use actix_server::Server;
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_factory, fn_service, map_config};
+use actix_web::dev::AppConfig;
+use tokio::sync::{mpsc, watch};
+
+use crate::actors::Node;
+use crate::api::{self, ApiState};
+use crate::config;
+use crate::domain::Limits;
+use crate::gateway::session::state::Bounds;
+use crate::gateway::switchboard::Switchboard;
+use crate::gateway::{Gatekeeper, GatewayOptions, upgrade};
+
+/// What every worker thread is given.
+#[derive(Clone)]
+pub struct Parts {
+    pub node: Node,
+    pub gatekeeper: Arc<dyn Gatekeeper>,
+    pub api: ApiState,
+    pub gateway: GatewayOptions,
+    pub limits: Limits,
+    pub request_timeout: Duration,
+    pub keep_alive: Duration,
+    /// Told how long draining may take, in milliseconds, when it begins.
+    pub draining: watch::Receiver<Option<u64>>,
+    /// Held by each worker until its sessions are gone.
+    pub drained: mpsc::Sender<()>,
+}
+
+/// Starts serving on `listener`.
+pub fn start(listener: TcpListener, settings: &config::Server, parts: Parts) -> io::Result<Server> {
+    let workers = settings.worker_threads();
+    let next_worker = Arc::new(AtomicU8::new(0));
+    let builder = Server::build()
+        .workers(workers)
+        .backlog(settings.backlog)
+        .max_concurrent_connections(settings.max_connections.div_ceil(workers))
+        .shutdown_timeout(2)
+        .disable_signals()
+        .listen("tidings", listener, move || {
+            let (rest, sockets) = (parts.clone(), parts.clone());
+            let next_worker = Arc::clone(&next_worker);
+            let app = actix_web::App::new().configure(move |config| api::configure(config, rest.api.clone()));
+            let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
+            HttpService::build()
+                .keep_alive(KeepAlive::Timeout(parts.keep_alive))
+                .client_request_timeout(parts.request_timeout)
+                .client_disconnect_timeout(Duration::from_secs(1))
+                .tcp_nodelay(true)
+                .upgrade(fn_factory(move || {
+                    let (parts, next_worker) = (sockets.clone(), Arc::clone(&next_worker));
+                    async move {
+                        let switchboard = start_switchboard(parts, next_worker.fetch_add(1, Ordering::SeqCst));
+                        Ok::<_, ()>(fn_service(move |(request, framed)| {
+                            let switchboard = std::rc::Rc::clone(&switchboard);
+                            async move {
+                                upgrade::take_over(switchboard, request, framed).await;
+                                Ok::<(), actix_http::Error>(())
+                            }
+                        }))
+                    }
+                }))
+                .finish(map_config(app, |()| AppConfig::default()))
+                .tcp()
+        })?;
+    Ok(builder.run())
+}
+
+fn start_switchboard(parts: Parts, worker: u8) -> std::rc::Rc<Switchboard> {
+    let Parts { node, gatekeeper, gateway, limits, mut draining, drained, .. } = parts;
+    let switchboard = Switchboard::start(worker, node, gatekeeper, Bounds { gateway, limits });
+    let drain = std::rc::Rc::clone(&switchboard);
+    actix_rt::spawn(async move {
+        let window_ms = match draining.wait_for(Option::is_some).await {
+            Ok(window_ms) => (*window_ms).unwrap_or(0),
+            Err(_) => 0,
+        };
+        drain.drain(window_ms).await;
+        drop(drained);
+    });
+    switchboard
+}
