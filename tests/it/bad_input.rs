@@ -226,6 +226,7 @@ async fn sign_ups_and_guesses_have_a_rate() {
     let server = Server::start(&[
         ("TIDINGS__AUTH__SIGN_UPS_PER_IP_PER_MINUTE", "6"),
         ("TIDINGS__AUTH__SIGN_INS_PER_MINUTE", "5"),
+        ("TIDINGS__SERVER__TRUSTED_PROXIES", "127.0.0.1"),
     ])
     .await;
     let rest = Rest::new(&server);
@@ -238,14 +239,17 @@ async fn sign_ups_and_guesses_have_a_rate() {
         };
         let mut refusals = 0;
         for _ in 0..12 {
-            let answer = rest.call(Method::POST, path, None, Some(&body)).await;
+            // The machine itself is not limited by address; this is what a proxy on it says of its client.
+            let request =
+                rest.request(Method::POST, path).header("X-Forwarded-For", "203.0.113.9").json(&body);
+            let answer = rest.finish(request).await;
             if answer.status == 429 {
                 assert_eq!(rest::problem_fault(&answer), None, "{}", answer.text);
                 assert_eq!(answer.body["code"], "rate_limited", "{}", answer.text);
                 refusals += 1;
             }
         }
-        assert!((6..=11).contains(&refusals), "{path}: {refusals} refusals");
+        assert!((5..=11).contains(&refusals), "{path}: {refusals} refusals");
     }
     chat_works(&server, &ada, &ben).await;
     keeps_secrets(&server, &["canary right".into(), "canary wrong".into()]);

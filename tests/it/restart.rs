@@ -1,11 +1,13 @@
 //! The server's end and its return: what was acked is there, however it ended.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::support::client::{Ws, chat_works};
 use crate::support::rest::Rest;
 use crate::support::server::Server;
-use crate::support::{Encoding, unique, uuid};
+use crate::support::{Encoding, now, unique, uuid};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acked_survives_kill_and_terminate() {
@@ -38,4 +40,14 @@ async fn what_was_acked_survives_kill_and_terminate() {
         assert_eq!((&again["seq"], &again["duplicate"]), (&ack["seq"], &json!(true)), "{again}");
     }
     chat_works(&server, &ada, &ben).await;
+}
+
+/// With nobody to hand over there is nothing to wait for, however long a hand-over may take.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_clients_stops_at_once() {
+    let mut server = Server::start(&[("TIDINGS__SERVER__SHUTDOWN_MS", "8000")]).await;
+    let began = now();
+    let status = server.terminate().await;
+    assert!(status.success(), "{status}");
+    assert!(began.elapsed() < Duration::from_secs(3), "stopping took {:?}", began.elapsed());
 }

@@ -96,6 +96,7 @@ async fn abuse_costs_the_server_nothing() {
     for length in [60_000, (1 << 32) - 1, u64::MAX >> 1, 1 << 63] {
         abuse::claimed_lengths(&server, token, length).await;
     }
+    abuse::endless_frame(&server, token, 1 << 40).await;
     abuse::endless(&server, token, 0, 1_000_000).await;
     abuse::endless(&server, token, 1, 1_000_000).await;
     chat_works(&server, &ada, &ben).await;

@@ -19,6 +19,9 @@ pub enum Kind {
     OptionalRequestId,
     /// A conversation one is in.
     Conversation,
+    /// A conversation in which one tells how far one is. Whether telling it of one where one is not is an error
+    /// is left open; that it is all the same whether there is such a one is not.
+    MarkedConversation,
     /// A user to write to.
     Peer,
     /// The idempotency key.
@@ -73,7 +76,9 @@ pub fn changes(kind: Kind, sizes: Sizes, good: Expect) -> Vec<Change> {
             add("64 bytes", json!("i".repeat(64)), good);
             add("65 bytes", json!("i".repeat(65)), error(INVALID));
         }
-        Kind::Conversation => {
+        Kind::Conversation | Kind::MarkedConversation => {
+            let elsewhere =
+                if kind == Kind::Conversation { error(NOT_FOUND) } else { good.or_error(NOT_FOUND) };
             add("empty", json!(""), error(NO_ID));
             add("a user's id", json!("$ME"), error(NO_ID));
             add("64 bytes of nothing", json!("x".repeat(64)), error(NO_ID));
@@ -82,8 +87,8 @@ pub fn changes(kind: Kind, sizes: Sizes, good: Expect) -> Vec<Change> {
             add("in capitals", json!("C_ABCDEF0123456789ABCDEF0123456789"), error(NO_ID));
             add("a path", json!("../../etc/passwd"), error(NO_ID));
             add("SQL", json!("' OR 1=1; --"), error(NO_ID));
-            add("never existed", json!("$NOWHERE"), error(NOT_FOUND));
-            add("somebody else's", json!("$FOREIGN"), error(NOT_FOUND));
+            add("never existed", json!("$NOWHERE"), elsewhere);
+            add("somebody else's", json!("$FOREIGN"), elsewhere);
         }
         Kind::Peer => {
             add("empty", json!(""), error(NO_ID));
@@ -207,7 +212,12 @@ fn wrong_types(kind: Kind, good: Expect) -> Vec<Change> {
     );
     let right: &[&str] = match kind {
         Kind::RequestId | Kind::OptionalRequestId => &["a number", "a text"],
-        Kind::Conversation | Kind::Peer | Kind::ClientId | Kind::Body | Kind::Emoji => &["a text"],
+        Kind::Conversation
+        | Kind::MarkedConversation
+        | Kind::Peer
+        | Kind::ClientId
+        | Kind::Body
+        | Kind::Emoji => &["a text"],
         Kind::Data => &["an object"],
         Kind::Seq | Kind::Mark | Kind::ReplyTo => &["a number"],
         Kind::Flag => &["a flag"],

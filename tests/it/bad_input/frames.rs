@@ -20,6 +20,7 @@ fn frames() -> Vec<Frame> {
     let conversation = ("conversation", Kind::Conversation);
     let seq = ("seq", Kind::Seq);
     let mark = ("seq", Kind::Mark);
+    let marked = ("conversation", Kind::MarkedConversation);
     let on_message = [id, conversation, seq];
     vec![
         frame(
@@ -65,12 +66,12 @@ fn frames() -> Vec<Frame> {
         frame(
             json!({ "type": "read", "id": "q", "conversation": "$GROUP", "seq": "$THEIRS_NUMBER" }),
             "ok",
-            &[optional_id, conversation, mark],
+            &[optional_id, marked, mark],
         ),
         frame(
             json!({ "type": "delivered", "id": "q", "conversation": "$GROUP", "seq": "$THEIRS_NUMBER" }),
             "ok",
-            &[optional_id, conversation, mark],
+            &[optional_id, marked, mark],
         ),
         frame(
             json!({ "type": "typing", "conversation": "$GROUP", "on": true }),

@@ -36,6 +36,20 @@ pub async fn endless(server: &Server, token: &str, size: usize, count: usize) {
     assert!(grown < 16 * MIB, "{count} fragments of {size} octets cost {grown} bytes");
 }
 
+/// A frame that claims to be `length` octets long and comes on and on. The server must end it by its claim alone.
+pub async fn endless_frame(server: &Server, token: &str, length: u64) {
+    let mut socket = signed_in(server.addr(), Encoding::Json, token).await;
+    let before = server.rss_bytes();
+    let head = ping_frame("claim").length(Length::Claimed(length)).bytes();
+    let mut open = socket.write(&head[..14]).await.is_ok();
+    for _ in 0..1_000 {
+        open = open && socket.write(&[b' '; 65_536]).await.is_ok();
+    }
+    let grown = server.rss_bytes().saturating_sub(before);
+    assert!(grown < 16 * MIB, "a frame that claims {length} octets cost {grown} bytes");
+    assert!(!open, "64 MB of a frame that claims {length} octets were taken");
+}
+
 /// Many connections, each claiming a frame of `length` octets and sending none of it.
 pub async fn claimed_lengths(server: &Server, token: &str, length: u64) {
     let before = server.rss_bytes();

@@ -70,7 +70,7 @@ const ADDED: &[(&str, &str, &str, &[u16])] = &[
         &[101],
     ),
     ("extension with bad parameters", "Sec-WebSocket-Extensions", "permessage-deflate; =;;", &[101, 400]),
-    ("a second key", "Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==", &[400]),
+    ("a second key", "Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==", &[101, 400]),
     ("length and chunks at once", "Transfer-Encoding", "chunked\r\nContent-Length: 4", &[400]),
     ("a header with a NUL", "X-Odd", "a\0b", &[400]),
     ("a folded header", "X-Odd", "a\r\n b", &[400]),
