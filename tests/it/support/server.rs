@@ -1,0 +1,168 @@
+//! The real binary as a child process, on a data directory and a port of its own.
+
+use std::fs::{self, File, OpenOptions};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use super::DEADLINE;
+
+/// Settings of every server here: the log says all it can, so that a secret in it is seen; and stopping takes no
+/// longer than a test waits, since clients here do not reconnect when asked to.
+const SETTINGS: [(&str, &str); 2] =
+    [("TIDINGS__TELEMETRY__LOG_FILTER", "debug"), ("TIDINGS__SERVER__SHUTDOWN_MS", "3500")];
+
+/// A running server. Dropping it kills the process and removes its data.
+pub struct Server {
+    child: Child,
+    addr: SocketAddr,
+    dir: TempDir,
+    env: Vec<(String, String)>,
+}
+
+impl Server {
+    /// Starts a server on a free port of loopback with an empty data directory. `env` are settings, such as
+    /// `("TIDINGS__GATEWAY__HELLO_TIMEOUT_MS", "300")`. Panics with the server's log when it does not come up.
+    pub async fn start(env: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let env: Vec<_> = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let (child, addr) = spawn(dir.path(), "127.0.0.1:0", &env).await;
+        Self { child, addr, dir, env }
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// `path` (with its leading slash) as a URL of this server.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+
+    /// Everything it has written so far, on stdout and stderr, over all its starts.
+    pub fn log(&self) -> String {
+        log_of(self.dir.path())
+    }
+
+    /// Its resident memory (Linux only: read from `/proc`).
+    pub fn rss_bytes(&self) -> u64 {
+        let pid = self.child.id().expect("the server is running");
+        let status =
+            fs::read_to_string(format!("/proc/{pid}/status")).expect("these tests need Linux's /proc");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kib * 1024
+    }
+
+    /// Whether the process still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// `kill -9`: the process is gone when this returns.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// SIGTERM, then waits until it has ended by itself.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        let pid = self.child.id().expect("the server is running").to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+        assert!(sent.success(), "kill -TERM {pid} failed");
+        match timeout(DEADLINE, self.child.wait()).await {
+            Ok(status) => status.unwrap(),
+            Err(_) => {
+                panic!("the server did not end within {DEADLINE:?} of SIGTERM; its log:\n{}", self.log())
+            }
+        }
+    }
+
+    /// Starts it again after [`Server::kill`] or [`Server::terminate`]: the same data, the same port.
+    pub async fn restart(&mut self) {
+        let (child, addr) = spawn(self.dir.path(), &self.addr.to_string(), &self.env).await;
+        self.child = child;
+        self.addr = addr;
+    }
+}
+
+fn stdout_file(dir: &Path) -> PathBuf {
+    dir.join("stdout.log")
+}
+
+fn stderr_file(dir: &Path) -> PathBuf {
+    dir.join("stderr.log")
+}
+
+fn log_of(dir: &Path) -> String {
+    let read = |path: PathBuf| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+    read(stdout_file(dir)) + &read(stderr_file(dir))
+}
+
+fn appending(path: PathBuf) -> File {
+    OpenOptions::new().create(true).append(true).open(path).unwrap()
+}
+
+async fn spawn(dir: &Path, listen: &str, env: &[(String, String)]) -> (Child, SocketAddr) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+    // Settings of the machine this runs on must not reach the server under test.
+    for (key, _) in std::env::vars_os() {
+        if key.to_string_lossy().starts_with("TIDINGS") {
+            command.env_remove(key);
+        }
+    }
+    command
+        .arg("serve")
+        .arg("--data-dir")
+        .arg(dir.join("data"))
+        .args(["--listen", listen])
+        .envs(SETTINGS)
+        .envs(env.iter().map(|(key, value)| (key, value)))
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(appending(stderr_file(dir)))
+        .kill_on_drop(true);
+    let mut child = command.spawn().expect("the tidings binary starts");
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut copy = appending(stdout_file(dir));
+    let found = timeout(DEADLINE, async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            write_line(&mut copy, &line);
+            if let Some(addr) = listen_address(&line) {
+                return Some(addr);
+            }
+        }
+        None
+    });
+    let Ok(Some(addr)) = found.await else {
+        panic!(
+            "`tidings serve` printed no http://127.0.0.1:PORT within {DEADLINE:?}; its log:\n{}",
+            log_of(dir)
+        );
+    };
+    // The pipe is read to its end, or a server that logs to stdout would block on it.
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            write_line(&mut copy, &line);
+        }
+    });
+    (child, addr)
+}
+
+fn write_line(file: &mut File, line: &str) {
+    use std::io::Write;
+    // The directory may be gone already when the last lines of a killed server arrive.
+    let _ = writeln!(file, "{line}");
+}
+
+fn listen_address(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("http://")?;
+    let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':')).unwrap_or(rest.len());
+    rest[..end].parse().ok().filter(|addr: &SocketAddr| addr.port() != 0)
+}
