@@ -32,7 +32,7 @@ pub struct Parts {
     pub keep_alive: Duration,
     /// Told how long draining may take, in milliseconds, when it begins.
     pub draining: watch::Receiver<Option<u64>>,
-    /// Held by each worker until its sessions are gone.
+    /// Told by each worker when its sessions are gone.
     pub drained: mpsc::Sender<()>,
 }
 
@@ -85,7 +85,8 @@ fn start_switchboard(parts: Parts, worker: u8) -> std::rc::Rc<Switchboard> {
             Err(_) => 0,
         };
         drain.drain(window_ms).await;
-        drop(drained);
+        // Nobody waits any more once the window is over.
+        let _ = drained.send(()).await;
     });
     switchboard
 }
