@@ -9,7 +9,9 @@ use std::time::Duration;
 use actix_http::{HttpService, KeepAlive};
 use actix_server::Server;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_factory, fn_service, map_config};
+use actix_web::HttpResponse;
 use actix_web::dev::AppConfig;
+use actix_web::http::header;
 use tokio::sync::{mpsc, watch};
 
 use crate::actors::Node;
@@ -49,7 +51,9 @@ pub fn start(listener: TcpListener, settings: &config::Server, parts: Parts) -> 
         .listen("tidings", listener, move || {
             let (rest, sockets) = (parts.clone(), parts.clone());
             let next_worker = Arc::clone(&next_worker);
-            let app = actix_web::App::new().configure(move |config| api::configure(config, rest.api.clone()));
+            let app = actix_web::App::new()
+                .route("/v1/ws", actix_web::web::to(no_upgrade))
+                .configure(move |config| api::configure(config, rest.api.clone()));
             let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
             HttpService::build()
                 .keep_alive(KeepAlive::Timeout(parts.keep_alive))
@@ -73,6 +77,15 @@ pub fn start(listener: TcpListener, settings: &config::Server, parts: Parts) -> 
                 .tcp()
         })?;
     Ok(builder.run())
+}
+
+async fn no_upgrade() -> HttpResponse {
+    let (status, body) = upgrade::no_upgrade();
+    HttpResponse::build(status)
+        .insert_header((header::UPGRADE, "websocket"))
+        .insert_header((header::SEC_WEBSOCKET_VERSION, "13"))
+        .content_type("application/problem+json")
+        .body(body)
 }
 
 fn start_switchboard(parts: Parts, worker: u8) -> std::rc::Rc<Switchboard> {
