@@ -138,12 +138,14 @@ impl Deref for Transaction {
     type Target = SqliteConnection;
 
     fn deref(&self) -> &SqliteConnection {
+        // Only `end` takes the connection out, and it takes the transaction by value.
         self.connection.as_ref().expect("a transaction holds its connection until it is finished")
     }
 }
 
 impl DerefMut for Transaction {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
+        // As in `deref`.
         self.connection.as_mut().expect("a transaction holds its connection until it is finished")
     }
 }

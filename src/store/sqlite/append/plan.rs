@@ -147,6 +147,7 @@ impl Deciding {
         body: Option<String>,
         extra: Option<String>,
     ) -> Appended {
+        // `admit` ran for this message just before and leaves the conversation behind in every case that comes here.
         let room = self.facts.rooms.get_mut(&id).expect("`admit` found or made the conversation");
         let seq = room.conversation.last_seq.next();
         let previous = room.last_position;
