@@ -12,13 +12,14 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tempfile::TempDir;
 use tidings::domain::{
-    ClientId, Content, ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, Position, Seq, Timestamp, User,
-    UserId,
+    ClientId, Content, ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, Position, Seq, Timestamp,
+    User, UserId,
 };
 use tidings::environment::SystemEnvironment;
 use tidings::store::sqlite::{Durability, SqliteOptions, SqliteStore};
 use tidings::store::{
-    Accounts, Cursor, HistoryQuery, Log, Mark, NewConversation, NewMessage, NewUser, RangeQuery, Rooms, Target,
+    Accounts, Cursor, HistoryQuery, Log, Mark, NewConversation, NewMessage, NewUser, RangeQuery, Rooms,
+    Target,
 };
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -38,7 +39,8 @@ impl Bench {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let directory = TempDir::new().expect("a temporary directory");
         let options = SqliteOptions { durability, ..SqliteOptions::new(directory.path().join("bench.db")) };
-        let store = runtime.block_on(SqliteStore::open(options, SystemEnvironment::shared())).expect("it opens");
+        let store =
+            runtime.block_on(SqliteStore::open(options, SystemEnvironment::shared())).expect("it opens");
         let mut bench = Self { runtime, store, users: Vec::new(), next: Cell::new(1), _directory: directory };
         for n in 0..100 {
             let id = UserId::from_uuid(bench.uuid());
@@ -139,7 +141,9 @@ fn reading(criterion: &mut Criterion) {
         let middle = Seq::new(events / 2).expect("a seq");
         let mut group = criterion.benchmark_group(format!("{events}_events"));
         let history = |before| HistoryQuery { conversation, before, after: None, limit: 50 };
-        for (name, query) in [("history_newest_50", history(None)), ("history_middle_50", history(Some(middle)))] {
+        for (name, query) in
+            [("history_newest_50", history(None)), ("history_middle_50", history(Some(middle)))]
+        {
             group.bench_function(name, |bencher| {
                 bencher.iter(|| {
                     let page = bench.runtime.block_on(bench.store.history(user, query));
@@ -180,7 +184,8 @@ fn resuming(criterion: &mut Criterion) {
         bench.append(&bench.batch(&[(all[0], members[1])], 1));
         group.bench_function(format!("one_of_{rooms}"), |bencher| {
             bencher.iter(|| {
-                let heads = bench.runtime.block_on(bench.store.heads(members[0], Some(cursor))).expect("heads");
+                let heads =
+                    bench.runtime.block_on(bench.store.heads(members[0], Some(cursor))).expect("heads");
                 assert_eq!(heads.heads.len(), 1);
             });
         });

@@ -69,9 +69,9 @@ impl SettingsArgs {
     fn load(self) -> anyhow::Result<Settings> {
         let mut overrides = Vec::new();
         for pair in self.set {
-            let (key, value) = pair
-                .split_once('=')
-                .with_context(|| format!("--set {pair}: write SECTION.KEY=VALUE, e.g. limits.body_bytes=4096"))?;
+            let (key, value) = pair.split_once('=').with_context(|| {
+                format!("--set {pair}: write SECTION.KEY=VALUE, e.g. limits.body_bytes=4096")
+            })?;
             overrides.push((key.trim().to_owned(), value.trim().to_owned()));
         }
         overrides.extend(self.data_dir.map(|dir| ("store.data_dir".to_owned(), dir)));
@@ -139,7 +139,8 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
 
 async fn asked_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return tracing::error!("signals cannot be watched; stop the process by SIGKILL");
     };

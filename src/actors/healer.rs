@@ -41,7 +41,8 @@ pub async fn run(
                     .map_err(|_| "the log did not answer in time".to_owned())?
                     .map_err(|error| error.to_string())
             };
-            let backoff = ExponentialBuilder::default().with_min_delay(Duration::from_millis(100)).with_max_times(5);
+            let backoff =
+                ExponentialBuilder::default().with_min_delay(Duration::from_millis(100)).with_max_times(5);
             match read.retry(backoff).await {
                 Ok(events) if events.is_empty() => break,
                 Ok(events) => {

@@ -17,7 +17,9 @@ use crate::bus::Signal;
 use crate::domain::{ConversationId, ConversationKind, FamilyId, Limits, Mark, Revocation, Seq, UserId};
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
-use crate::store::{Appended, Change, Changed, Created, NewConversation, NewMessage, SharedStore, StoreError};
+use crate::store::{
+    Appended, Change, Changed, Created, NewConversation, NewMessage, SharedStore, StoreError,
+};
 use crate::telemetry::Meters;
 
 /// The bounds of a node's actors.
@@ -106,8 +108,18 @@ impl Node {
         let limits = options.limits;
         let sends = Rates::new(limits.sends_per_second, limits.send_burst);
         let requests = Rates::new(options.requests_per_second, options.request_burst);
-        let inner =
-            Inner { store, environment, router, writer, receipts, presence, sends, requests, meters, options };
+        let inner = Inner {
+            store,
+            environment,
+            router,
+            writer,
+            receipts,
+            presence,
+            sends,
+            requests,
+            meters,
+            options,
+        };
         let node = Self { inner: Arc::new(inner) };
         let quiet = Arc::downgrade(&node.inner);
         arbiter.spawn(async move {
@@ -161,7 +173,10 @@ impl Node {
     ///
     /// # Errors
     /// `Unavailable`: definite for reads, which change nothing.
-    pub async fn read<T>(&self, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, Failure> {
+    pub async fn read<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, Failure> {
         self.within_timeout(call).await.map_err(|_| Failure::Unavailable { definite: true })
     }
 
@@ -169,12 +184,18 @@ impl Node {
     ///
     /// # Errors
     /// `Unavailable`, indefinite when it may have been done.
-    pub async fn write<T>(&self, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, Failure> {
+    pub async fn write<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, Failure> {
         self.within_timeout(call).await.map_err(|definite| Failure::Unavailable { definite })
     }
 
     /// The error says whether the call was definitely not carried out.
-    async fn within_timeout<T>(&self, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, bool> {
+    async fn within_timeout<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, bool> {
         let definite = match tokio::time::timeout(self.inner.options.store_timeout, call).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => {
@@ -195,7 +216,10 @@ impl Node {
     /// # Errors
     /// `RateLimited` with the wait.
     pub fn admit_send(&self, user: UserId) -> Result<(), Failure> {
-        self.inner.sends.admit(user).inspect_err(|_| self.inner.meters.load.rate_limited.of("send").increment(1))
+        self.inner
+            .sends
+            .admit(user)
+            .inspect_err(|_| self.inner.meters.load.rate_limited.of("send").increment(1))
     }
 
     /// May `user` make another request other than a send now? Counts it.
@@ -203,7 +227,10 @@ impl Node {
     /// # Errors
     /// `RateLimited` with the wait.
     pub fn admit_request(&self, user: UserId) -> Result<(), Failure> {
-        self.inner.requests.admit(user).inspect_err(|_| self.inner.meters.load.rate_limited.of("request").increment(1))
+        self.inner
+            .requests
+            .admit(user)
+            .inspect_err(|_| self.inner.meters.load.rate_limited.of("request").increment(1))
     }
 
     /// Appends a message through the writer and publishes it; answers when it is committed.
@@ -221,7 +248,12 @@ impl Node {
     ///
     /// # Errors
     /// A definite refusal, `Overloaded`, or `Unavailable`.
-    pub async fn change(&self, actor: UserId, conversation: ConversationId, change: Change) -> Result<Changed, Failure> {
+    pub async fn change(
+        &self,
+        actor: UserId,
+        conversation: ConversationId,
+        change: Change,
+    ) -> Result<Changed, Failure> {
         let (asker, answer) = oneshot::channel();
         self.inner.writer.submit(Job::Change { actor, conversation, change, asker: Asker::Waiter(asker) })?;
         answer.await.unwrap_or(Err(Failure::Unavailable { definite: false }))

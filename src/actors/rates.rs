@@ -31,7 +31,9 @@ impl Rates {
         let Some(limiter) = &self.limiter else { return Ok(()) };
         limiter.check_key(&user).map_err(|until| {
             let wait = until.wait_time_from(DefaultClock::default().now());
-            Failure::RateLimited { retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1) }
+            Failure::RateLimited {
+                retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1),
+            }
         })
     }
 

@@ -8,7 +8,11 @@ use crate::telemetry::exporter::file_limit;
 
 /// A few lines for standard output, printed once the address is bound.
 pub fn banner(settings: &Settings, address: SocketAddr) -> String {
-    let shown = if address.ip().is_unspecified() { SocketAddr::from(([127, 0, 0, 1], address.port())) } else { address };
+    let shown = if address.ip().is_unspecified() {
+        SocketAddr::from(([127, 0, 0, 1], address.port()))
+    } else {
+        address
+    };
     let data = match settings.store.backend {
         StoreBackend::Sqlite => format!("{} (SQLite)", database_file(settings).display()),
         StoreBackend::Postgres => "Postgres".to_owned(),

@@ -34,9 +34,9 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
     found(
         "open files",
         match file_limit() {
-            Some(files) if files < wanted => {
-                Err(format!("{files} are allowed, {wanted} wanted: raise it (ulimit -n) or lower server.max_connections"))
-            }
+            Some(files) if files < wanted => Err(format!(
+                "{files} are allowed, {wanted} wanted: raise it (ulimit -n) or lower server.max_connections"
+            )),
             Some(files) => Ok(format!("{files} are allowed")),
             None => Ok("the system does not tell how many are allowed".to_owned()),
         },
@@ -44,7 +44,10 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
     let environment = SystemEnvironment::shared();
     match open_store(settings, &environment).await {
         Ok(store) => {
-            found("store", store.ping().await.map(|()| "answers".to_owned()).map_err(|error| error.to_string()));
+            found(
+                "store",
+                store.ping().await.map(|()| "answers".to_owned()).map_err(|error| error.to_string()),
+            );
             let identity = Identity::new(options::identity(settings), store, Arc::clone(&environment));
             found("keys", identity.map(|_| "can sign".to_owned()).map_err(|error| error.to_string()));
         }

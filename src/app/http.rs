@@ -63,7 +63,8 @@ pub fn start(listener: TcpListener, settings: &config::Server, parts: Parts) -> 
                 .upgrade(fn_factory(move || {
                     let (parts, next_worker) = (sockets.clone(), Arc::clone(&next_worker));
                     async move {
-                        let switchboard = start_switchboard(parts, next_worker.fetch_add(1, Ordering::SeqCst));
+                        let switchboard =
+                            start_switchboard(parts, next_worker.fetch_add(1, Ordering::SeqCst));
                         Ok::<_, ()>(fn_service(move |(request, framed)| {
                             let switchboard = std::rc::Rc::clone(&switchboard);
                             async move {

@@ -43,7 +43,9 @@ pub enum AppError {
     #[error("{0}")]
     Identity(#[from] IdentityError),
     /// The address.
-    #[error("cannot listen on {address}: {error}; choose another with --listen HOST:PORT (port 0 takes a free one)")]
+    #[error(
+        "cannot listen on {address}: {error}; choose another with --listen HOST:PORT (port 0 takes a free one)"
+    )]
     Listen {
         /// Which.
         address: SocketAddr,
@@ -85,7 +87,8 @@ impl App {
         let exporter = Exporter::install()?;
         let meters = Arc::new(Meters::new());
         let store = open_store(&settings, &environment).await?;
-        let identity = Identity::new(options::identity(&settings), Arc::clone(&store), Arc::clone(&environment))?;
+        let identity =
+            Identity::new(options::identity(&settings), Arc::clone(&store), Arc::clone(&environment))?;
         identity.catch_up().await.map_err(|_: Failure| AppError::Revocations)?;
 
         let inbox_bytes = settings.gateway.inbox_bytes;
@@ -200,7 +203,8 @@ async fn open_store(settings: &Settings, environment: &SharedEnvironment) -> Res
 
 fn listen(address: SocketAddr, backlog: u32) -> Result<TcpListener, AppError> {
     let bind = || {
-        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+        let socket =
+            socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;

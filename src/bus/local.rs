@@ -43,8 +43,11 @@ impl Bus for LocalBus {
                 continue;
             }
             let topics = other.topics.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let wanted: Vec<Parcel> =
-                parcels.iter().filter(|parcel| parcel.topics.iter().any(|topic| topics.contains(topic))).cloned().collect();
+            let wanted: Vec<Parcel> = parcels
+                .iter()
+                .filter(|parcel| parcel.topics.iter().any(|topic| topics.contains(topic)))
+                .cloned()
+                .collect();
             drop(topics);
             if !wanted.is_empty() {
                 other.listener.on_parcels(wanted);

@@ -136,12 +136,18 @@ impl ConversationId {
     /// The direct conversation of two users (or of one with themself): the same id whoever asks.
     pub fn direct(one: UserId, other: UserId) -> Self {
         let (low, high) = if one <= other { (one, other) } else { (other, one) };
-        Self::from_random(ConversationKind::Direct, derive("tidings direct", &[low.0.as_bytes(), high.0.as_bytes()]))
+        Self::from_random(
+            ConversationKind::Direct,
+            derive("tidings direct", &[low.0.as_bytes(), high.0.as_bytes()]),
+        )
     }
 
     /// The conversation that `creator` makes under `client_id`: repeating the request names the same one.
     pub fn derive(kind: ConversationKind, creator: UserId, client_id: ClientId) -> Self {
-        Self::from_random(kind, derive("tidings conversation", &[creator.0.as_bytes(), client_id.0.as_bytes()]))
+        Self::from_random(
+            kind,
+            derive("tidings conversation", &[creator.0.as_bytes(), client_id.0.as_bytes()]),
+        )
     }
 
     /// Reads an id from its stored 16 bytes; `None` when the kind bits name no kind.
@@ -210,7 +216,8 @@ impl FromStr for ClientId {
     /// Takes the hyphenated form (any case) or 32 digits; the nil UUID is refused, since only a forgotten value is nil.
     fn from_str(text: &str) -> Result<Self, IdError> {
         let well_formed = matches!(text.len(), 32 | 36);
-        let uuid = if well_formed { Uuid::try_parse(text).map_err(|_| IdError)? } else { return Err(IdError) };
+        let uuid =
+            if well_formed { Uuid::try_parse(text).map_err(|_| IdError)? } else { return Err(IdError) };
         if uuid.is_nil() { Err(IdError) } else { Ok(Self(uuid)) }
     }
 }

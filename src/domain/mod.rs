@@ -13,7 +13,9 @@ mod refusal;
 mod time;
 mod user;
 
-pub use conversation::{Conversation, ConversationKind, Head, HistoryPolicy, JoinPolicy, Mark, Member, Role, Topic, topics};
+pub use conversation::{
+    Conversation, ConversationKind, Head, HistoryPolicy, JoinPolicy, Mark, Member, Role, Topic, topics,
+};
 pub use event::{Audience, Changes, Committed, Event, EventKind, LeaveReason};
 pub use ids::{ClientId, ConversationId, FamilyId, IdError, MessageId, Position, Seq, SessionId, UserId};
 pub use limits::Limits;

@@ -5,7 +5,8 @@
 
 use super::{Conversation, ConversationKind, JoinPolicy, Refusal, Role, UserId};
 
-const DIRECT_IS_FIXED: Refusal = Refusal::Forbidden("a direct conversation has its two members and no settings");
+const DIRECT_IS_FIXED: Refusal =
+    Refusal::Forbidden("a direct conversation has its two members and no settings");
 
 fn not_direct(conversation: &Conversation) -> Result<(), Refusal> {
     match conversation.id.kind() {
@@ -65,7 +66,11 @@ pub fn may_set_role(conversation: &Conversation, actor_role: Role) -> Result<(),
 /// May a member with `actor_role` change settings?
 pub fn may_change_settings(conversation: &Conversation, actor_role: Role) -> Result<(), Refusal> {
     not_direct(conversation)?;
-    if actor_role >= Role::Admin { Ok(()) } else { Err(Refusal::Forbidden("only owner and admins change settings")) }
+    if actor_role >= Role::Admin {
+        Ok(())
+    } else {
+        Err(Refusal::Forbidden("only owner and admins change settings"))
+    }
 }
 
 /// May a member with `actor_role` delete the conversation?

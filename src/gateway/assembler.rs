@@ -44,7 +44,9 @@ impl Assembler {
     pub fn next(&mut self, source: &mut BytesMut, max_bytes: usize) -> Result<Option<Incoming>, Close> {
         loop {
             check_length(source, max_bytes)?;
-            let Some((finished, opcode, payload)) = Parser::parse(source, true, max_bytes).map_err(close_for)? else {
+            let Some((finished, opcode, payload)) =
+                Parser::parse(source, true, max_bytes).map_err(close_for)?
+            else {
                 return Ok(None);
             };
             let payload = payload.unwrap_or_default();
@@ -214,7 +216,10 @@ mod tests {
     fn lengths_are_judged_by_the_header_alone() {
         assert_eq!(run(&[vec![0x81, 0xfe, 0, 5, 0, 0, 0, 0]]), Err(Close::Framing), "not the shortest form");
         assert_eq!(run(&[vec![0x81, 0xff, 0, 0, 0, 0, 0, 0, 0, 200]]), Err(Close::Framing));
-        assert_eq!(run(&[vec![0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]]), Err(Close::TooLarge));
+        assert_eq!(
+            run(&[vec![0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]]),
+            Err(Close::TooLarge)
+        );
         assert_eq!(run(&[vec![0x89, 0xfe, 0, 126]]), Err(Close::Framing));
     }
 

@@ -20,7 +20,8 @@ pub fn encode(cursor: Cursor) -> String {
 /// Reads a cursor; `None` when it is none of ours, which a `hello` treats like no cursor at all: full heads, never an error.
 pub fn decode(text: &str) -> Option<Cursor> {
     let bytes: [u8; 17] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
-    let number = |at: usize| bytes[at..at + 8].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    let number =
+        |at: usize| bytes[at..at + 8].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
     (bytes[0] == VERSION).then(|| Cursor { epoch: number(1), position: Position(number(9)) })
 }
 

@@ -16,8 +16,8 @@ use super::outbox::{Outbox, SLICES};
 use super::session::state::{Bounds, SessionState};
 use crate::actors::inbox::SessionKey;
 use crate::domain::{ConversationId, UserId};
-use crate::protocol::delivery::Delivery;
 use crate::protocol::Encoding;
+use crate::protocol::delivery::Delivery;
 
 /// How far a connection is on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,7 @@ pub struct Line {
     read_paused: Cell<bool>,
     next_look_ms: Cell<u64>,
     touched: Cell<bool>,
+    read_away_bytes: Cell<usize>,
 }
 
 impl Line {
@@ -82,6 +83,7 @@ impl Line {
             read_paused: Cell::new(false),
             next_look_ms: Cell::new(u64::MAX),
             touched: Cell::new(false),
+            read_away_bytes: Cell::new(0),
         }
     }
 
@@ -138,6 +140,12 @@ impl Line {
     /// Whether there is nothing more to do.
     pub fn is_over(&self) -> bool {
         self.ending.get() == Ending::Over
+    }
+
+    /// Counts bytes that came after the close; answers how many that makes.
+    pub fn read_away(&self, count: usize) -> usize {
+        self.read_away_bytes.set(self.read_away_bytes.get() + count);
+        self.read_away_bytes.get()
     }
 
     /// Ends at once, without a close frame.
@@ -221,7 +229,8 @@ impl Line {
         if let Ending::Closing = self.ending.get() {
             // The peer may have shut its side already; either way the connection ends.
             let shut = SockRef::from(&self.stream).shutdown(Shutdown::Write);
-            let next = if shut.is_ok() { Ending::Lingering { until_ms: now_ms + LINGER_MS } } else { Ending::Over };
+            let next =
+                if shut.is_ok() { Ending::Lingering { until_ms: now_ms + LINGER_MS } } else { Ending::Over };
             self.ending.set(next);
         }
         flushed

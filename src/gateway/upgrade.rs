@@ -75,7 +75,9 @@ impl Refused {
             Self::Origin => "origin",
             Self::Subprotocol => "subprotocol",
             Self::Draining => "draining",
-            Self::NotFound | Self::Handshake(_) | Self::Version | Self::Method | Self::TokenInUrl => "bad_request",
+            Self::NotFound | Self::Handshake(_) | Self::Version | Self::Method | Self::TokenInUrl => {
+                "bad_request"
+            }
         }
     }
 }
@@ -138,14 +140,17 @@ fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Refused> 
         return Ok(());
     }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")).unwrap_or_default();
+    let authority =
+        origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")).unwrap_or_default();
     if !authority.is_empty() && authority.eq_ignore_ascii_case(host) { Ok(()) } else { Err(Refused::Origin) }
 }
 
 fn agree_on_encoding(headers: &HeaderMap) -> Result<(Encoding, Option<&'static str>), Refused> {
     let mut asked = false;
     for value in headers.get_all(header::SEC_WEBSOCKET_PROTOCOL) {
-        for name in value.to_str().unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        for name in
+            value.to_str().unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty())
+        {
             asked = true;
             if let Some(encoding) = Encoding::from_subprotocol(name) {
                 return Ok((encoding, Some(encoding.subprotocol())));
@@ -167,7 +172,11 @@ pub fn no_upgrade() -> (StatusCode, Vec<u8>) {
 }
 
 /// Answers an upgrade and, when it is good, hands its stream to the switchboard.
-pub async fn take_over(switchboard: Rc<Switchboard>, request: Request, mut framed: Framed<TcpStream, h1::Codec>) {
+pub async fn take_over(
+    switchboard: Rc<Switchboard>,
+    request: Request,
+    mut framed: Framed<TcpStream, h1::Codec>,
+) {
     let judged = if switchboard.is_draining() {
         Err(Refused::Draining)
     } else {
@@ -178,7 +187,8 @@ pub async fn take_over(switchboard: Rc<Switchboard>, request: Request, mut frame
         Ok(agreed) => {
             let mut response = handshake_response(request.head());
             if let Some(subprotocol) = agreed.subprotocol {
-                response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol)));
+                response
+                    .insert_header((header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol)));
             }
             let response = response.finish().drop_body();
             let item = h1::Message::Item((response, actix_http::body::BodySize::None));

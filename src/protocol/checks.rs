@@ -122,7 +122,10 @@ mod tests {
     fn a_message_needs_something_to_say() {
         assert!(checked(json!({ "body": "hi" })).is_ok());
         assert!(checked(json!({ "data": { "x": 1 } })).is_ok());
-        assert!(checked(json!({ "data": { "x": "\\u0000" } })).is_ok(), "the letters of an escape are letters");
+        assert!(
+            checked(json!({ "data": { "x": "\\u0000" } })).is_ok(),
+            "the letters of an escape are letters"
+        );
         assert!(checked(json!({ "attachments": [{ "url": "x" }] })).is_ok());
         for bad in [
             json!({}),

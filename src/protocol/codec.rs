@@ -115,8 +115,9 @@ impl Encoding {
             Self::MessagePack => {
                 let mut reader = rmp_serde::Deserializer::from_read_ref(payload);
                 reader.set_max_depth(MAX_DEPTH);
-                let envelope = serde::Deserialize::deserialize(&mut reader)
-                    .map_err(|_| Rejected::bad_frame("a MessagePack map with one string field \"type\" is expected"))?;
+                let envelope = serde::Deserialize::deserialize(&mut reader).map_err(|_| {
+                    Rejected::bad_frame("a MessagePack map with one string field \"type\" is expected")
+                })?;
                 let rest: Result<serde::de::IgnoredAny, _> = serde::Deserialize::deserialize(&mut reader);
                 // The reader does not tell where it stands; at the end, and only there, no further marker can be read.
                 if is_map(payload) && matches!(rest, Err(rmp_serde::decode::Error::InvalidMarkerRead(_))) {
@@ -235,7 +236,8 @@ mod tests {
     fn errors_repeat_the_request_id_and_name_the_field() {
         let (id, code) = rejected(r#"{"type":"edit","id":7,"conversation":"c_x","seq":1,"body":"b"}"#);
         assert_eq!((id, code), (Some(RequestId::Number(7)), ErrorCode::Invalid));
-        let rejected = Encoding::Json.decode(br#"{"type":"typing","id":"a","on":1}"#).expect_err("wrong type");
+        let rejected =
+            Encoding::Json.decode(br#"{"type":"typing","id":"a","on":1}"#).expect_err("wrong type");
         assert_eq!(rejected.id, Some(RequestId::Text("a".to_owned())));
         assert!(rejected.error.message.starts_with("on: "), "{}", rejected.error.message);
     }

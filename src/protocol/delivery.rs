@@ -34,7 +34,9 @@ impl Delivery {
             EventKind::Message(message) => {
                 let content = &message.content;
                 let json = |text: &Option<JsonText>| text.as_ref().map_or(0, |json| json.0.len());
-                content.body.as_ref().map_or(0, String::len) + json(&content.attachments) + json(&content.data)
+                content.body.as_ref().map_or(0, String::len)
+                    + json(&content.attachments)
+                    + json(&content.data)
             }
             EventKind::Edit { body, .. } => body.as_ref().map_or(0, String::len),
             _ => 64,

@@ -116,7 +116,13 @@ pub struct Error {
 impl Error {
     /// A definite error of this code.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), retryable: code.retryable(), definite: true, retry_after_ms: None }
+        Self {
+            code,
+            message: message.into(),
+            retryable: code.retryable(),
+            definite: true,
+            retry_after_ms: None,
+        }
     }
 }
 

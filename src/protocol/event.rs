@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::domain::{
-    Changes, ClientId, ConversationId, Event, EventKind, HistoryPolicy, JoinPolicy, JsonText, LeaveReason, MessageId, Role, Seq, Timestamp, UserId,
+    Changes, ClientId, ConversationId, Event, EventKind, HistoryPolicy, JoinPolicy, JsonText, LeaveReason,
+    MessageId, Role, Seq, Timestamp, UserId,
 };
 
 /// A stored JSON text, written as the value it is: verbatim in JSON, parsed for other encodings.
@@ -21,7 +22,8 @@ impl Serialize for Json<'_> {
             let raw: &RawValue = serde_json::from_str(&self.0.0).map_err(serde::ser::Error::custom)?;
             raw.serialize(serializer)
         } else {
-            let value: serde_json::Value = serde_json::from_str(&self.0.0).map_err(serde::ser::Error::custom)?;
+            let value: serde_json::Value =
+                serde_json::from_str(&self.0.0).map_err(serde::ser::Error::custom)?;
             value.serialize(serializer)
         }
     }

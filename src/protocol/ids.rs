@@ -10,8 +10,8 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 use crate::domain::{
-    ClientId, ConversationId, ConversationKind, FamilyId, HistoryPolicy, JoinPolicy, LeaveReason, MessageId, Role, Seq,
-    SessionId, Timestamp, UserId,
+    ClientId, ConversationId, ConversationKind, FamilyId, HistoryPolicy, JoinPolicy, LeaveReason, MessageId,
+    Role, Seq, SessionId, Timestamp, UserId,
 };
 
 struct TextVisitor<T>(PhantomData<T>, &'static str);

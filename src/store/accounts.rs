@@ -114,7 +114,12 @@ pub trait Accounts: Send + Sync {
     ) -> Result<FamilyRotation, StoreError>;
 
     /// Ends one sign-in, or all of the user's, and writes the [`Revocation`].
-    async fn revoke(&self, user: UserId, family: Option<FamilyId>, now: Timestamp) -> Result<Revocation, StoreError>;
+    async fn revoke(
+        &self,
+        user: UserId,
+        family: Option<FamilyId>,
+        now: Timestamp,
+    ) -> Result<Revocation, StoreError>;
 
     /// Ends all of a user's sign-ins but `keep` (after a change of password) and writes a [`Revocation`] for each.
     async fn revoke_others(
@@ -125,7 +130,10 @@ pub trait Accounts: Send + Sync {
     ) -> Result<Vec<Revocation>, StoreError>;
 
     /// Revocations after `cursor`, at most 1,000, and the cursor to go on from.
-    async fn revocations(&self, cursor: RevocationCursor) -> Result<(Vec<Revocation>, RevocationCursor), StoreError>;
+    async fn revocations(
+        &self,
+        cursor: RevocationCursor,
+    ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError>;
 
     /// Drops revocations older than `before`; tokens that old are expired anyway.
     async fn forget_revocations(&self, before: Timestamp) -> Result<(), StoreError>;

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 
 use super::{Outcome, StoreError};
 use crate::domain::{
-    Changes, ClientId, Committed, Content, ConversationId, Event, Head, Mark, Position, Role, Seq, Timestamp, UserId,
+    Changes, ClientId, Committed, Content, ConversationId, Event, Head, Mark, Position, Role, Seq, Timestamp,
+    UserId,
 };
 
 /// Where a send goes.

@@ -19,17 +19,18 @@ pub mod sqlite;
 use std::sync::Arc;
 
 pub use accounts::{
-    Accounts, Credentials, Family, FamilyRotation, NewFamily, NewUser, NewUserOutcome, Revocation, RevocationCursor,
+    Accounts, Credentials, Family, FamilyRotation, NewFamily, NewUser, NewUserOutcome, Revocation,
+    RevocationCursor,
 };
 pub use error::StoreError;
 pub use log::{
-    Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Marked, MessageView, NewMessage,
-    RangeEvents, RangeQuery, ReactionCount, Tail, Target,
+    Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Marked, MessageView,
+    NewMessage, RangeEvents, RangeQuery, ReactionCount, Tail, Target,
 };
 pub use rooms::{ConversationView, Created, MemberView, NewConversation, Page, Rooms};
 
-pub use crate::domain::{Head, Mark};
 use crate::domain::Refusal;
+pub use crate::domain::{Head, Mark};
 
 /// A store operation's outcome: done, a definite no, or a broken dependency.
 pub type Outcome<T> = Result<Result<T, Refusal>, StoreError>;

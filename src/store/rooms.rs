@@ -71,7 +71,11 @@ pub trait Rooms: Send + Sync {
     async fn create(&self, new: &NewConversation, now: Timestamp) -> Outcome<Created>;
 
     /// One conversation as a member sees it; `None` when there is none or the user is no member.
-    async fn conversation(&self, user: UserId, id: ConversationId) -> Result<Option<ConversationView>, StoreError>;
+    async fn conversation(
+        &self,
+        user: UserId,
+        id: ConversationId,
+    ) -> Result<Option<ConversationView>, StoreError>;
 
     /// The user's conversations by id, from `after` on.
     async fn conversations(

@@ -45,7 +45,12 @@ impl PresenceBoard {
         meters: Arc<Meters>,
         offline_after_ms: u64,
     ) -> Self {
-        Self { state: Arc::new(Mutex::new(PresenceState::new(offline_after_ms))), router, environment, meters }
+        Self {
+            state: Arc::new(Mutex::new(PresenceState::new(offline_after_ms))),
+            router,
+            environment,
+            meters,
+        }
     }
 
     /// The actor that keeps the board current; start one.

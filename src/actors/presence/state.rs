@@ -80,7 +80,13 @@ impl PresenceState {
     }
 
     /// A device went.
-    pub fn went(&mut self, user: UserId, device: Device, now_ms: u64, now: Timestamp) -> Option<PresenceChanged> {
+    pub fn went(
+        &mut self,
+        user: UserId,
+        device: Device,
+        now_ms: u64,
+        now: Timestamp,
+    ) -> Option<PresenceChanged> {
         self.change(user, |devices| {
             let count = devices.count(device);
             *count = count.saturating_sub(1);
@@ -105,7 +111,10 @@ impl PresenceState {
         let offline_after_ms = self.offline_after_ms;
         self.users.retain(|user, devices| match devices.left {
             Some((left_ms, left_at)) if now_ms >= left_ms + offline_after_ms => {
-                gone.push(PresenceChanged { user: *user, presence: Presence::Offline { last_seen: Some(left_at) } });
+                gone.push(PresenceChanged {
+                    user: *user,
+                    presence: Presence::Offline { last_seen: Some(left_at) },
+                });
                 false
             }
             _ => true,

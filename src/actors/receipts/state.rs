@@ -56,7 +56,12 @@ mod tests {
 
     fn mark(user: u128, read: u64) -> Mark {
         let conversation = ConversationId::from_random(ConversationKind::Group, Uuid::from_u128(1));
-        Mark { user: UserId::from_uuid(Uuid::from_u128(user)), conversation, delivered: None, read: Seq::new(read) }
+        Mark {
+            user: UserId::from_uuid(Uuid::from_u128(user)),
+            conversation,
+            delivered: None,
+            read: Seq::new(read),
+        }
     }
 
     #[test]

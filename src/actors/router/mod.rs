@@ -79,8 +79,14 @@ impl Router {
             tracker: Tracker::new(options.tracked_conversations),
             outgoing: inboxes.iter().map(|_| Vec::new()).collect(),
         };
-        let router =
-            Self { state: Mutex::new(state), interest: Interest::default(), inboxes, bus: OnceLock::new(), holes, meters };
+        let router = Self {
+            state: Mutex::new(state),
+            interest: Interest::default(),
+            inboxes,
+            bus: OnceLock::new(),
+            holes,
+            meters,
+        };
         (Arc::new(router), to_heal)
     }
 
@@ -257,7 +263,9 @@ fn signal_topics(signal: &Signal, users: &[UserId]) -> SmallVec<[Topic; 2]> {
     match signal {
         Signal::Presence { user, .. } => SmallVec::from_slice(&[Topic::Presence(*user)]),
         Signal::Revoked(revocation) => SmallVec::from_slice(&[Topic::User(revocation.user)]),
-        Signal::Typing { conversation, .. } if users.is_empty() => SmallVec::from_slice(&[Topic::Channel(*conversation)]),
+        Signal::Typing { conversation, .. } if users.is_empty() => {
+            SmallVec::from_slice(&[Topic::Channel(*conversation)])
+        }
         Signal::Typing { .. } | Signal::Receipt { .. } => users.iter().copied().map(Topic::User).collect(),
     }
 }

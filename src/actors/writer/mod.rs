@@ -183,7 +183,8 @@ impl WriterShard {
         let (store, environment) = (Arc::clone(&self.store), Arc::clone(&self.environment));
         let (router, meters) = (Arc::clone(&self.router), Arc::clone(&self.meters));
         let timeout = self.options.timeout;
-        let carried_out = async move { carry_out(work, &*store, &environment, &router, &meters, timeout).await };
+        let carried_out =
+            async move { carry_out(work, &*store, &environment, &router, &meters, timeout).await };
         context.spawn(carried_out.into_actor(self).map(|(), shard, context| {
             shard.state.done();
             shard.begin_next(context);
@@ -213,7 +214,8 @@ async fn carry_out(
                 Ok(changed) => (changed.committed.clone(), Ok(changed)),
                 Err(failure) => (Vec::new(), Err(failure)),
             };
-            let reply = answer(asker, result, |done| Reply::Changed(done.map(|changed| (conversation, changed))));
+            let reply =
+                answer(asker, result, |done| Reply::Changed(done.map(|changed| (conversation, changed))));
             router.committed(committed, reply.into_iter().collect());
         }
         return;
@@ -239,12 +241,18 @@ async fn carry_out(
                 let message_id = MessageId::derive(message.sender, message.client_id);
                 let result = result.map_err(Failure::from);
                 if let Ok(appended) = &result {
-                    let kind = if appended.committed.is_some() { &meters.sends.acks } else { &meters.sends.duplicates };
+                    let kind = if appended.committed.is_some() {
+                        &meters.sends.acks
+                    } else {
+                        &meters.sends.duplicates
+                    };
                     kind.increment(1);
                     meters.sends.ack_latency.record_since_us(received_us, ended_us);
                     committed.extend(appended.committed.clone());
                 }
-                replies.extend(answer(asker, result, |done| Reply::Sent(done.map(|appended| (message_id, appended)))));
+                replies.extend(answer(asker, result, |done| {
+                    Reply::Sent(done.map(|appended| (message_id, appended)))
+                }));
             }
         }
         Err(failure) => {
@@ -262,7 +270,9 @@ fn flatten<T>(answer: Result<Result<T, StoreError>, tokio::time::error::Elapsed>
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => {
             tracing::warn!(%error, "the log refused a transaction");
-            Err(Failure::Unavailable { definite: matches!(error, StoreError::Unavailable { definite: true, .. }) })
+            Err(Failure::Unavailable {
+                definite: matches!(error, StoreError::Unavailable { definite: true, .. }),
+            })
         }
         Err(_) => {
             tracing::warn!("the log did not answer in time");

@@ -32,7 +32,12 @@ pub struct WriterState<J> {
 impl<J: Job> WriterState<J> {
     /// An idle writer that takes up to `batch_jobs` at once and lets up to `queue_jobs` wait.
     pub fn new(batch_jobs: usize, queue_jobs: usize) -> Self {
-        Self { queue: VecDeque::new(), in_flight: false, batch_jobs: batch_jobs.max(1), queue_jobs: queue_jobs.max(1) }
+        Self {
+            queue: VecDeque::new(),
+            in_flight: false,
+            batch_jobs: batch_jobs.max(1),
+            queue_jobs: queue_jobs.max(1),
+        }
     }
 
     /// Accepts a job, or gives it back when the queue is full.

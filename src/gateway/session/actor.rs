@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext};
 use actix::fut::ActorFuture;
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext};
 
 use crate::gateway::context::SessionContext;
 use crate::gateway::line::Line;
@@ -59,6 +59,11 @@ impl ActorFuture<Session> for ReadLoop {
             if line.is_over() {
                 return Poll::Ready(());
             }
+            if !line.may_read(switchboard.bounds()) {
+                line.read_is_paused();
+                return Poll::Pending;
+            }
+            switchboard.obey_carried(line);
             if !line.may_read(switchboard.bounds()) {
                 line.read_is_paused();
                 return Poll::Pending;

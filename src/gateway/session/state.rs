@@ -155,11 +155,19 @@ impl SessionState {
             (Phase::Greeting { .. }, Ok(ClientFrame::Hello(hello))) => self.on_hello(hello, effects),
             (Phase::Greeting { .. }, _) => self.close(Close::NotTidings, effects),
             (Phase::Entering | Phase::Live, Ok(frame)) => self.on_request(frame, bounds, effects),
-            (Phase::Entering | Phase::Live, Err(rejected)) => self.on_rejected(rejected, moment, bounds, effects),
+            (Phase::Entering | Phase::Live, Err(rejected)) => {
+                self.on_rejected(rejected, moment, bounds, effects)
+            }
         }
     }
 
-    fn on_rejected(&mut self, rejected: Rejected, moment: Moment, bounds: &Bounds, effects: &mut Vec<Effect>) {
+    fn on_rejected(
+        &mut self,
+        rejected: Rejected,
+        moment: Moment,
+        bounds: &Bounds,
+        effects: &mut Vec<Effect>,
+    ) {
         let malformed = rejected.error.code == ErrorCode::BadFrame;
         effects.push(Effect::Error { id: rejected.id, error: rejected.error });
         if malformed && self.malformed.count(moment.mono_ms) >= bounds.gateway.malformed_per_minute {
@@ -215,7 +223,10 @@ impl SessionState {
             (Err(Failure::Unauthenticated(_)), None) => self.close(Close::Unauthenticated, effects),
             (Err(Failure::Refused(_)), None) => self.close(Close::Banned, effects),
             // The client may come back at once elsewhere, or here in a moment.
-            (Err(Failure::Unavailable { .. } | Failure::Overloaded { .. } | Failure::RateLimited { .. }), None) => {
+            (
+                Err(Failure::Unavailable { .. } | Failure::Overloaded { .. } | Failure::RateLimited { .. }),
+                None,
+            ) => {
                 self.close(Close::Internal, effects);
             }
         }
@@ -348,7 +359,8 @@ impl SessionState {
     fn on_mark(&mut self, up_to: MarkUpTo, read: bool, effects: &mut Vec<Effect>) {
         let Some(user) = self.user() else { return };
         let seq = Some(up_to.seq);
-        let mark = Mark { user, conversation: up_to.conversation, delivered: seq, read: seq.filter(|_| read) };
+        let mark =
+            Mark { user, conversation: up_to.conversation, delivered: seq, read: seq.filter(|_| read) };
         if up_to.id.is_some() {
             self.in_flight += 1;
         }

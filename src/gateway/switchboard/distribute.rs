@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Switchboard;
-use crate::gateway::line::Line;
 use crate::actors::inbox::{Item, Reply};
 use crate::bus::{Presence, Signal};
 use crate::domain::{ConversationId, ConversationKind, EventKind, Topic, UserId};
+use crate::gateway::line::Line;
 use crate::protocol::delivery::Delivery;
 use crate::protocol::server::{PresenceState, ServerFrame};
 use crate::protocol::{Encoding, Error, ErrorCode, RequestId};
@@ -164,7 +164,11 @@ impl Switchboard {
                     Encoded::new(ServerFrame::Typing { conversation: *conversation, user: *user, on: *on });
                 match conversation.kind() {
                     ConversationKind::Channel => {
-                        self.tell(self.registry.borrow().of_channel(*conversation), Some(*user), &mut encoded);
+                        self.tell(
+                            self.registry.borrow().of_channel(*conversation),
+                            Some(*user),
+                            &mut encoded,
+                        );
                     }
                     ConversationKind::Direct | ConversationKind::Group => {
                         self.tell_users(users, Some(*user), &mut encoded);

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::Switchboard;
+use crate::actors::inbox::SessionKey;
+use crate::domain::{ConversationId, Seq, Topic, UserId};
 use crate::gateway::cursor;
 use crate::gateway::line::Line;
 use crate::gateway::session::feed::Arrival;
-use crate::actors::inbox::SessionKey;
-use crate::domain::{ConversationId, Seq, Topic, UserId};
 use crate::protocol::server::{HeadView, LimitsView, ServerFrame, Welcome};
 use crate::protocol::{Close, Failure};
 use crate::store::{Cursor, Head, Heads};
@@ -47,7 +47,13 @@ impl Gathered {
 
 impl Switchboard {
     /// The token is good: the session becomes a reader of its user's topics and learns what moved.
-    pub(super) fn enter(self: &Rc<Self>, line: &Rc<Line>, user: UserId, since: Option<Cursor>, brought_cursor: bool) {
+    pub(super) fn enter(
+        self: &Rc<Self>,
+        line: &Rc<Line>,
+        user: UserId,
+        since: Option<Cursor>,
+        brought_cursor: bool,
+    ) {
         if self.registry.borrow().of_user(user).len() >= self.bounds.gateway.connections_per_user {
             return self.close(line, Close::Abuse);
         }

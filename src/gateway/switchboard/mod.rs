@@ -25,13 +25,13 @@ use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
 
 use self::registry::Registry;
+use super::Gatekeeper;
 use super::assembler::Incoming;
 use super::line::Line;
 use super::session::Session;
 use super::session::effect::Effect;
 use super::session::state::{Bounds, Moment, SessionState};
 use super::wheel::{SLOT_MS, Wheel};
-use super::Gatekeeper;
 use crate::actors::Node;
 use crate::actors::inbox::SessionKey;
 use crate::actors::router::interest::WorkerId;
@@ -42,6 +42,8 @@ use crate::protocol::{Close, Encoding};
 
 /// Bytes read at once; one buffer serves all sessions of a thread.
 const SCRATCH_BYTES: usize = 64 * 1024;
+/// Bytes read away behind a close.
+const LINGER_BYTES: usize = 256 * 1024;
 /// Sessions flushed before other tasks of the thread have their turn.
 const FLUSHES_PER_TURN: usize = 256;
 
@@ -106,7 +108,13 @@ impl Switchboard {
     }
 
     /// Takes over an upgraded connection. `leftover`: bytes the client sent right behind its handshake.
-    pub fn open(self: &Rc<Self>, stream: TcpStream, encoding: Encoding, bearer: Option<String>, leftover: BytesMut) {
+    pub fn open(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        encoding: Encoding,
+        bearer: Option<String>,
+        leftover: BytesMut,
+    ) {
         let moment = self.moment();
         let id = SessionId::from_uuid(self.node.environment().new_uuid());
         let state = SessionState::new(id, bearer, moment, &self.bounds);
@@ -145,6 +153,9 @@ impl Switchboard {
 
     /// Reads once from a line's socket and obeys what is complete. Answers the bytes read; 0: the client is gone.
     pub(super) fn read(self: &Rc<Self>, line: &Rc<Line>) -> io::Result<usize> {
+        if line.is_ending() {
+            return self.read_away(line);
+        }
         let mut carry = line.carry.take();
         if !carry.is_empty() {
             carry.reserve(SCRATCH_BYTES / 16);
@@ -171,6 +182,29 @@ impl Switchboard {
         read
     }
 
+    /// Takes what a client still sends after the close, so that no reset overtakes the close frame; only so much of it.
+    fn read_away(&self, line: &Line) -> io::Result<usize> {
+        let mut scratch = self.scratch.take();
+        scratch.clear();
+        scratch.reserve(SCRATCH_BYTES);
+        let read = line.stream().try_read_buf(&mut scratch);
+        self.scratch.replace(scratch);
+        match read {
+            Ok(count) if line.read_away(count) > LINGER_BYTES => Ok(0),
+            read => read,
+        }
+    }
+
+    /// Obeys what was read before and not yet obeyed: what came glued to the handshake, and what was left when the session's
+    /// rules let no more requests in.
+    pub(super) fn obey_carried(self: &Rc<Self>, line: &Rc<Line>) {
+        let mut carry = line.carry.take();
+        if !carry.is_empty() {
+            self.obey(line, &mut carry);
+            *line.carry.borrow_mut() = if carry.is_empty() { BytesMut::new() } else { carry };
+        }
+    }
+
     /// Obeys the complete messages in `source` while the session's rules let it.
     fn obey(self: &Rc<Self>, line: &Rc<Line>, source: &mut BytesMut) {
         while line.may_read(&self.bounds) {
@@ -193,7 +227,8 @@ impl Switchboard {
 
     fn on_incoming(self: &Rc<Self>, line: &Rc<Line>, incoming: Incoming) {
         let payload = match (incoming, line.encoding) {
-            (Incoming::Text(payload), Encoding::Json) | (Incoming::Binary(payload), Encoding::MessagePack) => payload,
+            (Incoming::Text(payload), Encoding::Json)
+            | (Incoming::Binary(payload), Encoding::MessagePack) => payload,
             (Incoming::Text(_) | Incoming::Binary(_), _) => return self.close(line, Close::WrongKind),
             (Incoming::Ping(payload), _) => {
                 line.state.borrow_mut().on_sign_of_life();
@@ -265,7 +300,9 @@ impl Switchboard {
         } else if !flushed.drained {
             self.look_at(line, now_ms + self.bounds.gateway.write_deadline_ms);
         }
-        if line.waiting_bytes() <= self.bounds.gateway.lag_resume_bytes && line.state.borrow().feed.is_lagging() {
+        if line.waiting_bytes() <= self.bounds.gateway.lag_resume_bytes
+            && line.state.borrow().feed.is_lagging()
+        {
             self.perform(line, Effect::CatchUp);
         }
         flushed.drained
@@ -341,7 +378,9 @@ impl Switchboard {
             return;
         }
         let stalled_ms = line.stalled_ms(now_ms);
-        self.decide(line, |state, moment, bounds, effects| state.on_tick(moment, stalled_ms, bounds, effects));
+        self.decide(line, |state, moment, bounds, effects| {
+            state.on_tick(moment, stalled_ms, bounds, effects)
+        });
         if stalled_ms >= self.bounds.gateway.write_deadline_ms {
             // The close frame cannot be written either.
             line.end();

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use super::Switchboard;
+use crate::actors::writer::{Asker, Job};
 use crate::gateway::line::Line;
 use crate::gateway::session::effect::Effect;
-use crate::actors::writer::{Asker, Job};
 use crate::protocol::frame::{Opcode, frame};
 use crate::protocol::server::ServerFrame;
 use crate::protocol::{Failure, RequestId};
@@ -44,10 +44,9 @@ impl Switchboard {
             Effect::Change { id, conversation, change } => {
                 let Some(actor) = line.user() else { return };
                 let asker = Asker::Session { worker: self.worker, session: line.key(), id: id.clone() };
-                let submitted = self
-                    .node
-                    .admit_request(actor)
-                    .and_then(|()| self.node.writer().submit(Job::Change { actor, conversation, change, asker }));
+                let submitted = self.node.admit_request(actor).and_then(|()| {
+                    self.node.writer().submit(Job::Change { actor, conversation, change, asker })
+                });
                 if let Err(failure) = submitted {
                     self.refuse(line, &id, failure);
                 }

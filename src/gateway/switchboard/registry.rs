@@ -6,9 +6,9 @@ use std::rc::Rc;
 use slab::Slab;
 use smallvec::SmallVec;
 
-use crate::gateway::line::Line;
 use crate::actors::inbox::SessionKey;
 use crate::domain::{ConversationId, UserId};
+use crate::gateway::line::Line;
 
 /// A few lines, most often one.
 pub type Lines = SmallVec<[Rc<Line>; 1]>;
@@ -28,7 +28,10 @@ impl Registry {
     pub fn insert(&mut self, line: &Rc<Line>) {
         self.generation = self.generation.wrapping_add(1);
         let slot = self.slots.insert(Rc::clone(line));
-        line.set_key(SessionKey { slot: u32::try_from(slot).unwrap_or(u32::MAX), generation: self.generation });
+        line.set_key(SessionKey {
+            slot: u32::try_from(slot).unwrap_or(u32::MAX),
+            generation: self.generation,
+        });
     }
 
     /// Takes a line's place away; `false` when it had none.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::Switchboard;
 use super::distribute::presence_frame;
-use crate::gateway::line::Line;
 use crate::domain::{Event, EventKind, Mark, Topic, UserId};
+use crate::gateway::line::Line;
 use crate::protocol::client::SyncRange;
 use crate::protocol::event::EventList;
 use crate::protocol::server::ServerFrame;
@@ -53,7 +53,12 @@ impl Switchboard {
         });
     }
 
-    fn answer(self: &Rc<Self>, key: crate::actors::inbox::SessionKey, id: &RequestId, done: Result<(), Failure>) {
+    fn answer(
+        self: &Rc<Self>,
+        key: crate::actors::inbox::SessionKey,
+        id: &RequestId,
+        done: Result<(), Failure>,
+    ) {
         self.with(key, |this, line| match done {
             Ok(()) => {
                 line.state.borrow_mut().on_answered();
@@ -139,7 +144,8 @@ impl Switchboard {
                 limit: asked.min(events_left),
                 max_bytes: bytes_left,
             };
-            let RangeEvents { events, more: beyond } = self.node.read(self.node.store().range(user, query)).await??;
+            let RangeEvents { events, more: beyond } =
+                self.node.read(self.node.store().range(user, query)).await??;
             more |= beyond && events.len() < asked;
             events_left = events_left.saturating_sub(events.len());
             bytes_left = bytes_left.saturating_sub(events.iter().map(|event| weight_bytes(event)).sum());
@@ -147,7 +153,10 @@ impl Switchboard {
             self.with(key, |this, line| {
                 for part in parts(&events) {
                     let list = EventList { events: part, viewer: user };
-                    this.say(line, &ServerFrame::Events { id, conversation: range.conversation, events: list });
+                    this.say(
+                        line,
+                        &ServerFrame::Events { id, conversation: range.conversation, events: list },
+                    );
                 }
             });
         }

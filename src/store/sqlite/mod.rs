@@ -33,9 +33,7 @@ use super::{
     Mark, Marked, MemberView, NewConversation, NewMessage, Outcome, Page, RangeEvents, RangeQuery, Rooms,
     StoreError, Tail,
 };
-use crate::domain::{
-    Committed, ConversationId, Limits, Member, Position, Refusal, Seq, Timestamp, UserId,
-};
+use crate::domain::{Committed, ConversationId, Limits, Member, Position, Refusal, Seq, Timestamp, UserId};
 use lane::Lane;
 use roster::Rosters;
 

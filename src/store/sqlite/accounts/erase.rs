@@ -2,6 +2,8 @@
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::{families, write};
+use crate::domain::{Committed, LeaveReason, Refusal, Timestamp, UserId};
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::change::checkpoint;
 use crate::store::sqlite::codec::BLANK_REACTION;
@@ -10,8 +12,6 @@ use crate::store::sqlite::journal::{Journal, Recorded};
 use crate::store::sqlite::lane::{Phase, Transaction};
 use crate::store::sqlite::rows::{Columns, MultiRow};
 use crate::store::sqlite::state::room_of;
-use super::{families, write};
-use crate::domain::{Committed, LeaveReason, Refusal, Timestamp, UserId};
 use crate::store::{Outcome, Revocation};
 
 /// Memberships ended in one step.

@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
+use super::users;
+use crate::domain::{EventKind, JsonText, Role, UserId, Username};
 use crate::store::sqlite::codec::{decode, event_columns};
 use crate::store::sqlite::failure::impossible;
 use crate::store::sqlite::rows::Columns;
-use super::users;
-use crate::domain::{EventKind, JsonText, Role, UserId, Username};
 
 /// Lines, and the place after them.
 type Step = (Vec<String>, Option<String>);

@@ -2,8 +2,8 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use crate::store::sqlite::rows::Columns;
 use crate::domain::{FamilyId, Timestamp, UserId};
+use crate::store::sqlite::rows::Columns;
 use crate::store::{Family, FamilyRotation, NewFamily, Revocation, RevocationCursor};
 
 /// Most revocations answered at once.

@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::sqlite::SqliteConnection;
 
+use crate::domain::{ClientId, ConversationId, ConversationKind, Seq, Timestamp, UserId};
 use crate::store::sqlite::roster::{Roster, Rosters};
 use crate::store::sqlite::rows::{Columns, MultiRow};
 use crate::store::sqlite::state::{ROOM_COLUMNS, Room, room_columns};
-use crate::domain::{ClientId, ConversationId, ConversationKind, Seq, Timestamp, UserId};
 use crate::store::{NewMessage, Target};
 
 /// A send that is in the log already.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::store::sqlite::codec::encode_content;
-use crate::store::sqlite::roster::{Roster, audience};
-use crate::store::sqlite::state::{Room, outsider};
 use super::facts::{Earlier, Facts};
 use crate::domain::{
     ClientId, Committed, Content, ConversationId, Event, EventKind, HistoryPolicy, Message, Position,
     Refusal, Seq, Timestamp, UserId,
 };
+use crate::store::sqlite::codec::encode_content;
+use crate::store::sqlite::roster::{Roster, audience};
+use crate::store::sqlite::state::{Room, outsider};
 use crate::store::{Appended, NewMessage, Target};
 
 /// A message that goes into the log.

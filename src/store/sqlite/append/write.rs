@@ -2,10 +2,10 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use crate::store::sqlite::rooms::insert::{NewMember, insert_members, insert_rooms};
-use crate::store::sqlite::rows::MultiRow;
 use super::plan::Plan;
 use crate::domain::{Role, Seq, Timestamp};
+use crate::store::sqlite::rooms::insert::{NewMember, insert_members, insert_rooms};
+use crate::store::sqlite::rows::MultiRow;
 
 static EVENTS: MultiRow = MultiRow::new(
     "INSERT INTO events (position, conversation, seq, kind, sender, sent_at, client_id, messages_before, extra, body) \

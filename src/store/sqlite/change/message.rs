@@ -2,11 +2,11 @@
 
 use sqlx::sqlite::SqliteConnection;
 
+use super::{Made, Request, storable};
+use crate::domain::{ClientId, EventKind, Refusal, Seq, UserId, permissions};
 use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::rows::Columns;
 use crate::store::sqlite::state::Room;
-use super::{Made, Request, storable};
-use crate::domain::{ClientId, EventKind, Refusal, Seq, UserId, permissions};
 
 /// How many different reactions one message may have.
 const MOST_REACTIONS: i64 = 100;

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnection;
 
+use crate::domain::{ConversationId, Seq};
+use crate::store::StoreError;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::codec::BLANK_REACTION;
 use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::lane::Phase;
 use crate::store::sqlite::rows::Columns;
-use crate::domain::{ConversationId, Seq};
-use crate::store::StoreError;
 
 /// How many events one step goes over.
 const STEP: u64 = 500;

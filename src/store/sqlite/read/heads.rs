@@ -5,12 +5,12 @@
 
 use sqlx::sqlite::SqliteConnection;
 
+use crate::domain::{ConversationKind, HistoryPolicy, Member, Position, Role, Seq, UserId};
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::failure::{Stop, impossible};
 use crate::store::sqlite::lane::Phase;
 use crate::store::sqlite::position::last_position;
 use crate::store::sqlite::rows::Columns;
-use crate::domain::{ConversationKind, HistoryPolicy, Member, Position, Role, Seq, UserId};
 use crate::store::{Cursor, Head, Heads, StoreError};
 
 /// One statement is one snapshot: its first row tells where the log ends, the others the conversations.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteConnection;
 
+use crate::domain::UserId;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::codec::{EVENT_COLUMNS, decode, event_columns};
 use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::lane::Phase;
 use crate::store::sqlite::rows::Columns;
 use crate::store::sqlite::state::membership_of;
-use crate::domain::UserId;
 use crate::store::{Outcome, RangeEvents, RangeQuery};
 
 /// What an event weighs beside its content.

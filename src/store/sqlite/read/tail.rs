@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use crate::domain::{Committed, ConversationId, Event, Position, Seq};
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::codec::{EVENT_COLUMNS, decode, event_columns};
 use crate::store::sqlite::failure::Stop;
@@ -13,7 +14,6 @@ use crate::store::sqlite::position;
 use crate::store::sqlite::roster::{Roster, Rosters, audience};
 use crate::store::sqlite::rows::{Columns, MultiRow};
 use crate::store::sqlite::state::{Room, room_columns};
-use crate::domain::{Committed, ConversationId, Event, Position, Seq};
 use crate::store::{Cursor, Outcome, StoreError, Tail};
 
 /// A read that cannot be refused.
@@ -68,7 +68,8 @@ async fn in_snapshot(
     .fetch_all(&mut *connection)
     .await?;
     let committed = ready_to_publish(connection, rosters, &rows).await?;
-    let next = if committed.len() == limit { committed.last().map_or(last, |one| one.position.0) } else { last };
+    let next =
+        if committed.len() == limit { committed.last().map_or(last, |one| one.position.0) } else { last };
     Ok(Tail { committed, next: Position(next.max(after.0.saturating_sub(1)) + 1) })
 }
 
@@ -105,7 +106,8 @@ pub(in crate::store::sqlite) async fn stretch(
 ) -> Result<Vec<Committed>, StoreError> {
     let work = async {
         let mut transaction = store.reader.begin().await?;
-        let worked = stretch_in_snapshot(&mut transaction, &store.rosters, conversation, after, limit.max(1)).await;
+        let worked =
+            stretch_in_snapshot(&mut transaction, &store.rosters, conversation, after, limit.max(1)).await;
         transaction.end(worked.map_err(Stop::from)).await
     };
     unrefused(Phase::default().bound(store.timeout, work).await)

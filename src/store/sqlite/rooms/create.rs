@@ -4,6 +4,11 @@ use std::collections::BTreeSet;
 
 use sqlx::sqlite::SqliteConnection;
 
+use super::insert::{NewMember, insert_members, insert_rooms};
+use super::invited;
+use crate::domain::{
+    Conversation, ConversationId, ConversationKind, Position, Refusal, Role, Seq, Timestamp, UserId,
+};
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::journal::{Journal, Recorded};
@@ -11,11 +16,6 @@ use crate::store::sqlite::lane::Phase;
 use crate::store::sqlite::position;
 use crate::store::sqlite::rows::Columns;
 use crate::store::sqlite::state::Room;
-use super::insert::{NewMember, insert_members, insert_rooms};
-use super::invited;
-use crate::domain::{
-    Conversation, ConversationId, ConversationKind, Position, Refusal, Role, Seq, Timestamp, UserId,
-};
 use crate::store::{Created, NewConversation, Outcome};
 
 pub(in crate::store::sqlite) async fn create(

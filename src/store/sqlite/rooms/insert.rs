@@ -2,9 +2,9 @@
 
 use sqlx::sqlite::SqliteConnection;
 
+use crate::domain::{ConversationId, Role, Seq, UserId};
 use crate::store::sqlite::rows::MultiRow;
 use crate::store::sqlite::state::Room;
-use crate::domain::{ConversationId, Role, Seq, UserId};
 
 /// A membership to write. Its holder has read everything up to the join.
 #[derive(Debug)]
