@@ -128,26 +128,28 @@ fn in_system(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Re
 
 async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     logging::init(&settings.telemetry)?;
+    // Before anything is announced: who reads that we serve may stop us at once.
+    let stop = asked_to_stop()?;
     let app = App::build(settings).await?;
     let announce = |settings: &Settings, address| {
         println!("{}", app::banner(settings, address));
         tracing::info!(%address, "serving");
     };
-    app.serve(announce, asked_to_stop()).await?;
+    app.serve(announce, stop).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn asked_to_stop() {
+/// Watches for SIGTERM and SIGINT from now on; the future ends when one comes.
+fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return tracing::error!("signals cannot be watched; stop the process by SIGKILL");
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 async fn doctor(settings: Settings) -> anyhow::Result<ExitCode> {

@@ -53,7 +53,7 @@ pub fn start(listener: TcpListener, settings: &config::Server, parts: Parts) -> 
             let next_worker = Arc::clone(&next_worker);
             let app = actix_web::App::new()
                 .route("/v1/ws", actix_web::web::to(no_upgrade))
-                .configure(move |config| api::configure(config, rest.api.clone()));
+                .configure(move |config| api::configure(config, rest.api));
             let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
             HttpService::build()
                 .keep_alive(KeepAlive::Timeout(parts.keep_alive))

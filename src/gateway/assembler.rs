@@ -45,7 +45,7 @@ impl Assembler {
         loop {
             check_length(source, max_bytes)?;
             let Some((finished, opcode, payload)) =
-                Parser::parse(source, true, max_bytes).map_err(close_for)?
+                Parser::parse(source, true, max_bytes).map_err(|error| close_for(&error))?
             else {
                 return Ok(None);
             };
@@ -141,7 +141,7 @@ fn close_payload(payload: &[u8]) -> Result<Incoming, Close> {
     }
 }
 
-fn close_for(error: ProtocolError) -> Close {
+fn close_for(error: &ProtocolError) -> Close {
     match error {
         ProtocolError::Overflow => Close::TooLarge,
         _ => Close::Framing,

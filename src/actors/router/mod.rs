@@ -160,13 +160,13 @@ impl Router {
         if let Some(bus) = self.bus.get() {
             bus.publish(vec![Parcel { topics: topics.clone(), cargo: Cargo::Signal(signal.clone()) }]);
         }
-        self.signal_locally(signal, &topics, users);
+        self.signal_locally(&signal, &topics, &users);
     }
 
-    fn signal_locally(&self, signal: Signal, topics: &[Topic], users: Arc<[UserId]>) {
+    fn signal_locally(&self, signal: &Signal, topics: &[Topic], users: &Arc<[UserId]>) {
         let workers = self.interest.workers(topics.iter().copied());
         for worker in workers.iter() {
-            let mut items = vec![Item::Signal { signal: signal.clone(), users: Arc::clone(&users) }];
+            let mut items = vec![Item::Signal { signal: signal.clone(), users: Arc::clone(users) }];
             self.inbox(worker).put(&mut items);
         }
     }
@@ -238,7 +238,7 @@ impl Listener for Router {
                         Topic::User(user) => Some(*user),
                         Topic::Channel(_) | Topic::Presence(_) => None,
                     });
-                    self.signal_locally(signal, &parcel.topics, users.collect());
+                    self.signal_locally(&signal, &parcel.topics, &users.collect());
                 }
             }
         }

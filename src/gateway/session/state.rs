@@ -156,7 +156,7 @@ impl SessionState {
             (Phase::Greeting { .. }, _) => self.close(Close::NotTidings, effects),
             (Phase::Entering | Phase::Live, Ok(frame)) => self.on_request(frame, bounds, effects),
             (Phase::Entering | Phase::Live, Err(rejected)) => {
-                self.on_rejected(rejected, moment, bounds, effects)
+                self.on_rejected(rejected, moment, bounds, effects);
             }
         }
     }

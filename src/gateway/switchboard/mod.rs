@@ -379,7 +379,7 @@ impl Switchboard {
         }
         let stalled_ms = line.stalled_ms(now_ms);
         self.decide(line, |state, moment, bounds, effects| {
-            state.on_tick(moment, stalled_ms, bounds, effects)
+            state.on_tick(moment, stalled_ms, bounds, effects);
         });
         if stalled_ms >= self.bounds.gateway.write_deadline_ms {
             // The close frame cannot be written either.
