@@ -58,7 +58,7 @@ pub async fn run_all(server: &Server) {
         .iter()
         .map(|path| {
             let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-            ((*path).to_owned(), request, &[400, 404][..])
+            ((*path).to_owned(), request, &[400, 401, 404][..])
         })
         .collect();
     requests.extend(LIES.iter().map(|(name, rest, statuses)| {
