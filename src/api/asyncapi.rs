@@ -44,7 +44,8 @@ fn document() -> Value {
         frames.iter().map(message).collect()
     };
     let references = |frames: &[(String, Value)], side: &str| -> Vec<Value> {
-        let reference = |(name, _): &(String, Value)| json!({ "$ref": format!("#/channels/v1/messages/{side}.{name}") });
+        let reference =
+            |(name, _): &(String, Value)| json!({ "$ref": format!("#/channels/v1/messages/{side}.{name}") });
         frames.iter().map(reference).collect()
     };
     let (client, server) = (messages(&from_client, "client"), messages(&from_server, "server"));
@@ -111,7 +112,11 @@ fn client_frames(generator: &mut SchemaGenerator) -> Vec<(String, Value)> {
 fn server_frames(generator: &mut SchemaGenerator) -> Vec<(String, Value)> {
     let all = ServerFrame::json_schema(generator).to_value();
     let variants = all["oneOf"].as_array().cloned().unwrap_or_default();
-    let named = variants.into_iter().filter_map(|variant| {
+    let named = variants.into_iter().filter_map(|mut variant| {
+        // In draft 7 a reference hides what stands beside it.
+        if let Some(reference) = variant.as_object_mut().and_then(|fields| fields.remove("$ref")) {
+            variant["allOf"] = json!([{ "$ref": reference }]);
+        }
         let name = variant["properties"]["type"]["const"].as_str()?.to_owned();
         Some((name, variant))
     });
@@ -135,16 +140,25 @@ mod tests {
     fn names(side: &str) -> Vec<String> {
         let document = document();
         let messages = document["channels"]["v1"]["messages"].as_object().expect("messages").clone();
-        messages.keys().filter_map(|key| key.strip_prefix(side)?.strip_prefix('.').map(str::to_owned)).collect()
+        messages
+            .keys()
+            .filter_map(|key| key.strip_prefix(side)?.strip_prefix('.').map(str::to_owned))
+            .collect()
     }
 
     /// The frame types of a table in docs/PROTOCOL.md.
     fn promised(heading: &str) -> Vec<String> {
         let text = include_str!("../../docs/PROTOCOL.md");
-        let table = text.split(heading).nth(1).and_then(|rest| rest.split("\n### ").next()).expect("the section");
+        let table =
+            text.split(heading).nth(1).and_then(|rest| rest.split("\n### ").next()).expect("the section");
         let cells = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('|').next());
         let mut names: Vec<_> = cells
-            .flat_map(|cell| cell.split(['`', ',', ' ']).filter(|name| !name.is_empty()).map(str::to_owned).collect::<Vec<_>>())
+            .flat_map(|cell| {
+                cell.split(['`', ',', ' '])
+                    .filter(|name| !name.is_empty())
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            })
             .filter(|name| name != "type")
             .collect();
         names.sort();
@@ -164,7 +178,8 @@ mod tests {
     fn every_reference_leads_somewhere() {
         let document = document();
         let text = document.to_string();
-        let references: Vec<_> = text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let references: Vec<_> =
+            text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         assert!(references.len() > 20);
         for reference in references {
             assert!(document.pointer(reference).is_some(), "{reference}");

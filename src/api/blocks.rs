@@ -20,7 +20,11 @@ pub async fn list(state: Data<ApiState>, caller: Caller) -> Result<HttpResponse,
     responses((status = 204)))]
 pub async fn show(state: Data<ApiState>, caller: Caller, path: Segments) -> Result<HttpResponse, Problem> {
     let (user, blocks) = (path.user()?, state.node.read(state.node.store().blocks(caller.user())).await?);
-    if blocks.contains(&user) { Ok(HttpResponse::NoContent().finish()) } else { Err(Refusal::NotFound.into()) }
+    if blocks.contains(&user) {
+        Ok(HttpResponse::NoContent().finish())
+    } else {
+        Err(Refusal::NotFound.into())
+    }
 }
 
 /// Blocks a user: neither can write to or invite the other.

@@ -24,11 +24,14 @@ pub async fn watch(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let environment = state.node.environment().clone();
     let id = request_id(request.headers(), &environment);
-    let began_ms = environment.monotonic_ms();
+    let began_us = environment.monotonic_us();
     let mut response = as_problem(next.call(request).await?.map_into_boxed_body());
     if response.status().is_client_error() || response.status().is_server_error() {
-        report(&response, &id, environment.monotonic_ms().saturating_sub(began_ms));
+        report(&response, &id, environment.monotonic_us().saturating_sub(began_us) / 1_000);
     }
+    let meters = &state.node.meters().http;
+    meters.requests.of(status_class(response.status())).increment(1);
+    meters.latency.record_since_us(began_us, environment.monotonic_us());
     let no_store = HeaderValue::from_static("no-store");
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, HeaderValue::from_str(&id).unwrap_or(no_store.clone()));
@@ -61,6 +64,16 @@ fn as_problem(response: ServiceResponse) -> ServiceResponse {
     tracing::debug!(%error, "an error outside the handlers");
     let (request, _) = response.into_parts();
     ServiceResponse::new(request, made.error_response())
+}
+
+fn status_class(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        100..200 => "1xx",
+        200..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        _ => "5xx",
+    }
 }
 
 fn report(response: &ServiceResponse, request_id: &str, took_ms: u64) {

@@ -59,7 +59,9 @@ impl NewConversationBody {
         let (id, history, join) = match self.kind {
             ConversationKind::Direct => {
                 let [peer] = given.as_slice() else {
-                    return Err(Refusal::Invalid("members: a direct conversation has exactly one other".into()));
+                    return Err(Refusal::Invalid(
+                        "members: a direct conversation has exactly one other".into(),
+                    ));
                 };
                 if name.is_some() {
                     return Err(Refusal::Invalid("name: a direct conversation has none".into()));
@@ -77,7 +79,8 @@ impl NewConversationBody {
             }
         };
         // A direct conversation with oneself has one member, named once.
-        let members = if self.kind == ConversationKind::Direct { given } else { others.into_iter().collect() };
+        let members =
+            if self.kind == ConversationKind::Direct { given } else { others.into_iter().collect() };
         Ok(NewConversation { id, creator, members, name, history, join })
     }
 }

@@ -56,7 +56,11 @@ pub async fn show(state: Data<ApiState>, caller: Caller) -> Result<HttpResponse,
 
 /// Changes the name shown, the password, or both.
 #[utoipa::path(patch, path = "/v1/me", tag = "me", request_body = ChangeMe, responses((status = 200, body = UserBody)))]
-pub async fn change(state: Data<ApiState>, caller: Caller, Body(body): Body<ChangeMe>) -> Result<HttpResponse, Problem> {
+pub async fn change(
+    state: Data<ApiState>,
+    caller: Caller,
+    Body(body): Body<ChangeMe>,
+) -> Result<HttpResponse, Problem> {
     let name = body.display_name.as_deref().map(checks::shown_name).transpose()?;
     if let Some(password) = body.password {
         let ended = state.identity.change_password(&caller.0, body.current_password, password).await?;
@@ -85,7 +89,11 @@ pub async fn erase(
 
 /// Gives a guest a name and password.
 #[utoipa::path(post, path = "/v1/me/claim", tag = "me", request_body = Claim, responses((status = 200, body = UserBody)))]
-pub async fn claim(state: Data<ApiState>, caller: Caller, Body(body): Body<Claim>) -> Result<HttpResponse, Problem> {
+pub async fn claim(
+    state: Data<ApiState>,
+    caller: Caller,
+    Body(body): Body<Claim>,
+) -> Result<HttpResponse, Problem> {
     let user = state.identity.claim(caller.user(), &body.username, body.password).await?;
     Ok(HttpResponse::Ok().json(UserBody::from(user)))
 }

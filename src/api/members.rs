@@ -41,7 +41,8 @@ pub async fn add(
     let (conversation, user) = (path.conversation()?, path.user()?);
     let change = Change::Join { user, role: body.role.unwrap_or(Role::Member) };
     let changed = state.node.change(caller.user(), conversation, change).await?;
-    let mut response = if changed.committed.is_empty() { HttpResponse::Ok() } else { HttpResponse::Created() };
+    let mut response =
+        if changed.committed.is_empty() { HttpResponse::Ok() } else { HttpResponse::Created() };
     Ok(response.json(view(&state, conversation, user).await?))
 }
 

@@ -87,10 +87,12 @@ pub async fn send(
     let (sender, target) = (sender.0, Target::Conversation(path.conversation()?));
     let key = request.headers().get(IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok());
     let key = key.and_then(|text| text.parse::<ClientId>().ok());
-    let client_id = key.ok_or_else(|| Problem::invalid("Idempotency-Key: a UUID is needed in this header"))?;
+    let client_id =
+        key.ok_or_else(|| Problem::invalid("Idempotency-Key: a UUID is needed in this header"))?;
     let content = checks::content(body, state.node.limits())?;
     let appended = state.node.send(NewMessage { sender, target, client_id, content }).await?;
-    let mut response = if appended.committed.is_some() { HttpResponse::Created() } else { HttpResponse::Ok() };
+    let mut response =
+        if appended.committed.is_some() { HttpResponse::Created() } else { HttpResponse::Ok() };
     Ok(response.json(SentBody::new(&appended, MessageId::derive(sender, client_id))))
 }
 
@@ -116,14 +118,24 @@ pub async fn delete(state: Data<ApiState>, caller: Caller, path: Segments) -> Re
 }
 
 /// Carries out a change of a message and answers with the place of its event.
-pub async fn change(state: &ApiState, user: UserId, path: &Segments, change: Change) -> Result<HttpResponse, Problem> {
+pub async fn change(
+    state: &ApiState,
+    user: UserId,
+    path: &Segments,
+    change: Change,
+) -> Result<HttpResponse, Problem> {
     let conversation = path.conversation()?;
     let changed = state.node.change(user, conversation, change).await?;
     Ok(HttpResponse::Ok().json(PlaceBody { conversation, seq: changed.seq }))
 }
 
 /// Reading one's own writes: 503 until the store that is read has `min_seq`.
-async fn reaches(state: &ApiState, user: UserId, conversation: ConversationId, min_seq: Seq) -> Result<(), Problem> {
+async fn reaches(
+    state: &ApiState,
+    user: UserId,
+    conversation: ConversationId,
+    min_seq: Seq,
+) -> Result<(), Problem> {
     let found = state.node.read(state.node.store().conversation(user, conversation)).await?;
     let last = found.ok_or(Refusal::NotFound)?.conversation.last_seq;
     if last < min_seq { Err(Failure::Unavailable { definite: true }.into()) } else { Ok(()) }

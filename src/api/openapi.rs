@@ -10,7 +10,10 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use super::problem::ProblemView;
 use super::views::MessageBody;
-use super::{accounts, asyncapi, blocks, conversations, health, me, members, messages, problem, reactions, read, tokens, users};
+use super::{
+    accounts, asyncapi, blocks, conversations, health, me, members, messages, problem, reactions, read,
+    tokens, users,
+};
 use crate::protocol::event::EventView;
 
 #[derive(OpenApi)]
@@ -83,7 +86,9 @@ fn describe_events(document: &mut Value) {
 fn replace_refs(value: &mut Value) {
     match value {
         Value::String(text) => {
-            if let Some(name) = text.strip_prefix("#/components/schemas/").and_then(|name| name.strip_suffix("Doc")) {
+            if let Some(name) =
+                text.strip_prefix("#/components/schemas/").and_then(|name| name.strip_suffix("Doc"))
+            {
                 *text = format!("#/components/schemas/{name}");
             }
         }
@@ -99,7 +104,15 @@ fn describe_problems(document: &mut Value) {
         "description": "A problem document; `code` is of the error catalogue.",
         "content": { (problem::MEDIA_TYPE): { "schema": { "$ref": "#/components/schemas/Problem" } } }
     });
-    for_each_operation(document, |_, operation| operation["responses"]["default"] = problem.clone());
+    for_each_operation(document, |_, operation| {
+        for response in operation["responses"].as_object_mut().into_iter().flat_map(|all| all.values_mut()) {
+            // The specification wants one, even where the status says it all.
+            if response["description"].as_str().is_none_or(str::is_empty) {
+                response["description"] = "Done.".into();
+            }
+        }
+        operation["responses"]["default"] = problem.clone();
+    });
 }
 
 /// Functions are named within their group; operations need a name of their own in the whole document.
@@ -150,7 +163,8 @@ mod tests {
     /// The calls of the table in docs/PROTOCOL.md, section 2.
     fn promised() -> BTreeSet<(String, String)> {
         let text = include_str!("../../docs/PROTOCOL.md");
-        let section = text.split("## 2. REST").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("section 2");
+        let section =
+            text.split("## 2. REST").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("section 2");
         let mut calls = BTreeSet::new();
         for cell in section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next()) {
             let (mut methods, mut path) = (Vec::new(), None);
@@ -174,7 +188,8 @@ mod tests {
 
     #[test]
     fn the_document_and_the_protocols_table_name_the_same_calls() {
-        let documents: BTreeSet<_> = ["/openapi.json", "/asyncapi.json"].map(|path| ("GET".into(), path.into())).into();
+        let documents: BTreeSet<_> =
+            ["/openapi.json", "/asyncapi.json"].map(|path| ("GET".into(), path.into())).into();
         let promised: BTreeSet<_> = promised().union(&documents).cloned().collect();
         assert!(promised.len() > 35, "the table was read: {promised:?}");
         assert_eq!(operations(), promised);
@@ -193,12 +208,23 @@ mod tests {
         let mut ids = BTreeSet::new();
         for (path, item) in document["paths"].as_object().expect("paths") {
             for (method, operation) in item.as_object().expect("an item") {
-                assert!(ids.insert(operation["operationId"].to_string()) || method == "head", "{method} {path}");
-                let named: BTreeSet<_> = operation["parameters"].as_array().into_iter().flatten()
+                assert!(
+                    ids.insert(operation["operationId"].to_string()) || method == "head",
+                    "{method} {path}"
+                );
+                let responses = operation["responses"].as_object().expect("responses");
+                let described =
+                    |response: &Value| response["description"].as_str().is_some_and(|text| !text.is_empty());
+                assert!(responses.len() > 1 && responses.values().all(described), "{method} {path}");
+                let named: BTreeSet<_> = operation["parameters"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
                     .filter(|parameter| parameter["in"] == "path")
                     .map(|parameter| parameter["name"].as_str().unwrap_or_default().to_owned())
                     .collect();
-                let in_path: BTreeSet<_> = path.split('/')
+                let in_path: BTreeSet<_> = path
+                    .split('/')
                     .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
                     .map(str::to_owned)
                     .collect();

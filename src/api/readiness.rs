@@ -75,7 +75,8 @@ impl Readiness {
             let node = node.clone();
             Box::pin(async move { node.read(node.store().ping()).await.is_ok() })
         });
-        Self { environment, draining: AtomicBool::new(false), dependencies: Vec::new() }.with("store", true, store)
+        Self { environment, draining: AtomicBool::new(false), dependencies: Vec::new() }
+            .with("store", true, store)
     }
 
     /// Adds a dependency; one that is not `required` is only shown.
@@ -130,7 +131,7 @@ mod tests {
     use std::sync::atomic::AtomicU32;
 
     use super::*;
-    use crate::environment::ManualEnvironment;
+    use crate::environment::{Environment, ManualEnvironment};
 
     #[tokio::test]
     async fn a_dependency_is_asked_once_a_second_and_remembers_since_when() {
@@ -142,8 +143,13 @@ mod tests {
             let works = state.load(Ordering::SeqCst);
             Box::pin(async move { works })
         });
-        let none = Readiness { environment: environment.clone(), draining: AtomicBool::new(false), dependencies: vec![] };
-        let readiness = none.with("store", true, probe).with("bus", false, Box::new(|| Box::pin(async { false })));
+        let none = Readiness {
+            environment: environment.clone(),
+            draining: AtomicBool::new(false),
+            dependencies: vec![],
+        };
+        let readiness =
+            none.with("store", true, probe).with("bus", false, Box::new(|| Box::pin(async { false })));
         assert!(readiness.report().await.ready, "the bus is not required");
         works.store(false, Ordering::SeqCst);
         assert!(readiness.report().await.ready, "asked a moment ago");

@@ -8,8 +8,8 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{FromRequest, Resource, Responder, Route};
 
 use super::{
-    ApiState, Problem, accounts, asyncapi, blocks, boundary, conversations, cors, health, me, members, messages, openapi,
-    reactions, read, site, tokens, users,
+    ApiState, Problem, accounts, asyncapi, blocks, boundary, conversations, cors, health, me, members,
+    messages, openapi, reactions, read, site, tokens, users,
 };
 
 /// Registers everything this module serves. Call it last: it answers every path, with 404 where there is nothing, so what
@@ -21,7 +21,8 @@ pub fn configure(config: &mut ServiceConfig, state: ApiState) {
         scope = scope.service(resource);
     }
     // The last one wrapped is the first to see a request.
-    let scope = scope.default_service(web::to(site::serve)).wrap(from_fn(cors::allow)).wrap(from_fn(boundary::watch));
+    let scope =
+        scope.default_service(web::to(site::serve)).wrap(from_fn(cors::allow)).wrap(from_fn(boundary::watch));
     config.service(scope);
 }
 
@@ -47,7 +48,10 @@ fn resources() -> Vec<Resource> {
             [put(members::add), patch(members::set_role), delete(members::remove)],
         ),
         at("/v1/conversations/{conversation}/messages", [get(messages::history), post(messages::send)]),
-        at("/v1/conversations/{conversation}/messages/{seq}", [patch(messages::edit), delete(messages::delete)]),
+        at(
+            "/v1/conversations/{conversation}/messages/{seq}",
+            [patch(messages::edit), delete(messages::delete)],
+        ),
         at(
             "/v1/conversations/{conversation}/messages/{seq}/reactions/{emoji}",
             [put(reactions::add), delete(reactions::remove)],

@@ -7,7 +7,8 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::{
-    ClientId, ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, MessageId, Role, Seq, Timestamp, UserId,
+    ClientId, ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, MessageId, Role, Seq, Timestamp,
+    UserId,
 };
 
 macro_rules! described {

@@ -29,7 +29,9 @@ pub async fn search(state: Data<ApiState>, _caller: Caller, query: Query) -> Res
     // A letter more makes a username of the shortest prefix: what can begin a name follows the same rule.
     let padded = Username::parse(&format!("{prefix}a")).ok().filter(|_| !prefix.is_empty());
     let padded = padded.or_else(|| Username::parse(prefix).ok());
-    let Some(checked) = padded else { return Err(Problem::invalid("prefix: not the beginning of a username")) };
+    let Some(checked) = padded else {
+        return Err(Problem::invalid("prefix: not the beginning of a username"));
+    };
     let prefix = checked.as_str().get(..prefix.len()).unwrap_or_default();
     let users = state.node.read(state.node.store().users_by_prefix(prefix, limit)).await?;
     Ok(HttpResponse::Ok().json(UsersBody { users: users.into_iter().map(UserBody::from).collect() }))

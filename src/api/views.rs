@@ -5,7 +5,8 @@ use utoipa::ToSchema;
 
 use super::schemas::{EventDoc, MessageDoc};
 use crate::domain::{
-    ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, MessageId, Role, Seq, Timestamp, User, UserId,
+    ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, MessageId, Role, Seq, Timestamp, User,
+    UserId,
 };
 use crate::identity::SignedIn;
 use crate::protocol::event::EventView;
@@ -194,7 +195,11 @@ impl<'a> MessageBody<'a> {
         Self {
             event: EventView::named(&view.event, viewer),
             reactions: reactions
-                .map(|reaction| ReactionBody { emoji: &reaction.emoji, count: reaction.count, me: reaction.me })
+                .map(|reaction| ReactionBody {
+                    emoji: &reaction.emoji,
+                    count: reaction.count,
+                    me: reaction.me,
+                })
                 .collect(),
         }
     }

@@ -40,6 +40,18 @@ impl Identity {
         display_name: Option<&str>,
         address: IpAddr,
     ) -> Result<SignedIn, Failure> {
+        let made = self.make_account(username, password, display_name, address).await;
+        self.count_sign_up("account", &made);
+        made
+    }
+
+    async fn make_account(
+        &self,
+        username: &str,
+        password: String,
+        display_name: Option<&str>,
+        address: IpAddr,
+    ) -> Result<SignedIn, Failure> {
         self.sign_ups_allowed(SignUps::Open)?;
         let username = parse_username(username)?;
         let display_name = shown_or(display_name, || username.as_str().to_owned())?;
@@ -66,6 +78,17 @@ impl Identity {
         display_name: Option<&str>,
         address: IpAddr,
     ) -> Result<SignedIn, Failure> {
+        let made = self.find_or_make_guest(device_id, display_name, address).await;
+        self.count_sign_up("guest", &made);
+        made
+    }
+
+    async fn find_or_make_guest(
+        &self,
+        device_id: Option<&str>,
+        display_name: Option<&str>,
+        address: IpAddr,
+    ) -> Result<SignedIn, Failure> {
         self.sign_ups_allowed(SignUps::Guests)?;
         let device_hash = device_id.map(hash_device).transpose()?;
         let number = self.inner.environment.random_below(10_000);
@@ -76,9 +99,10 @@ impl Identity {
             NewUserOutcome::Created => self.start_sign_in(new.user, true).await,
             NewUserOutcome::Existing(user) if user.guest => self.start_sign_in(user, false).await,
             // A device id is no password: it opens a guest's account and nothing that was protected since.
-            NewUserOutcome::Existing(_) | NewUserOutcome::UsernameTaken => {
-                Err(Refusal::Conflict("device_id: its guest has become an account; sign in with the password").into())
-            }
+            NewUserOutcome::Existing(_) | NewUserOutcome::UsernameTaken => Err(Refusal::Conflict(
+                "device_id: its guest has become an account; sign in with the password",
+            )
+            .into()),
         }
     }
 
@@ -86,7 +110,30 @@ impl Identity {
     ///
     /// # Errors
     /// `Unauthenticated` (which of the two is wrong is not told), `RateLimited`, `Overloaded`, `Unavailable`.
-    pub async fn sign_in(&self, username: &str, password: String, address: IpAddr) -> Result<SignedIn, Failure> {
+    pub async fn sign_in(
+        &self,
+        username: &str,
+        password: String,
+        address: IpAddr,
+    ) -> Result<SignedIn, Failure> {
+        let signed_in = self.check_and_sign_in(username, password, address).await;
+        let result = match &signed_in {
+            Ok(_) => "ok",
+            Err(Failure::Unauthenticated(_) | Failure::Refused(_)) => "wrong",
+            Err(Failure::RateLimited { .. }) => "rate_limited",
+            Err(Failure::Overloaded { .. }) => "overloaded",
+            Err(Failure::Unavailable { .. }) => "unavailable",
+        };
+        self.inner.meters.sign_ins.of(result).increment(1);
+        signed_in
+    }
+
+    async fn check_and_sign_in(
+        &self,
+        username: &str,
+        password: String,
+        address: IpAddr,
+    ) -> Result<SignedIn, Failure> {
         let wrong = Failure::Unauthenticated("username or password is wrong");
         let Ok(username) = Username::parse(username) else { return Err(wrong) };
         self.inner.throttle.sign_in(username.as_str(), address)?;
@@ -114,16 +161,21 @@ impl Identity {
         let rotation = self.inner.store.rotate_family(&hash, &next.hash, self.refresh_end(now), now);
         match self.write(rotation).await? {
             FamilyRotation::Rotated(family) => {
+                self.inner.meters.refreshes.of("ok").increment(1);
                 let user = self.read(self.inner.store.user(family.user)).await?.ok_or(refused)?;
                 Ok(self.signed_in(user, family.id, next, now, false))
             }
             FamilyRotation::Reused(family) => {
+                self.inner.meters.refreshes.of("reused").increment(1);
                 tracing::warn!(user = %family.user, "a refresh token was used twice: its sign-in is ended");
                 let (user, family) = (family.user, Some(family.id));
                 self.note(&Revocation { user, family, at: now, final_: false });
                 Err(Failure::Unauthenticated("the refresh token was used before: its sign-in is ended"))
             }
-            FamilyRotation::Refused => Err(refused),
+            FamilyRotation::Refused => {
+                self.inner.meters.refreshes.of("unknown").increment(1);
+                Err(refused)
+            }
         }
     }
 
@@ -191,6 +243,14 @@ impl Identity {
             Ok(())
         } else {
             Err(Refusal::Forbidden("the password is wrong").into())
+        }
+    }
+
+    fn count_sign_up(&self, kind: &'static str, made: &Result<SignedIn, Failure>) {
+        match made {
+            Ok(signed_in) if signed_in.created => self.inner.meters.sign_ups.of(kind).increment(1),
+            Ok(_) => {}
+            Err(_) => self.inner.meters.sign_ups.of("refused").increment(1),
         }
     }
 

@@ -70,9 +70,11 @@ impl External {
             .collect::<Result<Vec<_>, _>>()?;
         let keys = match &options.keys {
             ExternalKeys::PemFile(path) => {
-                let pem = fs::read(path).map_err(|error| ExternalError::KeyFile(format!("{}: {error}", path.display())))?;
-                let key = public_key(&pem, &algorithms)
-                    .ok_or_else(|| ExternalError::KeyFile(format!("{}: no public key of these algorithms", path.display())))?;
+                let pem = fs::read(path)
+                    .map_err(|error| ExternalError::KeyFile(format!("{}: {error}", path.display())))?;
+                let key = public_key(&pem, &algorithms).ok_or_else(|| {
+                    ExternalError::KeyFile(format!("{}: no public key of these algorithms", path.display()))
+                })?;
                 Keys::Fixed(Arc::new(ExternalKey::fixed(key)))
             }
             ExternalKeys::Jwks { url, refresh } => Keys::Jwks(Box::new(Jwks::new(url.clone(), *refresh)?)),
@@ -111,7 +113,8 @@ impl External {
         validation.set_required_spec_claims(&["iss", "aud", "exp"]);
         // Times are judged below, by the clock this process was given.
         validation.validate_exp = false;
-        let token = jsonwebtoken::decode::<Map<String, Value>>(token, &key.key, &validation).map_err(|_| bad())?;
+        let token =
+            jsonwebtoken::decode::<Map<String, Value>>(token, &key.key, &validation).map_err(|_| bad())?;
         self.judge(&token.claims, now)
     }
 

@@ -42,7 +42,8 @@ impl ExternalKey {
 
     fn from_jwk(value: serde_json::Value) -> Option<Self> {
         let jwk: Jwk = serde_json::from_value(value).ok()?;
-        let for_signing = jwk.common.public_key_use.as_ref().is_none_or(|its| *its == PublicKeyUse::Signature);
+        let for_signing =
+            jwk.common.public_key_use.as_ref().is_none_or(|its| *its == PublicKeyUse::Signature);
         let algorithm = match jwk.common.key_algorithm {
             Some(named) => Some(Algorithm::try_from(named).ok()?),
             None => None,
@@ -115,7 +116,12 @@ impl Jwks {
     ///
     /// # Errors
     /// `Unauthenticated` when the issuer has no such key, `Unavailable` when it cannot be asked.
-    pub async fn key(&self, kid: Option<&str>, algorithm: Algorithm, now_ms: u64) -> Result<Arc<ExternalKey>, Failure> {
+    pub async fn key(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        now_ms: u64,
+    ) -> Result<Arc<ExternalKey>, Failure> {
         let document = self.document.load_full();
         let found = document.find(kid, algorithm);
         if let Some(key) = &found {
@@ -146,7 +152,9 @@ impl Jwks {
     ) -> Result<Arc<ExternalKey>, Failure> {
         let document = self.document.load();
         match document.find(kid, algorithm) {
-            Some(_) if document.older_than(MAX_STALE_MS, now_ms) => Err(Failure::Unavailable { definite: true }),
+            Some(_) if document.older_than(MAX_STALE_MS, now_ms) => {
+                Err(Failure::Unavailable { definite: true })
+            }
             Some(key) => Ok(key),
             None if failed => Err(Failure::Unavailable { definite: true }),
             None => Err(Failure::Unauthenticated("the token's issuer has no such key")),
@@ -186,5 +194,119 @@ impl Jwks {
         }
         let set: Set = serde_json::from_slice(&body).map_err(|_| "not a JWKS document")?;
         Ok(set.keys.into_iter().filter_map(ExternalKey::from_jwk).take(MAX_KEYS).map(Arc::new).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex as StdMutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::{Value, json};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const MINUTE_MS: u64 = 60_000;
+
+    /// A key server whose document can be changed, and the reader of it.
+    struct Issuer {
+        jwks: Jwks,
+        document: Arc<StdMutex<String>>,
+        asked: Arc<AtomicUsize>,
+    }
+
+    async fn issuer(refresh: Duration) -> Issuer {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}/jwks", listener.local_addr().expect("an address"));
+        let (document, asked) = (Arc::new(StdMutex::new(String::new())), Arc::new(AtomicUsize::new(0)));
+        let (shown, count) = (document.clone(), asked.clone());
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut request = [0_u8; 4_096];
+                let _ = socket.read(&mut request).await;
+                count.fetch_add(1, Ordering::SeqCst);
+                let body = shown.lock().expect("no panic").clone();
+                let status = if body.is_empty() { "500 Internal Server Error" } else { "200 OK" };
+                let head = format!(
+                    "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                    body.len()
+                );
+                let _ = socket.write_all((head + &body).as_bytes()).await;
+            }
+        });
+        Issuer { jwks: Jwks::new(url, refresh).expect("a client"), document, asked }
+    }
+
+    impl Issuer {
+        fn publish(&self, keys: &[Value]) {
+            *self.document.lock().expect("no panic") = json!({ "keys": keys }).to_string();
+        }
+
+        async fn knows(&self, kid: Option<&str>, now_ms: u64) -> Result<(), Failure> {
+            self.jwks.key(kid, Algorithm::EdDSA, now_ms).await.map(|_| ())
+        }
+
+        fn asked(&self) -> usize {
+            self.asked.load(Ordering::SeqCst)
+        }
+    }
+
+    fn key(kid: &str) -> Value {
+        let x = URL_SAFE_NO_PAD.encode([7_u8; 32]);
+        json!({ "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": kid, "x": x })
+    }
+
+    #[tokio::test]
+    async fn an_unknown_key_is_looked_for_again_after_half_a_minute() {
+        let issuer = issuer(Duration::from_secs(3_600)).await;
+        issuer.publish(&[key("old")]);
+        assert_eq!(issuer.knows(Some("old"), 0).await, Ok(()));
+        issuer.publish(&[key("new")]);
+        for now_ms in [1, 10_000, MIN_INTERVAL_MS - 1] {
+            assert!(matches!(issuer.knows(Some("new"), now_ms).await, Err(Failure::Unauthenticated(_))));
+        }
+        assert_eq!(issuer.asked(), 1);
+        assert_eq!(issuer.knows(Some("new"), MIN_INTERVAL_MS).await, Ok(()));
+        assert!(
+            issuer.knows(Some("old"), MIN_INTERVAL_MS + 1).await.is_err(),
+            "a key that was taken back is gone"
+        );
+        assert_eq!(issuer.asked(), 2);
+    }
+
+    #[tokio::test]
+    async fn keys_are_refreshed_and_outlive_an_issuer_that_is_away_for_a_day() {
+        let issuer = issuer(Duration::from_secs(60)).await;
+        issuer.publish(&[key("a")]);
+        assert_eq!(issuer.knows(Some("a"), 0).await, Ok(()));
+        assert_eq!(issuer.knows(Some("a"), MINUTE_MS - 1).await, Ok(()));
+        assert_eq!(issuer.asked(), 1);
+        assert_eq!(issuer.knows(Some("a"), MINUTE_MS).await, Ok(()));
+        assert_eq!(issuer.asked(), 2);
+        issuer.document.lock().expect("no panic").clear();
+        assert_eq!(
+            issuer.knows(Some("a"), MINUTE_MS + MAX_STALE_MS - 1).await,
+            Ok(()),
+            "its last word counts"
+        );
+        let gone = issuer.knows(Some("a"), 2 * MINUTE_MS + MAX_STALE_MS).await;
+        assert_eq!(gone, Err(Failure::Unavailable { definite: true }), "but not for ever");
+    }
+
+    #[tokio::test]
+    async fn without_a_name_there_must_be_one_key_only_and_large_documents_are_refused() {
+        let issuer = issuer(Duration::from_secs(3_600)).await;
+        *issuer.document.lock().expect("no panic") =
+            format!("{{\"keys\":[],\"pad\":\"{}\"}}", "x".repeat(300_000));
+        assert_eq!(issuer.knows(None, 0).await, Err(Failure::Unavailable { definite: true }));
+        issuer.publish(&[key("a")]);
+        assert_eq!(issuer.knows(None, MINUTE_MS).await, Ok(()));
+        issuer.publish(&[key("a"), key("b")]);
+        assert_eq!(issuer.knows(Some("b"), 2 * MINUTE_MS).await, Ok(()));
+        assert!(matches!(issuer.knows(None, 2 * MINUTE_MS).await, Err(Failure::Unauthenticated(_))));
     }
 }

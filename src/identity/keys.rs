@@ -58,7 +58,8 @@ impl SigningKey {
         let public = ParsedPublicKey::new(&ED25519, public_bytes).ok()?;
         let x = URL_SAFE_NO_PAD.encode(public_bytes);
         // RFC 7638: the members in this order, without white space.
-        let kid = URL_SAFE_NO_PAD.encode(Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)));
+        let kid =
+            URL_SAFE_NO_PAD.encode(Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)));
         let header = format!(r#"{{"alg":"EdDSA","kid":"{kid}","typ":"at+jwt"}}"#);
         Some(Self { pair, public, kid, header: URL_SAFE_NO_PAD.encode(header) + "." })
     }
@@ -212,7 +213,8 @@ mod tests {
     #[test]
     fn a_folder_gets_one_private_key_and_keeps_it() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (source, environment) = (KeySource::Folder(folder.path().join("keys")), SystemEnvironment::shared());
+        let (source, environment) =
+            (KeySource::Folder(folder.path().join("keys")), SystemEnvironment::shared());
         let first = Keyring::load(&source, &environment).expect("made");
         let second = Keyring::load(&source, &environment).expect("read");
         assert_eq!(first.signing().kid(), second.signing().kid());
@@ -224,7 +226,11 @@ mod tests {
             let mode = fs::metadata(path).expect("the key file").permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
-        assert_eq!(fs::read_dir(folder.path().join("keys")).expect("the folder").count(), 1, "no temporary file stays");
+        assert_eq!(
+            fs::read_dir(folder.path().join("keys")).expect("the folder").count(),
+            1,
+            "no temporary file stays"
+        );
     }
 
     #[test]
@@ -240,7 +246,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("x.pem");
         fs::write(&path, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").expect("written");
-        let error = Keyring::load(&KeySource::Files(vec![path]), &SystemEnvironment::shared()).expect_err("no key");
+        let error =
+            Keyring::load(&KeySource::Files(vec![path]), &SystemEnvironment::shared()).expect_err("no key");
         assert!(error.to_string().contains("x.pem: not an Ed25519"), "{error}");
         assert!(matches!(
             Keyring::load(&KeySource::Files(vec![]), &SystemEnvironment::shared()),

@@ -33,12 +33,13 @@ pub use self::options::{
 use self::passwords::Passwords;
 pub use self::revocations::{Revocations, Standing};
 use self::throttle::Throttle;
-use self::tokens::Tokens;
 pub use self::tokens::Claims;
+use self::tokens::Tokens;
 use crate::domain::{Timestamp, User, UserId};
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
 use crate::store::{NewUser, NewUserOutcome, Revocation, SharedStore, StoreError};
+use crate::telemetry::meters::IdentityMeters;
 
 /// Users this node knows to exist, at most.
 const KNOWN_USERS: u64 = 200_000;
@@ -75,6 +76,7 @@ struct Inner {
     revocations: Revocations,
     revocation_cursor: AtomicU64,
     throttle: Throttle,
+    meters: IdentityMeters,
     known: Cache<UserId, ()>,
 }
 
@@ -89,8 +91,10 @@ impl Identity {
         environment: SharedEnvironment,
     ) -> Result<Self, IdentityError> {
         let keys = Keyring::load(&options.keys, &environment)?;
-        let tokens = Tokens::new(keys, options.issuer.clone(), options.audience.clone(), options.access_token);
-        let passwords = Passwords::new(options.passwords.clone(), environment.clone());
+        let tokens =
+            Tokens::new(keys, options.issuer.clone(), options.audience.clone(), options.access_token);
+        let meters = IdentityMeters::new();
+        let passwords = Passwords::new(options.passwords.clone(), environment.clone(), meters.clone());
         let inner = Inner {
             store,
             passwords: passwords.map_err(IdentityError::Passwords)?,
@@ -99,6 +103,7 @@ impl Identity {
             revocations: Revocations::default(),
             revocation_cursor: AtomicU64::new(0),
             throttle: Throttle::new(options.throttle, environment.clone()),
+            meters,
             known: Cache::new(KNOWN_USERS),
             environment,
             options,
@@ -177,11 +182,14 @@ impl Identity {
     }
 
     async fn clean_up(&self) {
-        let (access, external) =
-            (self.inner.options.access_token, self.inner.external.as_ref().map_or(Duration::ZERO, External::max_age));
+        let (access, external) = (
+            self.inner.options.access_token,
+            self.inner.external.as_ref().map_or(Duration::ZERO, External::max_age),
+        );
         let now = self.inner.environment.now();
         // A minute more than the longest token, for clocks that differ.
-        let before = |age: Duration| now.plus_ms(-i64::try_from(age.as_millis()).unwrap_or(i64::MAX) - 60_000);
+        let before =
+            |age: Duration| now.plus_ms(-i64::try_from(age.as_millis()).unwrap_or(i64::MAX) - 60_000);
         let users_before = before(access.max(external));
         self.inner.revocations.prune(before(access), users_before);
         self.inner.throttle.forget_idle();
@@ -199,9 +207,11 @@ impl Identity {
             let user = User { id, username: None, display_name, guest: false, created_at: now };
             let new = NewUser { user, password_hash: None, device_hash: None };
             match self.write(self.inner.store.create_user(&new)).await? {
-                NewUserOutcome::Created | NewUserOutcome::Existing(_) => self.inner.known.insert(id, ()).await,
+                NewUserOutcome::Created => self.inner.meters.sign_ups.of("external").increment(1),
+                NewUserOutcome::Existing(_) => {}
                 NewUserOutcome::UsernameTaken => return Err(Failure::Unavailable { definite: true }),
             }
+            self.inner.known.insert(id, ()).await;
         }
         Ok(stranger.claims)
     }

@@ -14,6 +14,7 @@ use super::options::PasswordOptions;
 use crate::domain::Refusal;
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
+use crate::telemetry::meters::IdentityMeters;
 
 /// Longer passwords are refused: nobody types them, and hashing them would be work for free.
 const MAX_PASSWORD_BYTES: usize = 1_024;
@@ -21,7 +22,6 @@ const MAX_PASSWORD_BYTES: usize = 1_024;
 const RETRY_AFTER_MS: u64 = 1_000;
 
 /// The password hasher.
-#[derive(Debug)]
 pub struct Passwords {
     argon2: Argon2<'static>,
     environment: SharedEnvironment,
@@ -31,22 +31,55 @@ pub struct Passwords {
     admitted: Arc<Semaphore>,
     /// What an unknown user's password is checked against: a hash of random bytes with the present parameters.
     decoy: String,
+    meters: IdentityMeters,
 }
 
 /// A place among the hashes being computed; freed when the hash is done, even if nobody waits for it any more.
-struct Turn(#[expect(dead_code, reason = "held, not read")] [OwnedSemaphorePermit; 2]);
+struct Turn {
+    _places: [OwnedSemaphorePermit; 2],
+    began_us: u64,
+    environment: SharedEnvironment,
+    meters: IdentityMeters,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.meters.argon2_latency.record_since_us(self.began_us, self.environment.monotonic_us());
+    }
+}
+
+/// Counts one that waits, for as long as it does.
+struct Waiting<'a>(&'a IdentityMeters);
+
+impl<'a> Waiting<'a> {
+    fn new(meters: &'a IdentityMeters) -> Self {
+        meters.argon2_queue.increment(1.0);
+        Self(meters)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.argon2_queue.decrement(1.0);
+    }
+}
 
 impl Passwords {
     /// Makes the hasher; computes one hash.
     ///
     /// # Errors
     /// When the parameters are none that Argon2 takes.
-    pub fn new(options: PasswordOptions, environment: SharedEnvironment) -> Result<Self, argon2::Error> {
+    pub fn new(
+        options: PasswordOptions,
+        environment: SharedEnvironment,
+        meters: IdentityMeters,
+    ) -> Result<Self, argon2::Error> {
         let params = Params::new(options.memory_kib, options.iterations, 1, None)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let mut unknown = [0_u8; 32];
         environment.fill_random(&mut unknown);
-        let decoy = hash(&argon2, &unknown, salt(&environment)).map_err(|()| argon2::Error::AlgorithmInvalid)?;
+        let decoy =
+            hash(&argon2, &unknown, salt(&environment)).map_err(|()| argon2::Error::AlgorithmInvalid)?;
         Ok(Self {
             argon2,
             running: Arc::new(Semaphore::new(options.parallel)),
@@ -54,6 +87,7 @@ impl Passwords {
             environment,
             options,
             decoy,
+            meters,
         })
     }
 
@@ -113,8 +147,15 @@ impl Passwords {
     async fn turn(&self) -> Result<Turn, Failure> {
         let overloaded = Failure::Overloaded { retry_after_ms: RETRY_AFTER_MS };
         let Ok(admitted) = self.admitted.clone().try_acquire_owned() else { return Err(overloaded) };
+        let began_us = self.environment.monotonic_us();
+        let _waiting = Waiting::new(&self.meters);
         match tokio::time::timeout(self.options.max_wait, self.running.clone().acquire_owned()).await {
-            Ok(Ok(running)) => Ok(Turn([running, admitted])),
+            Ok(Ok(running)) => Ok(Turn {
+                _places: [running, admitted],
+                began_us,
+                environment: self.environment.clone(),
+                meters: self.meters.clone(),
+            }),
             Ok(Err(_)) | Err(_) => Err(overloaded),
         }
     }
@@ -152,7 +193,7 @@ mod tests {
             max_wait: Duration::from_millis(20),
             min_bytes: 8,
         };
-        Passwords::new(options, SystemEnvironment::shared()).expect("parameters")
+        Passwords::new(options, SystemEnvironment::shared(), IdentityMeters::new()).expect("parameters")
     }
 
     #[tokio::test]
@@ -170,7 +211,10 @@ mod tests {
     async fn short_and_endless_passwords_are_refused_before_any_work() {
         let passwords = cheap(1, 8);
         for bad in ["short", "with\0nul bytes", &"x".repeat(1_025)] {
-            assert!(matches!(passwords.hash(bad.to_owned()).await, Err(Failure::Refused(Refusal::Invalid(_)))));
+            assert!(matches!(
+                passwords.hash(bad.to_owned()).await,
+                Err(Failure::Refused(Refusal::Invalid(_)))
+            ));
         }
     }
 

@@ -29,7 +29,8 @@ impl RefreshToken {
 
 /// The hash under which a presented token is looked up; `None` when it cannot be one.
 pub fn hash_presented(text: &str) -> Option<[u8; 32]> {
-    (text.len() == PREFIX.len() + 43 && text.starts_with(PREFIX)).then(|| Sha256::digest(text.as_bytes()).into())
+    (text.len() == PREFIX.len() + 43 && text.starts_with(PREFIX))
+        .then(|| Sha256::digest(text.as_bytes()).into())
 }
 
 #[cfg(test)]

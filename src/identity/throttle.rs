@@ -39,12 +39,13 @@ struct PerKey<K: Hash + Eq + Clone> {
 
 impl<K: Hash + Eq + Clone> PerKey<K> {
     fn new(per_minute: u32, clock: EnvironmentClock) -> Self {
-        let limiter = NonZeroU32::new(per_minute)
-            .map(|burst| RateLimiter::new(Quota::per_minute(burst), DefaultKeyedStateStore::default(), clock.clone()));
+        let limiter = NonZeroU32::new(per_minute).map(|burst| {
+            RateLimiter::new(Quota::per_minute(burst), DefaultKeyedStateStore::default(), clock.clone())
+        });
         Self { limiter, clock }
     }
 
-    fn check(&self, key: K) -> Result<(), Failure> {
+    fn check(&self, key: &K) -> Result<(), Failure> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
         if limiter.len() >= MAX_REMEMBERED {
             limiter.retain_recent();
@@ -52,9 +53,11 @@ impl<K: Hash + Eq + Clone> PerKey<K> {
                 return Err(Failure::Overloaded { retry_after_ms: 60_000 });
             }
         }
-        limiter.check_key(&key).map_err(|refused| {
+        limiter.check_key(key).map_err(|refused| {
             let wait: Duration = refused.earliest_possible().duration_since(self.clock.now()).into();
-            Failure::RateLimited { retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1) }
+            Failure::RateLimited {
+                retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1),
+            }
         })
     }
 
@@ -97,7 +100,7 @@ impl Throttle {
     /// # Errors
     /// As [`Throttle::sign_in`].
     pub fn account(&self, account: &str) -> Result<(), Failure> {
-        self.accounts.check(account.to_owned())
+        self.accounts.check(&account.to_owned())
     }
 
     /// May `address` make another account now? Counts it.
@@ -111,7 +114,7 @@ impl Throttle {
     /// This machine itself is not limited by address: whoever is on it could do worse. Behind a proxy on the same machine,
     /// `server.trusted_proxies` makes the clients' own addresses known.
     fn address(&self, limit: &PerKey<IpAddr>, address: IpAddr) -> Result<(), Failure> {
-        if address.to_canonical().is_loopback() { Ok(()) } else { limit.check(network(address)) }
+        if address.to_canonical().is_loopback() { Ok(()) } else { limit.check(&network(address)) }
     }
 
     /// Forgets who has been quiet; called now and then.
@@ -140,8 +143,11 @@ mod tests {
     #[test]
     fn guessing_is_slowed_per_account_and_per_address() {
         let environment = Arc::new(ManualEnvironment::new(1_000_000, 1));
-        let options =
-            ThrottleOptions { sign_ins_per_minute: 2, sign_ins_per_ip_per_minute: 3, sign_ups_per_ip_per_minute: 0 };
+        let options = ThrottleOptions {
+            sign_ins_per_minute: 2,
+            sign_ins_per_ip_per_minute: 3,
+            sign_ups_per_ip_per_minute: 0,
+        };
         let throttle = Throttle::new(options, environment.clone());
         let address = |last| IpAddr::from([10, 0, 0, last]);
         assert!(throttle.sign_in("ada", address(1)).is_ok());

@@ -104,7 +104,9 @@ impl Tokens {
         if token.len() > MAX_TOKEN_BYTES {
             return Some(bad);
         }
-        let Some((payload, signature)) = token[key.header().len()..].split_once('.') else { return Some(bad) };
+        let Some((payload, signature)) = token[key.header().len()..].split_once('.') else {
+            return Some(bad);
+        };
         let mut raw_signature = [0_u8; 66];
         let signed = &token.as_bytes()[..key.header().len() + payload.len()];
         let verified = match URL_SAFE_NO_PAD.decode_slice(signature, &mut raw_signature) {
@@ -171,7 +173,10 @@ mod tests {
         assert_eq!(end.as_unix_ms(), 1_795_219_260_000);
         assert!(tokens.verify(&token, end.plus_ms(-1)).expect("ours").is_ok());
         assert!(tokens.verify(&token, end).expect("ours").is_err(), "no leeway at the end");
-        assert!(tokens.verify(&token, NOW.plus_ms(-60_000)).expect("ours").is_err(), "not before it was issued");
+        assert!(
+            tokens.verify(&token, NOW.plus_ms(-60_000)).expect("ours").is_err(),
+            "not before it was issued"
+        );
     }
 
     #[test]
@@ -191,7 +196,8 @@ mod tests {
 
     #[test]
     fn another_audience_and_another_key_are_refused() {
-        let (folder, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let (folder, other) =
+            (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
         let (user, family) = ids();
         let token = tokens(folder.path(), "tidings").issue(user, family, NOW);
         assert!(matches!(tokens(folder.path(), "game").verify(&token, NOW), Some(Err(_))));

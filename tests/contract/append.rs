@@ -1,6 +1,8 @@
 //! Sending: order, audiences, direct conversations, batches.
 
-use tidings::domain::{ConversationId, ConversationKind, EventKind, JsonText, Position, Refusal, Seq, UserId};
+use tidings::domain::{
+    ConversationId, ConversationKind, EventKind, JsonText, Position, Refusal, Seq, UserId,
+};
 use tidings::store::{NewMessage, Target};
 
 use crate::harness::{body, fresh, seq};
@@ -202,8 +204,10 @@ async fn everything_a_message_carries_comes_back() {
     let mut new = world.message(ben, Target::Conversation(group), "zweite „Nachricht“ 🐟\n");
     new.content.reply_to = Some(first);
     new.content.mentions = vec![ada, ben];
-    new.content.attachments = Some(JsonText(r#"[{"url":"https://example.org/a.png","bytes":1e3}]"#.to_owned()));
-    new.content.data = Some(JsonText(r#"{"b":1,"a":{"nested":[null,true]},"n":10000000000000000001}"#.to_owned()));
+    new.content.attachments =
+        Some(JsonText(r#"[{"url":"https://example.org/a.png","bytes":1e3}]"#.to_owned()));
+    new.content.data =
+        Some(JsonText(r#"{"b":1,"a":{"nested":[null,true]},"n":10000000000000000001}"#.to_owned()));
     world.append(std::slice::from_ref(&new)).await.remove(0).unwrap();
     let page = world.page(ada, group).await;
     let EventKind::Message(message) = &page[1].event.kind else { panic!("a message") };

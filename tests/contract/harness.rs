@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use async_trait::async_trait;
 use tempfile::TempDir;
 use tidings::domain::{
-    ClientId, Content, ConversationId, ConversationKind, Event, EventKind, HistoryPolicy, JoinPolicy, Limits, Refusal,
-    Role, Seq, Timestamp, User, UserId,
+    ClientId, Committed, Content, ConversationId, ConversationKind, Event, EventKind, HistoryPolicy,
+    JoinPolicy, Limits, Refusal, Role, Seq, Timestamp, User, UserId,
 };
 use tidings::environment::{ManualEnvironment, SharedEnvironment};
 use tidings::store::sqlite::{SqliteOptions, SqliteStore};
@@ -130,13 +130,8 @@ impl World {
 
     pub async fn user(&self, name: &str) -> UserId {
         let id = UserId::from_uuid(self.uuid());
-        let user = User {
-            id,
-            username: None,
-            display_name: name.to_owned(),
-            guest: true,
-            created_at: self.now(),
-        };
+        let user =
+            User { id, username: None, display_name: name.to_owned(), guest: true, created_at: self.now() };
         let new = NewUser { user, password_hash: None, device_hash: None };
         assert_eq!(self.store.create_user(&new).await.unwrap(), NewUserOutcome::Created);
         id
@@ -226,7 +221,11 @@ impl World {
         self.store.mark(&[mark], self.now()).await.unwrap();
     }
 
-    pub async fn try_events(&self, user: UserId, conversation: ConversationId) -> Result<Vec<Arc<Event>>, Refusal> {
+    pub async fn try_events(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+    ) -> Result<Vec<Arc<Event>>, Refusal> {
         let query = RangeQuery { conversation, after: Seq::ZERO, limit: 10_000, max_bytes: usize::MAX };
         Ok(self.store.range(user, query).await.unwrap()?.events)
     }
@@ -273,4 +272,14 @@ pub fn body(event: &Event) -> Option<String> {
 
 pub fn seq(number: u64) -> Seq {
     Seq::new(number).unwrap()
+}
+
+/// With each audience in order of user id, to compare.
+pub fn sorted(mut committed: Vec<Committed>) -> Vec<Committed> {
+    for one in &mut committed {
+        let mut users = one.audience.users.to_vec();
+        users.sort_unstable();
+        one.audience.users = users.into();
+    }
+    committed
 }

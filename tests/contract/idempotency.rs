@@ -14,7 +14,10 @@ async fn a_repeated_send_is_answered_like_the_first() {
     let first = world.append(std::slice::from_ref(&new)).await.remove(0).unwrap();
     let again = world.append(std::slice::from_ref(&new)).await.remove(0).unwrap();
     assert!(first.committed.is_some() && again.committed.is_none());
-    assert_eq!((again.conversation, again.seq, again.sent_at), (first.conversation, first.seq, first.sent_at));
+    assert_eq!(
+        (again.conversation, again.seq, again.sent_at),
+        (first.conversation, first.seq, first.sent_at)
+    );
     assert_eq!(world.bodies(ben, group).await, ["once"]);
 }
 
@@ -27,7 +30,8 @@ async fn duplicates_inside_one_batch_are_one_event() {
     let answers = world.append(&batch).await;
     let seqs: Vec<u64> = answers.iter().map(|answer| answer.as_ref().unwrap().seq.get()).collect();
     assert_eq!(seqs, [1, 1, 2, 1]);
-    let committed: Vec<bool> = answers.iter().map(|answer| answer.as_ref().unwrap().committed.is_some()).collect();
+    let committed: Vec<bool> =
+        answers.iter().map(|answer| answer.as_ref().unwrap().committed.is_some()).collect();
     assert_eq!(committed, [true, false, true, false]);
 }
 

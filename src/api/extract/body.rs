@@ -61,7 +61,8 @@ fn is_json(request: &HttpRequest) -> Result<(), Problem> {
     let parameters = parameters.trim();
     let utf8 = parameters.is_empty()
         || parameters.split_once('=').is_some_and(|(name, value)| {
-            name.trim().eq_ignore_ascii_case("charset") && value.trim_matches([' ', '"']).eq_ignore_ascii_case("utf-8")
+            name.trim().eq_ignore_ascii_case("charset")
+                && value.trim_matches([' ', '"']).eq_ignore_ascii_case("utf-8")
         });
     let plain = encoding.is_empty() || encoding.eq_ignore_ascii_case("identity");
     if essence.trim().eq_ignore_ascii_case("application/json") && utf8 && plain {
@@ -72,7 +73,8 @@ fn is_json(request: &HttpRequest) -> Result<(), Problem> {
 }
 
 async fn read(request: &HttpRequest, mut payload: Payload) -> Result<BytesMut, Problem> {
-    let limit = request.app_data::<web::Data<ApiState>>().ok_or_else(Problem::internal)?.node.limits().frame_bytes;
+    let limit =
+        request.app_data::<web::Data<ApiState>>().ok_or_else(Problem::internal)?.node.limits().frame_bytes;
     let too_large = || Problem::from(Refusal::TooLarge("the body is over limits.frame_bytes"));
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     if announced.and_then(|text| text.parse::<u64>().ok()).is_some_and(|len| len > limit as u64) {
@@ -94,11 +96,13 @@ async fn read(request: &HttpRequest, mut payload: Payload) -> Result<BytesMut, P
 
 /// Reads a JSON object into `T`.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // Fields that are skipped are not looked into by the parser.
+    let text = std::str::from_utf8(bytes).map_err(|_| Problem::bad_frame("the body is not UTF-8"))?;
     // Serde would read a struct from a list as well, field by field.
-    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+    if !text.trim_ascii_start().starts_with('{') {
         return Err(Problem::bad_frame("the body must be a JSON object"));
     }
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let mut reader = serde_json::Deserializer::from_str(text);
     let parsed = serde_path_to_error::deserialize::<_, T>(&mut reader).map_err(|error| {
         let (path, inner) = (error.path().to_string(), error.inner());
         if !inner.is_data() {
@@ -109,7 +113,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         Problem::invalid(if path == "." { why.to_owned() } else { format!("{path}: {why}") })
     });
     // What is malformed later on weighs more than a wrong field before it.
-    if parsed.is_err() && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_err() {
+    if parsed.is_err() && serde_json::from_str::<serde::de::IgnoredAny>(text).is_err() {
         return Err(Problem::bad_frame("the body is not well-formed JSON"));
     }
     let parsed = parsed?;
@@ -139,13 +143,24 @@ mod tests {
 
     #[test]
     fn malformed_bodies_are_told_apart_from_wrong_fields() {
-        for text in ["", "[\"a\"]", "7", "{\"name\":\"a\"", "{\"name\":\"a\"} {}", "{\"name\":7", "{\"name\":\"\\ud800\"}"] {
+        for text in [
+            "",
+            "[\"a\"]",
+            "7",
+            "{\"name\":\"a\"",
+            "{\"name\":\"a\"} {}",
+            "{\"name\":7",
+            "{\"name\":\"\\ud800\"}",
+        ] {
             assert_eq!(problem(text).0, ErrorCode::BadFrame, "{text}");
         }
         assert_eq!(problem("{}"), (ErrorCode::Invalid, "missing field `name`".into()));
         let (code, text) = problem(r#"{"name":"a","list":[1,"x"]}"#);
         assert_eq!(code, ErrorCode::Invalid);
         assert!(text.starts_with("list[1]: invalid type"), "{text}");
-        assert!(parse::<Sample>(br#" {"name":"a","other":{"deep":[1]}} "#).is_ok(), "unknown fields are ignored");
+        assert!(
+            parse::<Sample>(br#" {"name":"a","other":{"deep":[1]}} "#).is_ok(),
+            "unknown fields are ignored"
+        );
     }
 }

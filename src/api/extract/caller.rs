@@ -65,9 +65,12 @@ impl FromRequest for Address {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
         let trusted = request.app_data::<web::Data<ApiState>>().map(|state| state.trusted_proxy.clone());
-        let forwarded = request.headers().get_all(header::X_FORWARDED_FOR).filter_map(|value| value.to_str().ok());
+        let forwarded =
+            request.headers().get_all(header::X_FORWARDED_FOR).filter_map(|value| value.to_str().ok());
         let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
-        ready(Ok(Self(past_proxies(peer, &hops, |address| trusted.as_ref().is_some_and(|trusts| trusts(address))))))
+        ready(Ok(Self(past_proxies(peer, &hops, |address| {
+            trusted.as_ref().is_some_and(|trusts| trusts(address))
+        }))))
     }
 }
 

@@ -17,7 +17,11 @@ impl FromRequest for Query {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let parsed = web::Query::<Vec<(String, String)>>::from_query(request.query_string());
-        ready(parsed.map(|query| Self(query.into_inner())).map_err(|_| Problem::bad_frame("the query is malformed")))
+        ready(
+            parsed
+                .map(|query| Self(query.into_inner()))
+                .map_err(|_| Problem::bad_frame("the query is malformed")),
+        )
     }
 }
 

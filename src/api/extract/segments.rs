@@ -19,8 +19,14 @@ impl FromRequest for Segments {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let decoded = web::Path::<HashMap<String, String>>::from_request(request, payload).into_inner();
-        ready(decoded.map(|path| Self(path.into_inner())).map_err(|_| Problem::not_found()))
+        // Names as they are, values percent-decoded, both in the path's order.
+        let decoded = web::Path::<Vec<String>>::from_request(request, payload).into_inner();
+        let names = request.match_info().iter().map(|(name, _)| name.to_owned());
+        ready(
+            decoded
+                .map(|values| Self(names.zip(values.into_inner()).collect()))
+                .map_err(|_| Problem::not_found()),
+        )
     }
 }
 

@@ -1,0 +1,12 @@
+//! REST v1 from outside: a server on a free port over the embedded store, spoken to over HTTP.
+
+mod documents;
+mod external;
+mod history;
+mod people;
+mod problems;
+mod roles;
+mod signing;
+mod site;
+mod support;
+mod tokens;

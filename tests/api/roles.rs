@@ -1,0 +1,200 @@
+//! Who may do what, over REST: every role against every operation.
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Person, Server, World};
+
+struct Cast {
+    server: Server,
+    owner: Person,
+    admin: Person,
+    member: Person,
+    outsider: Person,
+}
+
+async fn cast(world: &World) -> Cast {
+    let server = world.serve().await;
+    let (owner, admin) = (server.guest().await, server.guest().await);
+    let (member, outsider) = (server.guest().await, server.guest().await);
+    Cast { server, owner, admin, member, outsider }
+}
+
+impl Cast {
+    /// A fresh group of owner, admin, member and a bystander; the group, the bystander and the seq of their message.
+    async fn group(&self) -> (String, Person, u64) {
+        let bystander = self.server.guest().await;
+        let group = self.server.group(&self.owner, &[&self.admin, &self.member, &bystander]).await;
+        let path = format!("/v1/conversations/{group}/members/{}", self.admin.id);
+        self.server.call(Some(&self.owner), "PATCH", &path, json!({ "role": "admin" })).await.wants(200);
+        let seq = self.server.say(&bystander, &group, "hello").await;
+        (group, bystander, seq)
+    }
+
+    async fn attempt(&self, who: &Person, method: &str, rest: &str, body: &Value) -> Answer {
+        let (group, bystander, seq) = self.group().await;
+        let newcomer = self.server.guest().await;
+        let fill = |text: &str| {
+            text.replace("$BYSTANDER", &bystander.id)
+                .replace("$NEWCOMER", &newcomer.id)
+                .replace("$ADMIN", &self.admin.id)
+                .replace("$OWNER", &self.owner.id)
+                .replace("$SELF", &who.id)
+                .replace("$SEQ", &seq.to_string())
+        };
+        let path = format!("/v1/conversations/{group}{}", fill(rest));
+        let mut request = self.server.request(method, &path).bearer_auth(&who.access);
+        request = request.header("Idempotency-Key", crate::support::uuid());
+        if !body.is_null() {
+            request = request.json(body);
+        }
+        Answer::of(request).await
+    }
+}
+
+#[actix_web::test]
+async fn every_role_against_every_operation() {
+    let world = World::new().await;
+    let cast = cast(&world).await;
+    let none = Value::Null;
+    // Method, path, body, then the statuses for owner, admin, member and outsider.
+    let table = [
+        ("GET", "", none.clone(), [200, 200, 200, 404]),
+        ("GET", "/members", none.clone(), [200, 200, 200, 404]),
+        ("GET", "/messages", none.clone(), [200, 200, 200, 404]),
+        ("GET", "/events", none.clone(), [200, 200, 200, 404]),
+        ("POST", "/messages", json!({ "body": "hi" }), [201, 201, 201, 404]),
+        ("PUT", "/read", json!({ "seq": 1 }), [204, 204, 204, 404]),
+        ("PUT", "/messages/$SEQ/reactions/x", none.clone(), [200, 200, 200, 404]),
+        ("PATCH", "/messages/$SEQ", json!({ "body": "not mine" }), [403, 403, 403, 404]),
+        ("DELETE", "/messages/$SEQ", none.clone(), [200, 200, 403, 404]),
+        ("PATCH", "", json!({ "name": "a new name" }), [200, 200, 403, 404]),
+        ("PUT", "/members/$NEWCOMER", none.clone(), [201, 201, 403, 404]),
+        ("PUT", "/members/$SELF", none.clone(), [200, 200, 200, 404]),
+        ("PUT", "/members/$NEWCOMER", json!({ "role": "admin" }), [201, 403, 403, 404]),
+        ("PATCH", "/members/$BYSTANDER", json!({ "role": "admin" }), [200, 403, 403, 404]),
+        ("DELETE", "/members/$BYSTANDER", none.clone(), [204, 204, 403, 404]),
+        ("DELETE", "/members/$OWNER", none.clone(), [204, 403, 403, 404]),
+        ("DELETE", "", none, [204, 403, 403, 404]),
+    ];
+    let mut wrong = Vec::new();
+    for (method, rest, body, statuses) in &table {
+        let people = [
+            ("owner", &cast.owner),
+            ("admin", &cast.admin),
+            ("member", &cast.member),
+            ("outsider", &cast.outsider),
+        ];
+        for ((role, person), wanted) in people.into_iter().zip(statuses) {
+            let answer = cast.attempt(person, method, rest, body).await;
+            if answer.status != *wanted {
+                wrong.push(format!(
+                    "{role} {method} {rest} {body}: wanted {wanted}, got {} {}",
+                    answer.status, answer.text
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[actix_web::test]
+async fn ownership_is_handed_over_and_inherited() {
+    let world = World::new().await;
+    let cast = cast(&world).await;
+    let (group, bystander, _) = cast.group().await;
+    let roles = async |viewer: &Person| {
+        let path = format!("/v1/conversations/{group}/members");
+        let body = cast.server.get(viewer, &path).await.wants(200);
+        let members = body["members"].as_array().expect("members").clone();
+        let role = move |person: &Person| {
+            members
+                .iter()
+                .find(|member| member["user"] == person.id.as_str())
+                .map(|member| member["role"].clone())
+        };
+        [role(&cast.owner), role(&cast.admin), role(&cast.member), role(&bystander)]
+    };
+    let hand_over = format!("/v1/conversations/{group}/members/{}", cast.member.id);
+    cast.server.call(Some(&cast.owner), "PATCH", &hand_over, json!({ "role": "owner" })).await.wants(200);
+    let some = |text: &str| Some(json!(text));
+    assert_eq!(roles(&bystander).await, [some("admin"), some("admin"), some("owner"), some("member")]);
+    cast.server.call(Some(&cast.member), "DELETE", &hand_over, Value::Null).await.wants(204);
+    let after = roles(&bystander).await;
+    assert_eq!(after.iter().filter(|role| **role == some("owner")).count(), 1, "{after:?}");
+    assert_eq!(after[2], None);
+}
+
+#[actix_web::test]
+async fn open_channels_are_joined_by_id_and_read_from_there_on() {
+    let world = World::new().await;
+    let cast = cast(&world).await;
+    let made = cast.server.call(
+        Some(&cast.owner),
+        "POST",
+        "/v1/conversations",
+        json!({ "kind": "channel", "name": "Lobby" }),
+    );
+    let made = made.await.wants(201);
+    assert_eq!(
+        (&made["join"], &made["history"], &made["role"]),
+        (&json!("open"), &json!("from_join"), &json!("owner"))
+    );
+    let channel = made["conversation"].as_str().expect("an id");
+    cast.server.say(&cast.owner, channel, "before").await;
+    let messages = format!("/v1/conversations/{channel}/messages");
+    let refused = cast.server.get(&cast.outsider, &messages).await;
+    assert!(matches!(refused.status.as_u16(), 403 | 404), "{}", refused.text);
+    let join = format!("/v1/conversations/{channel}/members/{}", cast.outsider.id);
+    let joined = cast.server.call(Some(&cast.outsider), "PUT", &join, Value::Null).await.wants(201);
+    assert_eq!((&joined["user"], &joined["role"]), (&json!(cast.outsider.id), &json!("member")));
+    cast.server.call(Some(&cast.outsider), "PUT", &join, Value::Null).await.wants(200);
+    cast.server.say(&cast.owner, channel, "after").await;
+    let page = cast.server.get(&cast.outsider, &messages).await.wants(200);
+    let bodies: Vec<_> =
+        page["messages"].as_array().expect("messages").iter().map(|m| m["body"].clone()).collect();
+    assert_eq!(bodies, ["after"]);
+}
+
+#[actix_web::test]
+async fn a_direct_conversation_is_one_from_both_sides() {
+    let world = World::new().await;
+    let cast = cast(&world).await;
+    let direct = |with: &Person| json!({ "kind": "direct", "members": [with.id] });
+    let create = async |who: &Person, body: Value| {
+        cast.server.call(Some(who), "POST", "/v1/conversations", body).await
+    };
+    let made = create(&cast.owner, direct(&cast.member)).await.wants(201);
+    let same = create(&cast.member, direct(&cast.owner)).await.wants(200);
+    assert_eq!(made["conversation"], same["conversation"]);
+    assert_eq!((&made["peer"], &same["peer"]), (&json!(cast.member.id), &json!(cast.owner.id)));
+    let path = format!("/v1/conversations/{}", made["conversation"].as_str().expect("an id"));
+    cast.server.get(&cast.outsider, &path).await.refused(404, "not_found");
+    cast.server
+        .call(Some(&cast.owner), "PATCH", &path, json!({ "name": "x" }))
+        .await
+        .refused(403, "forbidden");
+    cast.server.call(Some(&cast.owner), "DELETE", &path, Value::Null).await.refused(403, "forbidden");
+    create(&cast.owner, json!({ "kind": "direct", "members": [cast.member.id], "name": "x" }))
+        .await
+        .refused(422, "invalid");
+}
+
+#[actix_web::test]
+async fn making_a_group_twice_under_one_key_makes_one() {
+    let world = World::new().await;
+    let cast = cast(&world).await;
+    let body = json!({ "kind": "group", "members": [cast.member.id], "client_id": crate::support::uuid() });
+    let create =
+        async |who: &Person| cast.server.call(Some(who), "POST", "/v1/conversations", body.clone()).await;
+    let made = create(&cast.owner).await.wants(201);
+    assert_eq!(create(&cast.owner).await.wants(200), made);
+    let others = create(&cast.admin).await.wants(201);
+    assert_ne!(others["conversation"], made["conversation"], "keys are per user");
+    let list = cast.server.get(&cast.member, "/v1/conversations?limit=1").await.wants(200);
+    let cursor = list["next_cursor"].as_str().expect("a second page");
+    let rest =
+        cast.server.get(&cast.member, &format!("/v1/conversations?limit=1&cursor={cursor}")).await.wants(200);
+    assert!(rest["next_cursor"].is_null());
+    let ids = [&list["conversations"][0]["conversation"], &rest["conversations"][0]["conversation"]];
+    assert_ne!(ids[0], ids[1]);
+}

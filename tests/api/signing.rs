@@ -1,0 +1,184 @@
+//! Signing up, in and out; guests; passwords.
+
+use serde_json::{Value, json};
+
+use crate::support::{PASSWORD, Person, World};
+use tidings::identity::{SignUps, ThrottleOptions};
+
+#[actix_web::test]
+async fn an_account_signs_in_and_knows_itself() {
+    let (world, body) =
+        (World::new().await, json!({ "username": "Ada", "password": PASSWORD, "display_name": " Ada L " }));
+    let server = world.serve().await;
+    let made = server.call(None, "POST", "/v1/accounts", body.clone()).await.wants(201);
+    assert_eq!(made["user"]["username"], "ada");
+    assert_eq!(made["user"]["display_name"], "Ada L");
+    assert_eq!(made["user"]["guest"], false);
+    assert_eq!(made["expires_in"], 900);
+    let detail = server.call(None, "POST", "/v1/accounts", body).await.refused(409, "conflict");
+    assert!(detail.contains("username"), "{detail}");
+
+    let right = json!({ "username": "ADA", "password": PASSWORD });
+    let ada = Person::of(&server.call(None, "POST", "/v1/tokens", right).await.wants(200));
+    let me = server.get(&ada, "/v1/me").await.wants(200);
+    assert_eq!((&me["id"], &me), (&made["user"]["id"], &made["user"]));
+    for wrong in [
+        json!({ "username": "ada", "password": "wrong horse" }),
+        json!({ "username": "bob", "password": PASSWORD }),
+    ] {
+        let detail = server.call(None, "POST", "/v1/tokens", wrong).await.refused(401, "unauthenticated");
+        assert_eq!(detail, "username or password is wrong", "the same for both");
+    }
+}
+
+#[actix_web::test]
+async fn a_refresh_token_is_good_once_and_twice_ends_the_sign_in() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let first = server.sign_up("ada").await;
+    let refresh = async |person: &Person| {
+        server.call(None, "POST", "/v1/tokens/refresh", json!({ "refresh_token": person.refresh })).await
+    };
+    let second = Person::of(&refresh(&first).await.wants(200));
+    let third = Person::of(&refresh(&second).await.wants(200));
+    server.get(&third, "/v1/me").await.wants(200);
+    refresh(&first).await.refused(401, "unauthenticated");
+    refresh(&third).await.refused(401, "unauthenticated");
+    for ended in [&first, &second, &third] {
+        server.get(ended, "/v1/me").await.refused(401, "unauthenticated");
+    }
+    let body = json!({ "username": "ada", "password": PASSWORD });
+    let again = Person::of(&server.call(None, "POST", "/v1/tokens", body).await.wants(200));
+    server.get(&again, "/v1/me").await.wants(200);
+}
+
+#[actix_web::test]
+async fn two_that_refresh_at_once_do_not_both_win() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let ada = server.sign_up("ada").await;
+    let body = json!({ "refresh_token": ada.refresh });
+    let (one, other) = tokio::join!(
+        server.call(None, "POST", "/v1/tokens/refresh", body.clone()),
+        server.call(None, "POST", "/v1/tokens/refresh", body),
+    );
+    let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 401]);
+}
+
+#[actix_web::test]
+async fn signing_out_ends_one_sign_in_or_all() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let phone = server.sign_up("ada").await;
+    let body = json!({ "username": "ada", "password": PASSWORD });
+    let laptop = Person::of(&server.call(None, "POST", "/v1/tokens", body.clone()).await.wants(200));
+    server.call(Some(&phone), "DELETE", "/v1/tokens", Value::Null).await.wants(204);
+    server.get(&phone, "/v1/me").await.refused(401, "unauthenticated");
+    server.get(&laptop, "/v1/me").await.wants(200);
+    let tablet = Person::of(&server.call(None, "POST", "/v1/tokens", body.clone()).await.wants(200));
+    server.call(Some(&laptop), "DELETE", "/v1/tokens?all=true", Value::Null).await.wants(204);
+    for ended in [&laptop, &tablet] {
+        server.get(ended, "/v1/me").await.refused(401, "unauthenticated");
+        let refresh = json!({ "refresh_token": ended.refresh });
+        server.call(None, "POST", "/v1/tokens/refresh", refresh).await.refused(401, "unauthenticated");
+    }
+    let back = Person::of(&server.call(None, "POST", "/v1/tokens", body).await.wants(200));
+    server.get(&back, "/v1/me").await.wants(200);
+}
+
+#[actix_web::test]
+async fn a_guest_comes_back_by_its_device_until_it_is_claimed() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let device = json!({ "device_id": "d4a1c0de-0000-4000-8000-000000000001", "display_name": "Max" });
+    let made = server.call(None, "POST", "/v1/accounts/guest", device.clone()).await.wants(201);
+    assert_eq!((&made["user"]["guest"], &made["user"]["username"]), (&json!(true), &Value::Null));
+    let known = server.call(None, "POST", "/v1/accounts/guest", device.clone()).await.wants(200);
+    assert_eq!(known["user"], made["user"]);
+    let guest = Person::of(&known);
+
+    server.sign_up("taken").await;
+    let claim = |name: &str| json!({ "username": name, "password": PASSWORD });
+    server.call(Some(&guest), "POST", "/v1/me/claim", claim("taken")).await.refused(409, "conflict");
+    let claimed = server.call(Some(&guest), "POST", "/v1/me/claim", claim("max")).await.wants(200);
+    assert_eq!(
+        (&claimed["id"], &claimed["username"], &claimed["guest"]),
+        (&json!(guest.id), &json!("max"), &json!(false))
+    );
+    server.call(Some(&guest), "POST", "/v1/me/claim", claim("maxine")).await.refused(409, "conflict");
+    let max = Person::of(&server.call(None, "POST", "/v1/tokens", claim("max")).await.wants(200));
+    assert_eq!(max.id, guest.id);
+    let stranger = server.call(None, "POST", "/v1/accounts/guest", device).await;
+    assert_ne!(
+        stranger.body["user"]["id"],
+        json!(guest.id),
+        "the device alone opens nothing that has a password"
+    );
+}
+
+#[actix_web::test]
+async fn a_new_password_needs_the_old_one_and_ends_other_sign_ins() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let (ada, guest) = (server.sign_up("ada").await, server.guest().await);
+    let old = json!({ "username": "ada", "password": PASSWORD });
+    let other = Person::of(&server.call(None, "POST", "/v1/tokens", old.clone()).await.wants(200));
+    let change = async |who: &Person, body: Value| server.call(Some(who), "PATCH", "/v1/me", body).await;
+    change(&ada, json!({ "password": "a better horse" })).await.refused(422, "invalid");
+    change(&ada, json!({ "password": "a better horse", "current_password": "no" }))
+        .await
+        .refused(403, "forbidden");
+    change(&ada, json!({ "password": "short", "current_password": PASSWORD })).await.refused(422, "invalid");
+    change(&guest, json!({ "password": "a better horse" })).await.refused(409, "conflict");
+    server.get(&other, "/v1/me").await.wants(200);
+    change(&ada, json!({ "password": "a better horse", "current_password": PASSWORD })).await.wants(200);
+    server.get(&ada, "/v1/me").await.wants(200);
+    server.get(&other, "/v1/me").await.refused(401, "unauthenticated");
+    let refresh = json!({ "refresh_token": other.refresh });
+    server.call(None, "POST", "/v1/tokens/refresh", refresh).await.refused(401, "unauthenticated");
+    server.call(None, "POST", "/v1/tokens", old).await.refused(401, "unauthenticated");
+    let new = json!({ "username": "ada", "password": "a better horse" });
+    server.call(None, "POST", "/v1/tokens", new).await.wants(200);
+}
+
+#[actix_web::test]
+async fn sign_ups_can_be_closed_to_all_or_to_all_but_guests() {
+    let world = World::new().await;
+    let account = json!({ "username": "ada", "password": PASSWORD });
+    let guests = world.serve_with(|options| options.sign_ups = SignUps::Guests).await;
+    guests.call(None, "POST", "/v1/accounts", account.clone()).await.refused(403, "forbidden");
+    let guest = guests.guest().await;
+    guests.call(Some(&guest), "POST", "/v1/me/claim", account.clone()).await.refused(403, "forbidden");
+    let closed = world.serve_with(|options| options.sign_ups = SignUps::Closed).await;
+    closed.call(None, "POST", "/v1/accounts", account).await.refused(403, "forbidden");
+    closed.call(None, "POST", "/v1/accounts/guest", json!({})).await.refused(403, "forbidden");
+}
+
+#[actix_web::test]
+async fn guessing_is_slowed_per_account_and_per_forwarded_address() {
+    let world = World::new().await;
+    let limits = ThrottleOptions {
+        sign_ins_per_minute: 2,
+        sign_ins_per_ip_per_minute: 3,
+        sign_ups_per_ip_per_minute: 1,
+    };
+    let server = world.serve_with(|options| options.throttle = limits).await;
+    let from = async |address: &str, path: &str, body: Value| {
+        let request = server.request("POST", path).header("X-Forwarded-For", address).json(&body);
+        crate::support::Answer::of(request).await
+    };
+    let account = |name: &str| json!({ "username": name, "password": PASSWORD });
+    from("192.0.2.1", "/v1/accounts", account("ada")).await.wants(201);
+    from("192.0.2.1", "/v1/accounts/guest", json!({})).await.refused(429, "rate_limited");
+    from("192.0.2.2", "/v1/accounts/guest", json!({})).await.wants(201);
+    let wrong = json!({ "username": "ada", "password": "a wrong horse" });
+    from("192.0.2.3", "/v1/tokens", wrong.clone()).await.refused(401, "unauthenticated");
+    from("192.0.2.4", "/v1/tokens", wrong.clone()).await.refused(401, "unauthenticated");
+    from("192.0.2.5", "/v1/tokens", account("ada")).await.refused(429, "rate_limited");
+    for name in ["x1", "x2", "x3"] {
+        from("192.0.2.6", "/v1/tokens", account(name)).await.refused(401, "unauthenticated");
+    }
+    from("192.0.2.6", "/v1/tokens", account("x4")).await.refused(429, "rate_limited");
+}

@@ -1,0 +1,278 @@
+//! A server for a test, and short words for what people ask of it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer};
+use reqwest::header::HeaderMap;
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tidings::actors::router::{Router, RouterOptions};
+use tidings::actors::writer::WriterOptions;
+use tidings::actors::{Node, NodeOptions};
+use tidings::api::{ApiState, Readiness};
+use tidings::domain::Limits;
+use tidings::environment::{SharedEnvironment, SystemEnvironment};
+use tidings::identity::{Identity, IdentityOptions, PasswordOptions, ThrottleOptions};
+use tidings::store::SharedStore;
+use tidings::store::sqlite::{SqliteOptions, SqliteStore};
+use tidings::telemetry::Meters;
+use uuid::Uuid;
+
+/// No test waits longer than this for anything.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PASSWORD: &str = "correct horse battery";
+
+/// One database, and as many servers over it as a test starts.
+pub struct World {
+    pub folder: TempDir,
+    pub environment: SharedEnvironment,
+    pub store: SharedStore,
+    /// Sends and other requests that a user may make per second and at once; 0: any number.
+    pub per_second: (u32, u32),
+}
+
+/// One server.
+pub struct Server {
+    pub base: String,
+    pub readiness: Arc<Readiness>,
+    pub http: reqwest::Client,
+    handle: ServerHandle,
+    identity_run: actix_web::rt::task::JoinHandle<()>,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+    pub body: Value,
+}
+
+/// Somebody who is signed in.
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub id: String,
+    pub access: String,
+    pub refresh: String,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let (folder, environment) = (TempDir::new().expect("a folder"), SystemEnvironment::shared());
+        let options =
+            SqliteOptions { timeout_ms: 30_000, ..SqliteOptions::new(folder.path().join("tidings.db")) };
+        let store = SqliteStore::open(options, environment.clone()).await.expect("the store opens");
+        Self { folder, environment, store, per_second: (0, 0) }
+    }
+
+    pub fn keys(&self) -> PathBuf {
+        self.folder.path().join("keys")
+    }
+
+    pub async fn serve(&self) -> Server {
+        self.serve_with(|_| {}).await
+    }
+
+    /// Another server over the same database and keys, with other settings.
+    pub async fn serve_with(&self, change: impl FnOnce(&mut IdentityOptions)) -> Server {
+        let mut options = identity_options(&self.keys());
+        change(&mut options);
+        let identity =
+            Identity::new(options, self.store.clone(), self.environment.clone()).expect("identity stands");
+        identity.catch_up().await.expect("the revocations are read");
+        let node = self.node();
+        let readiness = Arc::new(Readiness::new(&node));
+        let state = ApiState {
+            node,
+            identity: identity.clone(),
+            readiness: readiness.clone(),
+            render_metrics: Arc::new(|| "# metrics\n".to_owned()),
+            trusted_proxy: Arc::new(|address: IpAddr| address.is_loopback()),
+            allowed_origins: Arc::new(["https://game.example".to_owned()]),
+        };
+        let app = move || {
+            let state = state.clone();
+            App::new().configure(|config| tidings::api::configure(config, state))
+        };
+        let server = HttpServer::new(app).workers(1).bind("127.0.0.1:0").expect("a free port");
+        let address: SocketAddr = server.addrs()[0];
+        let server = server.disable_signals().run();
+        let handle = server.handle();
+        actix_web::rt::spawn(server);
+        let watched = identity.clone();
+        let identity_run = actix_web::rt::spawn(async move { watched.run().await });
+        let http = reqwest::Client::builder()
+            .timeout(PATIENCE)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .expect("a client");
+        Server { base: format!("http://{address}"), readiness, http, handle, identity_run }
+    }
+
+    fn node(&self) -> Node {
+        let meters = Arc::new(Meters::new());
+        let (router, holes) = Router::new(Vec::new(), meters.clone(), RouterOptions::default());
+        let timeout = Duration::from_secs(30);
+        let (sends, requests) = self.per_second;
+        let options = NodeOptions {
+            limits: Limits { sends_per_second: sends, send_burst: sends, ..Limits::default() },
+            store_timeout: timeout,
+            writer: WriterOptions { shards: 2, batch_messages: 64, queue_messages: 1_024, timeout },
+            receipts_flush: Duration::from_millis(50),
+            receipts_queue: 1_024,
+            offline_after_ms: 1_000,
+            requests_per_second: requests,
+            request_burst: requests,
+        };
+        let arbiter = actix::Arbiter::new();
+        Node::start(&arbiter, self.store.clone(), self.environment.clone(), router, holes, meters, options)
+    }
+}
+
+/// Cheap hashes and no limits: a test that is about either sets its own.
+fn identity_options(keys: &Path) -> IdentityOptions {
+    let defaults = IdentityOptions::with_keys_in(keys.to_owned());
+    IdentityOptions {
+        passwords: PasswordOptions {
+            memory_kib: 8,
+            iterations: 1,
+            max_wait: PATIENCE,
+            ..defaults.passwords.clone()
+        },
+        throttle: ThrottleOptions {
+            sign_ins_per_minute: 0,
+            sign_ins_per_ip_per_minute: 0,
+            sign_ups_per_ip_per_minute: 0,
+        },
+        store_timeout: PATIENCE,
+        ..defaults
+    }
+}
+
+impl Server {
+    pub async fn stop(self) {
+        self.identity_run.abort();
+        self.handle.stop(false).await;
+    }
+
+    pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        let method: Method = method.parse().expect("a method");
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    /// One call; `body` of `Null` is none.
+    pub async fn call(&self, who: Option<&Person>, method: &str, path: &str, body: Value) -> Answer {
+        let mut request = self.request(method, path);
+        if let Some(person) = who {
+            request = request.bearer_auth(&person.access);
+        }
+        if !body.is_null() {
+            request = request.json(&body);
+        }
+        Answer::of(request).await
+    }
+
+    pub async fn get(&self, who: &Person, path: &str) -> Answer {
+        self.call(Some(who), "GET", path, Value::Null).await
+    }
+
+    pub async fn sign_up(&self, username: &str) -> Person {
+        let body = json!({ "username": username, "password": PASSWORD });
+        Person::of(&self.call(None, "POST", "/v1/accounts", body).await.wants(201))
+    }
+
+    pub async fn guest(&self) -> Person {
+        Person::of(&self.call(None, "POST", "/v1/accounts/guest", json!({})).await.wants(201))
+    }
+
+    /// A group of `owner` and the others.
+    pub async fn group(&self, owner: &Person, others: &[&Person]) -> String {
+        let members: Vec<_> = others.iter().map(|person| &person.id).collect();
+        let body = json!({ "kind": "group", "members": members, "history": "all" });
+        let made = self.call(Some(owner), "POST", "/v1/conversations", body).await.wants(201);
+        made["conversation"].as_str().expect("an id").to_owned()
+    }
+
+    pub async fn send_with(&self, who: &Person, conversation: &str, key: &str, body: Value) -> Answer {
+        let path = format!("/v1/conversations/{conversation}/messages");
+        let request = self.request("POST", &path).bearer_auth(&who.access).header("Idempotency-Key", key);
+        Answer::of(request.json(&body)).await
+    }
+
+    /// Says something new; its seq.
+    pub async fn say(&self, who: &Person, conversation: &str, text: &str) -> u64 {
+        let sent = self.send_with(who, conversation, &uuid(), json!({ "body": text })).await.wants(201);
+        sent["seq"].as_u64().expect("a seq")
+    }
+}
+
+impl Answer {
+    pub async fn of(request: RequestBuilder) -> Self {
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.expect("a body");
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Self { status, headers, text, body }
+    }
+
+    /// The body of an answer that has this status.
+    #[track_caller]
+    pub fn wants(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        self.body
+    }
+
+    /// The detail of a problem with this status and code, complete as RFC 9457 and the protocol say.
+    #[track_caller]
+    pub fn refused(self, status: u16, code: &str) -> String {
+        assert_eq!((self.status.as_u16(), self.body["code"].as_str()), (status, Some(code)), "{}", self.text);
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(self.body["status"], status);
+        assert_eq!(self.body["type"], format!("urn:tidings:error:{code}"));
+        assert!(self.body["title"].is_string() && self.body["definite"].is_boolean(), "{}", self.text);
+        assert_eq!(self.body["retryable"], matches!(code, "rate_limited" | "overloaded" | "unavailable"));
+        let waits = matches!(status, 429 | 503);
+        assert_eq!(self.headers.contains_key("retry-after"), waits, "{:?}", self.headers);
+        assert_eq!(self.body["retry_after_ms"].is_u64(), waits, "{}", self.text);
+        assert!(self.headers.contains_key("x-request-id"));
+        self.body["detail"].as_str().expect("a detail").to_owned()
+    }
+}
+
+impl Person {
+    pub fn of(body: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no sign-in: {body}")).to_owned();
+        Self {
+            id: text(&body["user"]["id"]),
+            access: text(&body["access_token"]),
+            refresh: text(&body["refresh_token"]),
+        }
+    }
+
+    pub fn with_token(token: String) -> Self {
+        Self { id: String::new(), access: token, refresh: String::new() }
+    }
+}
+
+/// A UUID that no other call gave.
+pub fn uuid() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    Uuid::from_u128(u128::from(NEXT.fetch_add(1, Ordering::Relaxed)) | 0x7 << 76).to_string()
+}
+
+/// Waits until `probe` answers true; fails after [`PATIENCE`].
+pub async fn until<F: Future<Output = bool>>(what: &str, mut probe: impl FnMut() -> F) {
+    let attempts = async {
+        while !probe().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, attempts).await.is_ok(), "waited in vain: {what}");
+}

@@ -1,0 +1,88 @@
+//! Access tokens across servers: revocation, restarts, keys that change.
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::Value;
+use tidings::identity::KeySource;
+
+use crate::support::{PATIENCE, Person, World, until};
+
+#[actix_web::test]
+async fn what_one_server_ends_every_server_refuses_within_a_second_or_so() {
+    let world = World::new().await;
+    let (here, there) = (world.serve().await, world.serve().await);
+    let ada = here.sign_up("ada").await;
+    there.get(&ada, "/v1/me").await.wants(200);
+    here.call(Some(&ada), "DELETE", "/v1/tokens", Value::Null).await.wants(204);
+    here.get(&ada, "/v1/me").await.refused(401, "unauthenticated");
+    // The poll's interval is a second; what else runs on this machine may add to it.
+    let heard = tokio::time::timeout(Duration::from_secs(5), async {
+        while there.get(&ada, "/v1/me").await.status == 200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(heard.await.is_ok(), "the other server went on accepting the token");
+    there.get(&ada, "/v1/me").await.refused(401, "unauthenticated");
+}
+
+#[actix_web::test]
+async fn a_revoked_token_stays_revoked_after_a_restart() {
+    let world = World::new().await;
+    let before = world.serve().await;
+    let (ada, bob) = (before.sign_up("ada").await, before.sign_up("bob").await);
+    before.call(Some(&ada), "DELETE", "/v1/tokens", Value::Null).await.wants(204);
+    before.stop().await;
+    let after = world.serve().await;
+    after.get(&ada, "/v1/me").await.refused(401, "unauthenticated");
+    after.get(&bob, "/v1/me").await.wants(200);
+}
+
+#[actix_web::test]
+async fn the_keys_change_without_signing_anybody_out() {
+    let world = World::new().await;
+    let old = world.serve().await;
+    let ada = old.sign_up("ada").await;
+    let kids = async |server: &crate::support::Server| {
+        let jwks = server.call(None, "GET", "/.well-known/jwks.json", Value::Null).await.wants(200);
+        jwks["keys"].as_array().expect("keys").iter().map(|key| key["kid"].to_string()).collect::<Vec<_>>()
+    };
+    let old_kids = kids(&old).await;
+    old.stop().await;
+    fs::rename(world.keys().join("signing.pem"), world.keys().join("previous.pem")).expect("renamed");
+
+    let both = world.serve().await;
+    let both_kids = kids(&both).await;
+    assert_eq!((both_kids.len(), &both_kids[1]), (2, &old_kids[0]), "the new key comes first");
+    both.get(&ada, "/v1/me").await.wants(200);
+    let refreshed =
+        both.call(None, "POST", "/v1/tokens/refresh", serde_json::json!({ "refresh_token": ada.refresh }));
+    let new_ada = Person::of(&refreshed.await.wants(200));
+    both.stop().await;
+
+    let signing = world.keys().join("signing.pem");
+    let new = world.serve_with(|options| options.keys = KeySource::Files(vec![signing])).await;
+    new.get(&new_ada, "/v1/me").await.wants(200);
+    new.get(&ada, "/v1/me").await.refused(401, "unauthenticated");
+}
+
+#[actix_web::test]
+async fn a_token_expires() {
+    let world = World::new().await;
+    let server = world.serve_with(|options| options.access_token = Duration::from_secs(2)).await;
+    let ada = server.sign_up("ada").await;
+    server.get(&ada, "/v1/me").await.wants(200);
+    assert!(PATIENCE > Duration::from_secs(2));
+    until("the token expires", || async { server.get(&ada, "/v1/me").await.status == 401 }).await;
+}
+
+#[actix_web::test]
+async fn the_token_of_a_user_that_never_was_is_refused() {
+    let (world, other) = (World::new().await, World::new().await);
+    fs::create_dir_all(other.keys()).expect("a folder");
+    let server = world.serve().await;
+    fs::copy(world.keys().join("signing.pem"), other.keys().join("signing.pem")).expect("copied");
+    let elsewhere = other.serve().await;
+    let stranger = elsewhere.sign_up("ada").await;
+    server.get(&stranger, "/v1/me").await.refused(401, "unauthenticated");
+}

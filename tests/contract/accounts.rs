@@ -1,0 +1,127 @@
+//! Profiles, names, passwords, guests.
+
+use tidings::domain::{Refusal, Timestamp, User, UserId, Username};
+use tidings::store::{NewUser, NewUserOutcome};
+
+use crate::harness::{World, fresh};
+
+fn name(text: &str) -> Username {
+    Username::parse(text).unwrap()
+}
+
+fn account(world: &World, username: &str) -> NewUser {
+    NewUser {
+        user: User {
+            id: UserId::from_uuid(world.uuid()),
+            username: Some(name(username)),
+            display_name: username.to_uppercase(),
+            guest: false,
+            created_at: Timestamp::from_unix_ms(1_800_000_000_000),
+        },
+        password_hash: Some(format!("hash of {username}")),
+        device_hash: None,
+    }
+}
+
+fn guest(world: &World, device: u8) -> NewUser {
+    let mut new = account(world, "guest");
+    new.user.username = None;
+    new.user.guest = true;
+    NewUser { password_hash: None, device_hash: Some([device; 32]), ..new }
+}
+
+async fn create(world: &World, new: &NewUser) -> NewUserOutcome {
+    world.store.create_user(new).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_account_is_found_by_id_and_by_name() {
+    let world = fresh().await;
+    let ada = account(&world, "ada");
+    assert_eq!(create(&world, &ada).await, NewUserOutcome::Created);
+    assert_eq!(world.store.user(ada.user.id).await.unwrap(), Some(ada.user.clone()));
+    let credentials = world.store.credentials(&name("ADA")).await.unwrap().unwrap();
+    assert_eq!((credentials.user, credentials.password_hash.as_str()), (ada.user, "hash of ada"));
+    assert!(world.store.credentials(&name("nobody")).await.unwrap().is_none());
+    assert!(world.store.user(UserId::from_uuid(world.uuid())).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_username_belongs_to_one() {
+    let world = fresh().await;
+    create(&world, &account(&world, "ada")).await;
+    let second = account(&world, "Ada");
+    assert_eq!(create(&world, &second).await, NewUserOutcome::UsernameTaken);
+    assert!(world.store.user(second.user.id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn an_id_or_a_device_that_is_there_answers_its_user() {
+    let world = fresh().await;
+    let ada = account(&world, "ada");
+    create(&world, &ada).await;
+    let mut again = account(&world, "other");
+    again.user.id = ada.user.id;
+    assert_eq!(create(&world, &again).await, NewUserOutcome::Existing(ada.user));
+    let visitor = guest(&world, 7);
+    assert_eq!(create(&world, &visitor).await, NewUserOutcome::Created);
+    assert_eq!(create(&world, &guest(&world, 7)).await, NewUserOutcome::Existing(visitor.user));
+    assert_eq!(create(&world, &guest(&world, 8)).await, NewUserOutcome::Created);
+}
+
+#[tokio::test]
+async fn names_are_listed_by_prefix() {
+    let world = fresh().await;
+    for username in ["ada", "adam", "ad.z", "ben", "a-d"] {
+        create(&world, &account(&world, username)).await;
+    }
+    let found = |prefix: &'static str, limit| {
+        let store = world.store.clone();
+        async move {
+            let users = store.users_by_prefix(prefix, limit).await.unwrap();
+            users.iter().map(|user| user.username.as_ref().unwrap().as_str().to_owned()).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(found("ad", 10).await, ["ad.z", "ada", "adam"]);
+    assert_eq!(found("AD", 2).await, ["ad.z", "ada"]);
+    assert_eq!(found("x", 10).await, Vec::<String>::new());
+    assert_eq!(found("a%", 10).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn profiles_and_passwords_change() {
+    let world = fresh().await;
+    let ada = account(&world, "ada");
+    create(&world, &ada).await;
+    let id = ada.user.id;
+    let renamed = world.store.rename(id, "Ada L.").await.unwrap().unwrap();
+    assert_eq!(renamed.display_name, "Ada L.");
+    assert_eq!(world.store.user(id).await.unwrap(), Some(renamed));
+    world.store.set_password(id, "new hash").await.unwrap().unwrap();
+    assert_eq!(world.store.password_hash(id).await.unwrap().as_deref(), Some("new hash"));
+    let ghost = UserId::from_uuid(world.uuid());
+    assert_eq!(world.store.rename(ghost, "x").await.unwrap().err(), Some(Refusal::NotFound));
+    assert_eq!(world.store.set_password(ghost, "x").await.unwrap().err(), Some(Refusal::NotFound));
+    assert!(world.store.password_hash(ghost).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_guest_is_claimed_once_and_its_device_signs_in_no_more() {
+    let world = fresh().await;
+    create(&world, &account(&world, "taken")).await;
+    let visitor = guest(&world, 7);
+    create(&world, &visitor).await;
+    let id = visitor.user.id;
+    let claim = |username: &'static str| {
+        let store = world.store.clone();
+        async move { store.claim(id, &name(username), "hash").await.unwrap() }
+    };
+    assert!(matches!(claim("taken").await, Err(Refusal::Conflict(_))));
+    let claimed = claim("visitor").await.unwrap();
+    assert_eq!((claimed.guest, claimed.username.as_ref().map(Username::as_str)), (false, Some("visitor")));
+    assert_eq!(world.store.credentials(&name("visitor")).await.unwrap().unwrap().user, claimed);
+    assert!(matches!(claim("again").await, Err(Refusal::Conflict(_))));
+    assert_eq!(create(&world, &guest(&world, 7)).await, NewUserOutcome::Created, "a new guest");
+    let ghost = world.store.claim(UserId::from_uuid(world.uuid()), &name("ghost"), "x").await.unwrap();
+    assert_eq!(ghost.err(), Some(Refusal::NotFound));
+}

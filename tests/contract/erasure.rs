@@ -1,0 +1,153 @@
+//! Erasing an account: content gone for good, order kept.
+
+use tidings::domain::{EventKind, LeaveReason, Refusal, Role, Timestamp, User, UserId, Username};
+use tidings::store::{Change, NewFamily, NewUser, NewUserOutcome, SharedStore, Target};
+
+use crate::harness::{World, body, fresh};
+
+const CANARY: &str = "canary-7f3a91";
+
+/// An account with traces of every kind.
+async fn lived(world: &World, store: &SharedStore, username: &str) -> UserId {
+    let id = UserId::from_uuid(world.uuid());
+    let new = NewUser {
+        user: User {
+            id,
+            username: Some(Username::parse(username).unwrap()),
+            display_name: format!("{CANARY} name"),
+            guest: false,
+            created_at: world.now(),
+        },
+        password_hash: Some(format!("{CANARY} hash")),
+        device_hash: Some([3; 32]),
+    };
+    assert_eq!(store.create_user(&new).await.unwrap(), NewUserOutcome::Created);
+    let family = tidings::domain::FamilyId::from_uuid(world.uuid());
+    let new = NewFamily {
+        id: family,
+        user: id,
+        token_hash: [4; 32],
+        expires_at: Timestamp::from_unix_ms(i64::MAX),
+    };
+    store.add_family(&new, world.now()).await.unwrap();
+    id
+}
+
+#[tokio::test]
+async fn an_erased_user_leaves_tombstones_only() {
+    let world = fresh().await;
+    let [ben] = world.users().await;
+    let ada = lived(&world, &world.store, "ada").await;
+    let group = world.group(&[ben, ada]).await;
+    let said = world.say(ada, group, CANARY).await;
+    world.change(ada, group, Change::Edit { target: said, body: format!("{CANARY} edited") }).await;
+    let of_ben = world.say(ben, group, "stays").await;
+    world.change(ada, group, Change::React { target: of_ben, emoji: CANARY.to_owned(), on: true }).await;
+    world.change(ben, group, Change::React { target: of_ben, emoji: "👍".to_owned(), on: true }).await;
+    let direct = world.try_send(ada, Target::User(ben), CANARY).await.unwrap().conversation;
+    let before = world.events(ben, group).await.len();
+
+    let committed = world.store.erase(ada, world.now()).await.unwrap().unwrap();
+    assert_eq!(committed.len(), 2, "one parting per conversation");
+    for one in &committed {
+        let parting = EventKind::MemberLeft { user: ada, reason: LeaveReason::Erased };
+        assert_eq!((&one.event.kind, one.audience.users.contains(&ben)), (&parting, true));
+    }
+    let events = world.events(ben, group).await;
+    assert_eq!(events.len(), before + 1, "every seq is still there");
+    assert!(!format!("{events:?}").contains(CANARY));
+    let page = world.page(ben, group).await;
+    let EventKind::Message(message) = &page[0].event.kind else { panic!() };
+    assert!(message.deleted && page[0].event.sender == ada);
+    assert_eq!(body(&page[1].event).as_deref(), Some("stays"));
+    let left: Vec<&str> = page[1].reactions.iter().map(|reaction| reaction.emoji.as_str()).collect();
+    assert_eq!(left, ["👍"]);
+    assert!(world.bodies(ben, direct).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_account_is_gone_and_its_name_free() {
+    let world = fresh().await;
+    let [ben] = world.users().await;
+    let ada = lived(&world, &world.store, "ada").await;
+    world.store.set_block(ada, ben, true).await.unwrap().unwrap();
+    let now = world.now();
+    world.store.erase(ada, now).await.unwrap().unwrap();
+    let user = world.store.user(ada).await.unwrap().unwrap();
+    assert_eq!((user.display_name.as_str(), user.username), ("deleted", None));
+    let name = Username::parse("ada").unwrap();
+    assert!(world.store.credentials(&name).await.unwrap().is_none());
+    assert!(world.store.password_hash(ada).await.unwrap().is_none());
+    assert!(world.store.blocks(ada).await.unwrap().is_empty());
+    let rotated = world.store.rotate_family(&[4; 32], &[5; 32], now.plus_ms(9), now).await.unwrap();
+    assert_eq!(rotated, tidings::store::FamilyRotation::Refused);
+    let (revocations, _) = world.store.revocations(0).await.unwrap();
+    assert!(revocations.iter().any(|revocation| revocation.user == ada && revocation.final_));
+    assert!(world.heads(ada).await.is_empty());
+    for (what, refused) in [
+        ("rename", world.store.rename(ada, "back").await.unwrap().err()),
+        ("password", world.store.set_password(ada, "x").await.unwrap().err()),
+        ("write to it", world.try_send(ben, Target::User(ada), "?").await.err()),
+        ("write from it", world.try_send(ada, Target::User(ben), "?").await.err()),
+    ] {
+        assert_eq!(refused, Some(Refusal::NotFound), "{what}");
+    }
+    lived_again(&world, &name).await;
+}
+
+async fn lived_again(world: &World, name: &Username) {
+    let id = UserId::from_uuid(world.uuid());
+    let user = User {
+        id,
+        username: Some(name.clone()),
+        display_name: "new".to_owned(),
+        guest: false,
+        created_at: world.now(),
+    };
+    let new = NewUser { user, password_hash: None, device_hash: Some([3; 32]) };
+    assert_eq!(world.store.create_user(&new).await.unwrap(), NewUserOutcome::Created);
+}
+
+#[tokio::test]
+async fn an_erased_owner_hands_over() {
+    let world = fresh().await;
+    let [ben] = world.users().await;
+    let ada = lived(&world, &world.store, "ada").await;
+    let group = world.group(&[ada, ben]).await;
+    world.store.erase(ada, world.now()).await.unwrap().unwrap();
+    assert_eq!(world.store.member(group, ben).await.unwrap().unwrap().role, Role::Owner);
+}
+
+#[tokio::test]
+async fn erasing_again_changes_nothing_and_a_stranger_is_not_found() {
+    let world = fresh().await;
+    let ada = lived(&world, &world.store, "ada").await;
+    world.group(&[ada]).await;
+    assert_eq!(world.store.erase(ada, world.now()).await.unwrap().unwrap().len(), 1);
+    assert!(world.store.erase(ada, world.now()).await.unwrap().unwrap().is_empty());
+    let ghost = UserId::from_uuid(world.uuid());
+    assert_eq!(world.store.erase(ghost, world.now()).await.unwrap().err(), Some(Refusal::NotFound));
+}
+
+#[tokio::test]
+async fn much_content_goes_in_steps_and_a_retry_is_still_a_duplicate() {
+    let world = fresh().await;
+    let [ben] = world.users().await;
+    let ada = lived(&world, &world.store, "ada").await;
+    let mut rooms = Vec::new();
+    for _ in 0..25 {
+        rooms.push(world.group(&[ben, ada]).await);
+    }
+    let batch: Vec<_> =
+        (0..450).map(|n| world.message(ada, Target::Conversation(rooms[n % 25]), CANARY)).collect();
+    let sent: Vec<_> = world.append(&batch).await.into_iter().map(|answer| answer.unwrap().seq).collect();
+    assert_eq!(world.store.erase(ada, world.now()).await.unwrap().unwrap().len(), 25);
+    for room in &rooms {
+        assert!(world.bodies(ben, *room).await.is_empty());
+    }
+    let again = world.append(&batch).await;
+    for (answer, seq) in again.iter().zip(sent) {
+        let answer = answer.as_ref().unwrap();
+        assert!(answer.committed.is_none() && answer.seq == seq);
+    }
+}

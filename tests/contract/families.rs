@@ -1,0 +1,115 @@
+//! Refresh-token families and revocations.
+
+use tidings::domain::{FamilyId, Timestamp, UserId};
+use tidings::store::{Family, FamilyRotation, NewFamily, Revocation};
+
+use crate::harness::{World, fresh};
+
+const DAY_MS: i64 = 86_400_000;
+
+fn at(day: i64) -> Timestamp {
+    Timestamp::from_unix_ms(1_800_000_000_000 + day * DAY_MS)
+}
+
+fn token(n: u8) -> [u8; 32] {
+    [n; 32]
+}
+
+async fn family(world: &World, user: UserId, first: u8) -> Family {
+    let id = FamilyId::from_uuid(world.uuid());
+    let new = NewFamily { id, user, token_hash: token(first), expires_at: at(30) };
+    world.store.add_family(&new, at(0)).await.unwrap();
+    Family { id, user }
+}
+
+async fn rotate(world: &World, presented: u8, replacement: u8, day: i64) -> FamilyRotation {
+    let (presented, replacement) = (token(presented), token(replacement));
+    world.store.rotate_family(&presented, &replacement, at(day + 30), at(day)).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_newest_token_rotates() {
+    let world = fresh().await;
+    let [ada] = world.users().await;
+    let signed_in = family(&world, ada, 1).await;
+    assert_eq!(rotate(&world, 1, 2, 1).await, FamilyRotation::Rotated(signed_in.clone()));
+    assert_eq!(rotate(&world, 2, 3, 40).await, FamilyRotation::Refused, "past its end");
+    assert_eq!(rotate(&world, 2, 3, 20).await, FamilyRotation::Rotated(signed_in));
+    assert_eq!(rotate(&world, 99, 4, 1).await, FamilyRotation::Refused, "unknown");
+}
+
+#[tokio::test]
+async fn an_older_token_that_comes_back_revokes_its_family_alone() {
+    let world = fresh().await;
+    let [ada] = world.users().await;
+    let stolen = family(&world, ada, 1).await;
+    let other = family(&world, ada, 50).await;
+    rotate(&world, 1, 2, 1).await;
+    rotate(&world, 2, 3, 2).await;
+    assert_eq!(rotate(&world, 1, 9, 3).await, FamilyRotation::Reused(stolen.clone()));
+    assert_eq!(rotate(&world, 3, 4, 3).await, FamilyRotation::Refused, "the newest is worth nothing now");
+    assert_eq!(rotate(&world, 1, 9, 3).await, FamilyRotation::Refused);
+    let (revocations, _) = world.store.revocations(0).await.unwrap();
+    let expected = Revocation { user: ada, family: Some(stolen.id), at: at(3), final_: false };
+    assert_eq!(revocations, [expected]);
+    assert_eq!(rotate(&world, 50, 51, 3).await, FamilyRotation::Rotated(other));
+}
+
+#[tokio::test]
+async fn one_sign_in_ends_or_all_of_them() {
+    let world = fresh().await;
+    let [ada, ben] = world.users().await;
+    let first = family(&world, ada, 1).await;
+    family(&world, ada, 2).await;
+    family(&world, ben, 3).await;
+    let revocation = world.store.revoke(ada, Some(first.id), at(1)).await.unwrap();
+    assert_eq!(revocation, Revocation { user: ada, family: Some(first.id), at: at(1), final_: false });
+    assert_eq!(rotate(&world, 1, 11, 1).await, FamilyRotation::Refused);
+    assert!(matches!(rotate(&world, 2, 12, 1).await, FamilyRotation::Rotated(_)));
+    world.store.revoke(ada, None, at(2)).await.unwrap();
+    assert_eq!(rotate(&world, 12, 13, 2).await, FamilyRotation::Refused);
+    assert!(matches!(rotate(&world, 3, 14, 2).await, FamilyRotation::Rotated(_)), "Ben's goes on");
+}
+
+#[tokio::test]
+async fn nobody_ends_the_sign_in_of_another() {
+    let world = fresh().await;
+    let [ada, eve] = world.users().await;
+    let signed_in = family(&world, ada, 1).await;
+    world.store.revoke(eve, Some(signed_in.id), at(1)).await.unwrap();
+    assert_eq!(rotate(&world, 1, 2, 1).await, FamilyRotation::Rotated(signed_in));
+}
+
+#[tokio::test]
+async fn revocations_are_followed_by_cursor_and_forgotten_by_age() {
+    let mut world = fresh().await;
+    let [ada, ben] = world.users().await;
+    let (none, start) = world.store.revocations(0).await.unwrap();
+    assert!(none.is_empty());
+    world.store.revoke(ada, None, at(1)).await.unwrap();
+    let (first, cursor) = world.store.revocations(start).await.unwrap();
+    assert_eq!(first.len(), 1);
+    world.store.forget_revocations(at(2)).await.unwrap();
+    assert!(world.store.revocations(start).await.unwrap().0.is_empty());
+    world.restart().await;
+    world.store.revoke(ben, None, at(3)).await.unwrap();
+    let (second, end) = world.store.revocations(cursor).await.unwrap();
+    assert_eq!(
+        second.iter().map(|revocation| revocation.user).collect::<Vec<_>>(),
+        [ben],
+        "after the forgotten one"
+    );
+    assert_eq!(world.store.revocations(end).await.unwrap(), (Vec::new(), end));
+}
+
+#[tokio::test]
+async fn a_long_list_of_revocations_comes_in_parts() {
+    let world = fresh().await;
+    let [ada] = world.users().await;
+    for _ in 0..1_003 {
+        world.store.revoke(ada, None, at(1)).await.unwrap();
+    }
+    let (first, cursor) = world.store.revocations(0).await.unwrap();
+    let (second, _) = world.store.revocations(cursor).await.unwrap();
+    assert_eq!((first.len(), second.len()), (1_000, 3));
+}

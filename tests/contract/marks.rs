@@ -1,0 +1,132 @@
+//! Receipts and unread counts.
+
+use tidings::domain::{ConversationId, Seq, UserId};
+use tidings::store::{Change, Mark, Marked, Target};
+
+use crate::harness::{World, fresh, seq};
+
+fn read(user: UserId, conversation: ConversationId, up_to: Seq) -> Mark {
+    Mark { user, conversation, delivered: None, read: Some(up_to) }
+}
+
+fn delivered(user: UserId, conversation: ConversationId, up_to: Seq) -> Mark {
+    Mark { user, conversation, delivered: Some(up_to), read: None }
+}
+
+async fn mark(world: &World, marks: &[Mark]) -> Vec<Marked> {
+    world.store.mark(marks, world.now()).await.unwrap()
+}
+
+#[tokio::test]
+async fn unread_counts_the_messages_of_others_after_the_read_position() {
+    let world = fresh().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    assert_eq!(world.unread(ben, group).await, 0, "a join is no message");
+    let first = world.say(ada, group, "one").await;
+    world.change(ada, group, Change::React { target: first, emoji: "👍".to_owned(), on: true }).await;
+    let second = world.say(ada, group, "two").await;
+    world.say(ada, group, "three").await;
+    assert_eq!(world.unread(ben, group).await, 3);
+    assert_eq!(world.unread(ada, group).await, 0, "one's own are not counted");
+    world.read_up_to(ben, group, first).await;
+    assert_eq!(world.unread(ben, group).await, 2);
+    world.read_up_to(ben, group, first.next()).await;
+    assert_eq!(world.unread(ben, group).await, 2, "a reaction in between is none");
+    world.read_up_to(ben, group, second).await;
+    assert_eq!(world.unread(ben, group).await, 1);
+}
+
+#[tokio::test]
+async fn sending_reads_everything_before() {
+    let world = fresh().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    world.say(ada, group, "one").await;
+    world.say(ada, group, "two").await;
+    let own = world.say(ben, group, "answer").await;
+    let head = world.heads(ben).await[&group].clone();
+    assert_eq!((head.read_seq, head.unread), (own, 0));
+    let member = world.store.member(group, ben).await.unwrap().unwrap();
+    assert_eq!(member.delivered_seq, own);
+    world.say(ada, group, "three").await;
+    assert_eq!(world.unread(ben, group).await, 1);
+}
+
+#[tokio::test]
+async fn positions_only_move_forward_and_never_past_the_end() {
+    let world = fresh().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    let (first, second) = (world.say(ada, group, "one").await, world.say(ada, group, "two").await);
+    let moved = mark(&world, &[read(ben, group, seq(1_000))]).await;
+    assert_eq!(
+        moved[0].mark,
+        Mark { user: ben, conversation: group, delivered: Some(second), read: Some(second) }
+    );
+    assert!(mark(&world, &[read(ben, group, first), delivered(ben, group, first)]).await.is_empty());
+    assert!(mark(&world, &[read(ben, group, second)]).await.is_empty(), "it stands there already");
+    assert_eq!(world.unread(ben, group).await, 0);
+}
+
+#[tokio::test]
+async fn delivered_moves_by_itself_and_read_takes_it_along() {
+    let world = fresh().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    let (first, second) = (world.say(ada, group, "one").await, world.say(ada, group, "two").await);
+    let moved = mark(&world, &[delivered(ben, group, first)]).await;
+    assert_eq!(moved[0].mark.delivered, Some(first));
+    assert_eq!(moved[0].mark.read, Some(seq(2)), "where it stood: at the join");
+    assert_eq!(world.unread(ben, group).await, 2);
+    let moved = mark(&world, &[read(ben, group, second)]).await;
+    assert_eq!((moved[0].mark.delivered, moved[0].mark.read), (Some(second), Some(second)));
+}
+
+#[tokio::test]
+async fn several_marks_of_one_member_are_one() {
+    let world = fresh().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    let (first, second) = (world.say(ada, group, "one").await, world.say(ada, group, "two").await);
+    let marks = [read(ben, group, second), delivered(ben, group, first), read(ben, group, first)];
+    let moved = mark(&world, &marks).await;
+    assert_eq!(moved.len(), 1);
+    assert_eq!(moved[0].mark.read, Some(second));
+}
+
+#[tokio::test]
+async fn marks_of_strangers_are_dropped_and_the_others_kept() {
+    let world = fresh().await;
+    let [ada, ben, eve] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    let said = world.say(ada, group, "one").await;
+    let nowhere = world.id(tidings::domain::ConversationKind::Group);
+    let moved =
+        mark(&world, &[read(eve, group, said), read(ben, nowhere, said), read(ben, group, said)]).await;
+    assert_eq!(moved.len(), 1);
+    assert_eq!(moved[0].mark.user, ben);
+    assert!(mark(&world, &[]).await.is_empty());
+}
+
+#[tokio::test]
+async fn receipts_are_told_to_the_members_but_in_a_channel_to_oneself() {
+    let world = fresh().await;
+    let [ada, ben, cid] = world.users().await;
+    let group = world.group(&[ada, ben, cid]).await;
+    let channel = world.channel(&[ada, ben, cid]).await;
+    let direct = world.try_send(ada, Target::User(ben), "hi").await.unwrap();
+    let (in_group, in_channel) = (world.say(ada, group, "x").await, world.say(ada, channel, "x").await);
+    let moved = mark(
+        &world,
+        &[
+            read(ben, group, in_group),
+            read(ben, channel, in_channel),
+            read(ben, direct.conversation, direct.seq),
+        ],
+    )
+    .await;
+    let told: Vec<usize> = moved.iter().map(|marked| marked.audience.len()).collect();
+    assert_eq!(told, [3, 1, 2]);
+    assert_eq!(moved[1].audience.to_vec(), [ben]);
+}

@@ -1,0 +1,209 @@
+//! What only the embedded store promises: its file.
+
+use std::sync::Arc;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, SqliteConnection};
+use tidings::domain::{Refusal, Role};
+use tidings::store::sqlite::{SqliteOptions, SqliteStore};
+use tidings::store::{Change, Log, StoreError, Target};
+
+use crate::harness::{Harness, SqliteHarness, World};
+
+const CANARY: &str = "canary-c0ffee-0001";
+
+async fn raw(harness: &SqliteHarness) -> SqliteConnection {
+    SqliteConnectOptions::new().filename(harness.path()).connect().await.unwrap()
+}
+
+async fn run(connection: &mut SqliteConnection, statement: &'static str) {
+    sqlx::query(statement).execute(connection).await.unwrap();
+}
+
+/// A harness that a test keeps a hand on.
+struct Shared(Arc<SqliteHarness>);
+
+#[async_trait::async_trait]
+impl Harness for Shared {
+    async fn store(&self) -> tidings::store::SharedStore {
+        self.0.store().await
+    }
+
+    async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
+async fn world() -> (World, Arc<SqliteHarness>) {
+    let harness = Arc::new(SqliteHarness::new());
+    (World::over(Box::new(Shared(harness.clone()))).await, harness)
+}
+
+#[tokio::test]
+async fn everything_is_there_after_a_restart() {
+    let (mut world, _harness) = world().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    let said = world.say(ada, group, "kept").await;
+    world.change(ben, group, Change::React { target: said, emoji: "👍".to_owned(), on: true }).await;
+    world.read_up_to(ben, group, said).await;
+    let before = (world.events(ada, group).await, world.heads(ben).await, world.page(ada, group).await.len());
+    world.restart().await;
+    let after = (world.events(ada, group).await, world.heads(ben).await, world.page(ada, group).await.len());
+    assert_eq!(before, after);
+    assert_eq!(world.say(ben, group, "goes on").await, said.plus(2));
+}
+
+#[tokio::test]
+async fn no_byte_of_erased_content_is_left_in_the_files() {
+    let (world, harness) = world().await;
+    let [ada, ben] = world.users().await;
+    world.store.rename(ada, CANARY).await.unwrap().unwrap();
+    let group = world.group(&[ben, ada]).await;
+    let said = world.say(ada, group, CANARY).await;
+    let long = format!("{}{CANARY}{}", "x".repeat(9_000), "y".repeat(9_000));
+    world.change(ada, group, Change::Edit { target: said, body: long }).await;
+    let mut new = world.message(ada, Target::User(ben), CANARY);
+    new.content.data = Some(tidings::domain::JsonText(format!("{{\"x\":\"{CANARY}\"}}")));
+    world.append(&[new]).await.remove(0).unwrap();
+    let of_ben = world.say(ben, group, "ben's words stay").await;
+    world.change(ada, group, Change::React { target: of_ben, emoji: CANARY.to_owned(), on: true }).await;
+    assert!(harness.holds(CANARY), "the search finds what is there");
+    world.store.erase(ada, world.now()).await.unwrap().unwrap();
+    assert!(!harness.holds(CANARY));
+    assert!(harness.holds("ben's words stay"));
+}
+
+#[tokio::test]
+async fn no_byte_of_a_deleted_conversation_is_left_in_the_files() {
+    let (world, harness) = world().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    for n in 0..600 {
+        if n % 2 == 0 {
+            world.say(ben, group, &format!("{CANARY} {n}")).await;
+        }
+    }
+    let rename = tidings::domain::Changes { name: Some(CANARY.to_owned()), ..Default::default() };
+    world.change(ada, group, Change::Configure(rename)).await;
+    world.change(ada, group, Change::DeleteConversation).await;
+    assert!(!harness.holds(CANARY));
+}
+
+#[tokio::test]
+async fn a_purge_that_was_cut_short_goes_on_when_the_file_is_opened() {
+    let (mut world, harness) = world().await;
+    let [ada] = world.users().await;
+    let group = world.group(&[ada]).await;
+    world.say(ada, group, CANARY).await;
+    let mut connection = raw(&harness).await;
+    run(&mut connection, "UPDATE conversations SET deleted_at = 1, purging = 1").await;
+    drop(connection);
+    world.restart().await;
+    assert!(!harness.holds(CANARY));
+    let mut connection = raw(&harness).await;
+    let row =
+        sqlx::query("SELECT 1 FROM conversations WHERE purging = 1").fetch_optional(&mut connection).await;
+    assert!(row.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_row_that_the_database_refuses_is_refused_alone() {
+    let (world, harness) = world().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    let mut connection = raw(&harness).await;
+    run(
+        &mut connection,
+        "CREATE TRIGGER poison BEFORE INSERT ON events WHEN new.body = 'poison' BEGIN SELECT raise(ABORT, 'no'); END",
+    )
+    .await;
+    let to = Target::Conversation(group);
+    let bodies = ["one", "poison", "two", "three", "poison", "four"];
+    let batch: Vec<_> = bodies.iter().map(|body| world.message(ada, to, body)).collect();
+    let answers = world.append(&batch).await;
+    for (answer, body) in answers.iter().zip(bodies) {
+        assert_eq!(matches!(answer, Err(Refusal::Invalid(_))), body == "poison", "{body}: {answer:?}");
+    }
+    assert_eq!(world.bodies(ben, group).await, ["one", "two", "three", "four"]);
+    assert_eq!(world.seqs(ada, group).await, (1..=6).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_schema_of_a_newer_release_is_refused_with_advice() {
+    let harness = SqliteHarness::new();
+    harness.store().await;
+    harness.close().await;
+    let mut connection = raw(&harness).await;
+    run(
+        &mut connection,
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (9999, 'from the future', 1, x'00', 0)",
+    )
+    .await;
+    let error = SqliteStore::open(harness.options(), harness.environment()).await.unwrap_err().to_string();
+    assert!(error.contains("newer release") && error.contains("tidings.db"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_by_name() {
+    let harness = SqliteHarness::new();
+    std::fs::create_dir_all(harness.path().parent().unwrap()).unwrap();
+    std::fs::write(harness.path(), "certainly no database, whatever its name says. ".repeat(100)).unwrap();
+    let error = SqliteStore::open(harness.options(), harness.environment()).await.unwrap_err().to_string();
+    assert!(error.contains("tidings.db") && error.contains("not a database"), "{error}");
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_made_is_named() {
+    let harness = SqliteHarness::new();
+    std::fs::write(harness.directory.path().join("data"), "a file where the directory should be").unwrap();
+    let error = SqliteStore::open(harness.options(), harness.environment()).await.unwrap_err().to_string();
+    assert!(error.contains("cannot make its directory"), "{error}");
+}
+
+#[tokio::test]
+async fn a_locked_file_is_a_definite_no_within_the_timeout_and_heals() {
+    let (world, harness) = world().await;
+    let [ada, ben] = world.users().await;
+    let options = SqliteOptions { timeout_ms: 400, ..harness.options() };
+    let store = SqliteStore::open(options, harness.environment()).await.unwrap();
+    let mut other = raw(&harness).await;
+    run(&mut other, "BEGIN IMMEDIATE").await;
+    let batch = [world.message(ada, Target::User(ben), "hi")];
+    let error = store.append(&batch, world.now()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { definite: true, .. }), "{error}");
+    assert!(store.ping().await.is_err());
+    assert!(store.heads(ada, None).await.is_ok(), "reading goes on");
+    run(&mut other, "ROLLBACK").await;
+    assert!(store.append(&batch, world.now()).await.unwrap()[0].is_ok());
+}
+
+#[tokio::test]
+async fn an_abandoned_call_leaves_the_store_usable() {
+    let (world, _harness) = world().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    for n in 0..50_u64 {
+        let batch: Vec<_> =
+            (0..64).map(|_| world.message(ada, Target::Conversation(group), "perhaps")).collect();
+        let call = world.store.append(&batch, world.now());
+        let wait = tokio::time::timeout(std::time::Duration::from_micros(n * 40), call).await;
+        // Whatever became of it: the same batch again is the same events.
+        let again = world.append(&batch).await;
+        assert!(again.iter().all(Result::is_ok), "round {n}, first answered: {}", wait.is_ok());
+    }
+    assert_eq!(world.bodies(ben, group).await.len(), 1_000, "a page's worth of the 3,200");
+    let seqs = world.seqs(ada, group).await;
+    assert_eq!(seqs, (1..=3_202).collect::<Vec<_>>());
+    world.change(ada, group, Change::SetRole { user: ben, role: Role::Admin }).await;
+}
+
+#[tokio::test]
+async fn a_closed_store_refuses_definitely() {
+    let (world, harness) = world().await;
+    let [ada] = world.users().await;
+    harness.close().await;
+    let error = world.store.heads(ada, None).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { definite: true, .. }));
+}
