@@ -178,11 +178,12 @@ pub async fn over_the_rate(world: &World) -> Vec<u64> {
 pub async fn abuse(world: &World) {
     let abuser = &world.actors[3].account;
     let (mut ws, _) = Ws::signed_in(&world.server, Encoding::Json, abuser).await;
-    let mut acks: Vec<Value> = Vec::new();
+    let send = |id: &str| json!({ "type": "send", "id": id, "to": world.owner.id, "client_id": uuid(), "body": "flood" });
+    let mut acks = vec![ws.ask(&send("first")).await];
+    assert_eq!(acks[0]["type"], "ack", "{}", acks[0]);
     for _ in 0..200 {
-        for id in 0..100 {
-            ws.send(&json!({ "type": "send", "id": id, "to": world.owner.id, "client_id": uuid(), "body": "flood" }))
-                .await;
+        for _ in 0..100 {
+            ws.send(&send("more")).await;
         }
         ws.send(&json!({ "type": "ping", "id": "round" })).await;
         loop {
