@@ -9,7 +9,9 @@ use std::time::Duration;
 use actix_http::{HttpService, KeepAlive};
 use actix_server::Server;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_factory, fn_service, map_config};
+use actix_web::HttpResponse;
 use actix_web::dev::AppConfig;
+use actix_web::http::header;
 use tokio::sync::{mpsc, watch};
 
 use crate::actors::Node;
@@ -32,7 +34,7 @@ pub struct Parts {
     pub keep_alive: Duration,
     /// Told how long draining may take, in milliseconds, when it begins.
     pub draining: watch::Receiver<Option<u64>>,
-    /// Held by each worker until its sessions are gone.
+    /// Told by each worker when its sessions are gone.
     pub drained: mpsc::Sender<()>,
 }
 
@@ -49,7 +51,9 @@ pub fn start(listener: TcpListener, settings: &config::Server, parts: Parts) -> 
         .listen("tidings", listener, move || {
             let (rest, sockets) = (parts.clone(), parts.clone());
             let next_worker = Arc::clone(&next_worker);
-            let app = actix_web::App::new().configure(move |config| api::configure(config, rest.api.clone()));
+            let app = actix_web::App::new()
+                .route("/v1/ws", actix_web::web::to(no_upgrade))
+                .configure(move |config| api::configure(config, rest.api.clone()));
             let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
             HttpService::build()
                 .keep_alive(KeepAlive::Timeout(parts.keep_alive))
@@ -75,6 +79,15 @@ pub fn start(listener: TcpListener, settings: &config::Server, parts: Parts) -> 
     Ok(builder.run())
 }
 
+async fn no_upgrade() -> HttpResponse {
+    let (status, body) = upgrade::no_upgrade();
+    HttpResponse::build(status)
+        .insert_header((header::UPGRADE, "websocket"))
+        .insert_header((header::SEC_WEBSOCKET_VERSION, "13"))
+        .content_type("application/problem+json")
+        .body(body)
+}
+
 fn start_switchboard(parts: Parts, worker: u8) -> std::rc::Rc<Switchboard> {
     let Parts { node, gatekeeper, gateway, limits, mut draining, drained, .. } = parts;
     let switchboard = Switchboard::start(worker, node, gatekeeper, Bounds { gateway, limits });
@@ -85,7 +98,8 @@ fn start_switchboard(parts: Parts, worker: u8) -> std::rc::Rc<Switchboard> {
             Err(_) => 0,
         };
         drain.drain(window_ms).await;
-        drop(drained);
+        // Nobody waits any more once the window is over.
+        let _ = drained.send(()).await;
     });
     switchboard
 }

@@ -117,7 +117,7 @@ impl App {
         let listener = listen(self.settings.server.listen, self.settings.server.backlog)?;
         let address = listener.local_addr()?;
         let (drain, draining) = watch::channel(None);
-        let (drained, mut all_drained) = mpsc::channel(1);
+        let (drained, mut all_drained) = mpsc::channel(self.settings.server.worker_threads());
         let parts = http::Parts {
             node: self.node.clone(),
             gatekeeper: Arc::new(IdentityGatekeeper::new(self.identity.clone())),
@@ -139,8 +139,13 @@ impl App {
         self.readiness.drain();
         let window_ms = self.settings.server.shutdown_ms;
         if drain.send(Some(window_ms)).is_ok() {
-            // Ends when every worker has dropped its sender, which it does once its sessions are gone.
-            let _ = tokio::time::timeout(Duration::from_millis(window_ms + 2_000), all_drained.recv()).await;
+            let every_worker = async {
+                for _ in 0..self.settings.server.worker_threads() {
+                    all_drained.recv().await;
+                }
+            };
+            // A worker that cannot part with its sessions in time loses them with the process.
+            let _ = tokio::time::timeout(Duration::from_millis(window_ms + 2_000), every_worker).await;
         }
         handle.stop(true).await;
         // A worker that does not end in time is ended with the process.

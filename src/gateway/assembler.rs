@@ -43,7 +43,7 @@ impl Assembler {
     /// The close that the client's mistake earns; nothing may be read after it.
     pub fn next(&mut self, source: &mut BytesMut, max_bytes: usize) -> Result<Option<Incoming>, Close> {
         loop {
-            check_control_length(source)?;
+            check_length(source, max_bytes)?;
             let Some((finished, opcode, payload)) = Parser::parse(source, true, max_bytes).map_err(close_for)? else {
                 return Ok(None);
             };
@@ -80,12 +80,34 @@ impl Assembler {
     }
 }
 
-/// The kept codec judges a control frame's length (RFC 6455 section 5.5) only once all of it is there.
-fn check_control_length(source: &[u8]) -> Result<(), Close> {
-    match source {
-        [first, second, ..] if first & 0x08 != 0 && second & 0x7f > 125 => Err(Close::Framing),
-        _ => Ok(()),
+/// Judges a frame by its header: the kept codec waits until all of it is there, takes any length form, and a claimed length
+/// that will never come would wait for ever (RFC 6455 sections 5.2 and 5.5).
+fn check_length(source: &[u8], max_bytes: usize) -> Result<(), Close> {
+    let (claimed, shortest) = match source {
+        [_, second, ..] if second & 0x7f <= 125 => (u64::from(second & 0x7f), true),
+        [_, second, high, low, ..] if second & 0x7f == 126 => {
+            let claimed = u64::from(u16::from_be_bytes([*high, *low]));
+            (claimed, claimed > 125)
+        }
+        [_, second, a, b, c, d, e, f, g, h, ..] if second & 0x7f == 127 => {
+            let claimed = u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]);
+            (claimed, claimed > u64::from(u16::MAX))
+        }
+        _ => return Ok(()),
+    };
+    let control = source[0] & 0x08 != 0;
+    // An unmasked frame or a reserved bit is the codec's to judge, and comes first.
+    let judged_by_codec = source[1] & 0x80 == 0 || source[0] & 0x70 != 0;
+    if judged_by_codec {
+        return Ok(());
     }
+    if !shortest || (control && claimed > 125) {
+        return Err(Close::Framing);
+    }
+    if claimed > max_bytes as u64 {
+        return Err(Close::TooLarge);
+    }
+    Ok(())
 }
 
 fn message(text: bool, payload: BytesMut) -> Result<Incoming, Close> {
@@ -186,6 +208,14 @@ mod tests {
         let mut drip = vec![frame(0x01, b"")];
         drip.extend(std::iter::repeat_n(frame(0x00, b""), 2_000));
         assert_eq!(run(&drip), Err(Close::TooLarge));
+    }
+
+    #[test]
+    fn lengths_are_judged_by_the_header_alone() {
+        assert_eq!(run(&[vec![0x81, 0xfe, 0, 5, 0, 0, 0, 0]]), Err(Close::Framing), "not the shortest form");
+        assert_eq!(run(&[vec![0x81, 0xff, 0, 0, 0, 0, 0, 0, 0, 200]]), Err(Close::Framing));
+        assert_eq!(run(&[vec![0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]]), Err(Close::TooLarge));
+        assert_eq!(run(&[vec![0x89, 0xfe, 0, 126]]), Err(Close::Framing));
     }
 
     #[test]

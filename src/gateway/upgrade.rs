@@ -6,7 +6,7 @@ use actix_codec::Framed;
 use actix_http::body::BoxBody;
 use actix_http::header::{self, HeaderMap, HeaderValue};
 use actix_http::ws::{HandshakeError, handshake_response, verify_handshake};
-use actix_http::{HttpMessage, Request, Response, StatusCode, h1};
+use actix_http::{HttpMessage, Request, Response, StatusCode, Version, h1};
 use futures_util::SinkExt;
 use tokio::net::TcpStream;
 
@@ -61,7 +61,7 @@ impl Refused {
         match self {
             Self::NotFound => "WebSocket connections are made at /v1/ws",
             Self::Handshake(detail) => detail,
-            Self::Version => "only WebSocket version 13 is spoken",
+            Self::Version => "this is a WebSocket endpoint, version 13: ask for an upgrade",
             Self::Method => "upgrade with GET",
             Self::Origin => "this origin is not allowed; list it in gateway.allowed_origins",
             Self::Subprotocol => "offer tidings.v1.json or tidings.v1.msgpack, or no subprotocol",
@@ -101,6 +101,9 @@ pub fn judge(request: &Request, allowed_origins: &[String]) -> Result<Agreed, Re
     }
     if has_credential(request.uri().query().unwrap_or_default()) {
         return Err(Refused::TokenInUrl);
+    }
+    if request.version() < Version::HTTP_11 {
+        return Err(Refused::Handshake("WebSocket needs HTTP/1.1"));
     }
     verify_handshake(request.head()).map_err(|error| match error {
         HandshakeError::GetMethodRequired => Refused::Method,
@@ -158,6 +161,11 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty()).then(|| token.trim().to_owned())
 }
 
+/// The answer to a request for the WebSocket endpoint that asks for no upgrade.
+pub fn no_upgrade() -> (StatusCode, Vec<u8>) {
+    (StatusCode::UPGRADE_REQUIRED, refusal_body(Refused::Version))
+}
+
 /// Answers an upgrade and, when it is good, hands its stream to the switchboard.
 pub async fn take_over(switchboard: Rc<Switchboard>, request: Request, mut framed: Framed<TcpStream, h1::Codec>) {
     let judged = if switchboard.is_draining() {
@@ -202,6 +210,7 @@ fn refusal(refused: Refused) -> Response<BoxBody> {
     match refused {
         Refused::Version => {
             response.insert_header((header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
+            response.insert_header((header::UPGRADE, HeaderValue::from_static("websocket")));
         }
         Refused::Method => {
             response.insert_header((header::ALLOW, HeaderValue::from_static("GET")));

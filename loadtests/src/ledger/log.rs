@@ -95,6 +95,11 @@ impl<'a> Log<'a> {
         own || self.absent(user, seq)
     }
 
+    /// Whether `user` became a member by the event at `seq`: a stream begins anew there, whatever it lacks before.
+    pub(super) fn begins(&self, user: &UserId, seq: u64) -> bool {
+        self.memberships.get(user).is_some_and(|memberships| memberships.contains(&(seq, true)))
+    }
+
     fn compare(&self, other: &Self, conversation: &ConversationId, server: &str, ledger: &mut Ledger) {
         for seq in 1..=self.last_seq.max(other.last_seq) {
             if self.at(seq).map(|event| event.identity) != other.at(seq).map(|event| event.identity) {

@@ -278,6 +278,18 @@ fn an_absence_explains_the_hole_it_makes() {
     assert!(ledger.clean(), "{:#?}", ledger.findings);
 }
 
+/// bob's connection is down when he leaves; he comes back to the conversation on a new one.
+#[test]
+fn a_stream_begins_anew_where_its_reader_joins() {
+    let mut history = clean();
+    with_absence(&mut history, vec![live(2, 8), synced(3, 6), synced(3, 7)]);
+    let bob = marks(&mut history, "bob");
+    bob.retain(|mark| !matches!(mark, Mark::Live { seq: 5, .. }));
+    bob.push(synced(4, 5));
+    let ledger = Ledger::judge(&history);
+    assert!(ledger.clean(), "{:#?}", ledger.findings);
+}
+
 #[test]
 fn an_event_pushed_during_an_absence_is_leaked() {
     assert_eq!(red(|run| with_absence(run, vec![live(2, 6), live(2, 7), live(2, 8)])), ["leaked"]);

@@ -66,7 +66,7 @@ pub struct SessionState {
     malformed: Window,
     rate_limited: Window,
     forget_announced_ms: Option<u64>,
-    watching: Option<Box<HashSet<UserId>>>,
+    watching: Option<HashSet<UserId>>,
 }
 
 /// How long copies of announced events may still be on their way.
@@ -122,12 +122,15 @@ impl SessionState {
     }
 
     /// When [`SessionState::on_tick`] wants to be called next.
-    pub fn next_deadline_ms(&self) -> u64 {
+    pub fn next_deadline_ms(&self, bounds: &Bounds) -> u64 {
         let hello = match self.phase {
             Phase::Greeting { deadline_ms } => deadline_ms,
             Phase::Entering | Phase::Live | Phase::Closed => u64::MAX,
         };
-        let token = self.token.as_ref().map_or(u64::MAX, |token| token.ends_mono_ms);
+        let token = self.token.as_ref().map_or(u64::MAX, |token| {
+            let ahead_ms = if token.warned { 0 } else { bounds.gateway.token_warning_ms };
+            token.ends_mono_ms.saturating_sub(ahead_ms)
+        });
         hello.min(self.next_ping_ms).min(token).min(self.forget_announced_ms.unwrap_or(u64::MAX))
     }
 
@@ -285,6 +288,9 @@ impl SessionState {
                 effects.push(Effect::Typing { conversation: typing.conversation, on: typing.on });
             }
             ClientFrame::Watch(watch) => self.on_watch(watch, bounds, effects),
+            ClientFrame::Unwatch(watch) if watch.users.len() > bounds.limits.watch_users => {
+                refuse(watch.id, Refusal::TooLarge("users: over limits.watch_users"), effects);
+            }
             ClientFrame::Unwatch(watch) => {
                 if let Some(watching) = &mut self.watching {
                     watch.users.iter().for_each(|user| {

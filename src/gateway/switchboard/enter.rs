@@ -149,7 +149,7 @@ impl Switchboard {
         self.say_heads(line, &text, &rest);
         self.push_held(line);
         line.state.borrow_mut().on_entered(moment);
-        let deadline_ms = line.state.borrow().next_deadline_ms();
+        let deadline_ms = line.state.borrow().next_deadline_ms(&self.bounds);
         self.look_at(line, deadline_ms);
     }
 

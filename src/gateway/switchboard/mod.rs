@@ -110,7 +110,7 @@ impl Switchboard {
         let moment = self.moment();
         let id = SessionId::from_uuid(self.node.environment().new_uuid());
         let state = SessionState::new(id, bearer, moment, &self.bounds);
-        let deadline_ms = state.next_deadline_ms();
+        let deadline_ms = state.next_deadline_ms(&self.bounds);
         let line = Rc::new(Line::new(stream, encoding, state, leftover));
         self.registry.borrow_mut().insert(&line);
         self.look_at(&line, deadline_ms);
@@ -346,7 +346,7 @@ impl Switchboard {
             // The close frame cannot be written either.
             line.end();
         }
-        let deadline_ms = line.state.borrow().next_deadline_ms();
+        let deadline_ms = line.state.borrow().next_deadline_ms(&self.bounds);
         self.look_at(line, deadline_ms.max(now_ms + 1));
         self.touch(line);
     }

@@ -2,14 +2,14 @@
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::super::SqliteStore;
-use super::super::change::checkpoint;
-use super::super::codec::BLANK_REACTION;
-use super::super::failure::Stop;
-use super::super::journal::{Journal, Recorded};
-use super::super::lane::{Phase, Transaction};
-use super::super::rows::{Columns, MultiRow};
-use super::super::state::room_of;
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::change::checkpoint;
+use crate::store::sqlite::codec::BLANK_REACTION;
+use crate::store::sqlite::failure::Stop;
+use crate::store::sqlite::journal::{Journal, Recorded};
+use crate::store::sqlite::lane::{Phase, Transaction};
+use crate::store::sqlite::rows::{Columns, MultiRow};
+use crate::store::sqlite::state::room_of;
 use super::{families, write};
 use crate::domain::{Committed, LeaveReason, Refusal, Timestamp, UserId};
 use crate::store::{Outcome, Revocation};

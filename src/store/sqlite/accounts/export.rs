@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
-use super::super::codec::{decode, event_columns};
-use super::super::failure::impossible;
-use super::super::rows::Columns;
+use crate::store::sqlite::codec::{decode, event_columns};
+use crate::store::sqlite::failure::impossible;
+use crate::store::sqlite::rows::Columns;
 use super::users;
 use crate::domain::{EventKind, JsonText, Role, UserId, Username};
 

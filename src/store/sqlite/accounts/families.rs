@@ -2,7 +2,7 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::super::rows::Columns;
+use crate::store::sqlite::rows::Columns;
 use crate::domain::{FamilyId, Timestamp, UserId};
 use crate::store::{Family, FamilyRotation, NewFamily, Revocation, RevocationCursor};
 

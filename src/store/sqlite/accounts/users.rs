@@ -2,8 +2,8 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::super::failure::Stop;
-use super::super::rows::Columns;
+use crate::store::sqlite::failure::Stop;
+use crate::store::sqlite::rows::Columns;
 use super::read_user;
 use crate::domain::{Refusal, User, UserId, Username};
 use crate::store::{Credentials, NewUser, NewUserOutcome};

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::super::roster::{Roster, Rosters};
-use super::super::rows::{Columns, MultiRow};
-use super::super::state::{ROOM_COLUMNS, Room, room_columns};
+use crate::store::sqlite::roster::{Roster, Rosters};
+use crate::store::sqlite::rows::{Columns, MultiRow};
+use crate::store::sqlite::state::{ROOM_COLUMNS, Room, room_columns};
 use crate::domain::{ClientId, ConversationId, ConversationKind, Seq, Timestamp, UserId};
 use crate::store::{NewMessage, Target};
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::super::codec::encode_content;
-use super::super::roster::{Roster, audience};
-use super::super::state::{Room, outsider};
+use crate::store::sqlite::codec::encode_content;
+use crate::store::sqlite::roster::{Roster, audience};
+use crate::store::sqlite::state::{Room, outsider};
 use super::facts::{Earlier, Facts};
 use crate::domain::{
     ClientId, Committed, Content, ConversationId, Event, EventKind, HistoryPolicy, Message, Position,

@@ -2,8 +2,8 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::super::rooms::insert::{NewMember, insert_members, insert_rooms};
-use super::super::rows::MultiRow;
+use crate::store::sqlite::rooms::insert::{NewMember, insert_members, insert_rooms};
+use crate::store::sqlite::rows::MultiRow;
 use super::plan::Plan;
 use crate::domain::{Role, Seq, Timestamp};
 

@@ -2,10 +2,10 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::super::failure::Stop;
-use super::super::rooms::invited;
-use super::super::rows::Columns;
-use super::super::state::{membership, outsider};
+use crate::store::sqlite::failure::Stop;
+use crate::store::sqlite::rooms::invited;
+use crate::store::sqlite::rows::Columns;
+use crate::store::sqlite::state::{membership, outsider};
 use super::{Made, Request};
 use crate::domain::{ConversationId, ConversationKind, LeaveReason, Refusal, Role, Seq, UserId, permissions};
 

@@ -2,9 +2,9 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::super::failure::Stop;
-use super::super::rows::Columns;
-use super::super::state::Room;
+use crate::store::sqlite::failure::Stop;
+use crate::store::sqlite::rows::Columns;
+use crate::store::sqlite::state::Room;
 use super::{Made, Request, storable};
 use crate::domain::{ClientId, EventKind, Refusal, Seq, UserId, permissions};
 

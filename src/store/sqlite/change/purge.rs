@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::super::SqliteStore;
-use super::super::codec::BLANK_REACTION;
-use super::super::failure::Stop;
-use super::super::lane::Phase;
-use super::super::rows::Columns;
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::codec::BLANK_REACTION;
+use crate::store::sqlite::failure::Stop;
+use crate::store::sqlite::lane::Phase;
+use crate::store::sqlite::rows::Columns;
 use crate::domain::{ConversationId, Seq};
 use crate::store::StoreError;
 
@@ -23,7 +23,7 @@ pub(super) async fn after_commit(store: &SqliteStore, conversation: Conversation
 }
 
 /// Goes on with what an earlier run left.
-pub(in super::super) async fn purge_all(store: &SqliteStore) -> Result<(), StoreError> {
+pub(in crate::store::sqlite) async fn purge_all(store: &SqliteStore) -> Result<(), StoreError> {
     let phase = Phase::default();
     let work = async {
         let mut transaction = store.reader.begin().await?;
@@ -99,7 +99,7 @@ async fn step(
 
 /// Moves the write-ahead log into the file and empties it, since old pages there still hold what was removed. Tried a
 /// few times: a reader at work keeps its snapshot's part of the log alive for a moment.
-pub(in super::super) async fn checkpoint(store: &SqliteStore) -> Result<(), StoreError> {
+pub(in crate::store::sqlite) async fn checkpoint(store: &SqliteStore) -> Result<(), StoreError> {
     for _ in 0..10 {
         let phase = Phase::default();
         if phase.bound(store.timeout, store.writer.checkpoint()).await? {

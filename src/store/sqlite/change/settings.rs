@@ -2,8 +2,8 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::super::failure::Stop;
-use super::super::rows::Columns;
+use crate::store::sqlite::failure::Stop;
+use crate::store::sqlite::rows::Columns;
 use super::{Made, Request, storable};
 use crate::domain::{Changes, ConversationId, EventKind, Refusal, UserId, permissions};
 use crate::store::Change;

@@ -5,11 +5,11 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::super::SqliteStore;
-use super::super::failure::{Stop, impossible};
-use super::super::lane::Phase;
-use super::super::position::last_position;
-use super::super::rows::Columns;
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::failure::{Stop, impossible};
+use crate::store::sqlite::lane::Phase;
+use crate::store::sqlite::position::last_position;
+use crate::store::sqlite::rows::Columns;
 use crate::domain::{ConversationKind, HistoryPolicy, Member, Position, Role, Seq, UserId};
 use crate::store::{Cursor, Head, Heads, StoreError};
 
@@ -24,7 +24,7 @@ const HEADS: &str = concat!(
      WHERE m.user = ?1 AND c.deleted_at IS NULL AND (c.last_position >= ?2 OR m.changed_position >= ?2 OR c.kind = 2)"
 );
 
-pub(in super::super) async fn heads(
+pub(in crate::store::sqlite) async fn heads(
     store: &SqliteStore,
     user: UserId,
     since: Option<Cursor>,

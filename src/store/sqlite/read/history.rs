@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::super::SqliteStore;
-use super::super::codec::{decode, event_columns};
-use super::super::failure::Stop;
-use super::super::lane::Phase;
-use super::super::rows::Columns;
-use super::super::state::membership_of;
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::codec::{decode, event_columns};
+use crate::store::sqlite::failure::Stop;
+use crate::store::sqlite::lane::Phase;
+use crate::store::sqlite::rows::Columns;
+use crate::store::sqlite::state::membership_of;
 use crate::domain::{ConversationId, Event, Seq, UserId};
 use crate::store::{HistoryPage, HistoryQuery, MessageView, Outcome, ReactionCount};
 
-pub(in super::super) async fn history(
+pub(in crate::store::sqlite) async fn history(
     store: &SqliteStore,
     user: UserId,
     query: HistoryQuery,

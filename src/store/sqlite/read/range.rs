@@ -5,19 +5,19 @@ use std::sync::Arc;
 use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteConnection;
 
-use super::super::SqliteStore;
-use super::super::codec::{EVENT_COLUMNS, decode, event_columns};
-use super::super::failure::Stop;
-use super::super::lane::Phase;
-use super::super::rows::Columns;
-use super::super::state::membership_of;
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::codec::{EVENT_COLUMNS, decode, event_columns};
+use crate::store::sqlite::failure::Stop;
+use crate::store::sqlite::lane::Phase;
+use crate::store::sqlite::rows::Columns;
+use crate::store::sqlite::state::membership_of;
 use crate::domain::UserId;
 use crate::store::{Outcome, RangeEvents, RangeQuery};
 
 /// What an event weighs beside its content.
 const EVENT_BYTES: usize = 64;
 
-pub(in super::super) async fn range(
+pub(in crate::store::sqlite) async fn range(
     store: &SqliteStore,
     user: UserId,
     query: RangeQuery,

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::super::SqliteStore;
-use super::super::codec::{EVENT_COLUMNS, decode, event_columns};
-use super::super::failure::Stop;
-use super::super::lane::Phase;
-use super::super::position;
-use super::super::roster::{Roster, Rosters, audience};
-use super::super::rows::{Columns, MultiRow};
-use super::super::state::{Room, room_columns};
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::codec::{EVENT_COLUMNS, decode, event_columns};
+use crate::store::sqlite::failure::Stop;
+use crate::store::sqlite::lane::Phase;
+use crate::store::sqlite::position;
+use crate::store::sqlite::roster::{Roster, Rosters, audience};
+use crate::store::sqlite::rows::{Columns, MultiRow};
+use crate::store::sqlite::state::{Room, room_columns};
 use crate::domain::{Committed, ConversationId, Event, Position, Seq};
 use crate::store::{Cursor, Outcome, StoreError, Tail};
 
@@ -21,7 +21,7 @@ fn unrefused<T>(outcome: Outcome<T>) -> Result<T, StoreError> {
     outcome?.map_err(|refusal| StoreError::Inconsistent(refusal.to_string()))
 }
 
-pub(in super::super) async fn end(store: &SqliteStore) -> Result<Cursor, StoreError> {
+pub(in crate::store::sqlite) async fn end(store: &SqliteStore) -> Result<Cursor, StoreError> {
     let work = async {
         let mut transaction = store.reader.begin().await?;
         let last = position::last(&mut transaction).await;
@@ -31,7 +31,7 @@ pub(in super::super) async fn end(store: &SqliteStore) -> Result<Cursor, StoreEr
     Ok(Cursor { epoch: store.epoch, position: Position(last + 1) })
 }
 
-pub(in super::super) async fn tail(
+pub(in crate::store::sqlite) async fn tail(
     store: &SqliteStore,
     after: Position,
     limit: usize,
@@ -97,7 +97,7 @@ async fn ready_to_publish(
 }
 
 /// Events of one conversation after a seq, ready to publish.
-pub(in super::super) async fn stretch(
+pub(in crate::store::sqlite) async fn stretch(
     store: &SqliteStore,
     conversation: ConversationId,
     after: Seq,

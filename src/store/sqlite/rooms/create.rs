@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::super::SqliteStore;
-use super::super::failure::Stop;
-use super::super::journal::{Journal, Recorded};
-use super::super::lane::Phase;
-use super::super::position;
-use super::super::rows::Columns;
-use super::super::state::Room;
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::failure::Stop;
+use crate::store::sqlite::journal::{Journal, Recorded};
+use crate::store::sqlite::lane::Phase;
+use crate::store::sqlite::position;
+use crate::store::sqlite::rows::Columns;
+use crate::store::sqlite::state::Room;
 use super::insert::{NewMember, insert_members, insert_rooms};
 use super::invited;
 use crate::domain::{
@@ -18,7 +18,7 @@ use crate::domain::{
 };
 use crate::store::{Created, NewConversation, Outcome};
 
-pub(in super::super) async fn create(
+pub(in crate::store::sqlite) async fn create(
     store: &SqliteStore,
     new: &NewConversation,
     now: Timestamp,

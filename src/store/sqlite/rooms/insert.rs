@@ -2,13 +2,13 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::super::rows::MultiRow;
-use super::super::state::Room;
+use crate::store::sqlite::rows::MultiRow;
+use crate::store::sqlite::state::Room;
 use crate::domain::{ConversationId, Role, Seq, UserId};
 
 /// A membership to write. Its holder has read everything up to the join.
 #[derive(Debug)]
-pub(in super::super) struct NewMember {
+pub(in crate::store::sqlite) struct NewMember {
     pub user: UserId,
     pub conversation: ConversationId,
     pub role: Role,
@@ -35,7 +35,7 @@ static MEMBERS: MultiRow = MultiRow::new(
 );
 
 /// Inserts conversations without events, at version 1 of their membership.
-pub(in super::super) async fn insert_rooms(
+pub(in crate::store::sqlite) async fn insert_rooms(
     connection: &mut SqliteConnection,
     rooms: &[Room],
 ) -> sqlx::Result<()> {
@@ -56,7 +56,7 @@ pub(in super::super) async fn insert_rooms(
 }
 
 /// Inserts memberships.
-pub(in super::super) async fn insert_members(
+pub(in crate::store::sqlite) async fn insert_members(
     connection: &mut SqliteConnection,
     members: &[NewMember],
 ) -> sqlx::Result<()> {

@@ -2,12 +2,12 @@
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::super::SqliteStore;
-use super::super::accounts::read_user;
-use super::super::failure::Stop;
-use super::super::lane::Phase;
-use super::super::rows::{Columns, MultiRow};
-use super::super::state::{
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::accounts::read_user;
+use crate::store::sqlite::failure::Stop;
+use crate::store::sqlite::lane::Phase;
+use crate::store::sqlite::rows::{Columns, MultiRow};
+use crate::store::sqlite::state::{
     MEMBER_COLUMNS, Membership, ROOM_COLUMNS, Room, member_columns, membership_of, room_columns, room_of,
 };
 use crate::domain::{ConversationId, Member, UserId};
@@ -32,7 +32,7 @@ fn view(room: Room, membership: &Membership) -> ConversationView {
     ConversationView { conversation: room.conversation, head, role: member.role }
 }
 
-pub(in super::super) async fn conversation(
+pub(in crate::store::sqlite) async fn conversation(
     store: &SqliteStore,
     user: UserId,
     id: ConversationId,
@@ -49,7 +49,7 @@ pub(in super::super) async fn conversation(
     })
 }
 
-pub(in super::super) async fn conversations(
+pub(in crate::store::sqlite) async fn conversations(
     store: &SqliteStore,
     user: UserId,
     after: Option<ConversationId>,
@@ -91,10 +91,10 @@ fn collect<T>(
 ) -> Result<Vec<T>, StoreError> {
     let items =
         rows.iter().take(limit).filter_map(|row| read(row).transpose()).collect::<sqlx::Result<Vec<T>>>();
-    items.map_err(|error| super::super::failure::before_commit(&error))
+    items.map_err(|error| crate::store::sqlite::failure::before_commit(&error))
 }
 
-pub(in super::super) async fn members(
+pub(in crate::store::sqlite) async fn members(
     store: &SqliteStore,
     user: UserId,
     conversation: ConversationId,
@@ -144,7 +144,7 @@ async fn member_rows(
     Ok(rows)
 }
 
-pub(in super::super) async fn member(
+pub(in crate::store::sqlite) async fn member(
     store: &SqliteStore,
     conversation: ConversationId,
     user: UserId,
@@ -169,7 +169,7 @@ static ACQUAINTED: MultiRow = MultiRow::new(
      AND NOT EXISTS (SELECT 1 FROM blocks WHERE blocker = k.other AND blocked = k.user)",
 );
 
-pub(in super::super) async fn acquaintances(
+pub(in crate::store::sqlite) async fn acquaintances(
     store: &SqliteStore,
     user: UserId,
     others: &[UserId],
