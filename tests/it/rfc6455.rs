@@ -85,12 +85,21 @@ async fn the_handshake_lets_in_whom_it_should() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_at_once_is_answered() {
+    let server = Server::start(&[]).await;
+    let [ada, ben] = two_guests(&server).await;
+    abuse::pipelined(server.addr(), &ada.access, false).await;
+    abuse::pipelined(server.addr(), &ben.access, true).await;
+    let [cleo, _] = two_guests(&server).await;
+    abuse::glued_hello(&server, &cleo.access).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn abuse_costs_the_server_nothing() {
     let mut server = Server::start(&[("TIDINGS__GATEWAY__CONNECTIONS_PER_USER", "1000")]).await;
     let [ada, ben] = two_guests(&server).await;
     let token = ada.access.as_str();
     abuse::before_hello(server.addr()).await;
-    abuse::glued_hello(&server, token).await;
     abuse::half_closed(server.addr(), token).await;
     abuse::resets(server.addr(), token).await;
     for length in [60_000, (1 << 32) - 1, u64::MAX >> 1, 1 << 63] {

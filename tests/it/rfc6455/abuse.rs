@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::case::{Case, Chop, json_ping, ping_frame};
 use super::runner::{Verdict, run, signed_in};
@@ -10,7 +11,7 @@ use crate::support::raw::{
     CLOSE, CONTINUATION, Frame, Length, PING, RawSocket, TEXT, fragments_of, upgrade_request,
 };
 use crate::support::server::Server;
-use crate::support::{Encoding, in_parallel};
+use crate::support::{DEADLINE, Encoding, in_parallel};
 
 const MIB: u64 = 1 << 20;
 
@@ -47,7 +48,12 @@ pub async fn endless_frame(server: &Server, token: &str, length: u64) {
     }
     let grown = server.rss_bytes().saturating_sub(before);
     assert!(grown < 16 * MIB, "a frame that claims {length} octets cost {grown} bytes");
-    assert!(!open, "64 MB of a frame that claims {length} octets were taken");
+    let frame = socket.frame().await.expect("a close frame");
+    assert_eq!(
+        (frame.opcode, frame.close_code()),
+        (CLOSE, Some(1009)),
+        "a frame that claims {length} octets"
+    );
 }
 
 /// Many connections, each claiming a frame of `length` octets and sending none of it.
@@ -78,6 +84,33 @@ pub async fn glued_hello(server: &Server, token: &str) {
     let frame = socket.frame().await.expect("a welcome");
     let text = String::from_utf8(frame.payload).unwrap();
     assert!(text.contains(r#""welcome""#), "{text}");
+}
+
+/// A peer that sends many requests in one write and then only listens: each is answered, though far fewer may be
+/// under way at once. With `glued` they come right behind the hello.
+pub async fn pipelined(addr: SocketAddr, token: &str, glued: bool) {
+    const COUNT: usize = 190;
+    let hello = Frame::new(TEXT, json!({ "type": "hello", "token": token }).to_string()).bytes();
+    let request =
+        |id| Frame::new(TEXT, json!({ "type": "sync", "id": id, "ranges": [] }).to_string()).bytes();
+    let requests: Vec<u8> = (0..COUNT).flat_map(request).collect();
+    let (mut socket, bytes) = if glued {
+        (RawSocket::upgrade(addr, Encoding::Json).await, [hello, requests].concat())
+    } else {
+        (signed_in(addr, Encoding::Json, token).await, requests)
+    };
+    socket.write(&bytes).await.unwrap();
+    let mut answered = 0;
+    while answered < COUNT {
+        let Ok(frame) = timeout(DEADLINE / 3, socket.frame()).await else {
+            panic!(
+                "of {COUNT} requests in one write (right behind the hello: {glued}) {answered} were answered"
+            );
+        };
+        let text = String::from_utf8(frame.expect("the connection lives").payload).unwrap();
+        // A request over the rate is answered too.
+        answered += usize::from(text.contains(r#""id":"#));
+    }
 }
 
 /// A peer that stops sending for good, whether politely or in the middle of a frame, is let go.
