@@ -43,7 +43,7 @@ use crate::protocol::{Close, Encoding};
 /// Bytes read at once; one buffer serves all sessions of a thread.
 const SCRATCH_BYTES: usize = 64 * 1024;
 /// Bytes read away behind a close.
-const LINGER_BYTES: usize = 256 * 1024;
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
 /// Sessions flushed before other tasks of the thread have their turn.
 const FLUSHES_PER_TURN: usize = 256;
 
