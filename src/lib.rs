@@ -9,6 +9,7 @@ pub mod api;
 pub mod app;
 pub mod bus;
 pub mod config;
+pub mod consumers;
 pub mod domain;
 pub mod environment;
 pub mod gateway;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
+use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
 use super::router::Router;
@@ -23,39 +24,55 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// Events per read.
 const STRETCH_EVENTS: usize = 500;
 
+/// Conversations healed side by side; the store's own bounds hold for their reads.
+const SIDE_BY_SIDE: usize = 32;
+
 /// Runs until the router is gone.
 pub async fn run(
     router: Arc<Router>,
     store: SharedStore,
     meters: Arc<Meters>,
-    mut holes: mpsc::Receiver<ConversationId>,
+    holes: mpsc::Receiver<ConversationId>,
     timeout: Duration,
 ) {
-    while let Some(conversation) = holes.recv().await {
-        tokio::time::sleep(PATIENCE).await;
-        let mut hole = router.hole(conversation);
-        while let Some(after) = hole {
-            let read = || async {
-                tokio::time::timeout(timeout, store.stretch(conversation, after, STRETCH_EVENTS))
-                    .await
-                    .map_err(|_| "the log did not answer in time".to_owned())?
-                    .map_err(|error| error.to_string())
-            };
-            let backoff =
-                ExponentialBuilder::default().with_min_delay(Duration::from_millis(100)).with_max_times(5);
-            match read.retry(backoff).await {
-                Ok(events) if events.is_empty() => break,
-                Ok(events) => {
-                    hole = router.healed(conversation, events);
-                    if hole.is_none() {
-                        meters.resume.gaps_healed.increment(1);
-                    }
+    let holes = futures_util::stream::unfold(holes, async |mut holes| Some((holes.recv().await?, holes)));
+    holes
+        .for_each_concurrent(SIDE_BY_SIDE, async |conversation| {
+            tokio::time::sleep(PATIENCE).await;
+            heal(&router, &store, &meters, conversation, timeout).await;
+        })
+        .await;
+}
+
+async fn heal(
+    router: &Router,
+    store: &SharedStore,
+    meters: &Meters,
+    conversation: ConversationId,
+    timeout: Duration,
+) {
+    let mut hole = router.hole(conversation);
+    while let Some(after) = hole {
+        let read = || async {
+            let events = tokio::time::timeout(timeout, store.stretch(conversation, after, STRETCH_EVENTS))
+                .await
+                .map_err(|_| "the log did not answer in time".to_owned())?
+                .map_err(|error| error.to_string())?;
+            // Who noticed the hole saw a later event, which is in the log.
+            if events.is_empty() { Err("the log does not show it yet".to_owned()) } else { Ok(events) }
+        };
+        let backoff =
+            ExponentialBuilder::default().with_min_delay(Duration::from_millis(100)).with_max_times(5);
+        match read.retry(backoff).await {
+            Ok(events) => {
+                hole = router.healed(conversation, events);
+                if hole.is_none() {
+                    meters.resume.gaps_healed.increment(1);
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "a hole could not be healed; its readers are told to compare heads");
-                    router.give_up(conversation);
-                    break;
-                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a hole could not be healed; its readers are told to compare heads");
+                return router.give_up(conversation);
             }
         }
     }

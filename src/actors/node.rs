@@ -255,7 +255,9 @@ impl Node {
         change: Change,
     ) -> Result<Changed, Failure> {
         let (asker, answer) = oneshot::channel();
-        self.inner.writer.submit(Job::Change { actor, conversation, change, asker: Asker::Waiter(asker) })?;
+        let received_us = self.inner.environment.monotonic_us();
+        let asker = Asker::Waiter(asker);
+        self.inner.writer.submit(Job::Change { actor, conversation, change, received_us, asker })?;
         answer.await.unwrap_or(Err(Failure::Unavailable { definite: false }))
     }
 

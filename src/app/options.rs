@@ -42,6 +42,8 @@ pub fn node(settings: &Settings) -> NodeOptions {
             batch_messages: settings.writer.batch_messages,
             queue_messages: settings.writer.queue_messages,
             timeout: store_timeout,
+            target_commit: Duration::from_millis(settings.writer.target_commit_ms),
+            crash_after_commits: crash_after_commits(),
         },
         receipts_flush: Duration::from_millis(settings.receipts.flush_ms),
         receipts_queue: settings.receipts.queue_marks,
@@ -49,6 +51,12 @@ pub fn node(settings: &Settings) -> NodeOptions {
         requests_per_second: settings.limits.requests_per_second,
         request_burst: settings.limits.request_burst,
     }
+}
+
+/// The fail point between commit and publication. It exists in debug builds only: nobody's server is to be ended by it.
+fn crash_after_commits() -> Option<u64> {
+    let set = cfg!(debug_assertions).then(|| std::env::var("TIDINGS_CRASH_AFTER_COMMITS"));
+    set?.ok()?.parse().ok()
 }
 
 /// Options of connections.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::domain::{Committed, ConversationId, Revocation, Seq, Timestamp, Topic, UserId};
+use crate::domain::{Committed, ConversationId, Position, Revocation, Seq, Timestamp, Topic, UserId};
 
 /// Something that happens and is not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +67,38 @@ pub enum Cargo {
     Events(Vec<Committed>),
     /// A passing signal.
     Signal(Signal),
+    /// What a node has just published, for relays: they publish what nobody did.
+    Published(Vec<(ConversationId, Seq)>),
+    /// What a relay saw move, for gateways: they read what they missed.
+    Digest(Arc<Digest>),
+}
+
+/// Which conversations moved between two positions of the log.
+///
+/// Complete: whoever has everything before `from`, and every event named here, has everything before `to`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digest {
+    /// The log's incarnation that the positions belong to.
+    pub epoch: u64,
+    /// Where the digest begins.
+    pub from: Position,
+    /// Where it ends; the next one begins here.
+    pub to: Position,
+    /// The conversations with an event in between.
+    pub moved: Vec<Moved>,
+}
+
+/// One conversation of a [`Digest`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// Which.
+    pub conversation: ConversationId,
+    /// Its first event in the digest's stretch of the log.
+    pub first: Seq,
+    /// Its last one.
+    pub last: Seq,
+    /// Whoever any of these events was for; see [`crate::domain::Audience`].
+    pub users: Arc<[UserId]>,
 }
 
 /// One thing to tell, and the topics it goes to.

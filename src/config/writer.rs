@@ -14,12 +14,15 @@ pub struct Writer {
     pub batch_messages: usize,
     /// Messages waiting for one shard.
     pub queue_messages: usize,
+    /// A slower commit makes fewer run side by side.
+    pub target_commit_ms: u64,
 }
 
 impl Writer {
     pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
         problems.range("shards", self.shards, 1, 1_024);
         problems.range("batch_messages", self.batch_messages, 1, 10_000);
+        problems.range("target_commit_ms", self.target_commit_ms, 1, 60_000);
         problems.range("queue_messages", self.queue_messages, self.batch_messages, 1_000_000);
     }
 }

@@ -226,6 +226,10 @@ pub enum Topic {
     Channel(ConversationId),
     /// One user's presence, for those who watch.
     Presence(UserId),
+    /// What relays saw move; every gateway reads it.
+    Digest,
+    /// What nodes published; relays read it.
+    Published,
 }
 
 /// Where a conversation's events go: one function decides, for every publisher and subscriber.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Encoding;
 use super::event::EventView;
-use crate::domain::{Event, EventKind, JsonText, UserId};
+use crate::domain::{Event, EventKind, JsonText, Position, UserId};
 
 /// One event and its encoded forms, made when first needed.
 ///
@@ -14,13 +14,19 @@ use crate::domain::{Event, EventKind, JsonText, UserId};
 #[derive(Debug)]
 pub struct Delivery {
     event: Arc<Event>,
+    position: Position,
     encoded: [OnceLock<Bytes>; 4],
 }
 
 impl Delivery {
-    /// Wraps an event; encodes nothing yet.
-    pub fn new(event: Arc<Event>) -> Self {
-        Self { event, encoded: Default::default() }
+    /// Wraps an event with its place in the log as a whole; encodes nothing yet.
+    pub fn new(event: Arc<Event>, position: Position) -> Self {
+        Self { event, position, encoded: Default::default() }
+    }
+
+    /// The event's place in the log as a whole.
+    pub const fn position(&self) -> Position {
+        self.position
     }
 
     /// The event.

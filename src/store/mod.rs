@@ -11,6 +11,7 @@
 //! - Nothing pages by OFFSET; nothing reads without a limit.
 
 mod accounts;
+mod consumers;
 mod error;
 mod log;
 mod rooms;
@@ -22,6 +23,7 @@ pub use accounts::{
     Accounts, Credentials, Family, FamilyRotation, NewFamily, NewUser, NewUserOutcome, Revocation,
     RevocationCursor,
 };
+pub use consumers::{Consumers, Lease};
 pub use error::StoreError;
 pub use log::{
     Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Marked, MessageView,
@@ -36,8 +38,8 @@ pub use crate::domain::{Head, Mark};
 pub type Outcome<T> = Result<Result<T, Refusal>, StoreError>;
 
 /// Everything durable, as one shared handle.
-pub trait Store: Log + Rooms + Accounts {}
-impl<T: Log + Rooms + Accounts> Store for T {}
+pub trait Store: Log + Rooms + Accounts + Consumers {}
+impl<T: Log + Rooms + Accounts + Consumers> Store for T {}
 
 /// How the store is shared.
 pub type SharedStore = Arc<dyn Store>;

@@ -100,6 +100,8 @@ group! {
     WriterMeters {
         queue: Gauge = WRITER_QUEUE,
         in_flight: Gauge = WRITER_IN_FLIGHT,
+        allowed: Gauge = WRITER_ALLOWED,
+        breaker_open: Gauge = WRITER_BREAKER,
         batch: Histogram = WRITER_BATCH,
     }
 }
@@ -123,6 +125,18 @@ group! {
         dropped: By<Counter> = BUS_DROPPED,
         queue_bytes: Gauge = BUS_QUEUE_BYTES,
         subscriptions: Gauge = BUS_SUBSCRIPTIONS,
+        tailing: Gauge = BUS_TAILING,
+        tailed: Counter = BUS_TAILED,
+    }
+}
+
+group! {
+    /// The relay.
+    RelayMeters {
+        leads: Gauge = RELAY_LEADS,
+        lag: Gauge = RELAY_LAG,
+        published: Counter = RELAY_PUBLISHED,
+        digests: Counter = RELAY_DIGESTS,
     }
 }
 
@@ -177,6 +191,8 @@ pub struct Meters {
     pub store: StoreMeters,
     /// The bus between processes.
     pub bus: BusMeters,
+    /// The relay.
+    pub relay: RelayMeters,
     /// Signing in and out.
     pub identity: IdentityMeters,
     /// Read positions, presence, typing.

@@ -59,8 +59,18 @@ const ERROR_CODES: &[&str] = &[
     "overloaded",
     "unavailable",
 ];
-const SHED_REASONS: &[&str] =
-    &["in_flight", "writer_queue", "hellos", "argon2_queue", "inbox", "receipts", "presence", "bus"];
+const SHED_REASONS: &[&str] = &[
+    "in_flight",
+    "writer_queue",
+    "writer_wait",
+    "breaker",
+    "hellos",
+    "argon2_queue",
+    "inbox",
+    "receipts",
+    "presence",
+    "bus",
+];
 const RATES: &[&str] = &["send", "request", "hello", "sign_in", "sign_up", "malformed"];
 const RESUMES: &[&str] = &["fresh", "cursor", "epoch_changed"];
 const GAP_SIGNS: &[&str] = &["live", "overflow", "digest", "anti_entropy"];
@@ -186,6 +196,8 @@ catalogue! {
     GAPS_HEALED: CounterDef = "tidings_gaps_healed_total", Count, "Holes filled from the log.";
     WRITER_QUEUE: GaugeDef = "tidings_writer_queue_messages", Count, "Messages waiting for a batch.";
     WRITER_IN_FLIGHT: GaugeDef = "tidings_writer_batches_in_flight", Count, "Batches the store is working on.";
+    WRITER_ALLOWED: GaugeDef = "tidings_writer_batches_allowed", Count, "Batches that may be in flight at once, learnt from how long commits take.";
+    WRITER_BREAKER: GaugeDef = "tidings_writer_breaker_open", Count, "1 while the database counts as away and sends are answered without asking it.";
     WRITER_BATCH: HistogramDef = "tidings_writer_batch_messages", Count, buckets COUNTS, "Messages in one batch; its count is the number of batches.";
     STORE_LATENCY: LatencyBy = "tidings_store_latency_seconds", Seconds, by "operation" in OPERATIONS, buckets CALL_S, "What store operations took, failed ones too.";
     STORE_ERRORS: CounterBy = "tidings_store_errors_total", Count, by "definite" in DEFINITE, "Store operations that failed; false: it may have been done all the same.";
@@ -196,7 +208,14 @@ catalogue! {
     BUS_DUPLICATES: CounterDef = "tidings_bus_duplicates_total", Count, "Events received that this node had already.";
     BUS_DROPPED: CounterBy = "tidings_bus_dropped_total", Count, by "reason" in BUS_DROPS, "Envelopes dropped; what was in them is read from the log.";
     BUS_QUEUE_BYTES: GaugeDef = "tidings_bus_queue_bytes", Bytes, "Bytes received from the bus and not yet handed to the workers.";
+    BUS_TAILING: GaugeDef = "tidings_bus_tailing", Count, "1 while this node reads the log because the bus or the relay is away or lost something.";
+    BUS_TAILED: CounterDef = "tidings_bus_tailed_total", Count, "Events read from the log for that reason, whoever they were for.";
     BUS_SUBSCRIPTIONS: GaugeDef = "tidings_bus_subscriptions", Count, "Topics this node is subscribed to.";
+
+    RELAY_LEADS: GaugeDef = "tidings_relay_leads", Count, "1 while this process is the relay at work, 0 while it stands by.";
+    RELAY_LAG: GaugeDef = "tidings_relay_lag_seconds", Seconds, "Age of the oldest event of the relay's last read.";
+    RELAY_PUBLISHED: CounterDef = "tidings_relay_published_total", Count, "Events published by the relay because nobody else had.";
+    RELAY_DIGESTS: CounterDef = "tidings_relay_digests_total", Count, "Digests of what moved.";
     SIGN_INS_SEEN: CounterBy = "tidings_sign_ins_total", Count, by "result" in SIGN_INS, "Attempts to sign in with a password.";
     SIGN_UPS_SEEN: CounterBy = "tidings_sign_ups_total", Count, by "kind" in SIGN_UPS, "Accounts made, and attempts refused.";
     REFRESHES_SEEN: CounterBy = "tidings_token_refreshes_total", Count, by "result" in REFRESHES, "Uses of refresh tokens; a reused one revokes its family.";

@@ -124,7 +124,14 @@ impl World {
         let options = NodeOptions {
             limits: Limits { sends_per_second: sends, send_burst: sends, ..Limits::default() },
             store_timeout: timeout,
-            writer: WriterOptions { shards: 2, batch_messages: 64, queue_messages: 1_024, timeout },
+            writer: WriterOptions {
+                shards: 2,
+                batch_messages: 64,
+                queue_messages: 1_024,
+                timeout,
+                target_commit: timeout,
+                crash_after_commits: None,
+            },
             receipts_flush: Duration::from_millis(50),
             receipts_queue: 1_024,
             offline_after_ms: 1_000,

@@ -5,6 +5,7 @@ mod accounts;
 mod append;
 mod blocks;
 mod changes;
+mod consumers;
 mod erasure;
 mod export;
 mod families;

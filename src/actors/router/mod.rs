@@ -1,26 +1,31 @@
 //! Router: takes what was committed or arrived on the bus, and hands each worker thread what its sessions are to get.
 //!
 //! - *Owns*: the order of each conversation on this node ([`tracker`]), who reads what ([`interest`]), the workers' inboxes.
-//! - *Receives*: committed events with the replies that belong to them (writer), parcels (bus), healed stretches (log).
-//! - *Emits*: batches into inboxes, one wake-up each; parcels to the bus; conversations with holes to the healer.
+//! - *Receives*: committed events with the replies that belong to them (writer), parcels (bus), healed stretches (healer),
+//!   the log itself and its digests (follower).
+//! - *Emits*: batches into inboxes, one wake-up each; parcels to the bus; conversations with holes to the healer; digests and
+//!   gaps of the bus to the follower.
 //! - *Limits*: the tracker's capacity; held events per conversation; the inboxes' own bounds; the healer's queue.
 //! - *On restart*: starts empty; sessions compare heads on `hello`.
 //! - *On full*: a full inbox drops events and tells its sessions to compare heads; a full healer's queue leaves the hole to
 //!   the next event of the conversation.
 
+pub mod announced;
 pub mod interest;
 pub mod tracker;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use smallvec::SmallVec;
 use tokio::sync::mpsc;
 
+use self::announced::Announced;
 use self::interest::{Interest, MAX_WORKERS, Turn, WorkerId, WorkerSet};
 use self::tracker::{Tracker, Verdict};
 use super::inbox::{Inbox, Item};
-use crate::bus::{Cargo, Listener, Parcel, SharedBus, Signal};
-use crate::domain::{Committed, ConversationId, Seq, Topic, UserId, topics};
+use crate::bus::{Cargo, Digest, Listener, Parcel, SharedBus, Signal};
+use crate::domain::{Committed, ConversationId, Position, Seq, Topic, UserId, topics};
 use crate::protocol::delivery::Delivery;
 use crate::telemetry::Meters;
 
@@ -47,12 +52,29 @@ pub struct RoutedReply {
     pub item: Item,
 }
 
+/// What the follower is told.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// A relay told what moved.
+    Digest(Arc<Digest>),
+    /// The bus may have lost something.
+    Gap,
+}
+
+/// Holes that one digest may show before reading the log as a whole costs less than reading each conversation.
+const HOLES_PER_DIGEST: usize = 200;
+
 /// See the module's documentation.
 pub struct Router {
     state: Mutex<State>,
     interest: Interest,
     inboxes: Vec<Arc<Inbox>>,
     bus: OnceLock<SharedBus>,
+    follower: OnceLock<mpsc::Sender<Notice>>,
+    announced: OnceLock<Arc<Announced>>,
+    /// Everything before this position has been passed on here; all of it while there is no follower, since then no other
+    /// process writes.
+    covered: AtomicU64,
     holes: mpsc::Sender<ConversationId>,
     meters: Arc<Meters>,
 }
@@ -84,6 +106,9 @@ impl Router {
             interest: Interest::default(),
             inboxes,
             bus: OnceLock::new(),
+            follower: OnceLock::new(),
+            announced: OnceLock::new(),
+            covered: AtomicU64::new(u64::MAX),
             holes,
             meters,
         };
@@ -94,6 +119,31 @@ impl Router {
     pub fn connect(&self, bus: SharedBus) {
         let already = self.bus.set(bus);
         debug_assert!(already.is_ok(), "the bus is connected once");
+    }
+
+    /// From now on other processes write too: `follower` is told of digests and gaps, and everything before `covered` counts
+    /// as passed on. Call before the first session.
+    pub fn follow(&self, follower: mpsc::Sender<Notice>, covered: Position) {
+        let already = self.follower.set(follower);
+        debug_assert!(already.is_ok(), "the log is followed once");
+        self.cover(covered);
+        if let Some(bus) = self.bus.get() {
+            bus.subscribe(Topic::Digest);
+        }
+    }
+
+    /// Everything before `position` has been passed on here, or is being healed.
+    pub fn cover(&self, position: Position) {
+        self.covered.store(position.0, Ordering::Release);
+    }
+
+    /// From now on what nodes publish is noted in `announced`, for a relay in this process.
+    pub fn announce_to(&self, announced: Arc<Announced>) {
+        let already = self.announced.set(announced);
+        debug_assert!(already.is_ok(), "one relay listens");
+        if let Some(bus) = self.bus.get() {
+            bus.subscribe(Topic::Published);
+        }
     }
 
     /// The inbox of a worker.
@@ -129,12 +179,69 @@ impl Router {
 
     /// Passes on what this node committed, with the replies that belong to it: local sessions now, other nodes by the bus.
     pub fn committed(&self, committed: Vec<Committed>, replies: Vec<RoutedReply>) {
-        if let Some(bus) = self.bus.get()
-            && !committed.is_empty()
-        {
-            bus.publish(committed.iter().map(parcel_of).collect());
+        if !committed.is_empty() {
+            self.publish(&committed);
         }
         self.pass_on(committed, replies);
+    }
+
+    /// Passes on what was read from the log in commit order; what came before is recognised and dropped.
+    pub fn tailed(&self, committed: Vec<Committed>) {
+        self.pass_on(committed, Vec::new());
+    }
+
+    /// Holds a digest against what was passed on here, and has what is missing read. `false`: so much is missing that the
+    /// log is better read as a whole; nothing was asked for.
+    pub fn compare(&self, digest: &Digest) -> bool {
+        let mut holes = Vec::new();
+        let mut state = self.lock();
+        for moved in &digest.moved {
+            if self.interest.workers(topics(moved.conversation, &moved.users)).is_empty() {
+                continue;
+            }
+            if state.tracker.learn(moved.conversation, moved.first, moved.last) {
+                holes.push(moved.conversation);
+            }
+        }
+        let few = holes.len() <= HOLES_PER_DIGEST;
+        for conversation in holes {
+            self.meters.resume.gaps_detected.of("digest").increment(1);
+            if !few || self.holes.try_send(conversation).is_err() {
+                state.tracker.forget(conversation);
+            }
+        }
+        few
+    }
+
+    /// Tells every gateway what moved, this process's own included.
+    pub fn broadcast(&self, digest: Digest) {
+        let digest = Arc::new(digest);
+        if let Some(bus) = self.bus.get() {
+            let topics = SmallVec::from_slice(&[Topic::Digest]);
+            bus.publish(vec![Parcel { topics, cargo: Cargo::Digest(Arc::clone(&digest)) }]);
+        }
+        self.notify(Notice::Digest(digest));
+    }
+
+    /// Tells the follower; a full queue is a gap it finds by itself, since digests join up.
+    fn notify(&self, notice: Notice) {
+        if let Some(follower) = self.follower.get()
+            && follower.try_send(notice).is_err()
+        {
+            self.meters.load.sheds.of("bus").increment(1);
+        }
+    }
+
+    fn publish(&self, committed: &[Committed]) {
+        if let Some(announced) = self.announced.get() {
+            announced.note(committed.iter().map(|one| (one.event.conversation, one.event.seq)));
+        }
+        let Some(bus) = self.bus.get() else { return };
+        let mut parcels: Vec<Parcel> = committed.iter().map(parcel_of).collect();
+        let published = committed.iter().map(|one| (one.event.conversation, one.event.seq)).collect();
+        let topics = SmallVec::from_slice(&[Topic::Published]);
+        parcels.push(Parcel { topics, cargo: Cargo::Published(published) });
+        bus.publish(parcels);
     }
 
     /// Passes on events read from the log to heal a hole; answers whether one is left.
@@ -151,7 +258,14 @@ impl Router {
     /// A hole cannot be healed now: every session compares heads instead.
     pub fn give_up(&self, conversation: ConversationId) {
         self.lock().tracker.forget(conversation);
-        self.on_gap();
+        self.compare_heads();
+    }
+
+    /// Nobody knows what was missed: every session compares heads.
+    pub fn compare_heads(&self) {
+        for inbox in &self.inboxes {
+            inbox.overflow();
+        }
     }
 
     /// Tells local sessions and other nodes of a passing signal. `users`: for whom; empty for a channel's subscribers.
@@ -172,6 +286,7 @@ impl Router {
     }
 
     fn pass_on(&self, committed: Vec<Committed>, replies: Vec<RoutedReply>) {
+        let covered = Position(self.covered.load(Ordering::Acquire));
         let mut state = self.lock();
         for RoutedReply { worker, item } in replies {
             state.outgoing[usize::from(worker)].push(item);
@@ -184,10 +299,12 @@ impl Router {
                 state.tracker.forget(event.conversation);
                 continue;
             }
-            match state.tracker.admit(&one) {
-                Verdict::Pass => {
-                    let conversation = event.conversation;
-                    state.hand_out(one, workers);
+            let conversation = event.conversation;
+            match state.tracker.admit(&one, covered) {
+                verdict @ (Verdict::Pass | Verdict::Old) => {
+                    if verdict == Verdict::Pass {
+                        state.hand_out(one, workers);
+                    }
                     for next in state.tracker.release(conversation) {
                         let workers = self.interest.workers(topics(conversation, &next.audience.users));
                         state.hand_out(next, workers);
@@ -197,8 +314,8 @@ impl Router {
                 Verdict::Hole { first } => {
                     self.meters.resume.gaps_detected.of("live").increment(1);
                     // A full queue leaves the hole to the conversation's next event.
-                    if first && self.holes.try_send(event.conversation).is_err() {
-                        state.tracker.forget(event.conversation);
+                    if first && self.holes.try_send(conversation).is_err() {
+                        state.tracker.forget(conversation);
                     }
                 }
             }
@@ -219,7 +336,7 @@ impl Router {
 
 impl State {
     fn hand_out(&mut self, committed: Committed, workers: WorkerSet) {
-        let delivery = Arc::new(Delivery::new(committed.event));
+        let delivery = Arc::new(Delivery::new(committed.event, committed.position));
         for worker in workers.iter() {
             let users = Arc::clone(&committed.audience.users);
             self.outgoing[usize::from(worker)].push(Item::Event { delivery: Arc::clone(&delivery), users });
@@ -236,9 +353,15 @@ impl Listener for Router {
                 Cargo::Signal(signal) => {
                     let users = parcel.topics.iter().filter_map(|topic| match topic {
                         Topic::User(user) => Some(*user),
-                        Topic::Channel(_) | Topic::Presence(_) => None,
+                        Topic::Channel(_) | Topic::Presence(_) | Topic::Digest | Topic::Published => None,
                     });
                     self.signal_locally(&signal, &parcel.topics, &users.collect());
+                }
+                Cargo::Digest(digest) => self.notify(Notice::Digest(digest)),
+                Cargo::Published(published) => {
+                    if let Some(announced) = self.announced.get() {
+                        announced.note(published);
+                    }
                 }
             }
         }
@@ -246,9 +369,7 @@ impl Listener for Router {
     }
 
     fn on_gap(&self) {
-        for inbox in &self.inboxes {
-            inbox.overflow();
-        }
+        self.notify(Notice::Gap);
     }
 }
 

@@ -2,16 +2,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::domain::{Committed, ConversationId, Seq};
+use crate::domain::{Committed, ConversationId, Position, Seq};
 
 /// How many events one conversation may hold back while a hole before them is healed; more are dropped and read later.
 const HELD_EVENTS: usize = 256;
+/// How far back the log is read when a conversation is first seen in the middle of a burst.
+const BACK_EVENTS: u64 = 500;
 
 /// What to do with an event that just came in.
 #[derive(Debug, PartialEq)]
 pub enum Verdict {
-    /// It is the next one (or the first seen): pass it on.
+    /// It is the next one: pass it on.
     Pass,
+    /// It is the next one, and all who read here had it before they came: drop it, then look what it releases.
+    Old,
     /// It was passed on before.
     Repeat,
     /// Events before it are missing: it is held back. `first`: this is the first sign of this hole, so start healing.
@@ -24,6 +28,10 @@ pub enum Verdict {
 #[derive(Debug, Default)]
 struct Track {
     last: Seq,
+    /// The log is known to reach this far.
+    known: Seq,
+    /// While catching up behind the first event seen: events before this position are older than everybody's heads here.
+    floor: Position,
     held: BTreeMap<Seq, Committed>,
     healing: bool,
 }
@@ -31,7 +39,7 @@ struct Track {
 /// The last seq passed on per conversation, and what waits behind holes.
 ///
 /// Bounded: at most `capacity` conversations; past it the quiet ones (nothing held) are forgotten. A forgotten
-/// conversation's next event passes as the first seen, and a client that lacks its predecessor notices by seq.
+/// conversation's next event is judged like a first one.
 #[derive(Debug)]
 pub struct Tracker {
     tracks: HashMap<ConversationId, Track>,
@@ -44,19 +52,32 @@ impl Tracker {
         Self { tracks: HashMap::new(), capacity }
     }
 
-    /// Judges an event; a held one is kept inside.
-    pub fn admit(&mut self, committed: &Committed) -> Verdict {
+    /// Judges an event; a held one is kept inside. Everything before `covered` has reached this node or was read by those
+    /// who read here: a conversation's first event passes when its predecessor lies there, else the predecessor was lost.
+    pub fn admit(&mut self, committed: &Committed, covered: Position) -> Verdict {
         let (conversation, seq) = (committed.event.conversation, committed.event.seq);
-        if self.tracks.len() >= self.capacity && !self.tracks.contains_key(&conversation) {
-            self.tracks.retain(|_, track| track.healing);
+        if !self.tracks.contains_key(&conversation) {
+            self.make_room();
+            let first = seq.get() <= 1 || committed.previous < covered;
+            let track = if first {
+                Track { last: before(seq, 1), ..Track::default() }
+            } else {
+                Track { last: before(seq, 1 + BACK_EVENTS), floor: covered, ..Track::default() }
+            };
+            self.tracks.insert(conversation, track);
         }
         let track = self.tracks.entry(conversation).or_default();
-        if track.last == Seq::ZERO || seq == track.last.next() {
-            track.last = seq;
-            return Verdict::Pass;
-        }
         if seq <= track.last {
             return Verdict::Repeat;
+        }
+        track.known = track.known.max(seq);
+        if seq == track.last.next() {
+            track.last = seq;
+            if committed.position < track.floor {
+                return Verdict::Old;
+            }
+            track.floor = Position(0);
+            return Verdict::Pass;
         }
         if track.held.len() < HELD_EVENTS {
             track.held.insert(seq, committed.clone());
@@ -66,7 +87,22 @@ impl Tracker {
         Verdict::Hole { first }
     }
 
-    /// The events that may go out now that their predecessor has, in order. Call after each [`Verdict::Pass`].
+    /// Takes in that the log holds events `first..=last` of a conversation that somebody here reads, and that all of them
+    /// should have come by now. Answers whether to start healing.
+    pub fn learn(&mut self, conversation: ConversationId, first: Seq, last: Seq) -> bool {
+        if !self.tracks.contains_key(&conversation) {
+            self.make_room();
+            self.tracks.insert(conversation, Track { last: before(first, 1), ..Track::default() });
+        }
+        let track = self.tracks.entry(conversation).or_default();
+        track.known = track.known.max(last);
+        let start = track.known > track.last && !track.healing;
+        track.healing |= start;
+        start
+    }
+
+    /// The events that may go out now that their predecessor has, in order. Call after each [`Verdict::Pass`] or
+    /// [`Verdict::Old`].
     pub fn release(&mut self, conversation: ConversationId) -> Vec<Committed> {
         let mut released = Vec::new();
         let Some(track) = self.tracks.get_mut(&conversation) else { return released };
@@ -77,7 +113,10 @@ impl Tracker {
             let committed = entry.remove();
             if committed.event.seq == track.last.next() {
                 track.last = committed.event.seq;
-                released.push(committed);
+                if committed.position >= track.floor {
+                    track.floor = Position(0);
+                    released.push(committed);
+                }
             }
         }
         released
@@ -86,11 +125,17 @@ impl Tracker {
     /// After which seq to read the log to heal a hole; `None` when there is none any more (the healer may stop).
     pub fn hole(&mut self, conversation: ConversationId) -> Option<Seq> {
         let track = self.tracks.get_mut(&conversation)?;
-        if track.held.is_empty() {
+        if track.known <= track.last {
             track.healing = false;
             return None;
         }
         Some(track.last)
+    }
+
+    fn make_room(&mut self) {
+        if self.tracks.len() >= self.capacity {
+            self.tracks.retain(|_, track| track.healing);
+        }
     }
 
     /// Forgets a conversation that nobody here reads any more.
@@ -109,6 +154,10 @@ impl Tracker {
     }
 }
 
+fn before(seq: Seq, steps: u64) -> Seq {
+    Seq::new(seq.get().saturating_sub(steps)).unwrap_or(Seq::ZERO)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -117,7 +166,9 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{Audience, ConversationKind, Event, EventKind, Position, Timestamp, UserId};
+    use crate::domain::{Audience, ConversationKind, Event, EventKind, Timestamp, UserId};
+
+    const ALL: Position = Position(u64::MAX);
 
     fn conversation() -> ConversationId {
         ConversationId::from_random(ConversationKind::Group, Uuid::from_u128(1))
@@ -141,15 +192,22 @@ mod tests {
     }
 
     /// Feeds seqs as a node would and answers what it passed on.
-    fn passed(tracker: &mut Tracker, seqs: &[u64]) -> Vec<u64> {
+    fn passed_from(tracker: &mut Tracker, seqs: &[u64], covered: Position) -> Vec<u64> {
         let mut out = Vec::new();
         for seq in seqs {
-            if tracker.admit(&committed(*seq)) == Verdict::Pass {
+            let verdict = tracker.admit(&committed(*seq), covered);
+            if verdict == Verdict::Pass {
                 out.push(*seq);
+            }
+            if matches!(verdict, Verdict::Pass | Verdict::Old) {
                 out.extend(tracker.release(conversation()).iter().map(|next| next.event.seq.get()));
             }
         }
         out
+    }
+
+    fn passed(tracker: &mut Tracker, seqs: &[u64]) -> Vec<u64> {
+        passed_from(tracker, seqs, ALL)
     }
 
     #[test]
@@ -159,8 +217,8 @@ mod tests {
         assert_eq!(tracker.hole(conversation()), Seq::new(6));
         assert_eq!(passed(&mut tracker, &[7]), [7, 8, 9]);
         assert_eq!(tracker.hole(conversation()), None);
-        assert_eq!(tracker.admit(&committed(11)), Verdict::Hole { first: true });
-        assert_eq!(tracker.admit(&committed(12)), Verdict::Hole { first: false });
+        assert_eq!(tracker.admit(&committed(11), ALL), Verdict::Hole { first: true });
+        assert_eq!(tracker.admit(&committed(12), ALL), Verdict::Hole { first: false });
     }
 
     #[test]
@@ -169,6 +227,39 @@ mod tests {
         assert_eq!(passed(&mut tracker, &[1, 2]), [1, 2]);
         tracker.forget(conversation());
         assert!(tracker.is_empty());
+    }
+
+    #[test]
+    fn a_first_event_whose_predecessor_was_lost_waits_for_what_is_not_covered() {
+        let mut tracker = Tracker::new(10);
+        let covered = Position(7);
+        let first = passed_from(&mut tracker, &[10], covered);
+        assert!(first.is_empty(), "9 lies behind what is covered, and is missing");
+        let after = tracker.hole(conversation()).map(Seq::get);
+        assert_eq!(after, Some(0), "the log is read from far enough back");
+        assert_eq!(passed_from(&mut tracker, &[1, 2, 3, 4, 5, 6, 7, 8, 9], covered), [7, 8, 9, 10]);
+        assert_eq!(tracker.hole(conversation()), None);
+        assert_eq!(passed_from(&mut tracker, &[11], covered), [11]);
+
+        let mut tracker = Tracker::new(10);
+        assert_eq!(passed_from(&mut tracker, &[7, 8], covered), [7, 8], "6 is covered");
+    }
+
+    #[test]
+    fn a_digest_shows_the_hole_at_the_end() {
+        let mut tracker = Tracker::new(10);
+        let seq = |n| Seq::new(n).unwrap_or_default();
+        assert_eq!(passed(&mut tracker, &[4, 5]), [4, 5]);
+        assert!(!tracker.learn(conversation(), seq(4), seq(5)), "all came");
+        assert!(tracker.learn(conversation(), seq(5), seq(7)));
+        assert!(!tracker.learn(conversation(), seq(7), seq(8)), "being healed");
+        assert_eq!(tracker.hole(conversation()), Some(seq(5)));
+        assert_eq!(passed(&mut tracker, &[6, 7, 8]), [6, 7, 8]);
+        assert_eq!(tracker.hole(conversation()), None);
+
+        tracker.forget(conversation());
+        assert!(tracker.learn(conversation(), seq(20), seq(21)), "nothing of it ever came");
+        assert_eq!(passed(&mut tracker, &[20, 21]), [20, 21]);
     }
 
     proptest! {

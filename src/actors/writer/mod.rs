@@ -1,20 +1,27 @@
 //! Writer: the one way into the log for what people say and change.
 //!
-//! - *Owns*: the queue of one shard ([`state`]); conversations are spread over shards by their id.
+//! - *Owns*: the queue of one shard ([`state`]); conversations are spread over shards by their id. All shards pass one
+//!   [`gate`]: fewer batches in flight while commits are slow, none but one trial while the database is away.
 //! - *Receives*: sends and changes that passed all checks of shape and size, from sessions and REST.
 //! - *Emits*: after the commit, in this order and in one hand-over per worker: replies, then events ([`Router`]).
 //! - *Limits*: `writer.queue_messages` jobs wait, `writer.batch_messages` go into one transaction, one is in flight.
 //! - *On restart*: jobs in memory are gone and were never acknowledged; clients repeat them with the same `client_id`.
-//! - *On full*: `overloaded` with a wait; nothing was done.
+//! - *On full*: `overloaded` with a wait; nothing was done. The same for a job that has waited half of its time: from its
+//!   arrival to its answer a job takes `store.timeout_ms` at most.
 
+pub mod breaker;
+pub mod gate;
+pub mod limit;
 pub mod state;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, Addr, Arbiter, AsyncContext, Context, Handler, Message, WrapFuture};
 use tokio::sync::oneshot;
 
+use self::gate::{Gate, Shut};
 use self::state::{Job as StateJob, Sharing, WriterState};
 use super::inbox::{Item, Reply, SessionKey};
 use super::router::interest::WorkerId;
@@ -34,8 +41,12 @@ pub struct WriterOptions {
     pub batch_messages: usize,
     /// Jobs that may wait per shard.
     pub queue_messages: usize,
-    /// How long a transaction may take.
+    /// How long a job may take, from its arrival to its answer.
     pub timeout: Duration,
+    /// A commit that takes longer makes fewer of them run side by side.
+    pub target_commit: Duration,
+    /// End the process after so many commits, before anything is published; for tests of the relay.
+    pub crash_after_commits: Option<u64>,
 }
 
 /// Who waits for a job's answer.
@@ -74,6 +85,8 @@ pub enum Job {
         conversation: ConversationId,
         /// What.
         change: Change,
+        /// When it was received.
+        received_us: u64,
         /// Who waits.
         asker: Asker<Changed>,
     },
@@ -89,6 +102,12 @@ impl StateJob for Job {
 }
 
 impl Job {
+    const fn received_us(&self) -> u64 {
+        match self {
+            Self::Send { received_us, .. } | Self::Change { received_us, .. } => *received_us,
+        }
+    }
+
     fn conversation(&self) -> ConversationId {
         match self {
             Self::Send { message, .. } => message.target.conversation(message.sender),
@@ -116,17 +135,27 @@ impl Writer {
         meters: &Arc<Meters>,
         options: WriterOptions,
     ) -> Self {
+        let desk = Arc::new(Desk {
+            store: Arc::clone(store),
+            router: Arc::clone(router),
+            gate: Gate::new(
+                options.shards,
+                options.target_commit,
+                Arc::clone(environment),
+                Arc::clone(meters),
+            ),
+            environment: Arc::clone(environment),
+            meters: Arc::clone(meters),
+            options,
+            commits: AtomicU64::new(0),
+        });
         let shards = (0..options.shards.max(1)).map(|_| {
             let shard = WriterShard {
                 state: WriterState::new(options.batch_messages, options.queue_messages),
-                store: Arc::clone(store),
-                router: Arc::clone(router),
-                environment: Arc::clone(environment),
-                meters: Arc::clone(meters),
-                options,
+                desk: Arc::clone(&desk),
             };
             WriterShard::start_in_arbiter(&arbiter.handle(), move |context| {
-                context.set_mailbox_capacity(shard.options.queue_messages);
+                context.set_mailbox_capacity(shard.desk.options.queue_messages);
                 shard
             })
         });
@@ -149,11 +178,18 @@ impl Writer {
 /// One shard's actor.
 pub struct WriterShard {
     state: WriterState<Job>,
+    desk: Arc<Desk>,
+}
+
+/// What all shards work with.
+struct Desk {
     store: SharedStore,
     router: Arc<Router>,
+    gate: Gate,
     environment: SharedEnvironment,
     meters: Arc<Meters>,
     options: WriterOptions,
+    commits: AtomicU64,
 }
 
 #[derive(Message)]
@@ -168,100 +204,148 @@ impl Handler<Submit> for WriterShard {
     type Result = ();
 
     fn handle(&mut self, Submit(job): Submit, context: &mut Context<Self>) {
+        if self.desk.gate.shut().is_some() {
+            return self.desk.refuse(vec![job], "breaker", &Failure::Unavailable { definite: true });
+        }
         if let Err(job) = self.state.submit(job) {
-            self.meters.load.sheds.of("writer_queue").increment(1);
-            self.refuse(vec![job], &Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_AFTER_MS });
+            self.desk.refuse(vec![job], "writer_queue", &OVERLOADED);
         }
         self.begin_next(context);
     }
 }
 
+const OVERLOADED: Failure = Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_AFTER_MS };
+
 impl WriterShard {
     fn begin_next(&mut self, context: &mut Context<Self>) {
-        self.meters.writer.queue.set(self.state.waiting() as f64);
+        self.desk.meters.writer.queue.set(self.state.waiting() as f64);
         let Some(work) = self.state.next_work() else { return };
-        let (store, environment) = (Arc::clone(&self.store), Arc::clone(&self.environment));
-        let (router, meters) = (Arc::clone(&self.router), Arc::clone(&self.meters));
-        let timeout = self.options.timeout;
-        let carried_out =
-            async move { carry_out(work, &*store, &environment, &router, &meters, timeout).await };
+        let desk = Arc::clone(&self.desk);
+        let carried_out = async move { desk.carry_out(work).await };
         context.spawn(carried_out.into_actor(self).map(|(), shard, context| {
             shard.state.done();
             shard.begin_next(context);
         }));
     }
+}
 
-    fn refuse(&self, jobs: Vec<Job>, failure: &Failure) {
+impl Desk {
+    fn refuse(&self, jobs: Vec<Job>, reason: &'static str, failure: &Failure) {
+        if jobs.is_empty() {
+            return;
+        }
+        self.meters.load.sheds.of(reason).increment(jobs.len() as u64);
         let replies = jobs.into_iter().filter_map(|job| refusal(job, failure.clone())).collect();
         self.router.committed(Vec::new(), replies);
     }
+
+    async fn carry_out(&self, work: Vec<Job>) {
+        let whole_us = u64::try_from(self.options.timeout.as_micros()).unwrap_or(u64::MAX);
+        let now_us = self.environment.monotonic_us();
+        let age_us = |job: &Job| now_us.saturating_sub(job.received_us());
+        let (late, work): (Vec<Job>, Vec<Job>) = work.into_iter().partition(|job| age_us(job) > whole_us / 2);
+        self.refuse(late, "writer_wait", &OVERLOADED);
+        let Some(oldest_us) = work.iter().map(Job::received_us).min() else { return };
+        let pass = match self.gate.pass(self.options.timeout / 4).await {
+            Ok(pass) => pass,
+            Err(Shut::Away { .. }) => {
+                return self.refuse(work, "breaker", &Failure::Unavailable { definite: true });
+            }
+            Err(Shut::Busy) => return self.refuse(work, "writer_wait", &OVERLOADED),
+        };
+        let spent_us = self.environment.monotonic_us().saturating_sub(oldest_us);
+        let left = Duration::from_micros(whole_us.saturating_sub(spent_us));
+        let (worked, timed_out) = match work.first() {
+            Some(Job::Change { .. }) => self.carry_out_change(work, left).await,
+            _ => self.carry_out_sends(work, left).await,
+        };
+        pass.ended(worked, timed_out);
+    }
+
+    async fn carry_out_change(&self, mut work: Vec<Job>, left: Duration) -> (bool, bool) {
+        let Some(Job::Change { actor, conversation, change, asker, .. }) = work.pop() else {
+            return (true, false);
+        };
+        let now = self.environment.now();
+        let done = tokio::time::timeout(left, self.store.change(actor, conversation, &change, now)).await;
+        let health = health(&done);
+        self.crash_point(health.0);
+        let result = flatten(done).and_then(|outcome| outcome.map_err(Failure::from));
+        let (committed, result) = match result {
+            Ok(changed) => (changed.committed.clone(), Ok(changed)),
+            Err(failure) => (Vec::new(), Err(failure)),
+        };
+        let reply = answer(asker, result, |done| Reply::Changed(done.map(|changed| (conversation, changed))));
+        self.router.committed(committed, reply.into_iter().collect());
+        health
+    }
+
+    async fn carry_out_sends(&self, work: Vec<Job>, left: Duration) -> (bool, bool) {
+        let mut messages = Vec::with_capacity(work.len());
+        let mut askers = Vec::with_capacity(work.len());
+        for job in work {
+            if let Job::Send { message, received_us, asker } = job {
+                messages.push(message);
+                askers.push((asker, received_us));
+            }
+        }
+        self.meters.writer.batch.record(messages.len() as f64);
+        let (now, began_us) = (self.environment.now(), self.environment.monotonic_us());
+        let done = tokio::time::timeout(left, self.store.append(&messages, now)).await;
+        let health = health(&done);
+        self.crash_point(health.0);
+        let ended_us = self.environment.monotonic_us();
+        self.meters.store.latency.of("append").record_since_us(began_us, ended_us);
+        let mut committed = Vec::new();
+        let mut replies = Vec::with_capacity(askers.len());
+        match flatten(done) {
+            Ok(results) => {
+                for (((asker, received_us), message), result) in
+                    askers.into_iter().zip(&messages).zip(results)
+                {
+                    let message_id = MessageId::derive(message.sender, message.client_id);
+                    let result = result.map_err(Failure::from);
+                    if let Ok(appended) = &result {
+                        let new = appended.committed.is_some();
+                        let kind = if new { &self.meters.sends.acks } else { &self.meters.sends.duplicates };
+                        kind.increment(1);
+                        self.meters.sends.ack_latency.record_since_us(received_us, ended_us);
+                        committed.extend(appended.committed.clone());
+                    }
+                    replies.extend(answer(asker, result, |done| {
+                        Reply::Sent(done.map(|appended| (message_id, appended)))
+                    }));
+                }
+            }
+            Err(failure) => {
+                for (asker, _) in askers {
+                    replies.extend(answer(asker, Err(failure.clone()), failed_send));
+                }
+            }
+        }
+        self.router.committed(committed, replies);
+        health
+    }
+
+    /// Between commit and publication: the moment that only the relay makes up for.
+    fn crash_point(&self, committed: bool) {
+        if let Some(after) = self.options.crash_after_commits
+            && committed
+            && self.commits.fetch_add(1, Ordering::Relaxed) + 1 >= after
+        {
+            tracing::error!("ending between commit and publication, as asked");
+            std::process::abort();
+        }
+    }
 }
 
-async fn carry_out(
-    mut work: Vec<Job>,
-    store: &dyn crate::store::Store,
-    environment: &SharedEnvironment,
-    router: &Router,
-    meters: &Meters,
-    timeout: Duration,
-) {
-    let now = environment.now();
-    if let Some(Job::Change { .. }) = work.first() {
-        if let Some(Job::Change { actor, conversation, change, asker }) = work.pop() {
-            let done = tokio::time::timeout(timeout, store.change(actor, conversation, &change, now)).await;
-            let result = flatten(done).and_then(|outcome| outcome.map_err(Failure::from));
-            let (committed, result) = match result {
-                Ok(changed) => (changed.committed.clone(), Ok(changed)),
-                Err(failure) => (Vec::new(), Err(failure)),
-            };
-            let reply =
-                answer(asker, result, |done| Reply::Changed(done.map(|changed| (conversation, changed))));
-            router.committed(committed, reply.into_iter().collect());
-        }
-        return;
+/// How a call speaks of the database's health: it works (a damaged row is no sign of the contrary), and it timed out.
+fn health<T>(answer: &Result<Result<T, StoreError>, tokio::time::error::Elapsed>) -> (bool, bool) {
+    match answer {
+        Ok(Ok(_) | Err(StoreError::Inconsistent(_))) => (true, false),
+        Ok(Err(StoreError::Unavailable { .. })) => (false, false),
+        Err(_) => (false, true),
     }
-    let mut messages = Vec::with_capacity(work.len());
-    let mut askers = Vec::with_capacity(work.len());
-    for job in work {
-        if let Job::Send { message, received_us, asker } = job {
-            messages.push(message);
-            askers.push((asker, received_us));
-        }
-    }
-    meters.writer.batch.record(messages.len() as f64);
-    let began_us = environment.monotonic_us();
-    let done = flatten(tokio::time::timeout(timeout, store.append(&messages, now)).await);
-    let ended_us = environment.monotonic_us();
-    meters.store.latency.of("append").record_since_us(began_us, ended_us);
-    let mut committed = Vec::new();
-    let mut replies = Vec::with_capacity(askers.len());
-    match done {
-        Ok(results) => {
-            for (((asker, received_us), message), result) in askers.into_iter().zip(&messages).zip(results) {
-                let message_id = MessageId::derive(message.sender, message.client_id);
-                let result = result.map_err(Failure::from);
-                if let Ok(appended) = &result {
-                    let kind = if appended.committed.is_some() {
-                        &meters.sends.acks
-                    } else {
-                        &meters.sends.duplicates
-                    };
-                    kind.increment(1);
-                    meters.sends.ack_latency.record_since_us(received_us, ended_us);
-                    committed.extend(appended.committed.clone());
-                }
-                replies.extend(answer(asker, result, |done| {
-                    Reply::Sent(done.map(|appended| (message_id, appended)))
-                }));
-            }
-        }
-        Err(failure) => {
-            for (asker, _) in askers {
-                replies.extend(answer(asker, Err(failure.clone()), failed_send));
-            }
-        }
-    }
-    router.committed(committed, replies);
 }
 
 /// A dependency's answer within its deadline; what a deadline leaves unknown is indefinite.

@@ -54,10 +54,7 @@ impl Feed {
     /// Judges an event; `true`: push it now.
     pub fn wants(&mut self, delivery: &Arc<Delivery>) -> bool {
         match &mut self.mode {
-            Mode::Live => {
-                self.announced.is_empty()
-                    || !is_announced(&self.announced, delivery.event().conversation, delivery.event().seq)
-            }
+            Mode::Live => is_news(self.cursor, &self.announced, delivery),
             Mode::Holding(held) if held.len() < HELD_EVENTS => {
                 held.push(Arc::clone(delivery));
                 false
@@ -95,12 +92,9 @@ impl Feed {
             Mode::Closed | Mode::Live | Mode::Lagging => Vec::new(),
         };
         announced.sort_unstable();
-        let fresh = held
-            .into_iter()
-            .filter(|delivery| !is_announced(&announced, delivery.event().conversation, delivery.event().seq))
-            .collect();
-        self.announced = announced;
         self.cursor = Some(cursor);
+        let fresh = held.into_iter().filter(|delivery| is_news(self.cursor, &announced, delivery)).collect();
+        self.announced = announced;
         self.mode = Mode::Live;
         Arrival::Push(fresh)
     }
@@ -116,8 +110,14 @@ impl Feed {
     }
 }
 
-fn is_announced(announced: &[(ConversationId, Seq)], conversation: ConversationId, seq: Seq) -> bool {
-    announced.binary_search_by_key(&conversation, |(id, _)| *id).is_ok_and(|at| seq <= announced[at].1)
+/// Whether the heads did not count an event yet. What lies before their cursor they counted, however late a copy comes; of
+/// what was being committed while they were read, the announced seqs tell.
+fn is_news(cursor: Option<Cursor>, announced: &[(ConversationId, Seq)], delivery: &Delivery) -> bool {
+    let (conversation, seq) = (delivery.event().conversation, delivery.event().seq);
+    cursor.is_none_or(|cursor| delivery.position() >= cursor.position)
+        && !announced
+            .binary_search_by_key(&conversation, |(id, _)| *id)
+            .is_ok_and(|at| seq <= announced[at].1)
 }
 
 #[cfg(test)]
@@ -134,13 +134,14 @@ mod tests {
 
     fn delivery(conversation: ConversationId, seq: u64) -> Arc<Delivery> {
         let seq = Seq::new(seq).unwrap_or_default();
-        Arc::new(Delivery::new(Arc::new(Event {
+        let event = Event {
             conversation,
             seq,
             sender: UserId::from_uuid(Uuid::from_u128(1)),
             sent_at: Timestamp::default(),
             kind: EventKind::Delete { target: seq },
-        })))
+        };
+        Arc::new(Delivery::new(Arc::new(event), Position(seq.get())))
     }
 
     const CURSOR: Cursor = Cursor { epoch: 1, position: Position(1) };
@@ -170,6 +171,17 @@ mod tests {
             }
             prop_assert_eq!(pushed, (snapshot + 1..=total).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn what_lies_before_the_heads_is_never_pushed_however_late_it_comes() {
+        let mut feed = Feed::default();
+        feed.hold();
+        let cursor = Cursor { epoch: 1, position: Position(5) };
+        assert!(matches!(feed.arrive(Vec::new(), cursor), Arrival::Push(_)));
+        feed.forget_announced();
+        assert!(!feed.wants(&delivery(conversation(1), 4)));
+        assert!(feed.wants(&delivery(conversation(1), 5)));
     }
 
     #[test]

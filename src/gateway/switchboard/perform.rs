@@ -44,8 +44,9 @@ impl Switchboard {
             Effect::Change { id, conversation, change } => {
                 let Some(actor) = line.user() else { return };
                 let asker = Asker::Session { worker: self.worker, session: line.key(), id: id.clone() };
+                let received_us = self.node.environment().monotonic_us();
                 let submitted = self.node.admit_request(actor).and_then(|()| {
-                    self.node.writer().submit(Job::Change { actor, conversation, change, asker })
+                    self.node.writer().submit(Job::Change { actor, conversation, change, received_us, asker })
                 });
                 if let Err(failure) = submitted {
                     self.refuse(line, &id, failure);

@@ -8,6 +8,7 @@ mod accounts;
 mod append;
 mod change;
 mod codec;
+mod consumers;
 mod failure;
 mod journal;
 mod lane;

@@ -25,13 +25,13 @@ const CHECKPOINT_PAGES: &str = "4096";
 const LOG_FILE_BYTES: &str = "67108864";
 
 fn migrations() -> Migrator {
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        "schema".into(),
-        MigrationType::Simple,
-        include_str!("../../../migrations/sqlite/0001_schema.sql").into_sql_str(),
-        false,
-    )])
+    let step = |version, name: &'static str, text: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+    };
+    Migrator::with_migrations(vec![
+        step(1, "schema", include_str!("../../../migrations/sqlite/0001_schema.sql")),
+        step(2, "consumers", include_str!("../../../migrations/sqlite/0002_consumers.sql")),
+    ])
 }
 
 impl SqliteStore {

@@ -1,0 +1,138 @@
+//! Follower: sees to it that what others commit reaches this node, with the bus or without it.
+//!
+//! - *Owns*: up to where in the log everything has been passed on here ([`state`]).
+//! - *Receives*: digests and gaps (router), the bus's health, the log.
+//! - *Emits*: the log's events to the router while the bus or the relay is away or something was lost; the position covered.
+//! - *Limits*: [`NOTICES`] waiting; [`TAIL_EVENTS`] per read; one read in flight.
+//! - *On restart*: begins where the log ends then; sessions come later and compare heads.
+//! - *On full*: a digest is dropped; the next one does not join on, and the log is read.
+
+pub mod state;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use self::state::{FollowerState, Joins, Step};
+use super::router::{Notice, Router};
+use crate::environment::SharedEnvironment;
+use crate::store::{Cursor, SharedStore};
+use crate::telemetry::Meters;
+
+/// Notices that may wait.
+pub const NOTICES: usize = 64;
+/// Events per read of the log.
+const TAIL_EVENTS: usize = 2_000;
+/// Between two looks at the state, and two reads of a log that has nothing new.
+const EVERY: Duration = Duration::from_millis(150);
+/// Between two looks at whether the log is still the same one.
+const LOCATE_EVERY_MS: u64 = 5_000;
+
+/// What the follower works with.
+pub struct Follower {
+    /// Where events go.
+    pub router: Arc<Router>,
+    /// The log.
+    pub store: SharedStore,
+    /// Time.
+    pub environment: SharedEnvironment,
+    /// What is measured.
+    pub meters: Arc<Meters>,
+    /// The other end of what was given to [`Router::follow`].
+    pub notices: mpsc::Receiver<Notice>,
+    /// Whether the bus carries messages; always `false` without one.
+    pub bus: watch::Receiver<bool>,
+    /// For one read.
+    pub timeout: Duration,
+}
+
+impl Follower {
+    /// Follows the log from `covered` on until the router is gone.
+    pub async fn run(mut self, covered: Cursor) {
+        let mut state = FollowerState::new(covered);
+        let mut located_ms = self.environment.monotonic_ms();
+        let mut tailing = false;
+        loop {
+            tokio::select! {
+                notice = self.notices.recv() => match notice {
+                    Some(notice) => self.take(notice, &mut state),
+                    None => return,
+                },
+                () = tokio::time::sleep(EVERY) => {}
+            }
+            while let Ok(notice) = self.notices.try_recv() {
+                self.take(notice, &mut state);
+            }
+            state.on_bus(*self.bus.borrow());
+            let now_ms = self.environment.monotonic_ms();
+            if state.is_tailing(now_ms) != tailing {
+                tailing = !tailing;
+                self.meters.bus.tailing.set(if tailing { 1.0 } else { 0.0 });
+                tracing::debug!(tailing, "following the log");
+            }
+            if now_ms.saturating_sub(located_ms) >= LOCATE_EVERY_MS || state.step(now_ms) == Step::Locate {
+                located_ms = now_ms;
+                self.locate(&mut state).await;
+            }
+            self.read_on(&mut state).await;
+            if let Some(covered) = state.covered() {
+                self.router.cover(covered.position);
+            }
+        }
+    }
+
+    fn take(&self, notice: Notice, state: &mut FollowerState) {
+        match notice {
+            Notice::Gap => {
+                self.meters.resume.gaps_detected.of("overflow").increment(1);
+                state.on_gap();
+            }
+            Notice::Digest(digest) => {
+                let now_ms = self.environment.monotonic_ms();
+                if state.on_digest(&digest, now_ms) == Joins::On {
+                    if self.router.compare(&digest) {
+                        state.covered_to(digest.to);
+                    } else {
+                        state.on_gap();
+                    }
+                }
+            }
+        }
+    }
+
+    async fn locate(&self, state: &mut FollowerState) {
+        match tokio::time::timeout(self.timeout, self.store.end()).await {
+            Ok(Ok(end)) => {
+                if state.on_end(end) {
+                    tracing::warn!(
+                        epoch = end.epoch,
+                        "the log is another one than before: every client compares heads"
+                    );
+                    self.router.compare_heads();
+                }
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "where the log ends could not be read"),
+            Err(_) => tracing::debug!("where the log ends was not answered in time"),
+        }
+    }
+
+    /// Reads the log as far as it goes, when that is called for.
+    async fn read_on(&self, state: &mut FollowerState) {
+        while let Step::Tail(from) = state.step(self.environment.monotonic_ms()) {
+            match tokio::time::timeout(self.timeout, self.store.tail(from, TAIL_EVENTS)).await {
+                Ok(Ok(tail)) => {
+                    let end = tail.committed.len() < TAIL_EVENTS;
+                    self.meters.bus.tailed.increment(tail.committed.len() as u64);
+                    self.router.tailed(tail.committed);
+                    state.on_tailed(tail.next, end);
+                    if end {
+                        return;
+                    }
+                }
+                Ok(Err(error)) => return tracing::debug!(%error, "the log could not be read on"),
+                Err(_) => return tracing::debug!("the log was not read on in time"),
+            }
+        }
+    }
+}

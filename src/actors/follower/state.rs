@@ -1,0 +1,175 @@
+//! When a gateway trusts the bus, and from where it reads the log when it does not, as a plain value.
+
+use crate::bus::Digest;
+use crate::domain::Position;
+use crate::store::Cursor;
+
+/// Without a digest for so long the bus, or the relay, counts as away.
+const SILENCE_MS: u64 = 1_500;
+
+/// What to do now.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing: digests come and join up.
+    Trust,
+    /// Find out where the log ends: nothing is known yet.
+    Locate,
+    /// Read the log from here on and pass it on.
+    Tail(Position),
+}
+
+/// How a digest stands to what has been passed on.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Joins {
+    /// It begins where this node is: compare, and if that is enough call [`FollowerState::covered_to`].
+    On,
+    /// Something lies between, or it is of another log: the log is read.
+    Apart,
+    /// It tells nothing new.
+    Behind,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct FollowerState {
+    covered: Option<Cursor>,
+    heard_ms: u64,
+    bus_up: bool,
+    gap: bool,
+}
+
+impl FollowerState {
+    /// Everything before `covered` counts as passed on; the bus as away until it is heard.
+    pub const fn new(covered: Cursor) -> Self {
+        Self { covered: Some(covered), heard_ms: 0, bus_up: false, gap: false }
+    }
+
+    /// Up to where everything has been passed on.
+    pub const fn covered(&self) -> Option<Cursor> {
+        self.covered
+    }
+
+    /// Whether the log is being read because the bus cannot be trusted.
+    pub const fn is_tailing(&self, now_ms: u64) -> bool {
+        !self.bus_up || self.gap || now_ms.saturating_sub(self.heard_ms) > SILENCE_MS
+    }
+
+    /// What to do at `now_ms`.
+    pub fn step(&self, now_ms: u64) -> Step {
+        match self.covered {
+            None => Step::Locate,
+            Some(covered) if self.is_tailing(now_ms) => Step::Tail(covered.position),
+            Some(_) => Step::Trust,
+        }
+    }
+
+    /// The bus carries messages, or does not.
+    pub fn on_bus(&mut self, up: bool) {
+        self.bus_up = up;
+    }
+
+    /// The bus may have lost something: the log is read once, from what is covered to its end.
+    pub fn on_gap(&mut self) {
+        self.gap = true;
+    }
+
+    /// A digest came.
+    pub fn on_digest(&mut self, digest: &Digest, now_ms: u64) -> Joins {
+        self.heard_ms = now_ms;
+        let Some(covered) = self.covered else { return Joins::Apart };
+        if digest.epoch != covered.epoch || digest.from > covered.position {
+            self.gap = true;
+            return Joins::Apart;
+        }
+        if digest.to <= covered.position { Joins::Behind } else { Joins::On }
+    }
+
+    /// A digest that joins on was compared: all before `position` has come or is being read.
+    pub fn covered_to(&mut self, position: Position) {
+        if let Some(covered) = &mut self.covered {
+            covered.position = covered.position.max(position);
+        }
+    }
+
+    /// The log was read up to `next`; `end`: there was no more. A gap is closed by a read that began after it was noticed, so
+    /// call it for reads that began after the last [`FollowerState::on_gap`].
+    pub fn on_tailed(&mut self, next: Position, end: bool) {
+        self.covered_to(next);
+        if end {
+            self.gap = false;
+        }
+    }
+
+    /// The log ends at `end`. `true`: it is another log than before, so that nothing known of it holds any more.
+    pub fn on_end(&mut self, end: Cursor) -> bool {
+        let another = self.covered.is_some_and(|covered| covered.epoch != end.epoch);
+        if another || self.covered.is_none() {
+            self.covered = Some(end);
+        }
+        another
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(position: u64) -> Cursor {
+        Cursor { epoch: 1, position: Position(position) }
+    }
+
+    fn digest(from: u64, to: u64) -> Digest {
+        Digest { epoch: 1, from: Position(from), to: Position(to), moved: Vec::new() }
+    }
+
+    #[test]
+    fn trusts_the_bus_while_digests_join_up() {
+        let mut state = FollowerState::new(at(10));
+        assert_eq!(state.step(0), Step::Tail(Position(10)), "the bus was not heard yet");
+        state.on_bus(true);
+        assert_eq!(state.on_digest(&digest(8, 12), 100), Joins::On);
+        state.covered_to(Position(12));
+        assert_eq!(state.step(200), Step::Trust);
+        assert_eq!(state.on_digest(&digest(9, 12), 300), Joins::Behind);
+        assert_eq!(state.on_digest(&digest(12, 15), 400), Joins::On);
+        state.covered_to(Position(15));
+        assert_eq!(state.on_digest(&digest(16, 20), 500), Joins::Apart, "15 to 16 is missing");
+        assert_eq!(state.step(500), Step::Tail(Position(15)));
+        state.on_tailed(Position(20), true);
+        assert_eq!(state.step(600), Step::Trust);
+    }
+
+    #[test]
+    fn reads_the_log_while_the_bus_or_the_relay_is_away() {
+        let mut state = FollowerState::new(at(10));
+        state.on_bus(true);
+        state.on_digest(&digest(10, 11), 1_000);
+        state.covered_to(Position(11));
+        assert_eq!(state.step(1_000 + SILENCE_MS), Step::Trust);
+        assert_eq!(state.step(1_001 + SILENCE_MS), Step::Tail(Position(11)), "no relay");
+        state.on_digest(&digest(11, 12), 3_000);
+        assert_eq!(state.step(3_000), Step::Trust);
+        state.on_bus(false);
+        assert_eq!(state.step(3_000), Step::Tail(Position(11)), "no bus");
+        state.on_tailed(Position(40), true);
+        assert_eq!(state.step(3_000), Step::Tail(Position(40)), "and on it goes");
+        state.on_bus(true);
+        state.on_gap();
+        assert_eq!(state.step(3_000), Step::Tail(Position(40)), "what was lost while subscribing");
+        state.on_tailed(Position(41), false);
+        assert_eq!(state.step(3_000), Step::Tail(Position(41)), "there is more");
+        state.on_tailed(Position(42), true);
+        assert_eq!(state.step(3_000), Step::Trust);
+    }
+
+    #[test]
+    fn another_log_is_noticed() {
+        let mut state = FollowerState::new(at(10));
+        assert!(!state.on_end(at(12)));
+        assert_eq!(state.covered(), Some(at(10)), "what lies between was not passed on");
+        let restored = Cursor { epoch: 2, position: Position(5) };
+        assert!(state.on_end(restored));
+        assert_eq!(state.covered(), Some(restored));
+        assert_eq!(state.on_digest(&digest(1, 9), 0), Joins::Apart, "of the old log");
+    }
+}

@@ -1,0 +1,65 @@
+//! What nodes said they have published, for the relay, which publishes the rest.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use crate::domain::{ConversationId, Seq};
+
+/// Announcements kept, newest last; older ones are forgotten and at worst published again.
+const MOST: usize = 200_000;
+
+#[derive(Debug, Default)]
+struct Generations {
+    young: HashSet<(ConversationId, Seq)>,
+    old: HashSet<(ConversationId, Seq)>,
+}
+
+/// The announcements of the last seconds: between one and two generations of half the bound each.
+#[derive(Debug, Default)]
+pub struct Announced {
+    generations: Mutex<Generations>,
+}
+
+impl Announced {
+    /// Notes events that somebody published.
+    pub fn note(&self, events: impl IntoIterator<Item = (ConversationId, Seq)>) {
+        let mut generations = self.lock();
+        for event in events {
+            generations.young.insert(event);
+            if generations.young.len() >= MOST / 2 {
+                generations.old = std::mem::take(&mut generations.young);
+            }
+        }
+    }
+
+    /// Whether somebody published an event. Asked once for each, so the note is dropped.
+    pub fn take(&self, conversation: ConversationId, seq: Seq) -> bool {
+        let mut generations = self.lock();
+        generations.young.remove(&(conversation, seq)) || generations.old.remove(&(conversation, seq))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Generations> {
+        self.generations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::ConversationKind;
+
+    #[test]
+    fn remembers_what_was_published_once_and_is_bounded() {
+        let conversation = ConversationId::from_random(ConversationKind::Group, Uuid::from_u128(1));
+        let seq = |n| (conversation, Seq::new(n).unwrap_or_default());
+        let announced = Announced::default();
+        announced.note([seq(1), seq(2)]);
+        assert!(announced.take(conversation, seq(1).1));
+        assert!(!announced.take(conversation, seq(1).1));
+        announced.note((0..2 * MOST as u64).map(|n| seq(n + 10)));
+        let generations = announced.lock();
+        assert!(generations.young.len() + generations.old.len() <= MOST);
+    }
+}

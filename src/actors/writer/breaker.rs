@@ -1,0 +1,120 @@
+//! The circuit breaker in front of the database, as a plain value.
+//!
+//! After failures in a row nothing is tried for a moment and everything is answered at once; then one batch tries, and its
+//! end decides. A database that is away is thus asked by one batch at a time, whoever and however many wait.
+
+/// Failures in a row after which it opens.
+const FAILURES: u32 = 2;
+/// The first pause; it doubles with every try that failed.
+const FIRST_PAUSE_MS: u64 = 250;
+/// The longest pause.
+const LONGEST_PAUSE_MS: u64 = 2_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Closed { failures: u32 },
+    Open { until_ms: u64, pause_ms: u64 },
+    Trying { pause_ms: u64 },
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Breaker {
+    state: State,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { state: State::Closed { failures: 0 } }
+    }
+}
+
+impl Breaker {
+    /// May a batch be tried now?
+    ///
+    /// # Errors
+    /// The milliseconds to wait before asking again.
+    pub fn admit(&mut self, now_ms: u64) -> Result<(), u64> {
+        match self.state {
+            State::Closed { .. } => Ok(()),
+            State::Open { until_ms, pause_ms } if now_ms >= until_ms => {
+                self.state = State::Trying { pause_ms };
+                Ok(())
+            }
+            State::Open { until_ms, .. } => Err(until_ms - now_ms),
+            State::Trying { pause_ms } => Err(pause_ms),
+        }
+    }
+
+    /// A batch that was admitted ended. `timed_out`: nothing was heard within the deadline, which counts as all the failures
+    /// it takes.
+    pub fn ended(&mut self, worked: bool, timed_out: bool, now_ms: u64) {
+        self.state = match self.state {
+            _ if worked => State::Closed { failures: 0 },
+            State::Closed { failures } if failures + 1 < FAILURES && !timed_out => {
+                State::Closed { failures: failures + 1 }
+            }
+            State::Closed { .. } => {
+                State::Open { until_ms: now_ms + FIRST_PAUSE_MS, pause_ms: FIRST_PAUSE_MS }
+            }
+            State::Trying { pause_ms } => {
+                let pause_ms = (2 * pause_ms).min(LONGEST_PAUSE_MS);
+                State::Open { until_ms: now_ms + pause_ms, pause_ms }
+            }
+            // A batch that began before it opened.
+            open @ State::Open { .. } => open,
+        };
+    }
+
+    /// A batch that was admitted was never tried.
+    pub fn cancelled(&mut self, now_ms: u64) {
+        if let State::Trying { pause_ms } = self.state {
+            self.state = State::Open { until_ms: now_ms, pause_ms };
+        }
+    }
+
+    /// Whether nothing is tried but by one batch.
+    pub const fn is_open(&self) -> bool {
+        !matches!(self.state, State::Closed { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opens_after_failures_in_a_row_and_lets_one_try() {
+        let mut breaker = Breaker::default();
+        breaker.ended(false, false, 0);
+        breaker.ended(true, false, 0);
+        breaker.ended(false, false, 0);
+        assert!(!breaker.is_open() && breaker.admit(0).is_ok(), "not in a row");
+        breaker.ended(false, false, 0);
+        assert_eq!(breaker.admit(10), Err(FIRST_PAUSE_MS - 10));
+        assert!(breaker.admit(FIRST_PAUSE_MS).is_ok());
+        assert_eq!(breaker.admit(FIRST_PAUSE_MS), Err(FIRST_PAUSE_MS), "one tries");
+        breaker.ended(false, false, FIRST_PAUSE_MS);
+        assert_eq!(breaker.admit(FIRST_PAUSE_MS), Err(2 * FIRST_PAUSE_MS), "and waits twice as long");
+        assert!(breaker.admit(3 * FIRST_PAUSE_MS).is_ok());
+        breaker.ended(true, false, 3 * FIRST_PAUSE_MS);
+        assert!(!breaker.is_open());
+    }
+
+    #[test]
+    fn a_deadline_that_passed_opens_it_at_once_and_pauses_are_bounded() {
+        let mut breaker = Breaker::default();
+        let mut now_ms = 0;
+        breaker.ended(false, true, now_ms);
+        for _ in 0..20 {
+            let Err(wait_ms) = breaker.admit(now_ms) else { panic!("it is open") };
+            assert!(wait_ms <= LONGEST_PAUSE_MS);
+            now_ms += wait_ms;
+            assert!(breaker.admit(now_ms).is_ok());
+            breaker.ended(false, true, now_ms);
+        }
+        assert!(breaker.admit(now_ms + LONGEST_PAUSE_MS).is_ok());
+        breaker.cancelled(now_ms + LONGEST_PAUSE_MS);
+        assert!(breaker.admit(now_ms + LONGEST_PAUSE_MS).is_ok(), "another may try instead");
+    }
+}

@@ -1,0 +1,12 @@
+//! Log consumers: whatever happens after the commit and apart from the request that caused it.
+//!
+//! A consumer reads the log in commit order from a durable cursor, one process at a time ([`place`]), in batches that bear
+//! repetition, and shows how far it lags. To add one: a folder with its pure state and a `run`, a role or a setting that
+//! starts it in `app`, its lag in the catalogue of metrics.
+//!
+//! ```text
+//! relay    publishes what was committed and nobody published; tells gateways what moved
+//! ```
+
+pub mod place;
+pub mod relay;

@@ -1,0 +1,144 @@
+//! Relay: the guarantee behind the bus. Publishes what was committed and nobody published, and tells gateways what moved.
+//!
+//! - *Owns*: what it read and nobody settled yet ([`state`]); its place in the log ([`super::place`]).
+//! - *Receives*: the log in commit order; announcements of what nodes published.
+//! - *Emits*: late events and digests, to the bus and to this process's own sessions.
+//! - *Limits*: [`state::PENDING_EVENTS`] read ahead; [`BATCH_EVENTS`] per read.
+//! - *On restart*: goes on from its cursor; what was told twice is recognised by seq and dropped.
+//! - *On full*: reads no further until what it has is settled; its lag shows.
+
+pub mod state;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use self::state::RelayState;
+use super::place::{Place, Turn};
+use crate::actors::router::Router;
+use crate::actors::router::announced::Announced;
+use crate::environment::SharedEnvironment;
+use crate::store::{Cursor, SharedStore, StoreError};
+use crate::telemetry::Meters;
+
+/// Events per read of the log.
+const BATCH_EVENTS: usize = 2_000;
+/// Between two reads of a log that has nothing new.
+const EVERY: Duration = Duration::from_millis(50);
+/// Between two looks of a standby.
+const STANDBY: Duration = Duration::from_millis(250);
+/// Between two writes of the cursor.
+const KEEP_EVERY_MS: u64 = 1_000;
+
+/// Events older than this are not published any more: a gateway that heard no digest for so long has read the log itself.
+const STALE_MS: i64 = 60_000;
+
+/// What the relay works with.
+pub struct Relay {
+    /// The log.
+    pub store: SharedStore,
+    /// Where late events and digests go.
+    pub router: Arc<Router>,
+    /// What nodes said they published; also given to [`Router::announce_to`].
+    pub announced: Arc<Announced>,
+    /// Time.
+    pub environment: SharedEnvironment,
+    /// What is measured.
+    pub meters: Arc<Meters>,
+    /// For one call of the store.
+    pub timeout: Duration,
+}
+
+impl Relay {
+    /// Works, or stands by, until `stop` says so; then hands over to a standby at once.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let (store, environment) = (Arc::clone(&self.store), Arc::clone(&self.environment));
+        let mut place = Place::new("relay", store, environment, self.timeout);
+        let mut state: Option<RelayState> = None;
+        let mut kept_ms = 0;
+        loop {
+            let pause = match place.turn().await {
+                Turn::Standby => {
+                    state = None;
+                    STANDBY
+                }
+                Turn::Begins { cursor } => {
+                    state = self.begin(cursor).await.map(RelayState::new);
+                    EVERY
+                }
+                Turn::Goes => {
+                    if state.is_none() {
+                        state = self.begin(None).await.map(RelayState::new);
+                    }
+                    EVERY
+                }
+            };
+            self.meters.relay.leads.set(if state.is_some() { 1.0 } else { 0.0 });
+            let mut more = false;
+            if let Some(state) = &mut state {
+                more = self.step(state).await;
+                let now_ms = self.environment.monotonic_ms();
+                if now_ms.saturating_sub(kept_ms) >= KEEP_EVERY_MS {
+                    kept_ms = now_ms;
+                    place.keep(state.done()).await;
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(if more { Duration::ZERO } else { pause }) => {}
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+        }
+        if let Some(state) = &state {
+            place.keep(state.done()).await;
+        }
+        place.leave().await;
+    }
+
+    /// Where to begin: the last holder's cursor when it is of this log, else the log's end.
+    async fn begin(&self, cursor: Option<Cursor>) -> Option<Cursor> {
+        let end = match self.bound(self.store.end()).await {
+            Ok(end) => end,
+            Err(error) => {
+                tracing::debug!(%error, "where the log ends could not be read");
+                return None;
+            }
+        };
+        Some(cursor.filter(|cursor| cursor.epoch == end.epoch).unwrap_or(end))
+    }
+
+    /// Reads on, publishes what is due; answers whether there is more to read at once.
+    async fn step(&self, state: &mut RelayState) -> bool {
+        let mut more = false;
+        if let Some(from) = state.wants() {
+            match self.bound(self.store.tail(from, BATCH_EVENTS)).await {
+                Ok(tail) => {
+                    more = tail.committed.len() >= BATCH_EVENTS;
+                    let oldest = tail.committed.first().map(|one| one.event.sent_at);
+                    let lag_ms = oldest.map_or(0, |at| self.environment.now().ms_since(at).max(0));
+                    self.meters.relay.lag.set(lag_ms as f64 / 1_000.0);
+                    state.on_read(tail.committed, tail.next, self.environment.monotonic_ms());
+                }
+                Err(error) => tracing::debug!(%error, "the log could not be read on"),
+            }
+        }
+        let mut due = state.due(self.environment.monotonic_ms(), |id, seq| self.announced.take(id, seq));
+        let now = self.environment.now();
+        due.unpublished.retain(|one| now.ms_since(one.event.sent_at) < STALE_MS);
+        if !due.unpublished.is_empty() {
+            self.meters.relay.published.increment(due.unpublished.len() as u64);
+            self.router.committed(due.unpublished, Vec::new());
+        }
+        if let Some(digest) = due.digest {
+            self.meters.relay.digests.increment(1);
+            self.router.broadcast(digest);
+        }
+        more
+    }
+
+    async fn bound<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        tokio::time::timeout(self.timeout, call)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::definite("no answer in time")))
+    }
+}
