@@ -15,14 +15,24 @@ use super::{
 /// Registers everything this module serves. Call it last: it answers every path, with 404 where there is nothing, so what
 /// others serve (the WebSocket) must be registered before.
 pub fn configure(config: &mut ServiceConfig, state: ApiState) {
+    let serves_rest = state.serves_rest;
     config.app_data(Data::new(state));
     let mut scope = web::scope("");
-    for resource in resources() {
+    for resource in about_the_process() {
         scope = scope.service(resource);
     }
+    if serves_rest {
+        for resource in resources() {
+            scope = scope.service(resource);
+        }
+    }
     // The last one wrapped is the first to see a request.
-    let scope =
-        scope.default_service(web::to(site::serve)).wrap(from_fn(cors::allow)).wrap(from_fn(boundary::watch));
+    let scope = if serves_rest {
+        scope.default_service(web::to(site::serve))
+    } else {
+        scope.default_service(web::to(|| async { Err::<&'static str, _>(Problem::not_found()) }))
+    };
+    let scope = scope.wrap(from_fn(cors::allow)).wrap(from_fn(boundary::watch));
     config.service(scope);
 }
 
@@ -60,12 +70,18 @@ fn resources() -> Vec<Resource> {
         at("/v1/conversations/{conversation}/read", [put(read::mark)]),
         at("/v1/blocks", [get(blocks::list)]),
         at("/v1/blocks/{user}", [get(blocks::show), put(blocks::add), delete(blocks::remove)]),
+        at("/openapi.json", [get(openapi::serve)]),
+        at("/asyncapi.json", [get(asyncapi::serve)]),
+    ]
+}
+
+/// What every process answers, whatever its roles.
+fn about_the_process() -> Vec<Resource> {
+    vec![
         at("/healthz", [get(health::live)]),
         at("/readyz", [get(health::ready)]),
         at("/metrics", [get(health::metrics)]),
         at("/.well-known/jwks.json", [get(health::jwks)]),
-        at("/openapi.json", [get(openapi::serve)]),
-        at("/asyncapi.json", [get(asyncapi::serve)]),
     ]
 }
 

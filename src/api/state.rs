@@ -27,4 +27,6 @@ pub struct ApiState {
     pub trusted_proxy: TrustedProxy,
     /// Browser origins beside the server's own host; `*` is every one. Empty: no CORS at all.
     pub allowed_origins: Arc<[String]>,
+    /// The process has the role of the API: without it only health, metrics and keys are served.
+    pub serves_rest: bool,
 }

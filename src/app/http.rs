@@ -36,6 +36,8 @@ pub struct Parts {
     pub draining: watch::Receiver<Option<u64>>,
     /// Told by each worker when its sessions are gone.
     pub drained: mpsc::Sender<()>,
+    /// The process has the role of a gateway.
+    pub serves_sockets: bool,
 }
 
 /// Starts serving on `listener`.
@@ -51,8 +53,13 @@ pub fn start(listener: TcpListener, settings: &config::Server, parts: Parts) -> 
         .listen("tidings", listener, move || {
             let (rest, sockets) = (parts.clone(), parts.clone());
             let next_worker = Arc::clone(&next_worker);
+            let serves_sockets = parts.serves_sockets;
             let app = actix_web::App::new()
-                .route("/v1/ws", actix_web::web::to(no_upgrade))
+                .configure(move |config| {
+                    if serves_sockets {
+                        config.route("/v1/ws", actix_web::web::to(no_upgrade));
+                    }
+                })
                 .configure(move |config| api::configure(config, rest.api));
             let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
             HttpService::build()
@@ -68,7 +75,7 @@ pub fn start(listener: TcpListener, settings: &config::Server, parts: Parts) -> 
                         Ok::<_, ()>(fn_service(move |(request, framed)| {
                             let switchboard = std::rc::Rc::clone(&switchboard);
                             async move {
-                                upgrade::take_over(switchboard, request, framed).await;
+                                upgrade::take_over(switchboard, serves_sockets, request, framed).await;
                                 Ok::<(), actix_http::Error>(())
                             }
                         }))

@@ -5,6 +5,7 @@
 
 mod banner;
 pub mod doctor;
+mod fleet;
 mod gatekeeper;
 mod http;
 mod options;
@@ -18,12 +19,13 @@ use actix::Arbiter;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
+use self::fleet::Fleet;
 use self::gatekeeper::IdentityGatekeeper;
 use crate::actors::Node;
 use crate::actors::inbox::Inbox;
 use crate::actors::router::{Router, RouterOptions};
 use crate::api::{ApiState, Readiness};
-use crate::config::{Settings, StoreBackend};
+use crate::config::{BusBackend, Role, Settings, StoreBackend};
 use crate::environment::{SharedEnvironment, SystemEnvironment};
 use crate::identity::{Identity, IdentityError};
 use crate::protocol::Failure;
@@ -61,6 +63,9 @@ pub enum AppError {
     /// What the store knows of revocations could not be read.
     #[error("the list of revoked tokens could not be read: the database is unavailable")]
     Revocations,
+    /// The log could not be read at start.
+    #[error("where the log ends could not be read: {0}")]
+    LogEnd(String),
     /// A backend this build does not have.
     #[error("{0}")]
     Backend(&'static str),
@@ -75,6 +80,8 @@ pub struct App {
     readiness: Arc<Readiness>,
     exporter: Exporter,
     actors: Arbiter,
+    /// `None` where one process is all there is.
+    fleet: Option<Fleet>,
 }
 
 impl App {
@@ -104,8 +111,13 @@ impl App {
             meters,
             options::node(&settings),
         );
+        let bus_up = connect_bus(&settings)?;
+        let fleet = match settings.store.backend {
+            StoreBackend::Sqlite => None,
+            StoreBackend::Postgres => Some(Fleet::start(&settings, &node, &actors, bus_up).await?),
+        };
         let readiness = Arc::new(Readiness::new(&node));
-        Ok(Self { settings, environment, node, identity, readiness, exporter, actors })
+        Ok(Self { settings, environment, node, identity, readiness, exporter, actors, fleet })
     }
 
     /// Binds the address, says so through `announce`, and serves until SIGTERM, SIGINT or the end of `stop`.
@@ -131,6 +143,7 @@ impl App {
             keep_alive: Duration::from_millis(self.settings.server.keep_alive_ms),
             draining,
             drained,
+            serves_sockets: self.settings.server.has_role(Role::Gateway),
         };
         let server = http::start(listener, &self.settings.server, parts)?;
         let handle = server.handle();
@@ -149,6 +162,9 @@ impl App {
             };
             // A worker that cannot part with its sessions in time loses them with the process.
             let _ = tokio::time::timeout(Duration::from_millis(window_ms + 2_000), every_worker).await;
+        }
+        if let Some(fleet) = self.fleet {
+            fleet.stop().await;
         }
         handle.stop(true).await;
         // A worker that does not end in time is ended with the process.
@@ -173,6 +189,7 @@ impl App {
             }),
             trusted_proxy: Arc::new(move |address| trusted.iter().any(|network| network.contains(address))),
             allowed_origins: self.settings.gateway.allowed_origins.clone().into(),
+            serves_rest: self.settings.server.has_role(Role::Api),
         }
     }
 
@@ -198,6 +215,15 @@ async fn open_store(settings: &Settings, environment: &SharedEnvironment) -> Res
             Ok(store)
         }
         StoreBackend::Postgres => Err(AppError::Backend("store.backend = \"postgres\" is not built in yet")),
+    }
+}
+
+/// Connects the node to the others; the answer says whether the bus carries messages.
+fn connect_bus(settings: &Settings) -> Result<watch::Receiver<bool>, AppError> {
+    match settings.bus.backend {
+        // Nothing leaves the process: other processes' events are read from the log.
+        BusBackend::Local => Ok(watch::channel(false).1),
+        BusBackend::Redis => Err(AppError::Backend("bus.backend = \"redis\" is not built in yet")),
     }
 }
 

@@ -32,12 +32,14 @@ pub enum Refused {
     TokenInUrl,
     /// The server is stopping.
     Draining,
+    /// The process does not take connections.
+    NoGateway,
 }
 
 impl Refused {
     const fn status(self) -> StatusCode {
         match self {
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoGateway => StatusCode::NOT_FOUND,
             Self::Handshake(_) | Self::Subprotocol | Self::TokenInUrl => StatusCode::BAD_REQUEST,
             Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -48,7 +50,7 @@ impl Refused {
 
     const fn code(self) -> ErrorCode {
         match self {
-            Self::NotFound => ErrorCode::NotFound,
+            Self::NotFound | Self::NoGateway => ErrorCode::NotFound,
             Self::Handshake(_) | Self::Subprotocol | Self::TokenInUrl | Self::Version | Self::Method => {
                 ErrorCode::BadFrame
             }
@@ -67,6 +69,7 @@ impl Refused {
             Self::Subprotocol => "offer tidings.v1.json or tidings.v1.msgpack, or no subprotocol",
             Self::TokenInUrl => "give the token in hello or in the Authorization header, never in the URL",
             Self::Draining => "the server is stopping; connect again",
+            Self::NoGateway => "this process takes no connections: its server.roles lack gateway",
         }
     }
 
@@ -75,9 +78,12 @@ impl Refused {
             Self::Origin => "origin",
             Self::Subprotocol => "subprotocol",
             Self::Draining => "draining",
-            Self::NotFound | Self::Handshake(_) | Self::Version | Self::Method | Self::TokenInUrl => {
-                "bad_request"
-            }
+            Self::NotFound
+            | Self::Handshake(_)
+            | Self::Version
+            | Self::Method
+            | Self::TokenInUrl
+            | Self::NoGateway => "bad_request",
         }
     }
 }
@@ -171,13 +177,16 @@ pub fn no_upgrade() -> (StatusCode, Vec<u8>) {
     (StatusCode::UPGRADE_REQUIRED, refusal_body(Refused::Version))
 }
 
-/// Answers an upgrade and, when it is good, hands its stream to the switchboard.
+/// Answers an upgrade and, when it is good and the process `serves` sockets, hands its stream to the switchboard.
 pub async fn take_over(
     switchboard: Rc<Switchboard>,
+    serves: bool,
     request: Request,
     mut framed: Framed<TcpStream, h1::Codec>,
 ) {
-    let judged = if switchboard.is_draining() {
+    let judged = if !serves {
+        Err(Refused::NoGateway)
+    } else if switchboard.is_draining() {
         Err(Refused::Draining)
     } else {
         judge(&request, &switchboard.bounds().gateway.allowed_origins)

@@ -90,6 +90,7 @@ impl World {
         let node = self.node();
         let readiness = Arc::new(Readiness::new(&node));
         let state = ApiState {
+            serves_rest: true,
             node,
             identity: identity.clone(),
             readiness: readiness.clone(),

@@ -1,0 +1,90 @@
+//! What a process does beside serving where others write to the same log: it follows the log, and relays it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Arbiter;
+use tokio::sync::{mpsc, watch};
+
+use super::AppError;
+use crate::actors::Node;
+use crate::actors::follower::{Follower, NOTICES};
+use crate::actors::router::announced::Announced;
+use crate::config::{Role, Settings};
+use crate::consumers::relay::Relay;
+
+/// For how long a stop waits until the relay has handed over.
+const HAND_OVER: Duration = Duration::from_secs(2);
+
+/// The work beside serving; ended by [`Fleet::stop`].
+pub struct Fleet {
+    stop: watch::Sender<bool>,
+    ended: Vec<tokio::sync::oneshot::Receiver<()>>,
+}
+
+impl Fleet {
+    /// Begins what the roles ask for. `bus_up`: whether the bus carries messages.
+    ///
+    /// # Errors
+    /// The log's end could not be read: nothing can be followed from nowhere.
+    pub async fn start(
+        settings: &Settings,
+        node: &Node,
+        arbiter: &Arbiter,
+        bus_up: watch::Receiver<bool>,
+    ) -> Result<Self, AppError> {
+        let (stop, stopping) = watch::channel(false);
+        let mut fleet = Self { stop, ended: Vec::new() };
+        let timeout = Duration::from_millis(settings.store.timeout_ms);
+        let (store, router) = (Arc::clone(node.store()), Arc::clone(node.router()));
+        let (environment, meters) = (Arc::clone(node.environment()), Arc::clone(node.meters()));
+        if settings.server.has_role(Role::Relay) {
+            let announced = Arc::new(Announced::default());
+            router.announce_to(Arc::clone(&announced));
+            let relay = Relay {
+                store: Arc::clone(&store),
+                router: Arc::clone(&router),
+                announced,
+                environment: Arc::clone(&environment),
+                meters: Arc::clone(&meters),
+                timeout,
+            };
+            fleet.begin(arbiter, relay.run(stopping));
+        }
+        if settings.server.has_role(Role::Gateway) {
+            let covered = tokio::time::timeout(timeout, store.end())
+                .await
+                .map_err(|_| AppError::LogEnd("it did not answer in time".to_owned()))?
+                .map_err(|error| AppError::LogEnd(error.to_string()))?;
+            let (notify, notices) = mpsc::channel(NOTICES);
+            router.follow(notify, covered.position);
+            let follower = Follower { router, store, environment, meters, notices, bus: bus_up, timeout };
+            arbiter.spawn(follower.run(covered));
+        }
+        Ok(fleet)
+    }
+
+    fn begin(&mut self, arbiter: &Arbiter, work: impl Future<Output = ()> + Send + 'static) {
+        let (done, ended) = tokio::sync::oneshot::channel();
+        self.ended.push(ended);
+        arbiter.spawn(async move {
+            work.await;
+            // Nobody waits when the stop was too slow.
+            let _ = done.send(());
+        });
+    }
+
+    /// Ends the work, giving leases back.
+    pub async fn stop(self) {
+        if self.stop.send(true).is_err() {
+            return;
+        }
+        let all = async {
+            for ended in self.ended {
+                let _ = ended.await;
+            }
+        };
+        // A lease that could not be given back ends by itself.
+        let _ = tokio::time::timeout(HAND_OVER, all).await;
+    }
+}
