@@ -24,6 +24,7 @@ use crate::{
     pace::Pace,
     procfs,
     report::Report,
+    services::Services,
     stage::{self, Servers, Stage},
 };
 
@@ -48,6 +49,9 @@ pub struct Args {
     /// Server processes whose CPU time per message to report
     #[arg(long, value_name = "PID", value_delimiter = ',')]
     server_pid: Vec<u32>,
+    /// Directory of a cluster that `scripts/cluster` runs: report the CPU time of each of its services
+    #[arg(long, value_name = "DIR")]
+    cluster: Option<std::path::PathBuf>,
     /// How long the last sends and deliveries may take
     #[arg(long, value_name = "SECS", default_value_t = 15.0)]
     settle_s: f64,
@@ -80,7 +84,8 @@ pub async fn run(args: &Args, servers: &Servers) -> Result<Report> {
         bail!("only {} of {users} users could connect", connected(&stage.progress));
     }
 
-    let cpu_before_us = procfs::cpu_us(&args.server_pid)?;
+    let services = Services::of(args.cluster.as_deref())?;
+    let (cpu_before_us, used_before) = (procfs::cpu_us(&args.server_pid)?, services.used()?);
     let begun_us = stage.clock.now_us();
     let said = Arc::new(AtomicU64::new(0));
     let senders: Vec<_> = sessions
@@ -107,7 +112,7 @@ pub async fn run(args: &Args, servers: &Servers) -> Result<Report> {
     stage.await_count("messages", u64::MAX, sending, |progress| progress.ended.load(Relaxed)).await;
     let took_us = stage.clock.now_us() - begun_us;
     let ended_in_time = stage.progress.ended.load(Relaxed);
-    let cpu_us = procfs::cpu_us(&args.server_pid)? - cpu_before_us;
+    let (cpu_us, used) = (procfs::cpu_us(&args.server_pid)? - cpu_before_us, services.used()?);
     for sender in senders {
         sender.await.context("a sender's task failed")?;
     }
@@ -128,6 +133,7 @@ pub async fn run(args: &Args, servers: &Servers) -> Result<Report> {
     if !args.server_pid.is_empty() {
         report.row("server CPU us/message", cpu_us as f64 / ended_in_time.max(1) as f64);
     }
+    services.rows(&used_before, &used, ended_in_time, "message", &mut report);
     for latency in latency::of_run(&history)? {
         report.latency(latency);
     }

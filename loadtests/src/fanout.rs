@@ -17,6 +17,7 @@ use crate::{
     pace::Pace,
     procfs,
     report::Report,
+    services::Services,
     stage::{self, Servers, Stage},
 };
 
@@ -41,6 +42,9 @@ pub struct Args {
     /// Measure the bare floor of this machine in the same run and print the ratio; needs --server-pid
     #[arg(long, requires = "server_pid")]
     with_floor: bool,
+    /// Directory of a cluster that `scripts/cluster` runs: report the CPU time of each of its services
+    #[arg(long, value_name = "DIR")]
+    cluster: Option<std::path::PathBuf>,
     /// How long the last deliveries may take
     #[arg(long, value_name = "SECS", default_value_t = 30.0)]
     settle_s: f64,
@@ -76,7 +80,8 @@ pub async fn run(args: &Args, servers: &Servers) -> Result<Report> {
     }
     let caught_up = stage::quiet(&stage, &args.server_pid).await?;
 
-    let cpu_before_us = procfs::cpu_us(&args.server_pid)?;
+    let services = Services::of(args.cluster.as_deref())?;
+    let (cpu_before_us, used_before) = (procfs::cpu_us(&args.server_pid)?, services.used()?);
     let before = stage.progress.delivered.load(Relaxed);
     let bytes_before = stage.progress.event_bytes.load(Relaxed);
     let begun_us = stage.clock.now_us();
@@ -106,7 +111,7 @@ pub async fn run(args: &Args, servers: &Servers) -> Result<Report> {
     let delivered = |progress: &Progress| progress.delivered.load(Relaxed) - before;
     stage.await_count("deliveries", wanted, patience, delivered).await;
     let took_us = stage.clock.now_us() - begun_us;
-    let cpu_us = procfs::cpu_us(&args.server_pid)? - cpu_before_us;
+    let (cpu_us, used) = (procfs::cpu_us(&args.server_pid)? - cpu_before_us, services.used()?);
     let deliveries = delivered(&stage.progress).max(1);
     let frame_bytes = (stage.progress.event_bytes.load(Relaxed) - bytes_before) / deliveries;
 
@@ -121,6 +126,7 @@ pub async fn run(args: &Args, servers: &Servers) -> Result<Report> {
     report.row("deliveries/s", deliveries as f64 * 1e6 / took_us as f64);
     report.row("frame bytes", frame_bytes);
     report.row("lagging", stage.progress.lagging.load(Relaxed));
+    services.rows(&used_before, &used, deliveries, "delivery", &mut report);
     for latency in latency::of_run(&history)? {
         report.latency(latency);
     }

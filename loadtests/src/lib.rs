@@ -19,6 +19,7 @@ mod procfs;
 mod replay;
 mod report;
 pub mod rest;
+mod services;
 mod stage;
 mod storm;
 pub mod wire;

@@ -1,5 +1,7 @@
 //! CPU and memory of other processes, as Linux tells them in `/proc`.
 
+use std::collections::HashMap;
+
 use anyhow::{Context, Result, anyhow};
 
 /// Linux reports process times in hundredths of a second on every architecture (`USER_HZ`).
@@ -13,6 +15,21 @@ pub fn cpu_us(pids: &[u32]) -> Result<u64> {
 /// Resident memory of all `pids` together, in bytes.
 pub fn rss_bytes(pids: &[u32]) -> Result<u64> {
     pids.iter().map(|pid| Ok(resident_kib(&read(*pid, "status")?)? * 1024)).sum()
+}
+
+/// Every process with its parent.
+pub fn parents() -> Result<HashMap<u32, u32>> {
+    let mut parents = HashMap::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // One that ended meanwhile has no parent to tell of.
+        let Ok(stat) = read(pid, "stat") else { continue };
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
+        parents.extend(parent.map(|parent| (pid, parent)));
+    }
+    Ok(parents)
 }
 
 /// How many files this process may have open.

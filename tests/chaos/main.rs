@@ -1,0 +1,214 @@
+//! What breaks while people talk, one thing at a time, on a real cluster: three gateways, Postgres with a replica, Redis.
+//!
+//! Each test replays a chat log through haproxy, breaks one thing meanwhile, and asks three questions of what the clients
+//! saw: is the ledger clean (nothing lost, doubled, reordered, leaked), did delivery go on within its bound, and did the
+//! cluster come back by itself. Pauses here are the faults' own lengths, not waits for something to happen.
+
+mod cluster;
+mod replay;
+
+use std::time::Duration;
+
+use cluster::Cluster;
+use replay::{Replay, Verdict};
+
+/// Within which delivery goes on without the bus (SEMANTICS, P8), and what a busy machine adds.
+const WITHOUT_BUS_MS: f64 = 3_000.0;
+
+async fn pause(ms: u64) {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+}
+
+/// Prints what a run showed, for `--no-capture` and for the log of a failure.
+fn show(fault: &str, verdict: &Verdict) {
+    println!(
+        "{fault}: ledger clean, ack at most {:.0} ms, delivery at most {:.0} ms\n{}",
+        verdict.max_ms("ack"),
+        verdict.max_ms("delivery"),
+        verdict.text
+    );
+}
+
+fn within(verdict: &Verdict, latency: &str, bound_ms: f64) {
+    let worst = verdict.max_ms(latency);
+    assert!(worst <= bound_ms, "{latency} took {worst:.0} ms, allowed are {bound_ms} ms:\n{}", verdict.text);
+}
+
+#[tokio::test]
+async fn nothing_breaks() {
+    let cluster = Cluster::start(&[]);
+    let replay = Replay::start(&cluster).await;
+    let verdict = replay.end(&cluster);
+    show("nothing broke", &verdict);
+    within(&verdict, "delivery", WITHOUT_BUS_MS);
+    assert!(cluster.metric("GATEWAY_URLS", "tidings_bus_received_total").await > 0.0, "the bus carried it");
+}
+
+#[tokio::test]
+async fn a_gateway_dies() {
+    let cluster = Cluster::start(&[]);
+    let replay = Replay::start(&cluster).await;
+    pause(1_000).await;
+    cluster.signal("gateway-1", "KILL");
+    pause(4_000).await;
+    cluster.restart("gateway-1");
+    pause(2_000).await;
+    cluster.signal("gateway-2", "KILL");
+    pause(1_000).await;
+    cluster.restart("gateway-2");
+    let verdict = replay.end(&cluster);
+    show("two gateways died", &verdict);
+    // Clients notice, wait out their backoff and resume: 5 s from the crash to the repeated send's ack.
+    within(&verdict, "ack", 5_000.0);
+}
+
+#[tokio::test]
+async fn redis_dies_and_comes_back_empty() {
+    let cluster = Cluster::start(&[]);
+    let replay = Replay::start(&cluster).await;
+    pause(1_000).await;
+    cluster.signal("redis", "KILL");
+    pause(5_000).await;
+    let tailed = cluster.metric("GATEWAY_URLS", "tidings_bus_tailed_total").await;
+    assert!(tailed > 0.0, "gateways read the log meanwhile");
+    cluster.restart("redis");
+    let verdict = replay.end(&cluster);
+    show("Redis died for 5 s", &verdict);
+    within(&verdict, "delivery", WITHOUT_BUS_MS);
+    returns_to_the_bus(&cluster).await;
+}
+
+#[tokio::test]
+async fn redis_freezes() {
+    let cluster = Cluster::start(&[]);
+    let replay = Replay::start(&cluster).await;
+    pause(1_000).await;
+    cluster.signal("redis", "STOP");
+    pause(5_000).await;
+    cluster.signal("redis", "CONT");
+    let verdict = replay.end(&cluster);
+    show("Redis froze for 5 s", &verdict);
+    within(&verdict, "delivery", WITHOUT_BUS_MS);
+    returns_to_the_bus(&cluster).await;
+}
+
+#[tokio::test]
+async fn redis_is_emptied_and_its_subscribers_are_cut_again_and_again() {
+    let cluster = Cluster::start(&[]);
+    let replay = Replay::start(&cluster).await;
+    for _ in 0..5 {
+        pause(2_000).await;
+        cluster.redis(&["FLUSHALL"]);
+        cluster.redis(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    }
+    let verdict = replay.end(&cluster);
+    show("Redis was emptied and its subscribers cut every 2 s", &verdict);
+    within(&verdict, "delivery", WITHOUT_BUS_MS);
+    returns_to_the_bus(&cluster).await;
+}
+
+#[tokio::test]
+async fn the_primary_dies_and_restarts() {
+    let cluster = Cluster::start(&[]);
+    let replay = Replay::start(&cluster).await;
+    pause(1_000).await;
+    cluster.signal("primary", "KILL");
+    pause(3_000).await;
+    cluster.restart("primary");
+    let verdict = replay.end(&cluster);
+    show("the primary died for 3 s", &verdict);
+    // Away for 3 s, then its recovery, and the longest pause between two tries of clients and breaker.
+    within(&verdict, "ack", 15_000.0);
+}
+
+#[tokio::test]
+async fn the_primary_freezes_and_every_send_is_answered_in_time() {
+    let cluster = Cluster::start(&[]);
+    let replay = Replay::start(&cluster).await;
+    pause(1_000).await;
+    cluster.signal("primary", "STOP");
+    // Longer than any deadline.
+    pause(6_000).await;
+    let open = cluster.metric("GATEWAY_URLS", "tidings_connections").await;
+    assert!(open > 0.0, "sockets stay up while the database is away");
+    cluster.signal("primary", "CONT");
+    let verdict = replay.end(&cluster);
+    show("the primary froze for 6 s", &verdict);
+    within(&verdict, "ack", 15_000.0);
+}
+
+#[tokio::test]
+async fn database_connections_are_cut() {
+    let cluster = Cluster::start(&[]);
+    let replay = Replay::start(&cluster).await;
+    for _ in 0..5 {
+        pause(700).await;
+        cluster.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'tidings' AND pid <> pg_backend_pid()",
+        );
+    }
+    let verdict = replay.end(&cluster);
+    show("database connections were cut", &verdict);
+    within(&verdict, "ack", 5_000.0);
+}
+
+#[tokio::test]
+async fn the_replica_pauses() {
+    let cluster = Cluster::start(&[]);
+    let replay = Replay::start(&cluster).await;
+    cluster.signal("replica", "STOP");
+    let verdict = replay.end(&cluster);
+    cluster.signal("replica", "CONT");
+    show("the replica paused throughout", &verdict);
+    within(&verdict, "ack", 5_000.0);
+}
+
+#[tokio::test]
+async fn the_relay_dies() {
+    let cluster = Cluster::start(&[]);
+    let replay = Replay::start(&cluster).await;
+    let leader =
+        if cluster.metric("RELAY_URLS", "tidings_relay_leads").await > 0.0 { "relay-1" } else { "relay-2" };
+    cluster.signal(leader, "KILL");
+    pause(5_000).await;
+    assert!(cluster.metric("RELAY_URLS", "tidings_relay_leads").await > 0.0, "the standby took over");
+    cluster.restart(leader);
+    let verdict = replay.end(&cluster);
+    show("the relay died", &verdict);
+    within(&verdict, "delivery", WITHOUT_BUS_MS);
+}
+
+#[tokio::test]
+async fn a_gateway_crashes_between_commit_and_publication() {
+    let cluster = Cluster::start(&[]);
+    cluster.signal("gateway-1", "KILL");
+    cluster.export("gateway-1", "TIDINGS_CRASH_AFTER_COMMITS", "60");
+    cluster.restart("gateway-1");
+    let replay = Replay::start(&cluster).await;
+    let mut waited_ms = 0;
+    while cluster.runs("gateway-1") {
+        assert!(waited_ms < 30_000, "the fail point was not reached");
+        pause(50).await;
+        waited_ms += 50;
+    }
+    cluster.unexport("gateway-1", "TIDINGS_CRASH_AFTER_COMMITS");
+    cluster.restart("gateway-1");
+    let verdict = replay.end(&cluster);
+    show("a gateway crashed between commit and publication", &verdict);
+    within(&verdict, "delivery", 5_000.0);
+    let published = cluster.metric("RELAY_URLS", "tidings_relay_published_total").await;
+    assert!(published > 0.0, "the relay published what the gateway could not");
+}
+
+/// Every gateway trusts the bus again by itself.
+async fn returns_to_the_bus(cluster: &Cluster) {
+    for _ in 0..100 {
+        let up = cluster.metric("GATEWAY_URLS", "tidings_bus_up").await;
+        let tailing = cluster.metric("GATEWAY_URLS", "tidings_bus_tailing").await;
+        if up >= 3.0 && tailing == 0.0 {
+            return;
+        }
+        pause(100).await;
+    }
+    panic!("the gateways did not return to the bus:\n{}", cluster.logs());
+}
