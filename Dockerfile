@@ -1,0 +1,19 @@
+# The server in a small image: docker build -t tidings .
+FROM rust:1-slim-bookworm AS build
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends build-essential cmake clang
+WORKDIR /src
+COPY . .
+RUN cargo build --release --locked --bin tidings
+
+FROM debian:bookworm-slim
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends ca-certificates openssl \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --home-dir /var/lib/tidings --create-home tidings
+COPY --from=build /src/target/release/tidings /usr/local/bin/tidings
+USER tidings
+WORKDIR /var/lib/tidings
+EXPOSE 8080
+# SIGTERM drains: give a stop longer than server.shutdown_ms.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["tidings"]
+CMD ["serve", "--listen", "0.0.0.0:8080", "--data-dir", "/var/lib/tidings/data"]
