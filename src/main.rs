@@ -130,7 +130,12 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     logging::init(&settings.telemetry)?;
     // Before anything is announced: who reads that we serve may stop us at once.
     let stop = asked_to_stop()?;
-    let app = App::build(settings).await?;
+    tokio::pin!(stop);
+    let app = tokio::select! {
+        built = App::build(settings) => built?,
+        // Still waiting for the database.
+        () = &mut stop => return Ok(ExitCode::SUCCESS),
+    };
     let announce = |settings: &Settings, address| {
         println!("{}", app::banner(settings, address));
         tracing::info!(%address, "serving");

@@ -29,7 +29,8 @@ impl Services {
                 continue;
             };
             let service = name.trim_end_matches(|last: char| last.is_ascii_digit() || last == '-');
-            let pid = std::fs::read_to_string(&path)?.trim().parse().with_context(|| path.display().to_string())?;
+            let pid =
+                std::fs::read_to_string(&path)?.trim().parse().with_context(|| path.display().to_string())?;
             services.roots.entry(service.to_owned()).or_default().push(pid);
         }
         if services.roots.is_empty() {

@@ -9,6 +9,7 @@ mod fleet;
 mod gatekeeper;
 mod http;
 mod options;
+mod waiting;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -73,6 +74,7 @@ pub enum AppError {
 
 /// A node that is ready to serve.
 pub struct App {
+    listener: TcpListener,
     settings: Settings,
     environment: SharedEnvironment,
     node: Node,
@@ -93,7 +95,12 @@ impl App {
         let environment = SystemEnvironment::shared();
         let exporter = Exporter::install()?;
         let meters = Arc::new(Meters::new());
-        let store = open_store(&settings, &environment).await?;
+        // Bound first: a wrong address is told at once, and probes are answered while the database is away.
+        let listener = listen(settings.server.listen, settings.server.backlog)?;
+        let store = waiting::until("store", &listener, &environment, || async {
+            open_store(&settings, &environment).await.map_err(waiting::Missing::Hopeless)
+        })
+        .await?;
         let identity =
             Identity::new(options::identity(&settings), Arc::clone(&store), Arc::clone(&environment))?;
         identity.catch_up().await.map_err(|_: Failure| AppError::Revocations)?;
@@ -117,7 +124,7 @@ impl App {
             StoreBackend::Postgres => Some(Fleet::start(&settings, &node, &actors, bus_up).await?),
         };
         let readiness = Arc::new(Readiness::new(&node));
-        Ok(Self { settings, environment, node, identity, readiness, exporter, actors, fleet })
+        Ok(Self { listener, settings, environment, node, identity, readiness, exporter, actors, fleet })
     }
 
     /// Binds the address, says so through `announce`, and serves until SIGTERM, SIGINT or the end of `stop`.
@@ -129,8 +136,7 @@ impl App {
         announce: impl FnOnce(&Settings, SocketAddr),
         stop: impl Future<Output = ()>,
     ) -> Result<(), AppError> {
-        let listener = listen(self.settings.server.listen, self.settings.server.backlog)?;
-        let address = listener.local_addr()?;
+        let address = self.listener.local_addr()?;
         let (drain, draining) = watch::channel(None);
         let (drained, mut all_drained) = mpsc::channel(self.settings.server.worker_threads());
         let parts = http::Parts {
@@ -145,10 +151,10 @@ impl App {
             drained,
             serves_sockets: self.settings.server.has_role(Role::Gateway),
         };
-        let server = http::start(listener, &self.settings.server, parts)?;
+        self.keep_house();
+        let server = http::start(self.listener, &self.settings.server, parts)?;
         let handle = server.handle();
         let serving = actix_rt::spawn(server);
-        self.keep_house();
         announce(&self.settings, address);
         stop.await;
         tracing::info!("stopping: telling clients to reconnect");

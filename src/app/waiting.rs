@@ -1,0 +1,167 @@
+//! The time before the database answers: the process stays up and says what it waits for, rather than end and be started
+//! again and again.
+//!
+//! Only `/healthz` (the process lives) and `/readyz` (it is not ready, and why since when) are answered meanwhile.
+
+use std::io;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::domain::Timestamp;
+use crate::environment::SharedEnvironment;
+
+/// Between two tries.
+const TRY_EVERY: Duration = Duration::from_secs(1);
+/// For reading a request and answering it.
+const REQUEST: Duration = Duration::from_secs(2);
+/// Bytes of a request that are read; probes send far fewer.
+const REQUEST_BYTES: usize = 4_096;
+
+/// Why something is not there.
+pub enum Missing<E> {
+    /// It may come: try again.
+    Away(String),
+    /// Trying again does not help.
+    Hopeless(E),
+}
+
+/// Tries until it works, answering probes on `listener` meanwhile. `what` names the dependency in answers and in the log.
+///
+/// # Errors
+/// What makes further tries hopeless.
+pub async fn until<T, E, F>(
+    what: &'static str,
+    listener: &TcpListener,
+    environment: &SharedEnvironment,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, E>
+where
+    F: Future<Output = Result<T, Missing<E>>>,
+{
+    let mut room = None;
+    let result = loop {
+        match attempt().await {
+            Ok(value) => break Ok(value),
+            Err(Missing::Hopeless(error)) => break Err(error),
+            Err(Missing::Away(why)) => {
+                if room.is_none() {
+                    tracing::warn!(dependency = what, %why, "waiting; trying every second");
+                    room = Some(Room::open(what, listener, environment.now()));
+                }
+                tokio::time::sleep(TRY_EVERY).await;
+            }
+        }
+    };
+    if room.is_some() && result.is_ok() {
+        tracing::info!(dependency = what, "there now");
+    }
+    result
+}
+
+/// Answers probes until it is dropped.
+struct Room(Option<tokio::task::JoinHandle<()>>);
+
+impl Room {
+    fn open(what: &'static str, listener: &TcpListener, since: Timestamp) -> Self {
+        let shared = listener.try_clone().and_then(tokio::net::TcpListener::from_std);
+        let task = match shared {
+            Ok(listener) => Some(tokio::spawn(answer_all(what, listener, since))),
+            Err(error) => {
+                tracing::warn!(%error, "probes cannot be answered while waiting");
+                None
+            }
+        };
+        Self(task)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
+async fn answer_all(what: &'static str, listener: tokio::net::TcpListener, since: Timestamp) {
+    // One at a time: nobody but probes is to come here, and each is bounded.
+    while let Ok((stream, _)) = listener.accept().await {
+        // A probe that goes away in the middle needs no answer.
+        let _ = tokio::time::timeout(REQUEST, answer(what, stream, since)).await;
+    }
+}
+
+async fn answer(what: &str, mut stream: TcpStream, since: Timestamp) -> io::Result<()> {
+    let mut request = Vec::new();
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") && request.len() < REQUEST_BYTES {
+        if stream.read_buf(&mut request).await? == 0 {
+            break;
+        }
+    }
+    let (status, body) = reply(what, &request, since);
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nretry-after: 1\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(body.as_bytes()).await?;
+    stream.shutdown().await
+}
+
+fn reply(what: &str, request: &[u8], since: Timestamp) -> (&'static str, String) {
+    if request.starts_with(b"GET /healthz ") {
+        return ("200 OK", serde_json::json!({ "alive": true }).to_string());
+    }
+    let waits = serde_json::json!({
+        "ready": false,
+        "draining": false,
+        "dependencies": [{ "name": what, "works": false, "required": true, "since": since }],
+    });
+    ("503 Service Unavailable", waits.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::ManualEnvironment;
+
+    #[tokio::test]
+    async fn says_what_it_waits_for_and_goes_on_when_it_comes() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let environment: SharedEnvironment =
+            std::sync::Arc::new(ManualEnvironment::new(1_800_000_000_000, 1));
+        let (come, mut there) = tokio::sync::watch::channel(false);
+        let waiting = tokio::spawn(async move {
+            until("store", &listener, &environment, || {
+                let there = *there.borrow_and_update();
+                async move { if there { Ok(7) } else { Err(Missing::<&str>::Away("no answer".to_owned())) } }
+            })
+            .await
+        });
+        for (path, expected) in [("/readyz", "503"), ("/healthz", "200"), ("/v1/me", "503")] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{path}: {answer}");
+            if path == "/readyz" {
+                assert!(answer.contains("\"name\":\"store\"") && answer.contains("2027-01-15T"), "{answer}");
+            }
+        }
+        come.send(true).unwrap();
+        assert_eq!(waiting.await.unwrap(), Ok(7));
+    }
+
+    #[tokio::test]
+    async fn ends_when_it_is_hopeless() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let environment: SharedEnvironment = std::sync::Arc::new(ManualEnvironment::new(0, 1));
+        let never = || async { Err::<(), _>(Missing::Hopeless("of the future")) };
+        assert_eq!(until("store", &listener, &environment, never).await, Err("of the future"));
+    }
+}
