@@ -61,6 +61,9 @@ pub enum Notice {
     Gap,
 }
 
+/// No position is as high.
+const NO_FOLLOWER: u64 = u64::MAX;
+
 /// Holes that one digest may show before reading the log as a whole costs less than reading each conversation.
 const HOLES_PER_DIGEST: usize = 200;
 
@@ -72,8 +75,7 @@ pub struct Router {
     bus: OnceLock<SharedBus>,
     follower: OnceLock<mpsc::Sender<Notice>>,
     announced: OnceLock<Arc<Announced>>,
-    /// Everything before this position has been passed on here; all of it while there is no follower, since then no other
-    /// process writes.
+    /// Everything before this position has been passed on here; [`NO_FOLLOWER`] where no other process writes.
     covered: AtomicU64,
     holes: mpsc::Sender<ConversationId>,
     meters: Arc<Meters>,
@@ -108,7 +110,7 @@ impl Router {
             bus: OnceLock::new(),
             follower: OnceLock::new(),
             announced: OnceLock::new(),
-            covered: AtomicU64::new(u64::MAX),
+            covered: AtomicU64::new(NO_FOLLOWER),
             holes,
             meters,
         };
@@ -286,7 +288,8 @@ impl Router {
     }
 
     fn pass_on(&self, committed: Vec<Committed>, replies: Vec<RoutedReply>) {
-        let covered = Position(self.covered.load(Ordering::Acquire));
+        let covered = self.covered.load(Ordering::Acquire);
+        let covered = (covered != NO_FOLLOWER).then_some(Position(covered));
         let mut state = self.lock();
         for RoutedReply { worker, item } in replies {
             state.outgoing[usize::from(worker)].push(item);

@@ -52,17 +52,21 @@ impl Tracker {
         Self { tracks: HashMap::new(), capacity }
     }
 
-    /// Judges an event; a held one is kept inside. Everything before `covered` has reached this node or was read by those
-    /// who read here: a conversation's first event passes when its predecessor lies there, else the predecessor was lost.
-    pub fn admit(&mut self, committed: &Committed, covered: Position) -> Verdict {
+    /// Judges an event; a held one is kept inside. Everything before `covered` has reached this node, or those who read here
+    /// have read it; `None` where no other process writes. So a conversation's first event passes when its predecessor lies
+    /// there, repeats when it lies there itself, and else its predecessor was lost.
+    pub fn admit(&mut self, committed: &Committed, covered: Option<Position>) -> Verdict {
         let (conversation, seq) = (committed.event.conversation, committed.event.seq);
         if !self.tracks.contains_key(&conversation) {
             self.make_room();
-            let first = seq.get() <= 1 || committed.previous < covered;
-            let track = if first {
-                Track { last: before(seq, 1), ..Track::default() }
-            } else {
-                Track { last: before(seq, 1 + BACK_EVENTS), floor: covered, ..Track::default() }
+            let track = match covered {
+                Some(covered) if committed.position < covered => {
+                    Track { last: seq, known: seq, ..Track::default() }
+                }
+                Some(covered) if seq.get() > 1 && committed.previous >= covered => {
+                    Track { last: before(seq, 1 + BACK_EVENTS), floor: covered, ..Track::default() }
+                }
+                _ => Track { last: before(seq, 1), ..Track::default() },
             };
             self.tracks.insert(conversation, track);
         }
@@ -168,7 +172,7 @@ mod tests {
     use super::*;
     use crate::domain::{Audience, ConversationKind, Event, EventKind, Timestamp, UserId};
 
-    const ALL: Position = Position(u64::MAX);
+    const ALL: Option<Position> = None;
 
     fn conversation() -> ConversationId {
         ConversationId::from_random(ConversationKind::Group, Uuid::from_u128(1))
@@ -192,7 +196,7 @@ mod tests {
     }
 
     /// Feeds seqs as a node would and answers what it passed on.
-    fn passed_from(tracker: &mut Tracker, seqs: &[u64], covered: Position) -> Vec<u64> {
+    fn passed_from(tracker: &mut Tracker, seqs: &[u64], covered: Option<Position>) -> Vec<u64> {
         let mut out = Vec::new();
         for seq in seqs {
             let verdict = tracker.admit(&committed(*seq), covered);
@@ -232,7 +236,7 @@ mod tests {
     #[test]
     fn a_first_event_whose_predecessor_was_lost_waits_for_what_is_not_covered() {
         let mut tracker = Tracker::new(10);
-        let covered = Position(7);
+        let covered = Some(Position(7));
         let first = passed_from(&mut tracker, &[10], covered);
         assert!(first.is_empty(), "9 lies behind what is covered, and is missing");
         let after = tracker.hole(conversation()).map(Seq::get);
@@ -243,6 +247,8 @@ mod tests {
 
         let mut tracker = Tracker::new(10);
         assert_eq!(passed_from(&mut tracker, &[7, 8], covered), [7, 8], "6 is covered");
+        tracker.forget(conversation());
+        assert_eq!(passed_from(&mut tracker, &[6, 7], covered), [7], "6 came before");
     }
 
     #[test]

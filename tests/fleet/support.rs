@@ -1,0 +1,200 @@
+//! Nodes over one log, on a bus that can be told to lose.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tidings::actors::follower::{Follower, NOTICES};
+use tidings::actors::inbox::{Inbox, Item};
+use tidings::actors::router::announced::Announced;
+use tidings::actors::router::{Router, RouterOptions};
+use tidings::bus::local::{LocalBus, LocalExchange};
+use tidings::bus::{Bus, Cargo, Parcel};
+use tidings::consumers::relay::Relay;
+use tidings::domain::{
+    ClientId, Content, ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, Topic, User, UserId,
+};
+use tidings::environment::{SharedEnvironment, SystemEnvironment};
+use tidings::store::sqlite::{SqliteOptions, SqliteStore};
+use tidings::store::{NewConversation, NewMessage, NewUser, SharedStore, Target};
+use tidings::telemetry::Meters;
+use tokio::sync::{mpsc, watch};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The log and the exchange that all nodes share.
+pub struct Fleet {
+    _folder: TempDir,
+    pub store: SharedStore,
+    environment: SharedEnvironment,
+    exchange: Arc<LocalExchange>,
+    bus_up: watch::Sender<bool>,
+}
+
+/// A node as its sessions see it: one worker thread's inbox.
+pub struct Station {
+    pub router: Arc<Router>,
+    inbox: Arc<Inbox>,
+    spare: Vec<Item>,
+    /// While set, events this node publishes are lost on the way.
+    pub mute: Arc<AtomicBool>,
+}
+
+struct Lossy {
+    bus: LocalBus,
+    mute: Arc<AtomicBool>,
+}
+
+impl Bus for Lossy {
+    fn publish(&self, mut parcels: Vec<Parcel>) {
+        if self.mute.load(Ordering::SeqCst) {
+            // What a node publishes goes one way: its announcements are lost with its events.
+            parcels.retain(|parcel| matches!(parcel.cargo, Cargo::Digest(_)));
+        }
+        self.bus.publish(parcels);
+    }
+
+    fn subscribe(&self, topic: Topic) {
+        self.bus.subscribe(topic);
+    }
+
+    fn unsubscribe(&self, topic: Topic) {
+        self.bus.unsubscribe(topic);
+    }
+}
+
+impl Fleet {
+    pub async fn new() -> Self {
+        let (folder, environment) = (TempDir::new().unwrap(), SystemEnvironment::shared());
+        let options =
+            SqliteOptions { timeout_ms: 30_000, ..SqliteOptions::new(folder.path().join("tidings.db")) };
+        let store: SharedStore = SqliteStore::open(options, environment.clone()).await.unwrap();
+        let bus_up = watch::channel(true).0;
+        Self { _folder: folder, store, environment, exchange: Arc::default(), bus_up }
+    }
+
+    /// The bus fails, or comes back.
+    pub fn bus(&self, up: bool) {
+        self.bus_up.send_replace(up);
+    }
+
+    /// A gateway.
+    pub async fn station(&self) -> Station {
+        let meters = Arc::new(Meters::new());
+        let inbox = Inbox::new(1 << 24);
+        let (router, holes) = Router::new(vec![inbox.clone()], meters.clone(), RouterOptions::default());
+        let mute = Arc::new(AtomicBool::new(false));
+        router.connect(Arc::new(Lossy { bus: self.exchange.attach(router.clone()), mute: mute.clone() }));
+        tokio::spawn(tidings::actors::healer::run(
+            router.clone(),
+            self.store.clone(),
+            meters.clone(),
+            holes,
+            TIMEOUT,
+        ));
+        let covered = self.store.end().await.unwrap();
+        let (notify, notices) = mpsc::channel(NOTICES);
+        router.follow(notify, covered.position);
+        let follower = Follower {
+            router: router.clone(),
+            store: self.store.clone(),
+            environment: self.environment.clone(),
+            meters,
+            notices,
+            bus: self.bus_up.subscribe(),
+            timeout: TIMEOUT,
+        };
+        tokio::spawn(follower.run(covered));
+        Station { router, inbox, spare: Vec::new(), mute }
+    }
+
+    /// A relay in a process of its own; dropping the answer ends it.
+    pub fn relay(&self) -> watch::Sender<bool> {
+        let meters = Arc::new(Meters::new());
+        let (router, _holes) = Router::new(Vec::new(), meters.clone(), RouterOptions::default());
+        router.connect(Arc::new(self.exchange.attach(router.clone())));
+        let announced = Arc::new(Announced::default());
+        router.announce_to(announced.clone());
+        let relay = Relay {
+            store: self.store.clone(),
+            router,
+            announced,
+            environment: self.environment.clone(),
+            meters,
+            timeout: TIMEOUT,
+        };
+        let (stop, stopping) = watch::channel(false);
+        tokio::spawn(relay.run(stopping));
+        stop
+    }
+
+    pub async fn user(&self) -> UserId {
+        let id = UserId::from_uuid(self.environment.new_uuid());
+        let user = User {
+            id,
+            username: None,
+            display_name: "somebody".to_owned(),
+            guest: true,
+            created_at: self.environment.now(),
+        };
+        self.store.create_user(&NewUser { user, password_hash: None, device_hash: None }).await.unwrap();
+        id
+    }
+
+    pub async fn room(&self, kind: ConversationKind, members: &[UserId]) -> ConversationId {
+        let new = NewConversation {
+            id: ConversationId::from_random(kind, self.environment.new_uuid()),
+            creator: members[0],
+            members: members[1..].to_vec(),
+            name: None,
+            history: HistoryPolicy::FromJoin,
+            join: JoinPolicy::Invite,
+        };
+        self.store.create(&new, self.environment.now()).await.unwrap().unwrap();
+        new.id
+    }
+
+    /// `sender` says something on `station`: committed, then published; answers its seq. `crash`: committed only.
+    pub async fn say(&self, station: &Station, sender: UserId, room: ConversationId, crash: bool) -> u64 {
+        let message = NewMessage {
+            sender,
+            target: Target::Conversation(room),
+            client_id: ClientId::from_uuid(self.environment.new_uuid()),
+            content: Content { body: Some("hello".to_owned()), ..Content::default() },
+        };
+        let appended =
+            self.store.append(&[message], self.environment.now()).await.unwrap().remove(0).unwrap();
+        if !crash {
+            station.router.committed(appended.committed.into_iter().collect(), Vec::new());
+        }
+        appended.seq.get()
+    }
+}
+
+impl Station {
+    /// Takes events until one has `last`; answers all their seqs.
+    pub async fn receive(&mut self, last: u64) -> Vec<u64> {
+        let mut seqs: Vec<u64> = Vec::new();
+        let received = tokio::time::timeout(TIMEOUT, async {
+            while seqs.last() != Some(&last) {
+                let (inbox, spare) = (&self.inbox, &mut self.spare);
+                let overflowed = poll_fn(|context| match inbox.poll_take(spare, context) {
+                    Poll::Ready(overflowed) => Poll::Ready(overflowed),
+                    Poll::Pending => Poll::Pending,
+                })
+                .await;
+                assert!(!overflowed, "sessions are told to compare heads");
+                for item in self.spare.drain(..) {
+                    if let Item::Event { delivery, .. } = item {
+                        seqs.push(delivery.event().seq.get());
+                    }
+                }
+            }
+        });
+        assert!(received.await.is_ok(), "{last} did not come: {seqs:?}");
+        seqs
+    }
+}
