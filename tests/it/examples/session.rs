@@ -40,7 +40,7 @@ impl Seat {
 pub async fn play(stage: &mut Stage, block: &Block) -> Result<(), Wrong> {
     let mut seats = BTreeMap::new();
     for line in &block.lines {
-        let greets = block.lines.iter().any(|other| other.who == line.who && is_greeting(other));
+        let greets = block.lines.iter().find(|other| other.who == line.who).is_some_and(is_greeting);
         if !line.who.is_empty() && !greets && !seats.contains_key(&line.who) {
             let seat = signed_in(stage, &line.who).await;
             seats.insert(line.who.clone(), seat.map_err(|what| Wrong { line: line.number, what })?);
@@ -70,8 +70,11 @@ fn is_greeting(line: &Line) -> bool {
 async fn signed_in(stage: &Stage, who: &str) -> Result<Seat, String> {
     let mut ws = Ws::open(&stage.server, stage.encoding).await;
     ws.send(&json!({ "type": "hello", "token": stage.token(who)? })).await;
-    ws.expect("welcome").await;
-    Ok(Seat { ws, greeted: true, closed: false, passing: false })
+    let mut seat = Seat { ws, greeted: true, closed: false, passing: false };
+    match seat.next().await? {
+        Incoming::Frame(frame) if frame["type"] == "welcome" => Ok(seat),
+        other => Err(format!("{who} is not welcome: {other:?}")),
+    }
 }
 
 /// `who METHOD path [body]`: a call that succeeds; or the server is asked to stop.

@@ -8,7 +8,7 @@ use crate::support::rest::{Account, Rest};
 use crate::support::server::Server;
 
 /// Everybody the page speaks of. The first signs up on the page itself.
-const PEOPLE: [&str; 4] = ["ada", "ben", "cleo", "dora"];
+const PEOPLE: [&str; 5] = ["ada", "ben", "cleo", "dora", "finn"];
 /// What they all sign in with.
 const PASSWORD: &str = "correct horse battery";
 
