@@ -38,6 +38,9 @@ impl Switchboard {
                 this.decide(line, |state, moment, _, effects| {
                     state.on_admission(admission, refresh, moment, effects);
                 });
+                // The new token may end, or be warned of, before the next look.
+                let deadline_ms = line.state.borrow().next_deadline_ms(&this.bounds);
+                this.look_at(line, deadline_ms);
             });
         });
     }

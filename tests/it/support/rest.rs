@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -40,6 +41,7 @@ pub struct Answer {
     pub content_type: String,
     /// `Retry-After`, when given.
     pub retry_after: Option<String>,
+    headers: HeaderMap,
     /// The body as JSON, `Null` when it is none.
     pub body: Value,
     /// The body as it came.
@@ -48,14 +50,20 @@ pub struct Answer {
 
 impl Answer {
     async fn read(response: Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
         let header = |name: &str| {
-            response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
-        let (status, content_type, retry_after) =
-            (response.status(), header("content-type").unwrap_or_default(), header("retry-after"));
+        let (content_type, retry_after) =
+            (header("content-type").unwrap_or_default(), header("retry-after"));
         let text = response.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Self { status, content_type, retry_after, body, text }
+        Self { status, content_type, retry_after, headers, body, text }
+    }
+
+    /// A header by its name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
     /// The body, when the status is a success; panics with the answer otherwise.

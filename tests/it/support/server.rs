@@ -70,11 +70,16 @@ impl Server {
         self.child.kill().await.unwrap();
     }
 
-    /// SIGTERM, then waits until it has ended by itself.
-    pub async fn terminate(&mut self) -> ExitStatus {
+    /// SIGTERM; does not wait.
+    pub async fn ask_to_stop(&self) {
         let pid = self.child.id().expect("the server is running").to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
         assert!(sent.success(), "kill -TERM {pid} failed");
+    }
+
+    /// SIGTERM, then waits until it has ended by itself.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        self.ask_to_stop().await;
         match timeout(DEADLINE, self.child.wait()).await {
             Ok(status) => status.unwrap(),
             Err(_) => {
