@@ -2,15 +2,16 @@
 //!
 //! The bus may lose, repeat or delay anything at any time: the log is the truth, and [`crate::actors`]' router notices holes and
 //! repeats by seq. Nothing an ack depends on passes here. To add a backend: implement [`Bus`], name it in `app`, add it to
-//! `tests/contract/`.
+//! the suite's worlds.
 
+pub mod envelope;
 pub mod local;
 
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::domain::{Committed, ConversationId, Revocation, Seq, Timestamp, Topic, UserId};
+use crate::domain::{Committed, ConversationId, Position, Revocation, Seq, Timestamp, Topic, UserId};
 
 /// Something that happens and is not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,16 +62,46 @@ pub enum Presence {
 }
 
 /// What a parcel holds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Cargo {
     /// Committed events of one conversation, ascending.
     Events(Vec<Committed>),
     /// A passing signal.
     Signal(Signal),
+    /// The places of events that a node has published: relays need not publish them again.
+    Published(Vec<(ConversationId, Seq)>),
+    /// What moved in the log lately: who is behind it reads the log.
+    Digest(Arc<Digest>),
+}
+
+/// Which conversations moved between two positions of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digest {
+    /// The log's epoch; positions of different epochs do not compare.
+    pub epoch: u64,
+    /// What moved after this position is in it.
+    pub from: Position,
+    /// What moved after this one is not. The next digest begins here: a node that sees another beginning missed one.
+    pub to: Position,
+    /// Each conversation that moved, once.
+    pub moved: Vec<Moved>,
+}
+
+/// How far one conversation moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// Which.
+    pub conversation: ConversationId,
+    /// The first of the new events.
+    pub first: Seq,
+    /// The last of them.
+    pub last: Seq,
+    /// As in [`crate::domain::Audience`], of all the new events together.
+    pub users: Arc<[UserId]>,
 }
 
 /// One thing to tell, and the topics it goes to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Parcel {
     /// Where to; a node subscribed to several of them may get it several times.
     pub topics: SmallVec<[Topic; 2]>,

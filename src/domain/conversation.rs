@@ -226,6 +226,10 @@ pub enum Topic {
     Channel(ConversationId),
     /// One user's presence, for those who watch.
     Presence(UserId),
+    /// Digests of what moved in the log; every gateway subscribes.
+    Digest,
+    /// What nodes have published of the log; relays subscribe.
+    Published,
 }
 
 /// Where a conversation's events go: one function decides, for every publisher and subscriber.

@@ -236,10 +236,11 @@ impl Listener for Router {
                 Cargo::Signal(signal) => {
                     let users = parcel.topics.iter().filter_map(|topic| match topic {
                         Topic::User(user) => Some(*user),
-                        Topic::Channel(_) | Topic::Presence(_) => None,
+                        Topic::Channel(_) | Topic::Presence(_) | Topic::Digest | Topic::Published => None,
                     });
                     self.signal_locally(&signal, &parcel.topics, &users.collect());
                 }
+                Cargo::Published(_) | Cargo::Digest(_) => {}
             }
         }
         self.pass_on(events, Vec::new());
