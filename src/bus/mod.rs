@@ -2,8 +2,9 @@
 //!
 //! The bus may lose, repeat or delay anything at any time: the log is the truth, and [`crate::actors`]' router notices holes and
 //! repeats by seq. Nothing an ack depends on passes here. To add a backend: implement [`Bus`], name it in `app`, add it to
-//! `tests/contract/`.
+//! the suite's worlds.
 
+pub mod envelope;
 pub mod local;
 
 use std::sync::Arc;
@@ -61,7 +62,7 @@ pub enum Presence {
 }
 
 /// What a parcel holds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Cargo {
     /// Committed events of one conversation, ascending.
     Events(Vec<Committed>),
@@ -102,7 +103,7 @@ pub struct Moved {
 }
 
 /// One thing to tell, and the topics it goes to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Parcel {
     /// Where to; a node subscribed to several of them may get it several times.
     pub topics: SmallVec<[Topic; 2]>,

@@ -1,0 +1,149 @@
+//! Parcels to test with: one of every kind, and strategies that draw any.
+
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use crate::bus::{Cargo, Digest, Moved, Parcel, Presence, Signal};
+use crate::domain::{
+    Audience, Changes, ClientId, Committed, Content, ConversationId, ConversationKind, Event, EventKind,
+    FamilyId, HistoryPolicy, JoinPolicy, JsonText, LeaveReason, Message, Position, Revocation, Role, Seq,
+    Timestamp, Topic, UserId,
+};
+
+pub fn users() -> impl Strategy<Value = UserId> {
+    any::<u128>().prop_map(|bits| UserId::from_uuid(Uuid::from_u128(bits)))
+}
+
+fn audiences() -> impl Strategy<Value = Arc<[UserId]>> {
+    vec(users(), 0..4).prop_map(Arc::from)
+}
+
+fn conversations() -> impl Strategy<Value = ConversationId> {
+    let kinds = prop_oneof![
+        Just(ConversationKind::Direct),
+        Just(ConversationKind::Group),
+        Just(ConversationKind::Channel)
+    ];
+    (kinds, any::<u128>()).prop_map(|(kind, bits)| ConversationId::from_random(kind, Uuid::from_u128(bits)))
+}
+
+fn seqs() -> impl Strategy<Value = Seq> {
+    (0..=Seq::MAX.get()).prop_map(|number| Seq::new(number).unwrap())
+}
+
+fn times() -> impl Strategy<Value = Timestamp> {
+    any::<i64>().prop_map(Timestamp::from_unix_ms)
+}
+
+fn roles() -> impl Strategy<Value = Role> {
+    prop_oneof![Just(Role::Member), Just(Role::Admin), Just(Role::Owner)]
+}
+
+fn messages() -> impl Strategy<Value = Message> {
+    let json = || of(".*".prop_map(JsonText));
+    let content = (of(".*"), of(seqs()), vec(users(), 0..3), json(), json());
+    (any::<u128>(), content, of(times()), any::<bool>()).prop_map(|(client, content, edited_at, deleted)| {
+        let (body, reply_to, mentions, attachments, data) = content;
+        let content = Content { body, reply_to, mentions, attachments, data };
+        Message { client_id: ClientId::from_uuid(Uuid::from_u128(client)), content, edited_at, deleted }
+    })
+}
+
+fn changes() -> impl Strategy<Value = Changes> {
+    let history = of(prop_oneof![Just(HistoryPolicy::FromJoin), Just(HistoryPolicy::All)]);
+    let join = of(prop_oneof![Just(JoinPolicy::Open), Just(JoinPolicy::Invite)]);
+    (of(".*"), history, join, of((users(), roles())), any::<bool>())
+        .prop_map(|(name, history, join, role, deleted)| Changes { name, history, join, role, deleted })
+}
+
+fn kinds() -> impl Strategy<Value = EventKind> {
+    let reasons = prop_oneof![Just(LeaveReason::Left), Just(LeaveReason::Removed), Just(LeaveReason::Erased)];
+    prop_oneof![
+        messages().prop_map(EventKind::Message),
+        (seqs(), of(".*")).prop_map(|(target, body)| EventKind::Edit { target, body }),
+        seqs().prop_map(|target| EventKind::Delete { target }),
+        (seqs(), ".*", any::<bool>()).prop_map(|(target, emoji, on)| EventKind::Reaction {
+            target,
+            emoji,
+            on
+        }),
+        (users(), roles()).prop_map(|(user, role)| EventKind::MemberJoined { user, role }),
+        (users(), reasons).prop_map(|(user, reason)| EventKind::MemberLeft { user, reason }),
+        changes().prop_map(EventKind::ConversationChanged),
+    ]
+}
+
+fn committed() -> impl Strategy<Value = Committed> {
+    let places = (any::<u64>(), any::<u64>(), audiences());
+    (conversations(), seqs(), users(), times(), kinds(), places).prop_map(
+        |(conversation, seq, sender, sent_at, kind, (position, previous, users))| Committed {
+            event: Arc::new(Event { conversation, seq, sender, sent_at, kind }),
+            position: Position(position),
+            previous: Position(previous),
+            audience: Audience { users },
+        },
+    )
+}
+
+fn presences() -> impl Strategy<Value = Presence> {
+    let offline = of(times()).prop_map(|last_seen| Presence::Offline { last_seen });
+    prop_oneof![Just(Presence::Online), Just(Presence::Away), offline]
+}
+
+fn signals() -> impl Strategy<Value = Signal> {
+    let revocations =
+        (users(), of(any::<u128>()), times(), any::<bool>()).prop_map(|(user, family, at, final_)| {
+            let family = family.map(|bits| FamilyId::from_uuid(Uuid::from_u128(bits)));
+            Signal::Revoked(Revocation { user, family, at, final_ })
+        });
+    prop_oneof![
+        (conversations(), users(), any::<bool>()).prop_map(|(conversation, user, on)| Signal::Typing {
+            conversation,
+            user,
+            on
+        }),
+        (conversations(), users(), of(seqs()), of(seqs())).prop_map(
+            |(conversation, user, delivered, read)| {
+                Signal::Receipt { conversation, user, delivered, read }
+            }
+        ),
+        (users(), presences()).prop_map(|(user, presence)| Signal::Presence { user, presence }),
+        revocations,
+    ]
+}
+
+fn digests() -> impl Strategy<Value = Digest> {
+    let moved = (conversations(), seqs(), seqs(), audiences())
+        .prop_map(|(conversation, first, last, users)| Moved { conversation, first, last, users });
+    (any::<u64>(), any::<u64>(), any::<u64>(), vec(moved, 0..4)).prop_map(|(epoch, from, to, moved)| Digest {
+        epoch,
+        from: Position(from),
+        to: Position(to),
+        moved,
+    })
+}
+
+fn topics() -> impl Strategy<Value = Topic> {
+    prop_oneof![
+        users().prop_map(Topic::User),
+        conversations().prop_map(Topic::Channel),
+        users().prop_map(Topic::Presence),
+        Just(Topic::Digest),
+        Just(Topic::Published),
+    ]
+}
+
+/// Any parcel that goes somewhere.
+pub fn parcels() -> impl Strategy<Value = Parcel> {
+    let cargo = prop_oneof![
+        4 => vec(committed(), 0..3).prop_map(Cargo::Events),
+        2 => signals().prop_map(Cargo::Signal),
+        1 => vec((conversations(), seqs()), 0..4).prop_map(Cargo::Published),
+        1 => digests().prop_map(|digest| Cargo::Digest(Arc::new(digest))),
+    ];
+    (vec(topics(), 1..4), cargo).prop_map(|(topics, cargo)| Parcel { topics: topics.into(), cargo })
+}
