@@ -14,6 +14,7 @@ mod accounts;
 mod error;
 mod log;
 mod rooms;
+mod shared;
 pub mod sqlite;
 
 use std::sync::Arc;
