@@ -15,6 +15,7 @@ mod consumers;
 mod error;
 mod log;
 mod rooms;
+mod shared;
 pub mod sqlite;
 
 use std::sync::Arc;

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::SqliteStore;
 use super::failure::Stop;
 use super::lane::Phase;
-use super::rows::Columns;
 use crate::domain::{Position, Timestamp};
+use crate::store::shared::columns::Columns;
 use crate::store::{Consumers, Cursor, Lease, Outcome, StoreError};
 
 /// What no rule can refuse.

@@ -66,8 +66,3 @@ fn primary_code(error: &sqlx::Error) -> Option<i32> {
     let code = error.as_database_error()?.code()?;
     code.parse::<i32>().ok().map(|extended| extended & 0xff)
 }
-
-/// A stored value that no writer of this code could have written.
-pub(super) fn impossible(what: &'static str) -> sqlx::Error {
-    sqlx::Error::Decode(what.into())
-}

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::codec::encode;
 use super::position;
 use super::rooms::insert::{NewMember, insert_members};
-use super::roster::{Roster, Rosters, audience};
-use super::rows::Columns;
-use super::state::Room;
+use super::roster::rosters_of;
 use crate::domain::{
     Changes, Committed, ConversationId, ConversationKind, Event, EventKind, LeaveReason, Position, Role, Seq,
     Timestamp, UserId,
 };
+use crate::store::shared::codec::encode;
+use crate::store::shared::columns::Columns;
+use crate::store::shared::room::Room;
+use crate::store::shared::roster::{Roster, Rosters, audience};
 
 /// A conversation being changed.
 pub(super) struct Journal<'c> {
@@ -40,7 +41,7 @@ impl<'c> Journal<'c> {
         room: Room,
         now: Timestamp,
     ) -> sqlx::Result<Self> {
-        let present = rosters.of(connection, &[&room]).await?;
+        let present = rosters_of(rosters, connection, &[&room]).await?;
         let present = present.first().map_or_else(Vec::new, |roster| roster.members().collect());
         let last_position = position::last(connection).await?;
         Ok(Self { connection, room, present, last_position, now, committed: Vec::new() })

@@ -14,7 +14,7 @@ use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::failure::{Stop, at_commit, before_commit};
-use super::rows::Columns;
+use crate::store::shared::columns::Columns;
 use crate::store::{Outcome, StoreError};
 
 /// Up to a fixed number of connections, opened when first needed; callers wait their turn in order.

@@ -8,10 +8,13 @@ use super::SqliteStore;
 use super::failure::Stop;
 use super::lane::Phase;
 use super::position;
-use super::roster::{Roster, Rosters};
-use super::rows::{Columns, MultiRow};
-use super::state::{ROOM_COLUMNS, Room, room_columns};
+use super::roster::rosters_of;
+use super::rows::MultiRow;
+use super::state::room_columns;
 use crate::domain::{ConversationId, ConversationKind, Seq, UserId};
+use crate::store::shared::columns::Columns;
+use crate::store::shared::room::{ROOM_COLUMNS, Room};
+use crate::store::shared::roster::{Roster, Rosters};
 use crate::store::{Mark, Marked, StoreError};
 
 static FACTS: MultiRow = MultiRow::new(
@@ -89,7 +92,7 @@ async fn in_transaction(
     let mut rooms: Vec<&Room> = moves.iter().map(|moved| &moved.room).collect();
     rooms.sort_unstable_by_key(|room| room.id());
     rooms.dedup_by_key(|room| room.id());
-    let read = rosters.of(connection, &rooms).await?;
+    let read = rosters_of(rosters, connection, &rooms).await?;
     let present: HashMap<ConversationId, Roster> = rooms.iter().map(|room| room.id()).zip(read).collect();
     let marked = moves.iter().map(|moved| marked(moved, &present)).collect();
     let groups = present.into_iter().filter(|(id, _)| id.kind() == ConversationKind::Group).collect();

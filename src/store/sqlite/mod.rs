@@ -7,7 +7,6 @@
 mod accounts;
 mod append;
 mod change;
-mod codec;
 mod consumers;
 mod failure;
 mod journal;
@@ -29,6 +28,7 @@ use async_trait::async_trait;
 
 pub use options::{Durability, SqliteOptions};
 
+use super::shared::roster::Rosters;
 use super::{
     Appended, Change, Changed, ConversationView, Created, Cursor, Heads, HistoryPage, HistoryQuery, Log,
     Mark, Marked, MemberView, NewConversation, NewMessage, Outcome, Page, RangeEvents, RangeQuery, Rooms,
@@ -36,7 +36,6 @@ use super::{
 };
 use crate::domain::{Committed, ConversationId, Limits, Member, Position, Refusal, Seq, Timestamp, UserId};
 use lane::Lane;
-use roster::Rosters;
 
 /// A database file, open. Shared behind an `Arc`; closing is [`SqliteStore::close`] or dropping the last handle.
 #[derive(Debug)]

@@ -11,11 +11,11 @@ use super::change::purge_all;
 use super::failure::Stop;
 use super::lane::{Lane, Phase};
 use super::options::{Durability, SqliteOptions};
-use super::roster::Rosters;
-use super::rows::Columns;
 use super::{SqliteStore, position};
 use crate::environment::SharedEnvironment;
 use crate::store::StoreError;
+use crate::store::shared::columns::Columns;
+use crate::store::shared::roster::Rosters;
 
 /// Pages of the write-ahead log after which they are copied into the file: 16 MiB, so that one fsync of the file serves
 /// thousands of messages.

@@ -4,9 +4,8 @@
 //! so that a cursor behind it sees that something moved and a cursor past it does not; such positions are kept in
 //! `position_floor`. Positions therefore have holes, seqs never.
 
+use crate::store::shared::columns::Columns;
 use sqlx::sqlite::SqliteConnection;
-
-use super::rows::Columns;
 
 /// The newest position taken, as an SQL expression.
 macro_rules! last_position {

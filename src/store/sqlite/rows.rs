@@ -11,8 +11,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
-use super::failure::impossible;
-use crate::domain::{ClientId, ConversationId, Seq, Timestamp, UserId};
+use crate::store::shared::columns::Columns;
 
 /// The sizes that statements come in; the last one is the most rows of one statement.
 const SIZES: [usize; 5] = [1, 4, 16, 64, 256];
@@ -84,49 +83,6 @@ impl MultiRow {
             answers.extend(self.fill(chunk, &bind).fetch_all(&mut *connection).await?);
         }
         Ok(answers)
-    }
-}
-
-/// Columns as the domain's types.
-pub(super) trait Columns {
-    fn int(&self, column: usize) -> sqlx::Result<i64>;
-    fn int_or_null(&self, column: usize) -> sqlx::Result<Option<i64>>;
-    fn text(&self, column: usize) -> sqlx::Result<String>;
-    fn text_or_null(&self, column: usize) -> sqlx::Result<Option<String>>;
-    fn uuid(&self, column: usize) -> sqlx::Result<Uuid>;
-    fn uuid_or_null(&self, column: usize) -> sqlx::Result<Option<Uuid>>;
-
-    fn flag(&self, column: usize) -> sqlx::Result<bool> {
-        self.int(column).map(|value| value != 0)
-    }
-
-    fn count(&self, column: usize) -> sqlx::Result<u64> {
-        self.int(column).map(|value| u64::try_from(value).unwrap_or(0))
-    }
-
-    fn seq(&self, column: usize) -> sqlx::Result<Seq> {
-        self.int(column).map(Seq::from_stored)
-    }
-
-    fn time(&self, column: usize) -> sqlx::Result<Timestamp> {
-        self.int(column).map(Timestamp::from_unix_ms)
-    }
-
-    fn user(&self, column: usize) -> sqlx::Result<UserId> {
-        self.uuid(column).map(UserId::from_uuid)
-    }
-
-    fn user_or_null(&self, column: usize) -> sqlx::Result<Option<UserId>> {
-        Ok(self.uuid_or_null(column)?.map(UserId::from_uuid))
-    }
-
-    fn client_id(&self, column: usize) -> sqlx::Result<ClientId> {
-        self.uuid(column).map(ClientId::from_uuid)
-    }
-
-    fn conversation(&self, column: usize) -> sqlx::Result<ConversationId> {
-        ConversationId::from_uuid(self.uuid(column)?)
-            .ok_or_else(|| impossible("a conversation id of no kind"))
     }
 }
 

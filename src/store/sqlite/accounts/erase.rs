@@ -4,13 +4,14 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::{families, write};
 use crate::domain::{Committed, LeaveReason, Refusal, Timestamp, UserId};
+use crate::store::shared::codec::BLANK_REACTION;
+use crate::store::shared::columns::Columns;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::change::checkpoint;
-use crate::store::sqlite::codec::BLANK_REACTION;
 use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::journal::{Journal, Recorded};
 use crate::store::sqlite::lane::{Phase, Transaction};
-use crate::store::sqlite::rows::{Columns, MultiRow};
+use crate::store::sqlite::rows::MultiRow;
 use crate::store::sqlite::state::room_of;
 use crate::store::{Outcome, Revocation};
 

@@ -6,9 +6,8 @@ use uuid::Uuid;
 
 use super::users;
 use crate::domain::{EventKind, JsonText, Role, UserId, Username};
-use crate::store::sqlite::codec::{decode, event_columns};
-use crate::store::sqlite::failure::impossible;
-use crate::store::sqlite::rows::Columns;
+use crate::store::shared::codec::{decode, event_columns};
+use crate::store::shared::columns::{Columns, impossible};
 
 /// Lines, and the place after them.
 type Step = (Vec<String>, Option<String>);

@@ -3,7 +3,7 @@
 use sqlx::sqlite::SqliteConnection;
 
 use crate::domain::{FamilyId, Timestamp, UserId};
-use crate::store::sqlite::rows::Columns;
+use crate::store::shared::columns::Columns;
 use crate::store::{Family, FamilyRotation, NewFamily, Revocation, RevocationCursor};
 
 /// Most revocations answered at once.

@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::SqliteStore;
-use super::failure::{Stop, impossible};
+use super::failure::Stop;
 use super::lane::{Phase, Transaction};
-use super::rows::Columns;
 use crate::domain::{Committed, FamilyId, Timestamp, User, UserId, Username};
+use crate::store::shared::columns::{Columns, impossible};
 use crate::store::{
     Accounts, Credentials, FamilyRotation, NewFamily, NewUser, NewUserOutcome, Outcome, Revocation,
     RevocationCursor, StoreError,

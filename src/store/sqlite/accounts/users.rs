@@ -4,8 +4,8 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::read_user;
 use crate::domain::{Refusal, User, UserId, Username};
+use crate::store::shared::columns::Columns;
 use crate::store::sqlite::failure::Stop;
-use crate::store::sqlite::rows::Columns;
 use crate::store::{Credentials, NewUser, NewUserOutcome};
 
 pub(super) async fn create(connection: &mut SqliteConnection, new: &NewUser) -> sqlx::Result<NewUserOutcome> {

@@ -5,9 +5,12 @@ use std::collections::{HashMap, HashSet};
 use sqlx::sqlite::SqliteConnection;
 
 use crate::domain::{ClientId, ConversationId, ConversationKind, Seq, Timestamp, UserId};
-use crate::store::sqlite::roster::{Roster, Rosters};
-use crate::store::sqlite::rows::{Columns, MultiRow};
-use crate::store::sqlite::state::{ROOM_COLUMNS, Room, room_columns};
+use crate::store::shared::columns::Columns;
+use crate::store::shared::room::{ROOM_COLUMNS, Room};
+use crate::store::shared::roster::{Roster, Rosters};
+use crate::store::sqlite::roster::rosters_of;
+use crate::store::sqlite::rows::MultiRow;
+use crate::store::sqlite::state::room_columns;
 use crate::store::{NewMessage, Target};
 
 /// A send that is in the log already.
@@ -98,7 +101,7 @@ impl Facts {
         facts.read_standings(connection, batch).await?;
         facts.read_replied(connection, batch).await?;
         let rooms: Vec<&Room> = facts.rooms.values().collect();
-        let read = rosters.of(connection, &rooms).await?;
+        let read = rosters_of(rosters, connection, &rooms).await?;
         facts.rosters = rooms.iter().map(|room| room.id()).zip(read).collect();
         Ok(facts)
     }

@@ -10,8 +10,8 @@ use sqlx::sqlite::SqliteConnection;
 use super::SqliteStore;
 use super::failure::{Stop, concerns_a_row};
 use super::lane::{Phase, Transaction};
-use super::roster::{Roster, Rosters};
 use crate::domain::{ConversationId, Refusal, Timestamp};
+use crate::store::shared::roster::{Roster, Rosters};
 use crate::store::{Appended, NewMessage, StoreError};
 
 /// One answer per message.

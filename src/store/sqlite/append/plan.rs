@@ -3,16 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use super::facts::{Earlier, Facts};
 use crate::domain::{
-    ClientId, Committed, Content, ConversationId, Event, EventKind, HistoryPolicy, Message, Position,
-    Refusal, Seq, Timestamp, UserId,
+    ClientId, Committed, ConversationId, Event, EventKind, HistoryPolicy, Message, Position, Refusal, Seq,
+    Timestamp, UserId,
 };
-use crate::store::sqlite::codec::encode_content;
-use crate::store::sqlite::roster::{Roster, audience};
-use crate::store::sqlite::state::{Room, outsider};
+use crate::store::shared::content::{REPLY, REUSED, fingerprint, storable};
+use crate::store::shared::room::{Room, outsider};
+use crate::store::shared::roster::{Roster, audience};
 use crate::store::{Appended, NewMessage, Target};
 
 /// A message that goes into the log.
@@ -191,12 +189,9 @@ impl Deciding {
     }
 }
 
-const REPLY: Refusal =
-    Refusal::Invalid(std::borrow::Cow::Borrowed("reply_to: names no message you can see here"));
-
 fn repeated(earlier: &Earlier, fingerprint: i64) -> Result<Appended, Refusal> {
     if earlier.fingerprint.is_some_and(|first| first != fingerprint) {
-        return Err(Refusal::Conflict("this client_id was used for another message"));
+        return Err(REUSED);
     }
     Ok(Appended {
         conversation: earlier.conversation,
@@ -204,38 +199,4 @@ fn repeated(earlier: &Earlier, fingerprint: i64) -> Result<Appended, Refusal> {
         sent_at: earlier.sent_at,
         committed: None,
     })
-}
-
-/// The content as columns. NUL is refused by every backend, since not every database can hold it.
-fn storable(content: &Content) -> Result<(Option<String>, Option<String>), Refusal> {
-    if content.body.as_ref().is_some_and(|body| body.contains('\0')) {
-        return Err(Refusal::Invalid("body: must not contain the character NUL".into()));
-    }
-    encode_content(content).map_err(|_| Refusal::Invalid("data, attachments: not JSON".into()))
-}
-
-/// 64 bits of a hash over everything that makes two sends the same one. Stored, so its recipe never changes.
-fn fingerprint(conversation: ConversationId, content: &Content) -> i64 {
-    let mut hash = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
-    };
-    part(conversation.as_uuid().as_bytes());
-    for text in [
-        content.body.as_deref(),
-        content.attachments.as_ref().map(|json| json.0.as_str()),
-        content.data.as_ref().map(|json| json.0.as_str()),
-    ] {
-        part(&[u8::from(text.is_some())]);
-        part(text.unwrap_or_default().as_bytes());
-    }
-    part(&content.reply_to.unwrap_or_default().get().to_le_bytes());
-    for user in &content.mentions {
-        part(user.as_uuid().as_bytes());
-    }
-    let digest = hash.finalize();
-    let mut first = [0_u8; 8];
-    first.copy_from_slice(&digest[..8]);
-    i64::from_le_bytes(first)
 }

@@ -4,10 +4,11 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::{Made, Request};
 use crate::domain::{ConversationId, ConversationKind, LeaveReason, Refusal, Role, Seq, UserId, permissions};
+use crate::store::shared::columns::Columns;
+use crate::store::shared::room::outsider;
 use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::rooms::invited;
-use crate::store::sqlite::rows::Columns;
-use crate::store::sqlite::state::{membership, outsider};
+use crate::store::sqlite::state::membership;
 
 pub(super) async fn join(request: Request<'_>, user: UserId, role: Role) -> Result<Made, Stop> {
     let own_role = request.standing.as_ref().map(|standing| standing.member.role);

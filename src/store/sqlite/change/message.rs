@@ -4,9 +4,9 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::{Made, Request, storable};
 use crate::domain::{ClientId, EventKind, Refusal, Seq, UserId, permissions};
+use crate::store::shared::columns::Columns;
+use crate::store::shared::room::Room;
 use crate::store::sqlite::failure::Stop;
-use crate::store::sqlite::rows::Columns;
-use crate::store::sqlite::state::Room;
 
 /// How many different reactions one message may have.
 const MOST_REACTIONS: i64 = 100;

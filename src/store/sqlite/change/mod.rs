@@ -11,9 +11,10 @@ use super::SqliteStore;
 use super::failure::Stop;
 use super::journal::{Journal, Recorded};
 use super::lane::Phase;
-use super::roster::Rosters;
-use super::state::{Membership, Room, outsider, room_of};
+use super::state::room_of;
 use crate::domain::{ConversationId, Refusal, Seq, Timestamp, UserId};
+use crate::store::shared::room::{Membership, Room, outsider};
+use crate::store::shared::roster::Rosters;
 use crate::store::{Change, Changed, Outcome};
 
 pub(super) use purge::{checkpoint, purge_all};

@@ -6,11 +6,11 @@ use sqlx::sqlite::SqliteConnection;
 
 use crate::domain::{ConversationId, Seq};
 use crate::store::StoreError;
+use crate::store::shared::codec::BLANK_REACTION;
+use crate::store::shared::columns::Columns;
 use crate::store::sqlite::SqliteStore;
-use crate::store::sqlite::codec::BLANK_REACTION;
 use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::lane::Phase;
-use crate::store::sqlite::rows::Columns;
 
 /// How many events one step goes over.
 const STEP: u64 = 500;

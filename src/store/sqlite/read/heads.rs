@@ -6,11 +6,11 @@
 use sqlx::sqlite::SqliteConnection;
 
 use crate::domain::{ConversationKind, HistoryPolicy, Member, Position, Role, Seq, UserId};
+use crate::store::shared::columns::{Columns, impossible};
 use crate::store::sqlite::SqliteStore;
-use crate::store::sqlite::failure::{Stop, impossible};
+use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::lane::Phase;
 use crate::store::sqlite::position::last_position;
-use crate::store::sqlite::rows::Columns;
 use crate::store::{Cursor, Head, Heads, StoreError};
 
 /// One statement is one snapshot: its first row tells where the log ends, the others the conversations.

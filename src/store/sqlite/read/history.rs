@@ -6,11 +6,11 @@ use std::sync::Arc;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use crate::domain::{ConversationId, Event, Seq, UserId};
+use crate::store::shared::codec::{decode, event_columns};
+use crate::store::shared::columns::Columns;
 use crate::store::sqlite::SqliteStore;
-use crate::store::sqlite::codec::{decode, event_columns};
 use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::lane::Phase;
-use crate::store::sqlite::rows::Columns;
 use crate::store::sqlite::state::membership_of;
 use crate::store::{HistoryPage, HistoryQuery, MessageView, Outcome, ReactionCount};
 

@@ -6,11 +6,11 @@ use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::domain::UserId;
+use crate::store::shared::codec::{EVENT_COLUMNS, decode, event_columns};
+use crate::store::shared::columns::Columns;
 use crate::store::sqlite::SqliteStore;
-use crate::store::sqlite::codec::{EVENT_COLUMNS, decode, event_columns};
 use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::lane::Phase;
-use crate::store::sqlite::rows::Columns;
 use crate::store::sqlite::state::membership_of;
 use crate::store::{Outcome, RangeEvents, RangeQuery};
 

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use crate::domain::{Committed, ConversationId, Event, Position, Seq};
+use crate::store::shared::codec::{EVENT_COLUMNS, decode, event_columns};
+use crate::store::shared::columns::Columns;
+use crate::store::shared::room::Room;
+use crate::store::shared::roster::{Roster, Rosters, audience};
 use crate::store::sqlite::SqliteStore;
-use crate::store::sqlite::codec::{EVENT_COLUMNS, decode, event_columns};
 use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::lane::Phase;
 use crate::store::sqlite::position;
-use crate::store::sqlite::roster::{Roster, Rosters, audience};
-use crate::store::sqlite::rows::{Columns, MultiRow};
-use crate::store::sqlite::state::{Room, room_columns};
+use crate::store::sqlite::roster::rosters_of;
+use crate::store::sqlite::rows::MultiRow;
+use crate::store::sqlite::state::room_columns;
 use crate::store::{Cursor, Outcome, StoreError, Tail};
 
 /// A read that cannot be refused.
@@ -145,7 +148,7 @@ async fn present(
     let rows = ROOMS.fetch(connection, &ids, |query, id| query.bind(*id.as_uuid())).await?;
     let rooms =
         rows.iter().filter_map(|row| Room::read(row, 0).transpose()).collect::<sqlx::Result<Vec<Room>>>()?;
-    let read = rosters.of(connection, &rooms.iter().collect::<Vec<_>>()).await?;
+    let read = rosters_of(rosters, connection, &rooms.iter().collect::<Vec<_>>()).await?;
     let mut present = HashMap::with_capacity(rooms.len());
     for (room, roster) in rooms.iter().zip(read) {
         rosters.keep(room.id(), roster.clone()).await;

@@ -9,13 +9,13 @@ use super::invited;
 use crate::domain::{
     Conversation, ConversationId, ConversationKind, Position, Refusal, Role, Seq, Timestamp, UserId,
 };
+use crate::store::shared::columns::Columns;
+use crate::store::shared::room::Room;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::journal::{Journal, Recorded};
 use crate::store::sqlite::lane::Phase;
 use crate::store::sqlite::position;
-use crate::store::sqlite::rows::Columns;
-use crate::store::sqlite::state::Room;
 use crate::store::{Created, NewConversation, Outcome};
 
 pub(in crate::store::sqlite) async fn create(

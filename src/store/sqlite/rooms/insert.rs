@@ -3,8 +3,8 @@
 use sqlx::sqlite::SqliteConnection;
 
 use crate::domain::{ConversationId, Role, Seq, UserId};
+use crate::store::shared::room::Room;
 use crate::store::sqlite::rows::MultiRow;
-use crate::store::sqlite::state::Room;
 
 /// A membership to write. Its holder has read everything up to the join.
 #[derive(Debug)]

@@ -3,14 +3,14 @@
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use crate::domain::{ConversationId, Member, UserId};
+use crate::store::shared::columns::Columns;
+use crate::store::shared::room::{MEMBER_COLUMNS, Membership, ROOM_COLUMNS, Room};
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::accounts::read_user;
 use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::lane::Phase;
-use crate::store::sqlite::rows::{Columns, MultiRow};
-use crate::store::sqlite::state::{
-    MEMBER_COLUMNS, Membership, ROOM_COLUMNS, Room, member_columns, membership_of, room_columns, room_of,
-};
+use crate::store::sqlite::rows::MultiRow;
+use crate::store::sqlite::state::{member_columns, membership_of, room_columns, room_of};
 use crate::store::{ConversationView, Head, MemberView, Outcome, Page, StoreError};
 
 /// What an outer look-up finds when there is nothing: an absence, never a refusal.

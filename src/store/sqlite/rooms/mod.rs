@@ -12,10 +12,11 @@ use std::sync::Arc;
 use super::SqliteStore;
 use super::failure::Stop;
 use super::lane::Phase;
-use super::rows::Columns;
+use super::roster::rosters_of;
 use super::state::room_of;
 use crate::domain::{ConversationId, ConversationKind, UserId};
 use crate::store::StoreError;
+use crate::store::shared::columns::Columns;
 
 /// The members for hints such as typing, at the version the conversation has now.
 pub(super) async fn audience(store: &SqliteStore, id: ConversationId) -> Result<Arc<[UserId]>, StoreError> {
@@ -28,7 +29,7 @@ pub(super) async fn audience(store: &SqliteStore, id: ConversationId) -> Result<
         let worked = async {
             let nobody = UserId::from_uuid(uuid::Uuid::nil());
             let (Some(room), _) = room_of(connection, id, nobody).await? else { return Ok(None) };
-            Ok(store.rosters.of(connection, &[&room]).await?.into_iter().next())
+            Ok(rosters_of(&store.rosters, connection, &[&room]).await?.into_iter().next())
         }
         .await;
         transaction.end(worked.map_err(|error: sqlx::Error| Stop::from(error))).await

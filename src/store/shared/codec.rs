@@ -2,18 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use super::failure::impossible;
-use super::rows::Columns;
+use super::columns::{Columns, impossible};
 use crate::domain::{
     Changes, Content, Event, EventKind, HistoryPolicy, JoinPolicy, JsonText, LeaveReason, Message, Role, Seq,
     UserId,
 };
 
 /// The number of a kind in the `kind` column; never reused.
-pub(super) mod kinds {
+pub(in crate::store) mod kinds {
     pub const MESSAGE: i64 = 0;
     pub const EDIT: i64 = 1;
     pub const DELETE: i64 = 2;
@@ -29,17 +27,17 @@ macro_rules! event_columns {
         "e.conversation, e.seq, e.kind, e.sender, e.sent_at, e.client_id, e.target_seq, e.body, e.extra, e.edited_at, e.deleted"
     };
 }
-pub(super) use event_columns;
+pub(in crate::store) use event_columns;
 
 /// How many columns [`event_columns`] names: where a statement's own columns begin.
-pub(super) const EVENT_COLUMNS: usize = 11;
+pub(in crate::store) const EVENT_COLUMNS: usize = 11;
 
 /// The particulars of a reaction whose content is gone: it reads as one taken back.
-pub(super) const BLANK_REACTION: &str = r#"{"emoji":"","on":false}"#;
+pub(in crate::store) const BLANK_REACTION: &str = r#"{"emoji":"","on":false}"#;
 
 /// An event's particulars, as columns.
 #[derive(Debug)]
-pub(super) struct Encoded {
+pub(in crate::store) struct Encoded {
     pub kind: i64,
     pub target: Option<i64>,
     pub body: Option<String>,
@@ -91,7 +89,7 @@ fn raw(json: Option<&JsonText>) -> sqlx::Result<Option<Box<RawValue>>> {
 }
 
 /// A message's content as its two columns.
-pub(super) fn encode_content(content: &Content) -> sqlx::Result<(Option<String>, Option<String>)> {
+pub(in crate::store) fn encode_content(content: &Content) -> sqlx::Result<(Option<String>, Option<String>)> {
     let plain = content.reply_to.is_none()
         && content.mentions.is_empty()
         && content.attachments.is_none()
@@ -114,7 +112,7 @@ pub(super) fn encode_content(content: &Content) -> sqlx::Result<(Option<String>,
 ///
 /// # Errors
 /// [`sqlx::Error::Encode`] when a value that should be JSON is not.
-pub(super) fn encode(kind: &EventKind) -> sqlx::Result<Encoded> {
+pub(in crate::store) fn encode(kind: &EventKind) -> sqlx::Result<Encoded> {
     let empty = Encoded { kind: kinds::DELETE, target: None, body: None, extra: None };
     Ok(match kind {
         EventKind::Message(message) => {
@@ -164,7 +162,7 @@ pub(super) fn encode(kind: &EventKind) -> sqlx::Result<Encoded> {
 }
 
 /// An event from a row that begins with [`event_columns`].
-pub(super) fn decode(row: &SqliteRow) -> sqlx::Result<Event> {
+pub(in crate::store) fn decode(row: &impl Columns) -> sqlx::Result<Event> {
     let body = row.text_or_null(7)?;
     let extra = match row.text_or_null(8)? {
         Some(text) => serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(Box::new(error)))?,

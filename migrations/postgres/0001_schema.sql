@@ -1,0 +1,209 @@
+-- Ids are uuids, times are milliseconds since 1970, kinds and roles are the numbers of src/domain.
+-- There are no foreign keys: the code decides inside its transactions, and rows go in bounded steps.
+--
+-- Locks are taken in one order by everybody, so that nobody waits in a circle: conversations by id, then members by
+-- (conversation, user), then sends by key.
+
+-- epoch: which incarnation of the log this is.
+-- position_base: what positions are counted from; raised when a dump is loaded into a server that counts transactions anew.
+-- schema: the newest migration applied. schema_least: the oldest release, by the schema it knows, that still works with it.
+CREATE TABLE meta (
+    name  text PRIMARY KEY,
+    value bigint NOT NULL
+);
+INSERT INTO meta (name, value) VALUES
+    ('epoch', ('x' || left(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint),
+    ('position_base', 0),
+    ('schema', 1),
+    ('schema_least', 1);
+
+-- The position of what this transaction writes. Takes a transaction id, so it belongs before the first read of a
+-- transaction that writes: whoever waits for all transactions begun before a moment then waits for this one too.
+CREATE FUNCTION tidings_position() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    SELECT value + pg_current_xact_id()::text::bigint FROM meta WHERE name = 'position_base'
+$$;
+
+-- Where the log ends for this statement: all that bears an earlier position is decided and, when committed, visible.
+CREATE FUNCTION tidings_end() RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT value + pg_snapshot_xmin(pg_current_snapshot())::text::bigint FROM meta WHERE name = 'position_base'
+$$;
+
+-- The log's incarnation. A promoted standby counts a new timeline, and the last transactions before it may be missing:
+-- its log is another one, and clients compare their heads in full once.
+CREATE FUNCTION tidings_epoch() RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT value # (('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint << 20)
+    FROM meta WHERE name = 'epoch'
+$$;
+
+-- Every send updates its conversation's row and its sender's membership. Room in their pages and no index on what changes
+-- keep those updates inside the page (HOT), and vacuum looks often since the tables are small and busy.
+CREATE TABLE conversations (
+    id              uuid PRIMARY KEY,
+    kind            smallint NOT NULL,
+    name            text,
+    history         text NOT NULL,
+    join_policy     text NOT NULL,
+    last_seq        bigint NOT NULL,
+    message_count   bigint NOT NULL,
+    member_count    bigint NOT NULL,
+    -- The position of the newest event.
+    last_txid       bigint NOT NULL,
+    -- The position at which content was last taken out of older events: a replica must have that too.
+    blanked_txid    bigint NOT NULL DEFAULT 0,
+    members_version bigint NOT NULL,
+    settings_seq    bigint NOT NULL,
+    created_at      bigint NOT NULL,
+    -- The two users of a direct conversation, the lower id first.
+    low             uuid,
+    high            uuid,
+    deleted_at      bigint,
+    -- Deleted, and content may still be there.
+    purging         boolean NOT NULL DEFAULT false
+) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX conversations_purging ON conversations (id) WHERE purging;
+
+-- txid is the position: the committing transaction, so all events of one transaction share it. messages_before counts the
+-- messages of the conversation that came earlier, which makes unread counts a subtraction.
+CREATE TABLE events (
+    conversation    uuid NOT NULL,
+    seq             bigint NOT NULL,
+    txid            bigint NOT NULL DEFAULT tidings_position(),
+    kind            smallint NOT NULL,
+    sender          uuid NOT NULL,
+    sent_at         bigint NOT NULL,
+    client_id       uuid,
+    target_seq      bigint,
+    messages_before bigint NOT NULL,
+    edited_at       bigint,
+    edit_seq        bigint,
+    delete_seq      bigint,
+    deleted         boolean NOT NULL DEFAULT false,
+    extra           text,
+    body            text,
+    PRIMARY KEY (conversation, seq)
+) PARTITION BY HASH (conversation);
+-- History pages list messages only, however many reactions lie between two of them.
+CREATE UNIQUE INDEX events_messages ON events (conversation, seq) WHERE kind = 0;
+CREATE INDEX events_by_target ON events (conversation, target_seq, sender) WHERE target_seq IS NOT NULL;
+-- The tail. Entries of one transaction share their key and the tree grows at its right edge only, so it costs less than
+-- a table of its own that would be written, read and emptied again (docs/adr holds the figures).
+CREATE INDEX events_by_position ON events (txid);
+
+-- Idempotency, for as long as the log exists. The fingerprint goes (NULL) together with the content it was made from.
+CREATE TABLE sends (
+    sender       uuid NOT NULL,
+    client_id    uuid NOT NULL,
+    conversation uuid NOT NULL,
+    seq          bigint NOT NULL,
+    sent_at      bigint NOT NULL,
+    fingerprint  bigint,
+    PRIMARY KEY (sender, client_id)
+) PARTITION BY HASH (sender);
+
+DO $$
+BEGIN
+    FOR part IN 0..15 LOOP
+        EXECUTE format('CREATE TABLE events_%s PARTITION OF events FOR VALUES WITH (MODULUS 16, REMAINDER %s)', part, part);
+        EXECUTE format('CREATE TABLE sends_%s PARTITION OF sends FOR VALUES WITH (MODULUS 16, REMAINDER %s)', part, part);
+    END LOOP;
+END
+$$;
+
+CREATE TABLE members (
+    user_id       uuid NOT NULL,
+    conversation  uuid NOT NULL,
+    role          smallint NOT NULL,
+    joined_seq    bigint NOT NULL,
+    role_seq      bigint NOT NULL,
+    delivered_seq bigint NOT NULL,
+    read_seq      bigint NOT NULL,
+    -- How many messages lie up to read_seq.
+    read_count    bigint NOT NULL,
+    changed_txid  bigint NOT NULL,
+    PRIMARY KEY (user_id, conversation)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
+CREATE UNIQUE INDEX members_by_conversation ON members (conversation, user_id);
+CREATE INDEX members_by_rank ON members (conversation, role, joined_seq);
+
+-- Who was a member once, so that leaving twice answers with the same event.
+CREATE TABLE departures (
+    user_id      uuid NOT NULL,
+    conversation uuid NOT NULL,
+    left_seq     bigint NOT NULL,
+    PRIMARY KEY (user_id, conversation)
+);
+
+-- The newest word of a user on one emoji at one message; a reaction taken back stays with is_on = false.
+CREATE TABLE reactions (
+    user_id      uuid NOT NULL,
+    conversation uuid NOT NULL,
+    seq          bigint NOT NULL,
+    emoji        text COLLATE "C" NOT NULL,
+    is_on        boolean NOT NULL,
+    event_seq    bigint NOT NULL,
+    PRIMARY KEY (user_id, conversation, seq, emoji)
+);
+CREATE TABLE reaction_counts (
+    conversation uuid NOT NULL,
+    seq          bigint NOT NULL,
+    emoji        text COLLATE "C" NOT NULL,
+    count        bigint NOT NULL,
+    first_seq    bigint NOT NULL,
+    PRIMARY KEY (conversation, seq, emoji)
+);
+
+CREATE TABLE users (
+    id           uuid PRIMARY KEY,
+    username     text COLLATE "C" UNIQUE,
+    display_name text NOT NULL,
+    guest        boolean NOT NULL,
+    created_at   bigint NOT NULL,
+    erased_at    bigint
+);
+
+CREATE TABLE credentials (
+    user_id       uuid PRIMARY KEY,
+    password_hash text NOT NULL
+);
+
+CREATE TABLE devices (
+    device_hash bytea PRIMARY KEY,
+    user_id     uuid NOT NULL
+);
+CREATE INDEX devices_by_user ON devices (user_id);
+
+CREATE TABLE families (
+    id         uuid PRIMARY KEY,
+    user_id    uuid NOT NULL,
+    token_hash bytea NOT NULL UNIQUE,
+    expires_at bigint NOT NULL,
+    revoked_at bigint
+);
+CREATE INDEX families_by_user ON families (user_id);
+
+-- Tokens that were rotated away: one that comes back before its end was stolen.
+CREATE TABLE spent_tokens (
+    token_hash bytea PRIMARY KEY,
+    family     uuid NOT NULL,
+    expires_at bigint NOT NULL
+);
+CREATE INDEX spent_tokens_by_family ON spent_tokens (family, expires_at);
+
+-- Read by id. Whoever writes takes the number while holding the lock of meta's row 'revocations', so numbers become
+-- visible in their order and a reader that has one has all before it.
+CREATE TABLE revocations (
+    id       bigint PRIMARY KEY,
+    user_id  uuid NOT NULL,
+    family   uuid,
+    at       bigint NOT NULL,
+    is_final boolean NOT NULL
+);
+CREATE INDEX revocations_by_time ON revocations (at);
+INSERT INTO meta (name, value) VALUES ('revocations', 0);
+
+CREATE TABLE blocks (
+    blocker uuid NOT NULL,
+    blocked uuid NOT NULL,
+    PRIMARY KEY (blocker, blocked)
+);
+CREATE INDEX blocks_by_blocked ON blocks (blocked, blocker);

@@ -1,0 +1,239 @@
+-- Appending a batch: one call, one round trip, one transaction. Messages of one call have different (sender, client_id).
+--
+-- Each statement sees what was committed before it began, so what is read after a lock is the truth for as long as the lock
+-- is held: the conversation's counters, who is a member, which client_ids are taken.
+--
+-- Outcomes: 0 accepted, 1 repeated, 2 conflict, 3 not found, 4 not a member, 5 blocked, 6 the reply names no message.
+-- SQLSTATE 40001: somebody else made the same conversation or used the same client_id elsewhere just now; call again.
+--
+-- Plans: one index look-up per message is right whatever the tables hold, and planning anew costs more than the work of a
+-- small batch. So plans are generic, and neither scan nor hash a table, though it may have been empty when they were made;
+-- `(SELECT true … LIMIT 1)` stands where EXISTS could be turned into a hash of the whole table.
+CREATE FUNCTION tidings_append(
+    p_senders       uuid[],
+    p_client_ids    uuid[],
+    p_conversations uuid[],
+    -- The other user of a direct conversation that may have to be made, else NULL. The whole array is NULL when all are.
+    p_others        uuid[],
+    p_fingerprints  bigint[],
+    -- NULL when there is no reply among the messages.
+    p_replies       bigint[],
+    p_bodies        text[],
+    p_extras        text[],
+    -- The version of the membership that the caller knows, else NULL: members are answered only when it is another.
+    p_known         bigint[],
+    p_now           bigint
+) RETURNS TABLE (
+    outcome smallint,
+    -- The message's place: for an accepted one the new place, for a repeated one the first.
+    seq bigint,
+    -- Of a repeated one: when and where it was first accepted.
+    sent_at bigint,
+    elsewhere uuid,
+    -- The position of the event before it.
+    previous bigint,
+    txid bigint,
+    version bigint,
+    -- The members and their join events, on the conversation's first accepted message and only when they are not known.
+    users uuid[],
+    joined bigint[]
+)
+LANGUAGE plpgsql
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_position bigint := tidings_position();
+    v_locked   uuid[];
+    v_wanted   uuid[];
+    v_lows     uuid[];
+    v_highs    uuid[];
+    v_made     bigint;
+    v_replied  boolean[];
+    v_outcome  smallint[];
+    v_nth      bigint[];
+    v_last     bigint[];
+    v_messages bigint[];
+    v_moved    bigint[];
+    v_version  bigint[];
+    v_ask      boolean[];
+    v_seq      bigint[];
+    v_sent     bigint[];
+    v_where    uuid[];
+    v_late     boolean;
+    v_again    boolean;
+    v_accepted bigint;
+    v_written  bigint;
+    v_counts   bigint[];
+    v_which    integer;
+BEGIN
+    SELECT array_agg(l.id) INTO v_locked FROM (
+        SELECT c.id FROM conversations c WHERE c.id = ANY (p_conversations) ORDER BY c.id FOR NO KEY UPDATE
+    ) l;
+    v_locked := coalesce(v_locked, '{}');
+
+    -- Direct conversations that are not there yet: made when their first message is going to be accepted.
+    IF p_others IS NOT NULL THEN
+        SELECT array_agg(w.conversation), array_agg(w.low), array_agg(w.high) INTO v_wanted, v_lows, v_highs FROM (
+            SELECT DISTINCT b.conversation, least(b.sender, b.other) AS low, greatest(b.sender, b.other) AS high
+            FROM unnest(p_senders, p_client_ids, p_conversations, p_others, p_replies)
+                AS b (sender, client_id, conversation, other, reply_to)
+            WHERE b.other IS NOT NULL AND b.reply_to IS NULL AND b.conversation <> ALL (v_locked)
+              AND EXISTS (SELECT 1 FROM users u WHERE u.id = b.sender AND u.erased_at IS NULL)
+              AND EXISTS (SELECT 1 FROM users u WHERE u.id = b.other AND u.erased_at IS NULL)
+              AND NOT EXISTS (SELECT 1 FROM blocks k WHERE k.blocker = b.sender AND k.blocked = b.other)
+              AND NOT EXISTS (SELECT 1 FROM blocks k WHERE k.blocker = b.other AND k.blocked = b.sender)
+              AND NOT EXISTS (SELECT 1 FROM sends s WHERE s.sender = b.sender AND s.client_id = b.client_id)
+            ORDER BY b.conversation
+        ) w;
+        IF v_wanted IS NOT NULL THEN
+            WITH made AS (
+                INSERT INTO conversations (id, kind, history, join_policy, last_seq, message_count, member_count, last_txid,
+                                           members_version, settings_seq, created_at, low, high)
+                SELECT w.id, 0, 'from_join', 'invite', 0, 0, CASE WHEN w.low = w.high THEN 1 ELSE 2 END, 0, 1, 0, p_now,
+                       w.low, w.high
+                FROM unnest(v_wanted, v_lows, v_highs) AS w (id, low, high)
+                ON CONFLICT DO NOTHING
+                RETURNING id, low, high
+            ), joined AS (
+                INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count,
+                                     changed_txid)
+                SELECT p.user_id, m.id, 0, 0, 0, 0, 0, 0, 0
+                FROM made m CROSS JOIN LATERAL (SELECT m.low UNION SELECT m.high) AS p (user_id)
+            )
+            SELECT count(*) INTO v_made FROM made;
+            IF v_made < cardinality(v_wanted) THEN
+                RAISE EXCEPTION 'a direct conversation was made by somebody else' USING ERRCODE = '40001';
+            END IF;
+            v_locked := v_locked || v_wanted;
+        END IF;
+    END IF;
+
+    IF p_replies IS NOT NULL THEN
+        SELECT array_agg((
+            SELECT true FROM events e WHERE e.conversation = b.conversation AND e.seq = b.reply_to AND e.kind = 0 LIMIT 1
+        )) INTO v_replied FROM unnest(p_conversations, p_replies) AS b (conversation, reply_to);
+    END IF;
+
+    SELECT array_agg(f.outcome), array_agg(f.nth), array_agg(f.last_seq), array_agg(f.message_count),
+           array_agg(f.last_txid), array_agg(f.members_version), array_agg(f.ask), array_agg(f.seq), array_agg(f.sent_at),
+           array_agg(f.first_conversation), bool_or(f.outcome = 0 AND f.reply_to > f.last_seq),
+           bool_or(f.outcome = 7), count(*) FILTER (WHERE f.outcome = 0)
+    INTO v_outcome, v_nth, v_last, v_messages, v_moved, v_version, v_ask, v_seq, v_sent, v_where, v_late, v_again, v_accepted
+    FROM (
+        SELECT d.*, count(*) FILTER (WHERE d.outcome = 0) OVER (PARTITION BY d.conversation ORDER BY d.ord) AS nth
+        FROM (
+            SELECT b.ord, b.conversation, b.reply_to, c.last_seq, c.message_count, c.last_txid, c.members_version,
+                   c.kind <> 2 AND c.members_version IS DISTINCT FROM b.known AS ask,
+                   s.seq, s.sent_at, s.conversation AS first_conversation,
+                   (CASE
+                       WHEN s.seq IS NOT NULL THEN
+                           CASE WHEN s.fingerprint IS NULL OR s.fingerprint = b.fingerprint THEN 1 ELSE 2 END
+                       WHEN c.id IS NULL AND b.other IS NULL THEN 3
+                       WHEN c.id IS NOT NULL AND m.joined_seq IS NULL THEN
+                           CASE WHEN c.join_policy = 'open' THEN 4 ELSE 3 END
+                       WHEN (c.id IS NULL OR c.low IS NOT NULL) AND (
+                           SELECT u.erased_at IS NULL FROM users u WHERE u.id = p.peer) IS NOT TRUE THEN 3
+                       WHEN c.id IS NULL AND (
+                           SELECT u.erased_at IS NULL FROM users u WHERE u.id = b.sender) IS NOT TRUE THEN 3
+                       WHEN (c.id IS NULL OR c.low IS NOT NULL) AND coalesce(
+                           (SELECT true FROM blocks k WHERE k.blocker = b.sender AND k.blocked = p.peer LIMIT 1),
+                           (SELECT true FROM blocks k WHERE k.blocker = p.peer AND k.blocked = b.sender LIMIT 1),
+                           false) THEN 5
+                       WHEN c.id IS NULL THEN CASE WHEN b.reply_to IS NULL THEN 7 ELSE 6 END
+                       WHEN b.reply_to < m.joined_seq AND c.history = 'from_join' THEN 6
+                       WHEN b.reply_to <= c.last_seq AND v_replied[b.ord] IS NOT TRUE THEN 6
+                       ELSE 0
+                   END)::smallint AS outcome
+            FROM unnest(p_senders, p_client_ids, p_conversations, p_others, p_fingerprints, p_replies, p_known)
+                     WITH ORDINALITY AS b (sender, client_id, conversation, other, fingerprint, reply_to, known, ord)
+            LEFT JOIN sends s ON s.sender = b.sender AND s.client_id = b.client_id
+            LEFT JOIN conversations c ON c.id = b.conversation AND c.deleted_at IS NULL AND c.id = ANY (v_locked)
+            LEFT JOIN members m ON m.user_id = b.sender AND m.conversation = c.id
+            CROSS JOIN LATERAL (
+                SELECT coalesce(b.other, CASE WHEN c.low = b.sender THEN c.high ELSE c.low END)
+            ) AS p (peer)
+        ) d
+        ORDER BY d.ord
+    ) f;
+
+    IF v_again THEN
+        RAISE EXCEPTION 'a direct conversation was made by somebody else' USING ERRCODE = '40001';
+    END IF;
+
+    -- A reply to a message of this very batch: whether it is there depends on what was accepted before it.
+    IF v_late THEN
+        v_counts := array_fill(0::bigint, ARRAY[cardinality(v_locked)]);
+        v_accepted := 0;
+        FOR i IN 1 .. cardinality(v_outcome) LOOP
+            CONTINUE WHEN v_outcome[i] <> 0;
+            v_which := array_position(v_locked, p_conversations[i]);
+            IF p_replies[i] > v_last[i] + v_counts[v_which] THEN
+                v_outcome[i] := 6;
+            ELSE
+                v_counts[v_which] := v_counts[v_which] + 1;
+                v_nth[i] := v_counts[v_which];
+                v_accepted := v_accepted + 1;
+            END IF;
+        END LOOP;
+    END IF;
+
+    IF v_accepted > 0 THEN
+        WITH a AS MATERIALIZED (
+            SELECT b.sender, b.client_id, b.conversation, b.fingerprint, b.body, b.extra,
+                   b.last + b.nth AS seq, b.messages + b.nth - 1 AS before
+            FROM unnest(v_outcome, v_nth, v_last, v_messages, p_senders, p_client_ids, p_conversations, p_fingerprints,
+                        p_bodies, p_extras)
+                     AS b (outcome, nth, last, messages, sender, client_id, conversation, fingerprint, body, extra)
+            WHERE b.outcome = 0
+        ), keys AS (
+            INSERT INTO sends (sender, client_id, conversation, seq, sent_at, fingerprint)
+            SELECT a.sender, a.client_id, a.conversation, a.seq, p_now, a.fingerprint
+            FROM a ORDER BY a.sender, a.client_id
+            ON CONFLICT DO NOTHING
+            RETURNING 1
+        ), written AS (
+            INSERT INTO events (conversation, seq, txid, kind, sender, sent_at, client_id, messages_before, extra, body)
+            SELECT a.conversation, a.seq, v_position, 0, a.sender, p_now, a.client_id, a.before, a.extra, a.body FROM a
+        ), counted AS (
+            UPDATE conversations c
+            SET last_seq = g.seq, message_count = g.messages, last_txid = v_position
+            FROM (SELECT a.conversation, max(a.seq) AS seq, max(a.before) + 1 AS messages FROM a GROUP BY a.conversation) g
+            WHERE c.id = g.conversation
+        ), read AS (
+            UPDATE members m
+            SET read_seq = g.seq, read_count = g.messages, delivered_seq = greatest(m.delivered_seq, g.seq)
+            FROM (
+                SELECT a.conversation, a.sender, max(a.seq) AS seq, max(a.before) + 1 AS messages
+                FROM a GROUP BY a.conversation, a.sender ORDER BY a.conversation, a.sender
+            ) g
+            WHERE m.user_id = g.sender AND m.conversation = g.conversation
+        )
+        SELECT count(*) INTO v_written FROM keys;
+        IF v_written < v_accepted THEN
+            RAISE EXCEPTION 'a client_id was used elsewhere at the same time' USING ERRCODE = '40001';
+        END IF;
+    END IF;
+
+    RETURN QUERY
+    SELECT r.outcome,
+           CASE r.outcome WHEN 0 THEN r.last + r.nth WHEN 1 THEN r.seq END,
+           CASE r.outcome WHEN 1 THEN r.sent_at END,
+           CASE r.outcome WHEN 1 THEN r.elsewhere END,
+           CASE WHEN r.outcome <> 0 THEN NULL WHEN r.nth = 1 THEN r.moved ELSE v_position END,
+           v_position,
+           r.version,
+           l.users,
+           l.joined
+    FROM unnest(v_outcome, v_nth, v_last, v_moved, v_version, v_ask, v_seq, v_sent, v_where, p_conversations)
+             AS r (outcome, nth, last, moved, version, ask, seq, sent_at, elsewhere, conversation)
+    LEFT JOIN LATERAL (
+        SELECT array_agg(m.user_id ORDER BY m.user_id) AS users, array_agg(m.joined_seq ORDER BY m.user_id) AS joined
+        FROM members m WHERE m.conversation = r.conversation AND r.outcome = 0 AND r.nth = 1 AND r.ask
+    ) l ON true;
+END
+$$;

@@ -1,0 +1,313 @@
+//! Connections: a bounded set of them for one purpose, and transactions that cannot be left half done.
+//!
+//! A future that is dropped in the middle (its timeout passed, its caller went away) leaves a connection in an unknown
+//! state; it is then closed rather than given to the next caller, and Postgres undoes its transaction. Nothing is sent
+//! between two operations: a pool that asks a connection how it is before or after each use doubles the round trips of a
+//! send. A connection that was quiet for a while is asked, and all are parted with as soon as one says that the server
+//! was demoted or is going down.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use metrics::Gauge;
+use sqlx::Connection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::failure::{Stop, at_commit, before_commit, server_unfit};
+use super::link::{Dial, Link};
+use crate::environment::SharedEnvironment;
+use crate::store::{Outcome, StoreError};
+
+/// A connection that was quiet for longer is asked whether it lives before it is used, in milliseconds.
+const QUIET_MS: u64 = 2_000;
+
+/// A connection is used for so long at most, in milliseconds: a name that leads to another server now is followed.
+const LIFE_MS: u64 = 30 * 60 * 1_000;
+
+/// How a transaction begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Several statements that write.
+    Write,
+    /// One statement, which commits by itself.
+    Single,
+    /// Several statements that read from one snapshot.
+    Snapshot,
+}
+
+/// Up to a fixed number of connections, opened when first needed; callers wait their turn in order.
+pub(super) struct Lane {
+    dial: Dial,
+    acquire: Duration,
+    turns: Arc<Semaphore>,
+    size: usize,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    idle: Mutex<Idle>,
+    environment: SharedEnvironment,
+    in_use: Gauge,
+}
+
+#[derive(Default)]
+struct Idle {
+    links: Vec<Resting>,
+    /// Grows whenever connections are parted with; one that was made before does not come back.
+    generation: u64,
+}
+
+struct Resting {
+    link: Link,
+    made_ms: u64,
+    since_ms: u64,
+}
+
+impl Shared {
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lane").field("size", &self.size).field("dial", &"…").finish()
+    }
+}
+
+impl Lane {
+    pub(super) fn new(
+        dial: Dial,
+        size: usize,
+        acquire_ms: u64,
+        environment: SharedEnvironment,
+        in_use: Gauge,
+    ) -> Self {
+        let size = size.max(1);
+        Self {
+            dial,
+            acquire: Duration::from_millis(acquire_ms),
+            turns: Arc::new(Semaphore::new(size)),
+            size,
+            shared: Arc::new(Shared { idle: Mutex::default(), environment, in_use }),
+        }
+    }
+
+    /// Begins a transaction when it is this caller's turn. An error means that nothing was sent.
+    pub(super) async fn begin(&self, mode: Mode) -> Result<Transaction, StoreError> {
+        let mut transaction = self.take().await?;
+        // Behind a pooler even one statement is several exchanges, which a transaction keeps on one server.
+        let begin = match mode {
+            Mode::Single if transaction.prepared() => return Ok(transaction),
+            Mode::Single | Mode::Write => "BEGIN",
+            Mode::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+        };
+        transaction.open = true;
+        let begun = transaction.script(begin.to_owned()).await;
+        begun.map_err(|error| transaction.judged(&error, before_commit))?;
+        Ok(transaction)
+    }
+
+    /// A connection on which the caller begins its transaction itself, together with its first statement.
+    pub(super) async fn unbegun(&self) -> Result<Transaction, StoreError> {
+        let mut transaction = self.take().await?;
+        transaction.open = true;
+        Ok(transaction)
+    }
+
+    async fn take(&self) -> Result<Transaction, StoreError> {
+        let taken = tokio::time::timeout(self.acquire, self.taken()).await;
+        let late = || {
+            StoreError::definite(format!("no connection to the database within {} ms", self.acquire.as_millis()))
+        };
+        taken.unwrap_or_else(|_| Err(late()))
+    }
+
+    async fn taken(&self) -> Result<Transaction, StoreError> {
+        let turn = Arc::clone(&self.turns)
+            .acquire_owned()
+            .await
+            .map_err(|_| StoreError::definite("the store is closed"))?;
+        let now_ms = self.shared.environment.monotonic_ms();
+        let (resting, generation) = {
+            let mut idle = self.shared.idle();
+            (idle.links.pop(), idle.generation)
+        };
+        let fresh = resting.filter(|resting| now_ms.saturating_sub(resting.made_ms) < LIFE_MS);
+        let (link, made_ms) = match fresh {
+            Some(mut resting) if now_ms.saturating_sub(resting.since_ms) > QUIET_MS => {
+                match resting.link.ping().await {
+                    Ok(()) => (resting.link, resting.made_ms),
+                    // The server was away in the meantime: the others that rest are as dead as this one.
+                    Err(_) => {
+                        self.part();
+                        (self.dial.connect().await?, now_ms)
+                    }
+                }
+            }
+            Some(resting) => (resting.link, resting.made_ms),
+            None => (self.dial.connect().await?, now_ms),
+        };
+        self.shared.in_use.increment(1.0);
+        let shared = Arc::clone(&self.shared);
+        Ok(Transaction { link: Some(link), shared, generation, made_ms, open: false, _turn: turn })
+    }
+
+    /// Parts with every connection at rest; those in use go when they are done.
+    pub(super) fn part(&self) {
+        part(&self.shared);
+    }
+
+    /// Lets nobody begin any more, waits for those at work and closes every connection.
+    pub(super) async fn close(&self) {
+        let turns = u32::try_from(self.size).unwrap_or(u32::MAX);
+        let all = self.turns.acquire_many(turns).await;
+        self.turns.close();
+        let resting = std::mem::take(&mut self.shared.idle().links);
+        for Resting { link, .. } in resting {
+            link.close().await;
+        }
+        drop(all);
+    }
+}
+
+fn part(shared: &Shared) {
+    let mut idle = shared.idle();
+    idle.generation += 1;
+    idle.links.clear();
+}
+
+/// A connection in use, mostly inside a transaction. Dropped before [`Transaction::finish`], it takes its connection with it.
+pub(super) struct Transaction {
+    link: Option<Link>,
+    shared: Arc<Shared>,
+    generation: u64,
+    made_ms: u64,
+    open: bool,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Transaction {
+    /// Commits when the work was done, rolls back when it was refused or failed.
+    pub(super) async fn finish<T>(mut self, worked: Result<T, Stop>, phase: &Phase) -> Outcome<T> {
+        match worked {
+            Ok(value) => {
+                if self.open {
+                    phase.enter_commit();
+                    let committed = self.script("COMMIT".to_owned()).await;
+                    committed.map_err(|error| self.judged(&error, at_commit))?;
+                }
+                self.give_back();
+                Ok(Ok(value))
+            }
+            Err(Stop::Refused(refusal)) => {
+                self.roll_back().await;
+                Ok(Err(refusal))
+            }
+            Err(Stop::Failed(error)) => {
+                let judge = if phase.committing() { at_commit } else { before_commit };
+                let failure = self.judged(&error, judge);
+                self.roll_back().await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Undoes everything and frees the connection, unless even that fails.
+    pub(super) async fn roll_back(mut self) {
+        if self.link.is_none() {
+            return;
+        }
+        if !self.open || self.script("ROLLBACK".to_owned()).await.is_ok() {
+            self.give_back();
+        }
+    }
+
+    /// The store's error for the database's; parts with what cannot be used any more.
+    fn judged(&mut self, error: &sqlx::Error, judge: fn(&sqlx::Error) -> StoreError) -> StoreError {
+        if server_unfit(error) {
+            self.drop_link();
+            part(&self.shared);
+        }
+        judge(error)
+    }
+
+    fn drop_link(&mut self) {
+        if self.link.take().is_some() {
+            self.shared.in_use.decrement(1.0);
+        }
+    }
+
+    fn give_back(&mut self) {
+        let Some(link) = self.link.take() else { return };
+        self.shared.in_use.decrement(1.0);
+        let since_ms = self.shared.environment.monotonic_ms();
+        let mut idle = self.shared.idle();
+        if idle.generation == self.generation {
+            idle.links.push(Resting { link, made_ms: self.made_ms, since_ms });
+        }
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        self.drop_link();
+    }
+}
+
+impl Deref for Transaction {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        // It is taken out only where the transaction ends; whoever ends it does not use it any more.
+        self.link.as_ref().expect("a transaction holds its connection until it is finished")
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut Link {
+        // As in `deref`.
+        self.link.as_mut().expect("a transaction holds its connection until it is finished")
+    }
+}
+
+/// How far an operation came, readable after it was cut short.
+#[derive(Debug, Default)]
+pub(super) struct Phase(AtomicBool);
+
+impl Phase {
+    /// From here on nobody knows whether it was done until the answer is read: a commit is sent, or a statement that commits
+    /// by itself.
+    pub(super) fn enter_commit(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// What was sent was answered with an undoing, and the next attempt has not been sent.
+    pub(super) fn begin_anew(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+
+    fn committing(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Runs `work` for at most `limit`. Cut short before its commit it did nothing; afterwards nobody knows.
+    pub(super) async fn bound<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(limit, work).await {
+            Ok(result) => result,
+            Err(_) if self.committing() => Err(StoreError::indefinite(format!(
+                "no answer to the commit within {} ms",
+                limit.as_millis()
+            ))),
+            Err(_) => {
+                Err(StoreError::definite(format!("not begun to commit within {} ms", limit.as_millis())))
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! One connection: how it is made, and how statements are run on it.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow, Postgres};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, ConnectOptions};
+
+use super::failure::{before_commit, lacks_tables};
+use super::options::PostgresOptions;
+use super::rows::Pg;
+use super::schema::{self, Standing};
+use crate::store::StoreError;
+use crate::store::shared::columns::Columns;
+
+/// A statement with its values.
+pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+/// A connection to a server whose schema this release knows.
+pub(super) struct Link {
+    raw: PgConnection,
+    prepared: bool,
+}
+
+impl Link {
+    /// Runs a statement and collects its rows.
+    pub(super) async fn all(&mut self, statement: Statement<'_>) -> sqlx::Result<Vec<Pg>> {
+        let rows = statement.persistent(self.prepared).fetch_all(&mut self.raw).await?;
+        Ok(rows.into_iter().map(Pg).collect())
+    }
+
+    /// Runs a statement that answers at most one row.
+    pub(super) async fn optional(&mut self, statement: Statement<'_>) -> sqlx::Result<Option<Pg>> {
+        let row: Option<PgRow> = statement.persistent(self.prepared).fetch_optional(&mut self.raw).await?;
+        Ok(row.map(Pg))
+    }
+
+    /// Runs a statement that answers one row.
+    pub(super) async fn one(&mut self, statement: Statement<'_>) -> sqlx::Result<Pg> {
+        self.optional(statement).await?.ok_or(sqlx::Error::RowNotFound)
+    }
+
+    /// Runs a statement; answers how many rows it changed.
+    pub(super) async fn run(&mut self, statement: Statement<'_>) -> sqlx::Result<u64> {
+        Ok(statement.persistent(self.prepared).execute(&mut self.raw).await?.rows_affected())
+    }
+
+    /// Runs statements as one text in one round trip and collects the rows of all of them. The text may hold ids and numbers
+    /// of our own making, nothing that came from a peer.
+    pub(super) async fn script(&mut self, text: String) -> sqlx::Result<Vec<Pg>> {
+        let rows = sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(&mut self.raw).await?;
+        Ok(rows.into_iter().map(Pg).collect())
+    }
+
+    pub(super) const fn prepared(&self) -> bool {
+        self.prepared
+    }
+}
+
+impl Deref for Link {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.raw
+    }
+}
+
+impl DerefMut for Link {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.raw
+    }
+}
+
+/// How connections of one lane are made.
+#[derive(Debug, Clone)]
+pub(super) struct Dial {
+    options: PgConnectOptions,
+    prepared: bool,
+    /// The server must take writes: a standby or a demoted primary is refused.
+    primary: bool,
+}
+
+impl Dial {
+    /// For the server at `url`.
+    ///
+    /// # Errors
+    /// The URL cannot be read; the text does not repeat it, since it holds a password.
+    pub(super) fn new(
+        url: &secrecy::SecretString,
+        options: &PostgresOptions,
+        primary: bool,
+    ) -> Result<Self, StoreError> {
+        let parsed: PgConnectOptions = url
+            .expose_secret()
+            .parse()
+            .map_err(|_| StoreError::definite("the database's URL cannot be read"))?;
+        let parsed = parsed.application_name("tidings").extra_float_digits(None).disable_statement_logging();
+        let parsed = if options.prepared {
+            parsed.statement_cache_capacity(256).options(session(options.timeout_ms))
+        } else {
+            parsed.statement_cache_capacity(0)
+        };
+        Ok(Self { options: parsed, prepared: options.prepared, primary })
+    }
+
+    /// Connects, and makes sure of the server's part and schema before anybody is given the connection.
+    pub(super) async fn connect(&self) -> Result<Link, StoreError> {
+        let raw = self.options.connect().await.map_err(|error| before_commit(&error))?;
+        let mut link = Link { raw, prepared: self.prepared };
+        let standing = Self::standing(&mut link).await?;
+        standing.fit(self.primary).map_err(StoreError::definite)?;
+        Ok(link)
+    }
+
+    /// Connects whatever the server is, for looking at it.
+    pub(super) async fn look(&self) -> Result<Standing, StoreError> {
+        let raw = self.options.connect().await.map_err(|error| before_commit(&error))?;
+        Self::standing(&mut Link { raw, prepared: self.prepared }).await
+    }
+
+    async fn standing(link: &mut Link) -> Result<Standing, StoreError> {
+        match link.script(schema::STANDING.to_owned()).await {
+            Ok(rows) => {
+                let row = rows.first().ok_or(sqlx::Error::RowNotFound).map_err(|error| before_commit(&error))?;
+                let read = || -> sqlx::Result<Standing> {
+                    Ok(Standing {
+                        standby: row.flag(0)?,
+                        read_only: row.flag(1)?,
+                        schema: row.int(2)?,
+                        least: row.int(3)?,
+                    })
+                };
+                read().map_err(|error| before_commit(&error))
+            }
+            Err(error) if lacks_tables(&error) => {
+                Ok(Standing { standby: false, read_only: false, schema: 0, least: 0 })
+            }
+            Err(error) => Err(before_commit(&error)),
+        }
+    }
+}
+
+/// What a session asks of the server, in its own words. A statement ends with the caller's patience, and a process that
+/// froze in the middle of a transaction does not keep its locks.
+fn session(timeout_ms: u64) -> [(&'static str, String); 4] {
+    let frozen = Duration::from_millis(timeout_ms.saturating_mul(2)).as_millis();
+    [
+        ("statement_timeout", timeout_ms.to_string()),
+        ("idle_in_transaction_session_timeout", frozen.to_string()),
+        ("tcp_keepalives_idle", "10".to_owned()),
+        ("tcp_keepalives_interval", "5".to_owned()),
+    ]
+}

@@ -1,0 +1,131 @@
+//! A conversation's row and a member's row, as operations read them inside their transaction.
+
+use super::columns::{Columns, impossible};
+use crate::domain::{
+    Conversation, ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, Member, Position, Refusal,
+    Role, Seq, Timestamp, UserId,
+};
+
+/// How many columns [`Room::read`] reads: id, name, history, join policy, last seq, messages, members, last position,
+/// version of the membership, settings seq, time made, low, high, time deleted.
+pub(in crate::store) const ROOM_COLUMNS: usize = 14;
+
+/// How many columns [`Membership::read`] reads: user, role, joined seq, delivered seq, read seq, messages read, role seq.
+pub(in crate::store) const MEMBER_COLUMNS: usize = 7;
+
+/// A conversation with the counters that operations move.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Room {
+    pub conversation: Conversation,
+    pub message_count: u64,
+    pub last_position: Position,
+    /// Grows with every change of who is a member.
+    pub members_version: i64,
+    /// The event that set the present settings; zero when they are those of its making.
+    pub settings_seq: Seq,
+    /// The two users of a direct conversation.
+    pub pair: Option<(UserId, UserId)>,
+    pub deleted: bool,
+}
+
+impl Room {
+    /// Reads a row whose columns begin at column `at`; `None` when an outer join found none.
+    pub(in crate::store) fn read(row: &impl Columns, at: usize) -> sqlx::Result<Option<Self>> {
+        if row.uuid_or_null(at)?.is_none() {
+            return Ok(None);
+        }
+        let unknown = || impossible("a policy that this release does not know");
+        Ok(Some(Self {
+            conversation: Conversation {
+                id: row.conversation(at)?,
+                name: row.text_or_null(at + 1)?,
+                history: HistoryPolicy::parse(&row.text(at + 2)?).ok_or_else(unknown)?,
+                join: JoinPolicy::parse(&row.text(at + 3)?).ok_or_else(unknown)?,
+                last_seq: row.seq(at + 4)?,
+                member_count: row.count(at + 6)?,
+                created_at: row.time(at + 10)?,
+            },
+            message_count: row.count(at + 5)?,
+            last_position: Position(row.count(at + 7)?),
+            members_version: row.int(at + 8)?,
+            settings_seq: row.seq(at + 9)?,
+            pair: row.user_or_null(at + 11)?.zip(row.user_or_null(at + 12)?),
+            deleted: row.int_or_null(at + 13)?.is_some(),
+        }))
+    }
+
+    /// A direct conversation that is yet to be written.
+    pub(in crate::store) fn new_direct(
+        id: ConversationId,
+        one: UserId,
+        other: UserId,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            conversation: Conversation {
+                id,
+                name: None,
+                history: HistoryPolicy::FromJoin,
+                join: JoinPolicy::Invite,
+                last_seq: Seq::ZERO,
+                member_count: if one == other { 1 } else { 2 },
+                created_at: now,
+            },
+            message_count: 0,
+            last_position: Position(0),
+            members_version: 1,
+            settings_seq: Seq::ZERO,
+            pair: Some((one.min(other), one.max(other))),
+            deleted: false,
+        }
+    }
+
+    pub(in crate::store) fn id(&self) -> ConversationId {
+        self.conversation.id
+    }
+
+    pub(in crate::store) fn kind(&self) -> ConversationKind {
+        self.conversation.id.kind()
+    }
+
+    /// The other user of a direct conversation (oneself in a conversation with oneself).
+    pub(in crate::store) fn peer_of(&self, user: UserId) -> Option<UserId> {
+        self.pair.map(|(low, high)| if user == low { high } else { low })
+    }
+}
+
+/// What somebody who is no member is told: of an open conversation that one has to join, of any other that there is none.
+pub(in crate::store) fn outsider(room: Option<&Room>) -> Refusal {
+    match room {
+        Some(room) if !room.deleted && room.conversation.join == JoinPolicy::Open => Refusal::NotMember,
+        Some(_) | None => Refusal::NotFound,
+    }
+}
+
+/// A membership with the counters beside it.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Membership {
+    pub member: Member,
+    /// How many messages lie up to the read position.
+    pub read_count: u64,
+    /// The event that gave the role.
+    pub role_seq: Seq,
+}
+
+impl Membership {
+    /// Reads a row whose columns begin at column `at`; `None` when an outer join found none.
+    pub(in crate::store) fn read(row: &impl Columns, at: usize) -> sqlx::Result<Option<Self>> {
+        let Some(user) = row.user_or_null(at)? else { return Ok(None) };
+        Ok(Some(Self {
+            member: Member {
+                user,
+                role: Role::from_stored(i16::try_from(row.int(at + 1)?).unwrap_or_default()),
+                joined_seq: row.seq(at + 2)?,
+                delivered_seq: row.seq(at + 3)?,
+                read_seq: row.seq(at + 4)?,
+            },
+            read_count: row.count(at + 5)?,
+            role_seq: row.seq(at + 6)?,
+        }))
+    }
+}

@@ -1,0 +1,98 @@
+//! Who is in a group: read once, kept as long as the conversation's version of its membership stands.
+//!
+//! An entry is right exactly when its version equals the one that the asking transaction read, so the cache can be old
+//! but never wrong. Entries are put in after their transaction is committed. Bounded by members held, not by groups.
+
+use std::sync::Arc;
+
+use moka::future::Cache;
+
+use super::room::Room;
+use crate::domain::{Audience, ConversationId, ConversationKind, EventKind, Seq, UserId};
+
+/// The members of one direct or group conversation as of a version.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Roster {
+    pub version: i64,
+    pub users: Arc<[UserId]>,
+    joined: Arc<[Seq]>,
+}
+
+impl Roster {
+    pub(in crate::store) fn new(version: i64, members: &[(UserId, Seq)]) -> Self {
+        Self {
+            version,
+            users: members.iter().map(|(user, _)| *user).collect(),
+            joined: members.iter().map(|(_, joined)| *joined).collect(),
+        }
+    }
+
+    /// The members of a direct conversation, as long as neither account is erased.
+    pub(in crate::store) fn of_pair(version: i64, (low, high): (UserId, UserId)) -> Self {
+        let members = [(low, Seq::ZERO), (high, Seq::ZERO)];
+        Self::new(version, if low == high { &members[..1] } else { &members })
+    }
+
+    pub(in crate::store) fn members(&self) -> impl Iterator<Item = (UserId, Seq)> + '_ {
+        self.users.iter().copied().zip(self.joined.iter().copied())
+    }
+
+    /// Those of the members who were there when `seq` was given: a later member is not told of what came before.
+    pub(in crate::store) fn present_at(&self, seq: Seq) -> Arc<[UserId]> {
+        if self.joined.iter().all(|joined| *joined <= seq) {
+            Arc::clone(&self.users)
+        } else {
+            self.members().filter(|(_, joined)| *joined <= seq).map(|(user, _)| user).collect()
+        }
+    }
+}
+
+/// Who is to be told of an event, given who is there to hear it.
+pub(in crate::store) fn audience(
+    kind: ConversationKind,
+    event: &EventKind,
+    present: &Arc<[UserId]>,
+) -> Audience {
+    let users = match (kind, event) {
+        (
+            ConversationKind::Channel,
+            EventKind::MemberJoined { user, .. } | EventKind::MemberLeft { user, .. },
+        ) => Arc::from([*user]),
+        (ConversationKind::Channel, _) => Arc::from([]),
+        // Whoever leaves hears that they did: their devices stop showing the conversation.
+        (_, EventKind::MemberLeft { user, .. }) if !present.contains(user) => {
+            present.iter().copied().chain([*user]).collect()
+        }
+        (_, _) => Arc::clone(present),
+    };
+    Audience { users }
+}
+
+/// The cache of group memberships.
+#[derive(Debug)]
+pub(in crate::store) struct Rosters(Cache<ConversationId, Roster>);
+
+impl Rosters {
+    pub(in crate::store) fn new(most_members: u64) -> Self {
+        let weigh =
+            |_: &ConversationId, roster: &Roster| u32::try_from(roster.users.len() + 4).unwrap_or(u32::MAX);
+        Self(Cache::builder().max_capacity(most_members).weigher(weigh).build())
+    }
+
+    /// Keeps what a committed transaction knows, unless something newer is there.
+    pub(in crate::store) async fn keep(&self, conversation: ConversationId, roster: Roster) {
+        if self.0.get(&conversation).await.is_none_or(|known| known.version < roster.version) {
+            self.0.insert(conversation, roster).await;
+        }
+    }
+
+    /// What the cache knows of a room as it was just read; `None` when its members must be read too.
+    pub(in crate::store) async fn known(&self, room: &Room) -> Option<Roster> {
+        if let Some(pair) = room.pair
+            && room.conversation.member_count == if pair.0 == pair.1 { 1 } else { 2 }
+        {
+            return Some(Roster::of_pair(room.members_version, pair));
+        }
+        self.0.get(&room.id()).await.filter(|roster| roster.version == room.members_version)
+    }
+}
