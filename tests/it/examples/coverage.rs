@@ -92,7 +92,9 @@ fn shown(blocks: &[Block]) -> BTreeSet<String> {
     for (block, line) in blocks.iter().flat_map(|block| block.lines.iter().map(move |line| (block, line))) {
         let text = &line.text[..];
         match (block.kind, line.way) {
-            (Kind::Session, Way::Sent) => shown.extend(values(text, "type").map(|name| format!("client {name}"))),
+            (Kind::Session, Way::Sent) => {
+                shown.extend(values(text, "type").map(|name| format!("client {name}")))
+            }
             (Kind::Session, Way::Received) => {
                 shown.extend(values(text, "type").map(|name| format!("server {name}")));
                 shown.extend(text.strip_prefix("close ").map(|code| format!("close {code}")));

@@ -61,7 +61,10 @@ async fn request(stage: &mut Stage, lines: &[Line]) -> Result<Answer, String> {
 /// Status, then `header: value` lines, then the body: nothing, `…`, or one line for each line of it.
 fn check(stage: &mut Stage, answer: &Answer, lines: &[Line]) -> Result<(), Wrong> {
     let wrong = |line: &Line, what: String| {
-        Err(Wrong { line: line.number, what: format!("{what}; the answer: {} {}", answer.status, answer.text) })
+        Err(Wrong {
+            line: line.number,
+            what: format!("{what}; the answer: {} {}", answer.status, answer.text),
+        })
     };
     if lines[0].text != answer.status.as_u16().to_string() {
         return wrong(&lines[0], format!("status {}", answer.status));

@@ -132,7 +132,9 @@ fn take_line(block: &mut Block, number: usize, line: &str) {
 
 #[test]
 fn fences_are_cut_into_lines() {
-    let blocks = blocks_of("x\n```session json gateway.outbox_bytes=4096\n# why\nada> {\"a\":\n  1}\n< close 1000\n```\ny");
+    let blocks = blocks_of(
+        "x\n```session json gateway.outbox_bytes=4096\n# why\nada> {\"a\":\n  1}\n< close 1000\n```\ny",
+    );
     assert_eq!(blocks.len(), 1);
     let block = &blocks[0];
     assert!(block.json_only && block.kind == Kind::Session);

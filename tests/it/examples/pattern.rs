@@ -100,9 +100,9 @@ impl Names {
                     return Err(format!("{place}: {} items instead of {}", came.len(), exact.len()));
                 }
                 let pairs = exact.iter().zip(came).enumerate();
-                pairs.into_iter().try_for_each(|(at, (shown, came))| {
-                    self.compare(&format!("{place}[{at}]"), shown, came)
-                })
+                pairs
+                    .into_iter()
+                    .try_for_each(|(at, (shown, came))| self.compare(&format!("{place}[{at}]"), shown, came))
             }
             (shown, came) if shown == came => Ok(()),
             _ => differs(),
@@ -194,7 +194,10 @@ fn holes_are_read_and_compared() {
     let mut names = Names::default();
     let mut check = |shown: &str, came: Value| names.check(&parse(shown).unwrap(), &came);
     assert_eq!(check(r#"{"a": <x>, "b": ["<x>", …], …}"#, json!({"a": 1, "b": [1, 2], "c": 3})), Ok(()));
-    assert_eq!(check(r#"{"at": <time>, "any": …}"#, json!({"at": "2026-01-02T03:04:05.678Z", "any": {}})), Ok(()));
+    assert_eq!(
+        check(r#"{"at": <time>, "any": …}"#, json!({"at": "2026-01-02T03:04:05.678Z", "any": {}})),
+        Ok(())
+    );
     for (shown, came) in [
         (r#"{"a": 1}"#, json!({"a": 1, "b": 2})),
         (r#"{"a": 1, "b": 2, …}"#, json!({"a": 1})),
@@ -205,5 +208,8 @@ fn holes_are_read_and_compared() {
     ] {
         assert!(check(shown, came).is_err(), "{shown}");
     }
-    assert_eq!(names.frame(r#"{"seq": <x>, "s": "<3 × ab>", "p": "q<x>"}"#), Ok(json!({"seq": 1, "s": "ababab", "p": "q1"})));
+    assert_eq!(
+        names.frame(r#"{"seq": <x>, "s": "<3 × ab>", "p": "q<x>"}"#),
+        Ok(json!({"seq": 1, "s": "ababab", "p": "q1"}))
+    );
 }

@@ -57,7 +57,9 @@ pub async fn play(stage: &mut Stage, block: &Block) -> Result<(), Wrong> {
     let last = block.lines.last().map_or(0, |line| line.number);
     for (who, mut seat) in seats {
         if !seat.closed && !seat.passing && seat.greeted {
-            nothing_more(&mut seat).await.map_err(|what| Wrong { line: last, what: format!("{who}: {what}") })?;
+            nothing_more(&mut seat)
+                .await
+                .map_err(|what| Wrong { line: last, what: format!("{who}: {what}") })?;
         }
     }
     Ok(())
@@ -177,7 +179,9 @@ async fn hear_close(seat: &mut Seat, code: &str, passing: bool) -> Result<(), St
         match seat.next().await? {
             Incoming::Frame(_) if passing => {}
             Incoming::Frame(came) => return Err(format!("came: {came}")),
-            Incoming::Closed(came) if came.map(|came| came.to_string()).as_deref() == Some(code) => return Ok(()),
+            Incoming::Closed(came) if came.map(|came| came.to_string()).as_deref() == Some(code) => {
+                return Ok(());
+            }
             Incoming::Closed(came) => return Err(format!("closed with {came:?}")),
         }
     }

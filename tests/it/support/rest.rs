@@ -54,8 +54,7 @@ impl Answer {
         let header = |name: &str| {
             headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
-        let (content_type, retry_after) =
-            (header("content-type").unwrap_or_default(), header("retry-after"));
+        let (content_type, retry_after) = (header("content-type").unwrap_or_default(), header("retry-after"));
         let text = response.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Self { status, content_type, retry_after, headers, body, text }
