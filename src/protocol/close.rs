@@ -82,6 +82,45 @@ impl Close {
         }
     }
 
+    /// What it means, as the protocol page says it.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Bye => "bye: what the client ends is answered with its own code",
+            Self::Framing => "broken WebSocket framing (RFC 6455)",
+            Self::WrongKind => "text where binary was agreed, or the other way round",
+            Self::NotUtf8 => "text that is not UTF-8",
+            Self::TooLarge => "frame larger than `limits.frame_bytes`, or more than 1,024 fragments",
+            Self::Internal => "internal error, or the database is away",
+            Self::Release => "release",
+            Self::NotTidings => {
+                "not speaking the protocol: the first frame is no well-formed `hello`, or 20 malformed frames in a minute"
+            }
+            Self::Unauthenticated => "token missing, bad, expired or revoked",
+            Self::Banned => "banned or erased",
+            Self::TimedOut => {
+                "no `hello` within 5 s, two heartbeats unanswered, or reading stopped for longer than the write deadline"
+            }
+            Self::Abuse => "abuse: kept sending while rate limited, or more connections than a user may have",
+        }
+    }
+
+    /// What to do, as the protocol page says it.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Bye
+            | Self::Framing
+            | Self::WrongKind
+            | Self::NotUtf8
+            | Self::TooLarge
+            | Self::NotTidings
+            | Self::Banned => "no",
+            Self::Internal | Self::TimedOut => "yes",
+            Self::Release => "yes, after the wait given in `reconnect`",
+            Self::Unauthenticated => "with a new token",
+            Self::Abuse => "yes, after a minute",
+        }
+    }
+
     /// Whether a client should connect again by itself (4401: with a new token).
     pub const fn reconnect(self) -> bool {
         matches!(self, Self::Internal | Self::Release | Self::Unauthenticated | Self::TimedOut | Self::Abuse)
@@ -97,5 +136,6 @@ mod tests {
         let codes: std::collections::HashSet<_> = Close::ALL.iter().map(|close| close.code()).collect();
         assert_eq!(codes.len(), Close::ALL.len());
         assert!(Close::ALL.iter().all(|close| close.reason().len() <= 123));
+        assert!(Close::ALL.iter().all(|close| close.reconnect() == (close.advice() != "no")));
     }
 }

@@ -91,6 +91,27 @@ impl ErrorCode {
         }
     }
 
+    /// What it means and what a client should do, as the protocol page says it.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::BadFrame => "not a well-formed frame or body; fix the client",
+            Self::UnknownType => "a frame type this server does not know",
+            Self::TooLarge => "body, data or a list is over its limit",
+            Self::Unauthenticated => "token missing, bad, expired or revoked; get another",
+            Self::Forbidden => "one's role does not allow it",
+            Self::NotFound => "no such thing, or not for you to see",
+            Self::NotMember => "join first",
+            Self::Blocked => "the other user has blocked you, or you them",
+            Self::Invalid => "a field has the wrong type or value; `message` names it",
+            Self::Conflict => "taken, or a `client_id` used before for something else",
+            Self::RateLimited => "wait `retry_after_ms`",
+            Self::Overloaded => "wait `retry_after_ms`; nothing was done",
+            Self::Unavailable => {
+                "a dependency is away; when `definite` is false it may have been done: repeat with the same `client_id`"
+            }
+        }
+    }
+
     /// Whether the same request may succeed later, unchanged.
     pub const fn retryable(self) -> bool {
         matches!(self, Self::RateLimited | Self::Overloaded | Self::Unavailable)

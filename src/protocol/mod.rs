@@ -12,7 +12,11 @@ pub mod error;
 pub mod event;
 pub mod frame;
 mod ids;
+#[cfg(test)]
+mod page;
 pub mod server;
+#[cfg(test)]
+mod snapshots;
 
 pub use client::{ClientFrame, RequestId};
 pub use close::Close;

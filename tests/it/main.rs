@@ -5,5 +5,7 @@ mod support;
 
 mod bad_input;
 mod examples;
+mod lagging;
+mod readme;
 mod restart;
 mod rfc6455;

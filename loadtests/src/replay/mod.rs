@@ -123,6 +123,7 @@ pub async fn run(args: &Args, servers: &Servers) -> Result<Report> {
         let life = observer::live(rest, account, channels.clone(), commands, random, calmed.clone());
         antics.push(tokio::spawn(life));
     }
+    eprintln!("replaying {total} lines of {} speakers", speaking.len());
     let begun_us = stage.clock.now_us() + LEAD_US;
     let last_us = parts.iter().flat_map(|part| &part.lines).map(|line| line.at_us).max().unwrap_or_default();
     let scheduled = args.speed != Speed::Max;

@@ -66,12 +66,14 @@ async fn absence(
     away: Duration,
     antics: &mut Antics,
 ) {
-    if let Err(error) = rest.leave(account, channel).await {
-        eprintln!("leaving {channel}: {error:#}");
-        antics.failures += 1;
-        return;
+    match rest.leave(account, channel).await {
+        Ok(()) => tokio::time::sleep(away).await,
+        // It may have left all the same: a server that was killed did so without an answer. Joining again mends both.
+        Err(error) => {
+            eprintln!("leaving {channel}: {error:#}");
+            antics.failures += 1;
+        }
     }
-    tokio::time::sleep(away).await;
     match rest.join(account, channel).await {
         Ok(()) => antics.absences += 1,
         Err(error) => {

@@ -6,6 +6,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::HeaderName;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -47,6 +48,17 @@ impl Ws {
         }
         let stream = TcpStream::connect(server.addr()).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::upgrade(stream, encoding, request).await
+    }
+
+    /// Opens a connection that speaks `encoding` over a TCP connection of one's own making.
+    pub async fn over(stream: TcpStream, server: &Server, encoding: Encoding) -> Self {
+        let mut request = format!("ws://{}/v1/ws", server.addr()).into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", encoding.subprotocol().parse().unwrap());
+        Self::upgrade(stream, encoding, request).await.expect("the upgrade is accepted")
+    }
+
+    async fn upgrade(stream: TcpStream, encoding: Encoding, request: Request) -> Result<Self, Box<Error>> {
         let opening = timeout(DEADLINE, tokio_tungstenite::client_async(request, stream)).await;
         let (socket, _) = opening.expect("the upgrade is answered in time").map_err(Box::new)?;
         Ok(Self { socket, encoding })
