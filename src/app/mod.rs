@@ -4,6 +4,7 @@
 //! told to stop. Everything else is given what it needs as plain values ([`options`]).
 
 mod banner;
+mod bus;
 pub mod doctor;
 mod gatekeeper;
 mod http;
@@ -61,6 +62,9 @@ pub enum AppError {
     /// What the store knows of revocations could not be read.
     #[error("the list of revoked tokens could not be read: the database is unavailable")]
     Revocations,
+    /// The bus's settings.
+    #[error("{0}")]
+    Bus(String),
     /// A backend this build does not have.
     #[error("{0}")]
     Backend(&'static str),
@@ -94,6 +98,7 @@ impl App {
         let inbox_bytes = settings.gateway.inbox_bytes;
         let inboxes = (0..settings.server.worker_threads()).map(|_| Inbox::new(inbox_bytes)).collect();
         let (router, holes) = Router::new(inboxes, Arc::clone(&meters), RouterOptions::default());
+        let bus = bus::open(&settings, &router, &meters, &environment)?;
         let actors = Arbiter::new();
         let node = Node::start(
             &actors,
@@ -104,7 +109,7 @@ impl App {
             meters,
             options::node(&settings),
         );
-        let readiness = Arc::new(Readiness::new(&node));
+        let readiness = Arc::new(bus::shown(Readiness::new(&node), bus.as_ref()));
         Ok(Self { settings, environment, node, identity, readiness, exporter, actors })
     }
 
