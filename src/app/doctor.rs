@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{listen, open_store, options};
+use super::{bus, listen, open_store, options};
 use crate::config::Settings;
 use crate::environment::SystemEnvironment;
 use crate::identity::Identity;
@@ -52,6 +52,9 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
             found("keys", identity.map(|_| "can sign".to_owned()).map_err(|error| error.to_string()));
         }
         Err(error) => found("store", Err(error.to_string())),
+    }
+    if let Some(outcome) = bus::try_out(settings, &environment).await {
+        found("bus", outcome);
     }
     for warning in settings.warnings() {
         found("settings", Err(warning));

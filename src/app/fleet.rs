@@ -10,6 +10,7 @@ use super::AppError;
 use crate::actors::Node;
 use crate::actors::follower::{Follower, NOTICES};
 use crate::actors::router::announced::Announced;
+use crate::bus::health::BusHealth;
 use crate::config::{Role, Settings};
 use crate::consumers::relay::Relay;
 
@@ -23,7 +24,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Begins what the roles ask for. `bus_up`: whether the bus carries messages.
+    /// Begins what the roles ask for. `bus`: how the bus is, where there is one.
     ///
     /// # Errors
     /// The log's end could not be read: nothing can be followed from nowhere.
@@ -31,7 +32,7 @@ impl Fleet {
         settings: &Settings,
         node: &Node,
         arbiter: &Arbiter,
-        bus_up: watch::Receiver<bool>,
+        bus: Option<watch::Receiver<BusHealth>>,
     ) -> Result<Self, AppError> {
         let (stop, stopping) = watch::channel(false);
         let mut fleet = Self { stop, ended: Vec::new() };
@@ -58,7 +59,7 @@ impl Fleet {
                 .map_err(|error| AppError::LogEnd(error.to_string()))?;
             let (notify, notices) = mpsc::channel(NOTICES);
             router.follow(notify, covered.position);
-            let follower = Follower { router, store, environment, meters, notices, bus: bus_up, timeout };
+            let follower = Follower { router, store, environment, meters, notices, bus, timeout };
             arbiter.spawn(follower.run(covered));
         }
         Ok(fleet)

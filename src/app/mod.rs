@@ -4,6 +4,7 @@
 //! told to stop. Everything else is given what it needs as plain values ([`options`]).
 
 mod banner;
+mod bus;
 pub mod doctor;
 mod fleet;
 mod gatekeeper;
@@ -26,7 +27,7 @@ use crate::actors::Node;
 use crate::actors::inbox::Inbox;
 use crate::actors::router::{Router, RouterOptions};
 use crate::api::{ApiState, Readiness};
-use crate::config::{BusBackend, Role, Settings, StoreBackend};
+use crate::config::{Role, Settings, StoreBackend};
 use crate::environment::{SharedEnvironment, SystemEnvironment};
 use crate::identity::{Identity, IdentityError};
 use crate::protocol::Failure;
@@ -67,6 +68,9 @@ pub enum AppError {
     /// The log could not be read at start.
     #[error("where the log ends could not be read: {0}")]
     LogEnd(String),
+    /// The bus's settings.
+    #[error("{0}")]
+    Bus(String),
     /// A backend this build does not have.
     #[error("{0}")]
     Backend(&'static str),
@@ -108,6 +112,7 @@ impl App {
         let inbox_bytes = settings.gateway.inbox_bytes;
         let inboxes = (0..settings.server.worker_threads()).map(|_| Inbox::new(inbox_bytes)).collect();
         let (router, holes) = Router::new(inboxes, Arc::clone(&meters), RouterOptions::default());
+        let bus = bus::open(&settings, &router, &meters, &environment)?;
         let actors = Arbiter::new();
         let node = Node::start(
             &actors,
@@ -118,12 +123,12 @@ impl App {
             meters,
             options::node(&settings),
         );
-        let bus_up = connect_bus(&settings)?;
+        let health = bus.as_ref().map(|bus| bus.healthy());
         let fleet = match settings.store.backend {
             StoreBackend::Sqlite => None,
-            StoreBackend::Postgres => Some(Fleet::start(&settings, &node, &actors, bus_up).await?),
+            StoreBackend::Postgres => Some(Fleet::start(&settings, &node, &actors, health).await?),
         };
-        let readiness = Arc::new(Readiness::new(&node));
+        let readiness = Arc::new(bus::shown(Readiness::new(&node), bus.as_ref()));
         Ok(Self { listener, settings, environment, node, identity, readiness, exporter, actors, fleet })
     }
 
@@ -221,15 +226,6 @@ async fn open_store(settings: &Settings, environment: &SharedEnvironment) -> Res
             Ok(store)
         }
         StoreBackend::Postgres => Err(AppError::Backend("store.backend = \"postgres\" is not built in yet")),
-    }
-}
-
-/// Connects the node to the others; the answer says whether the bus carries messages.
-fn connect_bus(settings: &Settings) -> Result<watch::Receiver<bool>, AppError> {
-    match settings.bus.backend {
-        // Nothing leaves the process: other processes' events are read from the log.
-        BusBackend::Local => Ok(watch::channel(false).1),
-        BusBackend::Redis => Err(AppError::Backend("bus.backend = \"redis\" is not built in yet")),
     }
 }
 

@@ -5,7 +5,9 @@
 //! the suite's worlds.
 
 pub mod envelope;
+pub mod health;
 pub mod local;
+pub mod redis;
 
 use std::sync::Arc;
 

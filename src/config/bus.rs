@@ -34,10 +34,22 @@ pub struct Bus {
 pub struct Redis {
     /// Where it is.
     pub url: SecretString,
+    /// Who knows which server is the primary.
+    pub sentinels: Vec<SecretString>,
+    /// The name under which they know it.
+    pub sentinel_master: String,
+    /// Whether it is a Cluster.
+    pub cluster: bool,
+    /// What names of channels and keys begin with.
+    pub prefix: String,
     /// For connecting and for a command.
     pub timeout_ms: u64,
-    /// Between pings on the subscriber's connection.
+    /// Between looks at each connection.
     pub ping_ms: u64,
+    /// Bound of what waits to be published.
+    pub outgoing_bytes: usize,
+    /// The same, in parcels.
+    pub outgoing_parcels: usize,
 }
 
 impl Bus {
@@ -45,13 +57,48 @@ impl Bus {
         problems.range("queue_bytes", self.queue_bytes, 65_536, 1 << 40);
         problems.range("redis.timeout_ms", self.redis.timeout_ms, 10, 60_000);
         problems.range("redis.ping_ms", self.redis.ping_ms, 50, 60_000);
-        let url = self.redis.url.expose_secret();
+        self.redis.validate(self.backend == BusBackend::Redis, problems);
+    }
+}
+
+impl Redis {
+    fn validate(&self, used: bool, problems: &mut SectionProblems<'_>) {
+        let is_url = |url: &SecretString| {
+            let url = url.expose_secret();
+            url.starts_with("redis://") || url.starts_with("rediss://")
+        };
+        problems.range("redis.outgoing_bytes", self.outgoing_bytes, 65_536, 1 << 40);
+        problems.range("redis.outgoing_parcels", self.outgoing_parcels, 16, 1 << 30);
         problems.when(
-            self.backend == BusBackend::Redis
-                && !url.starts_with("redis://")
-                && !url.starts_with("rediss://"),
+            used && !is_url(&self.url),
             "redis.url",
             "is needed with backend = \"redis\": write e.g. redis://:PASSWORD@HOST:6379 (rediss:// for TLS)",
+        );
+        problems.when(
+            !self.sentinels.iter().all(is_url),
+            "redis.sentinels",
+            "has an entry that is no URL: write e.g. redis://HOST:26379",
+        );
+        problems.when(
+            self.sentinels.is_empty() != self.sentinel_master.is_empty(),
+            "redis.sentinel_master",
+            "goes with redis.sentinels: set both or neither",
+        );
+        problems.when(
+            self.cluster && !self.sentinels.is_empty(),
+            "redis.cluster",
+            "true excludes redis.sentinels: a Cluster fails over by itself",
+        );
+        problems.when(
+            self.prefix.is_empty()
+                || self.prefix.contains(|c: char| c.is_whitespace() || "{}*?[".contains(c)),
+            "redis.prefix",
+            "may not be empty nor hold blanks, braces, * ? or [: write e.g. \"tidings:\"",
+        );
+        problems.when(
+            self.ping_ms > self.timeout_ms,
+            "redis.ping_ms",
+            format!("must not be above redis.timeout_ms ({})", self.timeout_ms),
         );
     }
 }

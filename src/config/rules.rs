@@ -76,12 +76,6 @@ fn topology(settings: &Settings, problems: &mut Problems) {
         "backend",
         "\"sqlite\" is one process's own: with a part of the roles write \"postgres\"",
     );
-    problems.of("store").when(
-        sqlite && bus.backend == BusBackend::Redis,
-        "backend",
-        "\"sqlite\" is one process's own, so a bus between processes has nothing to carry: write \"postgres\", or bus.backend \
-         = \"local\"",
-    );
     problems.of("bus").when(
         !sqlite && !alone && bus.backend == BusBackend::Local,
         "backend",
@@ -110,6 +104,10 @@ pub(super) fn warnings(settings: &Settings) -> Vec<String> {
         (
             sqlite && writer.shards > 1,
             "writer.shards above 1 gains nothing with SQLite, which has one writer",
+        ),
+        (
+            sqlite && bus.backend == BusBackend::Redis,
+            "bus.backend = \"redis\" with SQLite, which is one process's own: the bus has nobody to carry to",
         ),
         (
             !sqlite && bus.backend == BusBackend::Local,

@@ -155,6 +155,18 @@ fn rules_within_and_between_sections_are_held() {
         (&[("auth.refresh_token_s", "900")], "auth.refresh_token_s"),
         (&[("auth.external.issuer", "x"), ("auth.external.audience", "y")], "auth.external.jwks_url"),
         (&[("bus.backend", "redis")], "bus.redis.url"),
+        (&[("bus.redis.sentinels", "redis://s")], "bus.redis.sentinel_master"),
+        (&[("bus.redis.sentinels", "s:26379")], "bus.redis.sentinels"),
+        (
+            &[
+                ("bus.redis.cluster", "true"),
+                ("bus.redis.sentinels", "redis://s"),
+                ("bus.redis.sentinel_master", "m"),
+            ],
+            "bus.redis.cluster",
+        ),
+        (&[("bus.redis.prefix", "{eu}")], "bus.redis.prefix"),
+        (&[("bus.redis.ping_ms", "2000")], "bus.redis.ping_ms"),
         (&[("writer.queue_messages", "10")], "writer.queue_messages"),
         (&[("telemetry.log_filter", "=loud=")], "telemetry.log_filter"),
     ];

@@ -111,7 +111,7 @@ const OPERATIONS: &[&str] = &[
     "erase",
     "export",
 ];
-const BUS_DROPS: &[&str] = &["queue_full", "unreadable", "unknown_version"];
+const BUS_DROPS: &[&str] = &["queue_full", "failed", "unreadable", "unknown_version"];
 const SIGN_INS: &[&str] = &["ok", "wrong", "rate_limited", "overloaded", "unavailable"];
 const SIGN_UPS: &[&str] = &["account", "guest", "external", "refused"];
 const REFRESHES: &[&str] = &["ok", "expired", "reused", "unknown"];
@@ -205,6 +205,10 @@ catalogue! {
     BUS_RECONNECTS: CounterDef = "tidings_bus_reconnects_total", Count, "Connections made to the bus after the first.";
     BUS_PUBLISHED: CounterDef = "tidings_bus_published_total", Count, "Envelopes handed to the bus.";
     BUS_RECEIVED: CounterDef = "tidings_bus_received_total", Count, "Envelopes received from the bus.";
+    BUS_PUBLISHED_BYTES: CounterDef = "tidings_bus_published_bytes_total", Bytes, "Bytes of the envelopes handed to the bus.";
+    BUS_RECEIVED_BYTES: CounterDef = "tidings_bus_received_bytes_total", Bytes, "Bytes received from the bus, copies and this node's own included.";
+    BUS_GAPS: CounterDef = "tidings_bus_gaps_total", Count, "How often envelopes may have been lost on the bus, so that sessions compared with the log.";
+    BUS_OUTGOING_BYTES: GaugeDef = "tidings_bus_outgoing_bytes", Bytes, "Bytes waiting to be published.";
     BUS_DUPLICATES: CounterDef = "tidings_bus_duplicates_total", Count, "Events received that this node had already.";
     BUS_DROPPED: CounterBy = "tidings_bus_dropped_total", Count, by "reason" in BUS_DROPS, "Envelopes dropped; what was in them is read from the log.";
     BUS_QUEUE_BYTES: GaugeDef = "tidings_bus_queue_bytes", Bytes, "Bytes received from the bus and not yet handed to the workers.";

@@ -11,6 +11,7 @@ use tidings::actors::follower::{Follower, NOTICES};
 use tidings::actors::inbox::{Inbox, Item};
 use tidings::actors::router::announced::Announced;
 use tidings::actors::router::{Router, RouterOptions};
+use tidings::bus::health::BusHealth;
 use tidings::bus::local::{LocalBus, LocalExchange};
 use tidings::bus::{Bus, Cargo, Parcel};
 use tidings::consumers::relay::Relay;
@@ -31,7 +32,7 @@ pub struct Fleet {
     pub store: SharedStore,
     environment: SharedEnvironment,
     exchange: Arc<LocalExchange>,
-    bus_up: watch::Sender<bool>,
+    bus: watch::Sender<BusHealth>,
 }
 
 /// A node as its sessions see it: one worker thread's inbox.
@@ -66,19 +67,23 @@ impl Bus for Lossy {
     }
 }
 
+fn health(up: bool) -> BusHealth {
+    BusHealth { up, since_ms: 0, reason: String::new() }
+}
+
 impl Fleet {
     pub async fn new() -> Self {
         let (folder, environment) = (TempDir::new().unwrap(), SystemEnvironment::shared());
         let options =
             SqliteOptions { timeout_ms: 30_000, ..SqliteOptions::new(folder.path().join("tidings.db")) };
         let store: SharedStore = SqliteStore::open(options, environment.clone()).await.unwrap();
-        let bus_up = watch::channel(true).0;
-        Self { _folder: folder, store, environment, exchange: Arc::default(), bus_up }
+        let bus = watch::channel(health(true)).0;
+        Self { _folder: folder, store, environment, exchange: Arc::default(), bus }
     }
 
     /// The bus fails, or comes back.
     pub fn bus(&self, up: bool) {
-        self.bus_up.send_replace(up);
+        self.bus.send_replace(health(up));
     }
 
     /// A gateway.
@@ -104,7 +109,7 @@ impl Fleet {
             environment: self.environment.clone(),
             meters,
             notices,
-            bus: self.bus_up.subscribe(),
+            bus: Some(self.bus.subscribe()),
             timeout: TIMEOUT,
         };
         tokio::spawn(follower.run(covered));

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::state::{FollowerState, Joins, Step};
 use super::router::{Notice, Router};
+use crate::bus::health::BusHealth;
 use crate::environment::SharedEnvironment;
 use crate::store::{Cursor, SharedStore};
 use crate::telemetry::Meters;
@@ -41,8 +42,8 @@ pub struct Follower {
     pub meters: Arc<Meters>,
     /// The other end of what was given to [`Router::follow`].
     pub notices: mpsc::Receiver<Notice>,
-    /// Whether the bus carries messages; always `false` without one.
-    pub bus: watch::Receiver<bool>,
+    /// How the bus is; `None` where nothing leaves the process.
+    pub bus: Option<watch::Receiver<BusHealth>>,
     /// For one read.
     pub timeout: Duration,
 }
@@ -64,7 +65,7 @@ impl Follower {
             while let Ok(notice) = self.notices.try_recv() {
                 self.take(notice, &mut state);
             }
-            state.on_bus(*self.bus.borrow());
+            state.on_bus(self.bus.as_ref().is_some_and(|bus| bus.borrow().up));
             let now_ms = self.environment.monotonic_ms();
             if state.is_tailing(now_ms) != tailing {
                 tailing = !tailing;

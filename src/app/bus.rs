@@ -1,0 +1,104 @@
+//! Which bus a node is on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use super::AppError;
+use crate::actors::router::Router;
+use crate::api::Readiness;
+use crate::bus::redis::{Place, RedisBus, RedisOptions, server};
+use crate::bus::{Listener, Parcel};
+use crate::config::{BusBackend, Settings};
+use crate::environment::SharedEnvironment;
+use crate::telemetry::Meters;
+
+/// Connects `router` to the bus that the settings name; answers it when there is one between processes.
+///
+/// # Errors
+/// [`AppError::Bus`] for settings that no bus can be made of. A bus that is away is none: it is tried for ever.
+pub fn open(
+    settings: &Settings,
+    router: &Arc<Router>,
+    meters: &Meters,
+    environment: &SharedEnvironment,
+) -> Result<Option<Arc<RedisBus>>, AppError> {
+    match settings.bus.backend {
+        BusBackend::Local => Ok(None),
+        BusBackend::Redis => {
+            let listener: Arc<dyn Listener> = Arc::clone(router) as Arc<dyn Listener>;
+            let bus = RedisBus::start(options(settings)?, listener, meters, Arc::clone(environment));
+            router.connect(Arc::clone(&bus) as _);
+            Ok(Some(bus))
+        }
+    }
+}
+
+/// Shows the bus among the dependencies. It is not required: without it the log carries everything, later.
+pub fn shown(readiness: Readiness, bus: Option<&Arc<RedisBus>>) -> Readiness {
+    let Some(bus) = bus else { return readiness };
+    let health = bus.healthy();
+    readiness.with(
+        "bus",
+        false,
+        Box::new(move || {
+            let up = health.borrow().up;
+            Box::pin(async move { up })
+        }),
+    )
+}
+
+/// Tries whether a bus comes up; `None` when there is none to try.
+pub async fn try_out(settings: &Settings, environment: &SharedEnvironment) -> Option<Result<String, String>> {
+    if settings.bus.backend == BusBackend::Local {
+        return None;
+    }
+    let options = match options(settings) {
+        Ok(options) => options,
+        Err(error) => return Some(Err(error.to_string())),
+    };
+    let patience = options.timeout * 3;
+    let bus = RedisBus::start(options, Arc::new(Deaf), &Meters::new(), Arc::clone(environment));
+    let mut health = bus.healthy();
+    let up = tokio::time::timeout(patience, health.wait_for(|health| health.up)).await;
+    Some(match up {
+        Ok(_) => Ok("answers, and is a primary".to_owned()),
+        Err(_) => Err(format!("{}: see bus.redis", bus.health().reason)),
+    })
+}
+
+/// Hears nothing.
+struct Deaf;
+
+impl Listener for Deaf {
+    fn on_parcels(&self, _: Vec<Parcel>) {}
+
+    fn on_gap(&self) {}
+}
+
+fn options(settings: &Settings) -> Result<RedisOptions, AppError> {
+    let redis = &settings.bus.redis;
+    let named = |key: &str, url: &secrecy::SecretString| {
+        server(url.expose_secret()).map_err(|error| AppError::Bus(format!("bus.redis.{key}: {error}")))
+    };
+    let main = named("url", &redis.url)?;
+    let place = if redis.cluster {
+        Place::Cluster(main)
+    } else if redis.sentinels.is_empty() {
+        Place::Single(main)
+    } else {
+        let sentinels =
+            redis.sentinels.iter().map(|url| named("sentinels", url)).collect::<Result<_, _>>()?;
+        Place::Sentinel { sentinels, master: redis.sentinel_master.clone(), server: main }
+    };
+    Ok(RedisOptions {
+        place,
+        prefix: redis.prefix.clone(),
+        timeout: Duration::from_millis(redis.timeout_ms),
+        ping: Duration::from_millis(redis.ping_ms),
+        incoming_bytes: settings.bus.queue_bytes,
+        outgoing_bytes: redis.outgoing_bytes,
+        outgoing_parcels: redis.outgoing_parcels,
+    })
+}

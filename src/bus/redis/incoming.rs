@@ -1,0 +1,89 @@
+//! What arrived and is not yet handed to the listener.
+//!
+//! Bound: bytes. Policy when full: what arrives is dropped and remembered as a gap, so that the listener reads the log.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+/// What an envelope weighs beside its bytes.
+const ENVELOPE_BYTES: usize = 64;
+
+#[derive(Default)]
+struct Queue {
+    envelopes: VecDeque<Vec<u8>>,
+    bytes: usize,
+    gap: bool,
+}
+
+/// The queue between the connections, which may not wait, and the one task that hands parcels over.
+pub struct Incoming {
+    queue: Mutex<Queue>,
+    filled: Notify,
+    most_bytes: usize,
+}
+
+impl Incoming {
+    /// An empty queue with its bound.
+    pub fn new(most_bytes: usize) -> Self {
+        Self { queue: Mutex::default(), filled: Notify::new(), most_bytes }
+    }
+
+    /// Queues an envelope; `false` when it was dropped.
+    pub fn put(&self, envelope: Vec<u8>) -> bool {
+        let mut queue = self.lock();
+        let bytes = queue.bytes + envelope.len() + ENVELOPE_BYTES;
+        let fits = bytes <= self.most_bytes;
+        if fits {
+            queue.bytes = bytes;
+            queue.envelopes.push_back(envelope);
+        } else {
+            queue.gap = true;
+        }
+        drop(queue);
+        self.filled.notify_one();
+        fits
+    }
+
+    /// Takes up to `most` envelopes and answers whether some were dropped after them. A gap is told when nothing older waits.
+    pub fn take(&self, most: usize) -> (Vec<Vec<u8>>, bool) {
+        let mut queue = self.lock();
+        let count = queue.envelopes.len().min(most);
+        let taken: Vec<Vec<u8>> = queue.envelopes.drain(..count).collect();
+        queue.bytes -= taken.iter().map(|envelope| envelope.len() + ENVELOPE_BYTES).sum::<usize>();
+        let gap = queue.envelopes.is_empty() && std::mem::take(&mut queue.gap);
+        (taken, gap)
+    }
+
+    /// Waits until something may be there.
+    pub async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// Bytes waiting.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_becomes_a_gap_behind_what_did() {
+        let queue = Incoming::new(2 * (ENVELOPE_BYTES + 10));
+        assert!(queue.put(vec![1; 10]) && queue.put(vec![2; 10]));
+        assert!(!queue.put(vec![3; 1]));
+        assert_eq!(queue.take(1), (vec![vec![1; 10]], false));
+        assert!(queue.put(vec![4; 10]));
+        assert_eq!(queue.take(10), (vec![vec![2; 10], vec![4; 10]], true));
+        assert_eq!(queue.take(10), (vec![], false));
+        assert_eq!(queue.bytes(), 0);
+    }
+}

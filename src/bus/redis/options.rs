@@ -1,0 +1,90 @@
+//! Where Redis is and how patient this node is with it.
+
+use std::time::Duration;
+
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+
+/// Which Redis, and how its servers belong together.
+#[derive(Clone)]
+pub enum Place {
+    /// One server.
+    Single(ConnectionInfo),
+    /// A primary with replicas; Sentinels know which server is the primary just now.
+    Sentinel {
+        /// The Sentinels, asked one after another.
+        sentinels: Vec<ConnectionInfo>,
+        /// The name under which they watch the primary.
+        master: String,
+        /// Credentials, TLS and database of the servers; its address is not used.
+        server: ConnectionInfo,
+    },
+    /// A Redis Cluster; any of its nodes names all others.
+    Cluster(ConnectionInfo),
+}
+
+/// What a [`super::RedisBus`] may use up, and how long it waits.
+#[derive(Clone)]
+pub struct RedisOptions {
+    /// Which Redis.
+    pub place: Place,
+    /// What channels and keys begin with, so that several installations can share a server.
+    pub prefix: String,
+    /// For connecting and for each command; then the connection is given up.
+    pub timeout: Duration,
+    /// Between two looks at each connection. A look unanswered for twice this long makes the bus count as down.
+    pub ping: Duration,
+    /// Bytes received and not yet handed to the listener; above it they are dropped and the listener is told of a gap.
+    pub incoming_bytes: usize,
+    /// Bytes waiting to be published; above it the oldest are dropped.
+    pub outgoing_bytes: usize,
+    /// Parcels waiting to be published; above it the oldest are dropped.
+    pub outgoing_parcels: usize,
+}
+
+impl RedisOptions {
+    /// The usual bounds.
+    pub fn new(place: Place) -> Self {
+        Self {
+            place,
+            prefix: "tidings:".to_owned(),
+            timeout: Duration::from_millis(1_000),
+            ping: Duration::from_millis(250),
+            incoming_bytes: 32 << 20,
+            outgoing_bytes: 16 << 20,
+            outgoing_parcels: 65_536,
+        }
+    }
+}
+
+/// Reads the URL of a server, as in `redis://:PASSWORD@HOST:6379` or `rediss://…` for TLS.
+///
+/// # Errors
+/// What is wrong with it, without the URL itself: it may hold a password.
+pub fn server(url: &str) -> Result<ConnectionInfo, String> {
+    let info = url.into_connection_info().map_err(|error| error.category().to_owned())?;
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
+    Ok(info.set_redis_settings(settings).set_tcp_settings(tcp()))
+}
+
+/// The kernel gives up a peer that answers nothing, in case that the looks at the connection cannot be made.
+fn tcp() -> TcpSettings {
+    let keepalive =
+        TcpKeepalive::new().with_time(Duration::from_secs(10)).with_interval(Duration::from_secs(5));
+    TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(keepalive)
+        .set_user_timeout(Duration::from_secs(10))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_is_none_is_refused_without_being_repeated() {
+        assert!(server("redis://:secret@host:6379/0").is_ok());
+        let refused = server("http://:secret@host").map(|_| ()).unwrap_err();
+        assert!(!refused.is_empty() && !refused.contains("secret"), "{refused}");
+    }
+}

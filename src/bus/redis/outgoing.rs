@@ -1,0 +1,131 @@
+//! What waits to be published.
+//!
+//! Bounds: bytes and parcels. Policy when full: the oldest go. Whoever misses them sees the hole by the next one's seq, while
+//! the newest have nothing after them that would betray their loss.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use smallvec::SmallVec;
+use tokio::sync::Notify;
+
+/// An envelope and the channels it goes to.
+#[derive(Debug)]
+pub struct Outbound {
+    /// Where to.
+    pub channels: SmallVec<[String; 2]>,
+    /// What.
+    pub envelope: Vec<u8>,
+}
+
+impl Outbound {
+    fn weight_bytes(&self) -> usize {
+        self.envelope.len() + self.channels.iter().map(|channel| channel.len() + 16).sum::<usize>()
+    }
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Outbound>,
+    bytes: usize,
+}
+
+/// The queue of one publisher; see the module's documentation.
+pub struct Outgoing {
+    queue: Mutex<Queue>,
+    filled: Notify,
+    most_bytes: usize,
+    most_parcels: usize,
+}
+
+impl Outgoing {
+    /// An empty queue with its bounds.
+    pub fn new(most_bytes: usize, most_parcels: usize) -> Self {
+        Self { queue: Mutex::default(), filled: Notify::new(), most_bytes, most_parcels }
+    }
+
+    /// Queues a batch; answers how many envelopes were dropped for it.
+    pub fn put(&self, batch: impl IntoIterator<Item = Outbound>) -> u64 {
+        let mut dropped = 0;
+        let mut queue = self.lock();
+        for outbound in batch {
+            queue.bytes += outbound.weight_bytes();
+            queue.waiting.push_back(outbound);
+            while queue.bytes > self.most_bytes || queue.waiting.len() > self.most_parcels {
+                let Some(oldest) = queue.waiting.pop_front() else { break };
+                queue.bytes -= oldest.weight_bytes();
+                dropped += 1;
+            }
+        }
+        drop(queue);
+        self.filled.notify_one();
+        dropped
+    }
+
+    /// Takes from the front, at least one envelope when there is one, up to about `most_bytes` and `most_parcels`.
+    pub fn take(&self, most_bytes: usize, most_parcels: usize) -> Vec<Outbound> {
+        let mut queue = self.lock();
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while let Some(next) = queue.waiting.front() {
+            if !taken.is_empty() && (bytes + next.weight_bytes() > most_bytes || taken.len() >= most_parcels)
+            {
+                break;
+            }
+            bytes += next.weight_bytes();
+            taken.extend(queue.waiting.pop_front());
+        }
+        queue.bytes -= bytes;
+        taken
+    }
+
+    /// Waits until something may be there.
+    pub async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// Bytes waiting.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use smallvec::smallvec;
+
+    use super::*;
+
+    fn outbound(mark: u8, bytes: usize) -> Outbound {
+        Outbound { channels: smallvec!["c".to_owned()], envelope: vec![mark; bytes] }
+    }
+
+    fn marks(taken: &[Outbound]) -> Vec<u8> {
+        taken.iter().map(|outbound| outbound.envelope[0]).collect()
+    }
+
+    #[test]
+    fn the_oldest_go_first_out_and_first_lost() {
+        let queue = Outgoing::new(1_000_000, 3);
+        assert_eq!(queue.put((1..=3).map(|mark| outbound(mark, 10))), 0);
+        assert_eq!(queue.put([outbound(4, 10), outbound(5, 10)]), 2);
+        assert_eq!(marks(&queue.take(usize::MAX, 2)), [3, 4]);
+        assert_eq!(marks(&queue.take(usize::MAX, 2)), [5]);
+        assert_eq!(queue.bytes(), 0);
+    }
+
+    #[test]
+    fn bytes_are_bounded_whatever_the_sizes() {
+        let queue = Outgoing::new(200, 100);
+        assert_eq!(queue.put((1..=5).map(|mark| outbound(mark, 43))), 2, "each weighs 60");
+        assert_eq!(queue.bytes(), 180);
+        assert_eq!(marks(&queue.take(100, 100)), [3]);
+        assert_eq!(queue.put([outbound(6, 1_000)]), 3, "one that never fits takes all with it");
+        assert_eq!(queue.bytes(), 0);
+        assert_eq!(queue.put([outbound(7, 100)]), 0);
+        assert_eq!(marks(&queue.take(1, 1)), [7], "at least one is taken");
+    }
+}

@@ -1,0 +1,158 @@
+//! Publishes what waits: one connection, one pipeline under way at a time; what comes meanwhile makes the next one.
+
+use std::sync::Arc;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Pipeline, RedisResult, Value};
+use smallvec::SmallVec;
+
+use super::Shared;
+use super::backoff::Backoff;
+use super::connect::{Trouble, dial, primary, require_primary, role, within};
+use super::link::Link;
+use super::outgoing::Outbound;
+use super::pulse::pulse;
+
+/// About how much one pipeline carries.
+const PIPELINE_BYTES: usize = 1 << 20;
+const PIPELINE_PARCELS: usize = 1_024;
+/// Beyond so many channels an envelope is sent once, with all their names, and the server spreads it.
+const CHANNELS_EACH: usize = 3;
+const SPREAD: &str = "for at = 2, #ARGV do redis.call('PUBLISH', ARGV[at], ARGV[1]) end";
+
+/// Runs for ever: connects, publishes, and connects again when that fails.
+pub async fn run(shared: Arc<Shared>, link: Arc<Link>) {
+    let mut backoff = Backoff::default();
+    loop {
+        let trouble = serve(&shared, &link, &mut backoff).await;
+        link.connection.store(None);
+        shared.status.down(link.publisher, &trouble.0);
+        shared.look_around();
+        tokio::time::sleep(backoff.next(&*shared.environment)).await;
+    }
+}
+
+async fn serve(shared: &Shared, link: &Link, backoff: &mut Backoff) -> Trouble {
+    let connection = match connect(shared, link).await {
+        Ok(connection) => connection,
+        Err(trouble) => return trouble,
+    };
+    link.connection.store(Some(Arc::new(connection.clone())));
+    shared.status.up(link.publisher);
+    backoff.reset();
+    let options = &shared.options;
+    let alive = |alive| shared.alive(link.publisher, alive);
+    tokio::select! {
+        trouble = pulse(connection.clone(), options.ping, options.timeout, alive) => trouble,
+        trouble = publish(shared, link, connection) => trouble,
+    }
+}
+
+async fn connect(shared: &Shared, link: &Link) -> Result<MultiplexedConnection, Trouble> {
+    let timeout = shared.options.timeout;
+    let server = primary(&link.place, timeout).await?;
+    let mut connection = dial(&server, None::<fn(redis::PushInfo) -> Result<(), ()>>, timeout).await?;
+    require_primary(within(timeout, role(&mut connection)).await?)?;
+    Ok(connection)
+}
+
+async fn publish(shared: &Shared, link: &Link, mut connection: MultiplexedConnection) -> Trouble {
+    loop {
+        let batch = link.outgoing.take(PIPELINE_BYTES, PIPELINE_PARCELS);
+        shared.meters.outgoing_bytes.set(link.outgoing.bytes() as f64);
+        if batch.is_empty() {
+            link.outgoing.filled().await;
+            continue;
+        }
+        let pipeline = pipeline(&batch, shared.sharded());
+        let sent =
+            within(shared.options.timeout, pipeline.query_async::<Vec<RedisResult<Value>>>(&mut connection));
+        match sent.await {
+            Ok(answers) => {
+                let refused = answers.iter().filter(|answer| answer.is_err()).count() as u64;
+                if let Some(Err(error)) = answers.into_iter().find(RedisResult::is_err) {
+                    shared.meters.dropped.of("failed").increment(refused);
+                    tracing::warn!(%error, refused, "Redis refused to publish");
+                    // In a Cluster the channel may have moved to another server.
+                    shared.look_around();
+                }
+                shared.meters.published.increment((batch.len() as u64).saturating_sub(refused));
+                shared
+                    .meters
+                    .published_bytes
+                    .increment(batch.iter().map(|outbound| outbound.envelope.len() as u64).sum());
+            }
+            Err(trouble) => {
+                // Perhaps published, perhaps not: sending it again could only repeat what the log has anyway.
+                shared.meters.dropped.of("failed").increment(batch.len() as u64);
+                return trouble;
+            }
+        }
+    }
+}
+
+fn pipeline(batch: &[Outbound], sharded: bool) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(batch.len());
+    pipeline.ignore_errors();
+    for Outbound { channels, envelope } in batch {
+        if channels.len() > CHANNELS_EACH && !sharded {
+            pipeline.cmd("EVAL").arg(SPREAD).arg(0).arg(envelope).arg(channels.as_slice());
+        } else {
+            let verb = if sharded { "SPUBLISH" } else { "PUBLISH" };
+            for channel in channels {
+                pipeline.cmd(verb).arg(channel).arg(envelope);
+            }
+        }
+    }
+    pipeline
+}
+
+/// The channels of one envelope, by the link that each belongs to; what nobody serves is left out.
+pub fn by_link(
+    layout: &super::layout::Layout,
+    channels: impl Iterator<Item = String>,
+) -> SmallVec<[(Arc<Link>, SmallVec<[String; 2]>); 1]> {
+    let mut parts: SmallVec<[(Arc<Link>, SmallVec<[String; 2]>); 1]> = SmallVec::new();
+    for channel in channels {
+        let Some(link) = layout.owner(&channel) else { continue };
+        match parts.iter_mut().find(|(known, _)| Arc::ptr_eq(known, link)) {
+            Some((_, of_link)) => of_link.push(channel),
+            None => {
+                let link = Arc::clone(link);
+                parts.push((link, SmallVec::from_iter([channel])));
+            }
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use smallvec::smallvec;
+
+    use super::*;
+
+    fn outbound(channels: usize) -> Outbound {
+        let channels = (0..channels).map(|number| format!("c{number}")).collect();
+        Outbound { channels, envelope: vec![7; 100] }
+    }
+
+    #[test]
+    fn an_envelope_for_many_channels_is_sent_once() {
+        let many = pipeline(&[outbound(256)], false);
+        assert_eq!(many.len(), 1);
+        assert!(many.get_packed_pipeline().len() < 256 * 12 + 300);
+        assert_eq!(pipeline(&[outbound(2), outbound(1)], false).len(), 3);
+    }
+
+    #[test]
+    fn in_a_cluster_each_channel_is_published_to_apart() {
+        let text =
+            String::from_utf8_lossy(&pipeline(&[outbound(5)], true).get_packed_pipeline()).into_owned();
+        assert_eq!(text.matches("SPUBLISH").count(), 5);
+        let one = Outbound { channels: smallvec!["c".to_owned()], envelope: vec![] };
+        assert!(
+            !String::from_utf8_lossy(&pipeline(&[one], false).get_packed_pipeline()).contains("SPUBLISH")
+        );
+    }
+}

@@ -1,0 +1,250 @@
+//! What the bus over Redis owes its nodes when the server fails.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings::bus::Bus;
+use tidings::bus::redis::{Place, RedisBus, server};
+
+use crate::ear::{Ear, ear};
+use crate::servers::{Redis, free_port};
+use crate::world::{begun, connected, counted, heavy, numbered, options, settle, topic, up};
+
+/// A node that follows topic 1, and one that publishes.
+async fn pair(redis: &Redis) -> (Arc<RedisBus>, Arc<Ear>, Arc<RedisBus>) {
+    let ear = ear();
+    let bus = connected(options(redis), &ear).await;
+    bus.subscribe(topic(1));
+    settle(redis, topic(1), 1).await;
+    let sender = connected(options(redis), &crate::ear::ear()).await;
+    (bus, ear, sender)
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a real server's failure goes unnoticed is measured")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_comes_later_is_found() {
+    let port = free_port();
+    let ear = ear();
+    let place = Place::Single(server(&format!("redis://127.0.0.1:{port}")).unwrap());
+    let bus = begun(tidings::bus::redis::RedisOptions::new(place), &ear);
+    bus.subscribe(topic(1));
+    let refused = bus.healthy().wait_for(|health| health.reason.contains("refused")).await.is_ok();
+    assert!(refused && !bus.health().up);
+    let redis = Redis::start_at(port, &[]).await;
+    up(&bus, true).await;
+    settle(&redis, topic(1), 1).await;
+    assert_eq!(ear.gaps(), 1, "what was published before is in the log only");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_kill_everything_is_subscribed_anew_before_the_gap_is_told() {
+    let mut redis = Redis::start().await;
+    let (bus, ear, sender) = pair(&redis).await;
+    for number in 2..=3_000 {
+        bus.subscribe(topic(number));
+    }
+    settle(&redis, topic(3_000), 1).await;
+    assert_eq!(ear.gaps(), 0);
+    let reconnects = counted("tidings_bus_reconnects_total");
+    redis.kill9();
+    up(&bus, false).await;
+    bus.subscribe(topic(4_000));
+    bus.unsubscribe(topic(2));
+    redis.restart().await;
+    ear.until("the gap", |ear| ear.gaps() == 1).await;
+    // No waiting here: the gap was told, so the subscriptions stand.
+    for (wanted, subscribers) in [(1, 1), (2, 0), (1_500, 1), (3_000, 1), (4_000, 1)] {
+        let answer = redis.order(&format!("PUBSUB NUMSUB {}", crate::world::channel(topic(wanted)))).await;
+        let (_, count): (String, u64) = redis::from_redis_value(answer).unwrap();
+        assert_eq!(count, subscribers, "topic {wanted}");
+    }
+    up(&bus, true).await;
+    up(&sender, true).await;
+    sender.publish(vec![numbered(&[topic(1)], 1), numbered(&[topic(4_000)], 2)]);
+    ear.number(2).await;
+    assert_eq!(ear.numbers(), [1, 2]);
+    assert!(counted("tidings_bus_reconnects_total") > reconnects);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_is_noticed_within_a_second_and_delivery_resumes() {
+    let redis = Redis::start().await;
+    let (bus, ear, sender) = pair(&redis).await;
+    let frozen = now();
+    redis.freeze();
+    up(&bus, false).await;
+    up(&sender, false).await;
+    let noticed = frozen.elapsed();
+    assert!(noticed < Duration::from_millis(1_500), "noticed after {noticed:?}");
+    assert!(bus.health().reason.contains("no answer"), "{:?}", bus.health());
+    sender.publish(vec![numbered(&[topic(1)], 1)]);
+    tokio::time::sleep(Duration::from_secs(3).saturating_sub(frozen.elapsed())).await;
+    redis.thaw();
+    up(&bus, true).await;
+    up(&sender, true).await;
+    ear.until("the gap", |ear| ear.gaps() >= 1).await;
+    sender.publish(vec![numbered(&[topic(1)], 2)]);
+    ear.number(2).await;
+    let numbers = ear.numbers();
+    assert!(numbers.is_sorted(), "{numbers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_stall_costs_neither_connection_nor_message() {
+    let redis = Redis::start().await;
+    let (bus, ear, sender) = pair(&redis).await;
+    redis.freeze();
+    sender.publish(vec![numbered(&[topic(1)], 1)]);
+    up(&bus, false).await;
+    redis.thaw();
+    ear.number(1).await;
+    up(&bus, true).await;
+    assert_eq!(ear.gaps(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscribers_cut_again_and_again_hear_everything_once_it_is_quiet() {
+    let redis = Redis::start().await;
+    let (bus, ear, sender) = pair(&redis).await;
+    let mut number = 0;
+    for _ in 0..6 {
+        redis.cut_pubsub_clients().await;
+        for _ in 0..50 {
+            number += 1;
+            sender.publish(vec![numbered(&[topic(1)], number)]);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    ear.until("a gap for the cuts", |ear| ear.gaps() >= 1).await;
+    settle(&redis, topic(1), 1).await;
+    up(&bus, true).await;
+    let numbers = ear.numbers();
+    assert!(numbers.is_sorted() && !numbers.is_empty(), "{numbers:?}");
+    ear.clear();
+    let later: Vec<u64> = (number + 1..=number + 500).collect();
+    for number in &later {
+        sender.publish(vec![numbered(&[topic(1)], *number)]);
+    }
+    ear.number(number + 500).await;
+    let heard = ear.numbers();
+    let first = heard.iter().position(|heard| *heard == later[0]).unwrap();
+    assert_eq!(heard[first..], later);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_drops_the_oldest_and_keeps_nobody_waiting() {
+    let redis = Redis::start().await;
+    let (_bus, ear, _) = pair(&redis).await;
+    let mut small = options(&redis);
+    small.outgoing_parcels = 100;
+    let sender = connected(small, &crate::ear::ear()).await;
+    let queue_full = || counted("tidings_bus_dropped_total{reason=\"queue_full\"}");
+    let before = queue_full();
+    redis.freeze();
+    let began = now();
+    for number in 1..=5_000 {
+        sender.publish(vec![numbered(&[topic(1)], number)]);
+    }
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(1), "publishing took {took:?}");
+    // A pipeline is under way at most; the rest beyond the bound went.
+    assert!(queue_full() >= before + 5_000.0 - 1_024.0 - 100.0, "dropped {}", queue_full() - before);
+    redis.thaw();
+    ear.number(5_000).await;
+    let numbers = ear.numbers();
+    assert!(numbers.is_sorted() && numbers.len() < 5_000);
+    let last: Vec<u64> = (4_901..=5_000).collect();
+    assert!(numbers.ends_with(&last), "the newest were kept: {:?}", numbers.last_chunk::<3>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_is_refused_until_it_is_promoted() {
+    let primary = Redis::start().await;
+    let replica = Redis::start_with(&["--replicaof", &format!("127.0.0.1 {}", primary.port())]).await;
+    let bus = begun(options(&replica), &ear());
+    let refused = bus.healthy().wait_for(|health| health.reason.contains("is a replica")).await.is_ok();
+    assert!(refused && !bus.health().up);
+    replica.order("REPLICAOF NO ONE").await;
+    up(&bus, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_demoted_primary_is_left() {
+    let (redis, other) = (Redis::start().await, Redis::start().await);
+    let bus = connected(options(&redis), &ear()).await;
+    redis.order(&format!("REPLICAOF 127.0.0.1 {}", other.port())).await;
+    up(&bus, false).await;
+    let told = bus.healthy().wait_for(|health| health.reason.contains("is a replica")).await.is_ok();
+    assert!(told);
+    redis.order("REPLICAOF NO ONE").await;
+    up(&bus, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_subscriber_that_the_server_cuts_is_told_of_a_gap() {
+    let redis = Redis::start_with(&["--client-output-buffer-limit", "pubsub", "256kb", "64kb", "2"]).await;
+    let ear = ear();
+    // On a thread of its own, which the stopped ear keeps: so nobody reads the subscriber's connection.
+    let (place, slow) = (options(&redis), Arc::clone(&ear));
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let bus = connected(place, &slow).await;
+            bus.subscribe(topic(1));
+            let _ = ended.await;
+        });
+    });
+    settle(&redis, topic(1), 1).await;
+    let sender = connected(options(&redis), &crate::ear::ear()).await;
+    ear.stop();
+    for number in 1..=400 {
+        sender.publish(vec![heavy(topic(1), number, 100_000)]);
+        if number % 20 == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    // The sender's own subscriber follows nothing, so it is not of the type.
+    settle(&redis, topic(1), 0).await;
+    ear.go_on();
+    ear.until("the gap", |ear| ear.gaps() >= 1).await;
+    settle(&redis, topic(1), 1).await;
+    sender.publish(vec![numbered(&[topic(1)], 1_000)]);
+    ear.number(1_000).await;
+    let numbers = ear.numbers();
+    assert!(numbers.is_sorted() && numbers.len() < 401, "{} of 401", numbers.len());
+    end.send(()).unwrap();
+    thread.join().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_much_at_once_for_the_listener_becomes_a_gap() {
+    let redis = Redis::start().await;
+    let ear = ear();
+    let mut small = options(&redis);
+    small.incoming_bytes = 100_000;
+    let bus = connected(small, &ear).await;
+    bus.subscribe(topic(1));
+    settle(&redis, topic(1), 1).await;
+    let sender = connected(options(&redis), &crate::ear::ear()).await;
+    ear.stop();
+    for number in 1..=200 {
+        sender.publish(vec![heavy(topic(1), number, 10_000)]);
+    }
+    let received = || counted("tidings_bus_dropped_total{reason=\"queue_full\"}");
+    let overflowed = async {
+        while received() < 1.0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(crate::ear::DEADLINE, overflowed).await.unwrap();
+    ear.go_on();
+    ear.until("the gap", |ear| ear.gaps() == 1).await;
+    sender.publish(vec![numbered(&[topic(1)], 1_000)]);
+    ear.number(1_000).await;
+    assert!(ear.numbers().is_sorted());
+}

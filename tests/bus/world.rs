@@ -1,0 +1,161 @@
+//! Nodes on a bus, whichever it is.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use smallvec::smallvec;
+use tidings::bus::local::LocalExchange;
+use tidings::bus::redis::{Place, RedisBus, RedisOptions, server};
+use tidings::bus::{Bus, Cargo, Parcel};
+use tidings::domain::{ConversationId, ConversationKind, Seq, Topic, UserId};
+use tidings::environment::SystemEnvironment;
+use tidings::telemetry::{Exporter, Meters};
+use uuid::Uuid;
+
+use crate::ear::{Ear, ear};
+use crate::servers::Redis;
+
+/// A bus for any number of nodes.
+pub enum World {
+    /// Within this process.
+    Local(Arc<LocalExchange>),
+    /// Over a real server.
+    Redis(Redis),
+}
+
+/// One node on it.
+pub struct Node {
+    pub bus: Arc<dyn Bus>,
+    pub ear: Arc<Ear>,
+}
+
+impl World {
+    /// The bus within the process.
+    pub async fn local() -> Self {
+        Self::Local(Arc::default())
+    }
+
+    /// The bus over Redis.
+    pub async fn redis() -> Self {
+        Self::Redis(Redis::start().await)
+    }
+
+    /// A new node, connected.
+    pub async fn node(&self) -> Node {
+        let ear = ear();
+        match self {
+            Self::Local(exchange) => Node { bus: Arc::new(exchange.attach(ear.clone())), ear },
+            Self::Redis(redis) => {
+                let bus = connected(options(redis), &ear).await;
+                Node { bus, ear }
+            }
+        }
+    }
+
+    /// Waits until so many nodes are subscribed to `topic`.
+    pub async fn settle(&self, topic: Topic, nodes: u64) {
+        if let Self::Redis(redis) = self {
+            settle(redis, topic, nodes).await;
+        }
+    }
+}
+
+/// Options for a server, with patience as in production.
+pub fn options(redis: &Redis) -> RedisOptions {
+    RedisOptions::new(Place::Single(server(&redis.url()).unwrap()))
+}
+
+/// A bus that has begun to connect.
+pub fn begun(options: RedisOptions, ear: &Arc<Ear>) -> Arc<RedisBus> {
+    RedisBus::start(options, ear.clone(), &meters(), SystemEnvironment::shared())
+}
+
+/// A bus that is up.
+pub async fn connected(options: RedisOptions, ear: &Arc<Ear>) -> Arc<RedisBus> {
+    let bus = begun(options, ear);
+    up(&bus, true).await;
+    bus
+}
+
+/// Waits until a bus is up, or down.
+pub async fn up(bus: &RedisBus, up: bool) {
+    let mut health = bus.healthy();
+    let turned = health.wait_for(|health| health.up == up);
+    if tokio::time::timeout(crate::ear::DEADLINE, turned).await.is_err() {
+        panic!("the bus is not {}: {:?}", if up { "up" } else { "down" }, bus.health());
+    }
+}
+
+/// Waits until so many connections are subscribed to a topic's channel.
+pub async fn settle(redis: &Redis, topic: Topic, subscribers: u64) {
+    let mut connection = redis.connection().await;
+    let counted = async {
+        loop {
+            let (_, count): (String, u64) = redis::cmd("PUBSUB")
+                .arg("NUMSUB")
+                .arg(channel(topic))
+                .query_async(&mut connection)
+                .await
+                .unwrap();
+            if count == subscribers {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    if tokio::time::timeout(crate::ear::DEADLINE, counted).await.is_err() {
+        panic!("{topic:?} never had {subscribers} subscribers");
+    }
+}
+
+/// A topic's channel, as other installations' tools would name it.
+pub fn channel(topic: Topic) -> String {
+    match topic {
+        Topic::User(user) => format!("tidings:u:{}", user.as_uuid().simple()),
+        Topic::Channel(conversation) => format!("tidings:c:{}", conversation.as_uuid().simple()),
+        Topic::Presence(user) => format!("tidings:p:{}", user.as_uuid().simple()),
+        Topic::Digest => "tidings:digest".to_owned(),
+        Topic::Published => "tidings:published".to_owned(),
+    }
+}
+
+pub fn user(number: u64) -> UserId {
+    UserId::from_uuid(Uuid::from_u128(u128::from(number)))
+}
+
+pub fn topic(number: u64) -> Topic {
+    Topic::User(user(number))
+}
+
+/// A parcel that bears a number.
+pub fn numbered(topics: &[Topic], number: u64) -> Parcel {
+    let conversation = ConversationId::from_random(ConversationKind::Group, Uuid::from_u128(7));
+    let cargo = Cargo::Published(vec![(conversation, Seq::new(number).unwrap())]);
+    Parcel { topics: topics.into(), cargo }
+}
+
+/// The same, heavier by about `bytes`.
+pub fn heavy(topic: Topic, number: u64, bytes: usize) -> Parcel {
+    let mut parcel = numbered(&[topic], number);
+    if let Cargo::Published(places) = &mut parcel.cargo {
+        let more = places[0];
+        places.extend(std::iter::repeat_n(more, bytes / 20));
+    }
+    parcel.topics = smallvec![topic];
+    parcel
+}
+
+static EXPORTER: LazyLock<Exporter> = LazyLock::new(|| Exporter::install().unwrap());
+
+/// Handles that [`counted`] reads.
+pub fn meters() -> Meters {
+    LazyLock::force(&EXPORTER);
+    Meters::new()
+}
+
+/// A series' value, as in `tidings_bus_dropped_total{reason="failed"}`. Tests of one process share it: compare with before.
+pub fn counted(series: &str) -> f64 {
+    let text = EXPORTER.render();
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.parse().unwrap())
+}
