@@ -230,10 +230,11 @@ BEGIN
            l.users,
            l.joined
     FROM unnest(v_outcome, v_nth, v_last, v_moved, v_version, v_ask, v_seq, v_sent, v_where, p_conversations)
-             AS r (outcome, nth, last, moved, version, ask, seq, sent_at, elsewhere, conversation)
+             WITH ORDINALITY AS r (outcome, nth, last, moved, version, ask, seq, sent_at, elsewhere, conversation, ord)
     LEFT JOIN LATERAL (
         SELECT array_agg(m.user_id ORDER BY m.user_id) AS users, array_agg(m.joined_seq ORDER BY m.user_id) AS joined
         FROM members m WHERE m.conversation = r.conversation AND r.outcome = 0 AND r.nth = 1 AND r.ask
-    ) l ON true;
+    ) l ON true
+    ORDER BY r.ord;
 END
 $$;

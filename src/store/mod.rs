@@ -1,6 +1,6 @@
 //! The durable truth: what an ack depends on, and nothing else.
 //!
-//! Traits here, backends in their own folders ([`sqlite`] embedded). One behavioural suite (`tests/contract/`) runs over
+//! Traits here, backends in their own folders ([`sqlite`] embedded, [`postgres`] for a fleet). One behavioural suite (`tests/contract/`) runs over
 //! every backend. To add a backend: implement the four traits, name it in `app`, add it to the suite.
 //!
 //! **Rules every backend keeps**
@@ -14,6 +14,7 @@ mod accounts;
 mod consumers;
 mod error;
 mod log;
+pub mod postgres;
 mod rooms;
 mod shared;
 pub mod sqlite;

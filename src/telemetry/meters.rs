@@ -115,6 +115,19 @@ group! {
 }
 
 group! {
+    /// Connections to Postgres and its replicas.
+    PostgresMeters {
+        writing: Gauge = STORE_WRITING,
+        reading: Gauge = STORE_READING,
+        tailing: Gauge = STORE_TAILING,
+        replica_reading: Gauge = STORE_REPLICA_READING,
+        replicas: Gauge = STORE_REPLICAS,
+        replica_reads: By<Counter> = STORE_REPLICA_READS,
+        undone: Counter = STORE_UNDONE,
+    }
+}
+
+group! {
     /// The bus between processes.
     BusMeters {
         up: Gauge = BUS_UP,

@@ -111,6 +111,7 @@ const OPERATIONS: &[&str] = &[
     "erase",
     "export",
 ];
+const REPLICA_READS: &[&str] = &["served", "behind", "failed"];
 const BUS_DROPS: &[&str] = &["queue_full", "failed", "unreadable", "unknown_version"];
 const SIGN_INS: &[&str] = &["ok", "wrong", "rate_limited", "overloaded", "unavailable"];
 const SIGN_UPS: &[&str] = &["account", "guest", "external", "refused"];
@@ -201,6 +202,13 @@ catalogue! {
     WRITER_BATCH: HistogramDef = "tidings_writer_batch_messages", Count, buckets COUNTS, "Messages in one batch; its count is the number of batches.";
     STORE_LATENCY: LatencyBy = "tidings_store_latency_seconds", Seconds, by "operation" in OPERATIONS, buckets CALL_S, "What store operations took, failed ones too.";
     STORE_ERRORS: CounterBy = "tidings_store_errors_total", Count, by "definite" in DEFINITE, "Store operations that failed; false: it may have been done all the same.";
+    STORE_WRITING: GaugeDef = "tidings_store_write_connections_in_use", Count, "Connections to Postgres that are writing.";
+    STORE_READING: GaugeDef = "tidings_store_read_connections_in_use", Count, "Connections to the Postgres primary that are reading.";
+    STORE_TAILING: GaugeDef = "tidings_store_tail_connections_in_use", Count, "Connections to Postgres that are reading the tail of the log.";
+    STORE_REPLICA_READING: GaugeDef = "tidings_store_replica_connections_in_use", Count, "Connections to Postgres replicas that are reading.";
+    STORE_REPLICAS: GaugeDef = "tidings_store_replicas_in_rotation", Count, "Postgres replicas that are asked; the others were behind or failed.";
+    STORE_REPLICA_READS: CounterBy = "tidings_store_replica_reads_total", Count, by "result" in REPLICA_READS, "Reads tried on a replica; behind: it had not received yet what must be seen.";
+    STORE_UNDONE: CounterDef = "tidings_store_undone_total", Count, "Batches that Postgres undid in favour of another transaction, and that were made again.";
     BUS_UP: GaugeDef = "tidings_bus_up", Count, "1 while the bus carries messages, 0 while the log is tailed instead.";
     BUS_RECONNECTS: CounterDef = "tidings_bus_reconnects_total", Count, "Connections made to the bus after the first.";
     BUS_PUBLISHED: CounterDef = "tidings_bus_published_total", Count, "Envelopes handed to the bus.";

@@ -122,3 +122,8 @@ pub(super) fn is_taken(error: &sqlx::Error) -> bool {
 pub(super) fn lacks_tables(error: &sqlx::Error) -> bool {
     matches!(code(error), "42P01" | "3F000")
 }
+
+/// Nothing was done, and the same again may well succeed.
+pub(super) fn worth_another(error: &sqlx::Error) -> bool {
+    undone_by_another(error) || is_taken(error) || server_unfit(error)
+}

@@ -120,7 +120,10 @@ impl Lane {
     async fn take(&self) -> Result<Transaction, StoreError> {
         let taken = tokio::time::timeout(self.acquire, self.taken()).await;
         let late = || {
-            StoreError::definite(format!("no connection to the database within {} ms", self.acquire.as_millis()))
+            StoreError::definite(format!(
+                "no connection to the database within {} ms",
+                self.acquire.as_millis()
+            ))
         };
         taken.unwrap_or_else(|_| Err(late()))
     }
@@ -223,6 +226,12 @@ impl Transaction {
         if !self.open || self.script("ROLLBACK".to_owned()).await.is_ok() {
             self.give_back();
         }
+    }
+
+    /// Gives up on an attempt that failed before its commit, so that it can be made again on a sound connection.
+    pub(super) async fn abandon(mut self, error: &sqlx::Error) {
+        let _ = self.judged(error, before_commit);
+        self.roll_back().await;
     }
 
     /// The store's error for the database's; parts with what cannot be used any more.

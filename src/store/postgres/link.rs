@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow, Postgres};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, ConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use super::failure::{before_commit, lacks_tables};
 use super::options::PostgresOptions;
@@ -52,6 +52,13 @@ impl Link {
     pub(super) async fn script(&mut self, text: String) -> sqlx::Result<Vec<Pg>> {
         let rows = sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(&mut self.raw).await?;
         Ok(rows.into_iter().map(Pg).collect())
+    }
+
+    /// Says good-bye to the server.
+    pub(super) async fn close(self) {
+        if let Err(error) = self.raw.close().await {
+            tracing::debug!(%error, "closing a database connection failed");
+        }
     }
 
     pub(super) const fn prepared(&self) -> bool {
@@ -123,7 +130,8 @@ impl Dial {
     async fn standing(link: &mut Link) -> Result<Standing, StoreError> {
         match link.script(schema::STANDING.to_owned()).await {
             Ok(rows) => {
-                let row = rows.first().ok_or(sqlx::Error::RowNotFound).map_err(|error| before_commit(&error))?;
+                let row =
+                    rows.first().ok_or(sqlx::Error::RowNotFound).map_err(|error| before_commit(&error))?;
                 let read = || -> sqlx::Result<Standing> {
                     Ok(Standing {
                         standby: row.flag(0)?,

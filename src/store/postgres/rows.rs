@@ -11,6 +11,11 @@ use crate::store::shared::columns::Columns;
 pub(super) struct Pg(pub PgRow);
 
 impl Pg {
+    /// How many columns there are.
+    pub(super) fn width(&self) -> usize {
+        self.0.len()
+    }
+
     /// Ids of users.
     pub(super) fn users(&self, column: usize) -> sqlx::Result<Option<Vec<UserId>>> {
         let ids: Option<Vec<Uuid>> = self.0.try_get(column)?;

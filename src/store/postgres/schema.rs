@@ -11,7 +11,7 @@ use super::options::PostgresOptions;
 use crate::store::StoreError;
 
 /// The newest migration below, which is the schema that this release works with.
-pub(super) const SCHEMA: i64 = 3;
+pub(super) const SCHEMA: i64 = 4;
 
 /// A server's part, and the schema of its database.
 pub(super) const STANDING: &str = "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean, \
@@ -22,6 +22,7 @@ fn migrations() -> Migrator {
         (1, "schema", include_str!("../../../migrations/postgres/0001_schema.sql")),
         (2, "append", include_str!("../../../migrations/postgres/0002_append.sql")),
         (3, "receipts", include_str!("../../../migrations/postgres/0003_receipts.sql")),
+        (4, "consumers", include_str!("../../../migrations/postgres/0004_consumers.sql")),
     ];
     Migrator::with_migrations(
         texts
@@ -48,8 +49,11 @@ impl Standing {
     /// May this release work with the database? The text says what to do.
     pub(super) fn known(self) -> Result<(), String> {
         if self.schema < SCHEMA {
-            let found = if self.schema == 0 { "no tables".to_owned() } else { format!("schema {}", self.schema) };
-            return Err(format!("the database has {found}, this server needs {SCHEMA}: run `tidings migrate`"));
+            let found =
+                if self.schema == 0 { "no tables".to_owned() } else { format!("schema {}", self.schema) };
+            return Err(format!(
+                "the database has {found}, this server needs {SCHEMA}: run `tidings migrate`"
+            ));
         }
         if self.least > SCHEMA {
             return Err(format!(
@@ -92,7 +96,9 @@ pub async fn check(options: &PostgresOptions) -> Result<Vec<String>, OpenError> 
     let mut findings = vec![format!("primary: schema {}", look(&options.url, options, true).await?.schema)];
     for (index, url) in options.read_urls.iter().enumerate() {
         findings.push(match look(url, options, false).await {
-            Ok(standing) if standing.standby => format!("replica {}: a standby, schema {}", index + 1, standing.schema),
+            Ok(standing) if standing.standby => {
+                format!("replica {}: a standby, schema {}", index + 1, standing.schema)
+            }
             Ok(_) => format!("replica {}: is no standby, and is read like one", index + 1),
             Err(error) => format!("replica {}: {error}", index + 1),
         });
@@ -128,7 +134,8 @@ pub async fn migrate(url: &SecretString) -> Result<Vec<String>, String> {
     let options: PgConnectOptions =
         url.expose_secret().parse().map_err(|_| "the database's URL cannot be read".to_owned())?;
     let options = options.application_name("tidings migrate").disable_statement_logging();
-    let mut connection = options.connect().await.map_err(|error| format!("the database cannot be reached: {error}"))?;
+    let mut connection =
+        options.connect().await.map_err(|error| format!("the database cannot be reached: {error}"))?;
     let outcome = apply(&mut connection).await;
     if let Err(error) = connection.close().await {
         tracing::debug!(%error, "closing the connection failed");
@@ -159,7 +166,9 @@ fn advice(error: MigrateError) -> String {
              that made it"
         ),
         MigrateError::VersionMismatch(version) => {
-            format!("migration {version} was applied by a build with other tables: restore a backup or use that build")
+            format!(
+                "migration {version} was applied by a build with other tables: restore a backup or use that build"
+            )
         }
         other => format!(
             "the migration failed and its step was undone: {other}. It needs a connection of its own to the primary, as the \

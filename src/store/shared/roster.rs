@@ -86,6 +86,11 @@ impl Rosters {
         }
     }
 
+    /// What the cache holds, at whatever version.
+    pub(in crate::store) async fn cached(&self, conversation: ConversationId) -> Option<Roster> {
+        self.0.get(&conversation).await
+    }
+
     /// What the cache knows of a room as it was just read; `None` when its members must be read too.
     pub(in crate::store) async fn known(&self, room: &Room) -> Option<Roster> {
         if let Some(pair) = room.pair

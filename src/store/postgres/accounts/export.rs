@@ -1,0 +1,176 @@
+//! Everything about a user as lines of JSON, a section after the other, each by its key.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::users;
+use crate::domain::{EventKind, JsonText, Role, UserId, Username};
+use crate::store::postgres::link::Link;
+use crate::store::postgres::rows::Pg;
+use crate::store::shared::codec::{decode, event_columns};
+use crate::store::shared::columns::{Columns, impossible};
+
+/// Lines, and the place after them.
+type Step = (Vec<String>, Option<String>);
+
+/// One step from the place `after` on: a section's name and the last key seen in it.
+pub(super) async fn export(
+    link: &mut Link,
+    user: UserId,
+    after: Option<&str>,
+    limit: usize,
+) -> sqlx::Result<Step> {
+    let (section, key) = after.map_or(("profile", ""), |after| after.split_once(':').unwrap_or((after, "")));
+    // No key has the character NUL, and Postgres takes no text that has.
+    let section = if key.contains('\0') { "" } else { section };
+    match section {
+        "profile" => profile(link, user).await,
+        "conversations" => conversations(link, user, key, limit).await,
+        "messages" => messages(link, user, key, limit).await,
+        "reactions" => reactions(link, user, key, limit).await,
+        "blocks" => blocks(link, user).await,
+        _ => Ok((Vec::new(), None)),
+    }
+}
+
+/// The id of a key; before every id when it is none.
+fn id_key(key: &str) -> Uuid {
+    Uuid::try_parse(key).unwrap_or_default()
+}
+
+fn next(section: &str, following: &str, last: Option<String>, lines: usize, limit: usize) -> Option<String> {
+    match last {
+        Some(key) if lines == limit => Some(format!("{section}:{key}")),
+        Some(_) | None => Some(following.to_owned()),
+    }
+}
+
+async fn profile(link: &mut Link, user: UserId) -> sqlx::Result<Step> {
+    let Some(user) = users::find(link, user).await? else { return Ok((Vec::new(), None)) };
+    let line = json!({
+        "type": "profile",
+        "id": user.id.to_string(),
+        "username": user.username.as_ref().map(Username::as_str),
+        "display_name": user.display_name,
+        "guest": user.guest,
+        "created_at": user.created_at.to_string(),
+    });
+    Ok((vec![line.to_string()], Some("conversations".to_owned())))
+}
+
+async fn conversations(link: &mut Link, user: UserId, key: &str, limit: usize) -> sqlx::Result<Step> {
+    let rows = link.all(sqlx::query(
+        "SELECT c.id, c.name, m.role, m.joined_seq, m.delivered_seq, m.read_seq \
+         FROM members m JOIN conversations c ON c.id = m.conversation \
+         WHERE m.user_id = $1 AND m.conversation > $2 AND c.deleted_at IS NULL ORDER BY m.conversation LIMIT $3",
+    )
+    .bind(*user.as_uuid())
+    .bind(id_key(key))
+    .bind(limit as i64)
+    ).await?;
+    let line = |row: &Pg| {
+        let role = Role::from_stored(i16::try_from(row.int(2)?).unwrap_or_default());
+        let line = json!({
+            "type": "conversation",
+            "conversation": row.conversation(0)?.to_string(),
+            "kind": row.conversation(0)?.kind().as_str(),
+            "name": row.text_or_null(1)?,
+            "role": role.as_str(),
+            "joined_seq": row.int(3)?,
+            "delivered_seq": row.int(4)?,
+            "read_seq": row.int(5)?,
+        });
+        Ok(line.to_string())
+    };
+    let lines: Vec<String> = rows.iter().map(line).collect::<sqlx::Result<_>>()?;
+    let last = rows.last().map(|row| row.uuid(0)).transpose()?.map(|id| id.simple().to_string());
+    let next = next("conversations", "messages", last, lines.len(), limit);
+    Ok((lines, next))
+}
+
+async fn messages(link: &mut Link, user: UserId, key: &str, limit: usize) -> sqlx::Result<Step> {
+    let rows = link
+        .all(
+            sqlx::query(concat!(
+                "SELECT ",
+                event_columns!(),
+                " FROM sends s JOIN events e ON e.conversation = s.conversation AND e.seq = s.seq \
+         WHERE s.sender = $1 AND s.client_id > $2 ORDER BY s.client_id LIMIT $3"
+            ))
+            .bind(*user.as_uuid())
+            .bind(id_key(key))
+            .bind(limit as i64),
+        )
+        .await?;
+    let lines: Vec<String> = rows.iter().map(message).collect::<sqlx::Result<_>>()?;
+    let last =
+        rows.last().map(|row| row.client_id(5)).transpose()?.map(|id| id.as_uuid().simple().to_string());
+    let next = next("messages", "reactions", last, lines.len(), limit);
+    Ok((lines, next))
+}
+
+fn message(row: &Pg) -> sqlx::Result<String> {
+    let event = decode(row)?;
+    let EventKind::Message(message) = &event.kind else {
+        return Err(impossible("a send that names no message"));
+    };
+    let value =
+        |json: &Option<JsonText>| json.as_ref().and_then(|text| serde_json::from_str::<Value>(&text.0).ok());
+    let mentions: Vec<String> = message.content.mentions.iter().map(UserId::to_string).collect();
+    let line = json!({
+        "type": "message",
+        "conversation": event.conversation.to_string(),
+        "seq": event.seq.get(),
+        "message_id": message.id(event.sender).to_string(),
+        "client_id": message.client_id.to_string(),
+        "sent_at": event.sent_at.to_string(),
+        "edited_at": message.edited_at.map(|at| at.to_string()),
+        "deleted": message.deleted,
+        "body": message.content.body,
+        "reply_to": message.content.reply_to.map(crate::domain::Seq::get),
+        "mentions": mentions,
+        "attachments": value(&message.content.attachments),
+        "data": value(&message.content.data),
+    });
+    Ok(line.to_string())
+}
+
+async fn reactions(link: &mut Link, user: UserId, key: &str, limit: usize) -> sqlx::Result<Step> {
+    let mut parts = key.splitn(3, ':');
+    let id = id_key(parts.next().unwrap_or_default());
+    let seq: i64 = parts.next().and_then(|seq| seq.parse().ok()).unwrap_or_default();
+    let emoji = parts.next().unwrap_or_default();
+    let rows = link.all(sqlx::query(
+        "SELECT conversation, seq, emoji, is_on FROM reactions \
+         WHERE user_id = $1 AND (conversation, seq, emoji) > ($2, $3, $4) ORDER BY conversation, seq, emoji LIMIT $5",
+    )
+    .bind(*user.as_uuid())
+    .bind(id)
+    .bind(seq)
+    .bind(emoji)
+    .bind(limit as i64)
+    ).await?;
+    let line = |row: &Pg| {
+        let line = json!({
+            "type": "reaction",
+            "conversation": row.conversation(0)?.to_string(),
+            "seq": row.int(1)?,
+            "emoji": row.text(2)?,
+            "on": row.flag(3)?,
+        });
+        Ok(line.to_string())
+    };
+    let lines: Vec<String> = rows.iter().map(line).collect::<sqlx::Result<_>>()?;
+    let last = match rows.last() {
+        Some(row) => Some(format!("{}:{}:{}", row.uuid(0)?.simple(), row.int(1)?, row.text(2)?)),
+        None => None,
+    };
+    let next = next("reactions", "blocks", last, lines.len(), limit);
+    Ok((lines, next))
+}
+
+async fn blocks(link: &mut Link, user: UserId) -> sqlx::Result<Step> {
+    let blocked = users::blocks(link, user).await?;
+    let line = |user: &UserId| json!({ "type": "block", "user": user.to_string() }).to_string();
+    Ok((blocked.iter().map(line).collect(), None))
+}

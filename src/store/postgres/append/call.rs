@@ -1,0 +1,140 @@
+//! One call of the function that appends, and its answer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::entry::Entry;
+use crate::domain::{
+    Committed, ConversationId, Event, EventKind, Message, Position, Refusal, Seq, Timestamp,
+};
+use crate::store::Appended;
+use crate::store::postgres::link::Link;
+use crate::store::postgres::roster::roster;
+use crate::store::postgres::rows::Pg;
+use crate::store::shared::columns::{Columns, impossible};
+use crate::store::shared::content::{REPLY, REUSED};
+use crate::store::shared::roster::{Roster, audience};
+
+const APPEND: &str = "SELECT outcome, seq, sent_at, elsewhere, previous, txid, version, users, joined \
+     FROM tidings_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+
+/// The outcomes that the function tells apart.
+mod outcomes {
+    pub const ACCEPTED: i64 = 0;
+    pub const REPEATED: i64 = 1;
+    pub const REUSED: i64 = 2;
+    pub const NOT_FOUND: i64 = 3;
+    pub const NOT_MEMBER: i64 = 4;
+    pub const BLOCKED: i64 = 5;
+    pub const REPLY: i64 = 6;
+}
+
+/// Messages of different keys, and what is known of the members of their conversations.
+pub(super) struct Call<'c> {
+    pub entries: &'c [Entry<'c>],
+    /// One for each entry.
+    pub rosters: &'c [Option<Roster>],
+    pub now: Timestamp,
+}
+
+/// What the call came to.
+pub(super) struct Answer {
+    pub answers: Vec<Result<Appended, Refusal>>,
+    /// Rosters that were not known, to be kept once the transaction is committed.
+    pub rosters: Vec<(ConversationId, Roster)>,
+}
+
+impl Call<'_> {
+    pub(super) async fn make(&self, link: &mut Link) -> sqlx::Result<Answer> {
+        let of = |value: fn(&Entry<'_>) -> Uuid| self.entries.iter().map(value).collect::<Vec<_>>();
+        let others: Option<Vec<Option<Uuid>>> = self
+            .entries
+            .iter()
+            .any(|entry| entry.other.is_some())
+            .then(|| self.entries.iter().map(|entry| entry.other.map(|user| *user.as_uuid())).collect());
+        let replies: Option<Vec<Option<i64>>> =
+            self.entries.iter().any(|entry| entry.new.content.reply_to.is_some()).then(|| {
+                self.entries.iter().map(|entry| entry.new.content.reply_to.map(Seq::as_stored)).collect()
+            });
+        let statement = sqlx::query(APPEND)
+            .bind(of(|entry| *entry.new.sender.as_uuid()))
+            .bind(of(|entry| *entry.new.client_id.as_uuid()))
+            .bind(of(|entry| *entry.conversation.as_uuid()))
+            .bind(others)
+            .bind(self.entries.iter().map(|entry| entry.fingerprint).collect::<Vec<_>>())
+            .bind(replies)
+            .bind(self.entries.iter().map(|entry| entry.body.as_deref()).collect::<Vec<_>>())
+            .bind(self.entries.iter().map(|entry| entry.extra.as_deref()).collect::<Vec<_>>())
+            .bind(
+                self.rosters
+                    .iter()
+                    .map(|known| known.as_ref().map(|roster| roster.version))
+                    .collect::<Vec<_>>(),
+            )
+            .bind(self.now.as_unix_ms());
+        let rows = link.all(statement).await?;
+        if rows.len() != self.entries.len() {
+            return Err(impossible("an answer for every message"));
+        }
+        self.read(&rows)
+    }
+
+    fn read(&self, rows: &[Pg]) -> sqlx::Result<Answer> {
+        let mut came = HashMap::<ConversationId, Roster>::new();
+        let mut answers = Vec::with_capacity(rows.len());
+        for ((row, entry), known) in rows.iter().zip(self.entries).zip(self.rosters) {
+            answers.push(match row.int(0)? {
+                outcomes::ACCEPTED => Ok(self.accepted(row, entry, known.as_ref(), &mut came)?),
+                outcomes::REPEATED => Ok(Appended {
+                    conversation: row.conversation(3)?,
+                    seq: row.seq(1)?,
+                    sent_at: row.time(2)?,
+                    committed: None,
+                }),
+                outcomes::REUSED => Err(REUSED),
+                outcomes::NOT_FOUND => Err(Refusal::NotFound),
+                outcomes::NOT_MEMBER => Err(Refusal::NotMember),
+                outcomes::BLOCKED => Err(Refusal::Blocked),
+                outcomes::REPLY => Err(REPLY),
+                _ => return Err(impossible("an outcome that this release does not know")),
+            });
+        }
+        Ok(Answer { answers, rosters: came.into_iter().collect() })
+    }
+
+    fn accepted(
+        &self,
+        row: &Pg,
+        entry: &Entry<'_>,
+        known: Option<&Roster>,
+        came: &mut HashMap<ConversationId, Roster>,
+    ) -> sqlx::Result<Appended> {
+        let (id, seq) = (entry.conversation, row.seq(1)?);
+        if let Some(roster) = roster(row.int(6)?, row, 7)? {
+            came.insert(id, roster);
+        }
+        let kind = EventKind::Message(Message {
+            client_id: entry.new.client_id,
+            content: entry.new.content.clone(),
+            edited_at: None,
+            deleted: false,
+        });
+        let present =
+            came.get(&id).or(known).map_or_else(|| Arc::from([]), |roster| Arc::clone(&roster.users));
+        let committed = Committed {
+            audience: audience(id.kind(), &kind, &present),
+            event: Arc::new(Event {
+                conversation: id,
+                seq,
+                sender: entry.new.sender,
+                sent_at: self.now,
+                kind,
+            }),
+            position: Position(row.count(5)?),
+            previous: Position(row.count(4)?),
+        };
+        Ok(Appended { conversation: id, seq, sent_at: self.now, committed: Some(committed) })
+    }
+}

@@ -1,0 +1,215 @@
+//! The store on a Postgres server: any number of processes share it.
+//!
+//! Every operation is one transaction with an application timeout; appending is one round trip. Writers, readers and those
+//! who tail the log have connections of their own, so that none waits behind another. Positions are the numbers of
+//! transactions: what is under way is never skipped by who reads in their order. Replicas answer pages of history when they
+//! have what must be seen. After a restart everything is as the database has it; nothing is kept here but what the cache of
+//! group memberships holds, which is checked against the database at each use.
+
+mod accounts;
+mod append;
+mod change;
+mod consumers;
+mod failure;
+mod journal;
+mod lane;
+mod link;
+mod marks;
+mod options;
+mod ping;
+mod read;
+mod replicas;
+mod rooms;
+mod roster;
+mod rows;
+mod schema;
+mod state;
+mod work;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use metrics::Gauge;
+use secrecy::SecretString;
+
+pub use options::PostgresOptions;
+pub use schema::{OpenError, check, migrate};
+
+use super::shared::roster::Rosters;
+use super::{
+    Appended, Change, Changed, ConversationView, Created, Cursor, Heads, HistoryPage, HistoryQuery, Log,
+    Mark, Marked, MemberView, NewConversation, NewMessage, Outcome, Page, RangeEvents, RangeQuery, Rooms,
+    StoreError, Tail,
+};
+use crate::domain::{Committed, ConversationId, Limits, Member, Position, Refusal, Seq, Timestamp, UserId};
+use crate::environment::SharedEnvironment;
+use crate::telemetry::meters::PostgresMeters;
+use lane::Lane;
+use link::Dial;
+use replicas::Replicas;
+
+/// A database server, in use. Shared behind an `Arc`; closing is [`PostgresStore::close`] or dropping the last handle.
+#[derive(Debug)]
+pub struct PostgresStore {
+    writer: Lane,
+    reader: Lane,
+    tailer: Lane,
+    replicas: Replicas,
+    rosters: Rosters,
+    timeout: Duration,
+    limits: Limits,
+    meters: PostgresMeters,
+}
+
+impl PostgresStore {
+    /// Makes sure that the server takes writes and has a schema this release knows, and makes connections ready to be opened.
+    ///
+    /// # Errors
+    /// [`OpenError::Unreachable`]: try again after a while. [`OpenError::Unusable`]: its text says what to do.
+    pub async fn open(
+        options: PostgresOptions,
+        environment: SharedEnvironment,
+    ) -> Result<Arc<Self>, OpenError> {
+        schema::look(&options.url, &options, true).await?;
+        let meters = PostgresMeters::new();
+        let lane = |url: &SecretString, size: usize, primary: bool, in_use: &Gauge| {
+            let dial = Dial::new(url, &options, primary)?;
+            Ok(Lane::new(dial, size, options.acquire_timeout_ms, Arc::clone(&environment), in_use.clone()))
+        };
+        let unusable = |error: StoreError| OpenError::Unusable(error.to_string());
+        let read = options.read_connections;
+        let replicas = options
+            .read_urls
+            .iter()
+            .map(|url| lane(url, read, false, &meters.replica_reading))
+            .collect::<Result<Vec<Lane>, StoreError>>()
+            .map_err(unusable)?;
+        let store = Arc::new(Self {
+            writer: lane(&options.url, options.write_connections, true, &meters.writing).map_err(unusable)?,
+            reader: lane(&options.url, read, true, &meters.reading).map_err(unusable)?,
+            tailer: lane(&options.url, options.tail_connections, true, &meters.tailing).map_err(unusable)?,
+            replicas: Replicas::new(replicas, Arc::clone(&environment), meters.clone()),
+            rosters: Rosters::new(options.roster_cache_members),
+            timeout: Duration::from_millis(options.timeout_ms),
+            limits: options.limits,
+            meters,
+        });
+        if let Err(error) = change::purge_all(&store).await {
+            tracing::warn!(%error, "content of deleted conversations is left for the next start to remove");
+        }
+        Ok(store)
+    }
+
+    /// Waits for operations at work, refuses further ones and closes every connection.
+    pub async fn close(&self) {
+        self.tailer.close().await;
+        self.replicas.close().await;
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+}
+
+#[async_trait]
+impl Log for PostgresStore {
+    async fn append(
+        &self,
+        batch: &[NewMessage],
+        now: Timestamp,
+    ) -> Result<Vec<Result<Appended, Refusal>>, StoreError> {
+        append::append(self, batch, now).await
+    }
+
+    async fn change(
+        &self,
+        actor: UserId,
+        conversation: ConversationId,
+        change: &Change,
+        now: Timestamp,
+    ) -> Outcome<Changed> {
+        change::change(self, actor, conversation, change, now).await
+    }
+
+    async fn mark(&self, marks: &[Mark], _now: Timestamp) -> Result<Vec<Marked>, StoreError> {
+        marks::mark(self, marks).await
+    }
+
+    async fn range(&self, user: UserId, query: RangeQuery) -> Outcome<RangeEvents> {
+        read::range(self, user, query).await
+    }
+
+    async fn history(&self, user: UserId, query: HistoryQuery) -> Outcome<HistoryPage> {
+        read::history(self, user, query).await
+    }
+
+    async fn heads(&self, user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError> {
+        read::heads(self, user, since).await
+    }
+
+    async fn stretch(
+        &self,
+        conversation: ConversationId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<Committed>, StoreError> {
+        read::stretch(self, conversation, after, limit).await
+    }
+
+    async fn tail(&self, after: Position, limit: usize) -> Result<Tail, StoreError> {
+        read::tail(self, after, limit).await
+    }
+
+    async fn end(&self) -> Result<Cursor, StoreError> {
+        read::end(self).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        ping::ping(self).await
+    }
+}
+
+#[async_trait]
+impl Rooms for PostgresStore {
+    async fn create(&self, new: &NewConversation, now: Timestamp) -> Outcome<Created> {
+        rooms::create(self, new, now).await
+    }
+
+    async fn conversation(
+        &self,
+        user: UserId,
+        id: ConversationId,
+    ) -> Result<Option<ConversationView>, StoreError> {
+        rooms::conversation(self, user, id).await
+    }
+
+    async fn conversations(
+        &self,
+        user: UserId,
+        after: Option<ConversationId>,
+        limit: usize,
+    ) -> Result<Page<ConversationView, ConversationId>, StoreError> {
+        rooms::conversations(self, user, after, limit).await
+    }
+
+    async fn members(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Outcome<Page<MemberView, UserId>> {
+        rooms::members(self, user, conversation, after, limit).await
+    }
+
+    async fn member(&self, conversation: ConversationId, user: UserId) -> Result<Option<Member>, StoreError> {
+        rooms::member(self, conversation, user).await
+    }
+
+    async fn audience(&self, conversation: ConversationId) -> Result<Arc<[UserId]>, StoreError> {
+        rooms::audience(self, conversation).await
+    }
+
+    async fn acquaintances(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        rooms::acquaintances(self, user, others).await
+    }
+}

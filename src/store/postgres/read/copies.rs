@@ -1,0 +1,78 @@
+//! Reading where it costs the primary nothing: on a replica, when it has what the caller must see.
+//!
+//! The primary is asked first, by one primary key, who may see what and how far the conversation is. A replica answers
+//! only when its own copy is at least there, judged in the same snapshot as the answer. One that is behind or fails leaves
+//! the rotation for a while; the primary answers when no replica does.
+//!
+//! When the primary does not answer, neither does a read. A replica can prove what it has, not that a membership has not
+//! ended since, and what is read past that is shown to somebody who may not see it.
+
+use std::time::Duration;
+
+use super::key::{Key, key};
+use crate::domain::{ConversationId, UserId};
+use crate::store::postgres::PostgresStore;
+use crate::store::postgres::failure::Stop;
+use crate::store::postgres::lane::{Mode, Phase};
+use crate::store::postgres::link::Link;
+use crate::store::postgres::replicas::Verdict;
+use crate::store::postgres::work::{read, unrefused};
+use crate::store::{Outcome, StoreError};
+
+/// A question that any new enough copy of the log can answer.
+pub(super) trait Ask: Sync {
+    /// What is answered.
+    type Answer: Send;
+
+    /// The answer from one snapshot; `None` when this copy is too old for it.
+    fn read(&self, link: &mut Link) -> impl Future<Output = sqlx::Result<Option<Self::Answer>>> + Send;
+}
+
+/// Asks `question`, made from the key to the conversation, where it is best answered.
+pub(super) async fn read_with<A: Ask>(
+    store: &PostgresStore,
+    conversation: ConversationId,
+    user: UserId,
+    question: impl FnOnce(Key) -> A,
+) -> Outcome<A::Answer> {
+    let ask = match read!(store, reader, |link| key(link, conversation, user))? {
+        Ok(key) => question(key),
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let mut tried = 0;
+    while let Some(index) = store.replicas.next(tried) {
+        tried += 1;
+        let patience = store.timeout / 3;
+        let asked = tokio::time::timeout(patience, on_replica(store, index, patience, &ask)).await;
+        match asked {
+            Ok(Ok(Some(answer))) => {
+                store.replicas.judge(index, Verdict::Served);
+                return Ok(Ok(answer));
+            }
+            Ok(Ok(None)) => store.replicas.judge(index, Verdict::Behind),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, replica = index + 1, "a replica failed");
+                store.replicas.judge(index, Verdict::Failed);
+            }
+            Err(_) => store.replicas.judge(index, Verdict::Failed),
+        }
+    }
+    let answer = unrefused(read!(store, reader, |link| ask.read(link)))?;
+    // The primary that gave the key has what the key names, unless another has taken its place in between.
+    answer.map(Ok).ok_or_else(|| StoreError::definite("the primary is behind what it said a moment ago"))
+}
+
+async fn on_replica<A: Ask>(
+    store: &PostgresStore,
+    index: usize,
+    patience: Duration,
+    ask: &A,
+) -> Result<Option<A::Answer>, StoreError> {
+    let phase = Phase::default();
+    let work = async {
+        let mut transaction = store.replicas.lane(index).begin(Mode::Single).await?;
+        let worked = ask.read(&mut transaction).await.map_err(Stop::from);
+        transaction.finish(worked, &Phase::default()).await
+    };
+    unrefused(phase.bound(patience, work).await)
+}

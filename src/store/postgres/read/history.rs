@@ -1,0 +1,99 @@
+//! Pages of messages with their reactions.
+
+use std::sync::Arc;
+
+use super::key::Key;
+use crate::domain::{Seq, UserId};
+use crate::store::postgres::PostgresStore;
+use crate::store::postgres::link::Link;
+use crate::store::postgres::rows::Pg;
+use crate::store::shared::codec::{EVENT_COLUMNS, decode, event_columns};
+use crate::store::shared::columns::{Columns, impossible};
+use crate::store::{HistoryPage, HistoryQuery, MessageView, Outcome, ReactionCount};
+
+pub(in crate::store::postgres) async fn history(
+    store: &PostgresStore,
+    user: UserId,
+    query: HistoryQuery,
+) -> Outcome<HistoryPage> {
+    super::copies::read_with(store, query.conversation, user, |key| Ask { key, query }).await
+}
+
+/// The statement answers nothing when the copy is too old, and one row without a message when there is none to see.
+macro_rules! page {
+    ($order:literal) => {
+        concat!(
+            "SELECT ",
+            event_columns!(),
+            ", r.emoji, r.counts, r.own FROM conversations c LEFT JOIN ( \
+                 SELECT e.* FROM events e WHERE e.conversation = $1 AND e.seq BETWEEN $2 AND $3 AND e.kind = 0 \
+                 ORDER BY e.seq ",
+            $order,
+            " LIMIT $4 \
+             ) e ON true LEFT JOIN LATERAL ( \
+                 SELECT array_agg(n.emoji ORDER BY n.first_seq) AS emoji, array_agg(n.count ORDER BY n.first_seq) AS counts, \
+                     array_agg((SELECT true FROM reactions o WHERE o.user_id = $7 AND o.conversation = $1 \
+                         AND o.seq = n.seq AND o.emoji = n.emoji AND o.is_on LIMIT 1) IS NOT NULL ORDER BY n.first_seq) AS own \
+                 FROM reaction_counts n WHERE n.conversation = $1 AND n.seq = e.seq \
+             ) r ON true \
+             WHERE c.id = $1 AND c.last_seq >= $5 AND c.blanked_txid >= $6 ORDER BY e.seq ",
+            $order
+        )
+    };
+}
+
+const FORWARDS: &str = page!("ASC");
+const BACKWARDS: &str = page!("DESC");
+
+pub(super) struct Ask {
+    key: Key,
+    query: HistoryQuery,
+}
+
+impl super::copies::Ask for Ask {
+    type Answer = HistoryPage;
+
+    async fn read(&self, link: &mut Link) -> sqlx::Result<Option<HistoryPage>> {
+        let limit = self.query.limit.max(1);
+        let (text, first, last) = match (self.query.before, self.query.after) {
+            (None, Some(after)) => (FORWARDS, self.key.first.max(after.next()), Seq::MAX),
+            (before, _) => (BACKWARDS, self.key.first, before.map_or(Seq::MAX, Seq::previous)),
+        };
+        let statement = sqlx::query(text)
+            .bind(*self.key.conversation.as_uuid())
+            .bind(first.as_stored())
+            .bind(last.as_stored())
+            // One row more than the page holds tells whether more lie beyond.
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1)
+            .bind(self.key.last.as_stored())
+            .bind(self.key.blanked.0 as i64)
+            .bind(*self.key.user.as_uuid());
+        let rows = link.all(statement).await?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let mut messages = Vec::with_capacity(rows.len());
+        for row in rows.iter().take(limit) {
+            if row.int_or_null(1)?.is_some() {
+                messages.push(MessageView { event: Arc::new(decode(row)?), reactions: reactions(row)? });
+            }
+        }
+        if text == BACKWARDS {
+            messages.reverse();
+        }
+        Ok(Some(HistoryPage { messages, more: rows.len() > limit }))
+    }
+}
+
+fn reactions(row: &Pg) -> sqlx::Result<Vec<ReactionCount>> {
+    let Some(emoji) = row.texts(EVENT_COLUMNS)? else { return Ok(Vec::new()) };
+    let counts = row.ints(EVENT_COLUMNS + 1)?.unwrap_or_default();
+    let own = row.flags(EVENT_COLUMNS + 2)?.unwrap_or_default();
+    if (emoji.len(), emoji.len()) != (counts.len(), own.len()) {
+        return Err(impossible("reactions without their counts"));
+    }
+    let counted = emoji.into_iter().zip(counts).zip(own);
+    Ok(counted
+        .map(|((emoji, count), me)| ReactionCount { emoji, count: u64::try_from(count).unwrap_or(0), me })
+        .collect())
+}

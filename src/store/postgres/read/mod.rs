@@ -1,0 +1,14 @@
+//! Reading the log back: by seq, by page, by what moved, by commit order. Each from one snapshot, since each is one
+//! statement; who may see what is read before it, from the primary.
+
+mod copies;
+mod heads;
+mod history;
+mod key;
+mod range;
+mod tail;
+
+pub(super) use heads::{end, heads};
+pub(super) use history::history;
+pub(super) use range::range;
+pub(super) use tail::{stretch, tail};

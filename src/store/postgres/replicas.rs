@@ -1,0 +1,193 @@
+//! The replicas, and which of them are asked.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::lane::Lane;
+use crate::environment::SharedEnvironment;
+use crate::telemetry::meters::PostgresMeters;
+
+/// How long a replica is left alone after its first failure, and at most, in milliseconds.
+const FIRST_MS: u64 = 1_000;
+const MOST_MS: u64 = 30_000;
+
+/// How a replica did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It had what was asked for.
+    Served,
+    /// It has not received yet what the caller must see.
+    Behind,
+    /// It did not answer.
+    Failed,
+}
+
+/// One replica's standing.
+#[derive(Debug, Clone, Copy, Default)]
+struct Standing {
+    /// When it may be tried again; `None` while it is in the rotation.
+    out_until_ms: Option<u64>,
+    /// How long it is left alone after its next failure.
+    back_off_ms: u64,
+}
+
+/// Takes replicas in turn. One that fails is left alone for a while, twice as long each time; then one read tries it, and it
+/// is in turn again when that is served.
+#[derive(Debug)]
+pub(super) struct Rotation {
+    standings: Vec<Standing>,
+    turn: usize,
+}
+
+impl Rotation {
+    pub(super) fn new(replicas: usize) -> Self {
+        let standing = Standing { out_until_ms: None, back_off_ms: FIRST_MS };
+        Self { standings: vec![standing; replicas], turn: 0 }
+    }
+
+    /// The replica to ask at `now_ms`. One whose time is over is given to one caller only, until that caller has judged it or
+    /// its time is over again.
+    pub(super) fn next(&mut self, now_ms: u64) -> Option<usize> {
+        let count = self.standings.len();
+        for step in 0..count {
+            let index = (self.turn + step) % count;
+            let standing = &mut self.standings[index];
+            let free = standing.out_until_ms.is_none_or(|until_ms| until_ms <= now_ms);
+            if free {
+                if standing.out_until_ms.is_some() {
+                    standing.out_until_ms = Some(now_ms + standing.back_off_ms);
+                }
+                self.turn = (index + 1) % count;
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// Takes note of how a replica did.
+    pub(super) fn judge(&mut self, index: usize, verdict: Verdict, now_ms: u64) {
+        let Some(standing) = self.standings.get_mut(index) else { return };
+        match verdict {
+            Verdict::Served => *standing = Standing { out_until_ms: None, back_off_ms: FIRST_MS },
+            Verdict::Behind | Verdict::Failed => {
+                standing.out_until_ms = Some(now_ms + standing.back_off_ms);
+                standing.back_off_ms = (standing.back_off_ms * 2).min(MOST_MS);
+            }
+        }
+    }
+
+    /// How many are in turn.
+    pub(super) fn in_turn(&self) -> usize {
+        self.standings.iter().filter(|standing| standing.out_until_ms.is_none()).count()
+    }
+}
+
+/// The replicas' connections with their rotation.
+#[derive(Debug)]
+pub(super) struct Replicas {
+    lanes: Vec<Lane>,
+    rotation: Mutex<Rotation>,
+    environment: SharedEnvironment,
+    meters: PostgresMeters,
+}
+
+impl Replicas {
+    pub(super) fn new(lanes: Vec<Lane>, environment: SharedEnvironment, meters: PostgresMeters) -> Self {
+        meters.replicas.set(lanes.len() as f64);
+        let rotation = Mutex::new(Rotation::new(lanes.len()));
+        Self { lanes, rotation, environment, meters }
+    }
+
+    fn rotation(&self) -> MutexGuard<'_, Rotation> {
+        self.rotation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The replica to ask after `tried` others did not serve.
+    pub(super) fn next(&self, tried: usize) -> Option<usize> {
+        if tried >= self.lanes.len() {
+            return None;
+        }
+        self.rotation().next(self.environment.monotonic_ms())
+    }
+
+    pub(super) fn judge(&self, index: usize, verdict: Verdict) {
+        let result = match verdict {
+            Verdict::Served => "served",
+            Verdict::Behind => "behind",
+            Verdict::Failed => "failed",
+        };
+        self.meters.replica_reads.of(result).increment(1);
+        let mut rotation = self.rotation();
+        rotation.judge(index, verdict, self.environment.monotonic_ms());
+        self.meters.replicas.set(rotation.in_turn() as f64);
+    }
+
+    pub(super) fn lane(&self, index: usize) -> &Lane {
+        &self.lanes[index]
+    }
+
+    pub(super) async fn close(&self) {
+        for lane in &self.lanes {
+            lane.close().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turns(rotation: &mut Rotation, now_ms: u64, count: usize) -> Vec<Option<usize>> {
+        (0..count).map(|_| rotation.next(now_ms)).collect()
+    }
+
+    #[test]
+    fn replicas_are_asked_in_turn() {
+        let mut rotation = Rotation::new(3);
+        assert_eq!(turns(&mut rotation, 0, 4), [Some(0), Some(1), Some(2), Some(0)]);
+        assert_eq!(Rotation::new(0).next(0), None);
+    }
+
+    #[test]
+    fn one_that_is_behind_is_left_alone_and_tried_once_its_time_is_over() {
+        let mut rotation = Rotation::new(2);
+        rotation.judge(0, Verdict::Behind, 10);
+        assert_eq!((turns(&mut rotation, 1_009, 2), rotation.in_turn()), (vec![Some(1), Some(1)], 1));
+        let tried = turns(&mut rotation, 1_010, 3);
+        assert_eq!(
+            tried.iter().filter(|index| **index == Some(0)).count(),
+            1,
+            "by one caller only: {tried:?}"
+        );
+        rotation.judge(0, Verdict::Served, 1_020);
+        assert_eq!(rotation.in_turn(), 2);
+        assert!(turns(&mut rotation, 1_020, 2).contains(&Some(0)));
+    }
+
+    #[test]
+    fn the_time_doubles_up_to_its_bound_and_begins_anew_after_success() {
+        let mut rotation = Rotation::new(1);
+        let mut now_ms = 0;
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            rotation.judge(0, Verdict::Failed, now_ms);
+            let wait_ms = (0..=MOST_MS).find(|wait_ms| {
+                let mut looked = Rotation { standings: rotation.standings.clone(), turn: 0 };
+                looked.next(now_ms + wait_ms).is_some()
+            });
+            waits.push(wait_ms.unwrap_or(0));
+            now_ms += MOST_MS;
+        }
+        assert_eq!(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
+        rotation.judge(0, Verdict::Served, now_ms);
+        rotation.judge(0, Verdict::Failed, now_ms);
+        assert_eq!((rotation.next(now_ms + 999), rotation.next(now_ms + 1_000)), (None, Some(0)));
+    }
+
+    #[test]
+    fn a_caller_that_never_judges_holds_a_replica_back_for_its_time_only() {
+        let mut rotation = Rotation::new(1);
+        rotation.judge(0, Verdict::Failed, 0);
+        assert_eq!(rotation.next(1_000), Some(0));
+        assert_eq!((rotation.next(2_999), rotation.next(3_000)), (None, Some(0)));
+    }
+}

@@ -1,0 +1,69 @@
+//! Running an operation on a lane, within its time and again when that is right.
+
+/// How often an operation is tried when others stand in its way.
+pub(super) const ATTEMPTS: usize = 5;
+
+/// Runs `$work` on a writing connection `$link`, in one transaction. It is run again when it was undone by another's, lost a
+/// race for a unique value, or its connection broke before the commit.
+macro_rules! write {
+    ($store:expr, |$link:ident| $work:expr) => {{
+        let phase = $crate::store::postgres::lane::Phase::default();
+        let work = async {
+            let mut attempts = $crate::store::postgres::work::ATTEMPTS;
+            loop {
+                let mut transaction = $store.writer.begin($crate::store::postgres::lane::Mode::Write).await?;
+                let $link: &mut $crate::store::postgres::link::Link = &mut transaction;
+                let worked = $work.await.map_err($crate::store::postgres::failure::Stop::from);
+                attempts -= 1;
+                match worked {
+                    Err($crate::store::postgres::failure::Stop::Failed(error))
+                        if attempts > 0 && $crate::store::postgres::failure::worth_another(&error) =>
+                    {
+                        transaction.abandon(&error).await;
+                    }
+                    worked => break transaction.finish(worked, &phase).await,
+                }
+            }
+        };
+        phase.bound($store.timeout, work).await
+    }};
+}
+
+/// Runs `$work`, mostly one statement, on a connection `$link` of the lane `$lane`, to read. It is run again once when its
+/// connection broke.
+macro_rules! read {
+    ($store:expr, $lane:ident, |$link:ident| $work:expr) => {{
+        let phase = $crate::store::postgres::lane::Phase::default();
+        let work = async {
+            let mut attempts = 2;
+            loop {
+                let mut transaction = $store.$lane.begin($crate::store::postgres::lane::Mode::Single).await?;
+                let $link: &mut $crate::store::postgres::link::Link = &mut transaction;
+                let worked = $work.await.map_err($crate::store::postgres::failure::Stop::from);
+                attempts -= 1;
+                match worked {
+                    Err($crate::store::postgres::failure::Stop::Failed(error))
+                        if attempts > 0 && $crate::store::postgres::failure::worth_another(&error) =>
+                    {
+                        transaction.abandon(&error).await;
+                    }
+                    worked => {
+                        break transaction
+                            .finish(worked, &$crate::store::postgres::lane::Phase::default())
+                            .await;
+                    }
+                }
+            }
+        };
+        phase.bound($store.timeout, work).await
+    }};
+}
+
+pub(super) use {read, write};
+
+use crate::store::{Outcome, StoreError};
+
+/// An operation that knows no refusal.
+pub(super) fn unrefused<T>(outcome: Outcome<T>) -> Result<T, StoreError> {
+    outcome?.map_err(|refusal| StoreError::Inconsistent(refusal.to_string()))
+}
