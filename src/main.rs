@@ -55,6 +55,8 @@ enum Command {
     },
     /// Try what a start needs and say what to do about what fails.
     Doctor,
+    /// Bring the Postgres database up to this release's schema: before the first server of a release starts.
+    Migrate,
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,6 +111,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor => in_system(doctor(settings)),
+        Command::Migrate => in_system(migrate(settings)),
     }
 }
 
@@ -155,6 +158,16 @@ fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+async fn migrate(settings: Settings) -> anyhow::Result<ExitCode> {
+    let applied = app::migrate(&settings).await.map_err(anyhow::Error::msg)?;
+    match applied {
+        None => println!("nothing to do: the embedded database is brought up to date when the server starts"),
+        Some(applied) if applied.is_empty() => println!("the database is up to date"),
+        Some(applied) => applied.iter().for_each(|step| println!("applied {step}")),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn doctor(settings: Settings) -> anyhow::Result<ExitCode> {

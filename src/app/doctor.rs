@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::waiting::Missing;
 use super::{bus, listen, open_store, options};
 use crate::config::Settings;
 use crate::environment::SystemEnvironment;
@@ -51,7 +52,8 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
             let identity = Identity::new(options::identity(settings), store, Arc::clone(&environment));
             found("keys", identity.map(|_| "can sign".to_owned()).map_err(|error| error.to_string()));
         }
-        Err(error) => found("store", Err(error.to_string())),
+        Err(Missing::Away(error)) => found("store", Err(error)),
+        Err(Missing::Hopeless(error)) => found("store", Err(error.to_string())),
     }
     if let Some(outcome) = bus::try_out(settings, &environment).await {
         found("bus", outcome);

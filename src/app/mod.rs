@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::fleet::Fleet;
 use self::gatekeeper::IdentityGatekeeper;
+use self::waiting::Missing;
 use crate::actors::Node;
 use crate::actors::inbox::Inbox;
 use crate::actors::router::{Router, RouterOptions};
@@ -31,6 +32,7 @@ use crate::config::{Role, Settings, StoreBackend};
 use crate::environment::{SharedEnvironment, SystemEnvironment};
 use crate::identity::{Identity, IdentityError};
 use crate::protocol::Failure;
+use crate::store::postgres::{OpenError, PostgresStore};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{SharedStore, StoreError};
 use crate::telemetry::{Exporter, Meters, ProcessMeters};
@@ -71,9 +73,9 @@ pub enum AppError {
     /// The bus's settings.
     #[error("{0}")]
     Bus(String),
-    /// A backend this build does not have.
+    /// A database that this release does not work with.
     #[error("{0}")]
-    Backend(&'static str),
+    Database(String),
 }
 
 /// A node that is ready to serve.
@@ -102,7 +104,7 @@ impl App {
         // Bound first: a wrong address is told at once, and probes are answered while the database is away.
         let listener = listen(settings.server.listen, settings.server.backlog)?;
         let store = waiting::until("store", &listener, &environment, || async {
-            open_store(&settings, &environment).await.map_err(waiting::Missing::Hopeless)
+            open_store(&settings, &environment).await
         })
         .await?;
         let identity =
@@ -219,13 +221,37 @@ impl App {
     }
 }
 
-async fn open_store(settings: &Settings, environment: &SharedEnvironment) -> Result<SharedStore, AppError> {
+/// Brings the database up to the schema of this release. Answers the steps that were applied; `None` for the embedded one,
+/// which does so when it is opened.
+///
+/// # Errors
+/// A text for the operator.
+pub async fn migrate(settings: &Settings) -> Result<Option<Vec<String>>, String> {
+    match settings.store.backend {
+        StoreBackend::Sqlite => Ok(None),
+        StoreBackend::Postgres => {
+            crate::store::postgres::migrate(&settings.store.postgres.url).await.map(Some)
+        }
+    }
+}
+
+/// Opens the store that the settings name.
+async fn open_store(
+    settings: &Settings,
+    environment: &SharedEnvironment,
+) -> Result<SharedStore, Missing<AppError>> {
     match settings.store.backend {
         StoreBackend::Sqlite => {
-            let store = SqliteStore::open(options::sqlite(settings), Arc::clone(environment)).await?;
-            Ok(store)
+            let opened = SqliteStore::open(options::sqlite(settings), Arc::clone(environment)).await;
+            Ok(opened.map_err(|error| Missing::Hopeless(error.into()))?)
         }
-        StoreBackend::Postgres => Err(AppError::Backend("store.backend = \"postgres\" is not built in yet")),
+        StoreBackend::Postgres => {
+            let opened = PostgresStore::open(options::postgres(settings), Arc::clone(environment)).await;
+            Ok(opened.map_err(|error| match error {
+                OpenError::Unreachable(_) => Missing::Away(error.to_string()),
+                OpenError::Unusable(_) => Missing::Hopeless(AppError::Database(error.to_string())),
+            })?)
+        }
     }
 }
 
