@@ -66,7 +66,7 @@ impl Latency {
 }
 
 /// Ack and live-delivery latency of a run: from when a line was meant to be said. Events that came by `sync` are
-/// left out, since their reader was away or lagging; own messages too.
+/// left out, since their reader was away or lagging; what came while a reader chose not to read, and own messages too.
 pub fn of_run(history: &History) -> Result<[Latency; 2]> {
     let mut ack_latency = Latency::new("ack")?;
     let mut delivery = Latency::new("delivery")?;
@@ -85,6 +85,7 @@ pub fn of_run(history: &History) -> Result<[Latency; 2]> {
                 if let Mark::Live { seq, at_us, .. } = mark
                     && let Some((sender, intended_us)) = intended.get(seq)
                     && *sender != reader.user.as_str()
+                    && !reader.stalls.iter().any(|(from, until)| from <= at_us && intended_us <= until)
                 {
                     delivery.record(at_us.saturating_sub(*intended_us));
                 }

@@ -1,7 +1,7 @@
 //! Healer: reads the log behind the holes that the router noticed.
 //!
 //! - *Owns*: nothing; the router's tracker says what is missing.
-//! - *Receives*: conversations with a hole.
+//! - *Receives*: conversations with a hole, and those this node has just begun to follow.
 //! - *Emits*: the missing events, to the router.
 //! - *Limits*: the router's queue of holes; [`STRETCH_EVENTS`] per read.
 //! - *On restart*: the next event of a conversation shows its hole again.
@@ -14,8 +14,8 @@ use backon::{ExponentialBuilder, Retryable};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
-use super::router::Router;
-use crate::domain::ConversationId;
+use super::router::{Mend, Router};
+use crate::domain::{ConversationId, Seq};
 use crate::store::SharedStore;
 use crate::telemetry::Meters;
 
@@ -32,16 +32,59 @@ pub async fn run(
     router: Arc<Router>,
     store: SharedStore,
     meters: Arc<Meters>,
-    holes: mpsc::Receiver<ConversationId>,
+    holes: mpsc::Receiver<Mend>,
     timeout: Duration,
 ) {
     let holes = futures_util::stream::unfold(holes, async |mut holes| Some((holes.recv().await?, holes)));
     holes
-        .for_each_concurrent(SIDE_BY_SIDE, async |conversation| {
-            tokio::time::sleep(PATIENCE).await;
-            heal(&router, &store, &meters, conversation, timeout).await;
+        .for_each_concurrent(SIDE_BY_SIDE, async |mend| match mend {
+            Mend::Hole(conversation) => {
+                tokio::time::sleep(PATIENCE).await;
+                heal(&router, &store, &meters, conversation, timeout).await;
+            }
+            Mend::Look(conversation) => {
+                router.settled().await;
+                look(&router, &store, conversation, timeout).await;
+            }
+            Mend::Members { channel, first, last } => {
+                members(&router, &store, channel, first, last, timeout).await;
+            }
         })
         .await;
+}
+
+/// Reads what was said before this node's subscription stood; mostly nothing.
+async fn look(router: &Router, store: &SharedStore, conversation: ConversationId, timeout: Duration) {
+    let Some(after) = router.last(conversation) else { return };
+    match tokio::time::timeout(timeout, store.stretch(conversation, after, STRETCH_EVENTS)).await {
+        Ok(Ok(events)) if events.is_empty() => {}
+        Ok(Ok(events)) => {
+            router.healed(conversation, events);
+        }
+        // The next event of the conversation, or the next digest, shows what is missing.
+        Ok(Err(error)) => tracing::debug!(%error, "a new subscription was not looked behind"),
+        Err(_) => tracing::debug!("a new subscription was not looked behind in time"),
+    }
+}
+
+/// Reads a stretch of a channel that nobody here reads: who joined in it does from there on.
+async fn members(
+    router: &Router,
+    store: &SharedStore,
+    channel: ConversationId,
+    first: Seq,
+    last: Seq,
+    timeout: Duration,
+) {
+    let after = Seq::new(first.get().saturating_sub(1)).unwrap_or(Seq::ZERO);
+    let limit = usize::try_from(last.get() - after.get()).unwrap_or(STRETCH_EVENTS).min(STRETCH_EVENTS);
+    match tokio::time::timeout(timeout, store.stretch(channel, after, limit)).await {
+        Ok(Ok(events)) => {
+            router.healed(channel, events);
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "a change of membership may come late"),
+        Err(_) => tracing::debug!("a change of membership may come late"),
+    }
 }
 
 async fn heal(

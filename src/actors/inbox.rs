@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
+use super::router::ChannelHold;
 use crate::bus::Signal;
 use crate::domain::{ConversationId, MessageId, UserId};
 use crate::protocol::delivery::Delivery;
@@ -45,6 +46,9 @@ pub enum Item {
         delivery: Arc<Delivery>,
         /// See [`crate::domain::Audience`].
         users: Arc<[UserId]>,
+        /// The event makes one of the worker's users a reader of a channel: the channel's events come here from now on, and
+        /// stop when this is dropped unless a session was subscribed meanwhile.
+        hold: Option<ChannelHold>,
     },
     /// A passing signal for the same.
     Signal {
@@ -95,19 +99,20 @@ impl Inbox {
         Arc::new(Self { queue: Mutex::default(), waker: AtomicWaker::new(), bound_bytes })
     }
 
-    /// Hands over a batch, draining `items`, and wakes the worker once. Answers how many events were dropped.
-    pub fn put(&self, items: &mut Vec<Item>) -> usize {
+    /// Hands over a batch, draining `items`, and wakes the worker once. Answers the events that found no room; whoever holds a
+    /// lock drops them after it.
+    pub fn put(&self, items: &mut Vec<Item>) -> Vec<Item> {
+        let mut dropped = Vec::new();
         if items.is_empty() {
-            return 0;
+            return dropped;
         }
-        let mut dropped = 0;
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let was_empty = queue.items.is_empty() && !queue.overflowed;
         for item in items.drain(..) {
             let weight = item.weight_bytes();
             if weight > 0 && queue.bytes + weight > self.bound_bytes {
                 queue.overflowed = true;
-                dropped += 1;
+                dropped.push(item);
             } else {
                 queue.bytes += weight;
                 queue.items.push(item);

@@ -11,7 +11,7 @@ use super::healer;
 use super::presence::PresenceBoard;
 use super::rates::Rates;
 use super::receipts::{Keep, Receipts, ReceiptsOptions, announce};
-use super::router::Router;
+use super::router::{Mend, Router};
 use super::writer::{Asker, Job, Writer, WriterOptions};
 use crate::bus::Signal;
 use crate::domain::{ConversationId, ConversationKind, FamilyId, Limits, Mark, Revocation, Seq, UserId};
@@ -72,7 +72,7 @@ impl Node {
         store: SharedStore,
         environment: SharedEnvironment,
         router: Arc<Router>,
-        holes: tokio::sync::mpsc::Receiver<ConversationId>,
+        holes: tokio::sync::mpsc::Receiver<Mend>,
         meters: Arc<Meters>,
         options: NodeOptions,
     ) -> Self {

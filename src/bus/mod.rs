@@ -9,6 +9,7 @@ pub mod health;
 pub mod local;
 pub mod redis;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -134,7 +135,16 @@ pub trait Bus: Send + Sync {
 
     /// The node's last local reader of `topic` is gone.
     fn unsubscribe(&self, topic: Topic);
+
+    /// Resolves when every subscription made before this call is in force. It resolves soon also when the bus is away; a
+    /// [`Listener::on_gap`] comes before the bus carries anything again.
+    fn settled(&self) -> Settled {
+        Box::pin(std::future::ready(()))
+    }
 }
+
+/// See [`Bus::settled`].
+pub type Settled = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How the bus is shared.
 pub type SharedBus = Arc<dyn Bus>;

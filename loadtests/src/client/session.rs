@@ -46,6 +46,7 @@ pub fn spawn(setup: Setup) -> Handle {
             streams: HashMap::new(),
             due: Vec::new(),
             own: Vec::new(),
+            stalls: Vec::new(),
         },
         said: Vec::new(),
         random: StdRng::seed_from_u64(setup.seed),
@@ -190,7 +191,11 @@ impl Session {
                 command = inbox.recv(), if self.goal.borrow().is_none() && self.outbox.has_room() => match command {
                     Some(Command::Say(line)) => self.outbox.push(line),
                     Some(Command::Drop(away)) => return Left::Away(away),
-                    Some(Command::Stall(pause)) => tokio::time::sleep(pause).await,
+                    Some(Command::Stall(pause)) => {
+                        let from_us = self.setup.clock.now_us();
+                        tokio::time::sleep(pause).await;
+                        self.reader.stalls.push((from_us, self.setup.clock.now_us()));
+                    }
                     None => return Left::Finished,
                 },
                 () = tokio::time::sleep_until(due.unwrap_or_else(|| self.setup.clock.instant(0))), if due.is_some() => {}

@@ -77,6 +77,8 @@ pub struct Reader {
     pub due: Vec<ConversationId>,
     /// Its own messages as it saw them, with the key only it is shown.
     pub own: Vec<Own>,
+    /// When it chose not to read, each from and until, in microseconds.
+    pub stalls: Vec<(u64, u64)>,
 }
 
 /// A message of one's own, seen with its key.

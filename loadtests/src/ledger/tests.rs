@@ -51,6 +51,7 @@ fn reader(user: &str, marks: Vec<Mark>) -> Reader {
         streams: [("c".into(), marks)].into(),
         due: vec!["c".into()],
         own: Vec::new(),
+        stalls: Vec::new(),
     }
 }
 

@@ -30,6 +30,11 @@ impl WorkerSet {
         self.0 |= 1 << worker;
     }
 
+    /// Whether a worker is in it.
+    pub const fn contains(self, worker: WorkerId) -> bool {
+        self.0 & (1 << worker) != 0
+    }
+
     /// Whether nobody is in it.
     pub const fn is_empty(self) -> bool {
         self.0 == 0

@@ -12,22 +12,26 @@
 
 pub mod announced;
 pub mod interest;
+mod others;
+mod passing;
 pub mod tracker;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use smallvec::SmallVec;
 use tokio::sync::mpsc;
 
 use self::announced::Announced;
-use self::interest::{Interest, MAX_WORKERS, Turn, WorkerId, WorkerSet};
-use self::tracker::{Tracker, Verdict};
+use self::interest::{Interest, MAX_WORKERS, Turn, WorkerId};
+use self::tracker::Tracker;
 use super::inbox::{Inbox, Item};
-use crate::bus::{Cargo, Digest, Listener, Parcel, SharedBus, Signal};
-use crate::domain::{Committed, ConversationId, Position, Seq, Topic, UserId, topics};
-use crate::protocol::delivery::Delivery;
+use crate::bus::{Cargo, Listener, Parcel, SharedBus, Signal};
+use crate::domain::{Committed, ConversationId, Seq, Topic, UserId, topics};
 use crate::telemetry::Meters;
+
+pub use self::others::Notice;
+pub use self::passing::ChannelHold;
 
 /// The bounds of a [`Router`].
 #[derive(Debug, Clone, Copy)]
@@ -52,20 +56,26 @@ pub struct RoutedReply {
     pub item: Item,
 }
 
-/// What the follower is told.
-#[derive(Debug, Clone)]
-pub enum Notice {
-    /// A relay told what moved.
-    Digest(Arc<Digest>),
-    /// The bus may have lost something.
-    Gap,
+/// What the healer is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mend {
+    /// Events are missing: read them.
+    Hole(ConversationId),
+    /// This node has just begun to follow a conversation: read what was said before its subscription stood.
+    Look(ConversationId),
+    /// Nobody here reads this channel, and somebody's membership may have changed: read that.
+    Members {
+        /// The channel.
+        channel: ConversationId,
+        /// The first event it may be in.
+        first: Seq,
+        /// The last one.
+        last: Seq,
+    },
 }
 
 /// No position is as high.
 const NO_FOLLOWER: u64 = u64::MAX;
-
-/// Holes that one digest may show before reading the log as a whole costs less than reading each conversation.
-const HOLES_PER_DIGEST: usize = 200;
 
 /// See the module's documentation.
 pub struct Router {
@@ -77,7 +87,8 @@ pub struct Router {
     announced: OnceLock<Arc<Announced>>,
     /// Everything before this position has been passed on here; [`NO_FOLLOWER`] where no other process writes.
     covered: AtomicU64,
-    holes: mpsc::Sender<ConversationId>,
+    holes: mpsc::Sender<Mend>,
+    me: Weak<Router>,
     meters: Arc<Meters>,
 }
 
@@ -96,14 +107,14 @@ impl Router {
         inboxes: Vec<Arc<Inbox>>,
         meters: Arc<Meters>,
         options: RouterOptions,
-    ) -> (Arc<Self>, mpsc::Receiver<ConversationId>) {
+    ) -> (Arc<Self>, mpsc::Receiver<Mend>) {
         assert!(inboxes.len() <= MAX_WORKERS, "one bit per worker");
         let (holes, to_heal) = mpsc::channel(options.healing_conversations);
         let state = State {
             tracker: Tracker::new(options.tracked_conversations),
             outgoing: inboxes.iter().map(|_| Vec::new()).collect(),
         };
-        let router = Self {
+        let router = Arc::new_cyclic(|me| Self {
             state: Mutex::new(state),
             interest: Interest::default(),
             inboxes,
@@ -112,40 +123,16 @@ impl Router {
             announced: OnceLock::new(),
             covered: AtomicU64::new(NO_FOLLOWER),
             holes,
+            me: Weak::clone(me),
             meters,
-        };
-        (Arc::new(router), to_heal)
+        });
+        (router, to_heal)
     }
 
     /// Connects the bus; before that, events reach local sessions only.
     pub fn connect(&self, bus: SharedBus) {
         let already = self.bus.set(bus);
         debug_assert!(already.is_ok(), "the bus is connected once");
-    }
-
-    /// From now on other processes write too: `follower` is told of digests and gaps, and everything before `covered` counts
-    /// as passed on. Call before the first session.
-    pub fn follow(&self, follower: mpsc::Sender<Notice>, covered: Position) {
-        let already = self.follower.set(follower);
-        debug_assert!(already.is_ok(), "the log is followed once");
-        self.cover(covered);
-        if let Some(bus) = self.bus.get() {
-            bus.subscribe(Topic::Digest);
-        }
-    }
-
-    /// Everything before `position` has been passed on here, or is being healed.
-    pub fn cover(&self, position: Position) {
-        self.covered.store(position.0, Ordering::Release);
-    }
-
-    /// From now on what nodes publish is noted in `announced`, for a relay in this process.
-    pub fn announce_to(&self, announced: Arc<Announced>) {
-        let already = self.announced.set(announced);
-        debug_assert!(already.is_ok(), "one relay listens");
-        if let Some(bus) = self.bus.get() {
-            bus.subscribe(Topic::Published);
-        }
     }
 
     /// The inbox of a worker.
@@ -174,9 +161,27 @@ impl Router {
                 bus.unsubscribe(topic);
             }
             if let Topic::Channel(conversation) = topic {
-                self.lock().tracker.forget(conversation);
+                self.lock().tracker.rest(conversation);
             }
         }
+    }
+
+    /// Resolves when everything subscribed to so far has taken hold on the bus: whatever is read from the log then, the rest
+    /// comes by the bus. It resolves soon also when the bus is away, since then the follower reads on.
+    pub async fn settled(&self) {
+        if let Some(bus) = self.bus.get() {
+            bus.settled().await;
+        }
+    }
+
+    /// A session begins to read a channel and was told of everything up to `last`.
+    pub fn begin(&self, channel: ConversationId, last: Seq) {
+        self.lock().tracker.begin(channel, last);
+    }
+
+    /// The last seq of a conversation that was passed on here.
+    pub fn last(&self, conversation: ConversationId) -> Option<Seq> {
+        self.lock().tracker.last(conversation)
     }
 
     /// Passes on what this node committed, with the replies that belong to it: local sessions now, other nodes by the bus.
@@ -190,60 +195,6 @@ impl Router {
     /// Passes on what was read from the log in commit order; what came before is recognised and dropped.
     pub fn tailed(&self, committed: Vec<Committed>) {
         self.pass_on(committed, Vec::new());
-    }
-
-    /// Holds a digest against what was passed on here, and has what is missing read. `false`: so much is missing that the
-    /// log is better read as a whole; nothing was asked for.
-    pub fn compare(&self, digest: &Digest) -> bool {
-        let mut holes = Vec::new();
-        let mut state = self.lock();
-        for moved in &digest.moved {
-            if self.interest.workers(topics(moved.conversation, &moved.users)).is_empty() {
-                continue;
-            }
-            if state.tracker.learn(moved.conversation, moved.first, moved.last) {
-                holes.push(moved.conversation);
-            }
-        }
-        let few = holes.len() <= HOLES_PER_DIGEST;
-        for conversation in holes {
-            self.meters.resume.gaps_detected.of("digest").increment(1);
-            if !few || self.holes.try_send(conversation).is_err() {
-                state.tracker.forget(conversation);
-            }
-        }
-        few
-    }
-
-    /// Tells every gateway what moved, this process's own included.
-    pub fn broadcast(&self, digest: Digest) {
-        let digest = Arc::new(digest);
-        if let Some(bus) = self.bus.get() {
-            let topics = SmallVec::from_slice(&[Topic::Digest]);
-            bus.publish(vec![Parcel { topics, cargo: Cargo::Digest(Arc::clone(&digest)) }]);
-        }
-        self.notify(Notice::Digest(digest));
-    }
-
-    /// Tells the follower; a full queue is a gap it finds by itself, since digests join up.
-    fn notify(&self, notice: Notice) {
-        if let Some(follower) = self.follower.get()
-            && follower.try_send(notice).is_err()
-        {
-            self.meters.load.sheds.of("bus").increment(1);
-        }
-    }
-
-    fn publish(&self, committed: &[Committed]) {
-        if let Some(announced) = self.announced.get() {
-            announced.note(committed.iter().map(|one| (one.event.conversation, one.event.seq)));
-        }
-        let Some(bus) = self.bus.get() else { return };
-        let mut parcels: Vec<Parcel> = committed.iter().map(parcel_of).collect();
-        let published = committed.iter().map(|one| (one.event.conversation, one.event.seq)).collect();
-        let topics = SmallVec::from_slice(&[Topic::Published]);
-        parcels.push(Parcel { topics, cargo: Cargo::Published(published) });
-        bus.publish(parcels);
     }
 
     /// Passes on events read from the log to heal a hole; answers whether one is left.
@@ -287,63 +238,8 @@ impl Router {
         }
     }
 
-    fn pass_on(&self, committed: Vec<Committed>, replies: Vec<RoutedReply>) {
-        let covered = self.covered.load(Ordering::Acquire);
-        let covered = (covered != NO_FOLLOWER).then_some(Position(covered));
-        let mut state = self.lock();
-        for RoutedReply { worker, item } in replies {
-            state.outgoing[usize::from(worker)].push(item);
-        }
-        for one in committed {
-            let event = &one.event;
-            let workers = self.interest.workers(topics(event.conversation, &one.audience.users));
-            if workers.is_empty() {
-                // Nobody here reads it, so nobody here can miss it.
-                state.tracker.forget(event.conversation);
-                continue;
-            }
-            let conversation = event.conversation;
-            match state.tracker.admit(&one, covered) {
-                verdict @ (Verdict::Pass | Verdict::Old) => {
-                    if verdict == Verdict::Pass {
-                        state.hand_out(one, workers);
-                    }
-                    for next in state.tracker.release(conversation) {
-                        let workers = self.interest.workers(topics(conversation, &next.audience.users));
-                        state.hand_out(next, workers);
-                    }
-                }
-                Verdict::Repeat => self.meters.bus.duplicates.increment(1),
-                Verdict::Hole { first } => {
-                    self.meters.resume.gaps_detected.of("live").increment(1);
-                    // A full queue leaves the hole to the conversation's next event.
-                    if first && self.holes.try_send(conversation).is_err() {
-                        state.tracker.forget(conversation);
-                    }
-                }
-            }
-        }
-        for (worker, items) in state.outgoing.iter_mut().enumerate() {
-            let dropped = self.inboxes[worker].put(items);
-            if dropped > 0 {
-                self.meters.delivery.inbox_overflows.increment(1);
-                self.meters.load.sheds.of("inbox").increment(dropped as u64);
-            }
-        }
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn hand_out(&mut self, committed: Committed, workers: WorkerSet) {
-        let delivery = Arc::new(Delivery::new(committed.event, committed.position));
-        for worker in workers.iter() {
-            let users = Arc::clone(&committed.audience.users);
-            self.outgoing[usize::from(worker)].push(Item::Event { delivery: Arc::clone(&delivery), users });
-        }
     }
 }
 

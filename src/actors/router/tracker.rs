@@ -34,6 +34,8 @@ struct Track {
     floor: Position,
     held: BTreeMap<Seq, Committed>,
     healing: bool,
+    /// Nobody reads it at the moment: `last` only tells what was passed on before.
+    resting: bool,
 }
 
 /// The last seq passed on per conversation, and what waits behind holes.
@@ -59,18 +61,21 @@ impl Tracker {
         let (conversation, seq) = (committed.event.conversation, committed.event.seq);
         if !self.tracks.contains_key(&conversation) {
             self.make_room();
-            let track = match covered {
+            self.tracks.insert(conversation, Track { resting: true, ..Track::default() });
+        }
+        let track = self.tracks.entry(conversation).or_default();
+        if track.resting && seq > track.last {
+            *track = match covered {
                 Some(covered) if committed.position < covered => {
                     Track { last: seq, known: seq, ..Track::default() }
                 }
                 Some(covered) if seq.get() > 1 && committed.previous >= covered => {
-                    Track { last: before(seq, 1 + BACK_EVENTS), floor: covered, ..Track::default() }
+                    let last = before(seq, 1 + BACK_EVENTS).max(track.last);
+                    Track { last, floor: covered, ..Track::default() }
                 }
                 _ => Track { last: before(seq, 1), ..Track::default() },
             };
-            self.tracks.insert(conversation, track);
         }
-        let track = self.tracks.entry(conversation).or_default();
         if seq <= track.last {
             return Verdict::Repeat;
         }
@@ -91,13 +96,40 @@ impl Tracker {
         Verdict::Hole { first }
     }
 
+    /// Somebody begins to read here and has everything up to `last`.
+    pub fn begin(&mut self, conversation: ConversationId, last: Seq) {
+        self.make_room();
+        let track =
+            self.tracks.entry(conversation).or_insert_with(|| Track { resting: true, ..Track::default() });
+        if track.resting {
+            let last = last.max(track.last);
+            *track = Track { last, known: last, ..Track::default() };
+        }
+    }
+
+    /// Somebody reads here from `last` on, and nobody did before: whatever was being healed concerns nobody any more.
+    pub fn restart(&mut self, conversation: ConversationId, last: Seq) {
+        self.rest(conversation);
+        self.begin(conversation, last);
+    }
+
+    /// Nobody reads a conversation here any more. What was passed on is remembered while there is room, so that a late copy
+    /// of it is not taken for news when somebody comes back.
+    pub fn rest(&mut self, conversation: ConversationId) {
+        if let Some(track) = self.tracks.get_mut(&conversation) {
+            *track = Track { last: track.last, known: track.last, resting: true, ..Track::default() };
+        }
+    }
+
+    /// The last seq that was passed on or that all who read here had; `None` when the conversation is not tracked.
+    pub fn last(&self, conversation: ConversationId) -> Option<Seq> {
+        self.tracks.get(&conversation).map(|track| track.last)
+    }
+
     /// Takes in that the log holds events `first..=last` of a conversation that somebody here reads, and that all of them
     /// should have come by now. Answers whether to start healing.
     pub fn learn(&mut self, conversation: ConversationId, first: Seq, last: Seq) -> bool {
-        if !self.tracks.contains_key(&conversation) {
-            self.make_room();
-            self.tracks.insert(conversation, Track { last: before(first, 1), ..Track::default() });
-        }
+        self.begin(conversation, before(first, 1));
         let track = self.tracks.entry(conversation).or_default();
         track.known = track.known.max(last);
         let start = track.known > track.last && !track.healing;
@@ -138,11 +170,14 @@ impl Tracker {
 
     fn make_room(&mut self) {
         if self.tracks.len() >= self.capacity {
+            self.tracks.retain(|_, track| !track.resting);
+        }
+        if self.tracks.len() >= self.capacity {
             self.tracks.retain(|_, track| track.healing);
         }
     }
 
-    /// Forgets a conversation that nobody here reads any more.
+    /// Forgets a conversation whose holes cannot be healed now.
     pub fn forget(&mut self, conversation: ConversationId) {
         self.tracks.remove(&conversation);
     }
@@ -266,6 +301,24 @@ mod tests {
         tracker.forget(conversation());
         assert!(tracker.learn(conversation(), seq(20), seq(21)), "nothing of it ever came");
         assert_eq!(passed(&mut tracker, &[20, 21]), [20, 21]);
+    }
+
+    #[test]
+    fn who_comes_back_is_not_told_again_what_was_passed_on_before() {
+        let mut tracker = Tracker::new(10);
+        let seq = |n| Seq::new(n).unwrap_or_default();
+        let covered = Some(Position(2));
+        tracker.begin(conversation(), seq(3));
+        assert_eq!(passed_from(&mut tracker, &[4, 5], covered), [4, 5]);
+        tracker.rest(conversation());
+        assert_eq!(tracker.last(conversation()), Some(seq(5)));
+        assert_eq!(tracker.admit(&committed(5), covered), Verdict::Repeat, "a late copy");
+        tracker.begin(conversation(), seq(9));
+        assert_eq!(passed_from(&mut tracker, &[8, 9, 10], covered), [10]);
+        tracker.rest(conversation());
+        assert!(passed_from(&mut tracker, &[13], covered).is_empty(), "11 and 12 are missing");
+        assert_eq!(tracker.hole(conversation()), Some(seq(10)));
+        assert_eq!(passed_from(&mut tracker, &[11, 12], covered), [11, 12, 13]);
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use super::options::Place;
@@ -27,10 +27,19 @@ pub struct Link {
     /// The subscriber in the bus's status.
     pub subscriber: PartId,
     /// Topics whose subscription may differ from what is wanted.
-    stale: Mutex<HashSet<Topic>>,
+    stale: Mutex<Stale>,
+    /// The newest asking whose topics are subscribed as they should be.
+    agreed: watch::Sender<u64>,
     stirred: Notify,
     moved_here: AtomicBool,
     tasks: Mutex<Vec<AbortHandle>>,
+}
+
+#[derive(Default)]
+struct Stale {
+    topics: HashSet<Topic>,
+    /// How often something was put in.
+    asked: u64,
 }
 
 impl Link {
@@ -43,6 +52,7 @@ impl Link {
             publisher,
             subscriber,
             stale: Mutex::default(),
+            agreed: watch::Sender::new(0),
             stirred: Notify::new(),
             moved_here: AtomicBool::new(false),
             tasks: Mutex::default(),
@@ -51,8 +61,19 @@ impl Link {
 
     /// Have another look at these topics.
     pub fn stir(&self, topics: impl IntoIterator<Item = Topic>) {
-        lock(&self.stale).extend(topics);
+        let mut stale = lock(&self.stale);
+        stale.topics.extend(topics);
+        stale.asked += 1;
+        drop(stale);
         self.stirred.notify_one();
+    }
+
+    /// Resolves when every topic stirred so far was looked at.
+    pub async fn settled(&self) {
+        let asked = lock(&self.stale).asked;
+        let mut agreed = self.agreed.subscribe();
+        // The sender lives as long as this.
+        let _ = agreed.wait_for(|agreed| *agreed >= asked).await;
     }
 
     /// Topics came here from another server: what was published meanwhile may be lost.
@@ -66,9 +87,13 @@ impl Link {
         self.moved_here.swap(false, Ordering::SeqCst)
     }
 
-    /// Takes the topics to look at.
+    /// Takes the topics to look at. None: all before were looked at.
     pub fn take_stale(&self) -> HashSet<Topic> {
-        std::mem::take(&mut lock(&self.stale))
+        let mut stale = lock(&self.stale);
+        if stale.topics.is_empty() {
+            self.agreed.send_replace(stale.asked);
+        }
+        std::mem::take(&mut stale.topics)
     }
 
     /// Waits until there may be topics to look at.

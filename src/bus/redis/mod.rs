@@ -46,7 +46,7 @@ use self::outgoing::{Outbound, Outgoing};
 use self::status::{PartId, Status};
 use crate::bus::envelope::{NodeId, Stamp, encode};
 use crate::bus::health::BusHealth;
-use crate::bus::{Bus, Listener, Parcel};
+use crate::bus::{Bus, Listener, Parcel, Settled};
 use crate::domain::Topic;
 use crate::environment::SharedEnvironment;
 use crate::telemetry::Meters;
@@ -142,6 +142,22 @@ impl Bus for RedisBus {
 
     fn unsubscribe(&self, topic: Topic) {
         self.shared.want(topic, false);
+    }
+
+    fn settled(&self) -> Settled {
+        if !self.shared.status.health().borrow().up {
+            return Box::pin(std::future::ready(()));
+        }
+        let (layout, patience) = (self.shared.layout.load_full(), self.shared.options.timeout);
+        Box::pin(async move {
+            let all = async {
+                for link in layout.links() {
+                    link.settled().await;
+                }
+            };
+            // A bus that takes longer is about to be found down.
+            let _ = tokio::time::timeout(patience, all).await;
+        })
     }
 }
 

@@ -50,10 +50,12 @@ impl Switchboard {
         let mut oldest_event_ms = None;
         for item in items.drain(..) {
             match item {
-                Item::Event { delivery, users } => {
+                Item::Event { delivery, users, hold } => {
                     let sent_at = delivery.event().sent_at;
                     oldest_event_ms = Some(oldest_event_ms.map_or(sent_at, |oldest| sent_at.min(oldest)));
                     self.on_event(&delivery, &users);
+                    // By now the sessions concerned are subscribed themselves.
+                    drop(hold);
                 }
                 Item::Signal { signal, users } => self.on_signal(&signal, &users),
                 Item::Reply { session, id, reply } => {

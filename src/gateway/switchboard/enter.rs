@@ -110,6 +110,8 @@ impl Switchboard {
         user: UserId,
         since: Option<Cursor>,
     ) -> Result<Option<Gathered>, Failure> {
+        // What is published after the snapshot comes by the bus.
+        self.node.router().settled().await;
         let mut gathered = Gathered::new(self.node.read(self.node.store().heads(user, since)).await?);
         for _ in 0..HEAD_READS {
             let mut subscribed_more = false;
@@ -119,11 +121,15 @@ impl Switchboard {
                 self.subscribe_channel(&line, *channel);
             }
             if subscribed_more {
+                self.node.router().settled().await;
                 gathered.add(self.node.read(self.node.store().heads(user, Some(gathered.cursor))).await?);
                 continue;
             }
             match line.state.borrow_mut().feed.arrive(gathered.announced(), gathered.cursor) {
                 Arrival::Push(held) => {
+                    for (channel, last_seq) in gathered.channels.iter().copied() {
+                        self.node.router().begin(channel, last_seq);
+                    }
                     line.held.replace(held);
                     return Ok(Some(gathered));
                 }
