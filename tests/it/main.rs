@@ -4,6 +4,8 @@
 mod support;
 
 mod bad_input;
+mod beside;
+mod doors;
 mod examples;
 mod lagging;
 mod readme;
