@@ -19,12 +19,13 @@ pub fn give_up_after(stream: &TcpStream, after: Duration) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+#[cfg(test)]
 mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
 
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     #[tokio::test]
     async fn the_kernel_knows_how_long() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -94,7 +94,7 @@ fn shown(blocks: &[Block]) -> BTreeSet<String> {
         let text = &line.text[..];
         match (block.kind, line.way) {
             (Kind::Session, Way::Sent) => {
-                shown.extend(values(text, "type").map(|name| format!("client {name}")))
+                shown.extend(values(text, "type").map(|name| format!("client {name}")));
             }
             (Kind::Session, Way::Received) => {
                 shown.extend(values(text, "type").map(|name| format!("server {name}")));
