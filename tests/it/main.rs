@@ -5,6 +5,7 @@ mod support;
 
 mod bad_input;
 mod beside;
+mod channels;
 mod doors;
 mod examples;
 mod lagging;
