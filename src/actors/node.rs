@@ -323,9 +323,14 @@ impl Node {
         Ok(())
     }
 
+    /// Closes this node's connections whose tokens ended; for what was read from the store.
+    pub fn apply_revocation(&self, revocation: Revocation) {
+        self.inner.meters.identity.revocations.increment(1);
+        self.inner.router.signal_here(&Signal::Revoked(revocation), Arc::new([revocation.user]));
+    }
+
     /// Closes the connections whose tokens ended: here and, by the bus, elsewhere.
     pub fn announce_revocation(&self, revocation: Revocation) {
-        self.inner.meters.identity.revocations.increment(1);
         self.inner.router.signal(Signal::Revoked(revocation), Arc::new([revocation.user]));
     }
 

@@ -1,5 +1,6 @@
-//! How often a user may ask, over all of their connections to this node.
+//! How often somebody may ask: a user over all of their connections to this node, or an address.
 
+use std::hash::Hash;
 use std::num::NonZeroU32;
 
 use governor::clock::{Clock, DefaultClock};
@@ -8,12 +9,12 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use crate::domain::UserId;
 use crate::protocol::Failure;
 
-/// One rate per user. Entries of users that have been quiet are dropped by [`Rates::forget_quiet`].
-pub struct Rates {
-    limiter: Option<DefaultKeyedRateLimiter<UserId>>,
+/// One rate per key. Entries of those that have been quiet are dropped by [`Rates::forget_quiet`].
+pub struct Rates<K: Hash + Eq + Clone = UserId> {
+    limiter: Option<DefaultKeyedRateLimiter<K>>,
 }
 
-impl Rates {
+impl<K: Hash + Eq + Clone> Rates<K> {
     /// `per_second` in the long run, `burst` at once; 0 per second means no limit.
     pub fn new(per_second: u32, burst: u32) -> Self {
         let limiter = NonZeroU32::new(per_second).map(|rate| {
@@ -23,13 +24,13 @@ impl Rates {
         Self { limiter }
     }
 
-    /// Counts a request of `user`.
+    /// Counts a request of `who`.
     ///
     /// # Errors
     /// `RateLimited` with the wait until the next one passes.
-    pub fn admit(&self, user: UserId) -> Result<(), Failure> {
+    pub fn admit(&self, who: K) -> Result<(), Failure> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
-        limiter.check_key(&user).map_err(|until| {
+        limiter.check_key(&who).map_err(|until| {
             let wait = until.wait_time_from(DefaultClock::default().now());
             Failure::RateLimited {
                 retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1),
@@ -37,7 +38,17 @@ impl Rates {
         })
     }
 
-    /// Drops users whose allowance is full again; call it now and then.
+    /// How many keys are remembered.
+    pub fn len(&self) -> usize {
+        self.limiter.as_ref().map_or(0, RateLimiter::len)
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Drops those whose allowance is full again; call it now and then.
     pub fn forget_quiet(&self) {
         if let Some(limiter) = &self.limiter {
             limiter.retain_recent();
@@ -60,6 +71,7 @@ mod tests {
         let refused = rates.admit(user);
         assert!(matches!(refused, Err(Failure::RateLimited { retry_after_ms: 1..=1_000 })), "{refused:?}");
         assert!(rates.admit(UserId::from_uuid(Uuid::from_u128(2))).is_ok(), "others are not concerned");
+        assert_eq!(rates.len(), 2);
         assert!((0..100).all(|_| Rates::new(0, 0).admit(user).is_ok()));
     }
 }

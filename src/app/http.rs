@@ -18,6 +18,7 @@ use crate::actors::Node;
 use crate::api::{self, ApiState};
 use crate::config;
 use crate::domain::Limits;
+use crate::gateway::doorman::Doorman;
 use crate::gateway::session::state::Bounds;
 use crate::gateway::switchboard::Switchboard;
 use crate::gateway::{Gatekeeper, GatewayOptions, upgrade};
@@ -27,6 +28,7 @@ use crate::gateway::{Gatekeeper, GatewayOptions, upgrade};
 pub struct Parts {
     pub node: Node,
     pub gatekeeper: Arc<dyn Gatekeeper>,
+    pub doorman: Arc<Doorman>,
     pub api: ApiState,
     pub gateway: GatewayOptions,
     pub limits: Limits,
@@ -97,8 +99,8 @@ async fn no_upgrade() -> HttpResponse {
 }
 
 fn start_switchboard(parts: Parts, worker: u8) -> std::rc::Rc<Switchboard> {
-    let Parts { node, gatekeeper, gateway, limits, mut draining, drained, .. } = parts;
-    let switchboard = Switchboard::start(worker, node, gatekeeper, Bounds { gateway, limits });
+    let Parts { node, gatekeeper, doorman, gateway, limits, mut draining, drained, .. } = parts;
+    let switchboard = Switchboard::start(worker, node, gatekeeper, doorman, Bounds { gateway, limits });
     let drain = std::rc::Rc::clone(&switchboard);
     actix_rt::spawn(async move {
         let window_ms = match draining.wait_for(Option::is_some).await {

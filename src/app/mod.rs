@@ -30,6 +30,7 @@ use crate::actors::router::{Router, RouterOptions};
 use crate::api::{ApiState, Readiness};
 use crate::config::{Role, Settings, StoreBackend};
 use crate::environment::{SharedEnvironment, SystemEnvironment};
+use crate::gateway::doorman::Doorman;
 use crate::identity::{Identity, IdentityError};
 use crate::protocol::Failure;
 use crate::store::postgres::{OpenError, PostgresStore};
@@ -149,6 +150,7 @@ impl App {
         let parts = http::Parts {
             node: self.node.clone(),
             gatekeeper: Arc::new(IdentityGatekeeper::new(self.identity.clone())),
+            doorman: Doorman::new(options::doorman(&self.settings), Arc::clone(&self.environment)),
             api: self.api_state(),
             gateway: options::gateway(&self.settings),
             limits: *self.node.limits(),
@@ -209,6 +211,9 @@ impl App {
     /// What goes on beside serving: revocations of other nodes, and the metrics' upkeep.
     fn keep_house(&self) {
         let identity = self.identity.clone();
+        let node = self.node.clone();
+        // Whatever is new to this node, written here or found by polling, closes this node's sockets; who wrote it told the bus.
+        identity.revocations().observe(move |revocation| node.apply_revocation(*revocation));
         self.actors.spawn(async move { identity.run().await });
         let exporter = self.exporter.clone();
         self.actors.spawn(async move {

@@ -7,6 +7,7 @@ use crate::actors::NodeOptions;
 use crate::actors::writer::WriterOptions;
 use crate::config::{self, Settings, Synchronous};
 use crate::gateway::GatewayOptions;
+use crate::gateway::doorman::DoormanOptions;
 use crate::identity::{
     ExternalKeys, ExternalOptions, IdentityOptions, KeySource, PasswordOptions, SignUps, ThrottleOptions,
 };
@@ -90,7 +91,20 @@ pub fn gateway(settings: &Settings) -> GatewayOptions {
         token_warning_ms: gateway.token_warning_ms,
         allowed_origins: gateway.allowed_origins.clone(),
         connections_per_user: gateway.connections_per_user,
+        anti_entropy_ms: (gateway.anti_entropy_ms > 0).then_some(gateway.anti_entropy_ms),
         handshake_timeout: Duration::from_millis(settings.server.request_timeout_ms),
+    }
+}
+
+/// Who may come in, and how fast.
+pub fn doorman(settings: &Settings) -> DoormanOptions {
+    let gateway = &settings.gateway;
+    DoormanOptions {
+        per_address_per_second: gateway.hellos_per_ip_per_second,
+        per_address_burst: gateway.hello_burst_per_ip,
+        hellos_in_flight: gateway.hellos_in_flight,
+        patience: Duration::from_millis(gateway.hello_timeout_ms),
+        trusted_proxies: settings.server.trusted_proxies.clone(),
     }
 }
 
@@ -131,9 +145,6 @@ pub fn identity(settings: &Settings) -> IdentityOptions {
     }
 }
 
-/// Tokens of another issuer are refused when they were issued longer ago than this, expired or not.
-const EXTERNAL_MAX_AGE: Duration = Duration::from_secs(24 * 3_600);
-
 fn external(external: &config::External) -> ExternalOptions {
     ExternalOptions {
         issuer: external.issuer.clone(),
@@ -149,6 +160,6 @@ fn external(external: &config::External) -> ExternalOptions {
         },
         user_claim: external.user_claim.clone(),
         name_claim: external.name_claim.clone(),
-        max_age: EXTERNAL_MAX_AGE,
+        max_age: Duration::from_secs(external.max_age_s),
     }
 }

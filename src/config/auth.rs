@@ -76,6 +76,8 @@ pub struct External {
     pub key_file: PathBuf,
     /// Seconds for which fetched keys are kept.
     pub jwks_refresh_s: u64,
+    /// Seconds after its issue for which a token is taken at most.
+    pub max_age_s: u64,
     /// The claim that names the user.
     pub user_claim: String,
     /// The claim with the name to show.
@@ -121,6 +123,7 @@ impl External {
         problems.not_empty("external.audience", &self.audience);
         problems.not_empty("external.user_claim", &self.user_claim);
         problems.range("external.jwks_refresh_s", self.jwks_refresh_s, 10, 86_400);
+        problems.range("external.max_age_s", self.max_age_s, 10, 31_536_000);
         problems.when(
             self.jwks_url.is_empty() == self.key_file.as_os_str().is_empty(),
             "external.jwks_url",

@@ -30,9 +30,9 @@ pub struct Gateway {
     pub token_warning_ms: u64,
     /// Between comparisons with the log; 0: never.
     pub anti_entropy_ms: u64,
-    /// Connections of one user on this node.
+    /// Connections of one user on one worker thread.
     pub connections_per_user: usize,
-    /// Connections between upgrade and welcome.
+    /// Connections between hello and welcome.
     pub hellos_in_flight: usize,
     /// Upgrades from one address in the long run; 0: no limit.
     pub hellos_per_ip_per_second: u32,

@@ -36,7 +36,7 @@ pub use auth::{Auth, External, SignUps};
 pub use bus::{Bus, BusBackend, Redis};
 pub use gateway::Gateway;
 pub use limits::Limits;
-pub use network::Network;
+pub use network::{Network, past_proxies, subscriber};
 pub use presence::Presence;
 pub use problems::ConfigErrors;
 pub use receipts::Receipts;

@@ -12,6 +12,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::assembler::Assembler;
+use super::doorman::Place;
 use super::outbox::{Outbox, SLICES};
 use super::session::state::{Bounds, SessionState};
 use crate::actors::inbox::SessionKey;
@@ -34,7 +35,7 @@ enum Ending {
 }
 
 /// How long a client has to answer a close.
-const LINGER_MS: u64 = 2_000;
+pub const LINGER_MS: u64 = 2_000;
 
 /// See the module's documentation.
 pub struct Line {
@@ -50,6 +51,10 @@ pub struct Line {
     pub carry: RefCell<BytesMut>,
     /// Events to push right behind the heads that were just read.
     pub held: RefCell<Vec<Arc<Delivery>>>,
+    /// Its place among the hellos under way.
+    pub place: Cell<Option<Place>>,
+    /// When it was upgraded, until its hello has ended one way or the other.
+    pub opened_us: Cell<Option<u64>>,
     stream: TcpStream,
     outbox: RefCell<Outbox>,
     key: Cell<SessionKey>,
@@ -65,7 +70,13 @@ pub struct Line {
 
 impl Line {
     /// A line over a socket that has just been upgraded.
-    pub fn new(stream: TcpStream, encoding: Encoding, state: SessionState, leftover: BytesMut) -> Self {
+    pub fn new(
+        stream: TcpStream,
+        encoding: Encoding,
+        state: SessionState,
+        leftover: BytesMut,
+        opened_us: u64,
+    ) -> Self {
         Self {
             state: RefCell::new(state),
             encoding,
@@ -73,6 +84,8 @@ impl Line {
             assembler: RefCell::default(),
             carry: RefCell::new(leftover),
             held: RefCell::default(),
+            place: Cell::new(None),
+            opened_us: Cell::new(Some(opened_us)),
             stream,
             outbox: RefCell::default(),
             key: Cell::new(SessionKey { slot: u32::MAX, generation: 0 }),

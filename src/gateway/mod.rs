@@ -9,9 +9,11 @@
 pub mod assembler;
 mod context;
 pub mod cursor;
+pub mod doorman;
 mod line;
 pub mod outbox;
 pub mod session;
+mod socket;
 pub mod switchboard;
 pub mod upgrade;
 mod wheel;
@@ -46,6 +48,8 @@ pub struct GatewayOptions {
     pub allowed_origins: Vec<String>,
     /// Connections of one user to one worker thread.
     pub connections_per_user: usize,
+    /// How often a connection's positions are compared with the log; `None`: never.
+    pub anti_entropy_ms: Option<u64>,
     /// How long an upgrade's answer may take to be written.
     pub handshake_timeout: Duration,
 }

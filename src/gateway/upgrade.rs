@@ -11,7 +11,7 @@ use futures_util::SinkExt;
 use tokio::net::TcpStream;
 
 use super::switchboard::Switchboard;
-use crate::protocol::{Encoding, ErrorCode};
+use crate::protocol::{Encoding, ErrorCode, Failure};
 
 /// Why an upgrade is not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,16 @@ pub enum Refused {
     Draining,
     /// The process does not take connections.
     NoGateway,
+    /// This address makes connections too fast.
+    RateLimited {
+        /// When the next one passes.
+        retry_after_ms: u64,
+    },
+    /// Too many are on their way in.
+    Overloaded {
+        /// When to try again.
+        retry_after_ms: u64,
+    },
 }
 
 impl Refused {
@@ -44,7 +54,8 @@ impl Refused {
             Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Origin => StatusCode::FORBIDDEN,
-            Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Draining | Self::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -55,7 +66,8 @@ impl Refused {
                 ErrorCode::BadFrame
             }
             Self::Origin => ErrorCode::Forbidden,
-            Self::Draining => ErrorCode::Overloaded,
+            Self::Draining | Self::Overloaded { .. } => ErrorCode::Overloaded,
+            Self::RateLimited { .. } => ErrorCode::RateLimited,
         }
     }
 
@@ -70,6 +82,8 @@ impl Refused {
             Self::TokenInUrl => "give the token in hello or in the Authorization header, never in the URL",
             Self::Draining => "the server is stopping; connect again",
             Self::NoGateway => "this process takes no connections: its server.roles lack gateway",
+            Self::RateLimited { .. } => "too many connections from this address at once; wait",
+            Self::Overloaded { .. } => "too many are connecting at once; wait",
         }
     }
 
@@ -78,12 +92,34 @@ impl Refused {
             Self::Origin => "origin",
             Self::Subprotocol => "subprotocol",
             Self::Draining => "draining",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Overloaded { .. } => "overloaded",
             Self::NotFound
             | Self::Handshake(_)
             | Self::Version
             | Self::Method
             | Self::TokenInUrl
             | Self::NoGateway => "bad_request",
+        }
+    }
+}
+
+impl Refused {
+    /// How long to wait before another try; `None`: another try is as wrong as this one.
+    const fn retry_after_ms(self) -> Option<u64> {
+        match self {
+            Self::Draining => Some(1_000),
+            Self::RateLimited { retry_after_ms } | Self::Overloaded { retry_after_ms } => {
+                Some(retry_after_ms)
+            }
+            Self::NotFound
+            | Self::Handshake(_)
+            | Self::Version
+            | Self::Method
+            | Self::Origin
+            | Self::Subprotocol
+            | Self::TokenInUrl
+            | Self::NoGateway => None,
         }
     }
 }
@@ -190,6 +226,7 @@ pub async fn take_over(
         Err(Refused::Draining)
     } else {
         judge(&request, &switchboard.bounds().gateway.allowed_origins)
+            .and_then(|agreed| knock(&switchboard, &request, framed.io_ref()).map(|()| agreed))
     };
     let timeout = switchboard.bounds().gateway.handshake_timeout;
     match judged {
@@ -222,6 +259,22 @@ pub async fn take_over(
     }
 }
 
+/// Asks the doorman, for the address that the request comes from.
+fn knock(switchboard: &Switchboard, request: &Request, stream: &TcpStream) -> Result<(), Refused> {
+    let doorman = switchboard.doorman();
+    let peer = stream.peer_addr().ok().map(|peer| peer.ip());
+    doorman.knock(doorman.address(peer, request.headers())).map_err(|failure| {
+        switchboard.count_turned_away(&failure);
+        match failure {
+            Failure::RateLimited { retry_after_ms } => Refused::RateLimited { retry_after_ms },
+            Failure::Overloaded { retry_after_ms } => Refused::Overloaded { retry_after_ms },
+            Failure::Refused(_) | Failure::Unavailable { .. } | Failure::Unauthenticated(_) => {
+                Refused::Draining
+            }
+        }
+    })
+}
+
 fn refusal(refused: Refused) -> Response<BoxBody> {
     let mut response = Response::build(refused.status());
     response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json")));
@@ -234,17 +287,17 @@ fn refusal(refused: Refused) -> Response<BoxBody> {
         Refused::Method => {
             response.insert_header((header::ALLOW, HeaderValue::from_static("GET")));
         }
-        Refused::Draining => {
-            response.insert_header((header::RETRY_AFTER, HeaderValue::from_static("1")));
-        }
         _ => {}
+    }
+    if let Some(wait_ms) = refused.retry_after_ms() {
+        response.insert_header((header::RETRY_AFTER, wait_ms.div_ceil(1_000).max(1).to_string()));
     }
     response.finish().map_into_boxed_body()
 }
 
 fn refusal_body(refused: Refused) -> Vec<u8> {
     let (status, code) = (refused.status(), refused.code());
-    serde_json::json!({
+    let mut body = serde_json::json!({
         "type": "about:blank",
         "title": status.canonical_reason().unwrap_or_default(),
         "status": status.as_u16(),
@@ -252,9 +305,11 @@ fn refusal_body(refused: Refused) -> Vec<u8> {
         "code": code.as_str(),
         "retryable": code.retryable(),
         "definite": true,
-    })
-    .to_string()
-    .into_bytes()
+    });
+    if let Some(retry_after_ms) = refused.retry_after_ms() {
+        body["retry_after_ms"] = retry_after_ms.into();
+    }
+    body.to_string().into_bytes()
 }
 
 #[cfg(test)]

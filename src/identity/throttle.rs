@@ -1,7 +1,7 @@
 //! Limits on guessing passwords and on mass sign-ups, per account and per address, on this node.
 
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
 
 use super::options::ThrottleOptions;
+use crate::config::subscriber;
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
 
@@ -114,7 +115,7 @@ impl Throttle {
     /// This machine itself is not limited by address: whoever is on it could do worse. Behind a proxy on the same machine,
     /// `server.trusted_proxies` makes the clients' own addresses known.
     fn address(&self, limit: &PerKey<IpAddr>, address: IpAddr) -> Result<(), Failure> {
-        if address.to_canonical().is_loopback() { Ok(()) } else { limit.check(&network(address)) }
+        if address.to_canonical().is_loopback() { Ok(()) } else { limit.check(&subscriber(address)) }
     }
 
     /// Forgets who has been quiet; called now and then.
@@ -122,14 +123,6 @@ impl Throttle {
         self.accounts.forget_idle();
         self.sign_in_addresses.forget_idle();
         self.sign_up_addresses.forget_idle();
-    }
-}
-
-/// One subscriber has a whole IPv6 /64; an IPv4 address is taken as it is.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
     }
 }
 
@@ -164,13 +157,5 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(throttle.sign_up(address(1)), Ok(()), "0 is no limit");
         }
-    }
-
-    #[test]
-    fn a_whole_ipv6_network_is_one_address() {
-        let one: IpAddr = "2001:db8::1".parse().expect("an address");
-        let other: IpAddr = "2001:db8::ffff:1".parse().expect("an address");
-        assert_eq!(network(one), network(other));
-        assert_eq!(network("::ffff:10.0.0.1".parse().expect("an address")), IpAddr::from([10, 0, 0, 1]));
     }
 }

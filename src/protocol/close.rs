@@ -17,6 +17,8 @@ pub enum Close {
     Internal,
     /// A release: reconnect after the announced wait.
     Release,
+    /// Too many are on their way in: come back after the wait that the `error` before it names.
+    Busy,
     /// Not speaking the protocol.
     NotTidings,
     /// Token missing, bad, expired or revoked.
@@ -31,7 +33,7 @@ pub enum Close {
 
 impl Close {
     /// All closes, in the order of the catalogue.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Bye,
         Self::Framing,
         Self::WrongKind,
@@ -39,6 +41,7 @@ impl Close {
         Self::TooLarge,
         Self::Internal,
         Self::Release,
+        Self::Busy,
         Self::NotTidings,
         Self::Unauthenticated,
         Self::Banned,
@@ -56,6 +59,7 @@ impl Close {
             Self::TooLarge => 1009,
             Self::Internal => 1011,
             Self::Release => 1012,
+            Self::Busy => 1013,
             Self::NotTidings => 4400,
             Self::Unauthenticated => 4401,
             Self::Banned => 4403,
@@ -74,6 +78,7 @@ impl Close {
             Self::TooLarge => "frame too large",
             Self::Internal => "internal error",
             Self::Release => "release: reconnect",
+            Self::Busy => "busy: try again later",
             Self::NotTidings => "not speaking the protocol",
             Self::Unauthenticated => "token missing, bad, expired or revoked",
             Self::Banned => "account banned or erased",
@@ -92,6 +97,7 @@ impl Close {
             Self::TooLarge => "frame larger than `limits.frame_bytes`, or more than 1,024 fragments",
             Self::Internal => "internal error, or the database is away",
             Self::Release => "release",
+            Self::Busy => "too many are connecting at once; an `overloaded` error comes before it",
             Self::NotTidings => {
                 "not speaking the protocol: the first frame is no well-formed `hello`, or 20 malformed frames in a minute"
             }
@@ -116,6 +122,7 @@ impl Close {
             | Self::Banned => "no",
             Self::Internal | Self::TimedOut => "yes",
             Self::Release => "yes, after the wait given in `reconnect`",
+            Self::Busy => "yes, after the `retry_after_ms` of that error",
             Self::Unauthenticated => "with a new token",
             Self::Abuse => "yes, after a minute",
         }
@@ -123,7 +130,15 @@ impl Close {
 
     /// Whether a client should connect again by itself (4401: with a new token).
     pub const fn reconnect(self) -> bool {
-        matches!(self, Self::Internal | Self::Release | Self::Unauthenticated | Self::TimedOut | Self::Abuse)
+        matches!(
+            self,
+            Self::Internal
+                | Self::Release
+                | Self::Busy
+                | Self::Unauthenticated
+                | Self::TimedOut
+                | Self::Abuse
+        )
     }
 }
 

@@ -134,7 +134,7 @@ fn heads() -> Vec<HeadView> {
         kind: ConversationKind::Direct,
         name: None,
         peer: Some(BEN),
-        ..head.clone()
+        ..head
     };
     vec![head, other]
 }

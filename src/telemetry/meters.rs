@@ -80,6 +80,7 @@ group! {
     ResumeMeters {
         resumes: By<Counter> = RESUMES_SEEN,
         heads: Histogram = RESUME_HEADS,
+        comparisons: Counter = COMPARISONS,
         sync_events: Histogram = SYNC_EVENTS,
         sync_latency: Latency = SYNC_LATENCY,
         gaps_detected: By<Counter> = GAPS_DETECTED,

@@ -172,7 +172,7 @@ async fn rest_requests() {
     requests.extend(resources::fields());
     assert!(requests.len() >= 320, "{}", requests.len());
     world = rest::run_all(world, requests).await;
-    http::run_all(&world.server).await;
+    http::run_all(&world.server, &world.actors[0].account.access).await;
     let seq = resources::mass_assignment(&world).await;
     world.secrets.push("canary password".into());
     world.is_unharmed(&[seq]).await;

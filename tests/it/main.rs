@@ -4,6 +4,9 @@
 mod support;
 
 mod bad_input;
+mod beside;
+mod channels;
+mod doors;
 mod examples;
 mod lagging;
 mod readme;

@@ -203,6 +203,16 @@ impl Router {
         self.hole(conversation)
     }
 
+    /// The newest seq of a conversation that was passed on here; `None` when none was, or it was long ago.
+    pub fn passed(&self, conversation: ConversationId) -> Option<Seq> {
+        self.lock().tracker.passed(conversation)
+    }
+
+    /// Tells this node's sessions alone: the others learned of it where this node did.
+    pub fn signal_here(&self, signal: &Signal, users: Arc<[UserId]>) {
+        self.signal_locally(signal, &signal_topics(signal, &users), &users);
+    }
+
     /// After which seq a conversation's hole begins; `None` when it has none.
     pub fn hole(&self, conversation: ConversationId) -> Option<Seq> {
         self.lock().tracker.hole(conversation)

@@ -158,6 +158,11 @@ impl Tracker {
         released
     }
 
+    /// The last seq passed on; `None` when the conversation is not tracked.
+    pub fn passed(&self, conversation: ConversationId) -> Option<Seq> {
+        self.tracks.get(&conversation).map(|track| track.last)
+    }
+
     /// After which seq to read the log to heal a hole; `None` when there is none any more (the healer may stop).
     pub fn hole(&mut self, conversation: ConversationId) -> Option<Seq> {
         let track = self.tracks.get_mut(&conversation)?;

@@ -10,6 +10,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
 
 use crate::api::{ApiState, Problem};
+use crate::config::past_proxies;
 use crate::domain::UserId;
 use crate::identity::Claims;
 use crate::protocol::Failure;
@@ -74,20 +75,6 @@ impl FromRequest for Address {
     }
 }
 
-/// Walks `X-Forwarded-For` from its end, where our own proxies wrote, to the first address that is none of ours: what
-/// stands before it anybody may have made up.
-fn past_proxies(peer: IpAddr, hops: &[&str], trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
-    let mut address = peer;
-    for hop in hops.iter().rev() {
-        let Ok(before) = hop.parse() else { break };
-        if !trusted(address) {
-            break;
-        }
-        address = before;
-    }
-    address
-}
-
 async fn authenticate(request: &HttpRequest) -> Result<(Claims, web::Data<ApiState>), Problem> {
     let state = request.app_data::<web::Data<ApiState>>().ok_or_else(Problem::internal)?.clone();
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -100,25 +87,4 @@ async fn authenticate(request: &HttpRequest) -> Result<(Claims, web::Data<ApiSta
     // For the log line of a request that fails.
     request.extensions_mut().insert(claims.user);
     Ok((claims, state))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_our_own_proxies_are_believed() {
-        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
-        let trusted = |address: IpAddr| address.to_string().starts_with("10.");
-        for (peer, hops, wanted) in [
-            ("1.2.3.4", vec!["9.9.9.9"], "1.2.3.4"),
-            ("10.0.0.1", vec!["9.9.9.9"], "9.9.9.9"),
-            ("10.0.0.1", vec!["6.6.6.6", "9.9.9.9"], "9.9.9.9"),
-            ("10.0.0.1", vec!["6.6.6.6", "9.9.9.9", "10.0.0.2"], "9.9.9.9"),
-            ("10.0.0.1", vec!["nonsense"], "10.0.0.1"),
-            ("10.0.0.1", vec![], "10.0.0.1"),
-        ] {
-            assert_eq!(past_proxies(ip(peer), &hops, trusted), ip(wanted), "{peer} {hops:?}");
-        }
-    }
 }

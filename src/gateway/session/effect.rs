@@ -1,7 +1,9 @@
 //! What a session wants done: the pure core decides, the shell carries out.
 
+use std::collections::HashMap;
+
 use crate::actors::presence::state::Device;
-use crate::domain::{ConversationId, Mark, UserId};
+use crate::domain::{ConversationId, Mark, Seq, UserId};
 use crate::protocol::client::SyncRange;
 use crate::protocol::{Close, Error, RequestId};
 use crate::store::{Change, Cursor, NewMessage};
@@ -35,7 +37,11 @@ pub enum Effect {
         since: Option<Cursor>,
         /// It brought one, readable or not.
         brought_cursor: bool,
+        /// What it holds of conversations that it has open.
+        positions: HashMap<ConversationId, Seq>,
     },
+    /// See whether anything moved that this node did not pass on.
+    Compare,
     /// Read the heads that moved since the last ones, and tell them.
     CatchUp,
     /// Append a message.

@@ -34,6 +34,8 @@ pub struct Feed {
     /// Events up to these were announced by heads; sorted by conversation. Copies of them may still be on their way.
     announced: Vec<(ConversationId, Seq)>,
     cursor: Option<Cursor>,
+    /// Up to where the log was compared with what this node passed on; never told to the client.
+    compared: Option<Cursor>,
 }
 
 /// What to do when heads have been read.
@@ -76,6 +78,21 @@ impl Feed {
         news
     }
 
+    /// Whether events are pushed.
+    pub const fn is_live(&self) -> bool {
+        matches!(self.mode, Mode::Live)
+    }
+
+    /// From where to compare next.
+    pub const fn compared(&self) -> Option<Cursor> {
+        self.compared
+    }
+
+    /// Everything up to here was passed on. The client's own cursor stays: what was passed on may still be on its way.
+    pub const fn compared_up_to(&mut self, cursor: Cursor) {
+        self.compared = Some(cursor);
+    }
+
     /// Whether the session waits for its queue to drain.
     pub const fn is_lagging(&self) -> bool {
         matches!(self.mode, Mode::Lagging)
@@ -93,6 +110,7 @@ impl Feed {
         };
         announced.sort_unstable();
         self.cursor = Some(cursor);
+        self.compared = Some(cursor);
         let fresh = held.into_iter().filter(|delivery| is_news(self.cursor, &announced, delivery)).collect();
         self.announced = announced;
         self.mode = Mode::Live;

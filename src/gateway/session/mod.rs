@@ -11,6 +11,8 @@ mod actor;
 pub mod effect;
 pub mod feed;
 pub mod state;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub(super) use actor::Session;

@@ -66,6 +66,7 @@ pub struct SessionState {
     malformed: Window,
     rate_limited: Window,
     forget_announced_ms: Option<u64>,
+    compare_ms: Option<u64>,
     watching: Option<HashSet<UserId>>,
 }
 
@@ -92,6 +93,7 @@ impl SessionState {
             malformed: Window::default(),
             rate_limited: Window::default(),
             forget_announced_ms: None,
+            compare_ms: None,
             watching: None,
         }
     }
@@ -131,7 +133,8 @@ impl SessionState {
             let ahead_ms = if token.warned { 0 } else { bounds.gateway.token_warning_ms };
             token.ends_mono_ms.saturating_sub(ahead_ms)
         });
-        hello.min(self.next_ping_ms).min(token).min(self.forget_announced_ms.unwrap_or(u64::MAX))
+        let upkeep = [self.forget_announced_ms, self.compare_ms].into_iter().flatten().min();
+        hello.min(self.next_ping_ms).min(token).min(upkeep.unwrap_or(u64::MAX))
     }
 
     fn close(&mut self, close: Close, effects: &mut Vec<Effect>) {
@@ -212,23 +215,23 @@ impl SessionState {
             }
             (Ok(admission), None) => {
                 self.adopt(admission, moment);
-                let brought = self.hello.take().and_then(|hello| hello.cursor);
+                let hello = self.hello.take().unwrap_or_default();
                 effects.push(Effect::Enter {
                     user: admission.user,
-                    since: brought.as_deref().and_then(cursor::decode),
-                    brought_cursor: brought.is_some(),
+                    since: hello.cursor.as_deref().and_then(cursor::decode),
+                    brought_cursor: hello.cursor.is_some(),
+                    positions: hello.positions.unwrap_or_default(),
                 });
             }
             (Err(failure), Some(id)) => effects.push(Effect::Error { id: Some(id), error: failure.into() }),
             (Err(Failure::Unauthenticated(_)), None) => self.close(Close::Unauthenticated, effects),
             (Err(Failure::Refused(_)), None) => self.close(Close::Banned, effects),
-            // The client may come back at once elsewhere, or here in a moment.
-            (
-                Err(Failure::Unavailable { .. } | Failure::Overloaded { .. } | Failure::RateLimited { .. }),
-                None,
-            ) => {
-                self.close(Close::Internal, effects);
+            (Err(failure @ (Failure::Overloaded { .. } | Failure::RateLimited { .. })), None) => {
+                effects.push(Effect::Error { id: None, error: failure.into() });
+                self.close(Close::Busy, effects);
             }
+            // The client may come back at once elsewhere, or here in a moment.
+            (Err(Failure::Unavailable { .. }), None) => self.close(Close::Internal, effects),
         }
     }
 
@@ -239,9 +242,13 @@ impl SessionState {
     }
 
     /// The welcome is on its way: requests may come.
-    pub fn on_entered(&mut self, moment: Moment) {
+    pub fn on_entered(&mut self, moment: Moment, bounds: &Bounds) {
         if matches!(self.phase, Phase::Entering) {
             self.phase = Phase::Live;
+            // Sessions that came together after a restart do not compare together: the id's random end spreads them.
+            let spread_ms = |period_ms: u64| self.id.as_uuid().as_u128() as u64 % (period_ms / 2 + 1);
+            let first_ms = |period_ms: u64| moment.mono_ms + period_ms / 2 + spread_ms(period_ms);
+            self.compare_ms = bounds.gateway.anti_entropy_ms.map(first_ms);
         }
         self.forget_announced_ms = Some(moment.mono_ms + LATE_COPIES_MS);
     }
@@ -436,6 +443,14 @@ impl SessionState {
         if self.forget_announced_ms.is_some_and(|at_ms| moment.mono_ms >= at_ms) {
             self.forget_announced_ms = None;
             self.feed.forget_announced();
+        }
+        if let Some(period_ms) = bounds.gateway.anti_entropy_ms
+            && self.compare_ms.is_some_and(|at_ms| moment.mono_ms >= at_ms)
+        {
+            self.compare_ms = Some(moment.mono_ms + period_ms);
+            if self.feed.is_live() {
+                effects.push(Effect::Compare);
+            }
         }
         if let Some(token) = &mut self.token {
             let left_ms = token.ends_mono_ms.saturating_sub(moment.mono_ms);

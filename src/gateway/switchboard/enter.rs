@@ -1,14 +1,16 @@
 //! Entering and catching up: subscribe first, read heads second, then push what came after them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Switchboard;
 use crate::actors::inbox::SessionKey;
-use crate::domain::{ConversationId, Seq, Topic, UserId};
+use crate::domain::{ConversationId, ConversationKind, EventKind, Seq, Topic, UserId};
 use crate::gateway::cursor;
 use crate::gateway::line::Line;
 use crate::gateway::session::feed::Arrival;
+use crate::protocol::delivery::Delivery;
 use crate::protocol::server::{HeadView, LimitsView, ServerFrame, Welcome};
 use crate::protocol::{Close, Failure};
 use crate::store::{Cursor, Head, Heads};
@@ -38,6 +40,28 @@ impl Gathered {
         self.heads.extend(next.heads.into_iter().map(|head| (head.conversation, head)));
     }
 
+    /// Whether these positions may be behind in a conversation that the heads so far do not name.
+    fn leaves_open(&self, positions: &HashMap<ConversationId, Seq>) -> bool {
+        positions.iter().any(|(conversation, held)| {
+            let quiet = self.channels.binary_search_by_key(conversation, |(channel, _)| *channel);
+            let may_be_behind = match (conversation.kind(), quiet) {
+                // Every channel of the user is named with its newest seq, moved or not.
+                (ConversationKind::Channel, Ok(at)) => self.channels[at].1 > *held,
+                (ConversationKind::Channel, Err(_)) => false,
+                (ConversationKind::Direct | ConversationKind::Group, _) => true,
+            };
+            may_be_behind && !self.heads.contains_key(conversation)
+        })
+    }
+
+    /// Adds the heads of conversations in which the client is behind although nothing moved since its cursor.
+    fn add_behind(&mut self, all: Heads, positions: &HashMap<ConversationId, Seq>) {
+        let behind =
+            |head: &Head| positions.get(&head.conversation).is_some_and(|held| *held < head.last_seq);
+        let heads = all.heads.into_iter().filter(behind).map(|head| (head.conversation, head));
+        self.heads.extend(heads);
+    }
+
     fn announced(&self) -> Vec<(ConversationId, Seq)> {
         let heads = self.heads.values().map(|head| (head.conversation, head.last_seq));
         let quiet = self.channels.iter().filter(|(channel, _)| !self.heads.contains_key(channel)).copied();
@@ -53,6 +77,7 @@ impl Switchboard {
         user: UserId,
         since: Option<Cursor>,
         brought_cursor: bool,
+        positions: HashMap<ConversationId, Seq>,
     ) {
         if self.registry.borrow().of_user(user).len() >= self.bounds.gateway.connections_per_user {
             return self.close(line, Close::Abuse);
@@ -64,7 +89,7 @@ impl Switchboard {
         line.state.borrow_mut().feed.hold();
         let (this, key) = (Rc::clone(self), line.key());
         actix_rt::spawn(async move {
-            match this.gather(key, user, since).await {
+            match this.gather(key, user, since, positions).await {
                 Ok(Some(gathered)) => {
                     let kind = match since {
                         None if brought_cursor => "epoch_changed",
@@ -90,11 +115,10 @@ impl Switchboard {
         line.state.borrow_mut().feed.hold();
         let (this, key) = (Rc::clone(self), line.key());
         actix_rt::spawn(async move {
-            match this.gather(key, user, since).await {
-                Ok(Some(gathered)) => this.with(key, |this, line| {
-                    this.reconcile_channels(line, &gathered.channels);
-                    this.tell_heads(line, gathered);
-                }),
+            // Never closed, so a turn always comes.
+            let _turn = this.catch_ups.acquire().await;
+            match this.gather(key, user, since, HashMap::new()).await {
+                Ok(Some(gathered)) => this.with(key, |this, line| this.tell_heads(line, gathered)),
                 Ok(None) => {}
                 Err(_) => this.with(key, |this, line| {
                     this.decide(line, |state, _, _, effects| state.on_heads_failed(effects));
@@ -103,16 +127,58 @@ impl Switchboard {
         });
     }
 
+    /// Holds the log against what this node passed on; a session for which anything is amiss catches up. One query, and
+    /// none at all while hellos need the store.
+    pub(super) fn compare(self: &Rc<Self>, line: &Rc<Line>) {
+        let (Some(user), Some(since)) = (line.user(), line.state.borrow().feed.compared()) else { return };
+        let Some(place) = self.doorman.place_now() else {
+            return self.node.meters().load.sheds.of("anti_entropy").increment(1);
+        };
+        let (this, key) = (Rc::clone(self), line.key());
+        actix_rt::spawn(async move {
+            let read = this.node.read(this.node.store().heads(user, Some(since))).await;
+            drop(place);
+            let Ok(heads) = read else { return };
+            this.with(key, |this, line| {
+                if !line.state.borrow().feed.is_live() {
+                    return;
+                }
+                this.node.meters().resume.comparisons.increment(1);
+                if heads.cursor.epoch == since.epoch && this.is_passed_on(line, &heads) {
+                    line.state.borrow_mut().feed.compared_up_to(heads.cursor);
+                } else {
+                    this.node.meters().resume.gaps_detected.of("anti_entropy").increment(1);
+                    this.catch_up(line);
+                }
+            });
+        });
+    }
+
+    fn is_passed_on(&self, line: &Line, heads: &Heads) -> bool {
+        let router = self.node.router();
+        let passed = |head: &Head| router.passed(head.conversation).is_some_and(|seq| seq >= head.last_seq);
+        let known = line.channels.borrow();
+        heads.heads.iter().all(passed)
+            && known.len() == heads.channels.len()
+            && heads.channels.iter().all(|(channel, _)| known.contains(channel))
+    }
+
     /// Reads heads, subscribes to the channels they name, and reads again what moved before that took hold.
     async fn gather(
         self: &Rc<Self>,
         key: SessionKey,
         user: UserId,
         since: Option<Cursor>,
+        positions: HashMap<ConversationId, Seq>,
     ) -> Result<Option<Gathered>, Failure> {
         // What is published after the snapshot comes by the bus.
         self.node.router().settled().await;
         let mut gathered = Gathered::new(self.node.read(self.node.store().heads(user, since)).await?);
+        if since.is_some_and(|since| since.epoch == gathered.cursor.epoch) && gathered.leaves_open(&positions)
+        {
+            let all = self.node.read(self.node.store().heads(user, None)).await?;
+            gathered.add_behind(all, &positions);
+        }
         for _ in 0..HEAD_READS {
             let mut subscribed_more = false;
             let Some(line) = self.registry.borrow().get(key) else { return Ok(None) };
@@ -125,8 +191,10 @@ impl Switchboard {
                 gathered.add(self.node.read(self.node.store().heads(user, Some(gathered.cursor))).await?);
                 continue;
             }
-            match line.state.borrow_mut().feed.arrive(gathered.announced(), gathered.cursor) {
+            let arrival = line.state.borrow_mut().feed.arrive(gathered.announced(), gathered.cursor);
+            match arrival {
                 Arrival::Push(held) => {
+                    self.reconcile_channels(&line, user, &gathered.channels, &held);
                     for (channel, last_seq) in gathered.channels.iter().copied() {
                         self.node.router().begin(channel, last_seq);
                     }
@@ -160,7 +228,8 @@ impl Switchboard {
         self.say(line, &ServerFrame::Welcome(Box::new(welcome)));
         self.say_heads(line, &text, &rest);
         self.push_held(line);
-        line.state.borrow_mut().on_entered(moment);
+        self.hello_ended(line, "welcome");
+        line.state.borrow_mut().on_entered(moment, &self.bounds);
         let deadline_ms = line.state.borrow().next_deadline_ms(&self.bounds);
         self.look_at(line, deadline_ms);
     }
@@ -176,7 +245,7 @@ impl Switchboard {
         }
         self.push_held(line);
         let moment = self.moment();
-        line.state.borrow_mut().on_entered(moment);
+        line.state.borrow_mut().on_entered(moment, &self.bounds);
     }
 
     /// Says heads in frames; the last one bears the cursor, since only then the client has all that came before it.
@@ -195,16 +264,35 @@ impl Switchboard {
         }
     }
 
-    fn reconcile_channels(&self, line: &Rc<Line>, channels: &[(ConversationId, Seq)]) {
+    /// Leaves the channels that the heads no longer name, unless the user has joined since: `held` came after the heads.
+    fn reconcile_channels(
+        &self,
+        line: &Rc<Line>,
+        user: UserId,
+        channels: &[(ConversationId, Seq)],
+        held: &[Arc<Delivery>],
+    ) {
         let gone: Vec<ConversationId> = line
             .channels
             .borrow()
             .iter()
             .copied()
             .filter(|known| !channels.iter().any(|(channel, _)| channel == known))
+            .filter(|known| !joined_last(held, user, *known))
             .collect();
         for channel in gone {
             self.unsubscribe_channel(line, channel);
         }
     }
+}
+
+/// Whether the last that these events say of a user's membership is that it began.
+fn joined_last(held: &[Arc<Delivery>], user: UserId, channel: ConversationId) -> bool {
+    let about = |delivery: &Arc<Delivery>| match &delivery.event().kind {
+        EventKind::MemberJoined { user: who, .. } if *who == user => Some(true),
+        EventKind::MemberLeft { user: who, .. } if *who == user => Some(false),
+        _ => None,
+    };
+    let here = held.iter().rev().filter(|delivery| delivery.event().conversation == channel);
+    here.filter_map(about).next().unwrap_or(false)
 }

@@ -23,14 +23,17 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use self::registry::Registry;
 use super::Gatekeeper;
 use super::assembler::Incoming;
-use super::line::Line;
+use super::doorman::Doorman;
+use super::line::{LINGER_MS, Line};
 use super::session::Session;
 use super::session::effect::Effect;
 use super::session::state::{Bounds, Moment, SessionState};
+use super::socket::give_up_after;
 use super::wheel::{SLOT_MS, Wheel};
 use crate::actors::Node;
 use crate::actors::inbox::SessionKey;
@@ -38,12 +41,14 @@ use crate::actors::router::interest::WorkerId;
 use crate::domain::{SessionId, Topic};
 use crate::protocol::frame::{Opcode, close_frame, frame};
 use crate::protocol::server::ServerFrame;
-use crate::protocol::{Close, Encoding};
+use crate::protocol::{Close, Encoding, Failure};
 
 /// Bytes read at once; one buffer serves all sessions of a thread.
 const SCRATCH_BYTES: usize = 64 * 1024;
 /// Bytes read away behind a close.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
+/// Sessions of a thread that catch up at once.
+const CATCH_UPS: usize = 16;
 /// Sessions flushed before other tasks of the thread have their turn.
 const FLUSHES_PER_TURN: usize = 256;
 
@@ -52,7 +57,10 @@ pub struct Switchboard {
     worker: WorkerId,
     node: Node,
     gatekeeper: Arc<dyn Gatekeeper>,
+    doorman: Arc<Doorman>,
     bounds: Rc<Bounds>,
+    /// Sessions that read heads at once because they missed something; the others wait their turn, their events held.
+    catch_ups: Semaphore,
     registry: RefCell<Registry>,
     wheel: RefCell<Wheel>,
     scratch: RefCell<BytesMut>,
@@ -63,13 +71,21 @@ pub struct Switchboard {
 
 impl Switchboard {
     /// Starts the switchboard of this thread: its inbox is emptied and its wheel turned from now on.
-    pub fn start(worker: WorkerId, node: Node, gatekeeper: Arc<dyn Gatekeeper>, bounds: Bounds) -> Rc<Self> {
+    pub fn start(
+        worker: WorkerId,
+        node: Node,
+        gatekeeper: Arc<dyn Gatekeeper>,
+        doorman: Arc<Doorman>,
+        bounds: Bounds,
+    ) -> Rc<Self> {
         let now_ms = node.environment().monotonic_ms();
         let switchboard = Rc::new(Self {
             worker,
             node,
             gatekeeper,
+            doorman,
             bounds: Rc::new(bounds),
+            catch_ups: Semaphore::new(CATCH_UPS),
             registry: RefCell::default(),
             wheel: RefCell::new(Wheel::new(now_ms)),
             scratch: RefCell::new(BytesMut::with_capacity(SCRATCH_BYTES)),
@@ -92,9 +108,23 @@ impl Switchboard {
         self.draining.get()
     }
 
+    /// Who lets connections in.
+    pub(super) fn doorman(&self) -> &Doorman {
+        &self.doorman
+    }
+
     /// Counts an upgrade that was answered with an HTTP error.
     pub(super) fn count_refused_upgrade(&self, reason: &str) {
         self.node.meters().connections.upgrades_refused.of(reason).increment(1);
+    }
+
+    /// Counts somebody whom the doorman turned away.
+    pub(super) fn count_turned_away(&self, failure: &Failure) {
+        let load = &self.node.meters().load;
+        match failure {
+            Failure::RateLimited { .. } => load.rate_limited.of("hello").increment(1),
+            _ => load.sheds.of("hellos").increment(1),
+        }
     }
 
     /// How many sessions there are.
@@ -119,7 +149,12 @@ impl Switchboard {
         let id = SessionId::from_uuid(self.node.environment().new_uuid());
         let state = SessionState::new(id, bearer, moment, &self.bounds);
         let deadline_ms = state.next_deadline_ms(&self.bounds);
-        let line = Rc::new(Line::new(stream, encoding, state, leftover));
+        let opened_us = self.node.environment().monotonic_us();
+        let line = Rc::new(Line::new(stream, encoding, state, leftover, opened_us));
+        let patience_ms = self.bounds.gateway.write_deadline_ms + LINGER_MS;
+        if let Err(error) = give_up_after(line.stream(), Duration::from_millis(patience_ms)) {
+            tracing::debug!(%error, "a socket's patience could not be set");
+        }
         self.registry.borrow_mut().insert(&line);
         self.look_at(&line, deadline_ms);
         self.node.meters().connections.open.increment(1.0);
@@ -135,6 +170,7 @@ impl Switchboard {
         }
         let meters = self.node.meters();
         meters.connections.open.decrement(1.0);
+        self.hello_ended(line, "gone");
         let channels = line.channels.take();
         for channel in channels {
             self.registry.borrow_mut().leave_channel(channel, line);
@@ -272,10 +308,36 @@ impl Switchboard {
         line.push(frame);
     }
 
+    /// Counts how a connection's hello ended, the first time this is said of it, and gives its place on.
+    fn hello_ended(&self, line: &Line, result: &str) {
+        line.place.take();
+        let Some(opened_us) = line.opened_us.take() else { return };
+        let meters = &self.node.meters().connections;
+        meters.hellos.of(result).increment(1);
+        if result == "welcome" {
+            meters.hello_latency.record_since_us(opened_us, self.node.environment().monotonic_us());
+        }
+    }
+
     fn close(&self, line: &Line, close: Close) {
         if line.is_ending() {
             return;
         }
+        self.hello_ended(
+            line,
+            match close {
+                Close::Unauthenticated | Close::Banned => "unauthenticated",
+                Close::TimedOut => "timeout",
+                Close::Internal | Close::Busy | Close::Release => "unavailable",
+                Close::Bye
+                | Close::Framing
+                | Close::WrongKind
+                | Close::NotUtf8
+                | Close::TooLarge
+                | Close::NotTidings
+                | Close::Abuse => "not_a_hello",
+            },
+        );
         self.count_close(close.code());
         line.push_close(close_frame(close));
         line.wake();

@@ -26,8 +26,11 @@ impl Switchboard {
             }
             Effect::Close(close) => self.close(line, close),
             Effect::Authenticate { token, refresh } => self.authenticate(line, token, refresh),
-            Effect::Enter { user, since, brought_cursor } => self.enter(line, user, since, brought_cursor),
+            Effect::Enter { user, since, brought_cursor, positions } => {
+                self.enter(line, user, since, brought_cursor, positions);
+            }
             Effect::CatchUp => self.catch_up(line),
+            Effect::Compare => self.compare(line),
             Effect::Send { id, message } => {
                 let meters = self.node.meters();
                 meters.sends.sends.increment(1);

@@ -25,16 +25,22 @@ impl Switchboard {
         let (this, key) = (Rc::clone(self), line.key());
         let admission = self.gatekeeper.admit(token);
         actix_rt::spawn(async move {
-            let admission = admission.await;
-            if refresh.is_none() {
-                let result = match &admission {
-                    Ok(_) => "welcome",
-                    Err(Failure::Unauthenticated(_) | Failure::Refused(_)) => "unauthenticated",
-                    Err(_) => "unavailable",
-                };
-                this.node.meters().connections.hellos.of(result).increment(1);
-            }
+            // A hello costs a signature and a reading of heads: only so many at once.
+            let place = match &refresh {
+                None => this.doorman.place().await.map(Some),
+                Some(_) => Ok(None),
+            };
+            let (admission, place) = match place {
+                Ok(place) => (admission.await, place),
+                Err(failure) => {
+                    this.node.meters().load.sheds.of("hellos").increment(1);
+                    (Err(failure), None)
+                }
+            };
             this.with(key, |this, line| {
+                if place.is_some() {
+                    line.place.set(place);
+                }
                 this.decide(line, |state, moment, _, effects| {
                     state.on_admission(admission, refresh, moment, effects);
                 });

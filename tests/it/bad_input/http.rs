@@ -5,26 +5,29 @@ use crate::support::in_parallel;
 use crate::support::raw::RawSocket;
 use crate::support::server::Server;
 
-/// Paths out of wherever files are served from. None may be found, or redirect.
-const CLIMBING: &[&str] = &[
-    "/../../../../etc/passwd",
-    "/..%2f..%2f..%2fetc%2fpasswd",
-    "/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
-    "/%252e%252e/%252e%252e/etc/passwd",
-    "/..\\..\\..\\etc\\passwd",
-    "/..%5c..%5cetc%5cpasswd",
-    "/....//....//etc/passwd",
-    "/..;/..;/etc/passwd",
-    "//etc/passwd",
-    "/v1/../../Cargo.toml",
-    "/v1/conversations/../../../etc/passwd",
-    "/v1/users/..%2f..%2fdata",
-    "/.git/config",
-    "/.env",
-    "/etc/passwd%00.html",
-    "/%ff%fe",
-    "/%",
-    "/%zz",
+/// Paths out of wherever files are served from, and what answers them without a token. None is found, and none redirects.
+/// An encoded slash separates nothing, so two of them are routes with an id that is none: whoever is not signed in
+/// hears that first (401), others that there is no such thing.
+const CLIMBING: &[(&str, u16)] = &[
+    ("/../../../../etc/passwd", 404),
+    ("/..%2f..%2f..%2fetc%2fpasswd", 404),
+    ("/%2e%2e/%2e%2e/%2e%2e/etc/passwd", 404),
+    ("/%252e%252e/%252e%252e/etc/passwd", 404),
+    ("/..\\..\\..\\etc\\passwd", 404),
+    ("/..%5c..%5cetc%5cpasswd", 404),
+    ("/....//....//etc/passwd", 404),
+    ("/..;/..;/etc/passwd", 404),
+    ("//etc/passwd", 404),
+    ("/v1/../../Cargo.toml", 404),
+    ("/v1/conversations/../../../etc/passwd", 404),
+    ("/v1/users/..%2f..%2fdata", 401),
+    ("/v1/conversations/..%2f..%2fdata/messages", 401),
+    ("/.git/config", 404),
+    ("/.env", 404),
+    ("/etc/passwd%00.html", 404),
+    ("/%ff%fe", 404),
+    ("/%", 404),
+    ("/%zz", 404),
 ];
 
 /// The head and body after `POST /v1/accounts/guest`, and the statuses that may answer. An end without an answer
@@ -52,15 +55,16 @@ const LIES: &[(&str, &str, &[u16])] = &[
 ];
 
 /// Sends all of them, each on a connection of its own; panics with all that went wrong.
-pub async fn run_all(server: &Server) {
+pub async fn run_all(server: &Server, token: &str) {
     let host = server.addr();
-    let mut requests: Vec<(String, String, &[u16])> = CLIMBING
-        .iter()
-        .map(|path| {
-            let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-            ((*path).to_owned(), request, &[400, 401, 404][..])
-        })
-        .collect();
+    let mut requests: Vec<(String, String, &[u16])> = Vec::new();
+    for (path, status) in CLIMBING {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+        let signed_in = format!("{head}Authorization: Bearer {token}\r\n\r\n");
+        let there = if *status == 401 { &[404] } else { std::slice::from_ref(status) };
+        requests.push((format!("{path} with a token"), signed_in, there));
+        requests.push(((*path).to_owned(), head + "\r\n", std::slice::from_ref(status)));
+    }
     requests.extend(LIES.iter().map(|(name, rest, statuses)| {
         let head =
             format!("POST /v1/accounts/guest HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n");

@@ -11,6 +11,8 @@ use crate::support::{Encoding, in_parallel, unique, uuid};
 
 /// How many users share the cases, so that no rate limit of one user is met by accident.
 const ACTORS: usize = 16;
+/// Messages that the world makes each of them say.
+pub const SENDS_EACH: usize = 3;
 
 /// Somebody who sends bad input, a member of the world's group.
 #[derive(Clone)]

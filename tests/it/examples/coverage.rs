@@ -7,10 +7,11 @@ use super::page::{Block, Kind, Way};
 /// Codes that no example can show, each with where they are tested instead.
 const TESTED_ELSEWHERE: &[(&str, &str)] = &[
     ("server lagging", "tests/it/lagging.rs: takes megabytes that nobody reads"),
-    ("error overloaded", "unit tests of each bounded queue"),
+    ("error overloaded", "tests/it/doors.rs: takes a dependency that hangs"),
     ("close 1002", "tests/it/rfc6455.rs: broken framing needs raw bytes"),
     ("close 1007", "tests/it/rfc6455/utf8.rs: no client library sends text that is not UTF-8"),
     ("close 1011", "a fault of the server, or its database away"),
+    ("close 1013", "tests/it/doors.rs: takes a dependency that hangs"),
     ("close 4429", "tests/it/bad_input/state.rs: takes hundreds of sends"),
 ];
 
@@ -93,7 +94,7 @@ fn shown(blocks: &[Block]) -> BTreeSet<String> {
         let text = &line.text[..];
         match (block.kind, line.way) {
             (Kind::Session, Way::Sent) => {
-                shown.extend(values(text, "type").map(|name| format!("client {name}")))
+                shown.extend(values(text, "type").map(|name| format!("client {name}")));
             }
             (Kind::Session, Way::Received) => {
                 shown.extend(values(text, "type").map(|name| format!("server {name}")));

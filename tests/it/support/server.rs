@@ -22,6 +22,7 @@ pub struct Server {
     child: Child,
     addr: SocketAddr,
     dir: TempDir,
+    data: PathBuf,
     env: Vec<(String, String)>,
 }
 
@@ -31,8 +32,16 @@ impl Server {
     pub async fn start(env: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let env: Vec<_> = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let (child, addr) = spawn(dir.path(), "127.0.0.1:0", &env).await;
-        Self { child, addr, dir, env }
+        let data = dir.path().join("data");
+        let (child, addr) = spawn_on(dir.path(), &data, "127.0.0.1:0", &env).await;
+        Self { child, addr, dir, data, env }
+    }
+
+    /// Starts another process on the same data, with the same settings, on a port of its own. End it first.
+    pub async fn beside(&self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (child, addr) = spawn_on(dir.path(), &self.data, "127.0.0.1:0", &self.env).await;
+        Self { child, addr, dir, data: self.data.clone(), env: self.env.clone() }
     }
 
     /// Where it listens.
@@ -90,7 +99,7 @@ impl Server {
 
     /// Starts it again after [`Server::kill`] or [`Server::terminate`]: the same data, the same port.
     pub async fn restart(&mut self) {
-        let (child, addr) = spawn(self.dir.path(), &self.addr.to_string(), &self.env).await;
+        let (child, addr) = spawn_on(self.dir.path(), &self.data, &self.addr.to_string(), &self.env).await;
         self.child = child;
         self.addr = addr;
     }
@@ -113,7 +122,7 @@ fn appending(path: PathBuf) -> File {
     OpenOptions::new().create(true).append(true).open(path).unwrap()
 }
 
-async fn spawn(dir: &Path, listen: &str, env: &[(String, String)]) -> (Child, SocketAddr) {
+async fn spawn_on(dir: &Path, data: &Path, listen: &str, env: &[(String, String)]) -> (Child, SocketAddr) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
     // Settings of the machine this runs on must not reach the server under test.
     for (key, _) in std::env::vars_os() {
@@ -124,7 +133,7 @@ async fn spawn(dir: &Path, listen: &str, env: &[(String, String)]) -> (Child, So
     command
         .arg("serve")
         .arg("--data-dir")
-        .arg(dir.join("data"))
+        .arg(data)
         .args(["--listen", listen])
         .envs(SETTINGS)
         .envs(env.iter().map(|(key, value)| (key, value)))

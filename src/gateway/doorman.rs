@@ -1,0 +1,224 @@
+//! Doorman: how fast one address may knock, and how many connections may be on their way in at once.
+//!
+//! - *Owns*: the node's rates per address; the places between `hello` and `welcome`; who waits for one.
+//! - *Limits*: as many hellos at once as there are places, as many again waiting; [`ADDRESSES`] remembered.
+//! - *On full*: upgrades are answered 503 and hellos `overloaded`, both with a wait that is spread.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix_http::header::{self, HeaderMap};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::actors::rates::Rates;
+use crate::config::{Network, past_proxies, subscriber};
+use crate::environment::SharedEnvironment;
+use crate::protocol::Failure;
+
+/// Addresses remembered at once. Attackers choose theirs, so there is a bound; past it new ones wait.
+const ADDRESSES: usize = 100_000;
+/// Knocks between two times that quiet addresses are forgotten.
+const FORGET_EVERY: usize = 4_096;
+/// The least that somebody turned away should wait; up to three times that, so that not all come back at once.
+const COME_BACK_MS: u64 = 1_000;
+
+/// The doorman's bounds.
+#[derive(Debug, Clone)]
+pub struct DoormanOptions {
+    /// Upgrades of one address in the long run, per second; 0: any number.
+    pub per_address_per_second: u32,
+    /// Upgrades of one address at once.
+    pub per_address_burst: u32,
+    /// Hellos at once on this node.
+    pub hellos_in_flight: usize,
+    /// How long a hello may wait for its turn.
+    pub patience: Duration,
+    /// Whose word about addresses is believed.
+    pub trusted_proxies: Vec<Network>,
+}
+
+/// A hello's place; given back when dropped.
+#[derive(Debug)]
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// See the module's documentation. One per node, shared by its workers.
+pub struct Doorman {
+    options: DoormanOptions,
+    environment: SharedEnvironment,
+    addresses: Rates<IpAddr>,
+    knocks: AtomicUsize,
+    places: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+/// Somebody who waits; counted until dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Doorman {
+    /// A doorman with all places free.
+    pub fn new(options: DoormanOptions, environment: SharedEnvironment) -> Arc<Self> {
+        Arc::new(Self {
+            addresses: Rates::new(options.per_address_per_second, options.per_address_burst),
+            knocks: AtomicUsize::new(0),
+            places: Arc::new(Semaphore::new(options.hellos_in_flight)),
+            waiting: AtomicUsize::new(0),
+            environment,
+            options,
+        })
+    }
+
+    /// Whose request it is, past the proxies that are believed.
+    pub fn address(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> IpAddr {
+        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let forwarded = headers.get_all(header::X_FORWARDED_FOR).filter_map(|value| value.to_str().ok());
+        let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
+        let trusted = &self.options.trusted_proxies;
+        past_proxies(peer, &hops, |address| trusted.iter().any(|network| network.contains(address)))
+    }
+
+    /// May `address` make another connection now? Counts it. This machine itself has no rate, like everywhere else:
+    /// behind a proxy on it, `server.trusted_proxies` makes the clients' own addresses known.
+    ///
+    /// # Errors
+    /// `RateLimited` with the wait; `Overloaded` when more wait for a place already than may.
+    pub fn knock(&self, address: IpAddr) -> Result<(), Failure> {
+        if self.places.available_permits() == 0 && self.is_full() {
+            return Err(self.overloaded());
+        }
+        if address.to_canonical().is_loopback() {
+            return Ok(());
+        }
+        let crowded = self.addresses.len() >= ADDRESSES;
+        if crowded || self.knocks.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
+            self.addresses.forget_quiet();
+            if self.addresses.len() >= ADDRESSES {
+                return Err(self.overloaded());
+            }
+        }
+        self.addresses.admit(subscriber(address))
+    }
+
+    /// Waits for a place between `hello` and `welcome`.
+    ///
+    /// # Errors
+    /// `Overloaded` when too many wait, or the wait grew too long.
+    pub async fn place(&self) -> Result<Place, Failure> {
+        if let Some(place) = self.place_now() {
+            return Ok(place);
+        }
+        let joined = self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |waiting| {
+            (waiting < self.options.hellos_in_flight).then_some(waiting + 1)
+        });
+        if joined.is_err() {
+            return Err(self.overloaded());
+        }
+        let _waiting = Waiting(&self.waiting);
+        let turn = Arc::clone(&self.places).acquire_owned();
+        match tokio::time::timeout(self.options.patience, turn).await {
+            Ok(Ok(permit)) => Ok(Place { _permit: permit }),
+            Ok(Err(_)) | Err(_) => Err(self.overloaded()),
+        }
+    }
+
+    /// A place, when one is free and nobody waits for it.
+    pub fn place_now(&self) -> Option<Place> {
+        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Some(Place { _permit: permit })
+    }
+
+    fn is_full(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) >= self.options.hellos_in_flight
+    }
+
+    fn overloaded(&self) -> Failure {
+        let more_ms = self.environment.random_below(2 * COME_BACK_MS);
+        Failure::Overloaded { retry_after_ms: COME_BACK_MS + more_ms }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::ManualEnvironment;
+
+    fn doorman(per_second: u32, places: usize, patience_ms: u64) -> Arc<Doorman> {
+        let options = DoormanOptions {
+            per_address_per_second: per_second,
+            per_address_burst: 2,
+            hellos_in_flight: places,
+            patience: Duration::from_millis(patience_ms),
+            trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
+        };
+        Doorman::new(options, Arc::new(ManualEnvironment::new(1_000, 1)))
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn each_address_has_its_rate_and_this_machine_none() {
+        let doorman = doorman(1, 1, 100);
+        for (address, passes) in [
+            ("203.0.113.9", true),
+            ("203.0.113.9", true),
+            ("203.0.113.9", false),
+            ("203.0.113.8", true),
+            ("2001:db8::1", true),
+            ("2001:db8::2", true),
+            ("2001:db8::3", false),
+        ] {
+            assert_eq!(doorman.knock(ip(address)).is_ok(), passes, "{address}");
+        }
+        assert!((0..100).all(|_| doorman.knock(ip("127.0.0.1")).is_ok()));
+        assert!(matches!(
+            doorman.knock(ip("203.0.113.9")),
+            Err(Failure::RateLimited { retry_after_ms: 1.. })
+        ));
+    }
+
+    #[test]
+    fn only_our_own_proxies_name_the_client() {
+        let (doorman, mut headers) = (doorman(1, 1, 100), HeaderMap::new());
+        headers.insert(header::X_FORWARDED_FOR, header::HeaderValue::from_static("6.6.6.6, 203.0.113.9"));
+        assert_eq!(doorman.address(Some(ip("10.0.0.1")), &headers), ip("203.0.113.9"));
+        assert_eq!(doorman.address(Some(ip("198.51.100.1")), &headers), ip("198.51.100.1"));
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_turns_away_and_a_free_place_is_given_on() {
+        let doorman = doorman(0, 1, 60_000);
+        let place = doorman.place().await.expect("free");
+        assert!(doorman.place_now().is_none());
+        let waits = tokio::spawn({
+            let doorman = Arc::clone(&doorman);
+            async move { doorman.place().await.is_ok() }
+        });
+        while !doorman.is_full() {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(doorman.place().await, Err(Failure::Overloaded { retry_after_ms: 1_000..3_000 })));
+        assert!(matches!(doorman.knock(ip("203.0.113.9")), Err(Failure::Overloaded { .. })));
+        drop(place);
+        assert!(waits.await.expect("the one that waited"));
+        assert!(doorman.knock(ip("203.0.113.9")).is_ok() && doorman.place_now().is_some());
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_longer_than_a_hello_may_take() {
+        let doorman = doorman(0, 1, 10);
+        let _place = doorman.place().await.expect("free");
+        assert!(matches!(doorman.place().await, Err(Failure::Overloaded { .. })));
+        assert!(!doorman.is_full(), "whoever gave up waits no more");
+    }
+}

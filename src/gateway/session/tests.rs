@@ -1,0 +1,335 @@
+//! The rules of a session, without socket, store or clock.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::effect::Effect;
+use super::state::{Bounds, Moment, SessionState};
+use crate::domain::{FamilyId, Limits, Position, Revocation, SessionId, Timestamp, UserId};
+use crate::gateway::{Admission, GatewayOptions};
+use crate::protocol::{Close, Encoding, ErrorCode, Failure, RequestId};
+use crate::store::Cursor;
+
+const ADA: UserId = UserId::from_uuid(Uuid::from_u128(0xada));
+const HEARTBEAT_MS: u64 = 25_000;
+const TOKEN_MS: i64 = 900_000;
+
+fn bounds() -> Bounds {
+    let gateway = GatewayOptions {
+        hello_timeout_ms: 5_000,
+        heartbeat_ms: HEARTBEAT_MS,
+        write_deadline_ms: 10_000,
+        outbox_bytes: 1 << 20,
+        lag_resume_bytes: 1 << 16,
+        malformed_per_minute: 20,
+        in_flight_requests: 2,
+        token_warning_ms: 60_000,
+        allowed_origins: Vec::new(),
+        connections_per_user: 50,
+        anti_entropy_ms: Some(60_000),
+        handshake_timeout: Duration::from_secs(1),
+    };
+    Bounds { gateway, limits: Limits::default() }
+}
+
+fn moment(mono_ms: u64) -> Moment {
+    Moment { mono_ms, now: Timestamp::from_unix_ms(1_000_000 + mono_ms as i64) }
+}
+
+fn admission(user: UserId, lives_ms: i64, at_ms: u64) -> Admission {
+    let now = moment(at_ms).now;
+    let family = Some(FamilyId::from_uuid(Uuid::from_u128(0xfa)));
+    Admission { user, family, issued_at: now, expires_at: now.plus_ms(lives_ms) }
+}
+
+/// A session and everything it wanted so far.
+struct Table {
+    state: SessionState,
+    bounds: Bounds,
+    effects: Vec<Effect>,
+}
+
+impl Table {
+    fn new(bearer: Option<&str>) -> Self {
+        let bounds = bounds();
+        let id = SessionId::from_uuid(Uuid::from_u128(7));
+        let state = SessionState::new(id, bearer.map(str::to_owned), moment(0), &bounds);
+        Self { state, bounds, effects: Vec::new() }
+    }
+
+    /// One that has its welcome.
+    fn live() -> Self {
+        let mut table = Self::new(None);
+        table.says(0, r#"{"type":"hello","token":"t"}"#);
+        table.state.on_admission(Ok(admission(ADA, TOKEN_MS, 0)), None, moment(0), &mut table.effects);
+        table.state.feed.hold();
+        let cursor = Cursor { epoch: 1, position: Position(1) };
+        table.state.feed.arrive(Vec::new(), cursor);
+        table.state.on_entered(moment(0), &table.bounds);
+        table.effects.clear();
+        table
+    }
+
+    fn says(&mut self, at_ms: u64, text: &str) {
+        let frame = Encoding::Json.decode(text.as_bytes());
+        self.state.on_frame(frame, moment(at_ms), &self.bounds, &mut self.effects);
+    }
+
+    fn ticks(&mut self, at_ms: u64) {
+        self.state.on_tick(moment(at_ms), 0, &self.bounds, &mut self.effects);
+    }
+
+    fn taken(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    fn closed(&self) -> Option<Close> {
+        let close = |effect: &Effect| match effect {
+            Effect::Close(close) => Some(*close),
+            _ => None,
+        };
+        self.effects.iter().find_map(close)
+    }
+}
+
+#[test]
+fn a_hello_leads_to_a_check_and_then_in() {
+    let mut table = Table::new(None);
+    table.says(0, r#"{"type":"hello","token":"t","cursor":"nonsense"}"#);
+    let [Effect::Authenticate { token, refresh: None }] = &table.effects[..] else {
+        panic!("{:?}", table.effects)
+    };
+    assert_eq!(token, "t");
+    assert!(!table.state.may_read(&table.bounds), "nothing is read until the welcome");
+    table.effects.clear();
+    table.state.on_admission(Ok(admission(ADA, TOKEN_MS, 0)), None, moment(0), &mut table.effects);
+    let [Effect::Enter { user, since: None, brought_cursor: true, positions }] = &table.effects[..] else {
+        panic!("{:?}", table.effects)
+    };
+    assert!(*user == ADA && positions.is_empty());
+    table.state.on_entered(moment(0), &table.bounds);
+    assert!(table.state.may_read(&table.bounds) && table.state.user() == Some(ADA));
+}
+
+#[test]
+fn what_does_not_begin_with_a_hello_is_closed() {
+    for (bearer, first, close) in [
+        (None, r#"{"type":"ping"}"#, Close::NotTidings),
+        (None, "{", Close::NotTidings),
+        (None, r#"{"type":"hello","token":7}"#, Close::NotTidings),
+        (None, r#"{"type":"hello"}"#, Close::Unauthenticated),
+    ] {
+        let mut table = Table::new(bearer);
+        table.says(0, first);
+        assert_eq!(table.closed(), Some(close), "{first}");
+        table.taken();
+        table.says(1, r#"{"type":"hello","token":"t"}"#);
+        assert!(table.effects.is_empty(), "nothing is obeyed behind a close");
+    }
+    let mut table = Table::new(Some("from the upgrade"));
+    table.says(0, r#"{"type":"hello"}"#);
+    assert!(
+        matches!(&table.effects[..], [Effect::Authenticate { token, .. }] if token == "from the upgrade")
+    );
+}
+
+#[test]
+fn silence_before_the_hello_ends_in_time_and_not_before() {
+    let mut table = Table::new(None);
+    assert_eq!(table.state.next_deadline_ms(&table.bounds), 5_000);
+    table.ticks(4_999);
+    assert_eq!(table.closed(), None);
+    table.ticks(5_000);
+    assert_eq!(table.closed(), Some(Close::TimedOut));
+}
+
+#[test]
+fn a_token_that_is_refused_says_why_by_the_close() {
+    let failures = [
+        (Failure::Unauthenticated("bad"), Close::Unauthenticated, false),
+        (Failure::Unavailable { definite: true }, Close::Internal, false),
+        (Failure::Overloaded { retry_after_ms: 1_500 }, Close::Busy, true),
+        (Failure::RateLimited { retry_after_ms: 1_500 }, Close::Busy, true),
+    ];
+    for (failure, close, told) in failures {
+        let mut table = Table::new(Some("t"));
+        table.says(0, r#"{"type":"hello"}"#);
+        table.taken();
+        table.state.on_admission(Err(failure), None, moment(0), &mut table.effects);
+        assert_eq!(table.closed(), Some(close));
+        let wait = table.effects.iter().find_map(|effect| match effect {
+            Effect::Error { id: None, error } => error.retry_after_ms,
+            _ => None,
+        });
+        assert_eq!(wait.is_some(), told, "{close:?}");
+    }
+}
+
+#[test]
+fn a_new_token_is_for_the_same_user_and_a_bad_one_changes_nothing() {
+    let mut table = Table::live();
+    table.says(0, r#"{"type":"auth","id":1,"token":"n"}"#);
+    assert!(matches!(&table.taken()[..], [Effect::Authenticate { refresh: Some(RequestId::Number(1)), .. }]));
+    let id = || Some(RequestId::Number(1));
+    let bad = Err(Failure::Unauthenticated("bad"));
+    table.state.on_admission(bad, id(), moment(0), &mut table.effects);
+    assert!(
+        matches!(&table.taken()[..], [Effect::Error { error, .. }] if error.code == ErrorCode::Unauthenticated)
+    );
+    assert_eq!(table.state.token_expires_in_ms(moment(0)), TOKEN_MS as u64, "the old token holds");
+    table.state.on_admission(Ok(admission(ADA, 2 * TOKEN_MS, 0)), id(), moment(0), &mut table.effects);
+    assert!(matches!(&table.taken()[..], [Effect::Ok(_)]));
+    assert_eq!(table.state.token_expires_in_ms(moment(0)), 2 * TOKEN_MS as u64);
+    let ben = UserId::from_uuid(Uuid::from_u128(0xbe));
+    table.state.on_admission(Ok(admission(ben, TOKEN_MS, 0)), id(), moment(0), &mut table.effects);
+    assert_eq!(table.closed(), Some(Close::Unauthenticated));
+}
+
+#[test]
+fn a_token_is_warned_of_once_and_ends_the_connection() {
+    let mut table = Table::live();
+    let warned = |effects: &[Effect]| {
+        effects
+            .iter()
+            .filter(|effect| matches!(effect, Effect::TokenExpiring { expires_in_ms: 60_000 }))
+            .count()
+    };
+    let mut effects = Vec::new();
+    for at_ms in (0..TOKEN_MS as u64).step_by(HEARTBEAT_MS as usize / 2) {
+        table.state.on_sign_of_life();
+        let at_ms = at_ms.min(840_000);
+        table.ticks(at_ms);
+        effects.append(&mut table.effects);
+    }
+    assert_eq!(warned(&effects), 1);
+    table.ticks(TOKEN_MS as u64);
+    assert_eq!(table.closed(), Some(Close::Unauthenticated));
+}
+
+#[test]
+fn two_pings_may_stay_unanswered_and_no_third() {
+    let mut table = Table::live();
+    let pings =
+        |table: &mut Table| table.taken().iter().filter(|effect| matches!(effect, Effect::Ping)).count();
+    for beat in 1..=2 {
+        table.ticks(beat * HEARTBEAT_MS);
+        assert_eq!(pings(&mut table), 1);
+    }
+    table.state.on_sign_of_life();
+    for beat in 3..=4 {
+        table.ticks(beat * HEARTBEAT_MS);
+        assert_eq!(pings(&mut table), 1);
+    }
+    table.ticks(5 * HEARTBEAT_MS);
+    assert_eq!(table.closed(), Some(Close::TimedOut));
+}
+
+#[test]
+fn a_socket_that_takes_nothing_is_ended() {
+    let mut table = Table::live();
+    table.state.on_tick(moment(1), 9_999, &table.bounds, &mut table.effects);
+    assert_eq!(table.closed(), None);
+    table.state.on_tick(moment(2), 10_000, &table.bounds, &mut table.effects);
+    assert_eq!(table.closed(), Some(Close::TimedOut));
+}
+
+#[test]
+fn twenty_malformed_frames_in_a_minute_are_too_many() {
+    let mut table = Table::live();
+    for n in 0..19 {
+        table.says(n, "{");
+    }
+    assert_eq!((table.closed(), table.effects.len()), (None, 19));
+    for n in 0..40 {
+        table.says(n, r#"{"type":"fly"}"#);
+        table.says(n, r#"{"type":"typing","on":1}"#);
+    }
+    assert_eq!(table.closed(), None, "what is well-formed is only wrong");
+    table.says(59_999, "{");
+    assert_eq!(table.closed(), Some(Close::NotTidings));
+    let mut table = Table::live();
+    for n in 0..100 {
+        table.says(n * 4_000, "{");
+    }
+    assert_eq!(table.closed(), None, "over a longer time they are answered");
+}
+
+#[test]
+fn requests_under_way_are_bounded_and_reading_goes_on_when_one_is_answered() {
+    let mut table = Table::live();
+    let send = r#"{"type":"send","id":1,"to":"u_000000000000000000000000000000be","client_id":"0197f3c0-1111-7222-8333-444455556666","body":"b"}"#;
+    for _ in 0..2 {
+        assert!(table.state.may_read(&table.bounds));
+        table.says(0, send);
+    }
+    assert!(!table.state.may_read(&table.bounds));
+    table.state.on_answered();
+    assert!(table.state.may_read(&table.bounds));
+    table.says(0, r#"{"type":"send","id":2,"client_id":"0197f3c0-1111-7222-8333-444455556666","body":"b"}"#);
+    assert!(table.state.may_read(&table.bounds), "what is refused at once is not under way");
+    assert!(
+        matches!(table.effects.last(), Some(Effect::Error { error, .. }) if error.code == ErrorCode::Invalid)
+    );
+}
+
+#[test]
+fn whoever_goes_on_while_limited_is_cut_off() {
+    let mut table = Table::live();
+    for n in 0..599 {
+        table.state.on_rate_limited(moment(n * 100), &mut table.effects);
+    }
+    assert_eq!(table.closed(), None);
+    table.state.on_rate_limited(moment(59_950), &mut table.effects);
+    assert_eq!(table.closed(), Some(Close::Abuse));
+}
+
+#[test]
+fn a_revocation_ends_whom_it_means() {
+    let revoked = |user, family: Option<u128>, at: i64, final_| {
+        let mut table = Table::live();
+        let family = family.map(|family| FamilyId::from_uuid(Uuid::from_u128(family)));
+        let revocation = Revocation { user, family, at: moment(0).now.plus_ms(at), final_ };
+        table.state.on_revoked(&revocation, &mut table.effects);
+        table.closed()
+    };
+    let ben = UserId::from_uuid(Uuid::from_u128(0xbe));
+    assert_eq!(revoked(ADA, Some(0xfa), 0, false), Some(Close::Unauthenticated));
+    assert_eq!(revoked(ADA, Some(0xfb), 0, false), None, "another sign-in");
+    assert_eq!(revoked(ADA, None, 0, false), Some(Close::Unauthenticated));
+    assert_eq!(revoked(ADA, None, -1, false), None, "signed in since");
+    assert_eq!(revoked(ADA, None, -1, true), Some(Close::Banned));
+    assert_eq!(revoked(ben, None, 0, true), None);
+}
+
+#[test]
+fn comparisons_come_once_a_period_and_only_while_events_are_pushed() {
+    let mut table = Table::live();
+    let mut compared = Vec::new();
+    for at_ms in (0..300_000).step_by(1_000) {
+        table.state.on_sign_of_life();
+        if at_ms == 200_000 {
+            table.state.feed.lag();
+        }
+        table.ticks(at_ms);
+        let wants = table.taken().iter().any(|effect| matches!(effect, Effect::Compare));
+        compared.extend(wants.then_some(at_ms));
+    }
+    assert_eq!(compared.len(), 3, "{compared:?}");
+    assert!(compared[0] >= 30_000 && compared[1] - compared[0] == 60_000, "{compared:?}");
+    let mut never = Table::new(None);
+    never.bounds.gateway.anti_entropy_ms = None;
+    never.state.on_entered(moment(0), &never.bounds);
+    never.state.on_tick(moment(4_000), 0, &never.bounds, &mut never.effects);
+    assert!(never.effects.is_empty());
+}
+
+#[test]
+fn going_to_the_background_is_told_once() {
+    let mut table = Table::live();
+    table.says(0, r#"{"type":"background"}"#);
+    table.says(0, r#"{"type":"background","id":1}"#);
+    assert!(matches!(&table.taken()[..], [Effect::Moved { .. }, Effect::Ok(_)]));
+    table.says(0, r#"{"type":"foreground"}"#);
+    assert!(matches!(&table.taken()[..], [Effect::Moved { .. }]));
+}
