@@ -172,7 +172,8 @@ impl Shared {
                 self.meters.dropped.of("failed").increment(1);
             }
             for (link, channels) in parts {
-                let dropped = link.outgoing.put([Outbound { channels, envelope: envelope.clone() }]);
+                let dropped =
+                    link.outgoing.put([Outbound { channels, envelope: envelope.clone(), tried: false }]);
                 self.meters.dropped.of("queue_full").increment(dropped);
             }
         }
