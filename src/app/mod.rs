@@ -24,6 +24,7 @@ use crate::actors::Node;
 use crate::actors::inbox::Inbox;
 use crate::actors::router::{Router, RouterOptions};
 use crate::api::{ApiState, Readiness};
+use crate::bus::redis::RedisBook;
 use crate::config::{Settings, StoreBackend};
 use crate::environment::{SharedEnvironment, SystemEnvironment};
 use crate::identity::{Identity, IdentityError};
@@ -79,6 +80,7 @@ pub struct App {
     readiness: Arc<Readiness>,
     exporter: Exporter,
     actors: Arbiter,
+    book: Option<Arc<RedisBook>>,
 }
 
 impl App {
@@ -109,8 +111,9 @@ impl App {
             meters,
             options::node(&settings),
         );
+        let book = bus::share_presence(&settings, bus.as_ref(), &node);
         let readiness = Arc::new(bus::shown(Readiness::new(&node), bus.as_ref()));
-        Ok(Self { settings, environment, node, identity, readiness, exporter, actors })
+        Ok(Self { settings, environment, node, identity, readiness, exporter, actors, book })
     }
 
     /// Binds the address, says so through `announce`, and serves until SIGTERM, SIGINT or the end of `stop`.
@@ -154,6 +157,9 @@ impl App {
             };
             // A worker that cannot part with its sessions in time loses them with the process.
             let _ = tokio::time::timeout(Duration::from_millis(window_ms + 2_000), every_worker).await;
+        }
+        if let Some(book) = &self.book {
+            book.leave().await;
         }
         handle.stop(true).await;
         // A worker that does not end in time is ended with the process.
