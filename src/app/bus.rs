@@ -6,9 +6,10 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use super::AppError;
+use crate::actors::Node;
 use crate::actors::router::Router;
 use crate::api::Readiness;
-use crate::bus::redis::{Place, RedisBus, RedisOptions, server};
+use crate::bus::redis::{Place, RedisBook, RedisBus, RedisOptions, server};
 use crate::bus::{Listener, Parcel};
 use crate::config::{BusBackend, Settings};
 use crate::environment::SharedEnvironment;
@@ -47,6 +48,18 @@ pub fn shown(readiness: Readiness, bus: Option<&Arc<RedisBus>>) -> Readiness {
             Box::pin(async move { up })
         }),
     )
+}
+
+/// Makes presence one over all nodes when there is a bus between them; answers this node's hand on the book.
+pub fn share_presence(
+    settings: &Settings,
+    bus: Option<&Arc<RedisBus>>,
+    node: &Node,
+) -> Option<Arc<RedisBook>> {
+    let lease = Duration::from_millis(settings.presence.lease_ms);
+    let book = bus?.book(lease);
+    node.presence().share(Arc::clone(&book) as _, lease / 4);
+    Some(book)
 }
 
 /// Tries whether a bus comes up; `None` when there is none to try.

@@ -28,6 +28,7 @@ use crate::actors::Node;
 use crate::actors::inbox::Inbox;
 use crate::actors::router::{Router, RouterOptions};
 use crate::api::{ApiState, Readiness};
+use crate::bus::redis::RedisBook;
 use crate::config::{Role, Settings, StoreBackend};
 use crate::environment::{SharedEnvironment, SystemEnvironment};
 use crate::gateway::doorman::Doorman;
@@ -91,6 +92,7 @@ pub struct App {
     actors: Arbiter,
     /// `None` where one process is all there is.
     fleet: Option<Fleet>,
+    book: Option<Arc<RedisBook>>,
 }
 
 impl App {
@@ -126,13 +128,14 @@ impl App {
             meters,
             options::node(&settings),
         );
+        let book = bus::share_presence(&settings, bus.as_ref(), &node);
         let health = bus.as_ref().map(|bus| bus.healthy());
         let fleet = match settings.store.backend {
             StoreBackend::Sqlite => None,
             StoreBackend::Postgres => Some(Fleet::start(&settings, &node, &actors, health).await?),
         };
         let readiness = Arc::new(bus::shown(Readiness::new(&node), bus.as_ref()));
-        Ok(Self { listener, settings, environment, node, identity, readiness, exporter, actors, fleet })
+        Ok(Self { listener, settings, environment, node, identity, readiness, exporter, actors, fleet, book })
     }
 
     /// Binds the address, says so through `announce`, and serves until SIGTERM, SIGINT or the end of `stop`.
@@ -180,6 +183,9 @@ impl App {
         }
         if let Some(fleet) = self.fleet {
             fleet.stop().await;
+        }
+        if let Some(book) = &self.book {
+            book.leave().await;
         }
         handle.stop(true).await;
         // A worker that does not end in time is ended with the process.

@@ -4,6 +4,7 @@
 //! repeats by seq. Nothing an ack depends on passes here. To add a backend: implement [`Bus`], name it in `app`, add it to
 //! the suite's worlds.
 
+pub mod book;
 pub mod envelope;
 pub mod health;
 pub mod local;

@@ -10,6 +10,8 @@ use super::problems::SectionProblems;
 pub struct Presence {
     /// From the end of the last connection to offline.
     pub offline_after_ms: u64,
+    /// How long other nodes believe a node that says nothing more.
+    pub lease_ms: u64,
     /// For which changes are gathered.
     pub coalesce_ms: u64,
     /// After which typing counts as over.
@@ -19,6 +21,7 @@ pub struct Presence {
 impl Presence {
     pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
         problems.range("offline_after_ms", self.offline_after_ms, 0, 600_000);
+        problems.range("lease_ms", self.lease_ms, 1_000, 600_000);
         problems.range("coalesce_ms", self.coalesce_ms, 0, 60_000);
         problems.range("typing_timeout_ms", self.typing_timeout_ms, 500, 60_000);
     }

@@ -63,7 +63,7 @@ async fn after_a_kill_everything_is_subscribed_anew_before_the_gap_is_told() {
         assert_eq!(count, subscribers, "topic {wanted}");
     }
     up(&bus, true).await;
-    up(&sender, true).await;
+    // The sender may not have noticed yet: what it publishes into its dead connection is not lost.
     sender.publish(vec![numbered(&[topic(1)], 1), numbered(&[topic(4_000)], 2)]);
     ear.number(2).await;
     assert_eq!(ear.numbers(), [1, 2]);
@@ -77,11 +77,12 @@ async fn a_frozen_server_is_noticed_within_a_second_and_delivery_resumes() {
     let frozen = now();
     redis.freeze();
     up(&bus, false).await;
-    up(&sender, false).await;
     let noticed = frozen.elapsed();
-    assert!(noticed < Duration::from_millis(1_500), "noticed after {noticed:?}");
+    up(&sender, false).await;
+    assert!(noticed < Duration::from_millis(1_000), "noticed after {noticed:?}");
     assert!(bus.health().reason.contains("no answer"), "{:?}", bus.health());
     sender.publish(vec![numbered(&[topic(1)], 1)]);
+    // As long as the story says; nothing could be awaited while nobody answers.
     tokio::time::sleep(Duration::from_secs(3).saturating_sub(frozen.elapsed())).await;
     redis.thaw();
     up(&bus, true).await;
@@ -91,6 +92,26 @@ async fn a_frozen_server_is_noticed_within_a_second_and_delivery_resumes() {
     ear.number(2).await;
     let numbers = ear.numbers();
     assert!(numbers.is_sorted(), "{numbers:?}");
+    assert!(numbers.contains(&2));
+}
+
+/// The publisher learns of a dead connection by using it; what it used it for is sent again on the next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_under_way_when_the_connection_broke_arrives_once() {
+    let redis = Redis::start().await;
+    let (_bus, ear, sender) = pair(&redis).await;
+    let mut number = 0;
+    for _ in 0..20 {
+        for _ in 0..50 {
+            number += 1;
+            sender.publish(vec![numbered(&[topic(1)], number)]);
+        }
+        // Everybody but the subscribers, and the one who asks.
+        redis.order("CLIENT KILL TYPE normal").await;
+    }
+    ear.number(number).await;
+    assert_eq!(ear.numbers(), (1..=number).collect::<Vec<_>>());
+    assert_eq!(ear.gaps(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -221,30 +242,29 @@ async fn a_slow_subscriber_that_the_server_cuts_is_told_of_a_gap() {
     thread.join().unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// On one thread: the connection reads many envelopes before the listener has its turn.
+#[tokio::test]
 async fn too_much_at_once_for_the_listener_becomes_a_gap() {
     let redis = Redis::start().await;
     let ear = ear();
     let mut small = options(&redis);
-    small.incoming_bytes = 100_000;
+    small.incoming_bytes = 5_000;
     let bus = connected(small, &ear).await;
     bus.subscribe(topic(1));
     settle(&redis, topic(1), 1).await;
     let sender = connected(options(&redis), &crate::ear::ear()).await;
-    ear.stop();
-    for number in 1..=200 {
-        sender.publish(vec![heavy(topic(1), number, 10_000)]);
+    sender.publish((1..=1_000).map(|number| heavy(topic(1), number, 1_000)).collect());
+    ear.until("the gap", |ear| ear.gaps() >= 1).await;
+    sender.publish(vec![numbered(&[topic(1)], 2_000)]);
+    // The last of the burst may still be on its way and take its place.
+    let mut again = 2_000;
+    while !ear.numbers().contains(&again) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        again += 1;
+        sender.publish(vec![numbered(&[topic(1)], again)]);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(again < 2_100, "it never recovers");
     }
-    let received = || counted("tidings_bus_dropped_total{reason=\"queue_full\"}");
-    let overflowed = async {
-        while received() < 1.0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(crate::ear::DEADLINE, overflowed).await.unwrap();
-    ear.go_on();
-    ear.until("the gap", |ear| ear.gaps() == 1).await;
-    sender.publish(vec![numbered(&[topic(1)], 1_000)]);
-    ear.number(1_000).await;
-    assert!(ear.numbers().is_sorted());
+    let numbers = ear.numbers();
+    assert!(numbers.is_sorted() && numbers.len() < 1_000, "{} of 1000", numbers.len());
 }

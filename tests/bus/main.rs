@@ -3,8 +3,10 @@
 #[path = "../servers/redis.rs"]
 mod servers;
 
+mod book;
 mod contract;
 mod ear;
 mod faults;
 mod misuse;
+mod presence;
 mod world;

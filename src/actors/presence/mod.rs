@@ -1,19 +1,22 @@
 //! Presence: who is there, told to those who look.
 //!
-//! - *Owns*: this node's devices per user ([`state`]).
+//! - *Owns*: this node's devices per user ([`state`]), and its entries in the book of all nodes ([`sharing`]).
 //! - *Receives*: devices that come, go, and move between foreground and background.
 //! - *Emits*: a signal to the watchers of a user whose presence changed; nobody else is told.
 //! - *Limits*: users with a connection here, and those that went within `presence.offline_after_ms`.
 //! - *On restart*: empty; devices come again with their next connection.
 //! - *On full*: cannot be: it grows only with connections, which are bounded.
 
+pub mod sharing;
 pub mod state;
+pub mod told;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context};
 
+use self::sharing::Sharing;
 use self::state::{Device, PresenceChanged, PresenceState};
 use super::router::Router;
 use crate::bus::{Presence as Seen, Signal};
@@ -25,6 +28,7 @@ use crate::telemetry::Meters;
 #[derive(Clone)]
 pub struct PresenceBoard {
     state: Arc<Mutex<PresenceState>>,
+    sharing: Arc<OnceLock<Sharing>>,
     router: Arc<Router>,
     environment: SharedEnvironment,
     meters: Arc<Meters>,
@@ -47,6 +51,7 @@ impl PresenceBoard {
     ) -> Self {
         Self {
             state: Arc::new(Mutex::new(PresenceState::new(offline_after_ms))),
+            sharing: Arc::default(),
             router,
             environment,
             meters,
@@ -77,21 +82,43 @@ impl PresenceBoard {
         self.tell(changed);
     }
 
-    /// A user's presence now.
-    pub fn of(&self, user: UserId) -> Seen {
-        self.lock().of(user).unwrap_or(Seen::Offline { last_seen: None })
+    /// What this node itself knows of a user.
+    pub fn here(&self, user: UserId) -> Option<Seen> {
+        self.lock().of(user)
+    }
+
+    /// Writes off who is gone by now; [`Presence`] does it twice a second.
+    pub fn expire(&self) {
+        let gone = self.lock().expire(self.environment.monotonic_ms());
+        self.tell(gone);
     }
 
     fn tell(&self, changed: impl IntoIterator<Item = PresenceChanged>) {
-        for PresenceChanged { user, presence } in changed {
-            let state = match presence {
-                Seen::Online => "online",
-                Seen::Away => "away",
-                Seen::Offline { .. } => "offline",
+        for change in changed {
+            let PresenceChanged { user, presence } = change;
+            let Some(sharing) = self.sharing.get() else {
+                self.announce(user, presence);
+                continue;
             };
-            self.meters.social.presence_changes.of(state).increment(1);
-            self.router.signal(Signal::Presence { user, presence }, Arc::new([]));
+            sharing.book.put(user, Some(presence));
+            // Online wins over whatever other nodes know; for the rest they are asked.
+            if presence == Seen::Online {
+                self.announce(user, presence);
+            } else if sharing.asks.try_send(change).is_err() {
+                self.meters.load.sheds.of("presence").increment(1);
+                self.announce(user, presence);
+            }
         }
+    }
+
+    fn announce(&self, user: UserId, presence: Seen) {
+        let state = match presence {
+            Seen::Online => "online",
+            Seen::Away => "away",
+            Seen::Offline { .. } => "offline",
+        };
+        self.meters.social.presence_changes.of(state).increment(1);
+        self.router.signal(Signal::Presence { user, presence }, Arc::new([]));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, PresenceState> {
@@ -103,9 +130,6 @@ impl Actor for Presence {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        context.run_interval(EXPIRE_EVERY, |presence, _| {
-            let gone = presence.board.lock().expire(presence.board.environment.monotonic_ms());
-            presence.board.tell(gone);
-        });
+        context.run_interval(EXPIRE_EVERY, |presence, _| presence.board.expire());
     }
 }

@@ -26,7 +26,8 @@ use self::announced::Announced;
 use self::interest::{Interest, MAX_WORKERS, Turn, WorkerId};
 use self::tracker::Tracker;
 use super::inbox::{Inbox, Item};
-use crate::bus::{Cargo, Listener, Parcel, SharedBus, Signal};
+use super::presence::told::{News, Told};
+use crate::bus::{Cargo, Listener, Parcel, Presence, SharedBus, Signal};
 use crate::domain::{Committed, ConversationId, Seq, Topic, UserId, topics};
 use crate::telemetry::Meters;
 
@@ -81,6 +82,7 @@ const NO_FOLLOWER: u64 = u64::MAX;
 pub struct Router {
     state: Mutex<State>,
     interest: Interest,
+    told: Told,
     inboxes: Vec<Arc<Inbox>>,
     bus: OnceLock<SharedBus>,
     follower: OnceLock<mpsc::Sender<Notice>>,
@@ -117,6 +119,7 @@ impl Router {
         let router = Arc::new_cyclic(|me| Self {
             state: Mutex::new(state),
             interest: Interest::default(),
+            told: Told::default(),
             inboxes,
             bus: OnceLock::new(),
             follower: OnceLock::new(),
@@ -160,8 +163,10 @@ impl Router {
             if let Some(bus) = self.bus.get() {
                 bus.unsubscribe(topic);
             }
-            if let Topic::Channel(conversation) = topic {
-                self.lock().tracker.rest(conversation);
+            match topic {
+                Topic::Channel(conversation) => self.lock().tracker.rest(conversation),
+                Topic::Presence(user) => self.told.forget(user),
+                Topic::User(_) | Topic::Digest | Topic::Published => {}
             }
         }
     }
@@ -242,6 +247,30 @@ impl Router {
 
     fn signal_locally(&self, signal: &Signal, topics: &[Topic], users: &Arc<[UserId]>) {
         let workers = self.interest.workers(topics.iter().copied());
+        if let Signal::Presence { user, presence } = signal
+            && !workers.is_empty()
+            && self.told.note(*user, *presence) == News::Known
+        {
+            return;
+        }
+        self.hand_signal(workers, signal, users);
+    }
+
+    /// A look found `user` to be so: local watchers who were told otherwise are told now.
+    pub fn witnessed(&self, user: UserId, presence: Presence) {
+        let workers = self.interest.workers([Topic::Presence(user)].into_iter());
+        if !workers.is_empty() && self.told.note(user, presence) == News::Changed {
+            let nobody: Arc<[UserId]> = Arc::new([]);
+            self.hand_signal(workers, &Signal::Presence { user, presence }, &nobody);
+        }
+    }
+
+    /// The users whom somebody here watches, and what was told of them last.
+    pub fn watched(&self) -> Vec<(UserId, Presence)> {
+        self.told.all()
+    }
+
+    fn hand_signal(&self, workers: WorkerSet, signal: &Signal, users: &Arc<[UserId]>) {
         for worker in workers.iter() {
             let mut items = vec![Item::Signal { signal: signal.clone(), users: Arc::clone(users) }];
             self.inbox(worker).put(&mut items);

@@ -16,6 +16,7 @@
 //! Redis may be away at the start, and for any time: connections are tried for ever.
 
 mod backoff;
+mod book;
 mod channels;
 mod connect;
 mod courier;
@@ -52,6 +53,7 @@ use crate::environment::SharedEnvironment;
 use crate::telemetry::Meters;
 use crate::telemetry::meters::BusMeters;
 
+pub use book::RedisBook;
 pub use options::{Place, RedisOptions, server};
 
 /// What the connections' tasks share.
@@ -118,6 +120,12 @@ impl RedisBus {
         self.shared.status.health()
     }
 
+    /// Ends all connections for good, as dropping it does.
+    pub fn end(&self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+        self.shared.layout.load().links().iter().for_each(|link| link.end());
+    }
+
     /// How the bus is now.
     pub fn health(&self) -> BusHealth {
         self.healthy().borrow().clone()
@@ -126,8 +134,7 @@ impl RedisBus {
 
 impl Drop for RedisBus {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(AbortHandle::abort);
-        self.shared.layout.load().links().iter().for_each(|link| link.end());
+        self.end();
     }
 }
 
@@ -188,7 +195,8 @@ impl Shared {
                 self.meters.dropped.of("failed").increment(1);
             }
             for (link, channels) in parts {
-                let dropped = link.outgoing.put([Outbound { channels, envelope: envelope.clone() }]);
+                let dropped =
+                    link.outgoing.put([Outbound { channels, envelope: envelope.clone(), tried: false }]);
                 self.meters.dropped.of("queue_full").increment(dropped);
             }
         }

@@ -16,6 +16,8 @@ pub struct Outbound {
     pub channels: SmallVec<[String; 2]>,
     /// What.
     pub envelope: Vec<u8>,
+    /// It was sent once already, on a connection that broke before the server answered.
+    pub tried: bool,
 }
 
 impl Outbound {
@@ -51,14 +53,37 @@ impl Outgoing {
         for outbound in batch {
             queue.bytes += outbound.weight_bytes();
             queue.waiting.push_back(outbound);
-            while queue.bytes > self.most_bytes || queue.waiting.len() > self.most_parcels {
-                let Some(oldest) = queue.waiting.pop_front() else { break };
-                queue.bytes -= oldest.weight_bytes();
-                dropped += 1;
-            }
+            dropped += self.shrink(&mut queue);
         }
         drop(queue);
         self.filled.notify_one();
+        dropped
+    }
+
+    /// Puts a batch back to the front whose fate is unknown: receivers pass over what they have by its stamp. What was put back
+    /// before goes, or one that breaks every connection would for ever. Answers how many envelopes were dropped.
+    pub fn put_back(&self, batch: Vec<Outbound>) -> u64 {
+        let mut queue = self.lock();
+        let all = batch.len();
+        let again: Vec<Outbound> = batch.into_iter().filter(|outbound| !outbound.tried).collect();
+        let mut dropped = (all - again.len()) as u64;
+        for outbound in again.into_iter().rev() {
+            queue.bytes += outbound.weight_bytes();
+            queue.waiting.push_front(Outbound { tried: true, ..outbound });
+        }
+        dropped += self.shrink(&mut queue);
+        drop(queue);
+        self.filled.notify_one();
+        dropped
+    }
+
+    fn shrink(&self, queue: &mut Queue) -> u64 {
+        let mut dropped = 0;
+        while queue.bytes > self.most_bytes || queue.waiting.len() > self.most_parcels {
+            let Some(oldest) = queue.waiting.pop_front() else { break };
+            queue.bytes -= oldest.weight_bytes();
+            dropped += 1;
+        }
         dropped
     }
 
@@ -100,7 +125,7 @@ mod tests {
     use super::*;
 
     fn outbound(mark: u8, bytes: usize) -> Outbound {
-        Outbound { channels: smallvec!["c".to_owned()], envelope: vec![mark; bytes] }
+        Outbound { channels: smallvec!["c".to_owned()], envelope: vec![mark; bytes], tried: false }
     }
 
     fn marks(taken: &[Outbound]) -> Vec<u8> {
@@ -114,6 +139,20 @@ mod tests {
         assert_eq!(queue.put([outbound(4, 10), outbound(5, 10)]), 2);
         assert_eq!(marks(&queue.take(usize::MAX, 2)), [3, 4]);
         assert_eq!(marks(&queue.take(usize::MAX, 2)), [5]);
+        assert_eq!(queue.bytes(), 0);
+    }
+
+    #[test]
+    fn what_is_put_back_is_tried_once_more_before_the_rest() {
+        let queue = Outgoing::new(1_000_000, 3);
+        queue.put((1..=3).map(|mark| outbound(mark, 10)));
+        let batch = queue.take(usize::MAX, 2);
+        queue.put([outbound(4, 10)]);
+        assert_eq!(queue.put_back(batch), 1, "the oldest finds no room");
+        let batch = queue.take(usize::MAX, 9);
+        assert_eq!(marks(&batch), [2, 3, 4]);
+        assert_eq!(queue.put_back(batch), 1, "2 was tried twice");
+        assert_eq!(marks(&queue.take(usize::MAX, 9)), [3, 4]);
         assert_eq!(queue.bytes(), 0);
     }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, RedisResult, Value};
+use redis::{Pipeline, PushInfo, PushKind, RedisResult, Value};
 use smallvec::SmallVec;
+use tokio::sync::Notify;
 
 use super::Shared;
 use super::backoff::Backoff;
@@ -33,7 +34,8 @@ pub async fn run(shared: Arc<Shared>, link: Arc<Link>) {
 }
 
 async fn serve(shared: &Shared, link: &Link, backoff: &mut Backoff) -> Trouble {
-    let connection = match connect(shared, link).await {
+    let ended = Arc::new(Notify::new());
+    let connection = match connect(shared, link, &ended).await {
         Ok(connection) => connection,
         Err(trouble) => return trouble,
     };
@@ -42,59 +44,74 @@ async fn serve(shared: &Shared, link: &Link, backoff: &mut Backoff) -> Trouble {
     backoff.reset();
     let options = &shared.options;
     let alive = |alive| shared.alive(link.publisher, alive);
-    tokio::select! {
+    let mut batch = Vec::new();
+    let trouble = tokio::select! {
         trouble = pulse(connection.clone(), options.ping, options.timeout, alive) => trouble,
-        trouble = publish(shared, link, connection) => trouble,
-    }
+        trouble = publish(shared, link, connection, &mut batch) => trouble,
+        () = ended.notified() => Trouble("the connection ended".to_owned()),
+    };
+    // Published or not, nobody knows.
+    shared.meters.dropped.of("failed").increment(link.outgoing.put_back(batch));
+    trouble
 }
 
-async fn connect(shared: &Shared, link: &Link) -> Result<MultiplexedConnection, Trouble> {
+async fn connect(
+    shared: &Shared,
+    link: &Link,
+    ended: &Arc<Notify>,
+) -> Result<MultiplexedConnection, Trouble> {
     let timeout = shared.options.timeout;
     let server = primary(&link.place, timeout).await?;
-    let mut connection = dial(&server, None::<fn(redis::PushInfo) -> Result<(), ()>>, timeout).await?;
+    let ended = Arc::clone(ended);
+    let pushes = move |push: PushInfo| -> Result<(), ()> {
+        if push.kind == PushKind::Disconnection {
+            ended.notify_one();
+        }
+        Ok(())
+    };
+    let mut connection = dial(&server, Some(pushes), timeout).await?;
     require_primary(within(timeout, role(&mut connection)).await?)?;
     Ok(connection)
 }
 
-async fn publish(shared: &Shared, link: &Link, mut connection: MultiplexedConnection) -> Trouble {
+/// Publishes until that fails. What is under way stays in `batch`, whoever ends this.
+async fn publish(
+    shared: &Shared,
+    link: &Link,
+    mut connection: MultiplexedConnection,
+    batch: &mut Vec<Outbound>,
+) -> Trouble {
     loop {
-        let batch = link.outgoing.take(PIPELINE_BYTES, PIPELINE_PARCELS);
+        *batch = link.outgoing.take(PIPELINE_BYTES, PIPELINE_PARCELS);
         shared.meters.outgoing_bytes.set(link.outgoing.bytes() as f64);
         if batch.is_empty() {
             link.outgoing.filled().await;
             continue;
         }
-        let pipeline = pipeline(&batch, shared.sharded());
-        let sent =
-            within(shared.options.timeout, pipeline.query_async::<Vec<RedisResult<Value>>>(&mut connection));
-        match sent.await {
-            Ok(answers) => {
-                let refused = answers.iter().filter(|answer| answer.is_err()).count() as u64;
-                if let Some(Err(error)) = answers.into_iter().find(RedisResult::is_err) {
-                    shared.meters.dropped.of("failed").increment(refused);
-                    tracing::warn!(%error, refused, "Redis refused to publish");
-                    // In a Cluster the channel may have moved to another server.
-                    shared.look_around();
-                }
-                shared.meters.published.increment((batch.len() as u64).saturating_sub(refused));
-                shared
-                    .meters
-                    .published_bytes
-                    .increment(batch.iter().map(|outbound| outbound.envelope.len() as u64).sum());
-            }
-            Err(trouble) => {
-                // Perhaps published, perhaps not: sending it again could only repeat what the log has anyway.
-                shared.meters.dropped.of("failed").increment(batch.len() as u64);
-                return trouble;
-            }
+        let pipeline = pipeline(batch, shared.sharded());
+        let sent = pipeline.query_async::<Vec<RedisResult<Value>>>(&mut connection);
+        let answers = match within(shared.options.timeout, sent).await {
+            Ok(answers) => answers,
+            Err(trouble) => return trouble,
+        };
+        let (parcels, bytes) = (batch.len() as u64, batch.iter().map(|one| one.envelope.len() as u64).sum());
+        batch.clear();
+        let refused = answers.iter().filter(|answer| answer.is_err()).count() as u64;
+        if let Some(Err(error)) = answers.into_iter().find(RedisResult::is_err) {
+            shared.meters.dropped.of("failed").increment(refused);
+            tracing::warn!(%error, refused, "Redis refused to publish");
+            // In a Cluster the channel may have moved to another server.
+            shared.look_around();
         }
+        shared.meters.published.increment(parcels.saturating_sub(refused));
+        shared.meters.published_bytes.increment(bytes);
     }
 }
 
 fn pipeline(batch: &[Outbound], sharded: bool) -> Pipeline {
     let mut pipeline = Pipeline::with_capacity(batch.len());
     pipeline.ignore_errors();
-    for Outbound { channels, envelope } in batch {
+    for Outbound { channels, envelope, .. } in batch {
         if channels.len() > CHANNELS_EACH && !sharded {
             pipeline.cmd("EVAL").arg(SPREAD).arg(0).arg(envelope).arg(channels.as_slice());
         } else {
@@ -134,7 +151,7 @@ mod tests {
 
     fn outbound(channels: usize) -> Outbound {
         let channels = (0..channels).map(|number| format!("c{number}")).collect();
-        Outbound { channels, envelope: vec![7; 100] }
+        Outbound { channels, envelope: vec![7; 100], tried: false }
     }
 
     #[test]
@@ -150,7 +167,7 @@ mod tests {
         let text =
             String::from_utf8_lossy(&pipeline(&[outbound(5)], true).get_packed_pipeline()).into_owned();
         assert_eq!(text.matches("SPUBLISH").count(), 5);
-        let one = Outbound { channels: smallvec!["c".to_owned()], envelope: vec![] };
+        let one = Outbound { channels: smallvec!["c".to_owned()], envelope: vec![], tried: false };
         assert!(
             !String::from_utf8_lossy(&pipeline(&[one], false).get_packed_pipeline()).contains("SPUBLISH")
         );

@@ -85,19 +85,26 @@ impl Switchboard {
                 Ok(()) => this.node.read(this.node.store().acquaintances(user, &users)).await,
                 Err(failure) => Err(failure),
             };
-            let done = visible.map(|visible| {
-                this.with(key, |this, line| {
-                    for user in line.state.borrow_mut().on_watching(&visible) {
-                        this.registry.borrow_mut().watch(user, line);
-                        this.node.router().subscribe(this.worker, Topic::Presence(user));
-                        this.node.meters().social.watches.increment(1.0);
-                    }
-                    for user in visible {
-                        this.say(line, &presence_frame(user, this.node.presence().of(user)));
-                    }
-                });
+            let visible = match visible {
+                Ok(visible) => visible,
+                Err(failure) => return this.answer(key, &id, Err(failure)),
+            };
+            // Subscribe first, look second: whatever changes after the look is told by a signal.
+            this.with(key, |this, line| {
+                for user in line.state.borrow_mut().on_watching(&visible) {
+                    this.registry.borrow_mut().watch(user, line);
+                    this.node.router().subscribe(this.worker, Topic::Presence(user));
+                    this.node.meters().social.watches.increment(1.0);
+                }
             });
-            this.answer(key, &id, done);
+            let seen = this.node.presence().seen(&visible).await;
+            this.with(key, |this, line| {
+                for (user, presence) in visible.into_iter().zip(seen) {
+                    this.node.router().witnessed(user, presence);
+                    this.say(line, &presence_frame(user, presence));
+                }
+            });
+            this.answer(key, &id, Ok(()));
         });
     }
 

@@ -1,0 +1,97 @@
+//! The presence book: what each node knows of its users, for the other nodes to read.
+//!
+//! A node writes only about its own connections. What it wrote counts as long as it lives: a node that dies is forgotten
+//! after its lease. To add a backend: implement [`PresenceBook`], name it in `app`, add it to the suite's worlds.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use super::Presence;
+use crate::domain::UserId;
+
+/// The book cannot be read now; go by what this node knows itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BookAway;
+
+/// One node's hand on the book. Entries are [`Presence::Online`] and [`Presence::Away`]; being offline is having none.
+#[async_trait]
+pub trait PresenceBook: Send + Sync {
+    /// This node knows `presence` of `user` from now on; `None` or offline: nothing. Returns at once; written soon, and kept until it is
+    /// changed or this node dies.
+    fn put(&self, user: UserId, presence: Option<Presence>);
+
+    /// What the other nodes know of `users`, in their order, once everything put here before is written.
+    ///
+    /// # Errors
+    /// [`BookAway`], in time.
+    async fn others(&self, users: &[UserId]) -> Result<Vec<Option<Presence>>, BookAway>;
+}
+
+/// How the book is shared.
+pub type SharedBook = Arc<dyn PresenceBook>;
+
+/// What two nodes together know of a user: online wherever one says so.
+pub fn together(one: Option<Presence>, other: Option<Presence>) -> Option<Presence> {
+    let rank = |presence: &Option<Presence>| match presence {
+        Some(Presence::Online) => 3,
+        Some(Presence::Away) => 2,
+        Some(Presence::Offline { .. }) => 1,
+        None => 0,
+    };
+    if rank(&other) > rank(&one) { other } else { one }
+}
+
+/// The book of nodes that share a process: tests. Its nodes die by being dropped.
+#[derive(Default)]
+pub struct LocalBooks {
+    nodes: Mutex<Vec<Pages>>,
+}
+
+type Pages = Arc<Mutex<HashMap<UserId, Presence>>>;
+
+/// One node's hand on [`LocalBooks`].
+pub struct LocalBook {
+    books: Arc<LocalBooks>,
+    own: Pages,
+}
+
+impl LocalBooks {
+    /// Opens the book for one more node.
+    pub fn open(self: &Arc<Self>) -> LocalBook {
+        let own = Pages::default();
+        lock(&self.nodes).push(Arc::clone(&own));
+        LocalBook { books: Arc::clone(self), own }
+    }
+}
+
+#[async_trait]
+impl PresenceBook for LocalBook {
+    fn put(&self, user: UserId, presence: Option<Presence>) {
+        let mut own = lock(&self.own);
+        match presence {
+            Some(presence @ (Presence::Online | Presence::Away)) => own.insert(user, presence),
+            Some(Presence::Offline { .. }) | None => own.remove(&user),
+        };
+    }
+
+    async fn others(&self, users: &[UserId]) -> Result<Vec<Option<Presence>>, BookAway> {
+        let nodes = lock(&self.books.nodes);
+        let known = users.iter().map(|user| {
+            let others = nodes.iter().filter(|pages| !Arc::ptr_eq(pages, &self.own));
+            others.map(|pages| lock(pages).get(user).copied()).fold(None, together)
+        });
+        Ok(known.collect())
+    }
+}
+
+impl Drop for LocalBook {
+    fn drop(&mut self) {
+        lock(&self.books.nodes).retain(|pages| !Arc::ptr_eq(pages, &self.own));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,255 @@
+//! The presence book in Redis.
+//!
+//! ```text
+//! PREFIX on:USER     hash: a node's id → "o" (online) or "a" (away)      an hour, written anew every 20 minutes
+//! PREFIX node:NODE   "1"                                                 the node's lease, renewed at a third of it
+//! ```
+//!
+//! One lease per node, not per user: keeping 100,000 users alive is one command every few seconds. An entry counts while its
+//! node's lease stands. A node whose lease was gone (an emptied or new Redis, or it was frozen itself) writes all its entries
+//! anew. Commands go over the publisher's connections; while there is none, the book is away.
+
+mod own;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::{Cmd, Pipeline, RedisResult, Value};
+use tokio::sync::Mutex;
+use tokio::task::AbortHandle;
+
+use self::own::Own;
+use super::link::Link;
+use super::{RedisBus, Shared, connect};
+use crate::bus::Presence;
+use crate::bus::book::{BookAway, PresenceBook, together};
+use crate::bus::envelope::NodeId;
+use crate::domain::UserId;
+
+/// How long an entry stays in a Redis that nobody writes to any more.
+const ENTRY_S: u64 = 3_600;
+/// Every entry is written anew within this time, well before it would go.
+const REWRITE: Duration = Duration::from_secs(1_200);
+/// Entries and questions per round trip.
+const USERS_AT_ONCE: usize = 500;
+/// Changes are gathered for so long before they are written.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// One node's hand on the book; see the module's documentation. Dropping it lets the lease run out.
+pub struct RedisBook {
+    hand: Arc<Hand>,
+    keeper: AbortHandle,
+}
+
+struct Hand {
+    shared: Arc<Shared>,
+    own: Own,
+    lease: Duration,
+    /// One writer at a time, so that a user's changes are written in their order.
+    writing: Mutex<()>,
+}
+
+impl RedisBus {
+    /// Opens the presence book in the same Redis. A node that dies is forgotten after `lease`. Call inside a tokio runtime.
+    pub fn book(&self, lease: Duration) -> Arc<RedisBook> {
+        let hand = Arc::new(Hand {
+            shared: Arc::clone(&self.shared),
+            own: Own::default(),
+            lease,
+            writing: Mutex::default(),
+        });
+        let keeper = tokio::spawn(keep(Arc::clone(&hand))).abort_handle();
+        Arc::new(RedisBook { hand, keeper })
+    }
+}
+
+impl RedisBook {
+    /// Ends the lease at once: this node is about to stop, and its users are gone from here. Best effort, in time.
+    pub async fn leave(&self) {
+        self.keeper.abort();
+        let key = self.hand.node_key(&self.hand.shared.node.text());
+        let mut command = redis::cmd("DEL");
+        command.arg(&key);
+        // Nobody to tell: the lease runs out by itself.
+        let _ = self.hand.ask(vec![(key, command)]).await;
+    }
+}
+
+impl Drop for RedisBook {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+#[async_trait]
+impl PresenceBook for RedisBook {
+    fn put(&self, user: UserId, presence: Option<Presence>) {
+        self.hand.own.put(user, presence.filter(|presence| !matches!(presence, Presence::Offline { .. })));
+    }
+
+    async fn others(&self, users: &[UserId]) -> Result<Vec<Option<Presence>>, BookAway> {
+        self.hand.write().await?;
+        let mut known = Vec::with_capacity(users.len());
+        for part in users.chunks(USERS_AT_ONCE) {
+            known.extend(self.hand.read(part).await?);
+        }
+        Ok(known)
+    }
+}
+
+/// Renews the lease and writes what changed, for ever.
+async fn keep(hand: Arc<Hand>) {
+    let mut lease_due = tokio::time::interval(hand.lease / 3);
+    lease_due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = lease_due.tick() => {
+                if hand.renew().await.is_ok_and(|stood| !stood) {
+                    hand.own.all_changed();
+                }
+                hand.own.some_changed(hand.lease / 3, REWRITE);
+            }
+            () = hand.own.changed() => tokio::time::sleep(GATHER).await,
+        }
+        // What could not be written stays marked and is tried again with the next change or renewal.
+        let _ = hand.write().await;
+    }
+}
+
+impl Hand {
+    fn node_key(&self, node: &str) -> String {
+        format!("{}node:{node}", self.shared.options.prefix)
+    }
+
+    fn user_key(&self, user: UserId) -> String {
+        format!("{}on:{}", self.shared.options.prefix, user.as_uuid().simple())
+    }
+
+    /// Renews the lease; answers whether it stood until now.
+    async fn renew(&self) -> Result<bool, BookAway> {
+        let key = self.node_key(&self.shared.node.text());
+        let mut command = redis::cmd("SET");
+        command.arg(&key).arg(1).arg("PX").arg(self.lease.as_millis() as u64).arg("GET");
+        let before = self.ask(vec![(key, command)]).await?;
+        Ok(!matches!(before.as_slice(), [Value::Nil]))
+    }
+
+    /// Writes what changed here.
+    async fn write(&self) -> Result<(), BookAway> {
+        let _turn = self.writing.lock().await;
+        let node = self.shared.node.text();
+        loop {
+            let changes = self.own.take_changed(USERS_AT_ONCE);
+            if changes.is_empty() {
+                return Ok(());
+            }
+            let mut commands = Vec::with_capacity(changes.len() * 2);
+            for (user, presence) in &changes {
+                let key = self.user_key(*user);
+                match presence {
+                    Some(presence) => {
+                        let mut expire = redis::cmd("EXPIRE");
+                        expire.arg(&key).arg(ENTRY_S);
+                        let mut set = redis::cmd("HSET");
+                        set.arg(&key).arg(&node).arg(letter(*presence));
+                        commands.extend([(key.clone(), set), (key, expire)]);
+                    }
+                    None => {
+                        let mut remove = redis::cmd("HDEL");
+                        remove.arg(&key).arg(&node);
+                        commands.push((key, remove));
+                    }
+                }
+            }
+            if let Err(away) = self.ask(commands).await {
+                self.own.changed_again(changes.into_iter().map(|(user, _)| user));
+                return Err(away);
+            }
+        }
+    }
+
+    async fn read(&self, users: &[UserId]) -> Result<Vec<Option<Presence>>, BookAway> {
+        let questions = users.iter().map(|user| {
+            let key = self.user_key(*user);
+            let mut command = redis::cmd("HGETALL");
+            command.arg(&key);
+            (key, command)
+        });
+        let mut entries: Vec<HashMap<String, String>> = Vec::with_capacity(users.len());
+        for answer in self.ask(questions.collect()).await? {
+            entries.push(redis::from_redis_value(answer).map_err(|_| BookAway)?);
+        }
+        let living = self.living(&entries).await?;
+        let known = entries.iter().map(|entry| {
+            let counted = entry.iter().filter(|(node, _)| living.contains(node.as_str()));
+            counted.map(|(_, word)| presence_of(word)).fold(None, together)
+        });
+        Ok(known.collect())
+    }
+
+    /// Which of the nodes named in `entries`, this one left out, have a lease.
+    async fn living<'a>(&self, entries: &'a [HashMap<String, String>]) -> Result<HashSet<&'a str>, BookAway> {
+        let own = self.shared.node.text();
+        let named: HashSet<&str> =
+            entries.iter().flat_map(HashMap::keys).map(String::as_str).filter(|node| *node != own).collect();
+        let named: Vec<&str> = named.into_iter().collect();
+        let questions = named.iter().map(|node| {
+            let key = self.node_key(node);
+            let mut command = redis::cmd("EXISTS");
+            command.arg(&key);
+            (key, command)
+        });
+        let answers = self.ask(questions.collect()).await?;
+        let living = named.into_iter().zip(answers).filter(|(_, answer)| matches!(answer, Value::Int(1)));
+        Ok(living.map(|(node, _)| node).collect())
+    }
+
+    /// Sends commands to the servers that their keys belong to, one pipeline each; answers in the commands' order.
+    async fn ask(&self, commands: Vec<(String, Cmd)>) -> Result<Vec<Value>, BookAway> {
+        let layout = self.shared.layout.load_full();
+        let mut answers = vec![Value::Nil; commands.len()];
+        let mut parts: Vec<(&Arc<Link>, Pipeline, Vec<usize>)> = Vec::new();
+        for (at, (key, command)) in commands.into_iter().enumerate() {
+            let link = layout.owner(&key).ok_or(BookAway)?;
+            let part = match parts.iter().position(|(known, ..)| Arc::ptr_eq(known, link)) {
+                Some(part) => part,
+                None => {
+                    parts.push((link, Pipeline::new(), Vec::new()));
+                    parts.len() - 1
+                }
+            };
+            parts[part].1.add_command(command);
+            parts[part].2.push(at);
+        }
+        for (link, pipeline, places) in parts {
+            let mut connection = link.connection.load_full().ok_or(BookAway)?.as_ref().clone();
+            let asked = pipeline.query_async::<Vec<RedisResult<Value>>>(&mut connection);
+            let got = connect::within(self.shared.options.timeout, asked).await.map_err(|_| BookAway)?;
+            for (at, answer) in places.into_iter().zip(got) {
+                answers[at] = answer.map_err(|_| BookAway)?;
+            }
+        }
+        Ok(answers)
+    }
+}
+
+impl NodeId {
+    /// As keys and fields write it.
+    fn text(self) -> String {
+        format!("{:016x}", self.0)
+    }
+}
+
+fn letter(presence: Presence) -> &'static str {
+    match presence {
+        Presence::Online => "o",
+        Presence::Away | Presence::Offline { .. } => "a",
+    }
+}
+
+/// A word of a later release counts as being there.
+fn presence_of(word: &str) -> Option<Presence> {
+    Some(if word == "a" { Presence::Away } else { Presence::Online })
+}

@@ -1,0 +1,210 @@
+//! What every presence book owes its nodes, and what the one in Redis owes them when its server fails.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings::bus::Presence::{Away, Offline, Online};
+use tidings::bus::book::{BookAway, LocalBooks, PresenceBook};
+use tidings::bus::redis::{RedisBook, RedisBus};
+use tidings::domain::UserId;
+
+use crate::ear::{DEADLINE, ear};
+use crate::servers::Redis;
+use crate::world::{connected, options, up, user};
+
+/// Short, so that a death is soon noticed.
+pub const LEASE: Duration = Duration::from_millis(600);
+
+/// A book for any number of nodes.
+pub enum Shelf {
+    Local(Arc<LocalBooks>),
+    Redis(Redis),
+}
+
+/// One node's hand on it, and what keeps it alive.
+pub struct Reader {
+    pub book: Arc<dyn PresenceBook>,
+    pub bus: Option<Arc<RedisBus>>,
+}
+
+impl Shelf {
+    async fn local() -> Self {
+        Self::Local(Arc::default())
+    }
+
+    async fn redis() -> Self {
+        Self::Redis(Redis::start().await)
+    }
+
+    async fn open(&self) -> Reader {
+        match self {
+            Self::Local(books) => Reader { book: Arc::new(books.open()), bus: None },
+            Self::Redis(redis) => {
+                let (bus, book) = hand(redis).await;
+                Reader { book, bus: Some(bus) }
+            }
+        }
+    }
+}
+
+async fn hand(redis: &Redis) -> (Arc<RedisBus>, Arc<RedisBook>) {
+    let bus = connected(options(redis), &ear()).await;
+    let book = bus.book(LEASE);
+    (bus, book)
+}
+
+/// Waits until the book answers `wanted` about one user.
+pub async fn until(book: &dyn PresenceBook, user: UserId, wanted: Option<tidings::bus::Presence>) {
+    let answered = async {
+        while book.others(&[user]).await != Ok(vec![wanted]) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if tokio::time::timeout(DEADLINE, answered).await.is_err() {
+        panic!("the book never says {wanted:?} of {user} but {:?}", book.others(&[user]).await);
+    }
+}
+
+macro_rules! over_every_book {
+    ($($case:ident),+ $(,)?) => {
+        mod local {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    super::$case(super::Shelf::local().await).await;
+                }
+            )+
+        }
+        mod redis {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    super::$case(super::Shelf::redis().await).await;
+                }
+            )+
+        }
+    };
+}
+
+over_every_book!(
+    others_read_what_a_node_put_and_it_does_not,
+    online_anywhere_is_online,
+    many_users_are_answered_in_their_order,
+    a_node_that_dies_is_forgotten,
+    what_was_put_is_there_when_the_same_node_has_asked,
+);
+
+async fn others_read_what_a_node_put_and_it_does_not(shelf: Shelf) {
+    let (one, other) = (shelf.open().await, shelf.open().await);
+    one.book.put(user(1), Some(Online));
+    until(&*other.book, user(1), Some(Online)).await;
+    assert_eq!(one.book.others(&[user(1)]).await, Ok(vec![None]));
+    one.book.put(user(1), Some(Away));
+    until(&*other.book, user(1), Some(Away)).await;
+    one.book.put(user(1), Some(Offline { last_seen: None }));
+    until(&*other.book, user(1), None).await;
+    assert_eq!(other.book.others(&[]).await, Ok(vec![]));
+}
+
+async fn online_anywhere_is_online(shelf: Shelf) {
+    let (one, other, reader) = (shelf.open().await, shelf.open().await, shelf.open().await);
+    one.book.put(user(1), Some(Online));
+    other.book.put(user(1), Some(Away));
+    until(&*reader.book, user(1), Some(Online)).await;
+    until(&*other.book, user(1), Some(Online)).await;
+    until(&*one.book, user(1), Some(Away)).await;
+    one.book.put(user(1), None);
+    until(&*reader.book, user(1), Some(Away)).await;
+}
+
+async fn many_users_are_answered_in_their_order(shelf: Shelf) {
+    let (one, reader) = (shelf.open().await, shelf.open().await);
+    let users: Vec<UserId> = (0..1_300).map(user).collect();
+    for (at, user) in users.iter().enumerate() {
+        let presence = [None, Some(Online), Some(Away)][at % 3];
+        one.book.put(*user, presence);
+    }
+    // Asking writes first.
+    one.book.others(&[]).await.unwrap();
+    until(&*reader.book, users[1], Some(Online)).await;
+    let answers = reader.book.others(&users).await.unwrap();
+    for (at, answer) in answers.into_iter().enumerate() {
+        assert_eq!(answer, [None, Some(Online), Some(Away)][at % 3], "{at}");
+    }
+}
+
+async fn a_node_that_dies_is_forgotten(shelf: Shelf) {
+    let (one, reader) = (shelf.open().await, shelf.open().await);
+    one.book.put(user(1), Some(Online));
+    until(&*reader.book, user(1), Some(Online)).await;
+    // Longer than the lease: it is renewed while the node lives.
+    tokio::time::sleep(LEASE * 2).await;
+    assert_eq!(reader.book.others(&[user(1)]).await, Ok(vec![Some(Online)]));
+    drop(one);
+    until(&*reader.book, user(1), None).await;
+}
+
+async fn what_was_put_is_there_when_the_same_node_has_asked(shelf: Shelf) {
+    let (one, reader) = (shelf.open().await, shelf.open().await);
+    one.book.put(user(1), Some(Online));
+    until(&*reader.book, user(1), Some(Online)).await;
+    // Two nodes let go at once: whoever asks last sees that nobody is left.
+    for _ in 0..50 {
+        one.book.put(user(1), Some(Online));
+        reader.book.put(user(1), Some(Online));
+        one.book.others(&[]).await.unwrap();
+        reader.book.others(&[]).await.unwrap();
+        one.book.put(user(1), None);
+        reader.book.put(user(1), None);
+        let (first, second) = ([user(1)], [user(1)]);
+        let (first, second) = tokio::join!(one.book.others(&first), reader.book.others(&second));
+        assert!(first == Ok(vec![None]) || second == Ok(vec![None]), "{first:?} {second:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emptied_redis_is_written_anew() {
+    let redis = Redis::start().await;
+    let (_one_bus, one) = hand(&redis).await;
+    let (_bus, reader) = hand(&redis).await;
+    (0..700).for_each(|number| one.put(user(number), Some(Online)));
+    until(&*reader, user(699), Some(Online)).await;
+    redis.flush().await;
+    for number in [0, 350, 699] {
+        until(&*reader, user(number), Some(Online)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_away_is_said_to_be_in_time() {
+    let mut redis = Redis::start().await;
+    let (bus, one) = hand(&redis).await;
+    let (_bus, reader) = hand(&redis).await;
+    one.put(user(1), Some(Online));
+    until(&*reader, user(1), Some(Online)).await;
+    redis.freeze();
+    let asked = tokio::time::timeout(Duration::from_secs(3), reader.others(&[user(1)])).await;
+    assert_eq!(asked, Ok(Err(BookAway)));
+    redis.thaw();
+    until(&*reader, user(1), Some(Online)).await;
+    redis.kill9();
+    up(&bus, false).await;
+    let asked = tokio::time::timeout(Duration::from_millis(500), one.others(&[user(1)])).await;
+    assert_eq!(asked, Ok(Err(BookAway)), "at once: there is no connection to wait for");
+    one.put(user(2), Some(Away));
+    redis.restart().await;
+    until(&*reader, user(1), Some(Online)).await;
+    until(&*reader, user(2), Some(Away)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_is_gone_at_once() {
+    let redis = Redis::start().await;
+    let bus = connected(options(&redis), &ear()).await;
+    let one = bus.book(Duration::from_secs(600));
+    let (_bus, reader) = hand(&redis).await;
+    one.put(user(1), Some(Online));
+    until(&*reader, user(1), Some(Online)).await;
+    one.leave().await;
+    assert_eq!(reader.others(&[user(1)]).await, Ok(vec![None]));
+}

@@ -1,0 +1,182 @@
+//! Presence over several nodes: each with its router and its board, as a process has them, on one bus and one book.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings::actors::inbox::{Inbox, Item};
+use tidings::actors::presence::PresenceBoard;
+use tidings::actors::presence::state::Device;
+use tidings::actors::router::{Router, RouterOptions};
+use tidings::bus::book::LocalBooks;
+use tidings::bus::local::LocalExchange;
+use tidings::bus::redis::RedisBus;
+use tidings::bus::{Presence, Signal};
+use tidings::domain::{Topic, UserId};
+use tidings::environment::SystemEnvironment;
+
+use crate::book::LEASE;
+use crate::ear::DEADLINE;
+use crate::servers::Redis;
+use crate::world::{meters, options, settle, up, user};
+
+const GRACE_MS: u64 = 100;
+const LOOK_EVERY: Duration = Duration::from_millis(150);
+
+struct Process {
+    router: Arc<Router>,
+    board: PresenceBoard,
+    bus: Option<Arc<RedisBus>>,
+    sharing: tokio::task::AbortHandle,
+}
+
+impl Process {
+    fn new() -> (Arc<Router>, PresenceBoard) {
+        let meters = Arc::new(meters());
+        let (router, holes) =
+            Router::new(vec![Inbox::new(1 << 20)], meters.clone(), RouterOptions::default());
+        std::mem::forget(holes);
+        let board = PresenceBoard::new(router.clone(), SystemEnvironment::shared(), meters, GRACE_MS);
+        (router, board)
+    }
+
+    fn local(exchange: &Arc<LocalExchange>, books: &Arc<LocalBooks>) -> Self {
+        let (router, board) = Self::new();
+        router.connect(Arc::new(exchange.attach(router.clone())));
+        let sharing = board.share(Arc::new(books.open()), LOOK_EVERY);
+        Self { router, board, bus: None, sharing }
+    }
+
+    async fn redis(redis: &Redis) -> Self {
+        let (router, board) = Self::new();
+        let bus = RedisBus::start(options(redis), router.clone(), &meters(), SystemEnvironment::shared());
+        router.connect(bus.clone());
+        up(&bus, true).await;
+        let sharing = board.share(bus.book(LEASE), LOOK_EVERY);
+        Self { router, board, bus: Some(bus), sharing }
+    }
+
+    /// As a `watch` does it: subscribes, then looks.
+    async fn watch(&self, whom: UserId) -> Presence {
+        self.router.subscribe(0, Topic::Presence(whom));
+        let seen = self.board.seen(&[whom]).await[0];
+        self.router.witnessed(whom, seen);
+        seen
+    }
+
+    /// The next thing that watchers here are told.
+    async fn told(&self) -> (UserId, Presence) {
+        let mut items = Vec::new();
+        let inbox = self.router.inbox(0);
+        let told = async {
+            while items.is_empty() {
+                poll_fn(|context| inbox.poll_take(&mut items, context)).await;
+            }
+        };
+        assert!(tokio::time::timeout(DEADLINE, told).await.is_ok(), "watchers are told nothing");
+        assert_eq!(items.len(), 1, "one thing at a time");
+        match items.remove(0) {
+            Item::Signal { signal: Signal::Presence { user, presence }, .. } => (user, presence),
+            other => panic!("not a presence: {other:?}"),
+        }
+    }
+
+    /// Lets the board notice who is gone, as its keeper would.
+    async fn expire(&self) {
+        tokio::time::sleep(Duration::from_millis(GRACE_MS + 20)).await;
+        self.board.expire();
+    }
+}
+
+fn is_offline(presence: Presence) -> bool {
+    matches!(presence, Presence::Offline { .. })
+}
+
+/// The story that both worlds go through.
+async fn a_user_on_two_nodes(one: &Process, other: &Process, watcher: &Process, subscribed: impl AsyncFn()) {
+    let whom = user(1);
+    one.board.came(whom, Device::Foreground);
+    // Whoever watches a user that is online elsewhere learns so at once.
+    let seen = async {
+        while watcher.watch(whom).await != Presence::Online {
+            watcher.router.unsubscribe(0, Topic::Presence(whom));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, seen).await.expect("the watcher sees who is online elsewhere");
+    subscribed().await;
+    // A second device on another node is no news, nor is its end, nor the end of the first while the second stays.
+    other.board.came(whom, Device::Background);
+    other.board.moved(whom, Device::Background, Device::Foreground);
+    other.board.moved(whom, Device::Foreground, Device::Background);
+    one.board.went(whom, Device::Foreground);
+    one.expire().await;
+    // What is left is the device in the background.
+    assert_eq!(watcher.told().await, (whom, Presence::Away));
+    other.board.moved(whom, Device::Background, Device::Foreground);
+    assert_eq!(watcher.told().await, (whom, Presence::Online));
+    other.board.went(whom, Device::Foreground);
+    other.expire().await;
+    let (who, presence) = watcher.told().await;
+    assert!(who == whom && matches!(presence, Presence::Offline { last_seen: Some(_) }), "{presence:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn presence_is_one_over_all_nodes_of_a_process() {
+    let (exchange, books) = (Arc::default(), Arc::default());
+    let [one, other, watcher] = std::array::from_fn(|_| Process::local(&exchange, &books));
+    a_user_on_two_nodes(&one, &other, &watcher, async || {}).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn presence_is_one_over_all_processes() {
+    let redis = Redis::start().await;
+    let one = Process::redis(&redis).await;
+    let other = Process::redis(&redis).await;
+    let watcher = Process::redis(&redis).await;
+    let subscribed = async || settle(&redis, Topic::Presence(user(1)), 1).await;
+    a_user_on_two_nodes(&one, &other, &watcher, subscribed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_users_of_a_node_that_dies_go_offline_without_a_word() {
+    let redis = Redis::start().await;
+    let (one, watcher) = (Process::redis(&redis).await, Process::redis(&redis).await);
+    one.board.came(user(1), Device::Foreground);
+    one.board.came(user(2), Device::Foreground);
+    watcher.router.subscribe(0, Topic::Presence(user(1)));
+    settle(&redis, Topic::Presence(user(1)), 1).await;
+    while watcher.watch(user(1)).await != Presence::Online {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // All that a node holds in Redis is its lease; without whoever renews it, it is as good as dead.
+    one.sharing.abort();
+    one.bus.as_ref().unwrap().end();
+    let (who, presence) = loop {
+        let told = watcher.told().await;
+        if is_offline(told.1) {
+            break told;
+        }
+    };
+    assert!(who == user(1) && is_offline(presence));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_a_node_goes_by_what_it_knows() {
+    let mut redis = Redis::start().await;
+    let node = Process::redis(&redis).await;
+    node.board.came(user(1), Device::Foreground);
+    node.board.came(user(2), Device::Background);
+    assert_eq!(node.watch(user(1)).await, Presence::Online);
+    redis.kill9();
+    up(node.bus.as_ref().unwrap(), false).await;
+    let users = [user(1), user(2), user(3)];
+    let seen = tokio::time::timeout(Duration::from_millis(500), node.board.seen(&users)).await;
+    let seen = seen.expect("nobody waits for a Redis that is away");
+    assert_eq!(seen[..2], [Presence::Online, Presence::Away]);
+    assert!(is_offline(seen[2]));
+    node.board.went(user(1), Device::Foreground);
+    node.expire().await;
+    let (who, presence) = node.told().await;
+    assert!(who == user(1) && is_offline(presence));
+}
