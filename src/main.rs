@@ -53,6 +53,8 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Bring the tables of a Postgres database up to this release; run it before the servers of a new release.
+    Migrate,
     /// Try what a start needs and say what to do about what fails.
     Doctor,
 }
@@ -108,6 +110,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             print!("{}", settings.dump());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Migrate => in_system(migrate(settings)),
         Command::Doctor => in_system(doctor(settings)),
     }
 }
@@ -130,7 +133,11 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     logging::init(&settings.telemetry)?;
     // Before anything is announced: who reads that we serve may stop us at once.
     let stop = asked_to_stop()?;
-    let app = App::build(settings).await?;
+    tokio::pin!(stop);
+    let app = tokio::select! {
+        app = App::build(settings) => app?,
+        () = &mut stop => return Ok(ExitCode::SUCCESS),
+    };
     let announce = |settings: &Settings, address| {
         println!("{}", app::banner(settings, address));
         tracing::info!(%address, "serving");
@@ -150,6 +157,13 @@ fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+async fn migrate(settings: Settings) -> anyhow::Result<ExitCode> {
+    for line in app::migrate(&settings).await? {
+        println!("{line}");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn doctor(settings: Settings) -> anyhow::Result<ExitCode> {

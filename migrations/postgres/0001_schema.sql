@@ -7,7 +7,7 @@
 -- epoch: which incarnation of the log this is.
 -- position_base: what positions are counted from; raised when a dump is loaded into a server that counts transactions anew.
 -- schema: the newest migration applied. schema_least: what a release must know to work with it, so that migrations which only
--- add do not shut out the release before
+-- add do not shut out the release before.
 CREATE TABLE meta (
     name  text PRIMARY KEY,
     value bigint NOT NULL

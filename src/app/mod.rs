@@ -7,6 +7,7 @@ mod banner;
 pub mod doctor;
 mod gatekeeper;
 mod http;
+mod migrate;
 mod options;
 
 use std::io;
@@ -27,11 +28,13 @@ use crate::config::{Settings, StoreBackend};
 use crate::environment::{SharedEnvironment, SystemEnvironment};
 use crate::identity::{Identity, IdentityError};
 use crate::protocol::Failure;
+use crate::store::postgres::{OpenError, PostgresStore};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{SharedStore, StoreError};
 use crate::telemetry::{Exporter, Meters, ProcessMeters};
 
 pub use banner::banner;
+pub use migrate::migrate;
 
 /// Why a node cannot start; its text says what to do.
 #[derive(Debug, Error)]
@@ -61,9 +64,12 @@ pub enum AppError {
     /// What the store knows of revocations could not be read.
     #[error("the list of revoked tokens could not be read: the database is unavailable")]
     Revocations,
-    /// A backend this build does not have.
+    /// The database server.
+    #[error(transparent)]
+    Postgres(#[from] OpenError),
+    /// The tables could not be brought up to date.
     #[error("{0}")]
-    Backend(&'static str),
+    Migrate(String),
 }
 
 /// A node that is ready to serve.
@@ -86,7 +92,7 @@ impl App {
         let environment = SystemEnvironment::shared();
         let exporter = Exporter::install()?;
         let meters = Arc::new(Meters::new());
-        let store = open_store(&settings, &environment).await?;
+        let store = open_store_in_time(&settings, &environment).await?;
         let identity =
             Identity::new(options::identity(&settings), Arc::clone(&store), Arc::clone(&environment))?;
         identity.catch_up().await.map_err(|_: Failure| AppError::Revocations)?;
@@ -197,9 +203,35 @@ async fn open_store(settings: &Settings, environment: &SharedEnvironment) -> Res
             let store = SqliteStore::open(options::sqlite(settings), Arc::clone(environment)).await?;
             Ok(store)
         }
-        StoreBackend::Postgres => Err(AppError::Backend("store.backend = \"postgres\" is not built in yet")),
+        StoreBackend::Postgres => {
+            let store = PostgresStore::open(options::postgres(settings), Arc::clone(environment)).await?;
+            Ok(store)
+        }
     }
 }
+
+/// Opens the store; one that cannot be reached is waited for, since ending and being started again would not bring it
+/// nearer. Whoever asks meanwhile finds nobody listening, as before any start.
+async fn open_store_in_time(
+    settings: &Settings,
+    environment: &SharedEnvironment,
+) -> Result<SharedStore, AppError> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match open_store(settings, environment).await {
+            Err(AppError::Postgres(error @ OpenError::Unreachable(_))) => {
+                tracing::warn!(%error, retry_ms = pause.as_millis() as u64, "waiting for the database");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Between two tries to reach the database at the start.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 fn listen(address: SocketAddr, backlog: u32) -> Result<TcpListener, AppError> {
     let bind = || {

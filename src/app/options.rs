@@ -10,6 +10,7 @@ use crate::gateway::GatewayOptions;
 use crate::identity::{
     ExternalKeys, ExternalOptions, IdentityOptions, KeySource, PasswordOptions, SignUps, ThrottleOptions,
 };
+use crate::store::postgres::PostgresOptions;
 use crate::store::sqlite::{Durability, SqliteOptions};
 
 /// Where the embedded database lies.
@@ -28,6 +29,22 @@ pub fn sqlite(settings: &Settings) -> SqliteOptions {
         },
         limits: settings.limits.to_domain(),
         ..SqliteOptions::new(database_file(settings))
+    }
+}
+
+/// Options of the store on a Postgres server.
+pub fn postgres(settings: &Settings) -> PostgresOptions {
+    let postgres = &settings.store.postgres;
+    PostgresOptions {
+        read_urls: postgres.read_urls.clone(),
+        write_connections: postgres.write_connections as usize,
+        read_connections: postgres.read_connections as usize,
+        tail_connections: postgres.tail_connections as usize,
+        timeout_ms: settings.store.timeout_ms,
+        acquire_timeout_ms: postgres.acquire_timeout_ms,
+        prepared: postgres.prepared,
+        limits: settings.limits.to_domain(),
+        ..PostgresOptions::new(postgres.url.clone())
     }
 }
 

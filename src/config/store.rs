@@ -66,6 +66,10 @@ pub struct Postgres {
     pub write_connections: u32,
     /// Connections that read, per database.
     pub read_connections: u32,
+    /// Connections that follow the end of the log.
+    pub tail_connections: u32,
+    /// Statements are prepared once per connection.
+    pub prepared: bool,
     /// For getting a connection of the pool.
     pub acquire_timeout_ms: u64,
 }
@@ -95,6 +99,7 @@ impl Postgres {
         }
         problems.range("postgres.write_connections", self.write_connections, 1, 1_000);
         problems.range("postgres.read_connections", self.read_connections, 1, 1_000);
+        problems.range("postgres.tail_connections", self.tail_connections, 1, 100);
         problems.range("postgres.acquire_timeout_ms", self.acquire_timeout_ms, 10, 60_000);
         problems.when(
             self.acquire_timeout_ms >= timeout_ms,
