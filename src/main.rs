@@ -53,10 +53,10 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Bring the tables of a Postgres database up to this release; run it before the servers of a new release.
+    Migrate,
     /// Try what a start needs and say what to do about what fails.
     Doctor,
-    /// Bring the Postgres database up to this release's schema: before the first server of a release starts.
-    Migrate,
 }
 
 #[derive(Debug, Subcommand)]
@@ -110,8 +110,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             print!("{}", settings.dump());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Doctor => in_system(doctor(settings)),
         Command::Migrate => in_system(migrate(settings)),
+        Command::Doctor => in_system(doctor(settings)),
     }
 }
 
@@ -161,11 +161,8 @@ fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
 }
 
 async fn migrate(settings: Settings) -> anyhow::Result<ExitCode> {
-    let applied = app::migrate(&settings).await.map_err(anyhow::Error::msg)?;
-    match applied {
-        None => println!("nothing to do: the embedded database is brought up to date when the server starts"),
-        Some(applied) if applied.is_empty() => println!("the database is up to date"),
-        Some(applied) => applied.iter().for_each(|step| println!("applied {step}")),
+    for line in app::migrate(&settings).await? {
+        println!("{line}");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,8 @@
 
 -- epoch: which incarnation of the log this is.
 -- position_base: what positions are counted from; raised when a dump is loaded into a server that counts transactions anew.
--- schema: the newest migration applied. schema_least: the oldest release, by the schema it knows, that still works with it.
+-- schema: the newest migration applied. schema_least: what a release must know to work with it, so that migrations which only
+-- add do not shut out the release before.
 CREATE TABLE meta (
     name  text PRIMARY KEY,
     value bigint NOT NULL
@@ -15,7 +16,7 @@ INSERT INTO meta (name, value) VALUES
     ('epoch', ('x' || left(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint),
     ('position_base', 0),
     ('schema', 1),
-    ('schema_least', 1);
+    ('schema_least', 3);
 
 -- The position of what this transaction writes. Takes a transaction id, so it belongs before the first read of a
 -- transaction that writes: whoever waits for all transactions begun before a moment then waits for this one too.

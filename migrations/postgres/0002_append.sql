@@ -238,3 +238,5 @@ BEGIN
     ORDER BY r.ord;
 END
 $$;
+
+UPDATE meta SET value = 2 WHERE name = 'schema';

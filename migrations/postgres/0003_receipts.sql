@@ -55,3 +55,5 @@ BEGIN
     RETURNING m.user_id, m.conversation, m.delivered_seq, m.read_seq;
 END
 $$;
+
+UPDATE meta SET value = 3 WHERE name = 'schema';

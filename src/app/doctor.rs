@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::waiting::Missing;
 use super::{bus, listen, open_store, options};
-use crate::config::Settings;
+use crate::config::{Settings, StoreBackend};
 use crate::environment::SystemEnvironment;
 use crate::identity::Identity;
+use crate::store::postgres;
 use crate::telemetry::exporter::file_limit;
 
 /// One thing that was tried.
@@ -42,6 +43,12 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
             None => Ok("the system does not tell how many are allowed".to_owned()),
         },
     );
+    if settings.store.backend == StoreBackend::Postgres {
+        match postgres::check(&options::postgres(settings)).await {
+            Ok(lines) => lines.into_iter().for_each(|line| found("database", Ok(line))),
+            Err(error) => found("database", Err(error.to_string())),
+        }
+    }
     let environment = SystemEnvironment::shared();
     match open_store(settings, &environment).await {
         Ok(store) => {

@@ -9,6 +9,7 @@ pub mod doctor;
 mod fleet;
 mod gatekeeper;
 mod http;
+mod migrate;
 mod options;
 mod waiting;
 
@@ -40,6 +41,7 @@ use crate::store::{SharedStore, StoreError};
 use crate::telemetry::{Exporter, Meters, ProcessMeters};
 
 pub use banner::banner;
+pub use migrate::migrate;
 
 /// Why a node cannot start; its text says what to do.
 #[derive(Debug, Error)]
@@ -75,9 +77,12 @@ pub enum AppError {
     /// The bus's settings.
     #[error("{0}")]
     Bus(String),
-    /// A database that this release does not work with.
+    /// The database server.
+    #[error(transparent)]
+    Postgres(#[from] OpenError),
+    /// The tables could not be brought up to date.
     #[error("{0}")]
-    Database(String),
+    Migrate(String),
 }
 
 /// A node that is ready to serve.
@@ -232,20 +237,6 @@ impl App {
     }
 }
 
-/// Brings the database up to the schema of this release. Answers the steps that were applied; `None` for the embedded one,
-/// which does so when it is opened.
-///
-/// # Errors
-/// A text for the operator.
-pub async fn migrate(settings: &Settings) -> Result<Option<Vec<String>>, String> {
-    match settings.store.backend {
-        StoreBackend::Sqlite => Ok(None),
-        StoreBackend::Postgres => {
-            crate::store::postgres::migrate(&settings.store.postgres.url).await.map(Some)
-        }
-    }
-}
-
 /// Opens the store that the settings name.
 async fn open_store(
     settings: &Settings,
@@ -260,7 +251,7 @@ async fn open_store(
             let opened = PostgresStore::open(options::postgres(settings), Arc::clone(environment)).await;
             Ok(opened.map_err(|error| match error {
                 OpenError::Unreachable(_) => Missing::Away(error.to_string()),
-                OpenError::Unusable(_) => Missing::Hopeless(AppError::Database(error.to_string())),
+                OpenError::Unusable(_) => Missing::Hopeless(error.into()),
             })?)
         }
     }

@@ -66,9 +66,9 @@ pub struct Postgres {
     pub write_connections: u32,
     /// Connections that read, per database.
     pub read_connections: u32,
-    /// Connections that log consumers read the tail with.
+    /// Connections that follow the end of the log.
     pub tail_connections: u32,
-    /// Statements are prepared once per connection; off behind a PgBouncer in transaction mode.
+    /// Statements are prepared once per connection.
     pub prepared: bool,
     /// For getting a connection of the pool.
     pub acquire_timeout_ms: u64,

@@ -207,6 +207,8 @@ pub struct Meters {
     pub writer: WriterMeters,
     /// Calls on the store.
     pub store: StoreMeters,
+    /// Connections to Postgres and its replicas.
+    pub postgres: PostgresMeters,
     /// The bus between processes.
     pub bus: BusMeters,
     /// The relay.

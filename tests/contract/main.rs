@@ -1,22 +1,17 @@
 //! What every store has to do, as one suite over a factory: [`harness::Harness`] makes an empty store, the tests speak to
-//! the traits alone. A backend joins by implementing the factory and naming itself in [`harness::fresh`].
+//! the traits alone. A backend joins by implementing the factory and including the suite under a name of its own, which it
+//! is given in [`harness::fresh`]. What only one backend promises is beside the suite.
 
-mod accounts;
-mod append;
-mod blocks;
-mod changes;
-mod consumers;
-mod erasure;
-mod export;
-mod families;
+#![expect(clippy::duplicate_mod, reason = "the suite is included once for each backend")]
+
 mod harness;
-mod heads;
-mod history;
-mod idempotency;
-mod marks;
-mod membership;
-mod model;
-mod rooms;
+mod postgres;
 mod sqlite;
-mod tail;
-mod visibility;
+
+#[path = "../servers/mod.rs"]
+mod servers;
+
+#[path = "suite/mod.rs"]
+mod over_postgres;
+#[path = "suite/mod.rs"]
+mod over_sqlite;

@@ -29,6 +29,10 @@ impl Harness for Shared {
         self.0.store().await
     }
 
+    fn position_per_event(&self) -> bool {
+        self.0.position_per_event()
+    }
+
     async fn close(&self) {
         self.0.close().await;
     }

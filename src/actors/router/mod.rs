@@ -23,7 +23,7 @@ use smallvec::SmallVec;
 use tokio::sync::mpsc;
 
 use self::announced::Announced;
-use self::interest::{Interest, MAX_WORKERS, Turn, WorkerId};
+use self::interest::{Interest, MAX_WORKERS, Turn, WorkerId, WorkerSet};
 use self::tracker::Tracker;
 use super::inbox::{Inbox, Item};
 use super::presence::told::{News, Told};
@@ -210,7 +210,7 @@ impl Router {
 
     /// The newest seq of a conversation that was passed on here; `None` when none was, or it was long ago.
     pub fn passed(&self, conversation: ConversationId) -> Option<Seq> {
-        self.lock().tracker.passed(conversation)
+        self.lock().tracker.last(conversation)
     }
 
     /// Tells this node's sessions alone: the others learned of it where this node did.

@@ -33,8 +33,6 @@ pub(super) enum Mode {
     Write,
     /// One statement, which commits by itself.
     Single,
-    /// Several statements that read from one snapshot.
-    Snapshot,
 }
 
 /// Up to a fixed number of connections, opened when first needed; callers wait their turn in order.
@@ -102,7 +100,6 @@ impl Lane {
         let begin = match mode {
             Mode::Single if transaction.prepared() => return Ok(transaction),
             Mode::Single | Mode::Write => "BEGIN",
-            Mode::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
         };
         transaction.open = true;
         let begun = transaction.script(begin.to_owned()).await;

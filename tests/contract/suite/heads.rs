@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use tidings::domain::{ConversationId, Position, UserId};
 use tidings::store::{Cursor, Heads, Mark, Target};
 
-use crate::harness::{World, fresh};
+use super::fresh;
+use crate::harness::World;
 
 async fn since(world: &World, user: UserId, cursor: Cursor) -> Heads {
     world.store.heads(user, Some(cursor)).await.unwrap()

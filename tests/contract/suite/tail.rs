@@ -3,7 +3,8 @@
 use tidings::domain::{ConversationKind, EventKind, LeaveReason, Position};
 use tidings::store::{Change, Target};
 
-use crate::harness::{fresh, sorted};
+use super::fresh;
+use crate::harness::sorted;
 
 #[tokio::test]
 async fn the_tail_repeats_what_was_committed() {

@@ -6,7 +6,8 @@ use serde_json::Value;
 use tidings::domain::UserId;
 use tidings::store::{Change, Target};
 
-use crate::harness::{World, fresh};
+use super::fresh;
+use crate::harness::World;
 
 async fn export(world: &World, user: UserId, limit: usize) -> Vec<Value> {
     let (mut lines, mut after) = (Vec::new(), None);

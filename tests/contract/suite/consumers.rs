@@ -4,7 +4,7 @@ use tidings::domain::Position;
 use tidings::store::{Cursor, Lease};
 use uuid::Uuid;
 
-use crate::harness::fresh;
+use super::fresh;
 
 const LEASE_MS: u64 = 60_000;
 

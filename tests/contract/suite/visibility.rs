@@ -3,7 +3,8 @@
 use tidings::domain::{Changes, HistoryPolicy, Refusal, Seq};
 use tidings::store::{Change, HistoryQuery, RangeQuery};
 
-use crate::harness::{fresh, seq};
+use super::fresh;
+use crate::harness::seq;
 
 #[tokio::test]
 async fn a_member_sees_from_their_join_on() {

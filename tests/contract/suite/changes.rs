@@ -3,7 +3,8 @@
 use tidings::domain::{Changes, EventKind, HistoryPolicy, JoinPolicy, Refusal, Role, Seq};
 use tidings::store::{Change, ReactionCount, Target};
 
-use crate::harness::{World, body, fresh, seq, sorted};
+use super::fresh;
+use crate::harness::{World, body, seq, sorted};
 
 fn edit(target: Seq, body: &str) -> Change {
     Change::Edit { target, body: body.to_owned() }

@@ -3,7 +3,7 @@
 use tidings::domain::{ConversationId, ConversationKind, Refusal, Role, UserId};
 use tidings::store::{Change, Target};
 
-use crate::harness::fresh;
+use super::fresh;
 
 #[tokio::test]
 async fn a_block_stops_both_ways_and_lifting_it_opens_both() {

@@ -3,7 +3,8 @@
 use tidings::domain::{EventKind, LeaveReason, Refusal, Role, Timestamp, User, UserId, Username};
 use tidings::store::{Change, NewFamily, NewUser, NewUserOutcome, SharedStore, Target};
 
-use crate::harness::{World, body, fresh};
+use super::fresh;
+use crate::harness::{World, body};
 
 const CANARY: &str = "canary-7f3a91";
 

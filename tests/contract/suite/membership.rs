@@ -5,7 +5,8 @@ use tidings::domain::{
 };
 use tidings::store::{Change, Target};
 
-use crate::harness::{World, fresh};
+use super::fresh;
+use crate::harness::World;
 
 fn invite(user: UserId) -> Change {
     Change::Join { user, role: Role::Member }

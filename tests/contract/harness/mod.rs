@@ -1,23 +1,25 @@
 //! An empty store per test, people to act in it, and short words for what they do.
 
+mod postgres;
+mod sqlite;
+
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use tempfile::TempDir;
 use tidings::domain::{
     ClientId, Committed, Content, ConversationId, ConversationKind, Event, EventKind, HistoryPolicy,
-    JoinPolicy, Limits, Refusal, Role, Seq, Timestamp, User, UserId,
+    JoinPolicy, Refusal, Role, Seq, Timestamp, User, UserId,
 };
-use tidings::environment::{ManualEnvironment, SharedEnvironment};
-use tidings::store::sqlite::{SqliteOptions, SqliteStore};
 use tidings::store::{
     Appended, Change, Changed, Head, HistoryQuery, Mark, MessageView, NewConversation, NewMessage, NewUser,
     NewUserOutcome, RangeQuery, SharedStore, Target,
 };
 use uuid::Uuid;
+
+pub use self::postgres::PostgresHarness;
+pub use self::sqlite::SqliteHarness;
 
 /// Where stores come from.
 #[async_trait]
@@ -26,67 +28,8 @@ pub trait Harness: Send + Sync {
     async fn store(&self) -> SharedStore;
     /// Closes what [`Harness::store`] opened last, as a process that ends would.
     async fn close(&self);
-}
-
-/// A database file in a directory of its own.
-pub struct SqliteHarness {
-    pub directory: TempDir,
-    opened: std::sync::Mutex<Option<Arc<SqliteStore>>>,
-    seeds: AtomicU64,
-}
-
-impl SqliteHarness {
-    pub fn new() -> Self {
-        let directory = TempDir::new().expect("a temporary directory");
-        Self { directory, opened: std::sync::Mutex::default(), seeds: AtomicU64::new(1) }
-    }
-
-    pub fn path(&self) -> PathBuf {
-        self.directory.path().join("data/tidings.db")
-    }
-
-    pub fn options(&self) -> SqliteOptions {
-        let limits = Limits { group_members: 8, ..Limits::default() };
-        // Generous: a machine at work on other things must not fail a test.
-        SqliteOptions { limits, timeout_ms: 30_000, readers: 2, ..SqliteOptions::new(self.path()) }
-    }
-
-    pub fn environment(&self) -> SharedEnvironment {
-        Arc::new(ManualEnvironment::new(1_800_000_000_000, self.seeds.fetch_add(1, Ordering::Relaxed)))
-    }
-
-    pub async fn open(&self) -> Arc<SqliteStore> {
-        let store = SqliteStore::open(self.options(), self.environment()).await.expect("the file opens");
-        *self.opened.lock().unwrap() = Some(store.clone());
-        store
-    }
-
-    /// Every byte of the database, its write-ahead log included.
-    pub fn bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for entry in std::fs::read_dir(self.path().parent().unwrap()).unwrap() {
-            bytes.extend(std::fs::read(entry.unwrap().path()).unwrap());
-        }
-        bytes
-    }
-
-    pub fn holds(&self, text: &str) -> bool {
-        self.bytes().windows(text.len()).any(|window| window == text.as_bytes())
-    }
-}
-
-#[async_trait]
-impl Harness for SqliteHarness {
-    async fn store(&self) -> SharedStore {
-        self.open().await
-    }
-
-    async fn close(&self) {
-        let opened = self.opened.lock().unwrap().take();
-        if let Some(store) = opened {
-            store.close().await;
-        }
-    }
+    /// Does every event have a position of its own? Else those of one transaction share theirs.
+    fn position_per_event(&self) -> bool;
 }
 
 /// A store with a clock that moves a millisecond per call, and ids that count up.
@@ -97,9 +40,13 @@ pub struct World {
     now_ms: AtomicI64,
 }
 
-/// An empty world over the backend under test.
-pub async fn fresh() -> World {
-    World::over(Box::new(SqliteHarness::new())).await
+/// An empty world over the backend that a copy of the suite is named for.
+pub async fn fresh(suite: &str) -> World {
+    match suite.rsplit("::").next() {
+        Some("over_sqlite") => World::over(Box::new(SqliteHarness::new())).await,
+        Some("over_postgres") => World::over(Box::new(PostgresHarness::new().await)).await,
+        _ => panic!("no backend is named for the suite {suite}"),
+    }
 }
 
 impl World {

@@ -3,7 +3,8 @@
 use tidings::domain::{Refusal, Timestamp, User, UserId, Username};
 use tidings::store::{NewUser, NewUserOutcome};
 
-use crate::harness::{World, fresh};
+use super::fresh;
+use crate::harness::World;
 
 fn name(text: &str) -> Username {
     Username::parse(text).unwrap()

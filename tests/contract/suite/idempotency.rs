@@ -3,7 +3,8 @@
 use tidings::domain::{ConversationId, Refusal};
 use tidings::store::{Change, Target};
 
-use crate::harness::{fresh, seq, text};
+use super::fresh;
+use crate::harness::{seq, text};
 
 #[tokio::test]
 async fn a_repeated_send_is_answered_like_the_first() {

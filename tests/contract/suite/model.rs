@@ -8,7 +8,8 @@ use tidings::domain::{ClientId, ConversationId, Refusal, Role, Seq, UserId};
 use tidings::store::{Change, NewMessage, Target};
 use uuid::Uuid;
 
-use crate::harness::{World, fresh, text};
+use super::fresh;
+use crate::harness::{World, text};
 
 const PEOPLE: usize = 4;
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use tidings::domain::{ConversationId, ConversationKind, EventKind, Refusal, Role, UserId};
 
-use crate::harness::{fresh, seq};
+use super::fresh;
+use crate::harness::seq;
 
 #[tokio::test]
 async fn a_group_begins_with_the_joins_of_its_members() {

@@ -3,7 +3,8 @@
 use tidings::domain::{ConversationId, Seq, UserId};
 use tidings::store::{Change, Mark, Marked, Target};
 
-use crate::harness::{World, fresh, seq};
+use super::fresh;
+use crate::harness::{World, seq};
 
 fn read(user: UserId, conversation: ConversationId, up_to: Seq) -> Mark {
     Mark { user, conversation, delivered: None, read: Some(up_to) }

@@ -3,7 +3,8 @@
 use tidings::domain::{ConversationId, EventKind, Seq, UserId};
 use tidings::store::{Change, HistoryPage, HistoryQuery, NewMessage, RangeEvents, RangeQuery, Target};
 
-use crate::harness::{World, fresh, seq};
+use super::fresh;
+use crate::harness::{World, seq};
 
 async fn talk(world: &World, messages: usize) -> (UserId, ConversationId) {
     let [ada] = world.users().await;

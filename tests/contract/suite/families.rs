@@ -3,7 +3,8 @@
 use tidings::domain::{FamilyId, Timestamp, UserId};
 use tidings::store::{Family, FamilyRotation, NewFamily, Revocation};
 
-use crate::harness::{World, fresh};
+use super::fresh;
+use crate::harness::World;
 
 const DAY_MS: i64 = 86_400_000;
 

@@ -1,0 +1,102 @@
+//! Stores on a Postgres server.
+//!
+//! A server counts transactions over all its databases, so two tests on one server would see each other in the positions.
+//! Each test (a thread of its own, whatever runs it) therefore has its server, and each world in it a database.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use tidings::domain::Limits;
+use tidings::environment::{SharedEnvironment, SystemEnvironment};
+use tidings::store::SharedStore;
+use tidings::store::postgres::{PostgresOptions, PostgresStore};
+
+use super::Harness;
+use crate::servers::postgres::{Options, Postgres};
+
+thread_local! {
+    static SERVER: RefCell<Option<Arc<Postgres>>> = const { RefCell::new(None) };
+}
+
+/// The server of this test.
+async fn server() -> Arc<Postgres> {
+    if let Some(server) = SERVER.with_borrow(Clone::clone) {
+        return server;
+    }
+    let server = Arc::new(Postgres::start(Options::default()).await);
+    SERVER.set(Some(Arc::clone(&server)));
+    server
+}
+
+/// A database on the test's server.
+pub struct PostgresHarness {
+    pub server: Arc<Postgres>,
+    pub name: String,
+    url: String,
+    opened: Mutex<Option<Arc<PostgresStore>>>,
+}
+
+static NAMES: AtomicU64 = AtomicU64::new(1);
+
+impl PostgresHarness {
+    pub async fn new() -> Self {
+        Self::on(server().await).await
+    }
+
+    pub async fn on(server: Arc<Postgres>) -> Self {
+        let name = format!("test_{}", NAMES.fetch_add(1, Ordering::Relaxed));
+        let url = server.database(&name).await;
+        Self { server, name, url, opened: Mutex::default() }
+    }
+
+    pub fn options(&self) -> PostgresOptions {
+        let limits = Limits { group_members: 8, ..Limits::default() };
+        PostgresOptions {
+            limits,
+            write_connections: 4,
+            read_connections: 4,
+            // Generous: a machine at work on other things must not fail a test.
+            timeout_ms: 30_000,
+            acquire_timeout_ms: 20_000,
+            ..PostgresOptions::new(self.url.clone())
+        }
+    }
+
+    pub fn environment(&self) -> SharedEnvironment {
+        SystemEnvironment::shared()
+    }
+
+    pub async fn open(&self) -> Arc<PostgresStore> {
+        self.open_with(self.options()).await
+    }
+
+    pub async fn open_with(&self, options: PostgresOptions) -> Arc<PostgresStore> {
+        let store = PostgresStore::open(options, self.environment()).await.expect("the database opens");
+        *self.opened.lock().unwrap() = Some(Arc::clone(&store));
+        store
+    }
+
+    pub async fn connection(&self) -> sqlx::PgConnection {
+        self.server.connect(&self.name).await
+    }
+}
+
+#[async_trait]
+impl Harness for PostgresHarness {
+    async fn store(&self) -> SharedStore {
+        self.open().await
+    }
+
+    fn position_per_event(&self) -> bool {
+        false
+    }
+
+    async fn close(&self) {
+        let opened = self.opened.lock().unwrap().take();
+        if let Some(store) = opened {
+            store.close().await;
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Stores in files.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+use tidings::domain::Limits;
+use tidings::environment::{ManualEnvironment, SharedEnvironment};
+use tidings::store::SharedStore;
+use tidings::store::sqlite::{SqliteOptions, SqliteStore};
+
+use super::Harness;
+
+/// A database file in a directory of its own.
+pub struct SqliteHarness {
+    pub directory: TempDir,
+    opened: std::sync::Mutex<Option<Arc<SqliteStore>>>,
+    seeds: AtomicU64,
+}
+
+impl SqliteHarness {
+    pub fn new() -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        Self { directory, opened: std::sync::Mutex::default(), seeds: AtomicU64::new(1) }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("data/tidings.db")
+    }
+
+    pub fn options(&self) -> SqliteOptions {
+        let limits = Limits { group_members: 8, ..Limits::default() };
+        // Generous: a machine at work on other things must not fail a test.
+        SqliteOptions { limits, timeout_ms: 30_000, readers: 2, ..SqliteOptions::new(self.path()) }
+    }
+
+    pub fn environment(&self) -> SharedEnvironment {
+        Arc::new(ManualEnvironment::new(1_800_000_000_000, self.seeds.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    pub async fn open(&self) -> Arc<SqliteStore> {
+        let store = SqliteStore::open(self.options(), self.environment()).await.expect("the file opens");
+        *self.opened.lock().unwrap() = Some(store.clone());
+        store
+    }
+
+    /// Every byte of the database, its write-ahead log included.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for entry in std::fs::read_dir(self.path().parent().unwrap()).unwrap() {
+            bytes.extend(std::fs::read(entry.unwrap().path()).unwrap());
+        }
+        bytes
+    }
+
+    pub fn holds(&self, text: &str) -> bool {
+        self.bytes().windows(text.len()).any(|window| window == text.as_bytes())
+    }
+}
+
+#[async_trait]
+impl Harness for SqliteHarness {
+    async fn store(&self) -> SharedStore {
+        self.open().await
+    }
+
+    fn position_per_event(&self) -> bool {
+        true
+    }
+
+    async fn close(&self) {
+        let opened = self.opened.lock().unwrap().take();
+        if let Some(store) = opened {
+            store.close().await;
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The suite itself. It is included once for each backend, and the name it is included under says which.
+
+mod accounts;
+mod append;
+mod blocks;
+mod changes;
+mod consumers;
+mod erasure;
+mod export;
+mod families;
+mod heads;
+mod history;
+mod idempotency;
+mod marks;
+mod membership;
+mod model;
+mod rooms;
+mod tail;
+mod visibility;
+
+/// An empty world over the backend that this copy of the suite is for.
+async fn fresh() -> crate::harness::World {
+    crate::harness::fresh(module_path!()).await
+}

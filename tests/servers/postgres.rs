@@ -1,0 +1,216 @@
+//! A Postgres server, and a replica that follows it.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use tempfile::TempDir;
+
+use super::process::{Process, free_port, give_away, program, run, unprivileged, until};
+
+/// The user who owns everything.
+const USER: &str = "tidings";
+/// A database with the tables and nothing in them, to be copied.
+const TEMPLATE: &str = "tidings_template";
+
+/// Every migration there is: another set makes another cluster to copy.
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../../migrations/postgres/0001_schema.sql"),
+    include_str!("../../migrations/postgres/0002_append.sql"),
+    include_str!("../../migrations/postgres/0003_receipts.sql"),
+];
+
+/// How a server is started.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Settings beside those of every test, e.g. `("recovery_min_apply_delay", "2s")`.
+    pub settings: Vec<(&'static str, String)>,
+    /// Writes reach the disk before they count. Off: faster, and as good when only processes die.
+    pub durable: bool,
+}
+
+/// A running server. Dropping it stops it and removes its directory.
+pub struct Postgres {
+    process: Process,
+    directory: PathBuf,
+    options: Options,
+    port: u16,
+}
+
+impl Postgres {
+    /// Starts a server that has a database to copy ([`Postgres::database`]) and takes replicas.
+    pub async fn start(options: Options) -> Self {
+        let cluster = template().await;
+        Self::over(options, |data| copy(&cluster, data)).await
+    }
+
+    /// Starts a standby that follows this server.
+    pub async fn replica(&self, options: Options) -> Self {
+        let from = format!("host=127.0.0.1 port={} user={USER}", self.port);
+        let backup = |data: &Path| {
+            let data = data.display().to_string();
+            let arguments = ["-d", &from, "-D", &data, "-R", "-X", "stream", "-c", "fast", "--no-sync"];
+            run(&unprivileged(&binary("pg_basebackup"), &arguments));
+        };
+        Self::over(options, backup).await
+    }
+
+    async fn over(options: Options, fill: impl FnOnce(&Path)) -> Self {
+        let directory = TempDir::with_prefix("tidings-postgres-").expect("a temporary directory").keep();
+        give_away(&directory);
+        fill(&directory.join("data"));
+        let port = free_port();
+        let process = launch(&directory, port, &options);
+        let server = Self { process, directory, options, port };
+        server.answers().await;
+        server
+    }
+
+    async fn answers(&self) {
+        let ready = || async {
+            if !self.process.lives() {
+                let log = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
+                panic!("postgres ended at its start:\n{log}");
+            }
+            self.try_connect("postgres").await.is_ok()
+        };
+        until("postgres answers", ready).await;
+    }
+
+    /// Makes a database with empty tables and answers its URL.
+    pub async fn database(&self, name: &str) -> String {
+        self.run(&format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")).await;
+        self.url(name)
+    }
+
+    /// The URL of a database on this server.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://{USER}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// The port it listens on, at 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A connection of the test's own.
+    pub async fn connect(&self, database: &str) -> PgConnection {
+        self.try_connect(database).await.expect("postgres answers")
+    }
+
+    async fn try_connect(&self, database: &str) -> sqlx::Result<PgConnection> {
+        let options: PgConnectOptions = self.url(database).parse()?;
+        options.disable_statement_logging().connect().await
+    }
+
+    /// Runs a statement on the server's own database.
+    pub async fn run(&self, statement: &str) {
+        let mut connection = self.connect("postgres").await;
+        sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.expect(statement);
+        connection.close().await.expect("it closes");
+    }
+
+    /// Ends the server at once, as a crash of the machine's memory would.
+    pub fn kill(&self) {
+        self.process.signal("KILL");
+    }
+
+    /// Freezes the server with all its connections.
+    pub fn pause(&self) {
+        self.process.signal("STOP");
+    }
+
+    /// Lets a frozen server go on.
+    pub fn resume(&self) {
+        self.process.signal("CONT");
+    }
+
+    /// Starts the server again at its place, after [`Postgres::kill`] or to change settings.
+    pub async fn restart(&mut self, options: Options) {
+        let keep = self.directory.join("keep");
+        File::create(&keep).expect("the directory can be written");
+        self.process.stop();
+        fs::remove_file(keep).expect("it goes");
+        self.options = options;
+        self.process = launch(&self.directory, self.port, &self.options);
+        self.answers().await;
+    }
+}
+
+fn launch(directory: &Path, port: u16, options: &Options) -> Process {
+    let data = directory.join("data").display().to_string();
+    let port = port.to_string();
+    let mut arguments = vec!["-D", &data, "-p", &port];
+    let safe = if options.durable { "on" } else { "off" };
+    let fixed = [
+        ("fsync", safe),
+        ("full_page_writes", safe),
+        ("synchronous_commit", safe),
+        ("listen_addresses", "127.0.0.1"),
+        ("unix_socket_directories", ""),
+        ("max_connections", "100"),
+        ("shared_buffers", "64MB"),
+        ("max_wal_senders", "4"),
+        ("hot_standby_feedback", "off"),
+        // It would take numbers of transactions between two looks of a test.
+        ("autovacuum", "off"),
+        ("jit", "off"),
+        ("deadlock_timeout", "100ms"),
+    ];
+    let given = options.settings.iter().map(|(name, value)| (*name, value.as_str()));
+    let settings: Vec<String> =
+        fixed.into_iter().chain(given).map(|(name, value)| format!("{name}={value}")).collect();
+    for setting in &settings {
+        arguments.extend(["-c", setting]);
+    }
+    let command = unprivileged(&binary("postgres"), &arguments);
+    Process::start(&command, "INT", directory)
+}
+
+fn binary(name: &str) -> PathBuf {
+    let place = format!("/usr/lib/postgresql/15/bin/{name}");
+    program(&[&place], "postgresql-15")
+}
+
+fn copy(cluster: &Path, data: &Path) {
+    let (from, to) = (cluster.display().to_string(), data.display().to_string());
+    run(&["cp".to_owned(), "-a".to_owned(), from, to]);
+}
+
+/// A cluster to copy, stopped: made by whichever test comes first, and kept for those that follow.
+async fn template() -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    MIGRATIONS.hash(&mut hasher);
+    let place = std::env::temp_dir().join(format!("tidings-postgres-template-{:016x}", hasher.finish()));
+    let finished = place.join("data");
+    fs::create_dir_all(&place).expect("the temporary directory can be written");
+    let lock = File::create(place.join("lock")).expect("the temporary directory can be written");
+    lock.lock().expect("a lock on a file");
+    if !finished.exists() {
+        let building = TempDir::new_in(&place).expect("a temporary directory").keep();
+        give_away(&building);
+        initialise(&building).await;
+        fs::rename(building.join("data"), &finished).expect("it moves");
+        fs::remove_dir_all(building).expect("it goes");
+    }
+    finished
+}
+
+async fn initialise(directory: &Path) {
+    let data = directory.join("data").display().to_string();
+    let arguments =
+        ["-D", &data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--wal-segsize=1"];
+    run(&unprivileged(&binary("initdb"), &arguments));
+    let options = Options::default();
+    let port = free_port();
+    File::create(directory.join("keep")).expect("the directory can be written");
+    let process = launch(directory, port, &options);
+    let mut server = Postgres { process, directory: directory.to_owned(), options, port };
+    server.answers().await;
+    server.run(&format!("CREATE DATABASE {TEMPLATE}")).await;
+    let url = server.url(TEMPLATE).into();
+    tidings::store::postgres::migrate(&url).await.expect("the migrations apply");
+    server.process.stop();
+}
