@@ -1,6 +1,4 @@
 //! A real `redis-server` as a child process, with the faults that happen to it.
-//!
-//! Included with `#[path]` by each test binary that needs one.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
@@ -10,12 +8,13 @@ use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 
 /// How long a server may take to come up.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub const DEADLINE: Duration = Duration::from_secs(20);
 const RETRY: Duration = Duration::from_millis(10);
 
 /// A running server, empty, on a port of its own. Dropping it kills it.
 pub struct Redis {
     child: Child,
+    running: bool,
     port: u16,
     arguments: Vec<String>,
     folder: TempDir,
@@ -42,7 +41,7 @@ impl Redis {
         let folder = tempfile::tempdir().unwrap();
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let child = spawn(port, &arguments, &folder);
-        let server = Self { child, port, arguments, folder };
+        let server = Self { child, running: true, port, arguments, folder };
         server.answering().await;
         server
     }
@@ -77,12 +76,19 @@ impl Redis {
     pub fn kill9(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        self.running = false;
     }
 
     /// Starts it again after [`Redis::kill9`], on the same port, empty.
     pub async fn restart(&mut self) {
         self.child = spawn(self.port, &self.arguments, &self.folder);
+        self.running = true;
         self.answering().await;
+    }
+
+    /// Whether it was not killed, or started again.
+    pub fn is_running(&self) -> bool {
+        self.running
     }
 
     /// It stops doing anything; its connections stay.
