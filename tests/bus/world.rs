@@ -107,16 +107,13 @@ pub async fn up(bus: &RedisBus, up: bool) {
 
 /// Waits until so many connections are subscribed to a topic's channel.
 pub async fn settle(redis: &Redis, topic: Topic, subscribers: u64) {
-    let mut connection = redis.connection().await;
+    let question = format!("PUBSUB NUMSUB {}", channel(topic));
     let counted = async {
         loop {
-            let (_, count): (String, u64) = redis::cmd("PUBSUB")
-                .arg("NUMSUB")
-                .arg(channel(topic))
-                .query_async(&mut connection)
-                .await
-                .unwrap();
-            if count == subscribers {
+            // A server that changes its role ends connections.
+            let answer = redis.try_order(&question).await.unwrap_or(redis::Value::Nil);
+            let count = redis::from_redis_value::<(String, u64)>(answer).map(|(_, count)| count);
+            if count.is_ok_and(|count| count == subscribers) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -41,6 +41,9 @@ impl Cluster {
             let primary = cluster.id(at).await;
             cluster.nodes[primaries + at].order(&format!("CLUSTER REPLICATE {primary}")).await;
         }
+        for replica in &cluster.nodes[primaries..] {
+            replica.in_step().await;
+        }
         cluster.agreeing("cluster_state", "ok").await;
         cluster.agreeing("cluster_size", &primaries.to_string()).await;
         cluster

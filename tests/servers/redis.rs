@@ -64,12 +64,18 @@ impl Redis {
 
     /// One command, its words apart by blanks.
     pub async fn order(&self, words: &str) -> redis::Value {
+        self.try_order(words).await.unwrap_or_else(|error| panic!("{words}: {error}"))
+    }
+
+    /// The same, of a server that may be changing its role.
+    pub async fn try_order(&self, words: &str) -> redis::RedisResult<redis::Value> {
         let mut words = words.split(' ');
         let mut command = redis::cmd(words.next().unwrap());
         words.for_each(|word| {
             command.arg(word);
         });
-        command.query_async(&mut self.connection().await).await.unwrap()
+        let client = redis::Client::open(self.url())?;
+        command.query_async(&mut client.get_multiplexed_async_connection().await?).await
     }
 
     /// `kill -9`: the process is gone when this returns.
@@ -84,6 +90,20 @@ impl Redis {
         self.child = spawn(self.port, &self.arguments, &self.folder);
         self.running = true;
         self.answering().await;
+    }
+
+    /// Waits until it, a replica, is in step with its primary.
+    pub async fn in_step(&self) {
+        let synced = async {
+            loop {
+                let info: String = redis::from_redis_value(self.order("INFO replication").await).unwrap();
+                if info.contains("master_link_status:up") {
+                    break;
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        };
+        assert!(tokio::time::timeout(DEADLINE, synced).await.is_ok(), "the replica is never in step");
     }
 
     /// Whether it was not killed, or started again.
@@ -144,6 +164,8 @@ impl Drop for Redis {
 fn spawn(port: u16, arguments: &[String], folder: &TempDir) -> Child {
     Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        // A replica is in step at once.
+        .args(["--repl-diskless-sync-delay", "0"])
         .args(["--dir", &folder.path().display().to_string()])
         .args(arguments)
         .stdin(Stdio::null())

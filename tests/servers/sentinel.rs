@@ -1,5 +1,6 @@
 //! A primary, a replica, and a Sentinel that watches them.
 
+use std::collections::HashMap;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -27,6 +28,7 @@ impl Watched {
     pub async fn start() -> Self {
         let primary = Redis::start().await;
         let replica = Redis::start_with(&["--replicaof", "127.0.0.1", &primary.port().to_string()]).await;
+        replica.in_step().await;
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         let file = folder.path().join("sentinel.conf");
         let settings = format!(
@@ -69,11 +71,11 @@ impl Watched {
                 if let Ok(mut connection) = client.get_multiplexed_async_connection().await {
                     let mut question = redis::cmd("SENTINEL");
                     question.arg("REPLICAS").arg(MASTER);
-                    let replicas: Vec<redis::Value> =
+                    let replicas: Vec<HashMap<String, String>> =
                         question.query_async(&mut connection).await.unwrap_or_default();
-                    let shown = format!("{replicas:?}");
+                    let status = replicas.first().and_then(|replica| replica.get("master-link-status"));
                     // Promoting needs a replica whose link stands.
-                    if replicas.len() == 1 && shown.contains("master-link-status") && shown.contains("'ok'") {
+                    if status.is_some_and(|status| status == "ok") {
                         break;
                     }
                 }

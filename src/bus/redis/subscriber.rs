@@ -12,9 +12,8 @@ use tokio::sync::Notify;
 
 use super::Shared;
 use super::backoff::Backoff;
-use super::connect::{Trouble, dial, primary, require_primary, role, within};
+use super::connect::{Trouble, dial, primary, replaced, require_primary, role, within};
 use super::link::Link;
-use super::options::Place;
 use super::pulse::pulse;
 use crate::domain::Topic;
 
@@ -65,7 +64,7 @@ async fn follow(
         tokio::select! {
             trouble = pulse(connection.clone(), options.ping, options.timeout, alive) => trouble,
             trouble = keep_agreeing(shared, link, &mut connection, &mut subscribed) => trouble,
-            trouble = watch_primary(shared, &link.place, &address) => trouble,
+            trouble = replaced(&link.place, &address, options.timeout) => trouble,
         }
     };
     tokio::select! {
@@ -178,17 +177,4 @@ async fn tell(
     let answers: Vec<RedisResult<Value>> =
         within(shared.options.timeout, pipeline.query_async(connection)).await?;
     Ok(answers.into_iter().find_map(Result::err).map(Trouble::from))
-}
-
-/// With Sentinels: ends when they name another primary, since the old one may live on without knowing.
-async fn watch_primary(shared: &Shared, place: &Place, address: &str) -> Trouble {
-    let Place::Sentinel { .. } = place else { return std::future::pending().await };
-    loop {
-        tokio::time::sleep(shared.options.timeout).await;
-        if let Ok(server) = primary(place, shared.options.timeout).await
-            && server.addr().to_string() != address
-        {
-            return Trouble(format!("the Sentinels name another primary: {}", server.addr()));
-        }
-    }
 }
