@@ -21,10 +21,11 @@ pub enum Shelf {
     Redis(Redis),
 }
 
-/// One node's hand on it, and what keeps it alive.
+/// One node's hand on it.
 pub struct Reader {
     pub book: Arc<dyn PresenceBook>,
-    pub bus: Option<Arc<RedisBus>>,
+    /// The connections under it live as long as the node.
+    _bus: Option<Arc<RedisBus>>,
 }
 
 impl Shelf {
@@ -38,10 +39,10 @@ impl Shelf {
 
     async fn open(&self) -> Reader {
         match self {
-            Self::Local(books) => Reader { book: Arc::new(books.open()), bus: None },
+            Self::Local(books) => Reader { book: Arc::new(books.open()), _bus: None },
             Self::Redis(redis) => {
                 let (bus, book) = hand(redis).await;
-                Reader { book, bus: Some(bus) }
+                Reader { book, _bus: Some(bus) }
             }
         }
     }

@@ -27,6 +27,14 @@ macro_rules! over_every_bus {
                 }
             )+
         }
+        mod cluster {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    super::$case(crate::world::World::cluster().await).await;
+                }
+            )+
+        }
     };
 }
 

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::ear::{Ear, ear};
 use crate::servers::Redis;
+use crate::servers::cluster::Cluster;
 
 /// A bus for any number of nodes.
 pub enum World {
@@ -21,6 +22,8 @@ pub enum World {
     Local(Arc<LocalExchange>),
     /// Over a real server.
     Redis(Redis),
+    /// Over a real Cluster.
+    Cluster(Cluster),
 }
 
 /// One node on it.
@@ -40,6 +43,11 @@ impl World {
         Self::Redis(Redis::start().await)
     }
 
+    /// The bus over a Redis Cluster.
+    pub async fn cluster() -> Self {
+        Self::Cluster(Cluster::start(3, 0).await)
+    }
+
     /// A new node, connected.
     pub async fn node(&self) -> Node {
         let ear = ear();
@@ -49,13 +57,19 @@ impl World {
                 let bus = connected(options(redis), &ear).await;
                 Node { bus, ear }
             }
+            Self::Cluster(cluster) => {
+                let bus = connected(cluster_options(cluster), &ear).await;
+                Node { bus, ear }
+            }
         }
     }
 
     /// Waits until so many nodes are subscribed to `topic`.
     pub async fn settle(&self, topic: Topic, nodes: u64) {
-        if let Self::Redis(redis) = self {
-            settle(redis, topic, nodes).await;
+        match self {
+            Self::Local(_) => {}
+            Self::Redis(redis) => settle(redis, topic, nodes).await,
+            Self::Cluster(cluster) => settle_in_cluster(cluster, topic, nodes).await,
         }
     }
 }
@@ -63,6 +77,11 @@ impl World {
 /// Options for a server, with patience as in production.
 pub fn options(redis: &Redis) -> RedisOptions {
     RedisOptions::new(Place::Single(server(&redis.url()).unwrap()))
+}
+
+/// Options for a Cluster.
+pub fn cluster_options(cluster: &Cluster) -> RedisOptions {
+    RedisOptions::new(Place::Cluster(server(&cluster.url()).unwrap()))
 }
 
 /// A bus that has begun to connect.
@@ -88,19 +107,29 @@ pub async fn up(bus: &RedisBus, up: bool) {
 
 /// Waits until so many connections are subscribed to a topic's channel.
 pub async fn settle(redis: &Redis, topic: Topic, subscribers: u64) {
-    let mut connection = redis.connection().await;
+    let question = format!("PUBSUB NUMSUB {}", channel(topic));
     let counted = async {
         loop {
-            let (_, count): (String, u64) = redis::cmd("PUBSUB")
-                .arg("NUMSUB")
-                .arg(channel(topic))
-                .query_async(&mut connection)
-                .await
-                .unwrap();
-            if count == subscribers {
+            // A server that changes its role ends connections.
+            let answer = redis.try_order(&question).await.unwrap_or(redis::Value::Nil);
+            let count = redis::from_redis_value::<(String, u64)>(answer).map(|(_, count)| count);
+            if count.is_ok_and(|count| count == subscribers) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    if tokio::time::timeout(crate::ear::DEADLINE, counted).await.is_err() {
+        panic!("{topic:?} never had {subscribers} subscribers");
+    }
+}
+
+/// The same, over all nodes of a Cluster.
+pub async fn settle_in_cluster(cluster: &Cluster, topic: Topic, subscribers: u64) {
+    let channel = channel(topic);
+    let counted = async {
+        while cluster.subscribers(&channel).await != subscribers {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     if tokio::time::timeout(crate::ear::DEADLINE, counted).await.is_err() {

@@ -16,10 +16,11 @@ const USER: &str = "tidings";
 const TEMPLATE: &str = "tidings_template";
 
 /// Every migration there is: another set makes another cluster to copy.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../migrations/postgres/0001_schema.sql"),
     include_str!("../../migrations/postgres/0002_append.sql"),
     include_str!("../../migrations/postgres/0003_receipts.sql"),
+    include_str!("../../migrations/postgres/0004_consumers.sql"),
 ];
 
 /// How a server is started.

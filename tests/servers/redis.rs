@@ -1,6 +1,4 @@
 //! A real `redis-server` as a child process, with the faults that happen to it.
-//!
-//! Included with `#[path]` by each test binary that needs one.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
@@ -10,12 +8,13 @@ use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 
 /// How long a server may take to come up.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub const DEADLINE: Duration = Duration::from_secs(20);
 const RETRY: Duration = Duration::from_millis(10);
 
 /// A running server, empty, on a port of its own. Dropping it kills it.
 pub struct Redis {
     child: Child,
+    running: bool,
     port: u16,
     arguments: Vec<String>,
     folder: TempDir,
@@ -42,7 +41,7 @@ impl Redis {
         let folder = tempfile::tempdir().unwrap();
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let child = spawn(port, &arguments, &folder);
-        let server = Self { child, port, arguments, folder };
+        let server = Self { child, running: true, port, arguments, folder };
         server.answering().await;
         server
     }
@@ -65,24 +64,51 @@ impl Redis {
 
     /// One command, its words apart by blanks.
     pub async fn order(&self, words: &str) -> redis::Value {
+        self.try_order(words).await.unwrap_or_else(|error| panic!("{words}: {error}"))
+    }
+
+    /// The same, of a server that may be changing its role.
+    pub async fn try_order(&self, words: &str) -> redis::RedisResult<redis::Value> {
         let mut words = words.split(' ');
         let mut command = redis::cmd(words.next().unwrap());
         words.for_each(|word| {
             command.arg(word);
         });
-        command.query_async(&mut self.connection().await).await.unwrap()
+        let client = redis::Client::open(self.url())?;
+        command.query_async(&mut client.get_multiplexed_async_connection().await?).await
     }
 
     /// `kill -9`: the process is gone when this returns.
     pub fn kill9(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        self.running = false;
     }
 
     /// Starts it again after [`Redis::kill9`], on the same port, empty.
     pub async fn restart(&mut self) {
         self.child = spawn(self.port, &self.arguments, &self.folder);
+        self.running = true;
         self.answering().await;
+    }
+
+    /// Waits until it, a replica, is in step with its primary.
+    pub async fn in_step(&self) {
+        let synced = async {
+            loop {
+                let info: String = redis::from_redis_value(self.order("INFO replication").await).unwrap();
+                if info.contains("master_link_status:up") {
+                    break;
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        };
+        assert!(tokio::time::timeout(DEADLINE, synced).await.is_ok(), "the replica is never in step");
+    }
+
+    /// Whether it was not killed, or started again.
+    pub fn is_running(&self) -> bool {
+        self.running
     }
 
     /// It stops doing anything; its connections stay.
@@ -138,6 +164,8 @@ impl Drop for Redis {
 fn spawn(port: u16, arguments: &[String], folder: &TempDir) -> Child {
     Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        // A replica is in step at once.
+        .args(["--repl-diskless-sync-delay", "0"])
         .args(["--dir", &folder.path().display().to_string()])
         .args(arguments)
         .stdin(Stdio::null())

@@ -93,6 +93,19 @@ pub async fn primary(place: &Place, timeout: Duration) -> Result<ConnectionInfo,
     }
 }
 
+/// Behind Sentinels: ends when they name another primary than the one at `address`, which may live on without knowing.
+pub async fn replaced(place: &Place, address: &str, timeout: Duration) -> Trouble {
+    let Place::Sentinel { .. } = place else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(timeout).await;
+        if let Ok(server) = primary(place, timeout).await
+            && server.addr().to_string() != address
+        {
+            return Trouble(format!("the Sentinels name another primary: {}", server.addr()));
+        }
+    }
+}
+
 /// The same credentials and TLS at another address.
 pub fn at(server: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
     let address = match server.addr() {

@@ -18,6 +18,7 @@
 mod backoff;
 mod book;
 mod channels;
+mod cluster;
 mod connect;
 mod courier;
 mod incoming;
@@ -104,13 +105,16 @@ impl RedisBus {
             meters,
             options,
         });
-        let tasks = vec![tokio::spawn(courier::run(Arc::clone(&shared))).abort_handle()];
+        let mut tasks = vec![tokio::spawn(courier::run(Arc::clone(&shared))).abort_handle()];
         match &shared.options.place {
             Place::Single(_) | Place::Sentinel { .. } => {
                 let link = shared.start_link(shared.options.place.clone(), "");
                 shared.layout.store(Arc::new(Layout::whole(link)));
             }
-            Place::Cluster(_) => {}
+            Place::Cluster(seed) => {
+                let keeper = cluster::run(Arc::clone(&shared), seed.clone());
+                tasks.push(tokio::spawn(keeper).abort_handle());
+            }
         }
         Arc::new(Self { shared, tasks })
     }
@@ -181,6 +185,20 @@ impl Shared {
         link
     }
 
+    /// Ends a link that serves nothing any more; what waits there goes where it belongs now.
+    fn retire(&self, link: &Link) {
+        link.end();
+        let layout = self.layout.load();
+        for Outbound { channels, envelope, tried } in link.outgoing.take(usize::MAX, usize::MAX) {
+            for (link, channels) in publisher::by_link(&layout, channels.into_iter()) {
+                let dropped = link.outgoing.put([Outbound { channels, envelope: envelope.clone(), tried }]);
+                self.meters.dropped.of("queue_full").increment(dropped);
+            }
+        }
+        self.status.strike(link.publisher);
+        self.status.strike(link.subscriber);
+    }
+
     fn publish(&self, parcels: &[Parcel]) {
         let layout = self.layout.load();
         for parcel in parcels {
@@ -224,10 +242,12 @@ impl Shared {
         lock(&self.wanted).contains(&topic) && owned()
     }
 
-    /// Whether a channel's name is one of a wanted topic. Rare, so a search will do.
-    fn is_wanted_channel(&self, name: Option<&Value>) -> bool {
+    /// Whether a channel's name is one of a wanted topic that belongs to `link`. Rare, so a search will do.
+    fn is_wanted_channel(&self, name: Option<&Value>, link: &Link) -> bool {
         let Some(Value::BulkString(name)) = name else { return true };
-        lock(&self.wanted).iter().any(|topic| self.channels.of(*topic).as_bytes() == name)
+        let wanted =
+            lock(&self.wanted).iter().copied().find(|topic| self.channels.of(*topic).as_bytes() == name);
+        wanted.is_some_and(|topic| self.is_wanted(topic, link))
     }
 
     /// An envelope came in; called by the connection, which may not wait.

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::Shared;
 use super::backoff::Backoff;
-use super::connect::{Trouble, dial, primary, require_primary, role, within};
+use super::connect::{Trouble, dial, primary, replaced, require_primary, role, within};
 use super::link::Link;
 use super::outgoing::Outbound;
 use super::pulse::pulse;
@@ -35,8 +35,8 @@ pub async fn run(shared: Arc<Shared>, link: Arc<Link>) {
 
 async fn serve(shared: &Shared, link: &Link, backoff: &mut Backoff) -> Trouble {
     let ended = Arc::new(Notify::new());
-    let connection = match connect(shared, link, &ended).await {
-        Ok(connection) => connection,
+    let (connection, address) = match connect(shared, link, &ended).await {
+        Ok(connected) => connected,
         Err(trouble) => return trouble,
     };
     link.connection.store(Some(Arc::new(connection.clone())));
@@ -48,6 +48,7 @@ async fn serve(shared: &Shared, link: &Link, backoff: &mut Backoff) -> Trouble {
     let trouble = tokio::select! {
         trouble = pulse(connection.clone(), options.ping, options.timeout, alive) => trouble,
         trouble = publish(shared, link, connection, &mut batch) => trouble,
+        trouble = replaced(&link.place, &address, options.timeout) => trouble,
         () = ended.notified() => Trouble("the connection ended".to_owned()),
     };
     // Published or not, nobody knows.
@@ -59,7 +60,7 @@ async fn connect(
     shared: &Shared,
     link: &Link,
     ended: &Arc<Notify>,
-) -> Result<MultiplexedConnection, Trouble> {
+) -> Result<(MultiplexedConnection, String), Trouble> {
     let timeout = shared.options.timeout;
     let server = primary(&link.place, timeout).await?;
     let ended = Arc::clone(ended);
@@ -71,7 +72,7 @@ async fn connect(
     };
     let mut connection = dial(&server, Some(pushes), timeout).await?;
     require_primary(within(timeout, role(&mut connection)).await?)?;
-    Ok(connection)
+    Ok((connection, server.addr().to_string()))
 }
 
 /// Publishes until that fails. What is under way stays in `batch`, whoever ends this.

@@ -12,9 +12,8 @@ use tokio::sync::Notify;
 
 use super::Shared;
 use super::backoff::Backoff;
-use super::connect::{Trouble, dial, primary, require_primary, role, within};
+use super::connect::{Trouble, dial, primary, replaced, require_primary, role, within};
 use super::link::Link;
-use super::options::Place;
 use super::pulse::pulse;
 use crate::domain::Topic;
 
@@ -35,7 +34,7 @@ pub async fn run(shared: Arc<Shared>, link: Arc<Link>) {
 
 async fn follow(
     shared: &Arc<Shared>,
-    link: &Link,
+    link: &Arc<Link>,
     backoff: &mut Backoff,
     connected_before: &mut bool,
 ) -> Trouble {
@@ -65,7 +64,7 @@ async fn follow(
         tokio::select! {
             trouble = pulse(connection.clone(), options.ping, options.timeout, alive) => trouble,
             trouble = keep_agreeing(shared, link, &mut connection, &mut subscribed) => trouble,
-            trouble = watch_primary(shared, &link.place, &address) => trouble,
+            trouble = replaced(&link.place, &address, options.timeout) => trouble,
         }
     };
     tokio::select! {
@@ -76,14 +75,14 @@ async fn follow(
 
 async fn connect(
     shared: &Arc<Shared>,
-    link: &Link,
+    link: &Arc<Link>,
     ended: &Arc<Notify>,
 ) -> Result<(MultiplexedConnection, String), Trouble> {
     let timeout = shared.options.timeout;
     let server = primary(&link.place, timeout).await?;
-    let (into, ended) = (Arc::clone(shared), Arc::clone(ended));
+    let (into, of, ended) = (Arc::clone(shared), Arc::clone(link), Arc::clone(ended));
     let pushes = move |push: PushInfo| -> Result<(), ()> {
-        on_push(&into, &ended, push);
+        on_push(&into, &of, &ended, push);
         Ok(())
     };
     let mut connection = dial(&server, Some(pushes), timeout).await?;
@@ -92,7 +91,7 @@ async fn connect(
 }
 
 /// Called by the connection as it reads: may not wait.
-fn on_push(shared: &Shared, ended: &Notify, push: PushInfo) {
+fn on_push(shared: &Shared, link: &Link, ended: &Notify, push: PushInfo) {
     match push.kind {
         PushKind::Message | PushKind::SMessage => {
             if let Some(Value::BulkString(envelope)) = push.data.into_iter().nth(1) {
@@ -102,7 +101,7 @@ fn on_push(shared: &Shared, ended: &Notify, push: PushInfo) {
         PushKind::Disconnection => ended.notify_one(),
         // Nobody asked for it when the name is not what we gave up: the channel's slot moved to another server, and the
         // library has taken the word for the answer to another command. Only a new connection is sound.
-        PushKind::SUnsubscribe if shared.is_wanted_channel(push.data.first()) => ended.notify_one(),
+        PushKind::SUnsubscribe if shared.is_wanted_channel(push.data.first(), link) => ended.notify_one(),
         _ => {}
     }
 }
@@ -119,7 +118,7 @@ async fn keep_agreeing(
         if let Err(trouble) = agree(shared, link, connection, subscribed).await {
             return trouble;
         }
-        if moved_here {
+        if moved_here && !subscribed.is_empty() {
             shared.gap();
         }
     }
@@ -148,25 +147,28 @@ async fn agree(
         let (subscribe, unsubscribe) =
             if shared.sharded() { ("SSUBSCRIBE", "SUNSUBSCRIBE") } else { ("SUBSCRIBE", "UNSUBSCRIBE") };
         for part in go.chunks(CHANNELS_AT_ONCE) {
-            tell(shared, connection, unsubscribe, part).await?;
+            // A refusal says that the channel is not here any more, which is what was wanted.
+            let _refused = tell(shared, connection, unsubscribe, part).await?;
             part.iter().for_each(|topic| {
                 subscribed.remove(topic);
             });
         }
         for part in come.chunks(CHANNELS_AT_ONCE) {
-            tell(shared, connection, subscribe, part).await?;
+            if let Some(refused) = tell(shared, connection, subscribe, part).await? {
+                return Err(refused);
+            }
             subscribed.extend(part);
         }
     }
 }
 
-/// One command per channel, all in one write; answers when the server has confirmed every one.
+/// One command per channel, all in one write; answers when the server has confirmed every one, or with its first refusal.
 async fn tell(
     shared: &Shared,
     connection: &mut MultiplexedConnection,
     verb: &str,
     topics: &[Topic],
-) -> Result<(), Trouble> {
+) -> Result<Option<Trouble>, Trouble> {
     let mut pipeline = Pipeline::with_capacity(topics.len());
     for topic in topics {
         pipeline.cmd(verb).arg(shared.channels.of(*topic));
@@ -174,21 +176,5 @@ async fn tell(
     pipeline.ignore_errors();
     let answers: Vec<RedisResult<Value>> =
         within(shared.options.timeout, pipeline.query_async(connection)).await?;
-    match answers.into_iter().find_map(Result::err) {
-        Some(error) => Err(error.into()),
-        None => Ok(()),
-    }
-}
-
-/// With Sentinels: ends when they name another primary, since the old one may live on without knowing.
-async fn watch_primary(shared: &Shared, place: &Place, address: &str) -> Trouble {
-    let Place::Sentinel { .. } = place else { return std::future::pending().await };
-    loop {
-        tokio::time::sleep(shared.options.timeout).await;
-        if let Ok(server) = primary(place, shared.options.timeout).await
-            && server.addr().to_string() != address
-        {
-            return Trouble(format!("the Sentinels name another primary: {}", server.addr()));
-        }
-    }
+    Ok(answers.into_iter().find_map(Result::err).map(Trouble::from))
 }

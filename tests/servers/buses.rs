@@ -1,0 +1,10 @@
+//! Redis servers as child processes, one, behind Sentinels or in a Cluster. Included with `#[path]`.
+
+#[path = "cluster.rs"]
+pub mod cluster;
+#[path = "redis.rs"]
+pub mod redis;
+#[path = "sentinel.rs"]
+pub mod sentinel;
+
+pub use self::redis::{Redis, free_port};
