@@ -1,16 +1,20 @@
 //! Entering a connection while one's membership of a channel changes: whoever is out hears nothing more, whoever is in
 //! hears everything, wherever between the reading of heads and the subscription the change falls.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::client::Ws;
 use crate::support::rest::{Account, Rest};
 use crate::support::server::Server;
-use crate::support::{Encoding, uuid};
+use crate::support::{Encoding, in_parallel, uuid};
 
 /// How often each way is tried; the change moves over the time that a hello takes.
-const ROUNDS: u32 = 60;
+const ROUNDS: u32 = 40;
+/// Groups that Ben is in besides, so that reading his heads takes about as long as a change of membership.
+const GROUPS: usize = 500;
 
 struct Scene {
     server: Server,
@@ -32,9 +36,8 @@ impl Scene {
         let mut ws = Ws::open(&self.server, Encoding::Json).await;
         let hello = json!({ "type": "hello", "token": self.ben.access });
         let late = async {
-            for _ in 0..round % 20 {
-                tokio::task::yield_now().await;
-            }
+            // Not a wait for anything: the change is to fall at another moment of the hello each time.
+            tokio::time::sleep(Duration::from_millis(u64::from(round % 5))).await;
             ws.send(&hello).await;
             let welcome = ws.expect("welcome").await;
             (ws, welcome)
@@ -73,6 +76,12 @@ async fn entering_while_leaving_or_joining() {
     let rest = Rest::new(&server);
     let (ada, ben) = (rest.guest("Ada").await, rest.guest("Ben").await);
     let channel = rest.conversation(&ada, "channel", &[]).await;
+    let (client, creator) = (rest.clone(), ben.clone());
+    in_parallel(8, (0..GROUPS).collect(), move |_| {
+        let (rest, ben) = (client.clone(), creator.clone());
+        async move { rest.conversation(&ben, "group", &[]).await }
+    })
+    .await;
     let (mut speaker, _) = Ws::signed_in(&server, Encoding::Msgpack, &ada).await;
     let scene = Scene { server, rest, ada, ben, channel };
     for round in 0..ROUNDS {
