@@ -2,7 +2,7 @@
 //!
 //! The bus may lose, repeat or delay anything at any time: the log is the truth, and [`crate::actors`]' router notices holes and
 //! repeats by seq. Nothing an ack depends on passes here. To add a backend: implement [`Bus`], name it in `app`, add it to
-//! the suite's worlds.
+//! the worlds of `tests/bus`.
 
 pub mod book;
 pub mod envelope;

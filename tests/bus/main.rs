@@ -11,4 +11,5 @@ mod faults;
 mod misuse;
 mod presence;
 mod sentinel;
+mod served;
 mod world;

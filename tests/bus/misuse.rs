@@ -2,16 +2,24 @@
 
 use tidings::bus::envelope::{NodeId, Stamp, VERSION, encode};
 
+use std::time::Duration;
+
+use tidings::bus::Bus;
+use tidings::bus::Presence::Online;
+use tidings::bus::book::PresenceBook;
+use tidings::bus::redis::{Place, RedisOptions, server};
+use tidings::domain::Topic;
+
 use crate::ear::ear;
 use crate::servers::Redis;
-use crate::world::{channel, connected, counted, numbered, options, settle, topic};
+use crate::world::{begun, channel, connected, counted, numbered, options, settle, topic, up, user};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_and_later_versions_are_counted_and_ignored() {
     let redis = Redis::start().await;
     let ear = ear();
     let bus = connected(options(&redis), &ear).await;
-    tidings::bus::Bus::subscribe(&*bus, topic(1));
+    bus.subscribe(topic(1));
     settle(&redis, topic(1), 1).await;
     let sound = encode(Stamp { node: NodeId(1), number: 1 }, &numbered(&[topic(1)], 1)).unwrap();
     let mut later = sound.clone();
@@ -37,4 +45,50 @@ async fn garbage_and_later_versions_are_counted_and_ignored() {
     assert!(dropped("unknown_version") >= before.1 + 2.0, "0xFF and the later version");
     assert!(dropped("unreadable") >= before.0 + 3.0, "nothing, a head alone, a cut one");
     assert!(bus.health().up);
+}
+
+/// A user with rights and the options to connect as them.
+async fn as_user(redis: &Redis, rights: &str) -> RedisOptions {
+    redis.order(&format!("ACL SETUSER chat on >secret {rights}")).await;
+    let url = format!("redis://chat:secret@127.0.0.1:{}", redis.port());
+    RedisOptions::new(Place::Single(server(&url).unwrap()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rights_that_the_operations_page_names_are_enough() {
+    let page = include_str!("../../docs/OPERATIONS.md").replace("\n", " ");
+    let (_, rest) = page.split_once("`~tidings:*").expect("the page names rights");
+    let rights = format!("~tidings:*{}", rest.split_once('`').unwrap().0);
+    let rights = rights.split_whitespace().collect::<Vec<_>>().join(" ");
+    let redis = Redis::start().await;
+    let options = as_user(&redis, &rights).await;
+    let ear = ear();
+    let one = connected(options.clone(), &ear).await;
+    let other = connected(options, &crate::ear::ear()).await;
+    let crowd: Vec<Topic> = (1..=9).map(topic).collect();
+    one.subscribe(topic(1));
+    one.subscribe(topic(2));
+    settle(&redis, topic(2), 1).await;
+    one.unsubscribe(topic(2));
+    settle(&redis, topic(2), 0).await;
+    other.publish(vec![numbered(&crowd, 1), numbered(&crowd[..1], 2)]);
+    ear.number(2).await;
+    assert_eq!(ear.numbers(), [1, 2]);
+    let (writer, reader) = (one.book(Duration::from_secs(2)), other.book(Duration::from_secs(2)));
+    writer.put(user(1), Some(Online));
+    crate::book::until(&*reader, user(1), Some(Online)).await;
+    writer.put(user(1), None);
+    crate::book::until(&*reader, user(1), None).await;
+    writer.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_right_that_lacks_is_named() {
+    let redis = Redis::start().await;
+    let bus = begun(as_user(&redis, "~tidings:* +hello +role +publish").await, &ear());
+    bus.subscribe(topic(1));
+    let told = bus.healthy().wait_for(|health| health.reason.contains("subscribe")).await.is_ok();
+    assert!(told && !bus.health().up);
+    redis.order("ACL SETUSER chat &tidings:* +subscribe").await;
+    up(&bus, true).await;
 }

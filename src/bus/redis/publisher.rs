@@ -19,6 +19,8 @@ const PIPELINE_BYTES: usize = 1 << 20;
 const PIPELINE_PARCELS: usize = 1_024;
 /// Beyond so many channels an envelope is sent once, with all their names, and the server spreads it.
 const CHANNELS_EACH: usize = 3;
+/// A server that refuses everything is complained of now and then, not with every pipeline.
+const SAY_EVERY_MS: u64 = 1_000;
 const SPREAD: &str = "for at = 2, #ARGV do redis.call('PUBLISH', ARGV[at], ARGV[1]) end";
 
 /// Runs for ever: connects, publishes, and connects again when that fails.
@@ -82,6 +84,7 @@ async fn publish(
     mut connection: MultiplexedConnection,
     batch: &mut Vec<Outbound>,
 ) -> Trouble {
+    let mut said_ms = None;
     loop {
         *batch = link.outgoing.take(PIPELINE_BYTES, PIPELINE_PARCELS);
         shared.meters.outgoing_bytes.set(link.outgoing.bytes() as f64);
@@ -100,7 +103,11 @@ async fn publish(
         let refused = answers.iter().filter(|answer| answer.is_err()).count() as u64;
         if let Some(Err(error)) = answers.into_iter().find(RedisResult::is_err) {
             shared.meters.dropped.of("failed").increment(refused);
-            tracing::warn!(%error, refused, "Redis refused to publish");
+            let now_ms = shared.environment.monotonic_ms();
+            if said_ms.is_none_or(|said_ms| now_ms >= said_ms + SAY_EVERY_MS) {
+                tracing::warn!(%error, refused, "Redis refused to publish");
+                said_ms = Some(now_ms);
+            }
             // In a Cluster the channel may have moved to another server.
             shared.look_around();
         }
