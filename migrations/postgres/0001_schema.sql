@@ -63,8 +63,10 @@ CREATE TABLE conversations (
 ) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX conversations_purging ON conversations (id) WHERE purging;
 
--- txid is the position: the committing transaction, so all events of one transaction share it. messages_before counts the
--- messages of the conversation that came earlier, which makes unread counts a subtraction.
+-- txid is the position: the transaction that wrote the event, or its predecessor's position when that is higher (a
+-- transaction that took its number early may get a conversation's lock late). So positions never fall along a conversation,
+-- no reader that stops at tidings_end() skips one, and events of one transaction in one conversation share theirs.
+-- messages_before counts the messages of the conversation that came earlier, which makes unread counts a subtraction.
 CREATE TABLE events (
     conversation    uuid NOT NULL,
     seq             bigint NOT NULL,
