@@ -100,3 +100,70 @@ async fn a_server_that_is_away_or_does_not_write_may_be_tried_again() {
     let error = refused(&harness).await;
     assert!(matches!(&error, OpenError::Unreachable(text) if text.contains("read-only")), "{error}");
 }
+
+#[tokio::test]
+async fn a_dump_loaded_into_another_server_goes_on_after_one_step() {
+    use tidings::store::Target;
+
+    let (mut world, harness) = world().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    let said = world.say(ada, group, "before").await;
+    world.read_up_to(ben, group, said).await;
+    let before = world.store.heads(ben, None).await.unwrap().cursor;
+    // The positions of a server that has seen a million transactions more than this one.
+    run(
+        &harness,
+        "UPDATE events SET txid = txid + 1000000; UPDATE conversations SET last_txid = last_txid + 1000000; \
+         UPDATE members SET changed_txid = changed_txid + 1000000",
+    )
+    .await;
+    let error = refused(&harness).await;
+    assert!(unusable(&error).contains("SELECT tidings_restored()"), "{error}");
+    run(&harness, "SELECT tidings_restored()").await;
+    world.restart().await;
+    let after = world.store.heads(ben, Some(before)).await.unwrap();
+    assert_ne!(after.cursor.epoch, before.epoch);
+    assert_eq!(after.heads.len(), 1, "another log: everything is compared");
+    let next = world.try_send(ada, Target::Conversation(group), "after").await.unwrap().committed.unwrap();
+    assert!(next.position > next.previous && next.position >= after.cursor.position);
+    let told = world.store.tail(after.cursor.position, 10).await.unwrap();
+    assert_eq!(told.committed.len(), 1, "and the tail goes on behind what the dump held");
+    assert_eq!(world.store.tail(Default::default(), 10).await.unwrap().committed.len(), 4);
+}
+
+/// Runs the program with settings for Postgres; answers whether it ended well, and all it said.
+async fn program(command: &str, url: &str) -> (bool, String) {
+    let directory = tempfile::TempDir::new().unwrap();
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_tidings"))
+        .args([
+            command,
+            "--set",
+            "store.backend=postgres",
+            "--set",
+            "auth.key_files=key.pem",
+            "--set",
+            "bus.backend=local",
+        ])
+        .current_dir(directory.path())
+        .env("TIDINGS__STORE__POSTGRES__URL", url)
+        .output();
+    let output = output.await.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+#[tokio::test]
+async fn the_command_line_migrates_and_a_server_does_not() {
+    let harness = PostgresHarness::new().await;
+    harness.server.run("CREATE DATABASE bare").await;
+    let url = harness.server.url("bare");
+    let (good, said) = program("serve", &url).await;
+    assert!(!good && said.contains("run `tidings migrate`"), "{said}");
+    let (good, said) = program("migrate", &url).await;
+    assert!(good && said == "applied 0001 schema\napplied 0002 append\napplied 0003 receipts\n", "{said}");
+    let (good, said) = program("migrate", &url).await;
+    assert!(good && said == "up to date\n", "{said}");
+    let (good, said) = program("migrate", "postgres://tidings@127.0.0.1:1/none").await;
+    assert!(!good && said.contains("cannot be reached"), "{said}");
+}
