@@ -1,7 +1,8 @@
-//! How fast the embedded store is: `cargo bench --bench store`.
+//! How fast a store is: `cargo bench --bench store` for the embedded one, `cargo bench --bench store -- postgres` for one on
+//! a temporary Postgres server of this machine.
 //!
 //! `append/N` is one durable commit of N messages over 200 groups (throughput in messages), `one_room/N` the same into
-//! one; `history`, `range` and `tail` read from a conversation of 1,000 and of 1,000,000 events; `heads` resumes a user
+//! one; `history`, `range` and `tail` read from a conversation of 1,000, 100,000 and 1,000,000 events; `heads` resumes a user
 //! of 10, 100 and 1,000 conversations.
 
 use std::cell::Cell;
@@ -16,32 +17,64 @@ use tidings::domain::{
     User, UserId,
 };
 use tidings::environment::SystemEnvironment;
+use tidings::store::postgres::{PostgresOptions, PostgresStore};
 use tidings::store::sqlite::{Durability, SqliteOptions, SqliteStore};
 use tidings::store::{
-    Accounts, Cursor, HistoryQuery, Log, Mark, NewConversation, NewMessage, NewUser, RangeQuery, Rooms,
-    Target,
+    Cursor, HistoryQuery, Mark, NewConversation, NewMessage, NewUser, RangeQuery, SharedStore, Target,
 };
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
 
+#[path = "../tests/servers/mod.rs"]
+mod servers;
+
+use servers::postgres::{Options, Postgres};
+
+/// Whether Postgres was asked for; the word is also a part of its benchmarks' names, so that the filter lets them pass.
+fn on_postgres() -> bool {
+    std::env::args().any(|argument| argument == "postgres")
+}
+
+/// The name of a group of benchmarks.
+fn named(name: &str) -> String {
+    if on_postgres() { format!("postgres_{name}") } else { name.to_owned() }
+}
+
+/// Where the store lies, for as long as it is measured.
+enum Place {
+    File { _directory: TempDir },
+    Server { _server: Box<Postgres> },
+}
+
+async fn open(durability: Durability) -> (SharedStore, Place) {
+    if on_postgres() {
+        let durable = durability == Durability::Full;
+        let server = Postgres::start(Options { durable, ..Options::default() }).await;
+        let options = PostgresOptions::new(server.database("bench").await);
+        let store = PostgresStore::open(options, SystemEnvironment::shared()).await.expect("it opens");
+        return (store, Place::Server { _server: Box::new(server) });
+    }
+    let directory = TempDir::new().expect("a temporary directory");
+    let options = SqliteOptions { durability, ..SqliteOptions::new(directory.path().join("bench.db")) };
+    let store = SqliteStore::open(options, SystemEnvironment::shared()).await.expect("it opens");
+    (store, Place::File { _directory: directory })
+}
+
 struct Bench {
     runtime: Runtime,
-    store: Arc<SqliteStore>,
+    store: SharedStore,
     users: Vec<UserId>,
     next: Cell<u128>,
-    _directory: TempDir,
+    _place: Place,
 }
 
 impl Bench {
     fn new(durability: Durability) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let directory = TempDir::new().expect("a temporary directory");
-        let options = SqliteOptions { durability, ..SqliteOptions::new(directory.path().join("bench.db")) };
-        let store =
-            runtime.block_on(SqliteStore::open(options, SystemEnvironment::shared())).expect("it opens");
-        let mut bench = Self { runtime, store, users: Vec::new(), next: Cell::new(1), _directory: directory };
+        let (store, place) = runtime.block_on(open(durability));
+        let mut bench = Self { runtime, store, users: Vec::new(), next: Cell::new(1), _place: place };
         for n in 0..100 {
             let id = UserId::from_uuid(bench.uuid());
             let user =
@@ -105,7 +138,7 @@ fn append(criterion: &mut Criterion) {
                 (bench.group(&members), members[n % 3])
             })
             .collect();
-        let mut group = criterion.benchmark_group(name);
+        let mut group = criterion.benchmark_group(named(name));
         for size in [1, 16, 64, 128, 256] {
             group.throughput(Throughput::Elements(size as u64));
             group.bench_function(size.to_string(), |bencher| {
@@ -117,7 +150,7 @@ fn append(criterion: &mut Criterion) {
             });
         }
         group.finish();
-        let mut group = criterion.benchmark_group(format!("{name}_one_room"));
+        let mut group = criterion.benchmark_group(named(&format!("{name}_one_room")));
         group.throughput(Throughput::Elements(256));
         group.bench_function("256", |bencher| {
             bencher.iter_batched(
@@ -131,7 +164,7 @@ fn append(criterion: &mut Criterion) {
 }
 
 fn reading(criterion: &mut Criterion) {
-    for events in [1_000_u64, 1_000_000] {
+    for events in [1_000_u64, 100_000, 1_000_000] {
         let bench = Bench::new(Durability::Normal);
         let user = bench.users[0];
         let conversation = bench.group(&bench.users[..3]);
@@ -139,7 +172,7 @@ fn reading(criterion: &mut Criterion) {
             bench.append(&bench.batch(&[(conversation, user)], 500));
         }
         let middle = Seq::new(events / 2).expect("a seq");
-        let mut group = criterion.benchmark_group(format!("{events}_events"));
+        let mut group = criterion.benchmark_group(named(&format!("{events}_events")));
         let history = |before| HistoryQuery { conversation, before, after: None, limit: 50 };
         for (name, query) in
             [("history_newest_50", history(None)), ("history_middle_50", history(Some(middle)))]
@@ -158,10 +191,12 @@ fn reading(criterion: &mut Criterion) {
                 assert_eq!(range.expect("an answer").expect("a range").events.len(), 100);
             });
         });
+        let end = bench.runtime.block_on(bench.store.end()).expect("the end").position;
         group.bench_function("tail_100", |bencher| {
             bencher.iter(|| {
-                let tail = bench.runtime.block_on(bench.store.tail(Position(events / 2), 100));
-                assert_eq!(tail.expect("an answer").committed.len(), 100);
+                // Postgres hands out whole batches, of 500 here.
+                let tail = bench.runtime.block_on(bench.store.tail(Position(end.0 - 100), 100));
+                assert!(tail.expect("an answer").committed.len() >= 100);
             });
         });
         group.finish();
@@ -170,7 +205,7 @@ fn reading(criterion: &mut Criterion) {
 
 fn resuming(criterion: &mut Criterion) {
     let bench = Bench::new(Durability::Normal);
-    let mut group = criterion.benchmark_group("heads");
+    let mut group = criterion.benchmark_group(named("heads"));
     for (user, rooms) in [(1, 10), (2, 100), (3, 1_000)] {
         let members = [bench.users[user], bench.users[0]];
         let all: Vec<ConversationId> = (0..rooms).map(|_| bench.group(&members)).collect();
@@ -203,7 +238,7 @@ fn receipts(criterion: &mut Criterion) {
     for room in &rooms {
         bench.append(&bench.batch(&[(*room, bench.users[0])], 200));
     }
-    let mut group = criterion.benchmark_group("mark");
+    let mut group = criterion.benchmark_group(named("mark"));
     group.throughput(Throughput::Elements(64));
     let read = Cell::new(1_u64);
     group.bench_function("64", |bencher| {

@@ -36,6 +36,28 @@ CREATE FUNCTION tidings_epoch() RETURNS bigint LANGUAGE sql STABLE AS $$
     FROM meta WHERE name = 'epoch'
 $$;
 
+-- To be called once after a dump was loaded into another server: that one counts transactions anew, so positions go on from
+-- the highest one in the dump, and the log is another one for every client.
+CREATE FUNCTION tidings_restored() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE meta SET value = greatest(
+        value,
+        (SELECT max(txid) FROM events),
+        (SELECT max(changed_txid) FROM members),
+        (SELECT max(blanked_txid) FROM conversations)
+    ) WHERE name = 'position_base';
+    UPDATE meta SET value = ('x' || left(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint WHERE name = 'epoch';
+END
+$$;
+
+-- Does an event bear a position that this server cannot have given yet?
+CREATE FUNCTION tidings_needs_restoring() RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN coalesce((SELECT max(txid) FROM events), 0)
+        >= (SELECT value FROM meta WHERE name = 'position_base') + pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+END
+$$;
+
 -- Every send updates its conversation's row and its sender's membership. Room in their pages and no index on what changes
 -- keep those updates inside the page (HOT), and vacuum looks often since the tables are small and busy.
 CREATE TABLE conversations (
@@ -63,8 +85,10 @@ CREATE TABLE conversations (
 ) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX conversations_purging ON conversations (id) WHERE purging;
 
--- txid is the position: the committing transaction, so all events of one transaction share it. messages_before counts the
--- messages of the conversation that came earlier, which makes unread counts a subtraction.
+-- txid is the position: the transaction that wrote the event, or its predecessor's position when that is higher (a
+-- transaction that took its number early may get a conversation's lock late). So positions never fall along a conversation,
+-- no reader that stops at tidings_end() skips one, and events of one transaction in one conversation share theirs.
+-- messages_before counts the messages of the conversation that came earlier, which makes unread counts a subtraction.
 CREATE TABLE events (
     conversation    uuid NOT NULL,
     seq             bigint NOT NULL,

@@ -185,10 +185,10 @@ BEGIN
     IF v_accepted > 0 THEN
         WITH a AS MATERIALIZED (
             SELECT b.sender, b.client_id, b.conversation, b.fingerprint, b.body, b.extra,
-                   b.last + b.nth AS seq, b.messages + b.nth - 1 AS before
-            FROM unnest(v_outcome, v_nth, v_last, v_messages, p_senders, p_client_ids, p_conversations, p_fingerprints,
+                   b.last + b.nth AS seq, b.messages + b.nth - 1 AS before, greatest(v_position, b.moved) AS position
+            FROM unnest(v_outcome, v_nth, v_last, v_messages, v_moved, p_senders, p_client_ids, p_conversations, p_fingerprints,
                         p_bodies, p_extras)
-                     AS b (outcome, nth, last, messages, sender, client_id, conversation, fingerprint, body, extra)
+                     AS b (outcome, nth, last, messages, moved, sender, client_id, conversation, fingerprint, body, extra)
             WHERE b.outcome = 0
         ), keys AS (
             INSERT INTO sends (sender, client_id, conversation, seq, sent_at, fingerprint)
@@ -198,11 +198,14 @@ BEGIN
             RETURNING 1
         ), written AS (
             INSERT INTO events (conversation, seq, txid, kind, sender, sent_at, client_id, messages_before, extra, body)
-            SELECT a.conversation, a.seq, v_position, 0, a.sender, p_now, a.client_id, a.before, a.extra, a.body FROM a
+            SELECT a.conversation, a.seq, a.position, 0, a.sender, p_now, a.client_id, a.before, a.extra, a.body FROM a
         ), counted AS (
             UPDATE conversations c
-            SET last_seq = g.seq, message_count = g.messages, last_txid = v_position
-            FROM (SELECT a.conversation, max(a.seq) AS seq, max(a.before) + 1 AS messages FROM a GROUP BY a.conversation) g
+            SET last_seq = g.seq, message_count = g.messages, last_txid = g.position
+            FROM (
+                SELECT a.conversation, max(a.seq) AS seq, max(a.before) + 1 AS messages, max(a.position) AS position
+                FROM a GROUP BY a.conversation
+            ) g
             WHERE c.id = g.conversation
         ), read AS (
             UPDATE members m
@@ -224,8 +227,8 @@ BEGIN
            CASE r.outcome WHEN 0 THEN r.last + r.nth WHEN 1 THEN r.seq END,
            CASE r.outcome WHEN 1 THEN r.sent_at END,
            CASE r.outcome WHEN 1 THEN r.elsewhere END,
-           CASE WHEN r.outcome <> 0 THEN NULL WHEN r.nth = 1 THEN r.moved ELSE v_position END,
-           v_position,
+           CASE WHEN r.outcome <> 0 THEN NULL WHEN r.nth = 1 THEN r.moved ELSE greatest(v_position, r.moved) END,
+           greatest(v_position, r.moved),
            r.version,
            l.users,
            l.joined

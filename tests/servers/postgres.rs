@@ -63,7 +63,7 @@ impl Postgres {
         give_away(&directory);
         fill(&directory.join("data"));
         let port = free_port();
-        let process = launch(&directory, port, &options);
+        let process = launch(&directory, port, &options, AT_ONCE);
         let server = Self { process, directory, options, port };
         server.answers().await;
         server
@@ -135,12 +135,15 @@ impl Postgres {
         self.process.stop();
         fs::remove_file(keep).expect("it goes");
         self.options = options;
-        self.process = launch(&self.directory, self.port, &self.options);
+        self.process = launch(&self.directory, self.port, &self.options, AT_ONCE);
         self.answers().await;
     }
 }
 
-fn launch(directory: &Path, port: u16, options: &Options) -> Process {
+/// The signal that stops a server without tidying up.
+const AT_ONCE: &str = "QUIT";
+
+fn launch(directory: &Path, port: u16, options: &Options, stop: &str) -> Process {
     let data = directory.join("data").display().to_string();
     let port = port.to_string();
     let mut arguments = vec!["-D", &data, "-p", &port];
@@ -167,7 +170,7 @@ fn launch(directory: &Path, port: u16, options: &Options) -> Process {
         arguments.extend(["-c", setting]);
     }
     let command = unprivileged(&binary("postgres"), &arguments);
-    Process::start(&command, "INT", directory)
+    Process::start(&command, stop, directory)
 }
 
 fn binary(name: &str) -> PathBuf {
@@ -207,7 +210,8 @@ async fn initialise(directory: &Path) {
     let options = Options::default();
     let port = free_port();
     File::create(directory.join("keep")).expect("the directory can be written");
-    let process = launch(directory, port, &options);
+    // A clean stop: what is copied from here on needs no recovery.
+    let process = launch(directory, port, &options, "INT");
     let mut server = Postgres { process, directory: directory.to_owned(), options, port };
     server.answers().await;
     server.run(&format!("CREATE DATABASE {TEMPLATE}")).await;

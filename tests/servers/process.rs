@@ -7,21 +7,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Starts a server in a process group of its own, says its pid, and waits until the test is gone (or asks for the end by
-/// closing the pipe). $1: signal to stop with, $2: directory to remove unless it holds a file `keep`, $3: log file, then the
+/// Starts a server in a session of its own, says its pid, and waits until the test is gone (or asks for the end by closing
+/// the pipe). Then lets whatever was frozen go on, and stops the server. $1: signal to stop with, $2: directory to remove unless it holds a file `keep`, $3: log file, then the
 /// command.
 const WATCHER: &str = r#"
-set -m
 signal=$1 directory=$2 log=$3
 shift 3
-"$@" </dev/null >>"$log" 2>&1 &
+setsid "$@" </dev/null >>"$log" 2>&1 &
 server=$!
 echo "$server"
 cat >/dev/null
-kill -CONT -- "-$server" 2>/dev/null
-kill "-$signal" "$server" 2>/dev/null
+for process in $(cat "/proc/$server/task/$server/children" 2>/dev/null) "$server"; do
+    kill -s CONT "$process" 2>/dev/null
+done
+kill -s "$signal" "$server" 2>/dev/null
 wait "$server"
-kill -KILL -- "-$server" 2>/dev/null
 [ -e "$directory/keep" ] || rm -rf "$directory"
 "#;
 
@@ -52,12 +52,19 @@ impl Process {
         Self { watcher, pid }
     }
 
-    /// Sends a signal to the server's process group: `KILL`, `STOP`, `CONT`.
+    /// Sends a signal to the server and to the processes it has made: `KILL`, `STOP`, `CONT`.
     pub fn signal(&self, signal: &str) {
-        let group = format!("-{}", self.pid);
-        let sent =
-            Command::new("kill").args([&format!("-{signal}"), "--", &group]).stderr(Stdio::null()).status();
-        assert!(sent.expect("kill runs").success() || signal == "KILL", "{signal} to {group}");
+        let children = format!("/proc/{0}/task/{0}/children", self.pid);
+        let send = |pid: &str| {
+            // One that ended in between is signalled in vain.
+            let sent = Command::new("kill").args(["-s", signal, pid]).stderr(Stdio::null()).status();
+            sent.expect("kill runs");
+        };
+        // The parent first: it makes no more of them, and takes no end of one for a crash.
+        send(&self.pid.to_string());
+        for pid in std::fs::read_to_string(children).unwrap_or_default().split_whitespace() {
+            send(pid);
+        }
     }
 
     /// Is it there still?

@@ -175,13 +175,14 @@ impl<'c> Journal<'c> {
             .bind(room.conversation.name.as_deref())
             .bind(room.conversation.history.as_str())
             .bind(room.conversation.join.as_str())
-            .bind(room.settings_seq.as_stored());
+            .bind(room.settings_seq.as_stored())
+            .bind(room.last_position.0 as i64);
         Ok(Position(self.link.one(statement).await?.count(0)?))
     }
 }
 
 const WRITE: &str = "\
-WITH p AS MATERIALIZED (SELECT tidings_position() AS position), \
+WITH p AS MATERIALIZED (SELECT greatest(tidings_position(), $25) AS position), \
 written AS ( \
     INSERT INTO events (conversation, seq, txid, kind, sender, sent_at, target_seq, messages_before, extra, body) \
     SELECT $1, b.seq, p.position, b.kind, b.sender, $2, b.target, $3, b.extra, b.body \

@@ -7,7 +7,7 @@
 //! was demoted or is going down.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,26 +45,36 @@ pub(super) struct Lane {
 }
 
 struct Shared {
-    idle: Mutex<Idle>,
+    idle: Mutex<Vec<Resting>>,
+    generation: Generation,
     environment: SharedEnvironment,
     in_use: Gauge,
 }
 
-#[derive(Default)]
-struct Idle {
-    links: Vec<Resting>,
-    /// Grows whenever connections are parted with; one that was made before does not come back.
-    generation: u64,
+/// Counts how often connections to a server were parted with; those made before are not used any more. All lanes to a server
+/// share it: what one of them hears, no other has to hear again at a caller's expense.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Generation(Arc<AtomicU64>);
+
+impl Generation {
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn end(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
 }
 
 struct Resting {
     link: Link,
+    generation: u64,
     made_ms: u64,
     since_ms: u64,
 }
 
 impl Shared {
-    fn idle(&self) -> MutexGuard<'_, Idle> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Resting>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -80,6 +90,7 @@ impl Lane {
         dial: Dial,
         size: usize,
         acquire_ms: u64,
+        generation: Generation,
         environment: SharedEnvironment,
         in_use: Gauge,
     ) -> Self {
@@ -89,7 +100,7 @@ impl Lane {
             acquire: Duration::from_millis(acquire_ms),
             turns: Arc::new(Semaphore::new(size)),
             size,
-            shared: Arc::new(Shared { idle: Mutex::default(), environment, in_use }),
+            shared: Arc::new(Shared { idle: Mutex::default(), generation, environment, in_use }),
         }
     }
 
@@ -131,18 +142,20 @@ impl Lane {
             .await
             .map_err(|_| StoreError::definite("the store is closed"))?;
         let now_ms = self.shared.environment.monotonic_ms();
-        let (resting, generation) = {
+        // Taken before connecting: a connection that was on its way when the others were parted with goes too.
+        let generation = self.shared.generation.now();
+        let fresh = {
             let mut idle = self.shared.idle();
-            (idle.links.pop(), idle.generation)
+            idle.retain(|resting| resting.generation == generation);
+            idle.pop().filter(|resting| now_ms.saturating_sub(resting.made_ms) < LIFE_MS)
         };
-        let fresh = resting.filter(|resting| now_ms.saturating_sub(resting.made_ms) < LIFE_MS);
         let (link, made_ms) = match fresh {
             Some(mut resting) if now_ms.saturating_sub(resting.since_ms) > QUIET_MS => {
                 match resting.link.ping().await {
                     Ok(()) => (resting.link, resting.made_ms),
                     // The server was away in the meantime: the others that rest are as dead as this one.
                     Err(_) => {
-                        self.part();
+                        self.shared.generation.end();
                         (self.dial.connect().await?, now_ms)
                     }
                 }
@@ -155,28 +168,17 @@ impl Lane {
         Ok(Transaction { link: Some(link), shared, generation, made_ms, open: false, _turn: turn })
     }
 
-    /// Parts with every connection at rest; those in use go when they are done.
-    pub(super) fn part(&self) {
-        part(&self.shared);
-    }
-
     /// Lets nobody begin any more, waits for those at work and closes every connection.
     pub(super) async fn close(&self) {
         let turns = u32::try_from(self.size).unwrap_or(u32::MAX);
         let all = self.turns.acquire_many(turns).await;
         self.turns.close();
-        let resting = std::mem::take(&mut self.shared.idle().links);
+        let resting = std::mem::take(&mut *self.shared.idle());
         for Resting { link, .. } in resting {
             link.close().await;
         }
         drop(all);
     }
-}
-
-fn part(shared: &Shared) {
-    let mut idle = shared.idle();
-    idle.generation += 1;
-    idle.links.clear();
 }
 
 /// A connection in use, mostly inside a transaction. Dropped before [`Transaction::finish`], it takes its connection with it.
@@ -235,7 +237,7 @@ impl Transaction {
     fn judged(&mut self, error: &sqlx::Error, judge: fn(&sqlx::Error) -> StoreError) -> StoreError {
         if server_unfit(error) {
             self.drop_link();
-            part(&self.shared);
+            self.shared.generation.end();
         }
         judge(error)
     }
@@ -250,10 +252,12 @@ impl Transaction {
         let Some(link) = self.link.take() else { return };
         self.shared.in_use.decrement(1.0);
         let since_ms = self.shared.environment.monotonic_ms();
-        let mut idle = self.shared.idle();
-        if idle.generation == self.generation {
-            idle.links.push(Resting { link, made_ms: self.made_ms, since_ms });
-        }
+        self.shared.idle().push(Resting {
+            link,
+            generation: self.generation,
+            made_ms: self.made_ms,
+            since_ms,
+        });
     }
 }
 

@@ -121,10 +121,18 @@ impl Dial {
         Ok(link)
     }
 
-    /// Connects whatever the server is, for looking at it.
-    pub(super) async fn look(&self) -> Result<Standing, StoreError> {
+    /// Connects whatever the server is, for looking at it. The second answer: the log came from another server, whose
+    /// positions go on here only after a step that nobody has taken yet.
+    pub(super) async fn look(&self) -> Result<(Standing, bool), StoreError> {
         let raw = self.options.connect().await.map_err(|error| before_commit(&error))?;
-        Self::standing(&mut Link { raw, prepared: self.prepared }).await
+        let mut link = Link { raw, prepared: self.prepared };
+        let standing = Self::standing(&mut link).await?;
+        if standing.known().is_err() {
+            return Ok((standing, false));
+        }
+        let rows = link.script("SELECT tidings_needs_restoring()".to_owned()).await;
+        let foreign = rows.and_then(|rows| rows.first().ok_or(sqlx::Error::RowNotFound)?.flag(0));
+        Ok((standing, foreign.map_err(|error| before_commit(&error))?))
     }
 
     async fn standing(link: &mut Link) -> Result<Standing, StoreError> {

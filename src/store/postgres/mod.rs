@@ -45,7 +45,7 @@ use super::{
 use crate::domain::{Committed, ConversationId, Limits, Member, Position, Refusal, Seq, Timestamp, UserId};
 use crate::environment::SharedEnvironment;
 use crate::telemetry::meters::PostgresMeters;
-use lane::Lane;
+use lane::{Generation, Lane};
 use link::Dial;
 use replicas::Replicas;
 
@@ -73,22 +73,24 @@ impl PostgresStore {
     ) -> Result<Arc<Self>, OpenError> {
         schema::look(&options.url, &options, true).await?;
         let meters = PostgresMeters::new();
-        let lane = |url: &SecretString, size: usize, primary: bool, in_use: &Gauge| {
-            let dial = Dial::new(url, &options, primary)?;
-            Ok(Lane::new(dial, size, options.acquire_timeout_ms, Arc::clone(&environment), in_use.clone()))
+        let lane = |dial: Dial, size: usize, generation: Generation, in_use: &Gauge| {
+            let environment = Arc::clone(&environment);
+            Lane::new(dial, size, options.acquire_timeout_ms, generation, environment, in_use.clone())
         };
-        let unusable = |error: StoreError| OpenError::Unusable(error.to_string());
+        let dial = |url: &SecretString, primary: bool| {
+            Dial::new(url, &options, primary).map_err(|error| OpenError::Unusable(error.to_string()))
+        };
         let read = options.read_connections;
-        let replicas = options
-            .read_urls
-            .iter()
-            .map(|url| lane(url, read, false, &meters.replica_reading))
-            .collect::<Result<Vec<Lane>, StoreError>>()
-            .map_err(unusable)?;
+        let mut replicas = Vec::with_capacity(options.read_urls.len());
+        for url in &options.read_urls {
+            replicas.push(lane(dial(url, false)?, read, Generation::default(), &meters.replica_reading));
+        }
+        let (primary, together) = (dial(&options.url, true)?, Generation::default());
+        let to_primary = |size, in_use| lane(primary.clone(), size, together.clone(), in_use);
         let store = Arc::new(Self {
-            writer: lane(&options.url, options.write_connections, true, &meters.writing).map_err(unusable)?,
-            reader: lane(&options.url, read, true, &meters.reading).map_err(unusable)?,
-            tailer: lane(&options.url, options.tail_connections, true, &meters.tailing).map_err(unusable)?,
+            writer: to_primary(options.write_connections, &meters.writing),
+            reader: to_primary(read, &meters.reading),
+            tailer: to_primary(options.tail_connections, &meters.tailing),
             replicas: Replicas::new(replicas, Arc::clone(&environment), meters.clone()),
             rosters: Rosters::new(options.roster_cache_members),
             timeout: Duration::from_millis(options.timeout_ms),

@@ -106,6 +106,9 @@ pub async fn check(options: &PostgresOptions) -> Result<Vec<String>, OpenError> 
     Ok(findings)
 }
 
+const RESTORE: &str = "the database was loaded from a dump of another server, and its log goes on only after one step: run \
+     `SELECT tidings_restored()` in it, once, with no server running";
+
 pub(super) async fn look(
     url: &SecretString,
     options: &PostgresOptions,
@@ -113,13 +116,16 @@ pub(super) async fn look(
 ) -> Result<Standing, OpenError> {
     let dial = Dial::new(url, options, primary).map_err(|error| OpenError::Unusable(error.to_string()))?;
     let patience = std::time::Duration::from_millis(options.timeout_ms);
-    let standing = match tokio::time::timeout(patience, dial.look()).await {
-        Ok(Ok(standing)) => standing,
+    let (standing, foreign) = match tokio::time::timeout(patience, dial.look()).await {
+        Ok(Ok(found)) => found,
         Ok(Err(StoreError::Inconsistent(what))) => return Err(OpenError::Unusable(what)),
         Ok(Err(StoreError::Unavailable { detail, .. })) => return Err(OpenError::Unreachable(detail)),
         Err(_) => return Err(OpenError::Unreachable(format!("no answer within {} ms", options.timeout_ms))),
     };
     standing.known().map_err(OpenError::Unusable)?;
+    if foreign {
+        return Err(OpenError::Unusable(RESTORE.to_owned()));
+    }
     // A failover may be under way: this very server, or another behind its name, may be the primary in a moment.
     standing.fit(primary).map_err(OpenError::Unreachable)?;
     Ok(standing)

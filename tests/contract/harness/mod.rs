@@ -32,6 +32,22 @@ pub trait Harness: Send + Sync {
     fn position_per_event(&self) -> bool;
 }
 
+/// For a store that is opened only once.
+struct NoHarness;
+
+#[async_trait]
+impl Harness for NoHarness {
+    async fn store(&self) -> SharedStore {
+        panic!("the store was opened by the test itself")
+    }
+
+    fn position_per_event(&self) -> bool {
+        false
+    }
+
+    async fn close(&self) {}
+}
+
 /// A store with a clock that moves a millisecond per call, and ids that count up.
 pub struct World {
     pub store: SharedStore,
@@ -52,6 +68,15 @@ pub async fn fresh(suite: &str) -> World {
 impl World {
     pub async fn over(harness: Box<dyn Harness>) -> Self {
         let store = harness.store().await;
+        Self::made_of(store, harness)
+    }
+
+    /// A world around a store that the test opened itself and ends itself.
+    pub fn around(store: SharedStore) -> Self {
+        Self::made_of(store, Box::new(NoHarness))
+    }
+
+    fn made_of(store: SharedStore, harness: Box<dyn Harness>) -> Self {
         Self { store, harness, ids: AtomicU64::new(1), now_ms: AtomicI64::new(1_800_000_000_000) }
     }
 

@@ -65,18 +65,15 @@ async fn account(link: &mut Link, user: UserId, now: Timestamp) -> Result<(), St
 }
 
 /// Waits until every transaction that may have seen the account alive has ended. Each takes its number before it looks, so
-/// those are the ones that are under way now; what they leave behind is found by the steps that follow.
+/// those have numbers below one that is taken now; what they leave behind is found by the steps that follow.
 async fn outlast_older(store: &PostgresStore) -> Result<(), StoreError> {
-    let newest = unrefused(read!(store, reader, |link| bound(
-        link,
-        "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
-    )))?;
+    let newest = unrefused(write!(store, |link| bound(link, "SELECT pg_current_xact_id()::text::bigint")))?;
     let wait = async {
         loop {
             let oldest = unrefused(read!(store, reader, |link| {
                 bound(link, "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
             }))?;
-            if oldest >= newest {
+            if oldest > newest {
                 return Ok(());
             }
             tokio::time::sleep(LOOK).await;

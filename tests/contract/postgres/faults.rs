@@ -1,0 +1,204 @@
+//! Servers and connections that fail in the middle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings::domain::ConversationId;
+use tidings::store::postgres::{PostgresOptions, PostgresStore};
+use tidings::store::{Log, NewMessage, StoreError, Target};
+
+use super::{number, run, world};
+use crate::harness::{PostgresHarness, World};
+use crate::servers::postgres::{Options, Postgres};
+use crate::servers::process::until;
+
+const WAITING: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tidings' AND wait_event_type = 'Lock'";
+
+/// A connection of somebody else that holds a conversation's lock.
+async fn holding(harness: &PostgresHarness, conversation: ConversationId) -> sqlx::PgConnection {
+    let mut connection = harness.connection().await;
+    let text =
+        format!("BEGIN; SELECT 1 FROM conversations WHERE id = '{}' FOR UPDATE", conversation.as_uuid());
+    sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
+    connection
+}
+
+/// Starts an append that has to wait for the lock, and waits until it does.
+async fn blocked(
+    harness: &PostgresHarness,
+    store: &Arc<PostgresStore>,
+    batch: &[NewMessage],
+    world: &World,
+) -> tokio::task::JoinHandle<Result<bool, StoreError>> {
+    let (store, batch, now) = (Arc::clone(store), batch.to_vec(), world.now());
+    let task = tokio::spawn(async move {
+        let answers = store.append(&batch, now).await?;
+        Ok(answers[0].as_ref().is_ok_and(|appended| appended.committed.is_some()))
+    });
+    until("the append waits", || async { number(harness, WAITING).await == 1 }).await;
+    task
+}
+
+fn is_unavailable(error: &StoreError, expected: bool) -> bool {
+    matches!(error, StoreError::Unavailable { definite, .. } if *definite == expected)
+}
+
+#[tokio::test]
+async fn a_backend_ended_in_the_middle_leaves_it_open_and_the_repetition_settles_it() {
+    let (world, harness) = world().await;
+    let store = harness.open().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    for round in 0..5 {
+        let batch = [world.message(ada, Target::Conversation(group), &round.to_string())];
+        let mut lock = holding(&harness, group).await;
+        let task = blocked(&harness, &store, &batch, &world).await;
+        run(
+            &harness,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE application_name = 'tidings' AND wait_event_type = 'Lock'",
+        )
+        .await;
+        let error = task.await.unwrap().unwrap_err();
+        assert!(is_unavailable(&error, false), "{error}");
+        sqlx::raw_sql("ROLLBACK").execute(&mut lock).await.unwrap();
+        store.append(&batch, world.now()).await.unwrap().remove(0).unwrap();
+        store.append(&batch, world.now()).await.unwrap().remove(0).unwrap();
+    }
+    assert_eq!(world.bodies(ben, group).await, ["0", "1", "2", "3", "4"], "each once");
+    assert_eq!(world.seqs(ada, group).await, (1..=7).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_in_time_is_no_definite_no() {
+    let (world, harness) = world().await;
+    let options = PostgresOptions { timeout_ms: 300, acquire_timeout_ms: 200, ..harness.options() };
+    let store = PostgresStore::open(options, harness.environment()).await.unwrap();
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    let mut lock = holding(&harness, group).await;
+    let batch = [world.message(ada, Target::Conversation(group), "hi")];
+    let error = store.append(&batch, world.now()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }));
+    sqlx::raw_sql("ROLLBACK").execute(&mut lock).await.unwrap();
+    store.append(&batch, world.now()).await.unwrap().remove(0).unwrap();
+    assert_eq!(world.bodies(ben, group).await, ["hi"], "once, whatever became of the first try");
+}
+
+#[tokio::test]
+async fn who_gets_no_connection_in_time_hears_a_definite_no() {
+    let (world, harness) = world().await;
+    let options = PostgresOptions { write_connections: 1, acquire_timeout_ms: 100, ..harness.options() };
+    let store = PostgresStore::open(options, harness.environment()).await.unwrap();
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    let mut lock = holding(&harness, group).await;
+    let batch = [world.message(ada, Target::Conversation(group), "first")];
+    let task = blocked(&harness, &store, &batch, &world).await;
+    let second = [world.message(ben, Target::Conversation(group), "second")];
+    let error = store.append(&second, world.now()).await.unwrap_err();
+    assert!(is_unavailable(&error, true), "{error}");
+    assert!(store.heads(ada, None).await.is_ok(), "readers have connections of their own");
+    assert!(store.tail(Default::default(), 10).await.is_ok(), "and who follows the tail too");
+    sqlx::raw_sql("ROLLBACK").execute(&mut lock).await.unwrap();
+    assert!(task.await.unwrap().unwrap());
+    assert_eq!(world.bodies(ben, group).await, ["first"], "what was refused is not there");
+}
+
+#[tokio::test]
+async fn a_server_that_says_it_does_not_write_any_more_is_parted_with() {
+    const SESSIONS: &str = "SELECT max(pid)::bigint FROM pg_stat_activity WHERE application_name = 'tidings' \
+         AND backend_start = (SELECT max(backend_start) FROM pg_stat_activity WHERE application_name = 'tidings')";
+    let (world, harness) = world().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    let store = harness.open().await;
+    store.append(&[world.message(ada, Target::Conversation(group), "before")], world.now()).await.unwrap();
+    let before = number(&harness, SESSIONS).await;
+    run(
+        &harness,
+        "CREATE FUNCTION demoted() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE EXCEPTION 'cannot execute INSERT in a read-only transaction' USING ERRCODE = '25006'; END $$; \
+         CREATE TRIGGER demoted BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION demoted()",
+    )
+    .await;
+    let batch = [world.message(ada, Target::Conversation(group), "during")];
+    let error = store.append(&batch, world.now()).await.unwrap_err();
+    assert!(is_unavailable(&error, true), "{error}");
+    until("its session ends", || async { number(&harness, SESSIONS).await != before }).await;
+    run(&harness, "DROP TRIGGER demoted ON events").await;
+    store.append(&batch, world.now()).await.unwrap().remove(0).unwrap();
+    assert_eq!(world.bodies(ben, group).await, ["before", "during"]);
+}
+
+#[tokio::test]
+async fn reading_and_changing_go_on_after_their_sessions_were_ended() {
+    let (world, harness) = world().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    for _ in 0..3 {
+        world.say(ada, group, "hi").await;
+        world.heads(ada).await;
+        run(
+            &harness,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tidings'",
+        )
+        .await;
+        assert!(world.store.heads(ben, None).await.is_ok(), "a read is made again by itself");
+        let change = tidings::store::Change::SetRole { user: ben, role: tidings::domain::Role::Admin };
+        world.change(ada, group, change).await;
+        world.store.ping().await.unwrap();
+    }
+}
+
+/// A world on a server of its own, which the test may ill-treat.
+async fn apart() -> (World, Arc<PostgresHarness>) {
+    let server = Arc::new(Postgres::start(Options::default()).await);
+    let harness = Arc::new(PostgresHarness::on(server).await);
+    (World::over(Box::new(super::Shared(Arc::clone(&harness)))).await, harness)
+}
+
+#[tokio::test]
+async fn a_frozen_server_is_given_up_on_in_time_and_taken_up_again() {
+    let (world, harness) = apart().await;
+    let options = PostgresOptions { timeout_ms: 500, acquire_timeout_ms: 300, ..harness.options() };
+    let store = PostgresStore::open(options, harness.environment()).await.unwrap();
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    store.append(&[world.message(ada, Target::Conversation(group), "before")], world.now()).await.unwrap();
+    harness.server.pause();
+    let batch = [world.message(ada, Target::Conversation(group), "during")];
+    let limit = Duration::from_secs(5);
+    let error = tokio::time::timeout(limit, store.append(&batch, world.now())).await.unwrap().unwrap_err();
+    assert!(is_unavailable(&error, false), "it was sent: {error}");
+    let error = tokio::time::timeout(limit, store.heads(ada, None)).await.unwrap().unwrap_err();
+    assert!(is_unavailable(&error, true), "a read does nothing: {error}");
+    harness.server.resume();
+    until("it is taken up again", || async { store.append(&batch, world.now()).await.is_ok() }).await;
+    assert_eq!(world.bodies(ben, group).await, ["before", "during"]);
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_crash_of_the_server() {
+    let mut server = Postgres::start(Options::default()).await;
+    let url = server.database("crash").await;
+    let options =
+        PostgresOptions { timeout_ms: 20_000, acquire_timeout_ms: 10_000, ..PostgresOptions::new(url) };
+    let environment = tidings::environment::SystemEnvironment::shared();
+    let store = PostgresStore::open(options, environment).await.unwrap();
+    let world = World::around(store);
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    let said = world.say(ada, group, "kept").await;
+    let cursor = world.store.end().await.unwrap();
+    // A commit without waiting for its record to be written would be lost; the tests' servers wait for the system only.
+    server.run("CHECKPOINT").await;
+    server.kill();
+    let settings = vec![("synchronous_commit", "on".to_owned())];
+    server.restart(Options { settings, ..Options::default() }).await;
+    until("it is taken up again", || async { world.store.heads(ada, None).await.is_ok() }).await;
+    assert_eq!(world.bodies(ben, group).await, ["kept"]);
+    assert_eq!(world.store.end().await.unwrap().epoch, cursor.epoch, "a restart is no other log");
+    assert_eq!(world.say(ben, group, "goes on").await, said.next());
+}

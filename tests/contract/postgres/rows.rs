@@ -1,0 +1,127 @@
+//! What the rows themselves hold.
+
+use sqlx::AssertSqlSafe;
+use tidings::domain::{Changes, JsonText, Refusal};
+use tidings::store::{Change, Target};
+
+use super::{number, run, world};
+use crate::harness::PostgresHarness;
+
+const CANARY: &str = "canary-c0ffee-0002";
+
+/// Does any row of any table hold the text?
+async fn holds(harness: &PostgresHarness, text: &str) -> bool {
+    let mut connection = harness.connection().await;
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert!(tables.len() > 40, "with the partitions");
+    for table in tables {
+        let statement = format!("SELECT count(*) FROM {table} t WHERE strpos(t::text, '{text}') > 0");
+        let found: i64 =
+            sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&mut connection).await.unwrap();
+        if found > 0 {
+            return true;
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn no_row_holds_erased_content() {
+    let (world, harness) = world().await;
+    let [ada, ben] = world.users().await;
+    world.store.rename(ada, CANARY).await.unwrap().unwrap();
+    let group = world.group(&[ben, ada]).await;
+    let said = world.say(ada, group, CANARY).await;
+    world.change(ada, group, Change::Edit { target: said, body: format!("{CANARY} again") }).await;
+    let mut new = world.message(ada, Target::User(ben), CANARY);
+    new.content.data = Some(JsonText(format!("{{\"x\":\"{CANARY}\"}}")));
+    world.append(&[new]).await.remove(0).unwrap();
+    let of_ben = world.say(ben, group, "ben's words stay").await;
+    world.change(ada, group, Change::React { target: of_ben, emoji: CANARY.to_owned(), on: true }).await;
+    assert!(holds(&harness, CANARY).await, "the search finds what is there");
+    world.store.erase(ada, world.now()).await.unwrap().unwrap();
+    assert!(!holds(&harness, CANARY).await);
+    assert!(holds(&harness, "ben''s words stay").await);
+    let known = format!("SELECT 1 FROM sends WHERE sender = '{}' AND fingerprint IS NOT NULL", ada.as_uuid());
+    let mut connection = harness.connection().await;
+    let fingerprints = sqlx::query(AssertSqlSafe(known)).fetch_all(&mut connection).await.unwrap();
+    assert!(fingerprints.is_empty(), "a short text can be guessed from its hash");
+}
+
+#[tokio::test]
+async fn no_row_holds_the_content_of_a_deleted_conversation() {
+    let (world, harness) = world().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    let batch: Vec<_> =
+        (0..700).map(|n| world.message(ben, Target::Conversation(group), &format!("{CANARY} {n}"))).collect();
+    world.append(&batch).await;
+    let target = tidings::domain::Seq::new(4).unwrap();
+    world.change(ada, group, Change::React { target, emoji: CANARY.to_owned(), on: true }).await;
+    let rename = Changes { name: Some(CANARY.to_owned()), ..Changes::default() };
+    world.change(ada, group, Change::Configure(rename)).await;
+    world.change(ada, group, Change::DeleteConversation).await;
+    assert!(!holds(&harness, CANARY).await);
+    assert_eq!(number(&harness, "SELECT count(*) FROM conversations WHERE purging").await, 0);
+}
+
+#[tokio::test]
+async fn a_purge_that_was_cut_short_goes_on_when_the_store_is_opened() {
+    let (mut world, harness) = world().await;
+    let [ada] = world.users().await;
+    let group = world.group(&[ada]).await;
+    world.say(ada, group, CANARY).await;
+    run(&harness, "UPDATE conversations SET deleted_at = 1, purging = true").await;
+    world.restart().await;
+    assert!(!holds(&harness, CANARY).await);
+    assert_eq!(number(&harness, "SELECT count(*) FROM conversations WHERE purging").await, 0);
+}
+
+#[tokio::test]
+async fn a_row_that_the_database_refuses_is_refused_alone() {
+    let (world, harness) = world().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    run(
+        &harness,
+        "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE EXCEPTION 'no'; END $$; \
+         CREATE TRIGGER poison BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.body = 'poison') EXECUTE FUNCTION poison()",
+    )
+    .await;
+    let to = Target::Conversation(group);
+    let bodies = ["one", "poison", "two", "three", "poison", "four"];
+    let batch: Vec<_> = bodies.iter().map(|body| world.message(ada, to, body)).collect();
+    let answers = world.append(&batch).await;
+    for (answer, body) in answers.iter().zip(bodies) {
+        assert_eq!(matches!(answer, Err(Refusal::Invalid(_))), body == "poison", "{body}: {answer:?}");
+    }
+    assert_eq!(world.bodies(ben, group).await, ["one", "two", "three", "four"]);
+    assert_eq!(world.seqs(ada, group).await, (1..=6).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_every_send_updates_stays_inside_its_page() {
+    let (world, harness) = world().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    for _ in 0..20 {
+        world.say(ada, group, "hi").await;
+    }
+    world.harness.close().await;
+    let moved = "SELECT (sum(n_tup_upd) - sum(n_tup_hot_upd))::bigint FROM pg_stat_user_tables \
+         WHERE relname IN ('conversations', 'members')";
+    let updated = "SELECT sum(n_tup_upd)::bigint FROM pg_stat_user_tables WHERE relname IN ('conversations', 'members')";
+    // Counters come from the sessions that ended.
+    crate::servers::process::until("the counters are told", || async {
+        number(&harness, updated).await >= 40
+    })
+    .await;
+    assert_eq!(number(&harness, moved).await, 0, "no index is touched");
+}

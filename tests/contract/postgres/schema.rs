@@ -1,0 +1,169 @@
+//! Which databases are worked with, and what is said of the others.
+
+use tidings::store::postgres::{OpenError, PostgresOptions, PostgresStore, check, migrate};
+
+use super::{run, world};
+use crate::harness::PostgresHarness;
+use crate::servers::process::free_port;
+
+async fn refused(harness: &PostgresHarness) -> OpenError {
+    PostgresStore::open(harness.options(), harness.environment()).await.unwrap_err()
+}
+
+fn unusable(error: &OpenError) -> &str {
+    match error {
+        OpenError::Unusable(text) => text,
+        OpenError::Unreachable(text) => panic!("trying again does not help: {text}"),
+    }
+}
+
+#[tokio::test]
+async fn a_database_without_tables_or_with_older_ones_is_refused_with_advice() {
+    let harness = PostgresHarness::new().await;
+    run(&harness, "UPDATE meta SET value = 1 WHERE name = 'schema'").await;
+    assert!(unusable(&refused(&harness).await).contains("run `tidings migrate`"));
+    run(&harness, "DROP TABLE meta CASCADE").await;
+    let error = refused(&harness).await;
+    assert!(unusable(&error).contains("no tables") && unusable(&error).contains("run `tidings migrate`"));
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_release_is_refused_unless_it_only_added() {
+    let harness = PostgresHarness::new().await;
+    run(&harness, "UPDATE meta SET value = 9999 WHERE name = 'schema'").await;
+    let store = PostgresStore::open(harness.options(), harness.environment()).await;
+    store.expect("what was only added to is worked with, or no release could be rolled out").close().await;
+    run(&harness, "UPDATE meta SET value = 9999 WHERE name = 'schema_least'").await;
+    let error = refused(&harness).await;
+    assert!(
+        unusable(&error).contains("older than the database")
+            && unusable(&error).contains("deploy a newer one")
+    );
+    let error = check(&harness.options()).await.unwrap_err();
+    assert!(unusable(&error).contains("deploy a newer one"));
+}
+
+#[tokio::test]
+async fn a_schema_that_changes_under_a_running_server_stops_its_new_connections() {
+    use tidings::store::{Log, StoreError};
+
+    let (_world, harness) = world().await;
+    let store = harness.open().await;
+    run(&harness, "UPDATE meta SET value = 9999 WHERE name = 'schema_least'").await;
+    run(
+        &harness,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tidings'",
+    )
+    .await;
+    let error = store.end().await.unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Unavailable { definite: true, detail } if detail.contains("deploy a newer one"))
+    );
+}
+
+#[tokio::test]
+async fn two_migrations_at_once_apply_each_step_once() {
+    let harness = PostgresHarness::new().await;
+    harness.server.run("CREATE DATABASE bare").await;
+    let url = harness.server.url("bare").into();
+    let (one, two) = tokio::join!(migrate(&url), migrate(&url));
+    let mut applied = [one.unwrap(), two.unwrap()];
+    applied.sort_by_key(Vec::len);
+    assert_eq!(applied[0], Vec::<String>::new());
+    assert_eq!(applied[1], ["0001 schema", "0002 append", "0003 receipts"]);
+    let options = PostgresOptions { url, ..harness.options() };
+    assert_eq!(check(&options).await.unwrap(), ["primary: schema 3"]);
+}
+
+#[tokio::test]
+async fn a_migration_of_an_unknown_release_is_not_gone_back_behind() {
+    let harness = PostgresHarness::new().await;
+    run(
+        &harness,
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (9999, 'from the future', true, '', 0)",
+    )
+    .await;
+    let error = migrate(&harness.options().url).await.unwrap_err();
+    assert!(error.contains("newer than this release") && error.contains("9999"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_or_does_not_write_may_be_tried_again() {
+    let harness = PostgresHarness::new().await;
+    let nobody = format!("postgres://tidings@127.0.0.1:{}/tidings", free_port());
+    let away = PostgresOptions { url: nobody.into(), ..harness.options() };
+    let error = PostgresStore::open(away, harness.environment()).await.unwrap_err();
+    assert!(matches!(error, OpenError::Unreachable(_)), "{error}");
+    let name = &harness.name;
+    run(&harness, &format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
+    let error = refused(&harness).await;
+    assert!(matches!(&error, OpenError::Unreachable(text) if text.contains("read-only")), "{error}");
+}
+
+#[tokio::test]
+async fn a_dump_loaded_into_another_server_goes_on_after_one_step() {
+    use tidings::store::Target;
+
+    let (mut world, harness) = world().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    let said = world.say(ada, group, "before").await;
+    world.read_up_to(ben, group, said).await;
+    let before = world.store.heads(ben, None).await.unwrap().cursor;
+    // The positions of a server that has seen a million transactions more than this one.
+    run(
+        &harness,
+        "UPDATE events SET txid = txid + 1000000; UPDATE conversations SET last_txid = last_txid + 1000000; \
+         UPDATE members SET changed_txid = changed_txid + 1000000",
+    )
+    .await;
+    let error = refused(&harness).await;
+    assert!(unusable(&error).contains("SELECT tidings_restored()"), "{error}");
+    run(&harness, "SELECT tidings_restored()").await;
+    world.restart().await;
+    let after = world.store.heads(ben, Some(before)).await.unwrap();
+    assert_ne!(after.cursor.epoch, before.epoch);
+    assert_eq!(after.heads.len(), 1, "another log: everything is compared");
+    let next = world.try_send(ada, Target::Conversation(group), "after").await.unwrap().committed.unwrap();
+    assert!(next.position > next.previous && next.position >= after.cursor.position);
+    let told = world.store.tail(after.cursor.position, 10).await.unwrap();
+    assert_eq!(told.committed.len(), 1, "and the tail goes on behind what the dump held");
+    assert_eq!(world.store.tail(Default::default(), 10).await.unwrap().committed.len(), 4);
+}
+
+/// Runs the program with settings for Postgres; answers whether it ended well, and all it said.
+async fn program(command: &str, url: &str) -> (bool, String) {
+    let directory = tempfile::TempDir::new().unwrap();
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_tidings"))
+        .args([
+            command,
+            "--set",
+            "store.backend=postgres",
+            "--set",
+            "auth.key_files=key.pem",
+            "--set",
+            "bus.backend=local",
+        ])
+        .current_dir(directory.path())
+        .env("TIDINGS__STORE__POSTGRES__URL", url)
+        .output();
+    let output = output.await.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+#[tokio::test]
+async fn the_command_line_migrates_and_a_server_does_not() {
+    let harness = PostgresHarness::new().await;
+    harness.server.run("CREATE DATABASE bare").await;
+    let url = harness.server.url("bare");
+    let (good, said) = program("serve", &url).await;
+    assert!(!good && said.contains("run `tidings migrate`"), "{said}");
+    let (good, said) = program("migrate", &url).await;
+    assert!(good && said == "applied 0001 schema\napplied 0002 append\napplied 0003 receipts\n", "{said}");
+    let (good, said) = program("migrate", &url).await;
+    assert!(good && said == "up to date\n", "{said}");
+    let (good, said) = program("migrate", "postgres://tidings@127.0.0.1:1/none").await;
+    assert!(!good && said.contains("cannot be reached"), "{said}");
+}
