@@ -7,7 +7,6 @@
 
 use std::cell::Cell;
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -28,6 +27,7 @@ use uuid::Uuid;
 const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
 
 #[path = "../tests/servers/mod.rs"]
+#[expect(dead_code, reason = "tests use more of it than a bench does")]
 mod servers;
 
 use servers::postgres::{Options, Postgres};

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
+
 use crate::actors::NodeOptions;
 use crate::actors::writer::WriterOptions;
 use crate::config::{self, Settings, Synchronous};
@@ -38,6 +40,7 @@ pub fn postgres(settings: &Settings) -> PostgresOptions {
     let postgres = &settings.store.postgres;
     PostgresOptions {
         read_urls: postgres.read_urls.clone(),
+        tail_url: Some(postgres.tail_url.clone()).filter(|url| !url.expose_secret().is_empty()),
         write_connections: postgres.write_connections as usize,
         read_connections: postgres.read_connections as usize,
         tail_connections: postgres.tail_connections as usize,

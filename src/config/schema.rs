@@ -10,8 +10,13 @@ use super::units;
 pub(super) const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
 
 /// Keys whose values are never shown.
-const SECRET_KEYS: &[&str] =
-    &["store.postgres.url", "store.postgres.read_urls", "bus.redis.url", "bus.redis.sentinels"];
+const SECRET_KEYS: &[&str] = &[
+    "store.postgres.url",
+    "store.postgres.read_urls",
+    "store.postgres.tail_url",
+    "bus.redis.url",
+    "bus.redis.sentinels",
+];
 
 /// What kind of value a key takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -62,6 +62,8 @@ pub struct Postgres {
     pub url: SecretString,
     /// Replicas for reading.
     pub read_urls: Vec<SecretString>,
+    /// A replica to follow the end of the log at; empty: the primary.
+    pub tail_url: SecretString,
     /// Connections that write.
     pub write_connections: u32,
     /// Connections that read, per database.
@@ -97,6 +99,11 @@ impl Postgres {
                 "holds something that is no postgres:// URL",
             );
         }
+        problems.when(
+            !self.tail_url.expose_secret().is_empty() && !is_postgres(&self.tail_url),
+            "postgres.tail_url",
+            "is no postgres:// URL",
+        );
         problems.range("postgres.write_connections", self.write_connections, 1, 1_000);
         problems.range("postgres.read_connections", self.read_connections, 1, 1_000);
         problems.range("postgres.tail_connections", self.tail_connections, 1, 100);

@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::failure::{Stop, at_commit, before_commit, server_unfit};
 use super::link::{Dial, Link};
 use crate::environment::SharedEnvironment;
+use crate::store::shared::roster::Rosters;
 use crate::store::{Outcome, StoreError};
 
 /// A connection that was quiet for longer is asked whether it lives before it is used, in milliseconds.
@@ -53,16 +54,29 @@ struct Shared {
 
 /// Counts how often connections to a server were parted with; those made before are not used any more. All lanes to a server
 /// share it: what one of them hears, no other has to hear again at a caller's expense.
+///
+/// Behind the same name another server may answer from now on, which counts the versions of a membership anew from wherever
+/// its log ended. So the cache of memberships ends with the connections.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Generation(Arc<AtomicU64>);
+pub(super) struct Generation {
+    count: Arc<AtomicU64>,
+    rosters: Option<Rosters>,
+}
 
 impl Generation {
+    pub(super) fn with(rosters: &Rosters) -> Self {
+        Self { count: Arc::default(), rosters: Some(rosters.clone()) }
+    }
+
     fn now(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.count.load(Ordering::Acquire)
     }
 
     fn end(&self) {
-        self.0.fetch_add(1, Ordering::AcqRel);
+        self.count.fetch_add(1, Ordering::AcqRel);
+        if let Some(rosters) = &self.rosters {
+            rosters.clear();
+        }
     }
 }
 

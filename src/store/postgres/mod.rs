@@ -85,14 +85,20 @@ impl PostgresStore {
         for url in &options.read_urls {
             replicas.push(lane(dial(url, false)?, read, Generation::default(), &meters.replica_reading));
         }
-        let (primary, together) = (dial(&options.url, true)?, Generation::default());
+        let rosters = Rosters::new(options.roster_cache_members);
+        let (primary, together) = (dial(&options.url, true)?, Generation::with(&rosters));
         let to_primary = |size, in_use| lane(primary.clone(), size, together.clone(), in_use);
         let store = Arc::new(Self {
             writer: to_primary(options.write_connections, &meters.writing),
             reader: to_primary(read, &meters.reading),
-            tailer: to_primary(options.tail_connections, &meters.tailing),
+            tailer: match &options.tail_url {
+                Some(url) => {
+                    lane(dial(url, false)?, options.tail_connections, Generation::default(), &meters.tailing)
+                }
+                None => to_primary(options.tail_connections, &meters.tailing),
+            },
             replicas: Replicas::new(replicas, Arc::clone(&environment), meters.clone()),
-            rosters: Rosters::new(options.roster_cache_members),
+            rosters,
             timeout: Duration::from_millis(options.timeout_ms),
             limits: options.limits,
             meters,

@@ -11,6 +11,8 @@ pub struct PostgresOptions {
     pub url: SecretString,
     /// Connection URLs of replicas; history and ranges are read there when they have what must be seen.
     pub read_urls: Vec<SecretString>,
+    /// Connection URL of a replica near by that log consumers read the tail of the log from; `None`: the primary.
+    pub tail_url: Option<SecretString>,
     /// Most connections that write.
     pub write_connections: usize,
     /// Most connections that read, for the primary and for each replica.
@@ -36,6 +38,7 @@ impl PostgresOptions {
         Self {
             url: url.into(),
             read_urls: Vec::new(),
+            tail_url: None,
             write_connections: 8,
             read_connections: 8,
             tail_connections: 2,

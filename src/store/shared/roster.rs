@@ -68,8 +68,8 @@ pub(in crate::store) fn audience(
     Audience { users }
 }
 
-/// The cache of group memberships.
-#[derive(Debug)]
+/// The cache of group memberships; a clone shares it.
+#[derive(Debug, Clone)]
 pub(in crate::store) struct Rosters(Cache<ConversationId, Roster>);
 
 impl Rosters {
@@ -84,6 +84,11 @@ impl Rosters {
         if self.0.get(&conversation).await.is_none_or(|known| known.version < roster.version) {
             self.0.insert(conversation, roster).await;
         }
+    }
+
+    /// Forgets everything: what was kept may be of another log.
+    pub(in crate::store) fn clear(&self) {
+        self.0.invalidate_all();
     }
 
     /// What the cache holds, at whatever version.

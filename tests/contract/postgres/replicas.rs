@@ -147,6 +147,38 @@ async fn a_page_from_a_replica_is_the_page_of_the_primary() {
 }
 
 #[tokio::test]
+async fn the_tail_can_be_followed_at_a_replica_and_skips_nothing_there() {
+    let pair = pair("0").await;
+    let [ada, ben] = pair.world.users().await;
+    let rooms = [pair.world.group(&[ada, ben]).await, pair.world.group(&[ben, ada]).await];
+    let mut from = pair.world.store.end().await.unwrap().position;
+    let options = PostgresOptions {
+        tail_url: Some(pair.replica.url("pair").into()),
+        ..PostgresOptions::new(pair.primary.url("pair"))
+    };
+    let environment = tidings::environment::SystemEnvironment::shared();
+    let far = PostgresStore::open(options, environment).await.unwrap();
+    let writing = async {
+        for n in 0..100 {
+            pair.world.say(ada, rooms[n % 2], &n.to_string()).await;
+        }
+    };
+    let following = async {
+        let mut seen = Vec::new();
+        while seen.len() < 100 {
+            let tail = far.tail(from, 7).await.unwrap();
+            from = tail.next;
+            assert!(tail.committed.iter().all(|one| one.audience.users.len() == 2));
+            seen.extend(tail.committed.iter().filter_map(|one| body(&one.event)));
+            tokio::task::yield_now().await;
+        }
+        seen
+    };
+    let ((), seen) = tokio::join!(writing, following);
+    assert_eq!(seen, (0..100).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn erased_content_is_not_read_from_a_replica_that_still_has_it() {
     let pair = pair("2s").await;
     let [ada, ben] = pair.world.users().await;

@@ -70,9 +70,9 @@ async fn two_migrations_at_once_apply_each_step_once() {
     let mut applied = [one.unwrap(), two.unwrap()];
     applied.sort_by_key(Vec::len);
     assert_eq!(applied[0], Vec::<String>::new());
-    assert_eq!(applied[1], ["0001 schema", "0002 append", "0003 receipts"]);
+    assert_eq!(applied[1], ["0001 schema", "0002 append", "0003 receipts", "0004 consumers"]);
     let options = PostgresOptions { url, ..harness.options() };
-    assert_eq!(check(&options).await.unwrap(), ["primary: schema 3"]);
+    assert_eq!(check(&options).await.unwrap(), ["primary: schema 4"]);
 }
 
 #[tokio::test]
@@ -161,7 +161,11 @@ async fn the_command_line_migrates_and_a_server_does_not() {
     let (good, said) = program("serve", &url).await;
     assert!(!good && said.contains("run `tidings migrate`"), "{said}");
     let (good, said) = program("migrate", &url).await;
-    assert!(good && said == "applied 0001 schema\napplied 0002 append\napplied 0003 receipts\n", "{said}");
+    assert!(
+        good && said
+            == "applied 0001 schema\napplied 0002 append\napplied 0003 receipts\napplied 0004 consumers\n",
+        "{said}"
+    );
     let (good, said) = program("migrate", &url).await;
     assert!(good && said == "up to date\n", "{said}");
     let (good, said) = program("migrate", "postgres://tidings@127.0.0.1:1/none").await;
