@@ -76,8 +76,8 @@ pub fn node(settings: &Settings) -> NodeOptions {
 
 /// The fail point between commit and publication. It exists in debug builds only: nobody's server is to be ended by it.
 fn crash_after_commits() -> Option<u64> {
-    let set = cfg!(debug_assertions).then(|| std::env::var("TIDINGS_CRASH_AFTER_COMMITS"));
-    set?.ok()?.parse().ok()
+    let set = cfg!(debug_assertions).then(config::process_environment)?;
+    set.into_iter().find(|(name, _)| name == "TIDINGS_CRASH_AFTER_COMMITS")?.1.parse().ok()
 }
 
 /// Options of connections.

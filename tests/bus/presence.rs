@@ -34,7 +34,7 @@ struct Process {
 }
 
 impl Process {
-    fn new() -> (Arc<Router>, PresenceBoard) {
+    fn start() -> (Arc<Router>, PresenceBoard) {
         let meters = Arc::new(meters());
         let (router, holes) =
             Router::new(vec![Inbox::new(1 << 20)], meters.clone(), RouterOptions::default());
@@ -44,14 +44,14 @@ impl Process {
     }
 
     fn local(exchange: &Arc<LocalExchange>, books: &Arc<LocalBooks>) -> Self {
-        let (router, board) = Self::new();
+        let (router, board) = Self::start();
         router.connect(Arc::new(exchange.attach(router.clone())));
         let sharing = board.share(Arc::new(books.open()), LOOK_EVERY);
         Self { router, board, bus: None, sharing, told: Mutex::default() }
     }
 
     async fn redis(redis: &Redis) -> Self {
-        let (router, board) = Self::new();
+        let (router, board) = Self::start();
         let bus = RedisBus::start(options(redis), router.clone(), &meters(), SystemEnvironment::shared());
         router.connect(bus.clone());
         up(&bus, true).await;

@@ -170,11 +170,8 @@ mod tests {
     #[tokio::test]
     async fn a_database_that_does_not_answer_shuts_it_and_one_batch_tries_again() {
         let (gate, environment) = gate(4);
-        for pass in [gate.pass(Duration::ZERO).await, gate.pass(Duration::ZERO).await] {
-            if let Ok(pass) = pass {
-                pass.ended(false, true);
-            }
-        }
+        let under_way = [gate.pass(Duration::ZERO).await, gate.pass(Duration::ZERO).await];
+        under_way.into_iter().flatten().for_each(|pass| pass.ended(false, true));
         let Err(Shut::Away { retry_after_ms }) = gate.pass(Duration::ZERO).await.map(|_| ()) else {
             panic!("it is shut")
         };

@@ -132,12 +132,15 @@ fn pipeline(batch: &[Outbound], sharded: bool) -> Pipeline {
     pipeline
 }
 
+/// A link, and the channels to publish on there.
+pub(super) type Part = (Arc<Link>, SmallVec<[String; 2]>);
+
 /// The channels of one envelope, by the link that each belongs to; what nobody serves is left out.
 pub fn by_link(
     layout: &super::layout::Layout,
     channels: impl Iterator<Item = String>,
-) -> SmallVec<[(Arc<Link>, SmallVec<[String; 2]>); 1]> {
-    let mut parts: SmallVec<[(Arc<Link>, SmallVec<[String; 2]>); 1]> = SmallVec::new();
+) -> SmallVec<[Part; 1]> {
+    let mut parts: SmallVec<[Part; 1]> = SmallVec::new();
     for channel in channels {
         let Some(link) = layout.owner(&channel) else { continue };
         match parts.iter_mut().find(|(known, _)| Arc::ptr_eq(known, link)) {
