@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -25,7 +25,7 @@ pub struct Cluster {
 impl Cluster {
     /// Starts it; `settings` are for every Tidings process, as `("gateway.heartbeat_ms", "1000")`. Panics with the logs when it
     /// does not come up.
-    pub fn start(settings: &[(&str, &str)]) -> Self {
+    pub async fn start(settings: &[(&str, &str)]) -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let parent =
             tempfile::Builder::new().prefix("tidings-chaos-").tempdir().expect("a temporary directory");
@@ -44,7 +44,7 @@ impl Cluster {
             .spawn()
             .expect("scripts/cluster runs");
         let mut cluster = Self { _turn: turn, supervisor, parent, addresses: HashMap::new() };
-        cluster.await_ready();
+        cluster.await_ready().await;
         let text = std::fs::read_to_string(cluster.dir().join("addresses")).expect("the addresses are there");
         for line in text.lines() {
             if let Some((name, value)) = line.split_once('=') {
@@ -60,16 +60,17 @@ impl Cluster {
     }
 
     /// Sends a signal (`KILL`, `STOP`, `CONT`, `TERM`) to a process by its name. Killed, it is gone when this returns.
-    pub fn signal(&self, name: &str, signal: &str) {
+    pub async fn signal(&self, name: &str, signal: &str) {
         let pid = self.pid(name);
         let status = Command::new("kill").arg(format!("-{signal}")).arg(&pid).status().expect("kill runs");
         assert!(status.success(), "kill -{signal} {name} (process {pid}) failed");
         if signal == "KILL" {
-            let begun = Instant::now();
-            while is_running(&pid) {
-                assert!(begun.elapsed() < Duration::from_secs(10), "{name} does not end");
-                std::thread::sleep(Duration::from_millis(10));
-            }
+            let gone = async {
+                while is_running(&pid) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(10), gone).await.expect("a killed process ends");
         }
     }
 
@@ -168,15 +169,18 @@ impl Cluster {
         text.trim().to_owned()
     }
 
-    fn await_ready(&mut self) {
-        let begun = Instant::now();
-        while !self.dir().join("ready").exists() {
-            let ended = self.supervisor.try_wait().expect("its state is known");
-            if ended.is_some() || begun.elapsed() > UP {
-                let said = std::fs::read_to_string(self.parent.path().join("up.log")).unwrap_or_default();
-                panic!("the cluster did not come up:\n{said}\n{}", self.logs());
+    async fn await_ready(&mut self) {
+        let ready = async {
+            while !self.dir().join("ready").exists()
+                && self.supervisor.try_wait().is_ok_and(|end| end.is_none())
+            {
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            std::thread::sleep(Duration::from_millis(50));
+        };
+        let in_time = tokio::time::timeout(UP, ready).await.is_ok();
+        if !in_time || !self.dir().join("ready").exists() {
+            let said = std::fs::read_to_string(self.parent.path().join("up.log")).unwrap_or_default();
+            panic!("the cluster did not come up:\n{said}\n{}", self.logs());
         }
     }
 }

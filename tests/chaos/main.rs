@@ -36,7 +36,7 @@ fn within(verdict: &Verdict, latency: &str, bound_ms: f64) {
 
 #[tokio::test]
 async fn nothing_breaks() {
-    let cluster = Cluster::start(&[]);
+    let cluster = Cluster::start(&[]).await;
     let replay = Replay::start(&cluster).await;
     let verdict = replay.end(&cluster);
     show("nothing broke", &verdict);
@@ -46,14 +46,14 @@ async fn nothing_breaks() {
 
 #[tokio::test]
 async fn a_gateway_dies() {
-    let cluster = Cluster::start(&[]);
+    let cluster = Cluster::start(&[]).await;
     let replay = Replay::start(&cluster).await;
     pause(1_000).await;
-    cluster.signal("gateway-1", "KILL");
+    cluster.signal("gateway-1", "KILL").await;
     pause(4_000).await;
     cluster.restart("gateway-1");
     pause(2_000).await;
-    cluster.signal("gateway-2", "KILL");
+    cluster.signal("gateway-2", "KILL").await;
     pause(1_000).await;
     cluster.restart("gateway-2");
     let verdict = replay.end(&cluster);
@@ -64,10 +64,10 @@ async fn a_gateway_dies() {
 
 #[tokio::test]
 async fn redis_dies_and_comes_back_empty() {
-    let cluster = Cluster::start(&[]);
+    let cluster = Cluster::start(&[]).await;
     let replay = Replay::start(&cluster).await;
     pause(1_000).await;
-    cluster.signal("redis", "KILL");
+    cluster.signal("redis", "KILL").await;
     pause(5_000).await;
     let tailed = cluster.metric("GATEWAY_URLS", "tidings_bus_tailed_total").await;
     assert!(tailed > 0.0, "gateways read the log meanwhile");
@@ -80,12 +80,12 @@ async fn redis_dies_and_comes_back_empty() {
 
 #[tokio::test]
 async fn redis_freezes() {
-    let cluster = Cluster::start(&[]);
+    let cluster = Cluster::start(&[]).await;
     let replay = Replay::start(&cluster).await;
     pause(1_000).await;
-    cluster.signal("redis", "STOP");
+    cluster.signal("redis", "STOP").await;
     pause(5_000).await;
-    cluster.signal("redis", "CONT");
+    cluster.signal("redis", "CONT").await;
     let verdict = replay.end(&cluster);
     show("Redis froze for 5 s", &verdict);
     within(&verdict, "delivery", WITHOUT_BUS_MS);
@@ -94,7 +94,7 @@ async fn redis_freezes() {
 
 #[tokio::test]
 async fn redis_is_emptied_and_its_subscribers_are_cut_again_and_again() {
-    let cluster = Cluster::start(&[]);
+    let cluster = Cluster::start(&[]).await;
     let replay = Replay::start(&cluster).await;
     for _ in 0..5 {
         pause(2_000).await;
@@ -109,10 +109,10 @@ async fn redis_is_emptied_and_its_subscribers_are_cut_again_and_again() {
 
 #[tokio::test]
 async fn the_primary_dies_and_restarts() {
-    let cluster = Cluster::start(&[]);
+    let cluster = Cluster::start(&[]).await;
     let replay = Replay::start(&cluster).await;
     pause(1_000).await;
-    cluster.signal("primary", "KILL");
+    cluster.signal("primary", "KILL").await;
     pause(3_000).await;
     cluster.restart("primary");
     let verdict = replay.end(&cluster);
@@ -123,15 +123,15 @@ async fn the_primary_dies_and_restarts() {
 
 #[tokio::test]
 async fn the_primary_freezes_and_every_send_is_answered_in_time() {
-    let cluster = Cluster::start(&[]);
+    let cluster = Cluster::start(&[]).await;
     let replay = Replay::start(&cluster).await;
     pause(1_000).await;
-    cluster.signal("primary", "STOP");
+    cluster.signal("primary", "STOP").await;
     // Longer than any deadline.
     pause(6_000).await;
     let open = cluster.metric("GATEWAY_URLS", "tidings_connections").await;
     assert!(open > 0.0, "sockets stay up while the database is away");
-    cluster.signal("primary", "CONT");
+    cluster.signal("primary", "CONT").await;
     let verdict = replay.end(&cluster);
     show("the primary froze for 6 s", &verdict);
     within(&verdict, "ack", 15_000.0);
@@ -139,7 +139,7 @@ async fn the_primary_freezes_and_every_send_is_answered_in_time() {
 
 #[tokio::test]
 async fn database_connections_are_cut() {
-    let cluster = Cluster::start(&[]);
+    let cluster = Cluster::start(&[]).await;
     let replay = Replay::start(&cluster).await;
     for _ in 0..5 {
         pause(700).await;
@@ -154,22 +154,22 @@ async fn database_connections_are_cut() {
 
 #[tokio::test]
 async fn the_replica_pauses() {
-    let cluster = Cluster::start(&[]);
+    let cluster = Cluster::start(&[]).await;
     let replay = Replay::start(&cluster).await;
-    cluster.signal("replica", "STOP");
+    cluster.signal("replica", "STOP").await;
     let verdict = replay.end(&cluster);
-    cluster.signal("replica", "CONT");
+    cluster.signal("replica", "CONT").await;
     show("the replica paused throughout", &verdict);
     within(&verdict, "ack", 5_000.0);
 }
 
 #[tokio::test]
 async fn the_relay_dies() {
-    let cluster = Cluster::start(&[]);
+    let cluster = Cluster::start(&[]).await;
     let replay = Replay::start(&cluster).await;
     let leader =
         if cluster.metric("RELAY_URLS", "tidings_relay_leads").await > 0.0 { "relay-1" } else { "relay-2" };
-    cluster.signal(leader, "KILL");
+    cluster.signal(leader, "KILL").await;
     pause(5_000).await;
     assert!(cluster.metric("RELAY_URLS", "tidings_relay_leads").await > 0.0, "the standby took over");
     cluster.restart(leader);
@@ -180,8 +180,8 @@ async fn the_relay_dies() {
 
 #[tokio::test]
 async fn a_gateway_crashes_between_commit_and_publication() {
-    let cluster = Cluster::start(&[]);
-    cluster.signal("gateway-1", "KILL");
+    let cluster = Cluster::start(&[]).await;
+    cluster.signal("gateway-1", "KILL").await;
     cluster.export("gateway-1", "TIDINGS_CRASH_AFTER_COMMITS", "60");
     cluster.restart("gateway-1");
     let replay = Replay::start(&cluster).await;

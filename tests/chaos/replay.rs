@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -63,21 +63,17 @@ impl Replay {
     }
 
     async fn await_begun(&mut self, cluster: &Cluster) {
-        let begun = Instant::now();
-        loop {
-            let acks = cluster.metric("GATEWAY_URLS", "tidings_acks_total").await;
-            if acks - self.before >= BEGUN_ACKS {
-                return;
+        let before = self.before;
+        let begun = async {
+            while cluster.metric("GATEWAY_URLS", "tidings_acks_total").await - before < BEGUN_ACKS
+                && self.child.try_wait().is_ok_and(|end| end.is_none())
+            {
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            let ended = self.child.try_wait().expect("its state is known");
-            assert!(
-                ended.is_none() && begun.elapsed() < Duration::from_secs(90),
-                "the replay did not begin:\n{}\n{}",
-                self.text(),
-                cluster.logs()
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(90), begun).await.is_ok();
+        let runs = self.child.try_wait().is_ok_and(|end| end.is_none());
+        assert!(in_time && runs, "the replay did not begin:\n{}\n{}", self.text(), cluster.logs());
     }
 
     fn text(&self) -> String {
