@@ -159,13 +159,17 @@ impl Dial {
 }
 
 /// What a session asks of the server, in its own words. A statement ends with the caller's patience, and a process that
-/// froze in the middle of a transaction does not keep its locks.
-fn session(timeout_ms: u64) -> [(&'static str, String); 4] {
+/// froze in the middle of a transaction does not keep its locks. Every statement looks rows up by keys, so no plan may go
+/// over a whole table, though it was small when the plan was made.
+fn session(timeout_ms: u64) -> [(&'static str, String); 7] {
     let frozen = Duration::from_millis(timeout_ms.saturating_mul(2)).as_millis();
     [
         ("statement_timeout", timeout_ms.to_string()),
         ("idle_in_transaction_session_timeout", frozen.to_string()),
         ("tcp_keepalives_idle", "10".to_owned()),
         ("tcp_keepalives_interval", "5".to_owned()),
+        ("enable_seqscan", "off".to_owned()),
+        ("enable_hashjoin", "off".to_owned()),
+        ("enable_mergejoin", "off".to_owned()),
     ]
 }
