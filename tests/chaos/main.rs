@@ -4,16 +4,21 @@
 //! saw: is the ledger clean (nothing lost, doubled, reordered, leaked), did delivery go on within its bound, and did the
 //! cluster come back by itself. Pauses here are the faults' own lengths, not waits for something to happen.
 
+mod caller;
 mod cluster;
 mod replay;
 
 use std::time::Duration;
 
+use caller::Caller;
 use cluster::Cluster;
 use replay::{Replay, Verdict};
 
 /// Within which delivery goes on without the bus (SEMANTICS, P8), and what a busy machine adds.
 const WITHOUT_BUS_MS: f64 = 3_000.0;
+
+/// Whatever the database does (`store.timeout_ms`, and what a busy machine adds).
+const ANSWERED_WITHIN: Duration = Duration::from_millis(3_500);
 
 async fn pause(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
@@ -126,12 +131,33 @@ async fn the_primary_freezes_and_every_send_is_answered_in_time() {
     let cluster = Cluster::start(&[]).await;
     let replay = Replay::start(&cluster).await;
     pause(1_000).await;
+    let mut caller = Caller::connect(&cluster).await;
     cluster.signal("primary", "STOP").await;
-    // Longer than any deadline.
-    pause(6_000).await;
+    let (mut answers, mut slowest) = (Vec::new(), Duration::ZERO);
+    // For longer than any deadline.
+    for _ in 0..40 {
+        let (answer, took) = caller.say(ANSWERED_WITHIN).await;
+        slowest = slowest.max(took);
+        answers.push(answer);
+        pause(150).await;
+    }
+    println!("{} sends answered while the primary was frozen, the slowest after {slowest:?}", answers.len());
+    for answer in &answers {
+        assert_eq!(answer["type"], "error", "{answer}");
+        let code = answer["code"].as_str().unwrap_or_default();
+        assert!(["unavailable", "overloaded"].contains(&code) && answer["retry_after_ms"].is_u64(), "{answer}");
+    }
+    assert!(answers.iter().any(|answer| answer["definite"] == false), "the batch under way may have been done");
+    assert!(answers.iter().any(|answer| answer["definite"] == true), "the breaker answered the rest at once");
     let open = cluster.metric("GATEWAY_URLS", "tidings_connections").await;
     assert!(open > 0.0, "sockets stay up while the database is away");
     cluster.signal("primary", "CONT").await;
+    let back = async {
+        while caller.say(ANSWERED_WITHIN).await.0["type"] != "ack" {
+            pause(100).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), back).await.expect("sends are taken again by themselves");
     let verdict = replay.end(&cluster);
     show("the primary froze for 6 s", &verdict);
     within(&verdict, "ack", 15_000.0);
