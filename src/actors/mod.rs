@@ -22,6 +22,7 @@ pub mod presence;
 pub mod rates;
 pub mod receipts;
 pub mod router;
+pub mod shares;
 pub mod writer;
 
 pub use node::{Node, NodeOptions};

@@ -12,8 +12,10 @@ use super::presence::PresenceBoard;
 use super::rates::Rates;
 use super::receipts::{Keep, Receipts, ReceiptsOptions, announce};
 use super::router::{Mend, Router};
+use super::shares::Shares;
 use super::writer::{Asker, Job, Writer, WriterOptions};
 use crate::bus::Signal;
+use crate::bus::book::SharedBook;
 use crate::domain::{ConversationId, ConversationKind, FamilyId, Limits, Mark, Revocation, Seq, UserId};
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
@@ -58,6 +60,7 @@ struct Inner {
     presence: PresenceBoard,
     sends: Rates,
     requests: Rates,
+    shares: Arc<Shares>,
     meters: Arc<Meters>,
     options: NodeOptions,
 }
@@ -117,6 +120,7 @@ impl Node {
             presence,
             sends,
             requests,
+            shares: Arc::default(),
             meters,
             options,
         };
@@ -211,6 +215,13 @@ impl Node {
         Err(definite)
     }
 
+    /// From now on users who are on several nodes share their rates among them; `book` is read every `every`. Call once, inside
+    /// a tokio runtime.
+    pub fn share_rates(&self, book: SharedBook, every: Duration) {
+        let shares = Arc::clone(&self.inner.shares);
+        tokio::spawn(async move { shares.keep(book, every).await });
+    }
+
     /// May `user` send another message now? Counts it.
     ///
     /// # Errors
@@ -218,7 +229,7 @@ impl Node {
     pub fn admit_send(&self, user: UserId) -> Result<(), Failure> {
         self.inner
             .sends
-            .admit(user)
+            .admit_times(user, self.inner.shares.times(user))
             .inspect_err(|_| self.inner.meters.load.rate_limited.of("send").increment(1))
     }
 
@@ -229,7 +240,7 @@ impl Node {
     pub fn admit_request(&self, user: UserId) -> Result<(), Failure> {
         self.inner
             .requests
-            .admit(user)
+            .admit_times(user, self.inner.shares.times(user))
             .inspect_err(|_| self.inner.meters.load.rate_limited.of("request").increment(1))
     }
 

@@ -12,6 +12,7 @@ use crate::protocol::Failure;
 /// One rate per key. Entries of those that have been quiet are dropped by [`Rates::forget_quiet`].
 pub struct Rates<K: Hash + Eq + Clone = UserId> {
     limiter: Option<DefaultKeyedRateLimiter<K>>,
+    burst: u32,
 }
 
 impl<K: Hash + Eq + Clone> Rates<K> {
@@ -21,7 +22,7 @@ impl<K: Hash + Eq + Clone> Rates<K> {
             let burst = NonZeroU32::new(burst).unwrap_or(rate);
             RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst))
         });
-        Self { limiter }
+        Self { limiter, burst: if burst == 0 { per_second } else { burst } }
     }
 
     /// Counts a request of `who`.
@@ -29,8 +30,19 @@ impl<K: Hash + Eq + Clone> Rates<K> {
     /// # Errors
     /// `RateLimited` with the wait until the next one passes.
     pub fn admit(&self, who: K) -> Result<(), Failure> {
+        self.admit_times(who, 1)
+    }
+
+    /// Counts a request of `who` as so many, at most as many as may be made at once.
+    ///
+    /// # Errors
+    /// `RateLimited` with the wait until the next one passes.
+    pub fn admit_times(&self, who: K, times: u32) -> Result<(), Failure> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
-        limiter.check_key(&who).map_err(|until| {
+        let times = NonZeroU32::new(times.min(self.burst)).unwrap_or(NonZeroU32::MIN);
+        // More than the burst was cut to it above.
+        let Ok(checked) = limiter.check_key_n(&who, times) else { return Ok(()) };
+        checked.map_err(|until| {
             let wait = until.wait_time_from(DefaultClock::default().now());
             Failure::RateLimited {
                 retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1),
@@ -72,6 +84,9 @@ mod tests {
         assert!(matches!(refused, Err(Failure::RateLimited { retry_after_ms: 1..=1_000 })), "{refused:?}");
         assert!(rates.admit(UserId::from_uuid(Uuid::from_u128(2))).is_ok(), "others are not concerned");
         assert_eq!(rates.len(), 2);
+        let third = UserId::from_uuid(Uuid::from_u128(3));
+        assert!(rates.admit_times(third, 2).is_ok() && rates.admit_times(third, 2).is_err(), "one is left");
+        assert!(rates.admit_times(UserId::from_uuid(Uuid::from_u128(4)), 9).is_ok(), "cut to the burst");
         assert!((0..100).all(|_| Rates::new(0, 0).admit(user).is_ok()));
     }
 }

@@ -59,8 +59,12 @@ pub fn share_presence(
     let lease = Duration::from_millis(settings.presence.lease_ms);
     let book = bus?.book(lease);
     node.presence().share(Arc::clone(&book) as _, lease / 4);
+    node.share_rates(Arc::clone(&book) as _, SHARES_EVERY);
     Some(book)
 }
+
+/// Between two looks at who is on how many nodes.
+const SHARES_EVERY: Duration = Duration::from_secs(2);
 
 /// Tries whether a bus comes up; `None` when there is none to try.
 pub async fn try_out(settings: &Settings, environment: &SharedEnvironment) -> Option<Result<String, String>> {

@@ -27,6 +27,12 @@ pub trait PresenceBook: Send + Sync {
     /// # Errors
     /// [`BookAway`], in time.
     async fn others(&self, users: &[UserId]) -> Result<Vec<Option<Presence>>, BookAway>;
+
+    /// On how many other nodes each of `users` is, in their order.
+    ///
+    /// # Errors
+    /// [`BookAway`], in time.
+    async fn nodes(&self, users: &[UserId]) -> Result<Vec<u32>, BookAway>;
 }
 
 /// How the book is shared.
@@ -83,6 +89,15 @@ impl PresenceBook for LocalBook {
             others.map(|pages| lock(pages).get(user).copied()).fold(None, together)
         });
         Ok(known.collect())
+    }
+
+    async fn nodes(&self, users: &[UserId]) -> Result<Vec<u32>, BookAway> {
+        let nodes = lock(&self.books.nodes);
+        let counts = users.iter().map(|user| {
+            let others = nodes.iter().filter(|pages| !Arc::ptr_eq(pages, &self.own));
+            others.filter(|pages| lock(pages).contains_key(user)).count() as u32
+        });
+        Ok(counts.collect())
     }
 }
 

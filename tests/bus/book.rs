@@ -114,6 +114,8 @@ async fn online_anywhere_is_online(shelf: Shelf) {
     until(&*reader.book, user(1), Some(Online)).await;
     until(&*other.book, user(1), Some(Online)).await;
     until(&*one.book, user(1), Some(Away)).await;
+    assert_eq!(reader.book.nodes(&[user(2), user(1)]).await, Ok(vec![0, 2]));
+    assert_eq!(one.book.nodes(&[user(1)]).await, Ok(vec![1]), "its own does not count");
     one.book.put(user(1), None);
     until(&*reader.book, user(1), Some(Away)).await;
 }

@@ -91,11 +91,13 @@ impl PresenceBook for RedisBook {
 
     async fn others(&self, users: &[UserId]) -> Result<Vec<Option<Presence>>, BookAway> {
         self.hand.write().await?;
-        let mut known = Vec::with_capacity(users.len());
-        for part in users.chunks(USERS_AT_ONCE) {
-            known.extend(self.hand.read(part).await?);
-        }
-        Ok(known)
+        let known = self.hand.read_all(users).await?;
+        Ok(known.into_iter().map(|words| words.into_iter().fold(None, together)).collect())
+    }
+
+    async fn nodes(&self, users: &[UserId]) -> Result<Vec<u32>, BookAway> {
+        let known = self.hand.read_all(users).await?;
+        Ok(known.into_iter().map(|words| words.len() as u32).collect())
     }
 }
 
@@ -170,7 +172,16 @@ impl Hand {
         }
     }
 
-    async fn read(&self, users: &[UserId]) -> Result<Vec<Option<Presence>>, BookAway> {
+    async fn read_all(&self, users: &[UserId]) -> Result<Vec<Vec<Option<Presence>>>, BookAway> {
+        let mut known = Vec::with_capacity(users.len());
+        for part in users.chunks(USERS_AT_ONCE) {
+            known.extend(self.read(part).await?);
+        }
+        Ok(known)
+    }
+
+    /// What each other living node says of each user.
+    async fn read(&self, users: &[UserId]) -> Result<Vec<Vec<Option<Presence>>>, BookAway> {
         let questions = users.iter().map(|user| {
             let key = self.user_key(*user);
             let mut command = redis::cmd("HGETALL");
@@ -184,7 +195,7 @@ impl Hand {
         let living = self.living(&entries).await?;
         let known = entries.iter().map(|entry| {
             let counted = entry.iter().filter(|(node, _)| living.contains(node.as_str()));
-            counted.map(|(_, word)| presence_of(word)).fold(None, together)
+            counted.map(|(_, word)| presence_of(word)).collect()
         });
         Ok(known.collect())
     }
