@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tidings::domain::{Seq, UserId};
-use tidings::store::postgres::{PostgresOptions, PostgresStore};
+use tidings::store::postgres::{OpenError, PostgresOptions, PostgresStore};
 use tidings::store::{HistoryQuery, Log, RangeQuery, StoreError, Target};
 
 use crate::harness::{World, body};
@@ -189,6 +189,29 @@ async fn erased_content_is_not_read_from_a_replica_that_still_has_it() {
     let kept = pair.world.bodies(ben, group).await;
     assert!(kept.is_empty(), "{kept:?}");
     assert_eq!(pair.reads("served"), 0);
+}
+
+#[tokio::test]
+async fn a_standby_is_no_primary_until_it_is_promoted_and_then_its_log_is_another() {
+    let pair = pair("0").await;
+    let [ada, ben] = pair.world.users().await;
+    let group = pair.world.group(&[ada, ben]).await;
+    let said = pair.world.say(ada, group, "kept").await;
+    let cursor = pair.store.heads(ben, None).await.unwrap().cursor;
+    pair.caught_up().await;
+    let options = || PostgresOptions::new(pair.replica.url("pair"));
+    let environment = tidings::environment::SystemEnvironment::shared();
+    let error = PostgresStore::open(options(), Arc::clone(&environment)).await.unwrap_err();
+    assert!(matches!(&error, OpenError::Unreachable(text) if text.contains("standby")), "{error}");
+    pair.primary.kill();
+    pair.replica.run("SELECT pg_promote()").await;
+    let store = PostgresStore::open(options(), environment).await.unwrap();
+    let heads = store.heads(ben, Some(cursor)).await.unwrap();
+    assert_ne!(heads.cursor.epoch, cursor.epoch);
+    assert_eq!(heads.heads.len(), 1, "everything is compared once");
+    assert!(store.heads(ben, Some(heads.cursor)).await.unwrap().heads.is_empty());
+    let world = World::around(store);
+    assert_eq!(world.say(ben, group, "goes on").await, said.next());
 }
 
 #[tokio::test]
