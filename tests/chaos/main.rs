@@ -50,6 +50,32 @@ async fn nothing_breaks() {
 }
 
 #[tokio::test]
+async fn the_same_send_on_two_nodes_at_once_is_one_event() {
+    const SENDS: u64 = 10_000;
+    const AT_ONCE: u64 = 50;
+    let cluster =
+        Cluster::start(&[("limits.sends_per_second", "1000000"), ("limits.send_burst", "1000000")]).await;
+    let gateways: Vec<&str> = cluster.address("GATEWAY_URLS").split(' ').collect();
+    let mut callers = Caller::connect_to(&cluster, &gateways[..2]).await;
+    let (mut one, mut two) = (callers.remove(0), callers.remove(0));
+    let mut seqs = Vec::new();
+    for _ in 0..SENDS / AT_ONCE {
+        let keys: Vec<uuid::Uuid> = (0..AT_ONCE).map(|_| uuid::Uuid::new_v4()).collect();
+        let (here, there) = tokio::join!(one.say_all(&keys), two.say_all(&keys));
+        for (here, there) in here.into_iter().zip(there) {
+            for field in ["conversation", "seq", "message_id", "sent_at"] {
+                assert_eq!(here[field], there[field], "{here} {there}");
+            }
+            assert_ne!(here["duplicate"], there["duplicate"], "one of them is the first: {here} {there}");
+            seqs.push(here["seq"].as_u64().expect("a seq"));
+        }
+    }
+    seqs.sort_unstable();
+    // The first is the channel's creation.
+    assert_eq!(seqs, (2..=SENDS + 1).collect::<Vec<_>>(), "no hole, none twice");
+}
+
+#[tokio::test]
 async fn a_gateway_dies() {
     let cluster = Cluster::start(&[]).await;
     let replay = Replay::start(&cluster).await;
