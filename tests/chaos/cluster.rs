@@ -59,11 +59,16 @@ impl Cluster {
         &self.addresses[name]
     }
 
-    /// Sends a signal (`KILL`, `STOP`, `CONT`, `TERM`) to a process by its name. Killed, it is gone when this returns.
+    /// Sends a signal (`KILL`, `STOP`, `CONT`, `TERM`) to a process by its name. Killed, it is gone when this returns. Freezing and
+    /// thawing is for all its child processes too: Postgres has one per connection.
     pub async fn signal(&self, name: &str, signal: &str) {
         let pid = self.pid(name);
-        let status = Command::new("kill").arg(format!("-{signal}")).arg(&pid).status().expect("kill runs");
-        assert!(status.success(), "kill -{signal} {name} (process {pid}) failed");
+        let mut pids = vec![pid.clone()];
+        if matches!(signal, "STOP" | "CONT") {
+            pids.extend(children(&pid));
+        }
+        let status = Command::new("kill").arg(format!("-{signal}")).args(&pids).status().expect("kill runs");
+        assert!(status.success(), "kill -{signal} {name} (processes {pids:?}) failed");
         if signal == "KILL" {
             let gone = async {
                 while is_running(&pid) {
@@ -209,6 +214,16 @@ fn script() -> PathBuf {
 fn make_enterable(directory: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).expect("its mode can be set");
+}
+
+fn children(parent: &str) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").expect("these tests need Linux's /proc");
+    let pids = processes.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let is_child = |pid: &String| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)) == Some(parent)
+    };
+    pids.filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit())).filter(is_child).collect()
 }
 
 /// Whether a process runs; one that ended and was not waited for yet does not.

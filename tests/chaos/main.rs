@@ -4,6 +4,8 @@
 //! saw: is the ledger clean (nothing lost, doubled, reordered, leaked), did delivery go on within its bound, and did the
 //! cluster come back by itself. Pauses here are the faults' own lengths, not waits for something to happen.
 
+#![expect(clippy::disallowed_methods, reason = "real processes in real time, with keys of their own")]
+
 mod caller;
 mod cluster;
 mod replay;
@@ -159,6 +161,7 @@ async fn the_primary_freezes_and_every_send_is_answered_in_time() {
     pause(1_000).await;
     let mut caller = Caller::connect(&cluster).await;
     cluster.signal("primary", "STOP").await;
+    let frozen = tokio::time::Instant::now();
     let (mut answers, mut slowest) = (Vec::new(), Duration::ZERO);
     // For longer than any deadline.
     for _ in 0..40 {
@@ -184,6 +187,7 @@ async fn the_primary_freezes_and_every_send_is_answered_in_time() {
     let open = cluster.metric("GATEWAY_URLS", "tidings_connections").await;
     assert!(open > 0.0, "sockets stay up while the database is away");
     cluster.signal("primary", "CONT").await;
+    let frozen_ms = frozen.elapsed().as_secs_f64() * 1_000.0;
     let back = async {
         while caller.say(ANSWERED_WITHIN).await.0["type"] != "ack" {
             pause(100).await;
@@ -191,8 +195,9 @@ async fn the_primary_freezes_and_every_send_is_answered_in_time() {
     };
     tokio::time::timeout(Duration::from_secs(10), back).await.expect("sends are taken again by themselves");
     let verdict = replay.end(&cluster);
-    show("the primary froze for 6 s", &verdict);
-    within(&verdict, "ack", 15_000.0);
+    show("the primary froze", &verdict);
+    // For as long as it was frozen, and the longest pause between two tries of clients and breaker.
+    within(&verdict, "ack", frozen_ms + 5_000.0);
 }
 
 #[tokio::test]
