@@ -34,24 +34,22 @@ struct Process {
 }
 
 impl Process {
-    fn new() -> (Arc<Router>, PresenceBoard) {
+    fn parts() -> (Arc<Router>, PresenceBoard) {
         let meters = Arc::new(meters());
-        let (router, holes) =
-            Router::new(vec![Inbox::new(1 << 20)], meters.clone(), RouterOptions::default());
-        std::mem::forget(holes);
+        let (router, _) = Router::new(vec![Inbox::new(1 << 20)], meters.clone(), RouterOptions::default());
         let board = PresenceBoard::new(router.clone(), SystemEnvironment::shared(), meters, GRACE_MS);
         (router, board)
     }
 
     fn local(exchange: &Arc<LocalExchange>, books: &Arc<LocalBooks>) -> Self {
-        let (router, board) = Self::new();
+        let (router, board) = Self::parts();
         router.connect(Arc::new(exchange.attach(router.clone())));
         let sharing = board.share(Arc::new(books.open()), LOOK_EVERY);
         Self { router, board, bus: None, sharing, told: Mutex::default() }
     }
 
     async fn redis(redis: &Redis) -> Self {
-        let (router, board) = Self::new();
+        let (router, board) = Self::parts();
         let bus = RedisBus::start(options(redis), router.clone(), &meters(), SystemEnvironment::shared());
         router.connect(bus.clone());
         up(&bus, true).await;

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::Shared;
 use super::backoff::Backoff;
 use super::connect::{Trouble, dial, primary, replaced, require_primary, role, within};
+use super::layout::Layout;
 use super::link::Link;
 use super::outgoing::Outbound;
 use super::pulse::pulse;
@@ -132,12 +133,12 @@ fn pipeline(batch: &[Outbound], sharded: bool) -> Pipeline {
     pipeline
 }
 
+/// Channels of one envelope that belong to one link.
+type Part = (Arc<Link>, SmallVec<[String; 2]>);
+
 /// The channels of one envelope, by the link that each belongs to; what nobody serves is left out.
-pub fn by_link(
-    layout: &super::layout::Layout,
-    channels: impl Iterator<Item = String>,
-) -> SmallVec<[(Arc<Link>, SmallVec<[String; 2]>); 1]> {
-    let mut parts: SmallVec<[(Arc<Link>, SmallVec<[String; 2]>); 1]> = SmallVec::new();
+pub fn by_link(layout: &Layout, channels: impl Iterator<Item = String>) -> SmallVec<[Part; 1]> {
+    let mut parts: SmallVec<[Part; 1]> = SmallVec::new();
     for channel in channels {
         let Some(link) = layout.owner(&channel) else { continue };
         match parts.iter_mut().find(|(known, _)| Arc::ptr_eq(known, link)) {
