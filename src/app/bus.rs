@@ -58,7 +58,8 @@ pub fn share_presence(
 ) -> Option<Arc<RedisBook>> {
     let lease = Duration::from_millis(settings.presence.lease_ms);
     let book = bus?.book(lease);
-    node.presence().share(Arc::clone(&book) as _, lease / 4);
+    // Two looks are further apart than two renewals, so that an emptied Redis is filled again between them.
+    node.presence().share(Arc::clone(&book) as _, lease * 3 / 10);
     node.share_rates(Arc::clone(&book) as _, SHARES_EVERY);
     Some(book)
 }

@@ -101,10 +101,7 @@ impl PresenceBoard {
                 continue;
             };
             sharing.book.put(user, Some(presence));
-            // Online wins over whatever other nodes know; for the rest they are asked.
-            if presence == Seen::Online {
-                self.announce(user, presence);
-            } else if sharing.asks.try_send(change).is_err() {
+            if sharing.asks.try_send(change).is_err() {
                 self.meters.load.sheds.of("presence").increment(1);
                 self.announce(user, presence);
             }

@@ -26,7 +26,7 @@ use self::announced::Announced;
 use self::interest::{Interest, MAX_WORKERS, Turn, WorkerId, WorkerSet};
 use self::tracker::Tracker;
 use super::inbox::{Inbox, Item};
-use super::presence::told::{News, Told};
+use super::presence::told::{News, Told, Word};
 use crate::bus::{Cargo, Listener, Parcel, Presence, SharedBus, Signal};
 use crate::domain::{Committed, ConversationId, Seq, Topic, UserId, topics};
 use crate::telemetry::Meters;
@@ -256,17 +256,23 @@ impl Router {
         self.hand_signal(workers, signal, users);
     }
 
-    /// A look found `user` to be so: local watchers who were told otherwise are told now.
-    pub fn witnessed(&self, user: UserId, presence: Presence) {
+    /// What a new watcher is to be told of `user`, who was looked up: the same as the others, who may have heard newer.
+    pub fn told(&self, user: UserId, looked: Presence) -> Presence {
         let workers = self.interest.workers([Topic::Presence(user)].into_iter());
-        if !workers.is_empty() && self.told.note(user, presence) == News::Changed {
+        if workers.is_empty() { looked } else { self.told.first(user, looked) }
+    }
+
+    /// Looks found `user` to be otherwise than the word of that `number`: local watchers are told, unless they know newer.
+    pub fn correct(&self, user: UserId, presence: Presence, number: u64) {
+        let workers = self.interest.workers([Topic::Presence(user)].into_iter());
+        if self.told.correct(user, presence, number) {
             let nobody: Arc<[UserId]> = Arc::new([]);
             self.hand_signal(workers, &Signal::Presence { user, presence }, &nobody);
         }
     }
 
-    /// The users whom somebody here watches, and what was told of them last.
-    pub fn watched(&self) -> Vec<(UserId, Presence)> {
+    /// The users whom somebody here watches, and the last word on each.
+    pub fn watched(&self) -> Vec<(UserId, Word)> {
         self.told.all()
     }
 

@@ -99,8 +99,8 @@ impl Switchboard {
             });
             let seen = this.node.presence().seen(&visible).await;
             this.with(key, |this, line| {
-                for (user, presence) in visible.into_iter().zip(seen) {
-                    this.node.router().witnessed(user, presence);
+                for (user, looked) in visible.into_iter().zip(seen) {
+                    let presence = this.node.presence().answer(user, looked);
                     this.say(line, &presence_frame(user, presence));
                 }
             });

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! PREFIX on:USER     hash: a node's id → "o" (online) or "a" (away)      an hour, written anew every 20 minutes
-//! PREFIX node:NODE   "1"                                                 the node's lease, renewed at a third of it
+//! PREFIX node:NODE   "1"                                                 the node's lease, renewed at a quarter of it
 //! ```
 //!
 //! One lease per node, not per user: keeping 100,000 users alive is one command every few seconds. An entry counts while its
@@ -13,6 +13,7 @@ mod own;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -32,6 +33,8 @@ use crate::domain::UserId;
 const ENTRY_S: u64 = 3_600;
 /// Every entry is written anew within this time, well before it would go.
 const REWRITE: Duration = Duration::from_secs(1_200);
+/// How often the lease is renewed before it would run out.
+const RENEWALS: u32 = 4;
 /// Entries and questions per round trip.
 const USERS_AT_ONCE: usize = 500;
 /// Changes are gathered for so long before they are written.
@@ -47,6 +50,8 @@ struct Hand {
     shared: Arc<Shared>,
     own: Own,
     lease: Duration,
+    /// The lease need not be renewed just now.
+    leased: AtomicBool,
     /// One writer at a time, so that a user's changes are written in their order.
     writing: Mutex<()>,
 }
@@ -58,6 +63,7 @@ impl RedisBus {
             shared: Arc::clone(&self.shared),
             own: Own::default(),
             lease,
+            leased: AtomicBool::new(false),
             writing: Mutex::default(),
         });
         let keeper = tokio::spawn(keep(Arc::clone(&hand))).abort_handle();
@@ -103,16 +109,19 @@ impl PresenceBook for RedisBook {
 
 /// Renews the lease and writes what changed, for ever.
 async fn keep(hand: Arc<Hand>) {
-    let mut lease_due = tokio::time::interval(hand.lease / 3);
+    let every = hand.lease / RENEWALS;
+    let mut lease_due = tokio::time::interval(every);
     lease_due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut health = hand.shared.status.health();
     loop {
         tokio::select! {
+            biased;
             _ = lease_due.tick() => {
-                if hand.renew().await.is_ok_and(|stood| !stood) {
-                    hand.own.all_changed();
-                }
-                hand.own.some_changed(hand.lease / 3, REWRITE);
+                hand.leased.store(false, Ordering::SeqCst);
+                hand.own.some_changed(every, REWRITE);
             }
+            // Redis may have come back empty, or be another one.
+            Ok(()) = health.changed() => hand.leased.store(false, Ordering::SeqCst),
             () = hand.own.changed() => tokio::time::sleep(GATHER).await,
         }
         // What could not be written stays marked and is tried again with the next change or renewal.
@@ -129,18 +138,24 @@ impl Hand {
         format!("{}on:{}", self.shared.options.prefix, user.as_uuid().simple())
     }
 
-    /// Renews the lease; answers whether it stood until now.
-    async fn renew(&self) -> Result<bool, BookAway> {
+    /// Renews the lease if that is due. Where there was none, nothing else of this node's is believed to be there either.
+    async fn renew(&self) -> Result<(), BookAway> {
+        if self.leased.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
         let key = self.node_key(&self.shared.node.text());
         let mut command = redis::cmd("SET");
         command.arg(&key).arg(1).arg("PX").arg(self.lease.as_millis() as u64).arg("GET");
-        let before = self.ask(vec![(key, command)]).await?;
-        Ok(!matches!(before.as_slice(), [Value::Nil]))
+        if matches!(self.ask(vec![(key, command)]).await?.as_slice(), [Value::Nil]) {
+            self.own.all_changed();
+        }
+        Ok(())
     }
 
-    /// Writes what changed here.
+    /// Writes what changed here; the lease first, since entries of a node without one do not count.
     async fn write(&self) -> Result<(), BookAway> {
         let _turn = self.writing.lock().await;
+        self.renew().await?;
         let node = self.shared.node.text();
         loop {
             let changes = self.own.take_changed(USERS_AT_ONCE);
@@ -219,6 +234,14 @@ impl Hand {
 
     /// Sends commands to the servers that their keys belong to, one pipeline each; answers in the commands' order.
     async fn ask(&self, commands: Vec<(String, Cmd)>) -> Result<Vec<Value>, BookAway> {
+        let asked = self.try_ask(commands).await;
+        if asked.is_err() {
+            self.leased.store(false, Ordering::SeqCst);
+        }
+        asked
+    }
+
+    async fn try_ask(&self, commands: Vec<(String, Cmd)>) -> Result<Vec<Value>, BookAway> {
         let layout = self.shared.layout.load_full();
         let mut answers = vec![Value::Nil; commands.len()];
         let mut parts: Vec<(&Arc<Link>, Pipeline, Vec<usize>)> = Vec::new();
