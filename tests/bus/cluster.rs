@@ -75,7 +75,7 @@ async fn a_slot_that_moves_is_followed() {
     for number in 0..5 {
         let slot = slot_of(&cluster, number).await;
         let owner = usize::from(slot) * 3 / 16_384;
-        cluster.move_slot(slot, (owner + 1) % 3).await;
+        cluster.move_slot(slot, owner, (owner + 1) % 3).await;
     }
     heard.until("the gap", |ear| ear.gaps() > gaps).await;
     for number in 0..TOPICS {

@@ -133,7 +133,8 @@ pub async fn settle_in_cluster(cluster: &Cluster, topic: Topic, subscribers: u64
         }
     };
     if tokio::time::timeout(crate::ear::DEADLINE, counted).await.is_err() {
-        panic!("{topic:?} never had {subscribers} subscribers");
+        let now = cluster.subscribers(&channel).await;
+        panic!("{topic:?} never had {subscribers} subscribers but {now}");
     }
 }
 

@@ -59,13 +59,15 @@ impl Cluster {
         redis::from_redis_value(self.nodes[at].order("CLUSTER MYID").await).unwrap()
     }
 
-    /// Gives a slot without keys to another primary.
-    pub async fn move_slot(&self, slot: u16, to: usize) {
-        let id = self.id(to).await;
-        // The new owner first, so that the others never point to one who does not know.
-        let order = std::iter::once(to).chain((0..self.primaries).filter(|at| *at != to));
-        for at in order {
-            self.nodes[at].order(&format!("CLUSTER SETSLOT {slot} NODE {id}")).await;
+    /// Gives a slot without keys from one primary to another, as resharding does.
+    pub async fn move_slot(&self, slot: u16, from: usize, to: usize) {
+        let (source, target) = (self.id(from).await, self.id(to).await);
+        self.nodes[to].order(&format!("CLUSTER SETSLOT {slot} IMPORTING {source}")).await;
+        self.nodes[from].order(&format!("CLUSTER SETSLOT {slot} MIGRATING {target}")).await;
+        // The new owner first: ending the import gives it the newer epoch, so that its claim wins over any older word.
+        let rest = (0..self.primaries).filter(|at| *at != to && *at != from);
+        for at in [to, from].into_iter().chain(rest) {
+            self.nodes[at].order(&format!("CLUSTER SETSLOT {slot} NODE {target}")).await;
         }
     }
 
