@@ -51,7 +51,7 @@ impl Router {
     }
 
     /// Holds a digest against what was passed on here, and has what is missing read. `false`: so much is missing that the
-    /// log is better read as a whole; nothing was asked for.
+    /// log is to be read as a whole from where the digest begins.
     pub fn compare(&self, digest: &Digest) -> bool {
         let mut mends = Vec::new();
         let mut state = self.lock();
@@ -69,16 +69,15 @@ impl Router {
                 mends.push(Mend::Hole(conversation));
             }
         }
-        let few = mends.len() <= HOLES_PER_DIGEST;
+        let mut asked = mends.len() <= HOLES_PER_DIGEST;
         for mend in mends {
             self.meters.resume.gaps_detected.of("digest").increment(1);
-            if (!few || self.holes.try_send(mend).is_err())
-                && let Mend::Hole(conversation) = mend
-            {
-                state.tracker.forget(conversation);
+            asked = asked && self.holes.try_send(mend).is_ok();
+            if !asked && let Mend::Hole(conversation) = mend {
+                state.tracker.put_off(conversation);
             }
         }
-        few
+        asked
     }
 
     /// Tells every gateway what moved, this process's own included.

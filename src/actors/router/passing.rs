@@ -49,14 +49,15 @@ impl Router {
     }
 
     fn judge(&self, state: &mut State, one: Committed, covered: Option<Position>) {
-        let event = Arc::clone(&one.event);
-        let conversation = event.conversation;
+        let conversation = one.event.conversation;
         let workers = self.interest.workers(topics(conversation, &one.audience.users));
         if workers.is_empty() {
             // Nobody here reads it, so nobody here can miss it.
             return state.tracker.rest(conversation);
         }
-        if conversation.kind() == ConversationKind::Channel && !self.reads_channel(conversation) {
+        // Without named users whoever is concerned reads the channel.
+        let named = !one.audience.users.is_empty();
+        if named && conversation.kind() == ConversationKind::Channel && !self.reads_channel(conversation) {
             return self.judge_for_user(state, one, workers);
         }
         match state.tracker.admit(&one, covered) {
@@ -74,7 +75,7 @@ impl Router {
                 self.meters.resume.gaps_detected.of("live").increment(1);
                 // A full queue leaves the hole to the conversation's next event.
                 if first && self.holes.try_send(Mend::Hole(conversation)).is_err() {
-                    state.tracker.forget(conversation);
+                    state.tracker.put_off(conversation);
                 }
             }
         }

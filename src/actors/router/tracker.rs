@@ -173,6 +173,14 @@ impl Tracker {
         Some(track.last)
     }
 
+    /// A hole cannot be looked into now: the next sign of it starts healing again. What was passed on stays known, or the log
+    /// read as a whole would bring it twice.
+    pub fn put_off(&mut self, conversation: ConversationId) {
+        if let Some(track) = self.tracks.get_mut(&conversation) {
+            track.healing = false;
+        }
+    }
+
     fn make_room(&mut self) {
         if self.tracks.len() >= self.capacity {
             self.tracks.retain(|_, track| !track.resting);
@@ -306,6 +314,18 @@ mod tests {
         tracker.forget(conversation());
         assert!(tracker.learn(conversation(), seq(20), seq(21)), "nothing of it ever came");
         assert_eq!(passed(&mut tracker, &[20, 21]), [20, 21]);
+    }
+
+    #[test]
+    fn a_hole_put_off_is_filled_by_whatever_brings_it_and_nothing_comes_twice() {
+        let mut tracker = Tracker::new(10);
+        let seq = |n| Seq::new(n).unwrap_or_default();
+        assert_eq!(passed(&mut tracker, &[4, 5]), [4, 5]);
+        assert!(tracker.learn(conversation(), seq(4), seq(7)));
+        tracker.put_off(conversation());
+        assert_eq!(passed(&mut tracker, &[4, 5, 6]), [6], "the log from before the digest");
+        assert_eq!(tracker.admit(&committed(8), ALL), Verdict::Hole { first: true }, "healing starts again");
+        assert_eq!(passed(&mut tracker, &[7]), [7, 8]);
     }
 
     #[test]
