@@ -1,6 +1,7 @@
 //! What only the store on a Postgres server promises: several processes at once, servers that fail, replicas that lag.
 
 mod faults;
+mod late;
 mod pooler;
 mod races;
 mod replicas;

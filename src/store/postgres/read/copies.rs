@@ -6,6 +6,10 @@
 //!
 //! When the primary does not answer, neither does a read. A replica can prove what it has, not that a membership has not
 //! ended since, and what is read past that is shown to somebody who may not see it.
+//!
+//! The answer is read later than the key, and a membership can end in between. So an answer ends at the newest event that
+//! the key named. Where an older event shows something newer all the same (an edit, a reaction), the key is read again
+//! after the answer: whoever is a member then may see what was said before.
 
 use std::time::Duration;
 
@@ -19,13 +23,22 @@ use crate::store::postgres::replicas::Verdict;
 use crate::store::postgres::work::{read, unrefused};
 use crate::store::{Outcome, StoreError};
 
+/// How often an answer is read anew because the membership is another one after it.
+const ATTEMPTS: usize = 3;
+
+/// An answer, and whether it shows anything that is newer than the key.
+pub(super) struct Seen<A> {
+    pub answer: A,
+    pub newer: bool,
+}
+
 /// A question that any new enough copy of the log can answer.
 pub(super) trait Ask: Sync {
     /// What is answered.
     type Answer: Send;
 
     /// The answer from one snapshot; `None` when this copy is too old for it.
-    fn read(&self, link: &mut Link) -> impl Future<Output = sqlx::Result<Option<Self::Answer>>> + Send;
+    fn read(&self, link: &mut Link) -> impl Future<Output = sqlx::Result<Option<Seen<Self::Answer>>>> + Send;
 }
 
 /// Asks `question`, made from the key to the conversation, where it is best answered.
@@ -33,21 +46,40 @@ pub(super) async fn read_with<A: Ask>(
     store: &PostgresStore,
     conversation: ConversationId,
     user: UserId,
-    question: impl FnOnce(Key) -> A,
+    question: impl Fn(Key) -> A,
 ) -> Outcome<A::Answer> {
-    let ask = match read!(store, reader, |link| key(link, conversation, user))? {
-        Ok(key) => question(key),
+    let mut given = match read!(store, reader, |link| key(link, conversation, user))? {
+        Ok(key) => key,
         Err(refusal) => return Ok(Err(refusal)),
     };
+    for _ in 0..ATTEMPTS {
+        let seen = answered(store, &question(given)).await?;
+        if !seen.newer {
+            return Ok(Ok(seen.answer));
+        }
+        let now = match read!(store, reader, |link| key(link, conversation, user))? {
+            Ok(key) => key,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if now.first <= given.first {
+            return Ok(Ok(seen.answer));
+        }
+        given = now;
+    }
+    Err(StoreError::definite("the membership changes faster than it can be read"))
+}
+
+/// The answer of a replica, else of the primary.
+async fn answered<A: Ask>(store: &PostgresStore, ask: &A) -> Result<Seen<A::Answer>, StoreError> {
     let mut tried = 0;
     while let Some(index) = store.replicas.next(tried) {
         tried += 1;
         let patience = store.timeout / 3;
-        let asked = tokio::time::timeout(patience, on_replica(store, index, patience, &ask)).await;
+        let asked = tokio::time::timeout(patience, on_replica(store, index, patience, ask)).await;
         match asked {
-            Ok(Ok(Some(answer))) => {
+            Ok(Ok(Some(seen))) => {
                 store.replicas.judge(index, Verdict::Served);
-                return Ok(Ok(answer));
+                return Ok(seen);
             }
             Ok(Ok(None)) => store.replicas.judge(index, Verdict::Behind),
             Ok(Err(error)) => {
@@ -57,9 +89,9 @@ pub(super) async fn read_with<A: Ask>(
             Err(_) => store.replicas.judge(index, Verdict::Failed),
         }
     }
-    let answer = unrefused(read!(store, reader, |link| ask.read(link)))?;
+    let seen = unrefused(read!(store, reader, |link| ask.read(link)))?;
     // The primary that gave the key has what the key names, unless another has taken its place in between.
-    answer.map(Ok).ok_or_else(|| StoreError::definite("the primary is behind what it said a moment ago"))
+    seen.ok_or_else(|| StoreError::definite("the primary is behind what it said a moment ago"))
 }
 
 async fn on_replica<A: Ask>(
@@ -67,7 +99,7 @@ async fn on_replica<A: Ask>(
     index: usize,
     patience: Duration,
     ask: &A,
-) -> Result<Option<A::Answer>, StoreError> {
+) -> Result<Option<Seen<A::Answer>>, StoreError> {
     let phase = Phase::default();
     let work = async {
         let mut transaction = store.replicas.lane(index).begin(Mode::Single).await?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::copies::Seen;
 use super::key::Key;
 use crate::domain::{Seq, UserId};
 use crate::store::postgres::PostgresStore;
@@ -25,7 +26,7 @@ macro_rules! page {
         concat!(
             "SELECT ",
             event_columns!(),
-            ", r.emoji, r.counts, r.own FROM conversations c LEFT JOIN ( \
+            ", r.emoji, r.counts, r.own, greatest(e.edit_seq, e.delete_seq), c.last_seq FROM conversations c LEFT JOIN ( \
                  SELECT e.* FROM events e WHERE e.conversation = $1 AND e.seq BETWEEN $2 AND $3 AND e.kind = 0 \
                  ORDER BY e.seq ",
             $order,
@@ -53,11 +54,12 @@ pub(super) struct Ask {
 impl super::copies::Ask for Ask {
     type Answer = HistoryPage;
 
-    async fn read(&self, link: &mut Link) -> sqlx::Result<Option<HistoryPage>> {
+    async fn read(&self, link: &mut Link) -> sqlx::Result<Option<Seen<HistoryPage>>> {
         let limit = self.query.limit.max(1);
+        let end = self.key.last;
         let (text, first, last) = match (self.query.before, self.query.after) {
-            (None, Some(after)) => (FORWARDS, self.key.first.max(after.next()), Seq::MAX),
-            (before, _) => (BACKWARDS, self.key.first, before.map_or(Seq::MAX, Seq::previous)),
+            (None, Some(after)) => (FORWARDS, self.key.first.max(after.next()), end),
+            (before, _) => (BACKWARDS, self.key.first, before.map_or(end, Seq::previous).min(end)),
         };
         let statement = sqlx::query(text)
             .bind(*self.key.conversation.as_uuid())
@@ -65,23 +67,26 @@ impl super::copies::Ask for Ask {
             .bind(last.as_stored())
             // One row more than the page holds tells whether more lie beyond.
             .bind(i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1)
-            .bind(self.key.last.as_stored())
+            .bind(end.as_stored())
             .bind(self.key.blanked.0 as i64)
             .bind(*self.key.user.as_uuid());
         let rows = link.all(statement).await?;
         if rows.is_empty() {
             return Ok(None);
         }
-        let mut messages = Vec::with_capacity(rows.len());
+        let (mut messages, mut newer) = (Vec::with_capacity(rows.len()), false);
         for row in rows.iter().take(limit) {
             if row.int_or_null(1)?.is_some() {
-                messages.push(MessageView { event: Arc::new(decode(row)?), reactions: reactions(row)? });
+                let view = MessageView { event: Arc::new(decode(row)?), reactions: reactions(row)? };
+                let changed = row.int_or_null(EVENT_COLUMNS + 3)?.is_some_and(|seq| seq > end.as_stored());
+                newer |= changed || (!view.reactions.is_empty() && row.seq(EVENT_COLUMNS + 4)? > end);
+                messages.push(view);
             }
         }
         if text == BACKWARDS {
             messages.reverse();
         }
-        Ok(Some(HistoryPage { messages, more: rows.len() > limit }))
+        Ok(Some(Seen { answer: HistoryPage { messages, more: rows.len() > limit }, newer }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::copies::Seen;
 use super::key::Key;
 use crate::domain::UserId;
 use crate::store::postgres::PostgresStore;
@@ -25,10 +26,10 @@ pub(in crate::store::postgres) async fn range(
 const RANGE: &str = concat!(
     "SELECT ",
     event_columns!(),
-    ", c.last_seq FROM conversations c LEFT JOIN ( \
+    ", greatest(e.edit_seq, e.delete_seq) FROM conversations c LEFT JOIN ( \
          SELECT e.*, sum($6 + coalesce(octet_length(e.body), 0) + coalesce(octet_length(e.extra), 0)) \
              OVER (ORDER BY e.seq) AS bytes, row_number() OVER (ORDER BY e.seq) AS nth \
-         FROM events e WHERE e.conversation = $1 AND e.seq >= $2 ORDER BY e.seq LIMIT $3 \
+         FROM events e WHERE e.conversation = $1 AND e.seq BETWEEN $2 AND $4 ORDER BY e.seq LIMIT $3 \
      ) e ON e.bytes <= $7 OR e.nth = 1 \
      WHERE c.id = $1 AND c.last_seq >= $4 AND c.blanked_txid >= $5 ORDER BY e.seq"
 );
@@ -41,28 +42,30 @@ pub(super) struct Ask {
 impl super::copies::Ask for Ask {
     type Answer = RangeEvents;
 
-    async fn read(&self, link: &mut Link) -> sqlx::Result<Option<RangeEvents>> {
-        let first = self.key.first.max(self.query.after.next());
+    async fn read(&self, link: &mut Link) -> sqlx::Result<Option<Seen<RangeEvents>>> {
+        let (first, end) = (self.key.first.max(self.query.after.next()), self.key.last);
         let statement = sqlx::query(RANGE)
             .bind(*self.key.conversation.as_uuid())
             .bind(first.as_stored())
             .bind(i64::try_from(self.query.limit.max(1)).unwrap_or(i64::MAX))
-            .bind(self.key.last.as_stored())
+            .bind(end.as_stored())
             .bind(self.key.blanked.0 as i64)
             .bind(EVENT_BYTES)
             .bind(i64::try_from(self.query.max_bytes).unwrap_or(i64::MAX));
         let rows = link.all(statement).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let end = row.seq(EVENT_COLUMNS)?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
         let mut events = Vec::with_capacity(rows.len());
-        let mut last = first.previous();
+        let (mut last, mut newer) = (first.previous(), false);
         for row in &rows {
             if row.int_or_null(1)?.is_some() {
                 let event = decode(row)?;
                 last = event.seq;
+                newer |= row.int_or_null(EVENT_COLUMNS)?.is_some_and(|changed| changed > end.as_stored());
                 events.push(Arc::new(event));
             }
         }
-        Ok(Some(RangeEvents { more: last < end, events }))
+        Ok(Some(Seen { answer: RangeEvents { more: last < end, events }, newer }))
     }
 }

@@ -114,7 +114,6 @@ async fn member_rows(
     after: Option<UserId>,
     limit: usize,
 ) -> Result<Vec<Pg>, Stop> {
-    membership_of(link, conversation, user).await?;
     let rows = link
         .all(
             sqlx::query(concat!(
@@ -129,6 +128,9 @@ async fn member_rows(
             .bind(limit as i64 + 1),
         )
         .await?;
+    // After the rows: whoever is a member now may see who was one a moment ago. The other way round the rows could be of
+    // later than the end of a membership.
+    membership_of(link, conversation, user).await?;
     Ok(rows)
 }
 
