@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 /// A dependency failed. A definite no of the rules is a [`crate::domain::Refusal`] instead.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 pub enum StoreError {
     /// The database did not do it, or did not say so.
     #[error("the database is unavailable ({}): {detail}", if *.definite { "nothing was done" } else { "it may have been done" })]

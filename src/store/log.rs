@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use thiserror::Error;
 
 use super::{Outcome, StoreError};
 use crate::domain::{
-    Changes, ClientId, Committed, Content, ConversationId, Event, Head, Mark, Position, Role, Seq, Timestamp,
-    UserId,
+    Changes, ClientId, Committed, Content, ConversationId, Event, Head, Mark, Position, Refusal, Role, Seq,
+    Timestamp, UserId,
 };
 
 /// Where a send goes.
@@ -53,6 +54,17 @@ pub struct Appended {
     pub sent_at: Timestamp,
     /// The event to publish; `None` when an earlier call committed it (a duplicate).
     pub committed: Option<Committed>,
+}
+
+/// Why a message of a batch is not in the log, or not known to be.
+#[derive(Debug, Clone, Error)]
+pub enum AppendError {
+    /// A definite no that concerns this message.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The database failed after other messages of the batch were answered; what it says of definiteness holds for this message.
+    #[error(transparent)]
+    Failed(#[from] StoreError),
 }
 
 /// A change to what is already there. Each is idempotent: what holds already makes no event.
@@ -218,19 +230,20 @@ pub struct Tail {
 /// Appending, changing and reading events.
 #[async_trait]
 pub trait Log: Send + Sync {
-    /// Appends a batch in one transaction and one go: deduplicates, checks membership and blocks, gives seqs, inserts.
+    /// Appends a batch in one go, and in one transaction unless a key occurs twice or a row cannot be stored: deduplicates,
+    /// checks membership and blocks, gives seqs, inserts.
     ///
-    /// Answers one result per message, in order. A [`crate::domain::Refusal`] concerns its message alone: `NotMember`,
-    /// `NotFound` (no such conversation or user), `Blocked`, `Conflict` (the `client_id` was used for something else),
-    /// `Invalid` (`reply_to` names no message). The sender's read position moves to its message.
+    /// Answers one result per message, in order. A [`Refusal`] concerns its message alone: `NotMember`, `NotFound` (no such
+    /// conversation or user), `Blocked`, `Conflict` (the `client_id` was used for something else), `Invalid` (`reply_to`
+    /// names no message). The sender's read position moves to its message.
     ///
     /// # Errors
-    /// [`StoreError`] concerns the whole batch; when indefinite, the same batch may be given again.
+    /// [`StoreError`] concerns every message: none was answered. When indefinite, the same batch may be given again.
     async fn append(
         &self,
         batch: &[NewMessage],
         now: Timestamp,
-    ) -> Result<Vec<Result<Appended, crate::domain::Refusal>>, StoreError>;
+    ) -> Result<Vec<Result<Appended, AppendError>>, StoreError>;
 
     /// Carries out one change as `actor`, in one transaction.
     async fn change(

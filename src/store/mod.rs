@@ -28,8 +28,8 @@ pub use accounts::{
 pub use consumers::{Consumers, Lease};
 pub use error::StoreError;
 pub use log::{
-    Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Marked, MessageView,
-    NewMessage, RangeEvents, RangeQuery, ReactionCount, Tail, Target,
+    AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Marked,
+    MessageView, NewMessage, RangeEvents, RangeQuery, ReactionCount, Tail, Target,
 };
 pub use rooms::{ConversationView, Created, MemberView, NewConversation, Page, Rooms};
 

@@ -29,7 +29,7 @@ use super::router::{RoutedReply, Router};
 use crate::domain::{ConversationId, MessageId, UserId};
 use crate::environment::SharedEnvironment;
 use crate::protocol::{Failure, RequestId};
-use crate::store::{Appended, Change, Changed, NewMessage, SharedStore, StoreError};
+use crate::store::{AppendError, Appended, Change, Changed, NewMessage, SharedStore, StoreError};
 use crate::telemetry::Meters;
 
 /// The bounds of a writer shard.
@@ -292,19 +292,26 @@ impl Desk {
         self.meters.writer.batch.record(messages.len() as f64);
         let (now, began_us) = (self.environment.now(), self.environment.monotonic_us());
         let done = tokio::time::timeout(left, self.store.append(&messages, now)).await;
-        let health = health(&done);
-        self.crash_point(health.0);
+        let (worked, timed_out) = health(&done);
+        self.crash_point(worked);
         let ended_us = self.environment.monotonic_us();
         self.meters.store.latency.of("append").record_since_us(began_us, ended_us);
         let mut committed = Vec::new();
         let mut replies = Vec::with_capacity(askers.len());
+        let mut partly_failed = false;
         match flatten(done) {
             Ok(results) => {
+                partly_failed = results
+                    .iter()
+                    .any(|result| matches!(result, Err(AppendError::Failed(StoreError::Unavailable { .. }))));
                 for (((asker, received_us), message), result) in
                     askers.into_iter().zip(&messages).zip(results)
                 {
                     let message_id = MessageId::derive(message.sender, message.client_id);
-                    let result = result.map_err(Failure::from);
+                    let result = result.map_err(|error| match error {
+                        AppendError::Refused(refusal) => Failure::from(refusal),
+                        AppendError::Failed(error) => unavailable(&error),
+                    });
                     if let Ok(appended) = &result {
                         let new = appended.committed.is_some();
                         let kind = if new { &self.meters.sends.acks } else { &self.meters.sends.duplicates };
@@ -324,7 +331,7 @@ impl Desk {
             }
         }
         self.router.committed(committed, replies);
-        health
+        (worked && !partly_failed, timed_out)
     }
 
     /// Between commit and publication: the moment that only the relay makes up for.
@@ -352,17 +359,17 @@ fn health<T>(answer: &Result<Result<T, StoreError>, tokio::time::error::Elapsed>
 fn flatten<T>(answer: Result<Result<T, StoreError>, tokio::time::error::Elapsed>) -> Result<T, Failure> {
     match answer {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "the log refused a transaction");
-            Err(Failure::Unavailable {
-                definite: matches!(error, StoreError::Unavailable { definite: true, .. }),
-            })
-        }
+        Ok(Err(error)) => Err(unavailable(&error)),
         Err(_) => {
             tracing::warn!("the log did not answer in time");
             Err(Failure::Unavailable { definite: false })
         }
     }
+}
+
+fn unavailable(error: &StoreError) -> Failure {
+    tracing::warn!(%error, "the log refused a transaction");
+    Failure::Unavailable { definite: matches!(error, StoreError::Unavailable { definite: true, .. }) }
 }
 
 fn answer<T>(

@@ -38,11 +38,11 @@ pub use schema::{OpenError, check, migrate};
 
 use super::shared::roster::Rosters;
 use super::{
-    Appended, Change, Changed, ConversationView, Created, Cursor, Heads, HistoryPage, HistoryQuery, Log,
-    Mark, Marked, MemberView, NewConversation, NewMessage, Outcome, Page, RangeEvents, RangeQuery, Rooms,
-    StoreError, Tail,
+    AppendError, Appended, Change, Changed, ConversationView, Created, Cursor, Heads, HistoryPage,
+    HistoryQuery, Log, Mark, Marked, MemberView, NewConversation, NewMessage, Outcome, Page, RangeEvents,
+    RangeQuery, Rooms, StoreError, Tail,
 };
-use crate::domain::{Committed, ConversationId, Limits, Member, Position, Refusal, Seq, Timestamp, UserId};
+use crate::domain::{Committed, ConversationId, Limits, Member, Position, Seq, Timestamp, UserId};
 use crate::environment::SharedEnvironment;
 use crate::telemetry::meters::PostgresMeters;
 use lane::{Generation, Lane};
@@ -124,7 +124,7 @@ impl Log for PostgresStore {
         &self,
         batch: &[NewMessage],
         now: Timestamp,
-    ) -> Result<Vec<Result<Appended, Refusal>>, StoreError> {
+    ) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
         append::append(self, batch, now).await
     }
 

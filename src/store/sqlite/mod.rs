@@ -30,11 +30,11 @@ pub use options::{Durability, SqliteOptions};
 
 use super::shared::roster::Rosters;
 use super::{
-    Appended, Change, Changed, ConversationView, Created, Cursor, Heads, HistoryPage, HistoryQuery, Log,
-    Mark, Marked, MemberView, NewConversation, NewMessage, Outcome, Page, RangeEvents, RangeQuery, Rooms,
-    StoreError, Tail,
+    AppendError, Appended, Change, Changed, ConversationView, Created, Cursor, Heads, HistoryPage,
+    HistoryQuery, Log, Mark, Marked, MemberView, NewConversation, NewMessage, Outcome, Page, RangeEvents,
+    RangeQuery, Rooms, StoreError, Tail,
 };
-use crate::domain::{Committed, ConversationId, Limits, Member, Position, Refusal, Seq, Timestamp, UserId};
+use crate::domain::{Committed, ConversationId, Limits, Member, Position, Seq, Timestamp, UserId};
 use lane::Lane;
 
 /// A database file, open. Shared behind an `Arc`; closing is [`SqliteStore::close`] or dropping the last handle.
@@ -63,7 +63,7 @@ impl Log for SqliteStore {
         &self,
         batch: &[NewMessage],
         now: Timestamp,
-    ) -> Result<Vec<Result<Appended, Refusal>>, StoreError> {
+    ) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
         append::append(self, batch, now).await
     }
 

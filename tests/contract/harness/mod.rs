@@ -13,8 +13,8 @@ use tidings::domain::{
     JoinPolicy, Refusal, Role, Seq, Timestamp, User, UserId,
 };
 use tidings::store::{
-    Appended, Change, Changed, Head, HistoryQuery, Mark, MessageView, NewConversation, NewMessage, NewUser,
-    NewUserOutcome, RangeQuery, SharedStore, Target,
+    AppendError, Appended, Change, Changed, Head, HistoryQuery, Mark, MessageView, NewConversation,
+    NewMessage, NewUser, NewUserOutcome, RangeQuery, SharedStore, Target,
 };
 use uuid::Uuid;
 
@@ -154,7 +154,15 @@ impl World {
     }
 
     pub async fn append(&self, batch: &[NewMessage]) -> Vec<Result<Appended, Refusal>> {
-        self.store.append(batch, self.now()).await.unwrap()
+        let answers = self.store.append(batch, self.now()).await.unwrap();
+        answers
+            .into_iter()
+            .map(|answer| match answer {
+                Ok(appended) => Ok(appended),
+                Err(AppendError::Refused(refusal)) => Err(refusal),
+                Err(AppendError::Failed(error)) => panic!("{error}"),
+            })
+            .collect()
     }
 
     pub async fn try_send(&self, sender: UserId, target: Target, body: &str) -> Result<Appended, Refusal> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidings::domain::ConversationId;
 use tidings::store::postgres::{PostgresOptions, PostgresStore};
-use tidings::store::{Log, NewMessage, StoreError, Target};
+use tidings::store::{AppendError, Log, NewMessage, StoreError, Target};
 
 use super::{number, run, world};
 use crate::harness::{PostgresHarness, World};
@@ -104,6 +104,41 @@ async fn who_gets_no_connection_in_time_hears_a_definite_no() {
     sqlx::raw_sql("ROLLBACK").execute(&mut lock).await.unwrap();
     assert!(task.await.unwrap().unwrap());
     assert_eq!(world.bodies(ben, group).await, ["first"], "what was refused is not there");
+}
+
+#[tokio::test]
+async fn what_the_first_of_two_transactions_of_a_batch_committed_is_acknowledged_though_the_second_cannot_begin()
+ {
+    let (world, harness) = world().await;
+    let options = PostgresOptions { write_connections: 1, acquire_timeout_ms: 3_000, ..harness.options() };
+    let store = PostgresStore::open(options, harness.environment()).await.unwrap();
+    let [ada, ben] = world.users().await;
+    let (group, other) = (world.group(&[ada, ben]).await, world.group(&[ada, ben]).await);
+    let (mut lock, mut other_lock) = (holding(&harness, group).await, holding(&harness, other).await);
+    let first = world.message(ada, Target::Conversation(group), "first");
+    // The same key again: it is looked at when the first is committed, in a transaction of its own.
+    let batch =
+        [first.clone(), NewMessage { content: world.message(ada, first.target, "other").content, ..first }];
+    let task = {
+        let (store, batch, now) = (Arc::clone(&store), batch.clone(), world.now());
+        tokio::spawn(async move { store.append(&batch, now).await })
+    };
+    until("the append waits", || async { number(&harness, WAITING).await == 1 }).await;
+    // Next in the queue for the only connection, which it then keeps.
+    let others = [world.message(ben, Target::Conversation(other), "others")];
+    let mut between = Box::pin(store.append(&others, world.now()));
+    assert!(futures_util::poll!(&mut between).is_pending());
+    sqlx::raw_sql("ROLLBACK").execute(&mut lock).await.unwrap();
+    let mut answers = tokio::select! {
+        answers = task => answers.unwrap().unwrap(),
+        _ = &mut between => panic!("it waits for its lock"),
+    };
+    let second = answers.pop().unwrap().unwrap_err();
+    assert!(matches!(&second, AppendError::Failed(error) if is_unavailable(error, true)), "{second}");
+    assert!(answers.pop().unwrap().unwrap().committed.is_some(), "the first has its place and its event");
+    sqlx::raw_sql("ROLLBACK").execute(&mut other_lock).await.unwrap();
+    assert!(between.await.unwrap().remove(0).is_ok());
+    assert_eq!(world.bodies(ben, group).await, ["first"]);
 }
 
 #[tokio::test]

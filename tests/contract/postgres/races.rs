@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tidings::domain::{ConversationId, Refusal, UserId};
-use tidings::store::{Accounts, Appended, Change, Log, NewMessage, Target};
+use tidings::store::{Accounts, AppendError, Appended, Change, Log, NewMessage, Target};
 
 use super::{another, number, world};
 use crate::harness::text;
@@ -77,7 +77,7 @@ async fn one_key_used_for_two_conversations_at_once_is_one_event_and_a_conflict(
         let (first, second) = tokio::join!(one.append(&batch, world.now()), two.append(&other, world.now()));
         let (first, second) = (first.unwrap().remove(0), second.unwrap().remove(0));
         assert_ne!(first.is_ok(), second.is_ok(), "round {round}");
-        assert!(matches!(first.err().or(second.err()), Some(Refusal::Conflict(_))));
+        assert!(matches!(first.err().or(second.err()), Some(AppendError::Refused(Refusal::Conflict(_)))));
     }
     let events = number(&harness, "SELECT count(*) FROM events WHERE kind = 0").await;
     assert_eq!(events, 50);

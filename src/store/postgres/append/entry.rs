@@ -7,6 +7,8 @@ use crate::store::{NewMessage, Target};
 /// A message with what is computed from it alone.
 #[derive(Debug)]
 pub(super) struct Entry<'m> {
+    /// Which message of the batch it is.
+    pub at: usize,
     pub new: &'m NewMessage,
     pub conversation: ConversationId,
     /// The other user of a direct conversation that is made when it is not there.
@@ -19,10 +21,11 @@ pub(super) struct Entry<'m> {
 impl<'m> Entry<'m> {
     /// # Errors
     /// The content is none that a database can hold.
-    pub(super) fn new(new: &'m NewMessage) -> Result<Self, Refusal> {
+    pub(super) fn new(at: usize, new: &'m NewMessage) -> Result<Self, Refusal> {
         let conversation = new.target.conversation(new.sender);
         let (body, extra) = storable(&new.content)?;
         Ok(Self {
+            at,
             new,
             conversation,
             other: match new.target {

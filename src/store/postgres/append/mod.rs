@@ -7,7 +7,7 @@
 mod call;
 mod entry;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use futures_util::future::BoxFuture;
 
@@ -17,12 +17,12 @@ use super::PostgresStore;
 use super::failure::{Stop, concerns_a_row, undone_by_another};
 use super::lane::{Mode, Phase};
 use super::work::{ATTEMPTS, unrefused};
-use crate::domain::{ClientId, Refusal, Timestamp, UserId};
+use crate::domain::{Refusal, Timestamp};
 use crate::store::shared::roster::Roster;
-use crate::store::{Appended, NewMessage, StoreError};
+use crate::store::{AppendError, Appended, NewMessage, StoreError};
 
-/// One answer per message.
-type Answers = Vec<Result<Appended, Refusal>>;
+/// One answer per message; `None` as long as the database has not spoken about it.
+type Answers = Vec<Option<Result<Appended, AppendError>>>;
 
 /// Appending one batch.
 struct Work<'w> {
@@ -35,65 +35,77 @@ pub(super) async fn append(
     store: &PostgresStore,
     batch: &[NewMessage],
     now: Timestamp,
-) -> Result<Answers, StoreError> {
-    if batch.is_empty() {
-        return Ok(Vec::new());
-    }
+) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
     let phase = Phase::default();
     let work = Work { store, phase: &phase, now };
-    phase.bound(store.timeout, work.all(batch)).await
+    let mut answers: Answers = batch.iter().map(|_| None).collect();
+    let worked = phase.bound(store.timeout, work.all(batch, &mut answers)).await;
+    // A batch may take several transactions. What an earlier one committed is acknowledged, whatever became of a later one.
+    match worked {
+        Err(error) if answers.iter().all(Option::is_none) => Err(error),
+        worked => {
+            let error = worked.err().unwrap_or_else(|| {
+                StoreError::Inconsistent("a message of a batch was not answered".to_owned())
+            });
+            let failed = || Err(AppendError::Failed(error.clone()));
+            Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(failed)).collect())
+        }
+    }
 }
 
 impl Work<'_> {
-    async fn all(&self, batch: &[NewMessage]) -> Result<Answers, StoreError> {
-        let mut answers: Vec<Option<Result<Appended, Refusal>>> = batch.iter().map(|_| None).collect();
+    async fn all(&self, batch: &[NewMessage], answers: &mut Answers) -> Result<(), StoreError> {
         let mut waiting = Vec::with_capacity(batch.len());
         for (at, new) in batch.iter().enumerate() {
-            match Entry::new(new) {
-                Ok(entry) => waiting.push((at, entry)),
-                Err(refusal) => answers[at] = Some(Err(refusal)),
+            match Entry::new(at, new) {
+                Ok(entry) => waiting.push(entry),
+                Err(refusal) => answers[at] = Some(Err(refusal.into())),
             }
         }
         while !waiting.is_empty() {
             let (first, later) = firsts(waiting);
-            let places: Vec<usize> = first.iter().map(|(at, _)| *at).collect();
-            let entries: Vec<Entry<'_>> = first.into_iter().map(|(_, entry)| entry).collect();
-            let answered = self.some(&entries).await?;
-            for (at, answer) in places.into_iter().zip(answered) {
-                answers[at] = Some(answer);
-            }
+            self.some(&first, answers).await?;
             waiting = later;
         }
-        // Every message was refused at once or answered in one of the rounds.
-        Ok(answers.into_iter().map(|answer| answer.unwrap_or(Err(Refusal::NotFound))).collect())
+        Ok(())
     }
 
-    /// Appends messages of different keys.
-    fn some<'a>(&'a self, entries: &'a [Entry<'a>]) -> BoxFuture<'a, Result<Answers, StoreError>> {
+    /// Appends messages of different keys. After an error those that were committed have their answers.
+    fn some<'a>(
+        &'a self,
+        entries: &'a [Entry<'a>],
+        answers: &'a mut Answers,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             match self.call(entries).await {
-                Ok(answers) => answers,
+                Ok(answered) => {
+                    for (entry, answer) in entries.iter().zip(answered?) {
+                        answers[entry.at] = Some(answer.map_err(AppendError::Refused));
+                    }
+                    Ok(())
+                }
                 Err(error) if entries.len() == 1 => {
                     tracing::warn!(%error, "refused a message that cannot be stored");
-                    Ok(vec![Err(Refusal::Invalid("the message cannot be stored".into()))])
+                    let refusal = Refusal::Invalid("the message cannot be stored".into());
+                    answers[entries[0].at] = Some(Err(refusal.into()));
+                    Ok(())
                 }
                 Err(error) => {
                     tracing::warn!(%error, messages = entries.len(), "a message cannot be stored; looking for it");
                     let (first, second) = entries.split_at(entries.len() / 2);
-                    let mut answers = self.some(first).await?;
-                    // The first half may be committed, so a failure of the second is no definite no for the whole.
-                    answers.extend(self.some(second).await.map_err(doubtful)?);
-                    Ok(answers)
+                    self.some(first, answers).await?;
+                    self.some(second, answers).await
                 }
             }
         })
     }
 
     /// One call, again while others stand in the way. The outer error concerns a row; the batch is as it was before.
-    async fn call(&self, entries: &[Entry<'_>]) -> Result<Result<Answers, StoreError>, sqlx::Error> {
+    async fn call(&self, entries: &[Entry<'_>]) -> Result<Result<Answered, StoreError>, sqlx::Error> {
         let rosters = self.rosters(entries).await;
         let mut attempts = ATTEMPTS;
         loop {
+            self.phase.begin_anew();
             let mut transaction = match self.store.writer.begin(Mode::Single).await {
                 Ok(transaction) => transaction,
                 Err(error) => return Ok(Err(error)),
@@ -107,11 +119,9 @@ impl Work<'_> {
             match worked {
                 Err(error) if attempts > 0 && undone_by_another(&error) => {
                     self.store.meters.undone.increment(1);
-                    self.phase.begin_anew();
                     transaction.abandon(&error).await;
                 }
                 Err(error) if concerns_a_row(&error) => {
-                    self.phase.begin_anew();
                     transaction.abandon(&error).await;
                     return Err(error);
                 }
@@ -133,7 +143,7 @@ impl Work<'_> {
     }
 
     /// Keeps the rosters that came along, now that their transaction is committed.
-    async fn keep(&self, answer: Result<Answer, StoreError>) -> Result<Answers, StoreError> {
+    async fn keep(&self, answer: Result<Answer, StoreError>) -> Result<Answered, StoreError> {
         let Answer { answers, rosters } = answer?;
         for (conversation, roster) in rosters {
             self.store.rosters.keep(conversation, roster).await;
@@ -142,21 +152,12 @@ impl Work<'_> {
     }
 }
 
-type Placed<'m> = (usize, Entry<'m>);
+/// What a call answered about its messages.
+type Answered = Vec<Result<Appended, Refusal>>;
 
 /// The first message of each key, and the others. Whether one of those repeats the first or stands for itself is known
 /// when the first is answered.
-fn firsts(waiting: Vec<Placed<'_>>) -> (Vec<Placed<'_>>, Vec<Placed<'_>>) {
-    let mut seen = HashMap::<(UserId, ClientId), ()>::with_capacity(waiting.len());
-    waiting
-        .into_iter()
-        .partition(|(_, entry)| seen.insert((entry.new.sender, entry.new.client_id), ()).is_none())
-}
-
-/// An error after which some of the batch may be in the log.
-fn doubtful(error: StoreError) -> StoreError {
-    match error {
-        StoreError::Unavailable { detail, .. } => StoreError::indefinite(detail),
-        other @ StoreError::Inconsistent(_) => other,
-    }
+fn firsts(waiting: Vec<Entry<'_>>) -> (Vec<Entry<'_>>, Vec<Entry<'_>>) {
+    let mut seen = HashSet::with_capacity(waiting.len());
+    waiting.into_iter().partition(|entry| seen.insert((entry.new.sender, entry.new.client_id)))
 }

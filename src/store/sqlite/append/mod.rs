@@ -12,7 +12,7 @@ use super::failure::{Stop, concerns_a_row};
 use super::lane::{Phase, Transaction};
 use crate::domain::{ConversationId, Refusal, Timestamp};
 use crate::store::shared::roster::{Roster, Rosters};
-use crate::store::{Appended, NewMessage, StoreError};
+use crate::store::{AppendError, Appended, NewMessage, StoreError};
 
 /// One answer per message.
 type Answers = Vec<Result<Appended, Refusal>>;
@@ -28,7 +28,7 @@ pub(super) async fn append(
     store: &SqliteStore,
     batch: &[NewMessage],
     now: Timestamp,
-) -> Result<Answers, StoreError> {
+) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
     if batch.is_empty() {
         return Ok(Vec::new());
     }
@@ -40,12 +40,12 @@ pub(super) async fn append(
     };
     let done = match phase.bound(store.timeout, work).await? {
         Ok(done) => done,
-        Err(refusal) => return Ok(batch.iter().map(|_| Err(refusal.clone())).collect()),
+        Err(refusal) => return Ok(batch.iter().map(|_| Err(refusal.clone().into())).collect()),
     };
     for (conversation, roster) in done.rosters {
         store.rosters.keep(conversation, roster).await;
     }
-    Ok(done.answers)
+    Ok(done.answers.into_iter().map(|answer| answer.map_err(AppendError::Refused)).collect())
 }
 
 async fn in_transaction(
