@@ -11,6 +11,7 @@ use actix_web::middleware::Next;
 use actix_web::{HttpResponse, web};
 
 use super::ApiState;
+use crate::domain::AllowedOrigins;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type, idempotency-key");
@@ -47,8 +48,7 @@ pub async fn allow(
 }
 
 /// What to answer to the request's origin; `None` when it has none or is not listed.
-fn allowed(headers: &HeaderMap, origins: &[String]) -> Option<HeaderValue> {
+fn allowed(headers: &HeaderMap, origins: &AllowedOrigins) -> Option<HeaderValue> {
     let origin = headers.get(header::ORIGIN)?;
-    let listed = origins.iter().any(|listed| listed == "*" || listed.as_bytes() == origin.as_bytes());
-    listed.then(|| origin.clone())
+    origins.lists(origin.to_str().ok()?).then(|| origin.clone())
 }

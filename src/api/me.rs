@@ -61,7 +61,7 @@ pub async fn change(
     caller: Caller,
     Body(body): Body<ChangeMe>,
 ) -> Result<HttpResponse, Problem> {
-    let name = body.display_name.as_deref().map(checks::shown_name).transpose()?;
+    let name = body.display_name.as_deref().map(checks::display_name).transpose()?;
     if let Some(password) = body.password {
         let ended = state.identity.change_password(&caller.0, body.current_password, password).await?;
         ended.into_iter().for_each(|revocation| state.node.announce_revocation(revocation));

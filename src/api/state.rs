@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::readiness::Readiness;
 use crate::actors::Node;
+use crate::domain::AllowedOrigins;
 use crate::identity::Identity;
 
 /// Renders the metrics for `GET /metrics`.
@@ -25,8 +26,8 @@ pub struct ApiState {
     pub render_metrics: RenderMetrics,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxy: TrustedProxy,
-    /// Browser origins beside the server's own host; `*` is every one. Empty: no CORS at all.
-    pub allowed_origins: Arc<[String]>,
+    /// Pages of the origins listed here may read answers.
+    pub allowed_origins: Arc<AllowedOrigins>,
     /// The process has the role of the API: without it only health, metrics and keys are served.
     pub serves_rest: bool,
 }

@@ -214,7 +214,7 @@ impl App {
                 exporter.render()
             }),
             trusted_proxy: Arc::new(move |address| trusted.iter().any(|network| network.contains(address))),
-            allowed_origins: self.settings.gateway.allowed_origins.clone().into(),
+            allowed_origins: Arc::new(options::allowed_origins(&self.settings)),
             serves_rest: self.settings.server.has_role(Role::Api),
         }
     }

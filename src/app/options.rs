@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 use crate::actors::NodeOptions;
 use crate::actors::writer::WriterOptions;
 use crate::config::{self, Settings, Synchronous};
+use crate::domain::AllowedOrigins;
 use crate::gateway::GatewayOptions;
 use crate::gateway::doorman::DoormanOptions;
 use crate::identity::{
@@ -92,11 +93,17 @@ pub fn gateway(settings: &Settings) -> GatewayOptions {
         malformed_per_minute: gateway.malformed_per_minute,
         in_flight_requests: u16::try_from(gateway.in_flight_requests).unwrap_or(u16::MAX),
         token_warning_ms: gateway.token_warning_ms,
-        allowed_origins: gateway.allowed_origins.clone(),
+        allowed_origins: allowed_origins(settings),
         connections_per_user: gateway.connections_per_user,
         anti_entropy_ms: (gateway.anti_entropy_ms > 0).then_some(gateway.anti_entropy_ms),
         handshake_timeout: Duration::from_millis(settings.server.request_timeout_ms),
     }
+}
+
+/// Which web pages may connect and read answers.
+pub fn allowed_origins(settings: &Settings) -> AllowedOrigins {
+    let public_url = Some(settings.server.public_url.as_str()).filter(|url| !url.is_empty());
+    AllowedOrigins::new(&settings.gateway.allowed_origins, public_url)
 }
 
 /// Who may come in, and how fast.

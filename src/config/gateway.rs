@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::problems::SectionProblems;
+use crate::domain::Origin;
 
 /// `[gateway]`; every key is explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -64,11 +65,13 @@ impl Gateway {
             "is below hellos_per_ip_per_second: write at least that number",
         );
         for origin in &self.allowed_origins {
-            let web = origin.starts_with("http://") || origin.starts_with("https://");
             problems.when(
-                origin != "*" && (!web || origin.ends_with('/')),
+                origin != "*" && Origin::parse(origin).is_none(),
                 "allowed_origins",
-                format!("{origin:?} is no origin: write scheme and host, e.g. \"https://game.example.org\", or \"*\""),
+                format!(
+                    "{origin:?} is no origin: write scheme and host without a path, e.g. \"https://game.example.org\" or \
+                     \"capacitor://localhost\", or \"null\", or \"*\""
+                ),
             );
         }
     }

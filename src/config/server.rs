@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::choice::choice;
 use super::network::Network;
 use super::problems::SectionProblems;
+use crate::domain::Origin;
 
 choice! {
     /// A part of the work that a process takes on.
@@ -79,12 +80,12 @@ impl Server {
             "is empty: write [\"all\"] or the roles of this process",
         );
         let web = self.public_url.starts_with("http://") || self.public_url.starts_with("https://");
-        let wrong = !self.public_url.is_empty() && (!web || self.public_url.ends_with('/'));
+        let wrong = !self.public_url.is_empty() && (!web || Origin::parse(&self.public_url).is_none());
         problems.when(
             wrong,
             "public_url",
             format!(
-                "{:?} is no address: write e.g. \"https://chat.example.org\" without a slash at the end",
+                "{:?} is no address: write e.g. \"https://chat.example.org\" without a path or a slash at the end",
                 self.public_url
             ),
         );

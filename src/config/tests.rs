@@ -139,6 +139,8 @@ fn rules_within_and_between_sections_are_held() {
         (&[("gateway.inbox_bytes", "70000")], "gateway.inbox_bytes"),
         (&[("gateway.write_deadline_ms", "60000")], "gateway.write_deadline_ms"),
         (&[("gateway.allowed_origins", "game.example.org")], "gateway.allowed_origins"),
+        (&[("gateway.allowed_origins", "https://game.example.org/play")], "gateway.allowed_origins"),
+        (&[("gateway.allowed_origins", "https://*.example.org")], "gateway.allowed_origins"),
         (&[("gateway.hello_burst_per_ip", "1")], "gateway.hello_burst_per_ip"),
         (&[("gateway.anti_entropy_ms", "10")], "gateway.anti_entropy_ms"),
         (&[("server.shutdown_ms", "3000")], "server.shutdown_ms"),

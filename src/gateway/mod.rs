@@ -22,7 +22,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::domain::{FamilyId, Timestamp, UserId};
+use crate::domain::{AllowedOrigins, FamilyId, Timestamp, UserId};
 use crate::protocol::Failure;
 
 /// Bounds and deadlines of connections.
@@ -44,8 +44,8 @@ pub struct GatewayOptions {
     pub in_flight_requests: u16,
     /// How long before its end a token's owner is warned.
     pub token_warning_ms: u64,
-    /// Other origins than the server's own that browsers may connect from; `*` for all.
-    pub allowed_origins: Vec<String>,
+    /// Which web pages may connect.
+    pub allowed_origins: AllowedOrigins,
     /// Connections of one user to one worker thread.
     pub connections_per_user: usize,
     /// How often a connection's positions are compared with the log; `None`: never.

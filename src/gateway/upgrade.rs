@@ -11,6 +11,7 @@ use futures_util::SinkExt;
 use tokio::net::TcpStream;
 
 use super::switchboard::Switchboard;
+use crate::domain::AllowedOrigins;
 use crate::protocol::{Encoding, ErrorCode, Failure};
 
 /// Why an upgrade is not made.
@@ -139,7 +140,7 @@ pub struct Agreed {
 ///
 /// # Errors
 /// Why it is refused, with the HTTP status to answer.
-pub fn judge(request: &Request, allowed_origins: &[String]) -> Result<Agreed, Refused> {
+pub fn judge(request: &Request, allowed_origins: &AllowedOrigins) -> Result<Agreed, Refused> {
     if request.path() != "/v1/ws" {
         return Err(Refused::NotFound);
     }
@@ -171,20 +172,15 @@ fn has_credential(query: &str) -> bool {
 }
 
 /// Browsers send `Origin`, others do not. A page may connect from the server's own host or from a listed origin.
-fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Refused> {
+fn check_origin(headers: &HeaderMap, allowed: &AllowedOrigins) -> Result<(), Refused> {
     let mut origins = headers.get_all(header::ORIGIN);
     let Some(origin) = origins.next() else { return Ok(()) };
     if origins.next().is_some() {
         return Err(Refused::Origin);
     }
     let origin = origin.to_str().map_err(|_| Refused::Origin)?;
-    if allowed.iter().any(|listed| listed == "*" || listed.eq_ignore_ascii_case(origin)) {
-        return Ok(());
-    }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let authority =
-        origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")).unwrap_or_default();
-    if !authority.is_empty() && authority.eq_ignore_ascii_case(host) { Ok(()) } else { Err(Refused::Origin) }
+    if allowed.may_connect(origin, host) { Ok(()) } else { Err(Refused::Origin) }
 }
 
 fn agree_on_encoding(headers: &HeaderMap) -> Result<(Encoding, Option<&'static str>), Refused> {
@@ -336,7 +332,7 @@ mod tests {
     }
 
     fn judged(extra: &[(&'static str, &'static str)]) -> Result<Agreed, Refused> {
-        judge(&request("/v1/ws", extra), &["https://game.example".to_owned()])
+        judge(&request("/v1/ws", extra), &AllowedOrigins::new(&["https://game.example".to_owned()], None))
     }
 
     #[test]
@@ -372,7 +368,10 @@ mod tests {
     fn credentials_come_by_header_and_never_by_url() {
         let agreed = judged(&[("authorization", "Bearer abc")]);
         assert_eq!(agreed.map(|agreed| agreed.bearer), Ok(Some("abc".to_owned())));
-        assert_eq!(judge(&request("/v1/ws?token=abc", &[]), &[]), Err(Refused::TokenInUrl));
-        assert_eq!(judge(&request("/v2/ws", &[]), &[]), Err(Refused::NotFound));
+        assert_eq!(
+            judge(&request("/v1/ws?token=abc", &[]), &AllowedOrigins::default()),
+            Err(Refused::TokenInUrl)
+        );
+        assert_eq!(judge(&request("/v2/ws", &[]), &AllowedOrigins::default()), Err(Refused::NotFound));
     }
 }

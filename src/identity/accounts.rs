@@ -302,7 +302,7 @@ fn parse_username(text: &str) -> Result<Username, Refusal> {
 }
 
 fn shown_or(given: Option<&str>, otherwise: impl FnOnce() -> String) -> Result<String, Refusal> {
-    given.map_or_else(|| Ok(otherwise()), checks::shown_name)
+    given.map_or_else(|| Ok(otherwise()), checks::display_name)
 }
 
 fn hash_device(device_id: &str) -> Result<[u8; 32], Refusal> {

@@ -155,7 +155,7 @@ impl External {
                 issued_at,
                 expires_at,
             },
-            display_name: name.and_then(|name| checks::shown_name(name).ok()),
+            display_name: name.and_then(|name| checks::display_name(name).ok()),
         })
     }
 }

@@ -5,7 +5,11 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::client::SendContent;
+use super::visible;
 use crate::domain::{Content, JsonText, Limits, Refusal};
+
+/// What an erased account is called.
+const ERASED_NAME: &str = "deleted";
 
 fn invalid<T>(why: &'static str) -> Result<T, Refusal> {
     Err(Refusal::Invalid(Cow::Borrowed(why)))
@@ -14,7 +18,7 @@ fn invalid<T>(why: &'static str) -> Result<T, Refusal> {
 /// Checks a message body.
 ///
 /// # Errors
-/// `Invalid` when blank or holding NUL (databases refuse it), `TooLarge` over the limit.
+/// `Invalid` when nothing of it is visible or it holds NUL (databases refuse it), `TooLarge` over the limit.
 pub fn body(text: &str, limits: &Limits) -> Result<(), Refusal> {
     if text.len() > limits.body_bytes {
         return Err(Refusal::TooLarge("body: over limits.body_bytes"));
@@ -22,8 +26,8 @@ pub fn body(text: &str, limits: &Limits) -> Result<(), Refusal> {
     if text.contains('\0') {
         return invalid("body: must not contain U+0000");
     }
-    if text.trim().is_empty() {
-        return invalid("body: must not be blank");
+    if !visible::shows_something(text) {
+        return invalid("body: must show something");
     }
     Ok(())
 }
@@ -31,22 +35,41 @@ pub fn body(text: &str, limits: &Limits) -> Result<(), Refusal> {
 /// Checks a reaction.
 ///
 /// # Errors
-/// `Invalid` unless it is 1 to 64 bytes without control characters or white space.
+/// `Invalid` unless it is 1 to 64 bytes without control characters or white space, and shows something.
 pub fn emoji(text: &str) -> Result<(), Refusal> {
     if text.is_empty() || text.len() > 64 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return invalid("emoji: 1 to 64 bytes without white space or control characters");
     }
+    if !visible::shows_something(text) {
+        return invalid("emoji: must show something");
+    }
     Ok(())
+}
+
+/// Checks a person's display name and trims it.
+///
+/// # Errors
+/// As [`shown_name`]; and `Invalid` for the name that erased accounts are shown with.
+pub fn display_name(text: &str) -> Result<String, Refusal> {
+    let name = shown_name(text)?;
+    if name.eq_ignore_ascii_case(ERASED_NAME) {
+        return invalid("name: erased accounts are shown with this one");
+    }
+    Ok(name)
 }
 
 /// Checks a name shown to people (display name, conversation name) and trims it.
 ///
 /// # Errors
-/// `Invalid` unless it is 1 to 64 characters without control characters.
+/// `Invalid` unless it is 1 to 64 characters that show something, without control characters and without characters that
+/// hide or reorder others.
 pub fn shown_name(text: &str) -> Result<String, Refusal> {
     let trimmed = text.trim();
     if trimmed.is_empty() || trimmed.chars().count() > 64 || trimmed.chars().any(char::is_control) {
         return invalid("name: 1 to 64 characters without control characters");
+    }
+    if !visible::shows_something(trimmed) || visible::misleads(trimmed) {
+        return invalid("name: must show something, without characters that hide or reorder others");
     }
     Ok(trimmed.to_owned())
 }
@@ -148,5 +171,6 @@ mod tests {
         assert!(matches!(checked(json!({ "body": "x".repeat(8_193) })), Err(Refusal::TooLarge(_))));
         assert!(emoji(&"x".repeat(64)).is_ok() && emoji(&"x".repeat(65)).is_err() && emoji("a b").is_err());
         assert!(shown_name(" Ada ").is_ok_and(|name| name == "Ada") && shown_name("\u{7}").is_err());
+        assert!(display_name("Deleted").is_err() && display_name("deleted scenes").is_ok());
     }
 }

@@ -9,6 +9,7 @@ use serde::de::{self, Deserialize, Deserializer, IgnoredAny, Visitor};
 use serde::{Deserialize as DeriveDeserialize, Serialize};
 use serde_json::Value;
 
+use super::whole;
 use crate::domain::{ClientId, ConversationId, Seq, SessionId, UserId};
 
 /// A client's name for one of its requests, repeated in the answer.
@@ -39,6 +40,10 @@ impl<'de> Visitor<'de> for RequestIdVisitor {
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<RequestId, E> {
         i64::try_from(value).map(RequestId::Number).map_err(|_| E::custom("integer too large"))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<RequestId, E> {
+        whole::from_float(value).map(RequestId::Number).ok_or_else(|| E::custom("not a whole number"))
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<RequestId, E> {
@@ -85,8 +90,8 @@ impl<'de> Deserialize<'de> for LenientId {
             fn visit_bool<E: de::Error>(self, _: bool) -> Result<LenientId, E> {
                 Ok(LenientId::Bad)
             }
-            fn visit_f64<E: de::Error>(self, _: f64) -> Result<LenientId, E> {
-                Ok(LenientId::Bad)
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<LenientId, E> {
+                Ok(RequestIdVisitor.visit_f64::<E>(value).map_or(LenientId::Bad, LenientId::Good))
             }
             fn visit_bytes<E: de::Error>(self, _: &[u8]) -> Result<LenientId, E> {
                 Ok(LenientId::Bad)
@@ -288,7 +293,7 @@ pub struct SyncRange {
     /// Those after this seq.
     pub after: Seq,
     /// At most this many.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole::optional")]
     pub limit: Option<u64>,
 }
 

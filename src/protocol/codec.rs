@@ -86,7 +86,10 @@ impl Encoding {
         let id = match envelope.id {
             Some(LenientId::Good(id)) => Some(id),
             Some(LenientId::Bad) => {
-                let message = "id: must be an integer, or a string of at most 64 bytes";
+                let message = format!(
+                    "{}: id: must be an integer, or a string of at most 64 bytes",
+                    shown_type(&envelope.frame_type)
+                );
                 return Err(Rejected { id: None, error: Error::new(ErrorCode::Invalid, message) });
             }
             None => None,
@@ -187,6 +190,13 @@ impl Encoding {
         let message = if path == "." { why.to_owned() } else { format!("{path}: {why}") };
         Error::new(ErrorCode::Invalid, message)
     }
+}
+
+/// A frame's type as an answer repeats it: whoever reads it knows at least which of its frames is meant.
+fn shown_type(frame_type: &str) -> &str {
+    const MOST_BYTES: usize = 32;
+    let plain = frame_type.len() <= MOST_BYTES && frame_type.bytes().all(|byte| byte.is_ascii_graphic());
+    if plain { frame_type } else { "a frame" }
 }
 
 /// Whether JSON text nests deeper than [`MAX_DEPTH`], brackets inside strings apart. Parsers that skip unknown fields

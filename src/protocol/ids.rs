@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
+use super::whole;
 use crate::domain::{
     ClientId, ConversationId, ConversationKind, FamilyId, HistoryPolicy, JoinPolicy, LeaveReason, MessageId,
     Role, Seq, SessionId, Timestamp, UserId,
@@ -113,7 +114,8 @@ impl Serialize for Seq {
 
 impl<'de> Deserialize<'de> for Seq {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(u64::deserialize(deserializer)?).ok_or_else(|| de::Error::custom("seq must be below 2^53"))
+        Self::new(whole::deserialize(deserializer)?)
+            .ok_or_else(|| de::Error::custom("seq must be below 2^53"))
     }
 }
 

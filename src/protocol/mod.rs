@@ -17,6 +17,8 @@ mod page;
 pub mod server;
 #[cfg(test)]
 mod snapshots;
+mod visible;
+pub mod whole;
 
 pub use client::{ClientFrame, RequestId};
 pub use close::Close;

@@ -16,7 +16,7 @@ use tidings::actors::router::{Router, RouterOptions};
 use tidings::actors::writer::WriterOptions;
 use tidings::actors::{Node, NodeOptions};
 use tidings::api::{ApiState, Readiness};
-use tidings::domain::Limits;
+use tidings::domain::{AllowedOrigins, Limits};
 use tidings::environment::{SharedEnvironment, SystemEnvironment};
 use tidings::identity::{Identity, IdentityOptions, PasswordOptions, ThrottleOptions};
 use tidings::store::SharedStore;
@@ -96,7 +96,7 @@ impl World {
             readiness: readiness.clone(),
             render_metrics: Arc::new(|| "# metrics\n".to_owned()),
             trusted_proxy: Arc::new(|address: IpAddr| address.is_loopback()),
-            allowed_origins: Arc::new(["https://game.example".to_owned()]),
+            allowed_origins: Arc::new(AllowedOrigins::new(&["https://game.example".to_owned()], None)),
         };
         let app = move || {
             let state = state.clone();

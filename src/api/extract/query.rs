@@ -7,6 +7,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 
 use crate::api::Problem;
 use crate::domain::Seq;
+use crate::protocol::whole;
 
 /// The query's fields, decoded. Unknown ones are ignored; of one given twice the last counts.
 pub struct Query(Vec<(String, String)>);
@@ -38,9 +39,9 @@ impl Query {
     pub fn limit(&self, default: usize, most: usize) -> Result<usize, Problem> {
         match self.text("limit") {
             None => Ok(default.min(most)),
-            Some(text) => match text.parse::<u64>() {
-                Ok(limit) if limit > 0 => Ok(usize::try_from(limit).unwrap_or(usize::MAX).min(most)),
-                Ok(_) | Err(_) => Err(Problem::invalid("limit: a number from 1")),
+            Some(text) => match whole::from_text(text) {
+                Some(limit) if limit > 0 => Ok(usize::try_from(limit).unwrap_or(usize::MAX).min(most)),
+                Some(_) | None => Err(Problem::invalid("limit: a number from 1")),
             },
         }
     }
@@ -51,7 +52,7 @@ impl Query {
     /// 422 unless it is a number from 0, below 2^53.
     pub fn seq(&self, name: &'static str) -> Result<Option<Seq>, Problem> {
         let Some(text) = self.text(name) else { return Ok(None) };
-        let seq = text.parse().ok().and_then(Seq::new);
+        let seq = whole::from_text(text).and_then(Seq::new);
         seq.map(Some).ok_or_else(|| Problem::invalid(format!("{name}: a number from 0, below 2^53")))
     }
 
@@ -78,7 +79,9 @@ mod tests {
 
     #[test]
     fn limits_are_clamped_above_and_refused_below() {
-        for (text, limit) in [("", Some(50)), ("limit=7", Some(7)), ("limit=1000000000", Some(200))] {
+        for (text, limit) in
+            [("", Some(50)), ("limit=7", Some(7)), ("limit=7.0", Some(7)), ("limit=1000000000", Some(200))]
+        {
             assert_eq!(query(text).limit(50, 200).ok(), limit, "{text}");
         }
         for text in ["limit=0", "limit=-1", "limit=ten", "limit=", "limit=1.5", "limit=%00"] {

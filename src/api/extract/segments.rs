@@ -9,7 +9,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 
 use crate::api::Problem;
 use crate::domain::{ConversationId, Seq, UserId};
-use crate::protocol::checks;
+use crate::protocol::{checks, whole};
 
 /// The path's named segments, decoded.
 pub struct Segments(HashMap<String, String>);
@@ -60,7 +60,10 @@ impl Segments {
     /// # Errors
     /// 404 when it is none.
     pub fn seq(&self) -> Result<Seq, Problem> {
-        Seq::new(self.parsed("seq")?).filter(|seq| *seq > Seq::ZERO).ok_or_else(Problem::not_found)
+        whole::from_text(self.text("seq")?)
+            .and_then(Seq::new)
+            .filter(|seq| *seq > Seq::ZERO)
+            .ok_or_else(Problem::not_found)
     }
 
     /// `{emoji}`.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::effect::Effect;
 use super::state::{Bounds, Moment, SessionState};
-use crate::domain::{FamilyId, Limits, Position, Revocation, SessionId, Timestamp, UserId};
+use crate::domain::{AllowedOrigins, FamilyId, Limits, Position, Revocation, SessionId, Timestamp, UserId};
 use crate::gateway::{Admission, GatewayOptions};
 use crate::protocol::{Close, Encoding, ErrorCode, Failure, RequestId};
 use crate::store::Cursor;
@@ -25,7 +25,7 @@ fn bounds() -> Bounds {
         malformed_per_minute: 20,
         in_flight_requests: 2,
         token_warning_ms: 60_000,
-        allowed_origins: Vec::new(),
+        allowed_origins: AllowedOrigins::default(),
         connections_per_user: 50,
         anti_entropy_ms: Some(60_000),
         handshake_timeout: Duration::from_secs(1),

@@ -107,6 +107,7 @@ pub fn changes(kind: Kind, sizes: Sizes, good: Expect) -> Vec<Change> {
         Kind::Body => {
             add("empty", json!(""), error(INVALID));
             add("NUL", json!("before\0after"), error(INVALID));
+            add("nothing visible", json!("\u{200b}\u{2800}\u{3164}"), error(INVALID));
             add("limit", json!("b".repeat(sizes.body)), good);
             add("limit in emoji", json!("🎲".repeat(sizes.body / 4)), good);
             add("limit+1", json!("b".repeat(sizes.body + 1)), error(TOO_LARGE));
@@ -186,6 +187,8 @@ pub fn changes(kind: Kind, sizes: Sizes, good: Expect) -> Vec<Change> {
             ] {
                 add(&format!("after {label}"), range("$GROUP", after), error(INVALID));
             }
+            add("after 0.0", range("$GROUP", json!(0.0)), good);
+            add("limit 10.0", limit(json!(10.0)), good);
             add("after future", range("$GROUP", json!("$FUTURE_NUMBER")), good);
             for (label, value) in [("0", json!(0)), ("-1", json!(-1)), ("text", json!("10"))] {
                 add(&format!("limit {label}"), limit(value), error(INVALID));

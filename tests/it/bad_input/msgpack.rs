@@ -81,6 +81,8 @@ fn table() -> Vec<(&'static str, Vec<u8>, Expect)> {
         ("id a timestamp", ping_with(b"\xd6\xff\x00\x00\x00\x01"), odd),
         ("id an extension", ping_with(b"\xd4\x2a\x01"), odd),
         ("id a float", ping_with(b"\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00"), odd),
+        ("id a whole float", ping_with(b"\xcb\x40\x00\x00\x00\x00\x00\x00\x00"), answer("pong")),
+        ("id a short float", ping_with(b"\xca\x40\x00\x00\x00"), answer("pong")),
         ("id NaN", ping_with(b"\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00"), odd),
         ("id infinite", ping_with(b"\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00"), odd),
         ("id a flag", ping_with(b"\xc3"), odd),
