@@ -67,7 +67,7 @@ CREATE TABLE sends (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE members (
-    user             BLOB NOT NULL,
+    user_id          BLOB NOT NULL,
     conversation     BLOB NOT NULL,
     role             INTEGER NOT NULL,
     joined_seq       INTEGER NOT NULL,
@@ -77,28 +77,28 @@ CREATE TABLE members (
     -- How many messages lie up to read_seq.
     read_count       INTEGER NOT NULL,
     changed_position INTEGER NOT NULL,
-    PRIMARY KEY (user, conversation)
+    PRIMARY KEY (user_id, conversation)
 ) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX members_by_conversation ON members (conversation, user);
+CREATE UNIQUE INDEX members_by_conversation ON members (conversation, user_id);
 CREATE INDEX members_by_rank ON members (conversation, role, joined_seq);
 
 -- Who was a member once, so that leaving twice answers with the same event.
 CREATE TABLE departures (
-    user         BLOB NOT NULL,
+    user_id      BLOB NOT NULL,
     conversation BLOB NOT NULL,
     left_seq     INTEGER NOT NULL,
-    PRIMARY KEY (user, conversation)
+    PRIMARY KEY (user_id, conversation)
 ) STRICT, WITHOUT ROWID;
 
 -- The newest word of a user on one emoji at one message; a reaction taken back stays with is_on = 0.
 CREATE TABLE reactions (
-    user         BLOB NOT NULL,
+    user_id      BLOB NOT NULL,
     conversation BLOB NOT NULL,
     seq          INTEGER NOT NULL,
     emoji        TEXT NOT NULL,
     is_on        INTEGER NOT NULL,
     event_seq    INTEGER NOT NULL,
-    PRIMARY KEY (user, conversation, seq, emoji)
+    PRIMARY KEY (user_id, conversation, seq, emoji)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE reaction_counts (
     conversation BLOB NOT NULL,
@@ -119,24 +119,24 @@ CREATE TABLE users (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE credentials (
-    user          BLOB PRIMARY KEY,
+    user_id       BLOB PRIMARY KEY,
     password_hash TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE devices (
     device_hash BLOB PRIMARY KEY,
-    user        BLOB NOT NULL
+    user_id     BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX devices_by_user ON devices (user);
+CREATE INDEX devices_by_user ON devices (user_id);
 
 CREATE TABLE families (
     id         BLOB PRIMARY KEY,
-    user       BLOB NOT NULL,
+    user_id    BLOB NOT NULL,
     token_hash BLOB NOT NULL UNIQUE,
     expires_at INTEGER NOT NULL,
     revoked_at INTEGER
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX families_by_user ON families (user);
+CREATE INDEX families_by_user ON families (user_id);
 
 -- Tokens that were rotated away: one that comes back before its end was stolen.
 CREATE TABLE spent_tokens (
@@ -149,7 +149,7 @@ CREATE INDEX spent_tokens_by_family ON spent_tokens (family, expires_at);
 -- AUTOINCREMENT: a number is never given twice, so a reader's place stays right when old rows go.
 CREATE TABLE revocations (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
-    user     BLOB NOT NULL,
+    user_id  BLOB NOT NULL,
     family   BLOB,
     at       INTEGER NOT NULL,
     is_final INTEGER NOT NULL

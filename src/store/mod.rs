@@ -1,7 +1,8 @@
 //! The durable truth: what an ack depends on, and nothing else.
 //!
-//! Traits here, backends in their own folders ([`sqlite`] embedded, [`postgres`] for a fleet). One behavioural suite (`tests/contract/`) runs over
-//! every backend. To add a backend: implement the four traits, name it in `app`, add it to the suite.
+//! Traits here; rules that both databases share in `sql`; what differs in the folders of the backends ([`sqlite`] embedded,
+//! [`postgres`] for a fleet). One behavioural suite (`tests/contract/`) runs over every backend. To add a backend: implement the
+//! traits, name it in `app`, add it to the suite.
 //!
 //! **Rules every backend keeps**
 //! - An operation is one transaction. What it returned is committed; an [`StoreError::Unavailable`] says whether it may be.
@@ -17,6 +18,7 @@ mod log;
 pub mod postgres;
 mod rooms;
 mod shared;
+mod sql;
 pub mod sqlite;
 
 use std::sync::Arc;

@@ -16,6 +16,7 @@ use crate::store::shared::codec::encode;
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::Room;
 use crate::store::shared::roster::{Roster, Rosters, audience};
+use crate::store::sql;
 
 /// A conversation being changed.
 pub(super) struct Journal<'c> {
@@ -43,7 +44,7 @@ impl<'c> Journal<'c> {
         rosters: &Rosters,
         room: Room,
         now: Timestamp,
-    ) -> sqlx::Result<Self> {
+    ) -> sql::Result<Self> {
         let present = rosters_of(link, rosters, &[room.id()]).await?;
         let present = present.get(&room.id()).map_or_else(Vec::new, |roster| roster.members().collect());
         Ok(Self {
@@ -88,7 +89,7 @@ impl<'c> Journal<'c> {
         user: UserId,
         role: Role,
         reason: LeaveReason,
-    ) -> sqlx::Result<Seq> {
+    ) -> sql::Result<Seq> {
         self.present.retain(|(member, _)| *member != user);
         let seq = self.record(sender, EventKind::MemberLeft { user, reason });
         self.left.push((user, seq));
@@ -102,7 +103,7 @@ impl<'c> Journal<'c> {
         Ok(seq)
     }
 
-    async fn longest_standing(&mut self, leaving: UserId) -> sqlx::Result<Option<UserId>> {
+    async fn longest_standing(&mut self, leaving: UserId) -> sql::Result<Option<UserId>> {
         let statement = sqlx::query(
             "SELECT user_id FROM members WHERE conversation = $1 AND role < 2 AND user_id <> $2 \
              ORDER BY role DESC, joined_seq, user_id LIMIT 1",
@@ -120,7 +121,7 @@ impl<'c> Journal<'c> {
     }
 
     /// Writes the events, the memberships, and the conversation's counters and settings.
-    pub(super) async fn close(mut self) -> sqlx::Result<Recorded> {
+    pub(super) async fn close(mut self) -> sql::Result<Recorded> {
         let position = self.write().await?;
         let mut previous = self.room.last_position;
         let mut committed = Vec::with_capacity(self.recorded.len());
@@ -138,7 +139,7 @@ impl<'c> Journal<'c> {
         Ok(Recorded { committed, rosters })
     }
 
-    async fn write(&mut self) -> sqlx::Result<Position> {
+    async fn write(&mut self) -> sql::Result<Position> {
         let room = &self.room;
         let (mut seqs, mut kinds, mut senders) = (Vec::new(), Vec::new(), Vec::<Uuid>::new());
         let (mut targets, mut extras, mut bodies) = (Vec::new(), Vec::new(), Vec::new());

@@ -7,7 +7,7 @@
 //! was demoted or is going down.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,10 +15,11 @@ use metrics::Gauge;
 use sqlx::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::failure::{Stop, at_commit, before_commit, server_unfit};
 use super::link::{Dial, Link};
 use crate::environment::SharedEnvironment;
 use crate::store::shared::roster::Rosters;
+pub(super) use crate::store::sql::Phase;
+use crate::store::sql::{self, Stop};
 use crate::store::{Outcome, StoreError};
 
 /// A connection that was quiet for longer is asked whether it lives before it is used, in milliseconds.
@@ -128,7 +129,10 @@ impl Lane {
         };
         transaction.open = true;
         let begun = transaction.script(begin.to_owned()).await;
-        begun.map_err(|error| transaction.judged(&error, before_commit))?;
+        if let Err(error) = begun {
+            transaction.heard(&error);
+            return Err(error.before_commit());
+        }
         Ok(transaction)
     }
 
@@ -196,7 +200,7 @@ impl Lane {
 }
 
 /// A connection in use, mostly inside a transaction. Dropped before [`Transaction::finish`], it takes its connection with it.
-pub(super) struct Transaction {
+pub(in crate::store) struct Transaction {
     link: Option<Link>,
     shared: Arc<Shared>,
     generation: u64,
@@ -207,28 +211,8 @@ pub(super) struct Transaction {
 
 impl Transaction {
     /// Commits when the work was done, rolls back when it was refused or failed.
-    pub(super) async fn finish<T>(mut self, worked: Result<T, Stop>, phase: &Phase) -> Outcome<T> {
-        match worked {
-            Ok(value) => {
-                if self.open {
-                    phase.enter_commit();
-                    let committed = self.script("COMMIT".to_owned()).await;
-                    committed.map_err(|error| self.judged(&error, at_commit))?;
-                }
-                self.give_back();
-                Ok(Ok(value))
-            }
-            Err(Stop::Refused(refusal)) => {
-                self.roll_back().await;
-                Ok(Err(refusal))
-            }
-            Err(Stop::Failed(error)) => {
-                let judge = if phase.committing() { at_commit } else { before_commit };
-                let failure = self.judged(&error, judge);
-                self.roll_back().await;
-                Err(failure)
-            }
-        }
+    pub(super) async fn finish<T: Send>(self, worked: Result<T, Stop>, phase: &Phase) -> Outcome<T> {
+        sql::Transaction::finish(self, worked, phase).await
     }
 
     /// Undoes everything and frees the connection, unless even that fails.
@@ -242,18 +226,16 @@ impl Transaction {
     }
 
     /// Gives up on an attempt that failed before its commit, so that it can be made again on a sound connection.
-    pub(super) async fn abandon(mut self, error: &sqlx::Error) {
-        let _ = self.judged(error, before_commit);
-        self.roll_back().await;
+    pub(super) async fn abandon(self, error: &sql::Error) {
+        sql::Transaction::undo(self, Some(error)).await;
     }
 
-    /// The store's error for the database's; parts with what cannot be used any more.
-    fn judged(&mut self, error: &sqlx::Error, judge: fn(&sqlx::Error) -> StoreError) -> StoreError {
-        if server_unfit(error) {
+    /// Parts with what cannot be used any more.
+    fn heard(&mut self, error: &sql::Error) {
+        if error.server_unfit() {
             self.drop_link();
             self.shared.generation.end();
         }
-        judge(error)
     }
 
     fn drop_link(&mut self) {
@@ -272,6 +254,36 @@ impl Transaction {
             made_ms: self.made_ms,
             since_ms,
         });
+    }
+}
+
+impl sql::Transaction for Transaction {
+    type Connection = Link;
+
+    fn connection(&mut self) -> &mut Link {
+        self
+    }
+
+    fn commits_by_itself(&self) -> bool {
+        !self.open
+    }
+
+    async fn commit(mut self) -> sql::Result<()> {
+        if self.open
+            && let Err(error) = self.script("COMMIT".to_owned()).await
+        {
+            self.heard(&error);
+            return Err(error);
+        }
+        self.give_back();
+        Ok(())
+    }
+
+    async fn undo(mut self, why: Option<&sql::Error>) {
+        if let Some(error) = why {
+            self.heard(error);
+        }
+        self.roll_back().await;
     }
 }
 
@@ -294,44 +306,5 @@ impl DerefMut for Transaction {
     fn deref_mut(&mut self) -> &mut Link {
         // As in `deref`.
         self.link.as_mut().expect("a transaction holds its connection until it is finished")
-    }
-}
-
-/// How far an operation came, readable after it was cut short.
-#[derive(Debug, Default)]
-pub(super) struct Phase(AtomicBool);
-
-impl Phase {
-    /// From here on nobody knows whether it was done until the answer is read: a commit is sent, or a statement that commits
-    /// by itself.
-    pub(super) fn enter_commit(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    /// What was sent was answered with an undoing, and the next attempt has not been sent.
-    pub(super) fn begin_anew(&self) {
-        self.0.store(false, Ordering::Release);
-    }
-
-    fn committing(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-
-    /// Runs `work` for at most `limit`. Cut short before its commit it did nothing; afterwards nobody knows.
-    pub(super) async fn bound<T>(
-        &self,
-        limit: Duration,
-        work: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        match tokio::time::timeout(limit, work).await {
-            Ok(result) => result,
-            Err(_) if self.committing() => Err(StoreError::indefinite(format!(
-                "no answer to the commit within {} ms",
-                limit.as_millis()
-            ))),
-            Err(_) => {
-                Err(StoreError::definite(format!("not begun to commit within {} ms", limit.as_millis())))
-            }
-        }
     }
 }

@@ -8,48 +8,48 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow, Postgre
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use super::failure::{before_commit, lacks_tables};
 use super::options::PostgresOptions;
 use super::rows::Pg;
 use super::schema::{self, Standing};
 use crate::store::StoreError;
 use crate::store::shared::columns::Columns;
+use crate::store::sql::{self, Sql, Value, before_commit};
 
 /// A statement with its values.
 pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
 /// A connection to a server whose schema this release knows.
-pub(super) struct Link {
+pub(in crate::store) struct Link {
     raw: PgConnection,
     prepared: bool,
 }
 
 impl Link {
     /// Runs a statement and collects its rows.
-    pub(super) async fn all(&mut self, statement: Statement<'_>) -> sqlx::Result<Vec<Pg>> {
+    pub(super) async fn all(&mut self, statement: Statement<'_>) -> sql::Result<Vec<Pg>> {
         let rows = statement.persistent(self.prepared).fetch_all(&mut self.raw).await?;
         Ok(rows.into_iter().map(Pg).collect())
     }
 
     /// Runs a statement that answers at most one row.
-    pub(super) async fn optional(&mut self, statement: Statement<'_>) -> sqlx::Result<Option<Pg>> {
+    pub(super) async fn optional(&mut self, statement: Statement<'_>) -> sql::Result<Option<Pg>> {
         let row: Option<PgRow> = statement.persistent(self.prepared).fetch_optional(&mut self.raw).await?;
         Ok(row.map(Pg))
     }
 
     /// Runs a statement that answers one row.
-    pub(super) async fn one(&mut self, statement: Statement<'_>) -> sqlx::Result<Pg> {
-        self.optional(statement).await?.ok_or(sqlx::Error::RowNotFound)
+    pub(super) async fn one(&mut self, statement: Statement<'_>) -> sql::Result<Pg> {
+        self.optional(statement).await?.ok_or_else(sql::Error::no_row)
     }
 
     /// Runs a statement; answers how many rows it changed.
-    pub(super) async fn run(&mut self, statement: Statement<'_>) -> sqlx::Result<u64> {
+    pub(super) async fn run(&mut self, statement: Statement<'_>) -> sql::Result<u64> {
         Ok(statement.persistent(self.prepared).execute(&mut self.raw).await?.rows_affected())
     }
 
     /// Runs statements as one text in one round trip and collects the rows of all of them. The text may hold ids and numbers
     /// of our own making, nothing that came from a peer.
-    pub(super) async fn script(&mut self, text: String) -> sqlx::Result<Vec<Pg>> {
+    pub(super) async fn script(&mut self, text: String) -> sql::Result<Vec<Pg>> {
         let rows = sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(&mut self.raw).await?;
         Ok(rows.into_iter().map(Pg).collect())
     }
@@ -77,6 +77,40 @@ impl Deref for Link {
 impl DerefMut for Link {
     fn deref_mut(&mut self) -> &mut PgConnection {
         &mut self.raw
+    }
+}
+
+/// A statement of the rules with its values.
+fn bound<'v>(sql: &Sql, values: &'v [Value<'v>]) -> Statement<'v> {
+    values.iter().fold(sqlx::query(sql.postgres), |statement, value| match value {
+        Value::Uuid(id) => statement.bind(*id),
+        Value::Int(number) => statement.bind(*number),
+        Value::Text(text) => statement.bind(*text),
+        Value::Bytes(bytes) => statement.bind(*bytes),
+        Value::Flag(flag) => statement.bind(*flag),
+        Value::Uuids(list) => statement.bind(list),
+        Value::Ints(list) => statement.bind(list),
+        Value::Texts(list) => statement.bind(list),
+    })
+}
+
+impl sql::Connection for Link {
+    type Row = Pg;
+
+    async fn all(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<Vec<Pg>> {
+        Self::all(self, bound(sql, values)).await
+    }
+
+    async fn optional(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<Option<Pg>> {
+        Self::optional(self, bound(sql, values)).await
+    }
+
+    async fn run(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<u64> {
+        Self::run(self, bound(sql, values)).await
+    }
+
+    async fn each(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<Vec<Pg>> {
+        Self::all(self, bound(sql, values)).await
     }
 }
 
@@ -114,7 +148,7 @@ impl Dial {
 
     /// Connects, and makes sure of the server's part and schema before anybody is given the connection.
     pub(super) async fn connect(&self) -> Result<Link, StoreError> {
-        let raw = self.options.connect().await.map_err(|error| before_commit(&error))?;
+        let raw = self.options.connect().await.map_err(before_commit)?;
         let mut link = Link { raw, prepared: self.prepared };
         let standing = Self::standing(&mut link).await?;
         standing.fit(self.primary).map_err(StoreError::definite)?;
@@ -124,23 +158,22 @@ impl Dial {
     /// Connects whatever the server is, for looking at it. The second answer: the log came from another server, whose
     /// positions go on here only after a step that nobody has taken yet.
     pub(super) async fn look(&self) -> Result<(Standing, bool), StoreError> {
-        let raw = self.options.connect().await.map_err(|error| before_commit(&error))?;
+        let raw = self.options.connect().await.map_err(before_commit)?;
         let mut link = Link { raw, prepared: self.prepared };
         let standing = Self::standing(&mut link).await?;
         if standing.known().is_err() {
             return Ok((standing, false));
         }
         let rows = link.script("SELECT tidings_needs_restoring()".to_owned()).await;
-        let foreign = rows.and_then(|rows| rows.first().ok_or(sqlx::Error::RowNotFound)?.flag(0));
-        Ok((standing, foreign.map_err(|error| before_commit(&error))?))
+        let foreign = rows.and_then(|rows| rows.first().ok_or_else(sql::Error::no_row)?.flag(0));
+        Ok((standing, foreign.map_err(before_commit)?))
     }
 
     async fn standing(link: &mut Link) -> Result<Standing, StoreError> {
         match link.script(schema::STANDING.to_owned()).await {
             Ok(rows) => {
-                let row =
-                    rows.first().ok_or(sqlx::Error::RowNotFound).map_err(|error| before_commit(&error))?;
-                let read = || -> sqlx::Result<Standing> {
+                let row = rows.first().ok_or_else(sql::Error::no_row).map_err(before_commit)?;
+                let read = || -> sql::Result<Standing> {
                     Ok(Standing {
                         standby: row.flag(0)?,
                         read_only: row.flag(1)?,
@@ -148,12 +181,12 @@ impl Dial {
                         least: row.int(3)?,
                     })
                 };
-                read().map_err(|error| before_commit(&error))
+                read().map_err(before_commit)
             }
-            Err(error) if lacks_tables(&error) => {
+            Err(error) if error.lacks_tables() => {
                 Ok(Standing { standby: false, read_only: false, schema: 0, least: 0 })
             }
-            Err(error) => Err(before_commit(&error)),
+            Err(error) => Err(error.before_commit()),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::work::{unrefused, write};
 use crate::domain::{ConversationId, ConversationKind, Seq, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::roster::Roster;
+use crate::store::sql;
 use crate::store::{Mark, Marked, StoreError};
 
 const MARK: &str = "SELECT user_id, conversation, delivered, read FROM tidings_mark($1, $2, $3, $4)";
@@ -68,7 +69,7 @@ async fn in_transaction(
     link: &mut Link,
     store: &PostgresStore,
     asked: &Asked,
-) -> sqlx::Result<(Vec<Marked>, HashMap<ConversationId, Roster>)> {
+) -> sql::Result<(Vec<Marked>, HashMap<ConversationId, Roster>)> {
     let statement = sqlx::query(MARK)
         .bind(&asked.users)
         .bind(&asked.conversations)

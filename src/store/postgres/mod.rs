@@ -9,8 +9,6 @@
 mod accounts;
 mod append;
 mod change;
-mod consumers;
-mod failure;
 mod journal;
 mod lane;
 mod link;
@@ -37,6 +35,7 @@ pub use options::PostgresOptions;
 pub use schema::{OpenError, check, migrate};
 
 use super::shared::roster::Rosters;
+use super::sql::{self, Purpose, Rule, Stop};
 use super::{
     AppendError, Appended, Change, Changed, ConversationView, Created, Cursor, Heads, HistoryPage,
     HistoryQuery, Log, Mark, Marked, MemberView, NewConversation, NewMessage, Outcome, Page, RangeEvents,
@@ -45,8 +44,8 @@ use super::{
 use crate::domain::{Committed, ConversationId, Limits, Member, Position, Seq, Timestamp, UserId};
 use crate::environment::SharedEnvironment;
 use crate::telemetry::meters::PostgresMeters;
-use lane::{Generation, Lane};
-use link::Dial;
+use lane::{Generation, Lane, Mode};
+use link::{Dial, Link};
 use replicas::Replicas;
 
 /// A database server, in use. Shared behind an `Arc`; closing is [`PostgresStore::close`] or dropping the last handle.
@@ -115,6 +114,31 @@ impl PostgresStore {
         self.replicas.close().await;
         self.reader.close().await;
         self.writer.close().await;
+    }
+}
+
+impl sql::Transactions for PostgresStore {
+    type Transaction = lane::Transaction;
+
+    async fn begin(&self, purpose: Purpose) -> Result<lane::Transaction, StoreError> {
+        match purpose {
+            Purpose::Write => self.writer.begin(Mode::Write).await,
+            Purpose::Once => self.writer.begin(Mode::Single).await,
+            Purpose::Read => self.reader.begin(Mode::Single).await,
+        }
+    }
+}
+
+impl sql::Backend for PostgresStore {
+    type Connection = Link;
+
+    async fn operate<A, T, E>(&self, purpose: Purpose, arguments: A, rule: Rule<Link, A, T, E>) -> Outcome<T>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+        E: Into<Stop> + Send + 'static,
+    {
+        sql::operate_here(self, self.timeout, purpose, arguments, rule).await
     }
 }
 

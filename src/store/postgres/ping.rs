@@ -4,6 +4,7 @@ use super::PostgresStore;
 use super::link::Link;
 use super::work::{read, unrefused, write};
 use crate::store::StoreError;
+use crate::store::sql;
 
 /// Takes a lock that nobody waits for, and reads.
 pub(super) async fn ping(store: &PostgresStore) -> Result<(), StoreError> {
@@ -12,11 +13,11 @@ pub(super) async fn ping(store: &PostgresStore) -> Result<(), StoreError> {
 }
 
 /// A lock on a row is refused by a server that does not write, as an update is, and leaves nothing for vacuum.
-async fn locked(link: &mut Link) -> sqlx::Result<()> {
+async fn locked(link: &mut Link) -> sql::Result<()> {
     let statement = sqlx::query("SELECT 1 FROM meta WHERE name = 'schema' FOR KEY SHARE");
     link.run(statement).await.map(|_| ())
 }
 
-async fn reached(link: &mut Link) -> sqlx::Result<()> {
+async fn reached(link: &mut Link) -> sql::Result<()> {
     link.run(sqlx::query("SELECT tidings_end()")).await.map(|_| ())
 }

@@ -9,9 +9,10 @@ use super::rows::Pg;
 use crate::domain::{ConversationId, ConversationKind, Seq, UserId};
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::roster::{Roster, Rosters};
+use crate::store::sql;
 
 /// A roster from two columns of equal length, the members and their join events.
-pub(super) fn roster(version: i64, row: &Pg, at: usize) -> sqlx::Result<Option<Roster>> {
+pub(super) fn roster(version: i64, row: &Pg, at: usize) -> sql::Result<Option<Roster>> {
     let (Some(users), Some(joined)) = (row.users(at)?, row.seqs(at + 1)?) else { return Ok(None) };
     if users.len() != joined.len() {
         return Err(impossible("members without their join events"));
@@ -25,7 +26,7 @@ pub(super) async fn rosters_of(
     link: &mut Link,
     rosters: &Rosters,
     ids: &[ConversationId],
-) -> sqlx::Result<HashMap<ConversationId, Roster>> {
+) -> sql::Result<HashMap<ConversationId, Roster>> {
     let mut known = HashMap::new();
     let (mut asked, mut versions) = (Vec::<Uuid>::new(), Vec::<Option<i64>>::new());
     let mut seen = HashSet::new();

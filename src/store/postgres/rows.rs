@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use crate::domain::{Seq, UserId};
 use crate::store::shared::columns::Columns;
+use crate::store::sql;
 
 /// A row.
-pub(super) struct Pg(pub PgRow);
+pub(in crate::store) struct Pg(pub PgRow);
 
 impl Pg {
     /// How many columns there are.
@@ -17,63 +18,61 @@ impl Pg {
     }
 
     /// Ids of users.
-    pub(super) fn users(&self, column: usize) -> sqlx::Result<Option<Vec<UserId>>> {
+    pub(super) fn users(&self, column: usize) -> sql::Result<Option<Vec<UserId>>> {
         let ids: Option<Vec<Uuid>> = self.0.try_get(column)?;
         Ok(ids.map(|ids| ids.into_iter().map(UserId::from_uuid).collect()))
     }
 
     /// Places in a conversation.
-    pub(super) fn seqs(&self, column: usize) -> sqlx::Result<Option<Vec<Seq>>> {
+    pub(super) fn seqs(&self, column: usize) -> sql::Result<Option<Vec<Seq>>> {
         let numbers: Option<Vec<i64>> = self.0.try_get(column)?;
         Ok(numbers.map(|numbers| numbers.into_iter().map(Seq::from_stored).collect()))
     }
 
     /// Texts.
-    pub(super) fn texts(&self, column: usize) -> sqlx::Result<Option<Vec<String>>> {
-        self.0.try_get(column)
+    pub(super) fn texts(&self, column: usize) -> sql::Result<Option<Vec<String>>> {
+        Ok(self.0.try_get(column)?)
     }
 
     /// Numbers.
-    pub(super) fn ints(&self, column: usize) -> sqlx::Result<Option<Vec<i64>>> {
-        self.0.try_get(column)
+    pub(super) fn ints(&self, column: usize) -> sql::Result<Option<Vec<i64>>> {
+        Ok(self.0.try_get(column)?)
     }
 
     /// Yes or no, several times.
-    pub(super) fn flags(&self, column: usize) -> sqlx::Result<Option<Vec<bool>>> {
-        self.0.try_get(column)
+    pub(super) fn flags(&self, column: usize) -> sql::Result<Option<Vec<bool>>> {
+        Ok(self.0.try_get(column)?)
     }
 }
 
 impl Columns for Pg {
-    fn int(&self, column: usize) -> sqlx::Result<i64> {
-        self.int_or_null(column)?.ok_or_else(|| sqlx::Error::ColumnDecode {
-            index: column.to_string(),
-            source: "it is NULL".into(),
-        })
+    fn int(&self, column: usize) -> sql::Result<i64> {
+        self.int_or_null(column)?
+            .ok_or_else(|| sql::Error::impossible(format_args!("column {column} is NULL")))
     }
 
-    fn int_or_null(&self, column: usize) -> sqlx::Result<Option<i64>> {
+    fn int_or_null(&self, column: usize) -> sql::Result<Option<i64>> {
         match self.0.try_column(column)?.type_info().name() {
-            "INT2" => self.0.try_get::<Option<i16>, _>(column).map(|value| value.map(i64::from)),
-            "INT4" => self.0.try_get::<Option<i32>, _>(column).map(|value| value.map(i64::from)),
-            "BOOL" => self.0.try_get::<Option<bool>, _>(column).map(|value| value.map(i64::from)),
-            _ => self.0.try_get(column),
+            "INT2" => Ok(self.0.try_get::<Option<i16>, _>(column)?.map(i64::from)),
+            "INT4" => Ok(self.0.try_get::<Option<i32>, _>(column)?.map(i64::from)),
+            "BOOL" => Ok(self.0.try_get::<Option<bool>, _>(column)?.map(i64::from)),
+            _ => Ok(self.0.try_get(column)?),
         }
     }
 
-    fn text(&self, column: usize) -> sqlx::Result<String> {
-        self.0.try_get(column)
+    fn text(&self, column: usize) -> sql::Result<String> {
+        Ok(self.0.try_get(column)?)
     }
 
-    fn text_or_null(&self, column: usize) -> sqlx::Result<Option<String>> {
-        self.0.try_get(column)
+    fn text_or_null(&self, column: usize) -> sql::Result<Option<String>> {
+        Ok(self.0.try_get(column)?)
     }
 
-    fn uuid(&self, column: usize) -> sqlx::Result<Uuid> {
-        self.0.try_get(column)
+    fn uuid(&self, column: usize) -> sql::Result<Uuid> {
+        Ok(self.0.try_get(column)?)
     }
 
-    fn uuid_or_null(&self, column: usize) -> sqlx::Result<Option<Uuid>> {
-        self.0.try_get(column)
+    fn uuid_or_null(&self, column: usize) -> sql::Result<Option<Uuid>> {
+        Ok(self.0.try_get(column)?)
     }
 }

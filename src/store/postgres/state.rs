@@ -1,10 +1,10 @@
 //! Reading a conversation's row and a member's row.
 
-use super::failure::Stop;
 use super::lane::Transaction;
 use super::link::Link;
 use crate::domain::{ConversationId, UserId};
 use crate::store::shared::room::{Membership, ROOM_COLUMNS, Room, outsider};
+use crate::store::sql::{self, Stop};
 
 /// The columns that [`Room::read`] reads, from a table named `c`.
 macro_rules! room_columns {
@@ -28,7 +28,7 @@ pub(super) async fn room_of(
     link: &mut Link,
     id: ConversationId,
     user: UserId,
-) -> sqlx::Result<(Option<Room>, Option<Membership>)> {
+) -> sql::Result<(Option<Room>, Option<Membership>)> {
     let statement = sqlx::query(concat!(
         "SELECT ",
         room_columns!(),
@@ -61,7 +61,7 @@ pub(super) async fn begin_locked(
     transaction: &mut Transaction,
     id: ConversationId,
     user: UserId,
-) -> sqlx::Result<(Option<Room>, Option<Membership>)> {
+) -> sql::Result<(Option<Room>, Option<Membership>)> {
     let (id, user) = (id.as_uuid(), user.as_uuid());
     let text = format!(
         concat!(
@@ -86,7 +86,7 @@ pub(super) async fn lock(
     link: &mut Link,
     id: ConversationId,
     user: UserId,
-) -> sqlx::Result<(Option<Room>, Option<Membership>)> {
+) -> sql::Result<(Option<Room>, Option<Membership>)> {
     let statement = sqlx::query("SELECT 1 FROM conversations WHERE id = $1 FOR NO KEY UPDATE");
     link.run(statement.bind(*id.as_uuid())).await?;
     room_of(link, id, user).await
@@ -97,7 +97,7 @@ pub(super) async fn membership(
     link: &mut Link,
     conversation: ConversationId,
     user: UserId,
-) -> sqlx::Result<Option<Membership>> {
+) -> sql::Result<Option<Membership>> {
     let statement = sqlx::query(concat!(
         "SELECT ",
         member_columns!(),

@@ -1,7 +1,6 @@
 //! Running an operation on a lane, within its time and again when that is right.
 
-/// How often an operation is tried when others stand in its way.
-pub(super) const ATTEMPTS: usize = 5;
+pub(super) use crate::store::sql::{ATTEMPTS, unrefused};
 
 /// Runs `$work` on a writing connection `$link`, in one transaction. It is run again when it was undone by another's, lost a
 /// race for a unique value, or its connection broke before the commit.
@@ -13,12 +12,10 @@ macro_rules! write {
             loop {
                 let mut transaction = $store.writer.begin($crate::store::postgres::lane::Mode::Write).await?;
                 let $link: &mut $crate::store::postgres::link::Link = &mut transaction;
-                let worked = $work.await.map_err($crate::store::postgres::failure::Stop::from);
+                let worked = $work.await.map_err($crate::store::sql::Stop::from);
                 attempts -= 1;
                 match worked {
-                    Err($crate::store::postgres::failure::Stop::Failed(error))
-                        if attempts > 0 && $crate::store::postgres::failure::worth_another(&error) =>
-                    {
+                    Err($crate::store::sql::Stop::Failed(error)) if attempts > 0 && error.worth_another() => {
                         transaction.abandon(&error).await;
                     }
                     worked => break transaction.finish(worked, &phase).await,
@@ -39,12 +36,10 @@ macro_rules! read {
             loop {
                 let mut transaction = $store.$lane.begin($crate::store::postgres::lane::Mode::Single).await?;
                 let $link: &mut $crate::store::postgres::link::Link = &mut transaction;
-                let worked = $work.await.map_err($crate::store::postgres::failure::Stop::from);
+                let worked = $work.await.map_err($crate::store::sql::Stop::from);
                 attempts -= 1;
                 match worked {
-                    Err($crate::store::postgres::failure::Stop::Failed(error))
-                        if attempts > 0 && $crate::store::postgres::failure::worth_another(&error) =>
-                    {
+                    Err($crate::store::sql::Stop::Failed(error)) if attempts > 0 && error.worth_another() => {
                         transaction.abandon(&error).await;
                     }
                     worked => {
@@ -60,10 +55,3 @@ macro_rules! read {
 }
 
 pub(super) use {read, write};
-
-use crate::store::{Outcome, StoreError};
-
-/// An operation that knows no refusal.
-pub(super) fn unrefused<T>(outcome: Outcome<T>) -> Result<T, StoreError> {
-    outcome?.map_err(|refusal| StoreError::Inconsistent(refusal.to_string()))
-}

@@ -9,6 +9,7 @@ use crate::domain::{
     Changes, Content, Event, EventKind, HistoryPolicy, JoinPolicy, JsonText, LeaveReason, Message, Role, Seq,
     UserId,
 };
+use crate::store::sql;
 
 /// The number of a kind in the `kind` column; never reused.
 pub(in crate::store) mod kinds {
@@ -76,20 +77,20 @@ struct Extra {
     deleted: bool,
 }
 
-fn encode_error(error: serde_json::Error) -> sqlx::Error {
-    sqlx::Error::Encode(Box::new(error))
+fn encode_error(error: serde_json::Error) -> sql::Error {
+    sql::Error::unstorable(error)
 }
 
-fn to_text(extra: &Extra) -> sqlx::Result<Option<String>> {
+fn to_text(extra: &Extra) -> sql::Result<Option<String>> {
     serde_json::to_string(extra).map(Some).map_err(encode_error)
 }
 
-fn raw(json: Option<&JsonText>) -> sqlx::Result<Option<Box<RawValue>>> {
+fn raw(json: Option<&JsonText>) -> sql::Result<Option<Box<RawValue>>> {
     json.map(|text| RawValue::from_string(text.0.clone())).transpose().map_err(encode_error)
 }
 
 /// A message's content as its two columns.
-pub(in crate::store) fn encode_content(content: &Content) -> sqlx::Result<(Option<String>, Option<String>)> {
+pub(in crate::store) fn encode_content(content: &Content) -> sql::Result<(Option<String>, Option<String>)> {
     let plain = content.reply_to.is_none()
         && content.mentions.is_empty()
         && content.attachments.is_none()
@@ -111,8 +112,8 @@ pub(in crate::store) fn encode_content(content: &Content) -> sqlx::Result<(Optio
 /// An event's particulars as columns.
 ///
 /// # Errors
-/// [`sqlx::Error::Encode`] when a value that should be JSON is not.
-pub(in crate::store) fn encode(kind: &EventKind) -> sqlx::Result<Encoded> {
+/// [`sql::Error::unstorable`] when a value that should be JSON is not.
+pub(in crate::store) fn encode(kind: &EventKind) -> sql::Result<Encoded> {
     let empty = Encoded { kind: kinds::DELETE, target: None, body: None, extra: None };
     Ok(match kind {
         EventKind::Message(message) => {
@@ -162,10 +163,10 @@ pub(in crate::store) fn encode(kind: &EventKind) -> sqlx::Result<Encoded> {
 }
 
 /// An event from a row that begins with [`event_columns`].
-pub(in crate::store) fn decode(row: &impl Columns) -> sqlx::Result<Event> {
+pub(in crate::store) fn decode(row: &impl Columns) -> sql::Result<Event> {
     let body = row.text_or_null(7)?;
     let extra = match row.text_or_null(8)? {
-        Some(text) => serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+        Some(text) => serde_json::from_str(&text).map_err(sql::Error::impossible)?,
         None => Extra::default(),
     };
     let target = || row.seq(6);
@@ -200,11 +201,11 @@ pub(in crate::store) fn decode(row: &impl Columns) -> sqlx::Result<Event> {
     })
 }
 
-fn user(extra: &Extra) -> sqlx::Result<UserId> {
+fn user(extra: &Extra) -> sql::Result<UserId> {
     extra.user.map(UserId::from_uuid).ok_or_else(|| impossible("a membership event that names nobody"))
 }
 
-fn reason(extra: &Extra) -> sqlx::Result<LeaveReason> {
+fn reason(extra: &Extra) -> sql::Result<LeaveReason> {
     extra
         .reason
         .as_deref()

@@ -3,51 +3,52 @@
 use uuid::Uuid;
 
 use crate::domain::{ClientId, ConversationId, Seq, Timestamp, UserId};
+use crate::store::sql;
 
 /// Columns as the domain's types.
 pub(in crate::store) trait Columns {
-    fn int(&self, column: usize) -> sqlx::Result<i64>;
-    fn int_or_null(&self, column: usize) -> sqlx::Result<Option<i64>>;
-    fn text(&self, column: usize) -> sqlx::Result<String>;
-    fn text_or_null(&self, column: usize) -> sqlx::Result<Option<String>>;
-    fn uuid(&self, column: usize) -> sqlx::Result<Uuid>;
-    fn uuid_or_null(&self, column: usize) -> sqlx::Result<Option<Uuid>>;
+    fn int(&self, column: usize) -> sql::Result<i64>;
+    fn int_or_null(&self, column: usize) -> sql::Result<Option<i64>>;
+    fn text(&self, column: usize) -> sql::Result<String>;
+    fn text_or_null(&self, column: usize) -> sql::Result<Option<String>>;
+    fn uuid(&self, column: usize) -> sql::Result<Uuid>;
+    fn uuid_or_null(&self, column: usize) -> sql::Result<Option<Uuid>>;
 
-    fn flag(&self, column: usize) -> sqlx::Result<bool> {
+    fn flag(&self, column: usize) -> sql::Result<bool> {
         self.int(column).map(|value| value != 0)
     }
 
-    fn count(&self, column: usize) -> sqlx::Result<u64> {
+    fn count(&self, column: usize) -> sql::Result<u64> {
         self.int(column).map(|value| u64::try_from(value).unwrap_or(0))
     }
 
-    fn seq(&self, column: usize) -> sqlx::Result<Seq> {
+    fn seq(&self, column: usize) -> sql::Result<Seq> {
         self.int(column).map(Seq::from_stored)
     }
 
-    fn time(&self, column: usize) -> sqlx::Result<Timestamp> {
+    fn time(&self, column: usize) -> sql::Result<Timestamp> {
         self.int(column).map(Timestamp::from_unix_ms)
     }
 
-    fn user(&self, column: usize) -> sqlx::Result<UserId> {
+    fn user(&self, column: usize) -> sql::Result<UserId> {
         self.uuid(column).map(UserId::from_uuid)
     }
 
-    fn user_or_null(&self, column: usize) -> sqlx::Result<Option<UserId>> {
+    fn user_or_null(&self, column: usize) -> sql::Result<Option<UserId>> {
         Ok(self.uuid_or_null(column)?.map(UserId::from_uuid))
     }
 
-    fn client_id(&self, column: usize) -> sqlx::Result<ClientId> {
+    fn client_id(&self, column: usize) -> sql::Result<ClientId> {
         self.uuid(column).map(ClientId::from_uuid)
     }
 
-    fn conversation(&self, column: usize) -> sqlx::Result<ConversationId> {
+    fn conversation(&self, column: usize) -> sql::Result<ConversationId> {
         ConversationId::from_uuid(self.uuid(column)?)
             .ok_or_else(|| impossible("a conversation id of no kind"))
     }
 }
 
 /// A stored value that no writer of this code could have written.
-pub(in crate::store) fn impossible(what: &'static str) -> sqlx::Error {
-    sqlx::Error::Decode(what.into())
+pub(in crate::store) fn impossible(what: &'static str) -> sql::Error {
+    sql::Error::impossible(what)
 }

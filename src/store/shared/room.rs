@@ -5,6 +5,7 @@ use crate::domain::{
     Conversation, ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, Member, Position, Refusal,
     Role, Seq, Timestamp, UserId,
 };
+use crate::store::sql;
 
 /// How many columns [`Room::read`] reads: id, name, history, join policy, last seq, messages, members, last position,
 /// version of the membership, settings seq, time made, low, high, time deleted.
@@ -30,7 +31,7 @@ pub(in crate::store) struct Room {
 
 impl Room {
     /// Reads a row whose columns begin at column `at`; `None` when an outer join found none.
-    pub(in crate::store) fn read(row: &impl Columns, at: usize) -> sqlx::Result<Option<Self>> {
+    pub(in crate::store) fn read(row: &impl Columns, at: usize) -> sql::Result<Option<Self>> {
         if row.uuid_or_null(at)?.is_none() {
             return Ok(None);
         }
@@ -114,7 +115,7 @@ pub(in crate::store) struct Membership {
 
 impl Membership {
     /// Reads a row whose columns begin at column `at`; `None` when an outer join found none.
-    pub(in crate::store) fn read(row: &impl Columns, at: usize) -> sqlx::Result<Option<Self>> {
+    pub(in crate::store) fn read(row: &impl Columns, at: usize) -> sql::Result<Option<Self>> {
         let Some(user) = row.user_or_null(at)? else { return Ok(None) };
         Ok(Some(Self {
             member: Member {

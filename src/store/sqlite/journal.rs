@@ -15,6 +15,7 @@ use crate::store::shared::codec::encode;
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::Room;
 use crate::store::shared::roster::{Roster, Rosters, audience};
+use crate::store::sql;
 
 /// A conversation being changed.
 pub(super) struct Journal<'c> {
@@ -40,7 +41,7 @@ impl<'c> Journal<'c> {
         rosters: &Rosters,
         room: Room,
         now: Timestamp,
-    ) -> sqlx::Result<Self> {
+    ) -> sql::Result<Self> {
         let present = rosters_of(rosters, connection, &[&room]).await?;
         let present = present.first().map_or_else(Vec::new, |roster| roster.members().collect());
         let last_position = position::last(connection).await?;
@@ -48,7 +49,7 @@ impl<'c> Journal<'c> {
     }
 
     /// Writes one event by `sender` and answers its seq.
-    pub(super) async fn record(&mut self, sender: UserId, kind: EventKind) -> sqlx::Result<Seq> {
+    pub(super) async fn record(&mut self, sender: UserId, kind: EventKind) -> sql::Result<Seq> {
         let encoded = encode(&kind)?;
         let seq = self.room.conversation.last_seq.next();
         self.last_position += 1;
@@ -81,7 +82,7 @@ impl<'c> Journal<'c> {
     }
 
     /// Makes `user` a member, who has read everything so far.
-    pub(super) async fn join(&mut self, sender: UserId, user: UserId, role: Role) -> sqlx::Result<Seq> {
+    pub(super) async fn join(&mut self, sender: UserId, user: UserId, role: Role) -> sql::Result<Seq> {
         let joined_seq = self.room.conversation.last_seq.next();
         if self.room.kind() != ConversationKind::Channel {
             self.present.push((user, joined_seq));
@@ -96,7 +97,7 @@ impl<'c> Journal<'c> {
             changed_position: self.last_position,
         };
         insert_members(self.connection, &[member]).await?;
-        sqlx::query("DELETE FROM departures WHERE user = ?1 AND conversation = ?2")
+        sqlx::query("DELETE FROM departures WHERE user_id = ?1 AND conversation = ?2")
             .bind(*user.as_uuid())
             .bind(*self.room.id().as_uuid())
             .execute(&mut *self.connection)
@@ -113,20 +114,22 @@ impl<'c> Journal<'c> {
         user: UserId,
         role: Role,
         reason: LeaveReason,
-    ) -> sqlx::Result<Seq> {
+    ) -> sql::Result<Seq> {
         self.present.retain(|(member, _)| *member != user);
         let seq = self.record(sender, EventKind::MemberLeft { user, reason }).await?;
-        sqlx::query("DELETE FROM members WHERE user = ?1 AND conversation = ?2")
+        sqlx::query("DELETE FROM members WHERE user_id = ?1 AND conversation = ?2")
             .bind(*user.as_uuid())
             .bind(*self.room.id().as_uuid())
             .execute(&mut *self.connection)
             .await?;
-        sqlx::query("INSERT OR REPLACE INTO departures (user, conversation, left_seq) VALUES (?1, ?2, ?3)")
-            .bind(*user.as_uuid())
-            .bind(*self.room.id().as_uuid())
-            .bind(seq.as_stored())
-            .execute(&mut *self.connection)
-            .await?;
+        sqlx::query(
+            "INSERT OR REPLACE INTO departures (user_id, conversation, left_seq) VALUES (?1, ?2, ?3)",
+        )
+        .bind(*user.as_uuid())
+        .bind(*self.room.id().as_uuid())
+        .bind(seq.as_stored())
+        .execute(&mut *self.connection)
+        .await?;
         self.room.conversation.member_count = self.room.conversation.member_count.saturating_sub(1);
         self.room.members_version += 1;
         if role == Role::Owner
@@ -137,10 +140,10 @@ impl<'c> Journal<'c> {
         Ok(seq)
     }
 
-    async fn longest_standing(&mut self) -> sqlx::Result<Option<UserId>> {
+    async fn longest_standing(&mut self) -> sql::Result<Option<UserId>> {
         for role in [Role::Admin, Role::Member] {
             let row = sqlx::query(
-                "SELECT user FROM members WHERE conversation = ?1 AND role = ?2 ORDER BY joined_seq, user LIMIT 1",
+                "SELECT user_id FROM members WHERE conversation = ?1 AND role = ?2 ORDER BY joined_seq, user_id LIMIT 1",
             )
             .bind(*self.room.id().as_uuid())
             .bind(role.as_stored())
@@ -154,10 +157,10 @@ impl<'c> Journal<'c> {
     }
 
     /// Changes a member's role.
-    pub(super) async fn give_role(&mut self, sender: UserId, user: UserId, role: Role) -> sqlx::Result<Seq> {
+    pub(super) async fn give_role(&mut self, sender: UserId, user: UserId, role: Role) -> sql::Result<Seq> {
         let changes = Changes { role: Some((user, role)), ..Changes::default() };
         let seq = self.record(sender, EventKind::ConversationChanged(changes)).await?;
-        sqlx::query("UPDATE members SET role = ?3, role_seq = ?4 WHERE user = ?1 AND conversation = ?2")
+        sqlx::query("UPDATE members SET role = ?3, role_seq = ?4 WHERE user_id = ?1 AND conversation = ?2")
             .bind(*user.as_uuid())
             .bind(*self.room.id().as_uuid())
             .bind(role.as_stored())
@@ -168,7 +171,7 @@ impl<'c> Journal<'c> {
     }
 
     /// Writes the conversation's counters and settings.
-    pub(super) async fn close(self) -> sqlx::Result<Recorded> {
+    pub(super) async fn close(self) -> sql::Result<Recorded> {
         let room = &self.room;
         sqlx::query(
             "UPDATE conversations SET last_seq = ?2, last_position = ?3, member_count = ?4, members_version = ?5, \

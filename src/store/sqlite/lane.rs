@@ -5,16 +5,15 @@
 //! and SQLite rolls its transaction back.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::failure::{Stop, at_commit, before_commit};
 use crate::store::shared::columns::Columns;
+pub(super) use crate::store::sql::Phase;
+use crate::store::sql::{self, Stop, before_commit};
 use crate::store::{Outcome, StoreError};
 
 /// Up to a fixed number of connections, opened when first needed; callers wait their turn in order.
@@ -34,7 +33,7 @@ impl Lane {
     /// Begins a transaction when it is this caller's turn.
     pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {
         let mut transaction = self.take().await?;
-        sqlx::query(self.begin).execute(&mut *transaction).await.map_err(|error| before_commit(&error))?;
+        sqlx::query(self.begin).execute(&mut *transaction).await.map_err(before_commit)?;
         Ok(transaction)
     }
 
@@ -42,7 +41,7 @@ impl Lane {
     pub(super) async fn checkpoint(&self) -> Result<bool, StoreError> {
         let mut connection = self.take().await?;
         let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await;
-        let busy = row.and_then(|row| row.flag(0)).map_err(|error| before_commit(&error))?;
+        let busy = row.map_err(sql::Error::from).and_then(|row| row.flag(0)).map_err(before_commit)?;
         connection.give_back();
         Ok(!busy)
     }
@@ -55,7 +54,7 @@ impl Lane {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => self.options.connect().await.map_err(|error| before_commit(&error))?,
+            None => self.options.connect().await.map_err(before_commit)?,
         };
         Ok(Transaction {
             connection: Some(connection),
@@ -81,7 +80,7 @@ impl Lane {
 }
 
 /// An open transaction. Dropped before [`Transaction::finish`] or [`Transaction::end`], it takes its connection with it.
-pub(super) struct Transaction {
+pub(in crate::store) struct Transaction {
     connection: Option<SqliteConnection>,
     begin: &'static str,
     idle: Arc<Mutex<Vec<SqliteConnection>>>,
@@ -90,27 +89,12 @@ pub(super) struct Transaction {
 
 impl Transaction {
     /// Commits when the work was done, rolls back when it was refused or failed.
-    pub(super) async fn finish<T>(mut self, worked: Result<T, Stop>, phase: &Phase) -> Outcome<T> {
-        match worked {
-            Ok(value) => {
-                phase.enter_commit();
-                sqlx::query("COMMIT").execute(&mut *self).await.map_err(|error| at_commit(&error))?;
-                self.give_back();
-                Ok(Ok(value))
-            }
-            Err(Stop::Refused(refusal)) => {
-                self.roll_back().await;
-                Ok(Err(refusal))
-            }
-            Err(Stop::Failed(error)) => {
-                self.roll_back().await;
-                Err(before_commit(&error))
-            }
-        }
+    pub(super) async fn finish<T: Send>(self, worked: Result<T, Stop>, phase: &Phase) -> Outcome<T> {
+        sql::Transaction::finish(self, worked, phase).await
     }
 
     /// Ends a transaction that only read.
-    pub(super) async fn end<T>(self, worked: Result<T, Stop>) -> Outcome<T> {
+    pub(super) async fn end<T: Send>(self, worked: Result<T, Stop>) -> Outcome<T> {
         self.finish(worked, &Phase::default()).await
     }
 
@@ -122,7 +106,7 @@ impl Transaction {
     }
 
     /// Undoes everything so far and begins again.
-    pub(super) async fn begin_anew(&mut self) -> sqlx::Result<()> {
+    pub(super) async fn begin_anew(&mut self) -> sql::Result<()> {
         sqlx::query("ROLLBACK").execute(&mut **self).await?;
         sqlx::query(self.begin).execute(&mut **self).await?;
         Ok(())
@@ -131,6 +115,28 @@ impl Transaction {
     fn give_back(&mut self) {
         let connection = self.connection.take();
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).extend(connection);
+    }
+}
+
+impl sql::Transaction for Transaction {
+    type Connection = SqliteConnection;
+
+    fn connection(&mut self) -> &mut SqliteConnection {
+        self
+    }
+
+    fn commits_by_itself(&self) -> bool {
+        false
+    }
+
+    async fn commit(mut self) -> sql::Result<()> {
+        sqlx::query("COMMIT").execute(&mut *self).await?;
+        self.give_back();
+        Ok(())
+    }
+
+    async fn undo(self, _why: Option<&sql::Error>) {
+        self.roll_back().await;
     }
 }
 
@@ -147,33 +153,5 @@ impl DerefMut for Transaction {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
         // As in `deref`.
         self.connection.as_mut().expect("a transaction holds its connection until it is finished")
-    }
-}
-
-/// How far an operation came, readable after it was cut short.
-#[derive(Debug, Default)]
-pub(super) struct Phase(AtomicBool);
-
-impl Phase {
-    fn enter_commit(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    /// Runs `work` for at most `limit`. Cut short before its commit it did nothing; afterwards nobody knows.
-    pub(super) async fn bound<T>(
-        &self,
-        limit: Duration,
-        work: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        match tokio::time::timeout(limit, work).await {
-            Ok(result) => result,
-            Err(_) if self.0.load(Ordering::Acquire) => Err(StoreError::indefinite(format!(
-                "no answer to the commit within {} ms",
-                limit.as_millis()
-            ))),
-            Err(_) => {
-                Err(StoreError::definite(format!("not begun to commit within {} ms", limit.as_millis())))
-            }
-        }
     }
 }

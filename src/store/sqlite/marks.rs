@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use sqlx::sqlite::SqliteConnection;
 
 use super::SqliteStore;
-use super::failure::Stop;
 use super::lane::Phase;
 use super::position;
 use super::roster::rosters_of;
@@ -15,27 +14,28 @@ use crate::domain::{ConversationId, ConversationKind, Seq, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::{ROOM_COLUMNS, Room};
 use crate::store::shared::roster::{Roster, Rosters};
+use crate::store::sql::{self, Stop};
 use crate::store::{Mark, Marked, StoreError};
 
 static FACTS: MultiRow = MultiRow::new(
-    "WITH k (user, conversation, read) AS (VALUES ",
+    "WITH k (user_id, conversation, read) AS (VALUES ",
     3,
     concat!(
         ") SELECT ",
         room_columns!(),
-        ", k.user, m.delivered_seq, m.read_seq, e.messages_before + (e.kind = 0) FROM k \
-         CROSS JOIN members m ON m.user = k.user AND m.conversation = k.conversation \
+        ", k.user_id, m.delivered_seq, m.read_seq, e.messages_before + (e.kind = 0) FROM k \
+         CROSS JOIN members m ON m.user_id = k.user_id AND m.conversation = k.conversation \
          CROSS JOIN conversations c ON c.id = k.conversation AND c.deleted_at IS NULL \
          LEFT JOIN events e ON e.conversation = k.conversation AND e.seq = min(k.read, c.last_seq)"
     ),
 );
 
 static MOVE: MultiRow = MultiRow::new(
-    "WITH v (user, conversation, delivered, read, count, position) AS (VALUES ",
+    "WITH v (user_id, conversation, delivered, read, count, position) AS (VALUES ",
     6,
     ") UPDATE members SET delivered_seq = v.delivered, read_seq = v.read, read_count = coalesce(v.count, read_count), \
      changed_position = coalesce(v.position, changed_position) \
-     FROM v WHERE members.user = v.user AND members.conversation = v.conversation",
+     FROM v WHERE members.user_id = v.user_id AND members.conversation = v.conversation",
 );
 
 /// A receipt that moves something.
@@ -69,7 +69,7 @@ async fn in_transaction(
     connection: &mut SqliteConnection,
     rosters: &Rosters,
     marks: &[Mark],
-) -> sqlx::Result<(Vec<Marked>, Vec<(ConversationId, Roster)>)> {
+) -> sql::Result<(Vec<Marked>, Vec<(ConversationId, Roster)>)> {
     let moves = moves(connection, marks).await?;
     if moves.is_empty() {
         return Ok(Default::default());
@@ -112,7 +112,7 @@ fn marked(moved: &Move, present: &HashMap<ConversationId, Roster>) -> Marked {
 }
 
 /// The furthest positions asked for per member, held against where they stand.
-async fn moves(connection: &mut SqliteConnection, marks: &[Mark]) -> sqlx::Result<Vec<Move>> {
+async fn moves(connection: &mut SqliteConnection, marks: &[Mark]) -> sql::Result<Vec<Move>> {
     let mut asked: HashMap<(UserId, ConversationId), (Seq, Seq)> = HashMap::new();
     let mut order = Vec::new();
     for mark in marks {

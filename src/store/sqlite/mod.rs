@@ -7,8 +7,7 @@
 mod accounts;
 mod append;
 mod change;
-mod consumers;
-mod failure;
+mod connection;
 mod journal;
 mod lane;
 mod marks;
@@ -25,10 +24,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::sqlite::SqliteConnection;
 
 pub use options::{Durability, SqliteOptions};
 
 use super::shared::roster::Rosters;
+use super::sql::{self, Purpose, Rule, Stop};
 use super::{
     AppendError, Appended, Change, Changed, ConversationView, Created, Cursor, Heads, HistoryPage,
     HistoryQuery, Log, Mark, Marked, MemberView, NewConversation, NewMessage, Outcome, Page, RangeEvents,
@@ -54,6 +55,35 @@ impl SqliteStore {
     pub async fn close(&self) {
         self.reader.close(self.readers).await;
         self.writer.close(1).await;
+    }
+}
+
+impl sql::Transactions for SqliteStore {
+    type Transaction = lane::Transaction;
+
+    async fn begin(&self, purpose: Purpose) -> Result<lane::Transaction, StoreError> {
+        match purpose {
+            Purpose::Write | Purpose::Once => self.writer.begin().await,
+            Purpose::Read => self.reader.begin().await,
+        }
+    }
+}
+
+impl sql::Backend for SqliteStore {
+    type Connection = SqliteConnection;
+
+    async fn operate<A, T, E>(
+        &self,
+        purpose: Purpose,
+        arguments: A,
+        rule: Rule<SqliteConnection, A, T, E>,
+    ) -> Outcome<T>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+        E: Into<Stop> + Send + 'static,
+    {
+        sql::operate_here(self, self.timeout, purpose, arguments, rule).await
     }
 }
 

@@ -8,7 +8,6 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions, Connection, SqlSafeStr};
 
 use super::change::purge_all;
-use super::failure::Stop;
 use super::lane::{Lane, Phase};
 use super::options::{Durability, SqliteOptions};
 use super::{SqliteStore, position};
@@ -16,6 +15,7 @@ use crate::environment::SharedEnvironment;
 use crate::store::StoreError;
 use crate::store::shared::columns::Columns;
 use crate::store::shared::roster::Rosters;
+use crate::store::sql::{self, Stop};
 
 /// Pages of the write-ahead log after which they are copied into the file: 16 MiB, so that one fsync of the file serves
 /// thousands of messages.
@@ -128,7 +128,7 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), String> {
 }
 
 /// The log's incarnation: drawn once, when the file is made.
-async fn epoch(connection: &mut SqliteConnection, environment: &SharedEnvironment) -> sqlx::Result<u64> {
+async fn epoch(connection: &mut SqliteConnection, environment: &SharedEnvironment) -> sql::Result<u64> {
     let mut drawn = [0_u8; 8];
     environment.fill_random(&mut drawn);
     sqlx::query("INSERT OR IGNORE INTO meta (name, value) VALUES ('epoch', ?1)")

@@ -5,6 +5,7 @@
 //! `position_floor`. Positions therefore have holes, seqs never.
 
 use crate::store::shared::columns::Columns;
+use crate::store::sql;
 use sqlx::sqlite::SqliteConnection;
 
 /// The newest position taken, as an SQL expression.
@@ -16,12 +17,12 @@ macro_rules! last_position {
 pub(super) use last_position;
 
 /// The newest position taken; 0 in an empty log.
-pub(super) async fn last(connection: &mut SqliteConnection) -> sqlx::Result<u64> {
+pub(super) async fn last(connection: &mut SqliteConnection) -> sql::Result<u64> {
     sqlx::query(concat!("SELECT ", last_position!())).fetch_one(connection).await?.count(0)
 }
 
 /// Takes the next position for something that is no event.
-pub(super) async fn take(connection: &mut SqliteConnection) -> sqlx::Result<u64> {
+pub(super) async fn take(connection: &mut SqliteConnection) -> sql::Result<u64> {
     let taken = last(connection).await? + 1;
     sqlx::query("UPDATE meta SET value = ?1 WHERE name = 'position_floor'")
         .bind(taken as i64)

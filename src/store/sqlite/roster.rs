@@ -7,12 +7,13 @@ use crate::domain::{ConversationId, ConversationKind, Seq, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::Room;
 use crate::store::shared::roster::{Roster, Rosters};
+use crate::store::sql;
 
 static MEMBERS: MultiRow = MultiRow::new(
     "WITH k (conversation) AS (VALUES ",
     1,
-    ") SELECT m.conversation, m.user, m.joined_seq FROM k CROSS JOIN members m ON m.conversation = k.conversation \
-     ORDER BY m.conversation, m.user",
+    ") SELECT m.conversation, m.user_id, m.joined_seq FROM k CROSS JOIN members m ON m.conversation = k.conversation \
+     ORDER BY m.conversation, m.user_id",
 );
 
 /// The rosters of these direct and group conversations, in their order, as the transaction sees them. Channels have
@@ -21,7 +22,7 @@ pub(super) async fn rosters_of(
     rosters: &Rosters,
     connection: &mut SqliteConnection,
     rooms: &[&Room],
-) -> sqlx::Result<Vec<Roster>> {
+) -> sql::Result<Vec<Roster>> {
     let mut found = Vec::with_capacity(rooms.len());
     let mut missing = Vec::new();
     for (at, room) in rooms.iter().enumerate() {

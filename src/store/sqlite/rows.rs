@@ -12,6 +12,7 @@ use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
 use crate::store::shared::columns::Columns;
+use crate::store::sql;
 
 /// The sizes that statements come in; the last one is the most rows of one statement.
 const SIZES: [usize; 5] = [1, 4, 16, 64, 256];
@@ -64,7 +65,7 @@ impl MultiRow {
         connection: &mut SqliteConnection,
         rows: &'q [T],
         bind: impl Fn(Filling<'q>, &'q T) -> Filling<'q>,
-    ) -> sqlx::Result<()> {
+    ) -> sql::Result<()> {
         for chunk in rows.chunks(SIZES[SIZES.len() - 1]) {
             self.fill(chunk, &bind).execute(&mut *connection).await?;
         }
@@ -77,7 +78,7 @@ impl MultiRow {
         connection: &mut SqliteConnection,
         rows: &'q [T],
         bind: impl Fn(Filling<'q>, &'q T) -> Filling<'q>,
-    ) -> sqlx::Result<Vec<SqliteRow>> {
+    ) -> sql::Result<Vec<SqliteRow>> {
         let mut answers = Vec::new();
         for chunk in rows.chunks(SIZES[SIZES.len() - 1]) {
             answers.extend(self.fill(chunk, &bind).fetch_all(&mut *connection).await?);
@@ -87,27 +88,27 @@ impl MultiRow {
 }
 
 impl Columns for SqliteRow {
-    fn int(&self, column: usize) -> sqlx::Result<i64> {
-        self.try_get(column)
+    fn int(&self, column: usize) -> sql::Result<i64> {
+        Ok(self.try_get(column)?)
     }
 
-    fn int_or_null(&self, column: usize) -> sqlx::Result<Option<i64>> {
-        self.try_get(column)
+    fn int_or_null(&self, column: usize) -> sql::Result<Option<i64>> {
+        Ok(self.try_get(column)?)
     }
 
-    fn text(&self, column: usize) -> sqlx::Result<String> {
-        self.try_get(column)
+    fn text(&self, column: usize) -> sql::Result<String> {
+        Ok(self.try_get(column)?)
     }
 
-    fn text_or_null(&self, column: usize) -> sqlx::Result<Option<String>> {
-        self.try_get(column)
+    fn text_or_null(&self, column: usize) -> sql::Result<Option<String>> {
+        Ok(self.try_get(column)?)
     }
 
-    fn uuid(&self, column: usize) -> sqlx::Result<Uuid> {
-        self.try_get(column)
+    fn uuid(&self, column: usize) -> sql::Result<Uuid> {
+        Ok(self.try_get(column)?)
     }
 
-    fn uuid_or_null(&self, column: usize) -> sqlx::Result<Option<Uuid>> {
-        self.try_get(column)
+    fn uuid_or_null(&self, column: usize) -> sql::Result<Option<Uuid>> {
+        Ok(self.try_get(column)?)
     }
 }

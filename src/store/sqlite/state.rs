@@ -2,9 +2,9 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::failure::Stop;
 use crate::domain::{ConversationId, UserId};
 use crate::store::shared::room::{Membership, ROOM_COLUMNS, Room, outsider};
+use crate::store::sql::{self, Stop};
 
 /// The columns that [`Room::read`] reads, from a table named `c`.
 macro_rules! room_columns {
@@ -18,7 +18,7 @@ pub(super) use room_columns;
 /// The columns that [`Membership::read`] reads, from a table named `m`.
 macro_rules! member_columns {
     () => {
-        "m.user, m.role, m.joined_seq, m.delivered_seq, m.read_seq, m.read_count, m.role_seq"
+        "m.user_id, m.role, m.joined_seq, m.delivered_seq, m.read_seq, m.read_count, m.role_seq"
     };
 }
 pub(super) use member_columns;
@@ -28,13 +28,13 @@ pub(super) async fn room_of(
     connection: &mut SqliteConnection,
     id: ConversationId,
     user: UserId,
-) -> sqlx::Result<(Option<Room>, Option<Membership>)> {
+) -> sql::Result<(Option<Room>, Option<Membership>)> {
     let row = sqlx::query(concat!(
         "SELECT ",
         room_columns!(),
         ", ",
         member_columns!(),
-        " FROM conversations c LEFT JOIN members m ON m.conversation = c.id AND m.user = ?2 \
+        " FROM conversations c LEFT JOIN members m ON m.conversation = c.id AND m.user_id = ?2 \
          WHERE c.id = ?1 AND c.deleted_at IS NULL"
     ))
     .bind(*id.as_uuid())
@@ -64,11 +64,11 @@ pub(super) async fn membership(
     connection: &mut SqliteConnection,
     conversation: ConversationId,
     user: UserId,
-) -> sqlx::Result<Option<Membership>> {
+) -> sql::Result<Option<Membership>> {
     let row = sqlx::query(concat!(
         "SELECT ",
         member_columns!(),
-        " FROM members m WHERE m.user = ?1 AND m.conversation = ?2"
+        " FROM members m WHERE m.user_id = ?1 AND m.conversation = ?2"
     ))
     .bind(*user.as_uuid())
     .bind(*conversation.as_uuid())

@@ -7,7 +7,6 @@ use uuid::Uuid;
 use super::families;
 use crate::domain::{Committed, LeaveReason, Refusal, Timestamp, UserId};
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::failure::Stop;
 use crate::store::postgres::journal::{Journal, Recorded};
 use crate::store::postgres::link::Link;
 use crate::store::postgres::rows::Pg;
@@ -15,6 +14,7 @@ use crate::store::postgres::state::lock;
 use crate::store::postgres::work::{read, unrefused, write};
 use crate::store::shared::codec::BLANK_REACTION;
 use crate::store::shared::columns::Columns;
+use crate::store::sql::{self, Stop};
 use crate::store::{Outcome, Revocation, StoreError};
 
 /// Memberships ended in one step.
@@ -83,7 +83,7 @@ async fn outlast_older(store: &PostgresStore) -> Result<(), StoreError> {
     tokio::time::timeout(store.timeout, wait).await.unwrap_or_else(|_| Err(late()))
 }
 
-async fn bound(link: &mut Link, text: &'static str) -> sqlx::Result<u64> {
+async fn bound(link: &mut Link, text: &'static str) -> sql::Result<u64> {
     link.one(sqlx::query(text)).await?.count(0)
 }
 
@@ -93,7 +93,7 @@ async fn memberships(
     store: &PostgresStore,
     user: UserId,
     now: Timestamp,
-) -> sqlx::Result<Option<Recorded>> {
+) -> sql::Result<Option<Recorded>> {
     let some =
         sqlx::query("SELECT conversation FROM members WHERE user_id = $1 ORDER BY conversation LIMIT $2");
     let rows = link.all(some.bind(*user.as_uuid()).bind(MEMBERSHIPS)).await?;
@@ -134,23 +134,23 @@ UPDATE events e SET body = NULL, extra = NULL, deleted = true FROM v \
 WHERE e.conversation = v.conversation AND e.seq = v.seq";
 
 /// Locks conversations in the order that everybody keeps.
-async fn lock_all(link: &mut Link, ids: &[Uuid]) -> sqlx::Result<()> {
+async fn lock_all(link: &mut Link, ids: &[Uuid]) -> sql::Result<()> {
     let statement =
         sqlx::query("SELECT 1 FROM conversations WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE");
     link.run(statement.bind(ids)).await.map(|_| ())
 }
 
 /// Blanks some messages, after the one under client id `after`; answers where to go on.
-async fn messages(link: &mut Link, user: UserId, after: Uuid) -> sqlx::Result<Option<Uuid>> {
+async fn messages(link: &mut Link, user: UserId, after: Uuid) -> sql::Result<Option<Uuid>> {
     let some = sqlx::query(
         "SELECT conversation, seq, client_id FROM sends WHERE sender = $1 AND client_id > $2 ORDER BY client_id LIMIT $3",
     );
     let rows = link.all(some.bind(*user.as_uuid()).bind(after).bind(ITEMS)).await?;
     let Some(last) = rows.last() else { return Ok(None) };
     let last = last.uuid(2)?;
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.uuid(0)).collect::<sqlx::Result<_>>()?;
-    let seqs: Vec<i64> = rows.iter().map(|row| row.int(1)).collect::<sqlx::Result<_>>()?;
-    let keys: Vec<Uuid> = rows.iter().map(|row| row.uuid(2)).collect::<sqlx::Result<_>>()?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.uuid(0)).collect::<sql::Result<_>>()?;
+    let seqs: Vec<i64> = rows.iter().map(|row| row.int(1)).collect::<sql::Result<_>>()?;
+    let keys: Vec<Uuid> = rows.iter().map(|row| row.uuid(2)).collect::<sql::Result<_>>()?;
     lock_all(link, &ids).await?;
     link.run(sqlx::query(BLANK).bind(ids).bind(seqs).bind(*user.as_uuid()).bind(keys)).await?;
     Ok(Some(last))
@@ -175,15 +175,15 @@ UPDATE reaction_counts c SET count = c.count - 1 FROM said s \
 WHERE s.is_on AND c.conversation = s.conversation AND c.seq = s.seq AND c.emoji = s.emoji AND c.count > 1";
 
 /// Takes some reactions back, from the counts, the table and the log; false when there are none left.
-async fn reactions(link: &mut Link, user: UserId) -> sqlx::Result<bool> {
+async fn reactions(link: &mut Link, user: UserId) -> sql::Result<bool> {
     let some = sqlx::query("SELECT conversation, seq, emoji FROM reactions WHERE user_id = $1 LIMIT $2");
     let rows = link.all(some.bind(*user.as_uuid()).bind(ITEMS)).await?;
     if rows.is_empty() {
         return Ok(false);
     }
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.uuid(0)).collect::<sqlx::Result<_>>()?;
-    let seqs: Vec<i64> = rows.iter().map(|row| row.int(1)).collect::<sqlx::Result<_>>()?;
-    let emoji: Vec<String> = rows.iter().map(|row: &Pg| row.text(2)).collect::<sqlx::Result<_>>()?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.uuid(0)).collect::<sql::Result<_>>()?;
+    let seqs: Vec<i64> = rows.iter().map(|row| row.int(1)).collect::<sql::Result<_>>()?;
+    let emoji: Vec<String> = rows.iter().map(|row: &Pg| row.text(2)).collect::<sql::Result<_>>()?;
     lock_all(link, &ids).await?;
     let statement = sqlx::query(TAKE_BACK).bind(ids).bind(seqs).bind(emoji);
     link.run(statement.bind(*user.as_uuid()).bind(BLANK_REACTION)).await?;

@@ -9,6 +9,7 @@ use crate::store::postgres::link::Link;
 use crate::store::postgres::rows::Pg;
 use crate::store::shared::codec::{decode, event_columns};
 use crate::store::shared::columns::{Columns, impossible};
+use crate::store::sql;
 
 /// Lines, and the place after them.
 type Step = (Vec<String>, Option<String>);
@@ -19,7 +20,7 @@ pub(super) async fn export(
     user: UserId,
     after: Option<&str>,
     limit: usize,
-) -> sqlx::Result<Step> {
+) -> sql::Result<Step> {
     let (section, key) = after.map_or(("profile", ""), |after| after.split_once(':').unwrap_or((after, "")));
     // No key has the character NUL, and Postgres takes no text that has.
     let section = if key.contains('\0') { "" } else { section };
@@ -45,7 +46,7 @@ fn next(section: &str, following: &str, last: Option<String>, lines: usize, limi
     }
 }
 
-async fn profile(link: &mut Link, user: UserId) -> sqlx::Result<Step> {
+async fn profile(link: &mut Link, user: UserId) -> sql::Result<Step> {
     let Some(user) = users::find(link, user).await? else { return Ok((Vec::new(), None)) };
     let line = json!({
         "type": "profile",
@@ -58,7 +59,7 @@ async fn profile(link: &mut Link, user: UserId) -> sqlx::Result<Step> {
     Ok((vec![line.to_string()], Some("conversations".to_owned())))
 }
 
-async fn conversations(link: &mut Link, user: UserId, key: &str, limit: usize) -> sqlx::Result<Step> {
+async fn conversations(link: &mut Link, user: UserId, key: &str, limit: usize) -> sql::Result<Step> {
     let rows = link.all(sqlx::query(
         "SELECT c.id, c.name, m.role, m.joined_seq, m.delivered_seq, m.read_seq \
          FROM members m JOIN conversations c ON c.id = m.conversation \
@@ -82,13 +83,13 @@ async fn conversations(link: &mut Link, user: UserId, key: &str, limit: usize) -
         });
         Ok(line.to_string())
     };
-    let lines: Vec<String> = rows.iter().map(line).collect::<sqlx::Result<_>>()?;
+    let lines: Vec<String> = rows.iter().map(line).collect::<sql::Result<_>>()?;
     let last = rows.last().map(|row| row.uuid(0)).transpose()?.map(|id| id.simple().to_string());
     let next = next("conversations", "messages", last, lines.len(), limit);
     Ok((lines, next))
 }
 
-async fn messages(link: &mut Link, user: UserId, key: &str, limit: usize) -> sqlx::Result<Step> {
+async fn messages(link: &mut Link, user: UserId, key: &str, limit: usize) -> sql::Result<Step> {
     let rows = link
         .all(
             sqlx::query(concat!(
@@ -102,14 +103,14 @@ async fn messages(link: &mut Link, user: UserId, key: &str, limit: usize) -> sql
             .bind(limit as i64),
         )
         .await?;
-    let lines: Vec<String> = rows.iter().map(message).collect::<sqlx::Result<_>>()?;
+    let lines: Vec<String> = rows.iter().map(message).collect::<sql::Result<_>>()?;
     let last =
         rows.last().map(|row| row.client_id(5)).transpose()?.map(|id| id.as_uuid().simple().to_string());
     let next = next("messages", "reactions", last, lines.len(), limit);
     Ok((lines, next))
 }
 
-fn message(row: &Pg) -> sqlx::Result<String> {
+fn message(row: &Pg) -> sql::Result<String> {
     let event = decode(row)?;
     let EventKind::Message(message) = &event.kind else {
         return Err(impossible("a send that names no message"));
@@ -135,7 +136,7 @@ fn message(row: &Pg) -> sqlx::Result<String> {
     Ok(line.to_string())
 }
 
-async fn reactions(link: &mut Link, user: UserId, key: &str, limit: usize) -> sqlx::Result<Step> {
+async fn reactions(link: &mut Link, user: UserId, key: &str, limit: usize) -> sql::Result<Step> {
     let mut parts = key.splitn(3, ':');
     let id = id_key(parts.next().unwrap_or_default());
     let seq: i64 = parts.next().and_then(|seq| seq.parse().ok()).unwrap_or_default();
@@ -160,7 +161,7 @@ async fn reactions(link: &mut Link, user: UserId, key: &str, limit: usize) -> sq
         });
         Ok(line.to_string())
     };
-    let lines: Vec<String> = rows.iter().map(line).collect::<sqlx::Result<_>>()?;
+    let lines: Vec<String> = rows.iter().map(line).collect::<sql::Result<_>>()?;
     let last = match rows.last() {
         Some(row) => Some(format!("{}:{}:{}", row.uuid(0)?.simple(), row.int(1)?, row.text(2)?)),
         None => None,
@@ -169,7 +170,7 @@ async fn reactions(link: &mut Link, user: UserId, key: &str, limit: usize) -> sq
     Ok((lines, next))
 }
 
-async fn blocks(link: &mut Link, user: UserId) -> sqlx::Result<Step> {
+async fn blocks(link: &mut Link, user: UserId) -> sql::Result<Step> {
     let blocked = users::blocks(link, user).await?;
     let line = |user: &UserId| json!({ "type": "block", "user": user.to_string() }).to_string();
     Ok((blocked.iter().map(line).collect(), None))

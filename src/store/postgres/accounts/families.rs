@@ -3,12 +3,13 @@
 use crate::domain::{FamilyId, Timestamp, UserId};
 use crate::store::postgres::link::Link;
 use crate::store::shared::columns::Columns;
+use crate::store::sql;
 use crate::store::{Family, FamilyRotation, NewFamily, Revocation, RevocationCursor};
 
 /// Most revocations answered at once.
 const PAGE: i64 = 1_000;
 
-pub(super) async fn add(link: &mut Link, new: &NewFamily, now: Timestamp) -> sqlx::Result<()> {
+pub(super) async fn add(link: &mut Link, new: &NewFamily, now: Timestamp) -> sql::Result<()> {
     // Sign-ins that nobody renewed go when their user signs in again, so they cannot pile up.
     for statement in [
         "DELETE FROM spent_tokens WHERE family IN (SELECT id FROM families WHERE user_id = $1 AND expires_at <= $2)",
@@ -33,7 +34,7 @@ pub(super) async fn rotate(
     replacement: &[u8; 32],
     expires_at: Timestamp,
     now: Timestamp,
-) -> sqlx::Result<FamilyRotation> {
+) -> sql::Result<FamilyRotation> {
     // Of two that present one token at once the second waits here, and then finds it spent.
     let newest = link.optional(sqlx::query(
         "SELECT id, user_id, expires_at FROM families WHERE token_hash = $1 AND revoked_at IS NULL AND expires_at > $2 \
@@ -68,7 +69,7 @@ pub(super) async fn rotate(
 }
 
 /// A token that was rotated away: two hold the sign-in, and nobody can tell which of them is the owner.
-async fn reused(link: &mut Link, presented: &[u8; 32], now: Timestamp) -> sqlx::Result<FamilyRotation> {
+async fn reused(link: &mut Link, presented: &[u8; 32], now: Timestamp) -> sql::Result<FamilyRotation> {
     let spent = link
         .optional(
             sqlx::query(
@@ -90,7 +91,7 @@ pub(super) async fn revoke(
     user: UserId,
     family: Option<FamilyId>,
     now: Timestamp,
-) -> sqlx::Result<Revocation> {
+) -> sql::Result<Revocation> {
     link.run(sqlx::query("UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND id = coalesce($2, id) AND revoked_at IS NULL")
         .bind(*user.as_uuid())
         .bind(family.map(|family| *family.as_uuid()))
@@ -106,7 +107,7 @@ pub(super) async fn revoke_others(
     user: UserId,
     keep: Option<FamilyId>,
     now: Timestamp,
-) -> sqlx::Result<Vec<Revocation>> {
+) -> sql::Result<Vec<Revocation>> {
     let rows = link.all(sqlx::query(
         "UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND id IS DISTINCT FROM $2 AND revoked_at IS NULL RETURNING id",
     )
@@ -124,7 +125,7 @@ pub(super) async fn revoke_others(
     Ok(revocations)
 }
 
-pub(super) async fn write(link: &mut Link, revocation: &Revocation) -> sqlx::Result<()> {
+pub(super) async fn write(link: &mut Link, revocation: &Revocation) -> sql::Result<()> {
     link.run(
         sqlx::query(
             "WITH next AS (UPDATE meta SET value = value + 1 WHERE name = 'revocations' RETURNING value) \
@@ -142,7 +143,7 @@ pub(super) async fn write(link: &mut Link, revocation: &Revocation) -> sqlx::Res
 pub(super) async fn revocations(
     link: &mut Link,
     cursor: RevocationCursor,
-) -> sqlx::Result<(Vec<Revocation>, RevocationCursor)> {
+) -> sql::Result<(Vec<Revocation>, RevocationCursor)> {
     let rows = link.all(sqlx::query(
         "SELECT id, user_id, family, at, is_final FROM revocations WHERE id > $1 ORDER BY id LIMIT $2",
     )
@@ -163,7 +164,7 @@ pub(super) async fn revocations(
     Ok((revocations, next))
 }
 
-pub(super) async fn forget(link: &mut Link, before: Timestamp) -> sqlx::Result<()> {
+pub(super) async fn forget(link: &mut Link, before: Timestamp) -> sql::Result<()> {
     link.run(sqlx::query("DELETE FROM revocations WHERE at < $1").bind(before.as_unix_ms())).await?;
     Ok(())
 }

@@ -12,13 +12,14 @@ use super::rows::Pg;
 use super::work::{read, unrefused, write};
 use crate::domain::{Committed, FamilyId, Timestamp, User, UserId, Username};
 use crate::store::shared::columns::{Columns, impossible};
+use crate::store::sql;
 use crate::store::{
     Accounts, Credentials, FamilyRotation, NewFamily, NewUser, NewUserOutcome, Outcome, Revocation,
     RevocationCursor, StoreError,
 };
 
 /// A user from the columns `id, username, display_name, guest, created_at`, beginning at `at`.
-pub(super) fn read_user(row: &Pg, at: usize) -> sqlx::Result<User> {
+pub(super) fn read_user(row: &Pg, at: usize) -> sql::Result<User> {
     let username = row.text_or_null(at + 1)?.map(|name| Username::parse(&name)).transpose();
     Ok(User {
         id: row.user(at)?,

@@ -2,12 +2,12 @@
 
 use super::read_user;
 use crate::domain::{Refusal, User, UserId, Username};
-use crate::store::postgres::failure::Stop;
 use crate::store::postgres::link::Link;
 use crate::store::shared::columns::Columns;
+use crate::store::sql::{self, Stop};
 use crate::store::{Credentials, NewUser, NewUserOutcome};
 
-pub(super) async fn create(link: &mut Link, new: &NewUser) -> sqlx::Result<NewUserOutcome> {
+pub(super) async fn create(link: &mut Link, new: &NewUser) -> sql::Result<NewUserOutcome> {
     if let Some(user) = existing(link, new).await? {
         return Ok(NewUserOutcome::Existing(user));
     }
@@ -42,7 +42,7 @@ pub(super) async fn create(link: &mut Link, new: &NewUser) -> sqlx::Result<NewUs
     Ok(NewUserOutcome::Created)
 }
 
-async fn existing(link: &mut Link, new: &NewUser) -> sqlx::Result<Option<User>> {
+async fn existing(link: &mut Link, new: &NewUser) -> sql::Result<Option<User>> {
     let row = link
         .optional(
             sqlx::query(
@@ -56,12 +56,12 @@ async fn existing(link: &mut Link, new: &NewUser) -> sqlx::Result<Option<User>> 
     row.map(|row| read_user(&row, 0)).transpose()
 }
 
-async fn taken(link: &mut Link, username: &str) -> sqlx::Result<bool> {
+async fn taken(link: &mut Link, username: &str) -> sql::Result<bool> {
     let row = sqlx::query("SELECT EXISTS (SELECT 1 FROM users WHERE username = $1)").bind(username);
     link.one(row).await?.flag(0)
 }
 
-async fn keep_password(link: &mut Link, id: UserId, hash: &str) -> sqlx::Result<()> {
+async fn keep_password(link: &mut Link, id: UserId, hash: &str) -> sql::Result<()> {
     link.run(
         sqlx::query(
             "INSERT INTO credentials (user_id, password_hash) VALUES ($1, $2) \
@@ -74,7 +74,7 @@ async fn keep_password(link: &mut Link, id: UserId, hash: &str) -> sqlx::Result<
     Ok(())
 }
 
-pub(super) async fn find(link: &mut Link, id: UserId) -> sqlx::Result<Option<User>> {
+pub(super) async fn find(link: &mut Link, id: UserId) -> sql::Result<Option<User>> {
     let row = link
         .optional(
             sqlx::query("SELECT id, username, display_name, guest, created_at FROM users WHERE id = $1")
@@ -96,7 +96,7 @@ async fn living(link: &mut Link, id: UserId) -> Result<User, Stop> {
     Ok(read_user(&row, 0)?)
 }
 
-pub(super) async fn by_prefix(link: &mut Link, prefix: &str, limit: usize) -> sqlx::Result<Vec<User>> {
+pub(super) async fn by_prefix(link: &mut Link, prefix: &str, limit: usize) -> sql::Result<Vec<User>> {
     if prefix.contains('\0') {
         return Ok(Vec::new());
     }
@@ -117,7 +117,7 @@ pub(super) async fn by_prefix(link: &mut Link, prefix: &str, limit: usize) -> sq
     rows.iter().map(|row| read_user(row, 0)).collect()
 }
 
-pub(super) async fn credentials(link: &mut Link, username: &Username) -> sqlx::Result<Option<Credentials>> {
+pub(super) async fn credentials(link: &mut Link, username: &Username) -> sql::Result<Option<Credentials>> {
     let row = link
         .optional(
             sqlx::query(
@@ -130,7 +130,7 @@ pub(super) async fn credentials(link: &mut Link, username: &Username) -> sqlx::R
     row.map(|row| Ok(Credentials { user: read_user(&row, 0)?, password_hash: row.text(5)? })).transpose()
 }
 
-pub(super) async fn password_hash(link: &mut Link, id: UserId) -> sqlx::Result<Option<String>> {
+pub(super) async fn password_hash(link: &mut Link, id: UserId) -> sql::Result<Option<String>> {
     let row = link
         .optional(sqlx::query("SELECT password_hash FROM credentials WHERE user_id = $1").bind(*id.as_uuid()))
         .await?;
@@ -181,7 +181,7 @@ pub(super) async fn claim(
     Ok(User { username: Some(username.clone()), guest: false, ..user })
 }
 
-pub(super) async fn blocks(link: &mut Link, user: UserId) -> sqlx::Result<Vec<UserId>> {
+pub(super) async fn blocks(link: &mut Link, user: UserId) -> sql::Result<Vec<UserId>> {
     let rows = link
         .all(
             sqlx::query("SELECT blocked FROM blocks WHERE blocker = $1 ORDER BY blocked LIMIT $2")

@@ -16,6 +16,7 @@ use crate::store::postgres::rows::Pg;
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::content::{REPLY, REUSED};
 use crate::store::shared::roster::{Roster, audience};
+use crate::store::sql;
 
 const APPEND: &str = "SELECT outcome, seq, sent_at, elsewhere, previous, txid, version, users, joined \
      FROM tidings_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
@@ -47,7 +48,7 @@ pub(super) struct Answer {
 }
 
 impl Call<'_> {
-    pub(super) async fn make(&self, link: &mut Link) -> sqlx::Result<Answer> {
+    pub(super) async fn make(&self, link: &mut Link) -> sql::Result<Answer> {
         let of = |value: fn(&Entry<'_>) -> Uuid| self.entries.iter().map(value).collect::<Vec<_>>();
         let others: Option<Vec<Option<Uuid>>> = self
             .entries
@@ -81,7 +82,7 @@ impl Call<'_> {
         self.read(&rows)
     }
 
-    fn read(&self, rows: &[Pg]) -> sqlx::Result<Answer> {
+    fn read(&self, rows: &[Pg]) -> sql::Result<Answer> {
         let mut came = HashMap::<ConversationId, Roster>::new();
         let mut answers = Vec::with_capacity(rows.len());
         for ((row, entry), known) in rows.iter().zip(self.entries).zip(self.rosters) {
@@ -110,7 +111,7 @@ impl Call<'_> {
         entry: &Entry<'_>,
         known: Option<&Roster>,
         came: &mut HashMap<ConversationId, Roster>,
-    ) -> sqlx::Result<Appended> {
+    ) -> sql::Result<Appended> {
         let (id, seq) = (entry.conversation, row.seq(1)?);
         if let Some(roster) = roster(row.int(6)?, row, 7)? {
             came.insert(id, roster);

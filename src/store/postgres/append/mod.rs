@@ -14,11 +14,11 @@ use futures_util::future::BoxFuture;
 use self::call::{Answer, Call};
 use self::entry::Entry;
 use super::PostgresStore;
-use super::failure::{Stop, concerns_a_row, undone_by_another};
 use super::lane::{Mode, Phase};
 use super::work::{ATTEMPTS, unrefused};
 use crate::domain::{Refusal, Timestamp};
 use crate::store::shared::roster::Roster;
+use crate::store::sql::{self, Stop};
 use crate::store::{AppendError, Appended, NewMessage, StoreError};
 
 /// One answer per message; `None` as long as the database has not spoken about it.
@@ -101,7 +101,7 @@ impl Work<'_> {
     }
 
     /// One call, again while others stand in the way. The outer error concerns a row; the batch is as it was before.
-    async fn call(&self, entries: &[Entry<'_>]) -> Result<Result<Answered, StoreError>, sqlx::Error> {
+    async fn call(&self, entries: &[Entry<'_>]) -> Result<Result<Answered, StoreError>, sql::Error> {
         let rosters = self.rosters(entries).await;
         let mut attempts = ATTEMPTS;
         loop {
@@ -117,11 +117,11 @@ impl Work<'_> {
             let worked = call.make(&mut transaction).await;
             attempts -= 1;
             match worked {
-                Err(error) if attempts > 0 && undone_by_another(&error) => {
+                Err(error) if attempts > 0 && error.undone_by_another() => {
                     self.store.meters.undone.increment(1);
                     transaction.abandon(&error).await;
                 }
-                Err(error) if concerns_a_row(&error) => {
+                Err(error) if error.concerns_a_row() => {
                     transaction.abandon(&error).await;
                     return Err(error);
                 }

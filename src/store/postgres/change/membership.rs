@@ -2,12 +2,12 @@
 
 use super::{Made, Request};
 use crate::domain::{ConversationId, ConversationKind, LeaveReason, Refusal, Role, Seq, UserId, permissions};
-use crate::store::postgres::failure::Stop;
 use crate::store::postgres::link::Link;
 use crate::store::postgres::rooms::invited;
 use crate::store::postgres::state::membership;
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::outsider;
+use crate::store::sql::{self, Stop};
 
 pub(super) async fn join(request: Request<'_>, user: UserId, role: Role) -> Result<Made, Stop> {
     let own_role = request.standing.as_ref().map(|standing| standing.member.role);
@@ -50,7 +50,7 @@ pub(super) async fn leave(request: Request<'_>, user: UserId) -> Result<Made, St
     Ok(Made { seq, recorded: journal.close().await? })
 }
 
-async fn left_at(link: &mut Link, conversation: ConversationId, user: UserId) -> sqlx::Result<Option<Seq>> {
+async fn left_at(link: &mut Link, conversation: ConversationId, user: UserId) -> sql::Result<Option<Seq>> {
     let row = link
         .optional(
             sqlx::query("SELECT left_seq FROM departures WHERE user_id = $1 AND conversation = $2")

@@ -2,10 +2,10 @@
 
 use super::{Made, Request, storable};
 use crate::domain::{ClientId, EventKind, Refusal, Seq, UserId, permissions};
-use crate::store::postgres::failure::Stop;
 use crate::store::postgres::link::Link;
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::Room;
+use crate::store::sql::Stop;
 
 /// How many different reactions one message may have.
 const MOST_REACTIONS: i64 = 100;

@@ -6,8 +6,6 @@ mod purge;
 mod settings;
 
 use super::PostgresStore;
-use super::failure::Stop;
-use super::failure::worth_another;
 use super::journal::{Journal, Recorded};
 use super::lane::Phase;
 use super::link::Link;
@@ -16,6 +14,7 @@ use super::work::ATTEMPTS;
 use crate::domain::{ConversationId, Refusal, Seq, Timestamp, UserId};
 use crate::store::shared::room::{Membership, Room, outsider};
 use crate::store::shared::roster::Rosters;
+use crate::store::sql::{self, Stop};
 use crate::store::{Change, Changed, Outcome};
 
 pub(super) use purge::purge_all;
@@ -51,7 +50,7 @@ impl<'r> Request<'r> {
         self.standing.as_ref().ok_or_else(|| outsider(Some(&self.room)))
     }
 
-    async fn journal(self) -> sqlx::Result<Journal<'r>> {
+    async fn journal(self) -> sql::Result<Journal<'r>> {
         Journal::open(self.link, self.rosters, self.room, self.now).await
     }
 }
@@ -76,7 +75,7 @@ pub(super) async fn change(
             };
             attempts -= 1;
             match worked {
-                Err(Stop::Failed(error)) if attempts > 0 && worth_another(&error) => {
+                Err(Stop::Failed(error)) if attempts > 0 && error.worth_another() => {
                     transaction.abandon(&error).await;
                 }
                 worked => break transaction.finish(worked, &phase).await,

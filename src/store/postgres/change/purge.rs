@@ -7,6 +7,7 @@ use crate::store::postgres::link::Link;
 use crate::store::postgres::work::{read, unrefused, write};
 use crate::store::shared::codec::BLANK_REACTION;
 use crate::store::shared::columns::Columns;
+use crate::store::sql;
 
 /// How many events one step goes over.
 const STEP: u64 = 500;
@@ -29,7 +30,7 @@ pub(in crate::store::postgres) async fn purge_all(store: &PostgresStore) -> Resu
     Ok(())
 }
 
-async fn unfinished(link: &mut Link) -> sqlx::Result<Vec<ConversationId>> {
+async fn unfinished(link: &mut Link) -> sql::Result<Vec<ConversationId>> {
     let statement = sqlx::query("SELECT id FROM conversations WHERE purging ORDER BY id LIMIT $1");
     let rows = link.all(statement.bind(MOST)).await?;
     rows.iter().map(|row| row.conversation(0)).collect()
@@ -63,7 +64,7 @@ WHERE conversation = $1 AND seq BETWEEN $2 AND $3 AND kind IN (0, 1, 3, 6)";
 
 /// Blanks one stretch; answers where the next begins, `None` after the last. Names that the conversation had go too; what
 /// it ended with stays.
-async fn step(link: &mut Link, conversation: ConversationId, first: Seq) -> sqlx::Result<Option<Seq>> {
+async fn step(link: &mut Link, conversation: ConversationId, first: Seq) -> sql::Result<Option<Seq>> {
     let last = first.plus(STEP - 1);
     let id = *conversation.as_uuid();
     let blank = sqlx::query(BLANK).bind(id).bind(first.as_stored()).bind(last.as_stored());

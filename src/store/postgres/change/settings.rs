@@ -3,9 +3,9 @@
 use super::{Made, Request, storable};
 use crate::domain::{Changes, ConversationId, EventKind, Refusal, UserId, permissions};
 use crate::store::Change;
-use crate::store::postgres::failure::Stop;
 use crate::store::postgres::link::Link;
 use crate::store::shared::columns::Columns;
+use crate::store::sql::Stop;
 
 pub(super) async fn configure(request: Request<'_>, asked: &Changes) -> Result<Made, Stop> {
     let actor = request.actor;

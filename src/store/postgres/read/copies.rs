@@ -16,11 +16,11 @@ use std::time::Duration;
 use super::key::{Key, key};
 use crate::domain::{ConversationId, UserId};
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::failure::Stop;
 use crate::store::postgres::lane::{Mode, Phase};
 use crate::store::postgres::link::Link;
 use crate::store::postgres::replicas::Verdict;
 use crate::store::postgres::work::{read, unrefused};
+use crate::store::sql::{self, Stop};
 use crate::store::{Outcome, StoreError};
 
 /// How often an answer is read anew because the membership is another one after it.
@@ -38,7 +38,7 @@ pub(super) trait Ask: Sync {
     type Answer: Send;
 
     /// The answer from one snapshot; `None` when this copy is too old for it.
-    fn read(&self, link: &mut Link) -> impl Future<Output = sqlx::Result<Option<Seen<Self::Answer>>>> + Send;
+    fn read(&self, link: &mut Link) -> impl Future<Output = sql::Result<Option<Seen<Self::Answer>>>> + Send;
 }
 
 /// Asks `question`, made from the key to the conversation, where it is best answered.

@@ -11,6 +11,7 @@ use crate::store::postgres::link::Link;
 use crate::store::postgres::rows::Pg;
 use crate::store::postgres::work::{read, unrefused};
 use crate::store::shared::columns::{Columns, impossible};
+use crate::store::sql;
 use crate::store::{Cursor, Head, Heads, StoreError};
 
 /// One statement is one snapshot: its first row tells where the log ends, the others the conversations. A cursor of another
@@ -41,15 +42,15 @@ pub(in crate::store::postgres) async fn end(store: &PostgresStore) -> Result<Cur
     unrefused(read!(store, reader, |link| last(link)))
 }
 
-async fn last(link: &mut Link) -> sqlx::Result<Cursor> {
+async fn last(link: &mut Link) -> sql::Result<Cursor> {
     cursor(&link.one(sqlx::query("SELECT tidings_epoch(), tidings_end()")).await?)
 }
 
-fn cursor(row: &Pg) -> sqlx::Result<Cursor> {
+fn cursor(row: &Pg) -> sql::Result<Cursor> {
     Ok(Cursor { epoch: row.int(0)?.cast_unsigned(), position: Position(row.count(1)?) })
 }
 
-async fn in_snapshot(link: &mut Link, user: UserId, since: Option<Cursor>) -> sqlx::Result<Heads> {
+async fn in_snapshot(link: &mut Link, user: UserId, since: Option<Cursor>) -> sql::Result<Heads> {
     let epoch = since.map_or(0, |cursor| cursor.epoch.cast_signed());
     let position = since.map_or(0, |cursor| i64::try_from(cursor.position.0).unwrap_or(i64::MAX));
     let rows = link.all(sqlx::query(HEADS).bind(*user.as_uuid()).bind(epoch).bind(position)).await?;

@@ -10,6 +10,7 @@ use crate::store::postgres::link::Link;
 use crate::store::postgres::rows::Pg;
 use crate::store::shared::codec::{EVENT_COLUMNS, decode, event_columns};
 use crate::store::shared::columns::{Columns, impossible};
+use crate::store::sql;
 use crate::store::{HistoryPage, HistoryQuery, MessageView, Outcome, ReactionCount};
 
 pub(in crate::store::postgres) async fn history(
@@ -54,7 +55,7 @@ pub(super) struct Ask {
 impl super::copies::Ask for Ask {
     type Answer = HistoryPage;
 
-    async fn read(&self, link: &mut Link) -> sqlx::Result<Option<Seen<HistoryPage>>> {
+    async fn read(&self, link: &mut Link) -> sql::Result<Option<Seen<HistoryPage>>> {
         let limit = self.query.limit.max(1);
         let end = self.key.last;
         let (text, first, last) = match (self.query.before, self.query.after) {
@@ -90,7 +91,7 @@ impl super::copies::Ask for Ask {
     }
 }
 
-fn reactions(row: &Pg) -> sqlx::Result<Vec<ReactionCount>> {
+fn reactions(row: &Pg) -> sql::Result<Vec<ReactionCount>> {
     let Some(emoji) = row.texts(EVENT_COLUMNS)? else { return Ok(Vec::new()) };
     let counts = row.ints(EVENT_COLUMNS + 1)?.unwrap_or_default();
     let own = row.flags(EVENT_COLUMNS + 2)?.unwrap_or_default();

@@ -1,11 +1,11 @@
 //! The key to a read: what the primary says the caller may see, and how new a copy must be to show it.
 
 use crate::domain::{ConversationId, Position, Seq, UserId};
-use crate::store::postgres::failure::Stop;
 use crate::store::postgres::link::Link;
 use crate::store::postgres::state::{member_columns, room_columns};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::{MEMBER_COLUMNS, Membership, ROOM_COLUMNS, Room, outsider};
+use crate::store::sql::Stop;
 
 /// What a member may see of a conversation, as of now.
 #[derive(Debug, Clone, Copy)]

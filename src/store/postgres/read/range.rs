@@ -9,6 +9,7 @@ use crate::store::postgres::PostgresStore;
 use crate::store::postgres::link::Link;
 use crate::store::shared::codec::{EVENT_COLUMNS, decode, event_columns};
 use crate::store::shared::columns::Columns;
+use crate::store::sql;
 use crate::store::{Outcome, RangeEvents, RangeQuery};
 
 /// What an event weighs beside its content; written into the statement too.
@@ -42,7 +43,7 @@ pub(super) struct Ask {
 impl super::copies::Ask for Ask {
     type Answer = RangeEvents;
 
-    async fn read(&self, link: &mut Link) -> sqlx::Result<Option<Seen<RangeEvents>>> {
+    async fn read(&self, link: &mut Link) -> sql::Result<Option<Seen<RangeEvents>>> {
         let (first, end) = (self.key.first.max(self.query.after.next()), self.key.last);
         let statement = sqlx::query(RANGE)
             .bind(*self.key.conversation.as_uuid())

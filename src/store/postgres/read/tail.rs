@@ -11,6 +11,7 @@ use crate::store::postgres::work::{read, unrefused};
 use crate::store::shared::codec::{EVENT_COLUMNS, decode, event_columns};
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::roster::audience;
+use crate::store::sql;
 use crate::store::{StoreError, Tail};
 
 /// Whole transactions, though they go past the limit: their events share one position, so a consumer cannot stop between
@@ -52,7 +53,7 @@ async fn page(
     store: &PostgresStore,
     after: Position,
     limit: usize,
-) -> sqlx::Result<(Vec<Committed>, Position)> {
+) -> sql::Result<(Vec<Committed>, Position)> {
     let statement = sqlx::query(TAIL).bind(i64::try_from(after.0).unwrap_or(i64::MAX));
     let rows = link.all(statement.bind(i64::try_from(limit).unwrap_or(i64::MAX))).await?;
     let first = rows.first().ok_or_else(|| impossible("a log without an end"))?;
@@ -79,7 +80,7 @@ async fn after_seq(
     conversation: ConversationId,
     after: Seq,
     limit: usize,
-) -> sqlx::Result<Vec<Committed>> {
+) -> sql::Result<Vec<Committed>> {
     let statement = sqlx::query(STRETCH).bind(*conversation.as_uuid()).bind(after.as_stored());
     let rows = link.all(statement.bind(i64::try_from(limit).unwrap_or(i64::MAX))).await?;
     ready_to_publish(link, store, &rows).await
@@ -91,7 +92,7 @@ async fn ready_to_publish(
     link: &mut Link,
     store: &PostgresStore,
     rows: &[Pg],
-) -> sqlx::Result<Vec<Committed>> {
+) -> sql::Result<Vec<Committed>> {
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
         let previous = row.int_or_null(EVENT_COLUMNS + 1)?.map_or(0, |position| position as u64);

@@ -9,12 +9,12 @@ use crate::domain::{
     Conversation, ConversationId, ConversationKind, Position, Refusal, Role, Seq, Timestamp, UserId,
 };
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::failure::Stop;
 use crate::store::postgres::journal::{Journal, Recorded};
 use crate::store::postgres::link::Link;
 use crate::store::postgres::work::write;
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::Room;
+use crate::store::sql::{self, Stop};
 use crate::store::{Created, NewConversation, Outcome};
 
 pub(in crate::store::postgres) async fn create(
@@ -100,7 +100,7 @@ async fn make_direct(
     one: UserId,
     other: UserId,
     now: Timestamp,
-) -> sqlx::Result<Recorded> {
+) -> sql::Result<Recorded> {
     insert_room(link, &Room::new_direct(id, one, other, now)).await?;
     let users: BTreeSet<Uuid> = [*one.as_uuid(), *other.as_uuid()].into();
     let members = sqlx::query(
@@ -112,7 +112,7 @@ async fn make_direct(
 }
 
 /// Inserts a conversation without events, at version 1 of its membership.
-async fn insert_room(link: &mut Link, room: &Room) -> sqlx::Result<()> {
+async fn insert_room(link: &mut Link, room: &Room) -> sql::Result<()> {
     let statement = sqlx::query(
         "INSERT INTO conversations (id, kind, name, history, join_policy, member_count, created_at, low, high, last_seq, \
          message_count, last_txid, members_version, settings_seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, 0, 1, 0)",
@@ -135,7 +135,7 @@ async fn make_room(
     new: &NewConversation,
     others: &BTreeSet<UserId>,
     now: Timestamp,
-) -> sqlx::Result<Recorded> {
+) -> sql::Result<Recorded> {
     let room = Room {
         conversation: Conversation {
             id: new.id,

@@ -5,13 +5,13 @@ use uuid::Uuid;
 use crate::domain::{ConversationId, Member, UserId};
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::accounts::read_user;
-use crate::store::postgres::failure::{Stop, before_commit};
 use crate::store::postgres::link::Link;
 use crate::store::postgres::rows::Pg;
 use crate::store::postgres::state::{member_columns, membership_of, room_columns, room_of};
 use crate::store::postgres::work::read;
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::{MEMBER_COLUMNS, Membership, ROOM_COLUMNS, Room};
+use crate::store::sql::{self, Stop, before_commit};
 use crate::store::{ConversationView, Head, MemberView, Outcome, Page, StoreError};
 
 /// What an outer look-up finds when there is nothing: an absence, never a refusal.
@@ -78,11 +78,11 @@ pub(in crate::store::postgres) async fn conversations(
 fn collect<T>(
     rows: &[Pg],
     limit: usize,
-    read: impl Fn(&Pg) -> sqlx::Result<Option<T>>,
+    read: impl Fn(&Pg) -> sql::Result<Option<T>>,
 ) -> Result<Vec<T>, StoreError> {
     let items =
-        rows.iter().take(limit).filter_map(|row| read(row).transpose()).collect::<sqlx::Result<Vec<T>>>();
-    items.map_err(|error| before_commit(&error))
+        rows.iter().take(limit).filter_map(|row| read(row).transpose()).collect::<sql::Result<Vec<T>>>();
+    items.map_err(before_commit)
 }
 
 pub(in crate::store::postgres) async fn members(
@@ -164,8 +164,5 @@ pub(in crate::store::postgres) async fn acquaintances(
     let own = *user.as_uuid();
     let rows =
         unrefused(read!(store, reader, |link| link.all(sqlx::query(ACQUAINTED).bind(own).bind(&others))))?;
-    rows.iter()
-        .map(|row| row.user(0))
-        .collect::<sqlx::Result<Vec<_>>>()
-        .map_err(|error| before_commit(&error))
+    rows.iter().map(|row| row.user(0)).collect::<sql::Result<Vec<_>>>().map_err(before_commit)
 }

@@ -18,6 +18,7 @@ use super::work::{read, unrefused};
 use crate::domain::{ConversationId, ConversationKind, UserId};
 use crate::store::StoreError;
 use crate::store::shared::columns::Columns;
+use crate::store::sql;
 
 /// The members for hints such as typing, at the version the conversation has now.
 pub(super) async fn audience(store: &PostgresStore, id: ConversationId) -> Result<Arc<[UserId]>, StoreError> {
@@ -39,7 +40,7 @@ pub(super) struct Invited {
 }
 
 /// The living accounts among `users` as `actor` finds them.
-pub(super) async fn invited(link: &mut Link, actor: UserId, users: &[UserId]) -> sqlx::Result<Vec<Invited>> {
+pub(super) async fn invited(link: &mut Link, actor: UserId, users: &[UserId]) -> sql::Result<Vec<Invited>> {
     let users: Vec<Uuid> = users.iter().map(|user| *user.as_uuid()).collect();
     let statement = sqlx::query(
         "SELECT EXISTS (SELECT 1 FROM blocks WHERE blocker = u.id AND blocked = $1), \

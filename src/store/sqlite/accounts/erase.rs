@@ -6,9 +6,9 @@ use super::{families, write};
 use crate::domain::{Committed, LeaveReason, Refusal, Timestamp, UserId};
 use crate::store::shared::codec::BLANK_REACTION;
 use crate::store::shared::columns::Columns;
+use crate::store::sql::{self, Stop};
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::change::checkpoint;
-use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::journal::{Journal, Recorded};
 use crate::store::sqlite::lane::{Phase, Transaction};
 use crate::store::sqlite::rows::MultiRow;
@@ -53,10 +53,10 @@ async fn account(connection: &mut SqliteConnection, user: UserId, now: Timestamp
     }
     for statement in [
         "UPDATE users SET username = NULL, display_name = 'deleted', guest = 0, erased_at = ?2 WHERE id = ?1",
-        "DELETE FROM credentials WHERE user = ?1",
-        "DELETE FROM devices WHERE user = ?1",
-        "DELETE FROM spent_tokens WHERE family IN (SELECT id FROM families WHERE user = ?1)",
-        "DELETE FROM families WHERE user = ?1",
+        "DELETE FROM credentials WHERE user_id = ?1",
+        "DELETE FROM devices WHERE user_id = ?1",
+        "DELETE FROM spent_tokens WHERE family IN (SELECT id FROM families WHERE user_id = ?1)",
+        "DELETE FROM families WHERE user_id = ?1",
         "DELETE FROM blocks WHERE blocker = ?1",
         "DELETE FROM blocks WHERE blocked = ?1",
     ] {
@@ -72,8 +72,8 @@ async fn memberships(
     store: &SqliteStore,
     user: UserId,
     now: Timestamp,
-) -> sqlx::Result<Option<Recorded>> {
-    let rows = sqlx::query("SELECT conversation FROM members WHERE user = ?1 LIMIT ?2")
+) -> sql::Result<Option<Recorded>> {
+    let rows = sqlx::query("SELECT conversation FROM members WHERE user_id = ?1 LIMIT ?2")
         .bind(*user.as_uuid())
         .bind(MEMBERSHIPS)
         .fetch_all(&mut *connection)
@@ -86,7 +86,7 @@ async fn memberships(
         let id = row.conversation(0)?;
         let (Some(room), Some(membership)) = room_of(connection, id, user).await? else {
             // The conversation was deleted; only the row is left.
-            sqlx::query("DELETE FROM members WHERE user = ?1 AND conversation = ?2")
+            sqlx::query("DELETE FROM members WHERE user_id = ?1 AND conversation = ?2")
                 .bind(*user.as_uuid())
                 .bind(*id.as_uuid())
                 .execute(&mut *connection)
@@ -125,7 +125,7 @@ async fn messages(
     connection: &mut SqliteConnection,
     user: UserId,
     after: &[u8],
-) -> sqlx::Result<Option<Vec<u8>>> {
+) -> sql::Result<Option<Vec<u8>>> {
     let rows = sqlx::query(
         "SELECT conversation, seq, client_id FROM sends WHERE sender = ?1 AND client_id > ?2 ORDER BY client_id LIMIT ?3",
     )
@@ -137,7 +137,7 @@ async fn messages(
     let Some(last) = rows.last() else { return Ok(None) };
     let last = last.client_id(2)?.as_uuid().as_bytes().to_vec();
     let found: Vec<_> =
-        rows.iter().map(|row| Ok((row.conversation(0)?, row.seq(1)?))).collect::<sqlx::Result<_>>()?;
+        rows.iter().map(|row| Ok((row.conversation(0)?, row.seq(1)?))).collect::<sql::Result<_>>()?;
     for statement in [&MESSAGES, &EDITS, &COUNTS] {
         statement
             .execute(connection, &found, |query, (id, seq)| query.bind(*id.as_uuid()).bind(seq.as_stored()))
@@ -155,40 +155,40 @@ async fn messages(
 }
 
 static GIVEN: MultiRow = MultiRow::new(
-    "WITH v (conversation, seq, emoji, user, blank) AS (VALUES ",
+    "WITH v (conversation, seq, emoji, user_id, blank) AS (VALUES ",
     5,
     ") UPDATE events SET extra = v.blank FROM v WHERE events.conversation = v.conversation \
-     AND events.target_seq = v.seq AND events.sender = v.user AND events.kind = 3",
+     AND events.target_seq = v.seq AND events.sender = v.user_id AND events.kind = 3",
 );
 static UNCOUNT: MultiRow = MultiRow::new(
-    "WITH v (conversation, seq, emoji, user, blank) AS (VALUES ",
+    "WITH v (conversation, seq, emoji, user_id, blank) AS (VALUES ",
     5,
-    ") UPDATE reaction_counts SET count = count - 1 FROM v JOIN reactions r ON r.user = v.user \
+    ") UPDATE reaction_counts SET count = count - 1 FROM v JOIN reactions r ON r.user_id = v.user_id \
      AND r.conversation = v.conversation AND r.seq = v.seq AND r.emoji = v.emoji AND r.is_on = 1 \
      WHERE reaction_counts.conversation = v.conversation AND reaction_counts.seq = v.seq \
      AND reaction_counts.emoji = v.emoji",
 );
 static EMPTIED: MultiRow = MultiRow::new(
-    "WITH v (conversation, seq, emoji, user, blank) AS (VALUES ",
+    "WITH v (conversation, seq, emoji, user_id, blank) AS (VALUES ",
     5,
     ") DELETE FROM reaction_counts WHERE (conversation, seq, emoji) IN (SELECT conversation, seq, emoji FROM v) \
      AND count <= 0",
 );
 static REACTIONS: MultiRow = MultiRow::new(
-    "WITH v (conversation, seq, emoji, user, blank) AS (VALUES ",
+    "WITH v (conversation, seq, emoji, user_id, blank) AS (VALUES ",
     5,
-    ") DELETE FROM reactions WHERE (user, conversation, seq, emoji) IN (SELECT user, conversation, seq, emoji FROM v)",
+    ") DELETE FROM reactions WHERE (user_id, conversation, seq, emoji) IN (SELECT user_id, conversation, seq, emoji FROM v)",
 );
 
 /// Takes some reactions back, from the counts, the table and the log; false when there are none left.
-async fn reactions(connection: &mut SqliteConnection, user: UserId) -> sqlx::Result<bool> {
-    let rows = sqlx::query("SELECT conversation, seq, emoji FROM reactions WHERE user = ?1 LIMIT ?2")
+async fn reactions(connection: &mut SqliteConnection, user: UserId) -> sql::Result<bool> {
+    let rows = sqlx::query("SELECT conversation, seq, emoji FROM reactions WHERE user_id = ?1 LIMIT ?2")
         .bind(*user.as_uuid())
         .bind(ITEMS)
         .fetch_all(&mut *connection)
         .await?;
     let read = |row: &SqliteRow| Ok((row.conversation(0)?, row.seq(1)?, row.text(2)?));
-    let found: Vec<_> = rows.iter().map(read).collect::<sqlx::Result<_>>()?;
+    let found: Vec<_> = rows.iter().map(read).collect::<sql::Result<_>>()?;
     for statement in [&GIVEN, &UNCOUNT, &EMPTIED, &REACTIONS] {
         statement
             .execute(connection, &found, |query, (id, seq, emoji)| {

@@ -8,6 +8,7 @@ use super::users;
 use crate::domain::{EventKind, JsonText, Role, UserId, Username};
 use crate::store::shared::codec::{decode, event_columns};
 use crate::store::shared::columns::{Columns, impossible};
+use crate::store::sql;
 
 /// Lines, and the place after them.
 type Step = (Vec<String>, Option<String>);
@@ -18,7 +19,7 @@ pub(super) async fn export(
     user: UserId,
     after: Option<&str>,
     limit: usize,
-) -> sqlx::Result<Step> {
+) -> sql::Result<Step> {
     let (section, key) = after.map_or(("profile", ""), |after| after.split_once(':').unwrap_or((after, "")));
     match section {
         "profile" => profile(connection, user).await,
@@ -42,7 +43,7 @@ fn next(section: &str, following: &str, last: Option<String>, lines: usize, limi
     }
 }
 
-async fn profile(connection: &mut SqliteConnection, user: UserId) -> sqlx::Result<Step> {
+async fn profile(connection: &mut SqliteConnection, user: UserId) -> sql::Result<Step> {
     let Some(user) = users::find(connection, user).await? else { return Ok((Vec::new(), None)) };
     let line = json!({
         "type": "profile",
@@ -60,11 +61,11 @@ async fn conversations(
     user: UserId,
     key: &str,
     limit: usize,
-) -> sqlx::Result<Step> {
+) -> sql::Result<Step> {
     let rows = sqlx::query(
         "SELECT c.id, c.name, m.role, m.joined_seq, m.delivered_seq, m.read_seq \
          FROM members m CROSS JOIN conversations c ON c.id = m.conversation \
-         WHERE m.user = ?1 AND m.conversation > ?2 AND c.deleted_at IS NULL ORDER BY m.conversation LIMIT ?3",
+         WHERE m.user_id = ?1 AND m.conversation > ?2 AND c.deleted_at IS NULL ORDER BY m.conversation LIMIT ?3",
     )
     .bind(*user.as_uuid())
     .bind(id_key(key))
@@ -85,7 +86,7 @@ async fn conversations(
         });
         Ok(line.to_string())
     };
-    let lines: Vec<String> = rows.iter().map(line).collect::<sqlx::Result<_>>()?;
+    let lines: Vec<String> = rows.iter().map(line).collect::<sql::Result<_>>()?;
     let last = rows.last().map(|row| row.uuid(0)).transpose()?.map(|id| id.simple().to_string());
     let next = next("conversations", "messages", last, lines.len(), limit);
     Ok((lines, next))
@@ -96,7 +97,7 @@ async fn messages(
     user: UserId,
     key: &str,
     limit: usize,
-) -> sqlx::Result<Step> {
+) -> sql::Result<Step> {
     let rows = sqlx::query(concat!(
         "SELECT ",
         event_columns!(),
@@ -108,14 +109,14 @@ async fn messages(
     .bind(limit as i64)
     .fetch_all(connection)
     .await?;
-    let lines: Vec<String> = rows.iter().map(message).collect::<sqlx::Result<_>>()?;
+    let lines: Vec<String> = rows.iter().map(message).collect::<sql::Result<_>>()?;
     let last =
         rows.last().map(|row| row.client_id(5)).transpose()?.map(|id| id.as_uuid().simple().to_string());
     let next = next("messages", "reactions", last, lines.len(), limit);
     Ok((lines, next))
 }
 
-fn message(row: &SqliteRow) -> sqlx::Result<String> {
+fn message(row: &SqliteRow) -> sql::Result<String> {
     let event = decode(row)?;
     let EventKind::Message(message) = &event.kind else {
         return Err(impossible("a send that names no message"));
@@ -146,14 +147,14 @@ async fn reactions(
     user: UserId,
     key: &str,
     limit: usize,
-) -> sqlx::Result<Step> {
+) -> sql::Result<Step> {
     let mut parts = key.splitn(3, ':');
     let id = id_key(parts.next().unwrap_or_default());
     let seq: i64 = parts.next().and_then(|seq| seq.parse().ok()).unwrap_or_default();
     let emoji = parts.next().unwrap_or_default();
     let rows = sqlx::query(
         "SELECT conversation, seq, emoji, is_on FROM reactions \
-         WHERE user = ?1 AND (conversation, seq, emoji) > (?2, ?3, ?4) ORDER BY conversation, seq, emoji LIMIT ?5",
+         WHERE user_id = ?1 AND (conversation, seq, emoji) > (?2, ?3, ?4) ORDER BY conversation, seq, emoji LIMIT ?5",
     )
     .bind(*user.as_uuid())
     .bind(id)
@@ -172,7 +173,7 @@ async fn reactions(
         });
         Ok(line.to_string())
     };
-    let lines: Vec<String> = rows.iter().map(line).collect::<sqlx::Result<_>>()?;
+    let lines: Vec<String> = rows.iter().map(line).collect::<sql::Result<_>>()?;
     let last = match rows.last() {
         Some(row) => Some(format!("{}:{}:{}", row.uuid(0)?.simple(), row.int(1)?, row.text(2)?)),
         None => None,
@@ -181,7 +182,7 @@ async fn reactions(
     Ok((lines, next))
 }
 
-async fn blocks(connection: &mut SqliteConnection, user: UserId) -> sqlx::Result<Step> {
+async fn blocks(connection: &mut SqliteConnection, user: UserId) -> sql::Result<Step> {
     let blocked = users::blocks(connection, user).await?;
     let line = |user: &UserId| json!({ "type": "block", "user": user.to_string() }).to_string();
     Ok((blocked.iter().map(line).collect(), None))

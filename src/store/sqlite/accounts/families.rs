@@ -4,6 +4,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use crate::domain::{FamilyId, Timestamp, UserId};
 use crate::store::shared::columns::Columns;
+use crate::store::sql;
 use crate::store::{Family, FamilyRotation, NewFamily, Revocation, RevocationCursor};
 
 /// Most revocations answered at once.
@@ -13,11 +14,11 @@ pub(super) async fn add(
     connection: &mut SqliteConnection,
     new: &NewFamily,
     now: Timestamp,
-) -> sqlx::Result<()> {
+) -> sql::Result<()> {
     // Sign-ins that nobody renewed go when their user signs in again, so they cannot pile up.
     for statement in [
-        "DELETE FROM spent_tokens WHERE family IN (SELECT id FROM families WHERE user = ?1 AND expires_at <= ?2)",
-        "DELETE FROM families WHERE user = ?1 AND expires_at <= ?2",
+        "DELETE FROM spent_tokens WHERE family IN (SELECT id FROM families WHERE user_id = ?1 AND expires_at <= ?2)",
+        "DELETE FROM families WHERE user_id = ?1 AND expires_at <= ?2",
     ] {
         sqlx::query(statement)
             .bind(*new.user.as_uuid())
@@ -25,7 +26,7 @@ pub(super) async fn add(
             .execute(&mut *connection)
             .await?;
     }
-    sqlx::query("INSERT INTO families (id, user, token_hash, expires_at) VALUES (?1, ?2, ?3, ?4)")
+    sqlx::query("INSERT INTO families (id, user_id, token_hash, expires_at) VALUES (?1, ?2, ?3, ?4)")
         .bind(*new.id.as_uuid())
         .bind(*new.user.as_uuid())
         .bind(new.token_hash.as_slice())
@@ -41,9 +42,9 @@ pub(super) async fn rotate(
     replacement: &[u8; 32],
     expires_at: Timestamp,
     now: Timestamp,
-) -> sqlx::Result<FamilyRotation> {
+) -> sql::Result<FamilyRotation> {
     let newest = sqlx::query(
-        "SELECT id, user, expires_at FROM families WHERE token_hash = ?1 AND revoked_at IS NULL AND expires_at > ?2",
+        "SELECT id, user_id, expires_at FROM families WHERE token_hash = ?1 AND revoked_at IS NULL AND expires_at > ?2",
     )
     .bind(presented.as_slice())
     .bind(now.as_unix_ms())
@@ -76,9 +77,9 @@ async fn reused(
     connection: &mut SqliteConnection,
     presented: &[u8; 32],
     now: Timestamp,
-) -> sqlx::Result<FamilyRotation> {
+) -> sql::Result<FamilyRotation> {
     let spent = sqlx::query(
-        "SELECT f.id, f.user FROM spent_tokens s JOIN families f ON f.id = s.family \
+        "SELECT f.id, f.user_id FROM spent_tokens s JOIN families f ON f.id = s.family \
          WHERE s.token_hash = ?1 AND s.expires_at > ?2 AND f.revoked_at IS NULL",
     )
     .bind(presented.as_slice())
@@ -96,8 +97,8 @@ pub(super) async fn revoke(
     user: UserId,
     family: Option<FamilyId>,
     now: Timestamp,
-) -> sqlx::Result<Revocation> {
-    sqlx::query("UPDATE families SET revoked_at = ?3 WHERE user = ?1 AND id = coalesce(?2, id) AND revoked_at IS NULL")
+) -> sql::Result<Revocation> {
+    sqlx::query("UPDATE families SET revoked_at = ?3 WHERE user_id = ?1 AND id = coalesce(?2, id) AND revoked_at IS NULL")
         .bind(*user.as_uuid())
         .bind(family.map(|family| *family.as_uuid()))
         .bind(now.as_unix_ms())
@@ -113,9 +114,9 @@ pub(super) async fn revoke_others(
     user: UserId,
     keep: Option<FamilyId>,
     now: Timestamp,
-) -> sqlx::Result<Vec<Revocation>> {
+) -> sql::Result<Vec<Revocation>> {
     let rows = sqlx::query(
-        "UPDATE families SET revoked_at = ?3 WHERE user = ?1 AND id IS NOT ?2 AND revoked_at IS NULL RETURNING id",
+        "UPDATE families SET revoked_at = ?3 WHERE user_id = ?1 AND id IS NOT ?2 AND revoked_at IS NULL RETURNING id",
     )
     .bind(*user.as_uuid())
     .bind(keep.map(|family| *family.as_uuid()))
@@ -132,8 +133,8 @@ pub(super) async fn revoke_others(
     Ok(revocations)
 }
 
-pub(super) async fn write(connection: &mut SqliteConnection, revocation: &Revocation) -> sqlx::Result<()> {
-    sqlx::query("INSERT INTO revocations (user, family, at, is_final) VALUES (?1, ?2, ?3, ?4)")
+pub(super) async fn write(connection: &mut SqliteConnection, revocation: &Revocation) -> sql::Result<()> {
+    sqlx::query("INSERT INTO revocations (user_id, family, at, is_final) VALUES (?1, ?2, ?3, ?4)")
         .bind(*revocation.user.as_uuid())
         .bind(revocation.family.map(|family| *family.as_uuid()))
         .bind(revocation.at.as_unix_ms())
@@ -146,9 +147,9 @@ pub(super) async fn write(connection: &mut SqliteConnection, revocation: &Revoca
 pub(super) async fn revocations(
     connection: &mut SqliteConnection,
     cursor: RevocationCursor,
-) -> sqlx::Result<(Vec<Revocation>, RevocationCursor)> {
+) -> sql::Result<(Vec<Revocation>, RevocationCursor)> {
     let rows = sqlx::query(
-        "SELECT id, user, family, at, is_final FROM revocations WHERE id > ?1 ORDER BY id LIMIT ?2",
+        "SELECT id, user_id, family, at, is_final FROM revocations WHERE id > ?1 ORDER BY id LIMIT ?2",
     )
     .bind(i64::try_from(cursor).unwrap_or(i64::MAX))
     .bind(PAGE)
@@ -168,7 +169,7 @@ pub(super) async fn revocations(
     Ok((revocations, next))
 }
 
-pub(super) async fn forget(connection: &mut SqliteConnection, before: Timestamp) -> sqlx::Result<()> {
+pub(super) async fn forget(connection: &mut SqliteConnection, before: Timestamp) -> sql::Result<()> {
     sqlx::query("DELETE FROM revocations WHERE at < ?1")
         .bind(before.as_unix_ms())
         .execute(connection)

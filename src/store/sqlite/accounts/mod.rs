@@ -9,17 +9,17 @@ use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::SqliteStore;
-use super::failure::Stop;
 use super::lane::{Phase, Transaction};
 use crate::domain::{Committed, FamilyId, Timestamp, User, UserId, Username};
 use crate::store::shared::columns::{Columns, impossible};
+use crate::store::sql::{self, Stop};
 use crate::store::{
     Accounts, Credentials, FamilyRotation, NewFamily, NewUser, NewUserOutcome, Outcome, Revocation,
     RevocationCursor, StoreError,
 };
 
 /// A user from the columns `id, username, display_name, guest, created_at`, beginning at `at`.
-pub(super) fn read_user(row: &SqliteRow, at: usize) -> sqlx::Result<User> {
+pub(super) fn read_user(row: &SqliteRow, at: usize) -> sql::Result<User> {
     let username = row.text_or_null(at + 1)?.map(|name| Username::parse(&name)).transpose();
     Ok(User {
         id: row.user(at)?,

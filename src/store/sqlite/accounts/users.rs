@@ -5,10 +5,10 @@ use sqlx::sqlite::SqliteConnection;
 use super::read_user;
 use crate::domain::{Refusal, User, UserId, Username};
 use crate::store::shared::columns::Columns;
-use crate::store::sqlite::failure::Stop;
+use crate::store::sql::{self, Stop};
 use crate::store::{Credentials, NewUser, NewUserOutcome};
 
-pub(super) async fn create(connection: &mut SqliteConnection, new: &NewUser) -> sqlx::Result<NewUserOutcome> {
+pub(super) async fn create(connection: &mut SqliteConnection, new: &NewUser) -> sql::Result<NewUserOutcome> {
     if let Some(user) = existing(connection, new).await? {
         return Ok(NewUserOutcome::Existing(user));
     }
@@ -31,7 +31,7 @@ pub(super) async fn create(connection: &mut SqliteConnection, new: &NewUser) -> 
         keep_password(connection, user.id, hash).await?;
     }
     if let Some(device) = &new.device_hash {
-        sqlx::query("INSERT INTO devices (device_hash, user) VALUES (?1, ?2)")
+        sqlx::query("INSERT INTO devices (device_hash, user_id) VALUES (?1, ?2)")
             .bind(device.as_slice())
             .bind(*user.id.as_uuid())
             .execute(connection)
@@ -40,10 +40,10 @@ pub(super) async fn create(connection: &mut SqliteConnection, new: &NewUser) -> 
     Ok(NewUserOutcome::Created)
 }
 
-async fn existing(connection: &mut SqliteConnection, new: &NewUser) -> sqlx::Result<Option<User>> {
+async fn existing(connection: &mut SqliteConnection, new: &NewUser) -> sql::Result<Option<User>> {
     let row = sqlx::query(
         "SELECT u.id, u.username, u.display_name, u.guest, u.created_at FROM users u \
-         WHERE u.id = ?1 OR u.id = (SELECT user FROM devices WHERE device_hash = ?2)",
+         WHERE u.id = ?1 OR u.id = (SELECT user_id FROM devices WHERE device_hash = ?2)",
     )
     .bind(*new.user.id.as_uuid())
     .bind(new.device_hash.as_ref().map(<[u8; 32]>::as_slice))
@@ -52,13 +52,13 @@ async fn existing(connection: &mut SqliteConnection, new: &NewUser) -> sqlx::Res
     row.map(|row| read_user(&row, 0)).transpose()
 }
 
-async fn taken(connection: &mut SqliteConnection, username: &str) -> sqlx::Result<bool> {
+async fn taken(connection: &mut SqliteConnection, username: &str) -> sql::Result<bool> {
     let row = sqlx::query("SELECT EXISTS (SELECT 1 FROM users WHERE username = ?1)").bind(username);
     row.fetch_one(connection).await?.flag(0)
 }
 
-async fn keep_password(connection: &mut SqliteConnection, id: UserId, hash: &str) -> sqlx::Result<()> {
-    sqlx::query("INSERT OR REPLACE INTO credentials (user, password_hash) VALUES (?1, ?2)")
+async fn keep_password(connection: &mut SqliteConnection, id: UserId, hash: &str) -> sql::Result<()> {
+    sqlx::query("INSERT OR REPLACE INTO credentials (user_id, password_hash) VALUES (?1, ?2)")
         .bind(*id.as_uuid())
         .bind(hash)
         .execute(connection)
@@ -66,7 +66,7 @@ async fn keep_password(connection: &mut SqliteConnection, id: UserId, hash: &str
     Ok(())
 }
 
-pub(super) async fn find(connection: &mut SqliteConnection, id: UserId) -> sqlx::Result<Option<User>> {
+pub(super) async fn find(connection: &mut SqliteConnection, id: UserId) -> sql::Result<Option<User>> {
     let row = sqlx::query("SELECT id, username, display_name, guest, created_at FROM users WHERE id = ?1")
         .bind(*id.as_uuid())
         .fetch_optional(connection)
@@ -90,7 +90,7 @@ pub(super) async fn by_prefix(
     connection: &mut SqliteConnection,
     prefix: &str,
     limit: usize,
-) -> sqlx::Result<Vec<User>> {
+) -> sql::Result<Vec<User>> {
     let prefix = prefix.to_ascii_lowercase();
     // Usernames are ASCII below `~`, so this is past every one that begins with the prefix.
     let beyond = format!("{prefix}~");
@@ -109,10 +109,10 @@ pub(super) async fn by_prefix(
 pub(super) async fn credentials(
     connection: &mut SqliteConnection,
     username: &Username,
-) -> sqlx::Result<Option<Credentials>> {
+) -> sql::Result<Option<Credentials>> {
     let row = sqlx::query(
         "SELECT u.id, u.username, u.display_name, u.guest, u.created_at, c.password_hash \
-         FROM users u JOIN credentials c ON c.user = u.id WHERE u.username = ?1",
+         FROM users u JOIN credentials c ON c.user_id = u.id WHERE u.username = ?1",
     )
     .bind(username.as_str())
     .fetch_optional(connection)
@@ -123,8 +123,8 @@ pub(super) async fn credentials(
 pub(super) async fn password_hash(
     connection: &mut SqliteConnection,
     id: UserId,
-) -> sqlx::Result<Option<String>> {
-    let row = sqlx::query("SELECT password_hash FROM credentials WHERE user = ?1")
+) -> sql::Result<Option<String>> {
+    let row = sqlx::query("SELECT password_hash FROM credentials WHERE user_id = ?1")
         .bind(*id.as_uuid())
         .fetch_optional(connection)
         .await?;
@@ -176,12 +176,15 @@ pub(super) async fn claim(
         .execute(&mut *connection)
         .await?;
     // From now on the password signs in; knowing the device id alone does not any more.
-    sqlx::query("DELETE FROM devices WHERE user = ?1").bind(*id.as_uuid()).execute(&mut *connection).await?;
+    sqlx::query("DELETE FROM devices WHERE user_id = ?1")
+        .bind(*id.as_uuid())
+        .execute(&mut *connection)
+        .await?;
     keep_password(connection, id, hash).await?;
     Ok(User { username: Some(username.clone()), guest: false, ..user })
 }
 
-pub(super) async fn blocks(connection: &mut SqliteConnection, user: UserId) -> sqlx::Result<Vec<UserId>> {
+pub(super) async fn blocks(connection: &mut SqliteConnection, user: UserId) -> sql::Result<Vec<UserId>> {
     let rows = sqlx::query("SELECT blocked FROM blocks WHERE blocker = ?1 ORDER BY blocked LIMIT ?2")
         .bind(*user.as_uuid())
         .bind(MOST_BLOCKS)

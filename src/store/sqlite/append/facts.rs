@@ -8,6 +8,7 @@ use crate::domain::{ClientId, ConversationId, ConversationKind, Seq, Timestamp, 
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::{ROOM_COLUMNS, Room};
 use crate::store::shared::roster::{Roster, Rosters};
+use crate::store::sql;
 use crate::store::sqlite::roster::rosters_of;
 use crate::store::sqlite::rows::MultiRow;
 use crate::store::sqlite::state::room_columns;
@@ -78,7 +79,7 @@ static STANDINGS: MultiRow = MultiRow::new(
         "), (SELECT max(value, coalesce((SELECT max(position) FROM events), 0)) \
              FROM meta WHERE name = 'position_floor') \
          FROM k LEFT JOIN conversations c ON c.id = k.conversation AND c.deleted_at IS NULL \
-                LEFT JOIN members m ON m.user = k.sender AND m.conversation = k.conversation \
+                LEFT JOIN members m ON m.user_id = k.sender AND m.conversation = k.conversation \
          WHERE k.sender IS NOT NULL"
     ),
 );
@@ -95,7 +96,7 @@ impl Facts {
         connection: &mut SqliteConnection,
         rosters: &Rosters,
         batch: &[NewMessage],
-    ) -> sqlx::Result<Self> {
+    ) -> sql::Result<Self> {
         let mut facts = Self::default();
         facts.read_earlier(connection, batch).await?;
         facts.read_standings(connection, batch).await?;
@@ -116,7 +117,7 @@ impl Facts {
         &mut self,
         connection: &mut SqliteConnection,
         batch: &[NewMessage],
-    ) -> sqlx::Result<()> {
+    ) -> sql::Result<()> {
         let rows = SENDS.fetch(connection, batch, |query, new| {
             query.bind(*new.sender.as_uuid()).bind(*new.client_id.as_uuid())
         });
@@ -136,7 +137,7 @@ impl Facts {
         &mut self,
         connection: &mut SqliteConnection,
         batch: &[NewMessage],
-    ) -> sqlx::Result<()> {
+    ) -> sql::Result<()> {
         let mut asked: Vec<(ConversationId, UserId, Option<UserId>)> = Vec::with_capacity(batch.len());
         let mut seen = HashSet::with_capacity(batch.len());
         for new in batch {
@@ -176,7 +177,7 @@ impl Facts {
         &mut self,
         connection: &mut SqliteConnection,
         batch: &[NewMessage],
-    ) -> sqlx::Result<()> {
+    ) -> sql::Result<()> {
         let named: Vec<_> = batch
             .iter()
             .filter_map(|new| new.content.reply_to.map(|seq| (new.target.conversation(new.sender), seq)))

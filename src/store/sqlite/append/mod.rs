@@ -8,10 +8,10 @@ use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqliteConnection;
 
 use super::SqliteStore;
-use super::failure::{Stop, concerns_a_row};
 use super::lane::{Phase, Transaction};
 use crate::domain::{ConversationId, Refusal, Timestamp};
 use crate::store::shared::roster::{Roster, Rosters};
+use crate::store::sql::Stop;
 use crate::store::{AppendError, Appended, NewMessage, StoreError};
 
 /// One answer per message.
@@ -55,7 +55,7 @@ async fn in_transaction(
     now: Timestamp,
 ) -> Result<Done, Stop> {
     match attempt(transaction, rosters, batch, now).await {
-        Err(Stop::Failed(error)) if concerns_a_row(&error) => {
+        Err(Stop::Failed(error)) if error.concerns_a_row() => {
             tracing::warn!(%error, messages = batch.len(), "a message cannot be stored; looking for it");
             transaction.begin_anew().await?;
             split(transaction, rosters, batch, now).await
@@ -87,7 +87,7 @@ fn split<'a>(
     Box::pin(async move {
         sqlx::query("SAVEPOINT part").execute(&mut *connection).await?;
         let error = match attempt(connection, rosters, batch, now).await {
-            Err(Stop::Failed(error)) if concerns_a_row(&error) => error,
+            Err(Stop::Failed(error)) if error.concerns_a_row() => error,
             other => {
                 sqlx::query("RELEASE part").execute(&mut *connection).await?;
                 return other;

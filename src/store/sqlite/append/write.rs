@@ -4,6 +4,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::plan::Plan;
 use crate::domain::{Role, Seq, Timestamp};
+use crate::store::sql;
 use crate::store::sqlite::rooms::insert::{NewMember, insert_members, insert_rooms};
 use crate::store::sqlite::rows::MultiRow;
 
@@ -28,17 +29,13 @@ static ROOMS: MultiRow = MultiRow::new(
 );
 
 static READS: MultiRow = MultiRow::new(
-    "WITH v (user, conversation, seq, count) AS (VALUES ",
+    "WITH v (user_id, conversation, seq, count) AS (VALUES ",
     4,
     ") UPDATE members SET read_seq = v.seq, read_count = v.count, delivered_seq = max(delivered_seq, v.seq) \
-     FROM v WHERE members.user = v.user AND members.conversation = v.conversation",
+     FROM v WHERE members.user_id = v.user_id AND members.conversation = v.conversation",
 );
 
-pub(super) async fn write(
-    connection: &mut SqliteConnection,
-    plan: &Plan,
-    now: Timestamp,
-) -> sqlx::Result<()> {
+pub(super) async fn write(connection: &mut SqliteConnection, plan: &Plan, now: Timestamp) -> sql::Result<()> {
     if plan.accepted.is_empty() {
         return Ok(());
     }

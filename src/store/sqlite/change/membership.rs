@@ -6,7 +6,7 @@ use super::{Made, Request};
 use crate::domain::{ConversationId, ConversationKind, LeaveReason, Refusal, Role, Seq, UserId, permissions};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::outsider;
-use crate::store::sqlite::failure::Stop;
+use crate::store::sql::{self, Stop};
 use crate::store::sqlite::rooms::invited;
 use crate::store::sqlite::state::membership;
 
@@ -56,8 +56,8 @@ async fn left_at(
     connection: &mut SqliteConnection,
     conversation: ConversationId,
     user: UserId,
-) -> sqlx::Result<Option<Seq>> {
-    let row = sqlx::query("SELECT left_seq FROM departures WHERE user = ?1 AND conversation = ?2")
+) -> sql::Result<Option<Seq>> {
+    let row = sqlx::query("SELECT left_seq FROM departures WHERE user_id = ?1 AND conversation = ?2")
         .bind(*user.as_uuid())
         .bind(*conversation.as_uuid())
         .fetch_optional(connection)

@@ -6,7 +6,7 @@ use super::{Made, Request, storable};
 use crate::domain::{ClientId, EventKind, Refusal, Seq, UserId, permissions};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::Room;
-use crate::store::sqlite::failure::Stop;
+use crate::store::sql::Stop;
 
 /// How many different reactions one message may have.
 const MOST_REACTIONS: i64 = 100;
@@ -127,7 +127,7 @@ pub(super) async fn react(mut request: Request<'_>, seq: Seq, emoji: &str, on: b
     storable("emoji", emoji)?;
     let (actor, id) = (request.actor, *request.room.id().as_uuid());
     let said = sqlx::query(
-        "SELECT is_on, event_seq FROM reactions WHERE user = ?1 AND conversation = ?2 AND seq = ?3 AND emoji = ?4",
+        "SELECT is_on, event_seq FROM reactions WHERE user_id = ?1 AND conversation = ?2 AND seq = ?3 AND emoji = ?4",
     )
     .bind(*actor.as_uuid())
     .bind(id)
@@ -149,7 +149,7 @@ pub(super) async fn react(mut request: Request<'_>, seq: Seq, emoji: &str, on: b
     let event_seq =
         journal.record(actor, EventKind::Reaction { target: seq, emoji: emoji.to_owned(), on }).await?;
     sqlx::query(
-        "INSERT OR REPLACE INTO reactions (user, conversation, seq, emoji, is_on, event_seq) \
+        "INSERT OR REPLACE INTO reactions (user_id, conversation, seq, emoji, is_on, event_seq) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )
     .bind(*actor.as_uuid())

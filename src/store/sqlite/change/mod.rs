@@ -8,13 +8,13 @@ mod settings;
 use sqlx::sqlite::SqliteConnection;
 
 use super::SqliteStore;
-use super::failure::Stop;
 use super::journal::{Journal, Recorded};
 use super::lane::Phase;
 use super::state::room_of;
 use crate::domain::{ConversationId, Refusal, Seq, Timestamp, UserId};
 use crate::store::shared::room::{Membership, Room, outsider};
 use crate::store::shared::roster::Rosters;
+use crate::store::sql::{self, Stop};
 use crate::store::{Change, Changed, Outcome};
 
 pub(super) use purge::{checkpoint, purge_all};
@@ -50,7 +50,7 @@ impl<'r> Request<'r> {
         self.standing.as_ref().ok_or_else(|| outsider(Some(&self.room)))
     }
 
-    async fn journal(self) -> sqlx::Result<Journal<'r>> {
+    async fn journal(self) -> sql::Result<Journal<'r>> {
         Journal::open(self.connection, self.rosters, self.room, self.now).await
     }
 }

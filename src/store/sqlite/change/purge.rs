@@ -8,8 +8,8 @@ use crate::domain::{ConversationId, Seq};
 use crate::store::StoreError;
 use crate::store::shared::codec::BLANK_REACTION;
 use crate::store::shared::columns::Columns;
+use crate::store::sql::{self, Stop};
 use crate::store::sqlite::SqliteStore;
-use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::lane::Phase;
 
 /// How many events one step goes over.
@@ -30,7 +30,8 @@ pub(in crate::store::sqlite) async fn purge_all(store: &SqliteStore) -> Result<(
         let rows =
             sqlx::query("SELECT id FROM conversations WHERE purging = 1").fetch_all(&mut *transaction).await;
         let ids = rows
-            .and_then(|rows| rows.iter().map(|row| row.conversation(0)).collect::<sqlx::Result<Vec<_>>>());
+            .map_err(sql::Error::from)
+            .and_then(|rows| rows.iter().map(|row| row.conversation(0)).collect::<sql::Result<Vec<_>>>());
         transaction.end(ids.map_err(Stop::from)).await
     };
     for id in phase.bound(store.timeout, work).await?.unwrap_or_default() {
@@ -58,13 +59,13 @@ async fn step(
     connection: &mut SqliteConnection,
     conversation: ConversationId,
     first: Seq,
-) -> sqlx::Result<Option<Seq>> {
+) -> sql::Result<Option<Seq>> {
     let last = first.plus(STEP - 1);
     for statement in [
         "UPDATE sends SET fingerprint = NULL FROM (SELECT sender, client_id FROM events \
          WHERE conversation = ?1 AND seq BETWEEN ?2 AND ?3 AND kind = 0) v \
          WHERE sends.sender = v.sender AND sends.client_id = v.client_id",
-        "DELETE FROM reactions WHERE (user, conversation, seq) IN (SELECT sender, conversation, target_seq FROM events \
+        "DELETE FROM reactions WHERE (user_id, conversation, seq) IN (SELECT sender, conversation, target_seq FROM events \
          WHERE conversation = ?1 AND seq BETWEEN ?2 AND ?3 AND kind = 3)",
         "DELETE FROM reaction_counts WHERE conversation = ?1 AND seq BETWEEN ?2 AND ?3",
         "UPDATE events SET body = NULL, extra = NULL, deleted = (kind = 0) \

@@ -7,8 +7,8 @@ use sqlx::sqlite::SqliteConnection;
 
 use crate::domain::{ConversationKind, HistoryPolicy, Member, Position, Role, Seq, UserId};
 use crate::store::shared::columns::{Columns, impossible};
+use crate::store::sql::{self, Stop};
 use crate::store::sqlite::SqliteStore;
-use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::lane::Phase;
 use crate::store::sqlite::position::last_position;
 use crate::store::{Cursor, Head, Heads, StoreError};
@@ -21,7 +21,7 @@ const HEADS: &str = concat!(
      SELECT NULL, c.id, c.name, c.last_seq, c.history, c.low, c.high, m.joined_seq, m.read_seq, \
             c.message_count - m.read_count, c.last_position >= ?2 OR m.changed_position >= ?2 \
      FROM members m CROSS JOIN conversations c ON c.id = m.conversation \
-     WHERE m.user = ?1 AND c.deleted_at IS NULL AND (c.last_position >= ?2 OR m.changed_position >= ?2 OR c.kind = 2)"
+     WHERE m.user_id = ?1 AND c.deleted_at IS NULL AND (c.last_position >= ?2 OR m.changed_position >= ?2 OR c.kind = 2)"
 );
 
 pub(in crate::store::sqlite) async fn heads(
@@ -44,7 +44,7 @@ async fn in_snapshot(
     epoch: u64,
     user: UserId,
     since: u64,
-) -> sqlx::Result<Heads> {
+) -> sql::Result<Heads> {
     let mut heads = read(connection, epoch, user, since).await?;
     if since > heads.cursor.position.0 {
         // The cursor knows more than the log: the file was put back to an earlier state. Everything is to be compared.
@@ -53,12 +53,7 @@ async fn in_snapshot(
     Ok(heads)
 }
 
-async fn read(
-    connection: &mut SqliteConnection,
-    epoch: u64,
-    user: UserId,
-    since: u64,
-) -> sqlx::Result<Heads> {
+async fn read(connection: &mut SqliteConnection, epoch: u64, user: UserId, since: u64) -> sql::Result<Heads> {
     let rows = sqlx::query(HEADS)
         .bind(*user.as_uuid())
         .bind(i64::try_from(since).unwrap_or(i64::MAX))

@@ -8,8 +8,8 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use crate::domain::{ConversationId, Event, Seq, UserId};
 use crate::store::shared::codec::{decode, event_columns};
 use crate::store::shared::columns::Columns;
+use crate::store::sql::{self, Stop};
 use crate::store::sqlite::SqliteStore;
-use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::lane::Phase;
 use crate::store::sqlite::state::membership_of;
 use crate::store::{HistoryPage, HistoryQuery, MessageView, Outcome, ReactionCount};
@@ -50,7 +50,7 @@ async fn in_snapshot(
     if backwards {
         rows.reverse();
     }
-    let events = rows.iter().map(decode).collect::<sqlx::Result<Vec<Event>>>()?;
+    let events = rows.iter().map(decode).collect::<sql::Result<Vec<Event>>>()?;
     let mut reactions = reactions(connection, user, query.conversation, &events).await?;
     let messages = events
         .into_iter()
@@ -81,14 +81,14 @@ async fn page(
     first: Seq,
     last: Seq,
     limit: usize,
-) -> sqlx::Result<Vec<SqliteRow>> {
-    sqlx::query(statement)
+) -> sql::Result<Vec<SqliteRow>> {
+    let rows = sqlx::query(statement)
         .bind(*conversation.as_uuid())
         .bind(first.as_stored())
         .bind(last.as_stored())
         .bind(limit as i64 + 1)
-        .fetch_all(connection)
-        .await
+        .fetch_all(connection);
+    Ok(rows.await?)
 }
 
 async fn reactions(
@@ -96,7 +96,7 @@ async fn reactions(
     user: UserId,
     conversation: ConversationId,
     events: &[Event],
-) -> sqlx::Result<HashMap<Seq, Vec<ReactionCount>>> {
+) -> sql::Result<HashMap<Seq, Vec<ReactionCount>>> {
     let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(HashMap::new()) };
     let counts = sqlx::query(
         "SELECT seq, emoji, count FROM reaction_counts WHERE conversation = ?1 AND seq BETWEEN ?2 AND ?3 \
@@ -112,7 +112,7 @@ async fn reactions(
     }
     let own = sqlx::query(
         "SELECT seq, emoji FROM reactions \
-         WHERE user = ?4 AND conversation = ?1 AND seq BETWEEN ?2 AND ?3 AND is_on = 1",
+         WHERE user_id = ?4 AND conversation = ?1 AND seq BETWEEN ?2 AND ?3 AND is_on = 1",
     )
     .bind(*conversation.as_uuid())
     .bind(first.seq.as_stored())
@@ -120,7 +120,7 @@ async fn reactions(
     .bind(*user.as_uuid())
     .fetch_all(connection)
     .await?;
-    let own = own.iter().map(|row| Ok((row.seq(0)?, row.text(1)?))).collect::<sqlx::Result<HashSet<_>>>()?;
+    let own = own.iter().map(|row| Ok((row.seq(0)?, row.text(1)?))).collect::<sql::Result<HashSet<_>>>()?;
     let mut reactions = HashMap::<Seq, Vec<ReactionCount>>::new();
     for row in &counts {
         let (seq, emoji) = (row.seq(0)?, row.text(1)?);

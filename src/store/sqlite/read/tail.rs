@@ -10,8 +10,8 @@ use crate::store::shared::codec::{EVENT_COLUMNS, decode, event_columns};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::Room;
 use crate::store::shared::roster::{Roster, Rosters, audience};
+use crate::store::sql::{self, Stop};
 use crate::store::sqlite::SqliteStore;
-use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::lane::Phase;
 use crate::store::sqlite::position;
 use crate::store::sqlite::roster::rosters_of;
@@ -58,7 +58,7 @@ async fn in_snapshot(
     rosters: &Rosters,
     after: Position,
     limit: usize,
-) -> sqlx::Result<Tail> {
+) -> sql::Result<Tail> {
     let last = position::last(connection).await?;
     let rows = sqlx::query(concat!(
         "SELECT ",
@@ -81,7 +81,7 @@ async fn ready_to_publish(
     connection: &mut SqliteConnection,
     rosters: &Rosters,
     rows: &[SqliteRow],
-) -> sqlx::Result<Vec<Committed>> {
+) -> sql::Result<Vec<Committed>> {
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
         let previous = row.int_or_null(EVENT_COLUMNS + 1)?.map_or(0, |position| position as u64);
@@ -122,7 +122,7 @@ async fn stretch_in_snapshot(
     conversation: ConversationId,
     after: Seq,
     limit: usize,
-) -> sqlx::Result<Vec<Committed>> {
+) -> sql::Result<Vec<Committed>> {
     let rows = sqlx::query(concat!(
         "SELECT ",
         event_columns!(),
@@ -141,13 +141,13 @@ async fn present(
     connection: &mut SqliteConnection,
     rosters: &Rosters,
     found: &[(Event, Position, Position)],
-) -> sqlx::Result<HashMap<ConversationId, Roster>> {
+) -> sql::Result<HashMap<ConversationId, Roster>> {
     let mut ids: Vec<ConversationId> = found.iter().map(|(event, ..)| event.conversation).collect();
     ids.sort_unstable();
     ids.dedup();
     let rows = ROOMS.fetch(connection, &ids, |query, id| query.bind(*id.as_uuid())).await?;
     let rooms =
-        rows.iter().filter_map(|row| Room::read(row, 0).transpose()).collect::<sqlx::Result<Vec<Room>>>()?;
+        rows.iter().filter_map(|row| Room::read(row, 0).transpose()).collect::<sql::Result<Vec<Room>>>()?;
     let read = rosters_of(rosters, connection, &rooms.iter().collect::<Vec<_>>()).await?;
     let mut present = HashMap::with_capacity(rooms.len());
     for (room, roster) in rooms.iter().zip(read) {

@@ -11,8 +11,8 @@ use crate::domain::{
 };
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::Room;
+use crate::store::sql::{self, Stop};
 use crate::store::sqlite::SqliteStore;
-use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::journal::{Journal, Recorded};
 use crate::store::sqlite::lane::Phase;
 use crate::store::sqlite::position;
@@ -102,7 +102,7 @@ async fn make_direct(
     one: UserId,
     other: UserId,
     now: Timestamp,
-) -> sqlx::Result<Recorded> {
+) -> sql::Result<Recorded> {
     let room = Room::new_direct(id, one, other, now);
     let changed_position = position::take(connection).await?;
     let users: BTreeSet<UserId> = [one, other].into();
@@ -128,7 +128,7 @@ async fn make_room(
     new: &NewConversation,
     others: &BTreeSet<UserId>,
     now: Timestamp,
-) -> sqlx::Result<Recorded> {
+) -> sql::Result<Recorded> {
     let room = Room {
         conversation: Conversation {
             id: new.id,

@@ -4,6 +4,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use crate::domain::{ConversationId, Role, Seq, UserId};
 use crate::store::shared::room::Room;
+use crate::store::sql;
 use crate::store::sqlite::rows::MultiRow;
 
 /// A membership to write. Its holder has read everything up to the join.
@@ -27,7 +28,7 @@ static ROOMS: MultiRow = MultiRow::new(
 );
 
 static MEMBERS: MultiRow = MultiRow::new(
-    "INSERT INTO members (user, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, \
+    "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, \
      changed_position) \
      SELECT column1, column2, column3, column4, column4, column4, column4, column5, column6 FROM (VALUES ",
     6,
@@ -38,7 +39,7 @@ static MEMBERS: MultiRow = MultiRow::new(
 pub(in crate::store::sqlite) async fn insert_rooms(
     connection: &mut SqliteConnection,
     rooms: &[Room],
-) -> sqlx::Result<()> {
+) -> sql::Result<()> {
     ROOMS
         .execute(connection, rooms, |query, room| {
             query
@@ -59,7 +60,7 @@ pub(in crate::store::sqlite) async fn insert_rooms(
 pub(in crate::store::sqlite) async fn insert_members(
     connection: &mut SqliteConnection,
     members: &[NewMember],
-) -> sqlx::Result<()> {
+) -> sql::Result<()> {
     MEMBERS
         .execute(connection, members, |query, new| {
             query

@@ -5,9 +5,9 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use crate::domain::{ConversationId, Member, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::{MEMBER_COLUMNS, Membership, ROOM_COLUMNS, Room};
+use crate::store::sql::{self, Stop};
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::accounts::read_user;
-use crate::store::sqlite::failure::Stop;
 use crate::store::sqlite::lane::Phase;
 use crate::store::sqlite::rows::MultiRow;
 use crate::store::sqlite::state::{member_columns, membership_of, room_columns, room_of};
@@ -64,7 +64,7 @@ pub(in crate::store::sqlite) async fn conversations(
             ", ",
             member_columns!(),
             " FROM members m CROSS JOIN conversations c ON c.id = m.conversation \
-             WHERE m.user = ?1 AND m.conversation > ?2 AND c.deleted_at IS NULL ORDER BY m.conversation LIMIT ?3"
+             WHERE m.user_id = ?1 AND m.conversation > ?2 AND c.deleted_at IS NULL ORDER BY m.conversation LIMIT ?3"
         ))
         .bind(*user.as_uuid())
         .bind(after.map_or_else(Vec::new, |id| id.as_uuid().as_bytes().to_vec()))
@@ -87,11 +87,11 @@ pub(in crate::store::sqlite) async fn conversations(
 fn collect<T>(
     rows: &[SqliteRow],
     limit: usize,
-    read: impl Fn(&SqliteRow) -> sqlx::Result<Option<T>>,
+    read: impl Fn(&SqliteRow) -> sql::Result<Option<T>>,
 ) -> Result<Vec<T>, StoreError> {
     let items =
-        rows.iter().take(limit).filter_map(|row| read(row).transpose()).collect::<sqlx::Result<Vec<T>>>();
-    items.map_err(|error| crate::store::sqlite::failure::before_commit(&error))
+        rows.iter().take(limit).filter_map(|row| read(row).transpose()).collect::<sql::Result<Vec<T>>>();
+    items.map_err(|error| sql::before_commit(error))
 }
 
 pub(in crate::store::sqlite) async fn members(
@@ -133,8 +133,8 @@ async fn member_rows(
         "SELECT ",
         member_columns!(),
         ", u.id, u.username, u.display_name, u.guest, u.created_at \
-         FROM members m CROSS JOIN users u ON u.id = m.user \
-         WHERE m.conversation = ?1 AND m.user > ?2 ORDER BY m.user LIMIT ?3"
+         FROM members m CROSS JOIN users u ON u.id = m.user_id \
+         WHERE m.conversation = ?1 AND m.user_id > ?2 ORDER BY m.user_id LIMIT ?3"
     ))
     .bind(*conversation.as_uuid())
     .bind(after.map_or_else(Vec::new, |user| user.as_uuid().as_bytes().to_vec()))
@@ -159,14 +159,14 @@ pub(in crate::store::sqlite) async fn member(
 }
 
 static ACQUAINTED: MultiRow = MultiRow::new(
-    "WITH k (user, other) AS (VALUES ",
+    "WITH k (user_id, other) AS (VALUES ",
     2,
-    ") SELECT k.other FROM k WHERE k.user IS NOT NULL \
-     AND (k.user = k.other OR EXISTS ( \
-         SELECT 1 FROM members a CROSS JOIN members b ON b.user = k.other AND b.conversation = a.conversation \
-         CROSS JOIN conversations c ON c.id = a.conversation AND c.deleted_at IS NULL WHERE a.user = k.user)) \
-     AND NOT EXISTS (SELECT 1 FROM blocks WHERE blocker = k.user AND blocked = k.other) \
-     AND NOT EXISTS (SELECT 1 FROM blocks WHERE blocker = k.other AND blocked = k.user)",
+    ") SELECT k.other FROM k WHERE k.user_id IS NOT NULL \
+     AND (k.user_id = k.other OR EXISTS ( \
+         SELECT 1 FROM members a CROSS JOIN members b ON b.user_id = k.other AND b.conversation = a.conversation \
+         CROSS JOIN conversations c ON c.id = a.conversation AND c.deleted_at IS NULL WHERE a.user_id = k.user_id)) \
+     AND NOT EXISTS (SELECT 1 FROM blocks WHERE blocker = k.user_id AND blocked = k.other) \
+     AND NOT EXISTS (SELECT 1 FROM blocks WHERE blocker = k.other AND blocked = k.user_id)",
 );
 
 pub(in crate::store::sqlite) async fn acquaintances(
@@ -183,7 +183,7 @@ pub(in crate::store::sqlite) async fn acquaintances(
         let rows = ACQUAINTED
             .fetch(&mut transaction, others, |query, other| query.bind(own).bind(*other.as_uuid()))
             .await
-            .and_then(|rows| rows.iter().map(|row| row.user(0)).collect::<sqlx::Result<Vec<_>>>());
+            .and_then(|rows| rows.iter().map(|row| row.user(0)).collect::<sql::Result<Vec<_>>>());
         transaction.end(rows.map_err(Stop::from)).await
     };
     unrefused(Phase::default().bound(store.timeout, work).await)

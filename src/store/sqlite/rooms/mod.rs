@@ -10,13 +10,13 @@ pub(super) use listing::{acquaintances, conversation, conversations, member, mem
 use std::sync::Arc;
 
 use super::SqliteStore;
-use super::failure::Stop;
 use super::lane::Phase;
 use super::roster::rosters_of;
 use super::state::room_of;
 use crate::domain::{ConversationId, ConversationKind, UserId};
 use crate::store::StoreError;
 use crate::store::shared::columns::Columns;
+use crate::store::sql::{self, Stop};
 
 /// The members for hints such as typing, at the version the conversation has now.
 pub(super) async fn audience(store: &SqliteStore, id: ConversationId) -> Result<Arc<[UserId]>, StoreError> {
@@ -32,7 +32,7 @@ pub(super) async fn audience(store: &SqliteStore, id: ConversationId) -> Result<
             Ok(rosters_of(&store.rosters, connection, &[&room]).await?.into_iter().next())
         }
         .await;
-        transaction.end(worked.map_err(|error: sqlx::Error| Stop::from(error))).await
+        transaction.end(worked.map_err(|error: sql::Error| Stop::from(error))).await
     };
     let roster = Phase::default().bound(store.timeout, work).await?.unwrap_or_default();
     let Some(roster) = roster else { return Ok(Arc::from([])) };
@@ -49,11 +49,11 @@ pub(super) struct Invited {
 }
 
 static INVITED: super::rows::MultiRow = super::rows::MultiRow::new(
-    "WITH k (user, actor) AS (VALUES ",
+    "WITH k (user_id, actor) AS (VALUES ",
     2,
-    ") SELECT EXISTS (SELECT 1 FROM blocks WHERE blocker = k.user AND blocked = k.actor), \
-     EXISTS (SELECT 1 FROM blocks WHERE blocker = k.actor AND blocked = k.user) \
-     FROM k CROSS JOIN users u ON u.id = k.user WHERE u.erased_at IS NULL",
+    ") SELECT EXISTS (SELECT 1 FROM blocks WHERE blocker = k.user_id AND blocked = k.actor), \
+     EXISTS (SELECT 1 FROM blocks WHERE blocker = k.actor AND blocked = k.user_id) \
+     FROM k CROSS JOIN users u ON u.id = k.user_id WHERE u.erased_at IS NULL",
 );
 
 /// The living accounts among `users` as `actor` finds them.
@@ -61,7 +61,7 @@ pub(super) async fn invited(
     connection: &mut sqlx::SqliteConnection,
     actor: UserId,
     users: &[UserId],
-) -> sqlx::Result<Vec<Invited>> {
+) -> sql::Result<Vec<Invited>> {
     let rows =
         INVITED.fetch(connection, users, |query, user| query.bind(*user.as_uuid()).bind(*actor.as_uuid()));
     let read = |row: &sqlx::sqlite::SqliteRow| {

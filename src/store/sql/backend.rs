@@ -1,0 +1,94 @@
+//! A database with its connections: where an operation is handed over as a whole.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::connection::Connection;
+use super::error::Stop;
+use super::operation::{Phase, Purpose, Rule, Transaction, Transactions, drive};
+use crate::store::{Outcome, StoreError};
+
+/// A database that runs operations. It knows nothing of the rules.
+///
+/// An operation is a rule and its arguments. Both are owned and `'static`, so that a backend may run them on a thread of its
+/// own: one hop in, one hop out, and between the two every future is ready at once.
+pub(in crate::store) trait Backend: Send + Sync + 'static {
+    type Connection: Connection + 'static;
+
+    /// Runs a rule for `purpose`, within the store's deadline, and again where that is right.
+    fn operate<A, T, E>(
+        &self,
+        purpose: Purpose,
+        arguments: A,
+        rule: Rule<Self::Connection, A, T, E>,
+    ) -> impl Future<Output = Outcome<T>> + Send
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+        E: Into<Stop> + Send + 'static;
+
+    /// Runs a rule in one transaction that writes.
+    fn write<A, T, E>(
+        &self,
+        arguments: A,
+        rule: Rule<Self::Connection, A, T, E>,
+    ) -> impl Future<Output = Outcome<T>> + Send
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+        E: Into<Stop> + Send + 'static,
+    {
+        self.operate(Purpose::Write, arguments, rule)
+    }
+
+    /// Runs a rule that is one statement and writes.
+    fn once<A, T, E>(
+        &self,
+        arguments: A,
+        rule: Rule<Self::Connection, A, T, E>,
+    ) -> impl Future<Output = Outcome<T>> + Send
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+        E: Into<Stop> + Send + 'static,
+    {
+        self.operate(Purpose::Once, arguments, rule)
+    }
+
+    /// Runs a rule that only reads.
+    fn read<A, T, E>(
+        &self,
+        arguments: A,
+        rule: Rule<Self::Connection, A, T, E>,
+    ) -> impl Future<Output = Outcome<T>> + Send
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+        E: Into<Stop> + Send + 'static,
+    {
+        self.operate(Purpose::Read, arguments, rule)
+    }
+}
+
+/// [`Backend::operate`] for a backend whose connections are used from the caller's own task.
+pub(in crate::store) async fn operate_here<S, A, T, E>(
+    transactions: &S,
+    limit: Duration,
+    purpose: Purpose,
+    arguments: A,
+    rule: Rule<<S::Transaction as Transaction>::Connection, A, T, E>,
+) -> Outcome<T>
+where
+    S: Transactions,
+    A: Send + Sync,
+    T: Send,
+    E: Into<Stop> + Send,
+{
+    let phase = Phase::default();
+    phase.bound(limit, drive(transactions, purpose, &arguments, rule, &phase)).await
+}
+
+/// An operation that knows no refusal.
+pub(in crate::store) fn unrefused<T>(outcome: Outcome<T>) -> Result<T, StoreError> {
+    outcome?.map_err(|refusal| StoreError::Inconsistent(refusal.to_string()))
+}

@@ -1,0 +1,40 @@
+//! The narrow way to a database: what a rule may ask of a connection, inside whatever transaction its operation runs in.
+
+use super::error::{Error, Result};
+use super::value::{Sql, Value};
+use crate::store::shared::columns::Columns;
+
+/// A connection, as rules see it.
+///
+/// On Postgres each call is one round trip (`each` too). On SQLite a call costs next to nothing once the operation is on the
+/// database's thread, so several small statements are better there than one large one.
+pub(in crate::store) trait Connection: Send {
+    type Row: Columns + Send + Sync;
+
+    /// Runs a statement and collects its rows.
+    fn all(&mut self, sql: &Sql, values: &[Value<'_>])
+    -> impl Future<Output = Result<Vec<Self::Row>>> + Send;
+
+    /// Runs a statement that answers at most one row.
+    fn optional(
+        &mut self,
+        sql: &Sql,
+        values: &[Value<'_>],
+    ) -> impl Future<Output = Result<Option<Self::Row>>> + Send;
+
+    /// Runs a statement that answers one row.
+    fn one(&mut self, sql: &Sql, values: &[Value<'_>]) -> impl Future<Output = Result<Self::Row>> + Send {
+        async move { self.optional(sql, values).await?.ok_or_else(Error::no_row) }
+    }
+
+    /// Runs a statement; answers how many rows it changed.
+    fn run(&mut self, sql: &Sql, values: &[Value<'_>]) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Runs a statement for several rows of values, given as one list per parameter, and collects what it answers. Postgres
+    /// runs its text once, with arrays (`unnest`, `= ANY`); SQLite runs its own once per element, with single values.
+    fn each(
+        &mut self,
+        sql: &Sql,
+        values: &[Value<'_>],
+    ) -> impl Future<Output = Result<Vec<Self::Row>>> + Send;
+}

@@ -1,0 +1,207 @@
+//! What a database answers instead of rows, whichever database it is, and what an operation makes of it.
+
+use std::fmt;
+
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
+
+use crate::domain::Refusal;
+use crate::store::StoreError;
+
+/// A statement's outcome.
+pub(in crate::store) type Result<T> = std::result::Result<T, Error>;
+
+/// Why an operation stopped inside its transaction.
+#[derive(Debug)]
+pub(in crate::store) enum Stop {
+    /// The rules say no.
+    Refused(Refusal),
+    /// The database failed; nothing is committed.
+    Failed(Error),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<sqlx::Error> for Stop {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// A statement failed, or its answer cannot be read.
+#[derive(Debug)]
+pub(in crate::store) struct Error {
+    class: Class,
+    /// When a commit (or a statement that commits by itself) is answered like this, it was undone.
+    undone: bool,
+    detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// A stored value, or a whole answer, that this code cannot have written.
+    Impossible,
+    /// A row's values were refused.
+    Row,
+    /// A value that has to be unique is there already, by another's transaction perhaps.
+    Taken,
+    /// Another transaction stood in the way.
+    Conflict,
+    /// The server cannot write, is going down, or the connection broke: its connections are of no more use.
+    Unfit,
+    /// The tables are not there.
+    NoTables,
+    /// Anything else: a full disk, a missing right, a statement that took too long.
+    Other,
+}
+
+impl Error {
+    /// A stored value that no writer of this code could have written.
+    pub(in crate::store) fn impossible(what: impl fmt::Display) -> Self {
+        Self { class: Class::Impossible, undone: false, detail: what.to_string() }
+    }
+
+    /// A value that cannot be stored.
+    pub(in crate::store) fn unstorable(what: impl fmt::Display) -> Self {
+        Self { class: Class::Row, undone: true, detail: what.to_string() }
+    }
+
+    /// The statement has to answer a row and answered none.
+    pub(in crate::store) fn no_row() -> Self {
+        Self::impossible("a statement that always answers a row answered none")
+    }
+
+    /// What the caller is told when no commit was asked for yet, or none is needed: nothing was done.
+    pub(in crate::store) fn before_commit(&self) -> StoreError {
+        match self.class {
+            Class::Impossible => StoreError::Inconsistent(self.detail.clone()),
+            _ => StoreError::definite(self.detail.clone()),
+        }
+    }
+
+    /// What the caller is told when this answers a commit, or a statement that commits by itself.
+    pub(in crate::store) fn at_commit(&self) -> StoreError {
+        match self.class {
+            Class::Impossible => StoreError::Inconsistent(self.detail.clone()),
+            _ if self.undone => StoreError::definite(self.detail.clone()),
+            _ => StoreError::indefinite(self.detail.clone()),
+        }
+    }
+
+    /// Does the error concern a row's values rather than the database as a whole?
+    pub(in crate::store) fn concerns_a_row(&self) -> bool {
+        matches!(self.class, Class::Row | Class::Taken)
+    }
+
+    /// Two transactions stood in each other's way and this one was undone: the same again may well succeed.
+    pub(in crate::store) fn undone_by_another(&self) -> bool {
+        self.class == Class::Conflict
+    }
+
+    /// Connections to this server are of no more use.
+    pub(in crate::store) fn server_unfit(&self) -> bool {
+        self.class == Class::Unfit
+    }
+
+    /// The tables are not there.
+    pub(in crate::store) fn lacks_tables(&self) -> bool {
+        self.class == Class::NoTables
+    }
+
+    /// The same again may well succeed, if nothing was done.
+    pub(in crate::store) fn worth_another(&self) -> bool {
+        matches!(self.class, Class::Conflict | Class::Taken | Class::Unfit)
+    }
+
+    /// Answered to a commit, it says that nothing was done.
+    pub(in crate::store) fn undone(&self) -> bool {
+        self.undone
+    }
+
+    /// An error of a Postgres server.
+    ///
+    /// It answers `ERROR` when it has undone the transaction. Whatever ends the connection (`FATAL`, `PANIC`) leaves open
+    /// whether the commit came first: a backend that is ended while it waits for a synchronous standby has committed already.
+    fn of_postgres(said: &PgDatabaseError) -> Self {
+        let code = said.code();
+        let begins = |classes: &[&str]| classes.iter().any(|class| code.starts_with(class));
+        let ended = said.severity() != PgSeverity::Error;
+        let class = match code {
+            "40001" | "40P01" => Class::Conflict,
+            "23505" => Class::Taken,
+            "42P01" | "3F000" => Class::NoTables,
+            // Demoted or a standby. 57P01 to 57P05: told to end this connection, crashed, or not up.
+            "25006" => Class::Unfit,
+            _ if ended || begins(&["57P"]) => Class::Unfit,
+            // 22: data, 23: constraints, 54: a limit of the program; P0001: raised by a trigger.
+            _ if begins(&["22", "23", "54"]) || code == "P0001" => Class::Row,
+            _ => Class::Other,
+        };
+        // statement_completion_unknown, connection_exception: said by a proxy rather than by Postgres itself.
+        let unknown = code == "40003" || begins(&["08"]);
+        let detail = format!("{} (SQLSTATE {code})", said.message());
+        Self { class, undone: !ended && !unknown, detail }
+    }
+
+    /// An error of SQLite, by its primary result code. A busy database refused a commit before writing; after anything else
+    /// (a full disk, a failed sync) it is open whether the frames are in the file.
+    fn of_sqlite(code: i32, detail: String) -> Self {
+        const BUSY: i32 = 5;
+        const TOO_BIG: i32 = 18;
+        const CONSTRAINT: i32 = 19;
+        const MISMATCH: i32 = 20;
+        const RANGE: i32 = 25;
+        let class = match code {
+            CONSTRAINT | MISMATCH | TOO_BIG | RANGE => Class::Row,
+            _ => Class::Other,
+        };
+        Self { class, undone: code == BUSY, detail }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if let Some(said) = error.as_database_error() {
+            if let Some(said) = said.try_downcast_ref::<PgDatabaseError>() {
+                return Self::of_postgres(said);
+            }
+            // The low byte of an extended code is the primary one.
+            let code = said.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or_default();
+            return Self::of_sqlite(code & 0xff, error.to_string());
+        }
+        let (class, undone) = match &error {
+            sqlx::Error::Decode(_)
+            | sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::ColumnIndexOutOfBounds { .. }
+            | sqlx::Error::RowNotFound => (Class::Impossible, false),
+            sqlx::Error::Encode(_) => (Class::Row, true),
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::WorkerCrashed => (Class::Unfit, false),
+            _ => (Class::Other, false),
+        };
+        Self { class, undone, detail: error.to_string() }
+    }
+}
+
+/// An error before a commit was asked for, or while reading: nothing was done.
+pub(in crate::store) fn before_commit(error: impl Into<Error>) -> StoreError {
+    error.into().before_commit()
+}

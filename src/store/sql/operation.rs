@@ -1,0 +1,210 @@
+//! Running one operation from its beginning to its end: transaction, retry, deadline, and how much is known afterwards.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use super::connection::Connection;
+use super::error::{Error, Result, Stop};
+use crate::store::{Outcome, StoreError};
+
+/// How often an operation that writes is tried when others stand in its way.
+pub(in crate::store) const ATTEMPTS: usize = 5;
+
+/// A rule with what it is asked. It may run several times, so it borrows its arguments; they are owned, so that the whole
+/// operation can be handed to another thread.
+pub(in crate::store) type Rule<C, A, T, E> =
+    for<'a> fn(&'a mut C, &'a A) -> BoxFuture<'a, std::result::Result<T, E>>;
+
+/// What an operation is for, which decides on whose connections it runs and how it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Purpose {
+    /// Statements that write, in one transaction.
+    Write,
+    /// One statement that writes: on Postgres one round trip that commits by itself.
+    Once,
+    /// Statements that only read. SQLite: all from one snapshot. Postgres: each from its own.
+    Read,
+}
+
+impl Purpose {
+    const fn attempts(self) -> usize {
+        match self {
+            Self::Write | Self::Once => ATTEMPTS,
+            Self::Read => 2,
+        }
+    }
+}
+
+/// Where transactions come from.
+pub(in crate::store) trait Transactions: Sync {
+    type Transaction: Transaction;
+
+    /// Begins when it is this caller's turn. An error means that nothing was sent.
+    fn begin(
+        &self,
+        purpose: Purpose,
+    ) -> impl Future<Output = std::result::Result<Self::Transaction, StoreError>> + Send;
+}
+
+/// An open transaction. Dropped in the middle, it takes its connection with it.
+pub(in crate::store) trait Transaction: Sized + Send {
+    type Connection: Connection;
+
+    fn connection(&mut self) -> &mut Self::Connection;
+
+    /// Its statement commits by itself, so that from its sending on nobody knows.
+    fn commits_by_itself(&self) -> bool;
+
+    /// Commits and gives the connection back.
+    fn commit(self) -> impl Future<Output = Result<()>> + Send;
+
+    /// Undoes everything and gives the connection back, unless `why` says that it is of no more use.
+    fn undo(self, why: Option<&Error>) -> impl Future<Output = ()> + Send;
+
+    /// Commits when the work was done, undoes it when it was refused or failed.
+    fn finish<T: Send>(
+        self,
+        worked: std::result::Result<T, Stop>,
+        phase: &Phase,
+    ) -> impl Future<Output = Outcome<T>> + Send {
+        async move {
+            match worked {
+                Ok(value) if phase.enter_commit() => match self.commit().await {
+                    Ok(()) => Ok(Ok(value)),
+                    Err(error) => Err(error.at_commit()),
+                },
+                Ok(_) => {
+                    self.undo(None).await;
+                    Err(given_up())
+                }
+                Err(Stop::Refused(refusal)) => {
+                    self.undo(None).await;
+                    Ok(Err(refusal))
+                }
+                Err(Stop::Failed(error)) => {
+                    self.undo(Some(&error)).await;
+                    Err(if phase.committing() { error.at_commit() } else { error.before_commit() })
+                }
+            }
+        }
+    }
+}
+
+/// Runs a rule in one transaction, again when it was undone by another's, lost a race for a unique value, or its connection
+/// broke before the commit.
+pub(in crate::store) async fn drive<S, A, T, E>(
+    transactions: &S,
+    purpose: Purpose,
+    arguments: &A,
+    rule: Rule<<S::Transaction as Transaction>::Connection, A, T, E>,
+    phase: &Phase,
+) -> Outcome<T>
+where
+    S: Transactions,
+    A: Sync,
+    T: Send,
+    E: Into<Stop> + Send,
+{
+    // Whatever cuts reading short, nothing was done.
+    let unwatched = Phase::default();
+    let phase = if purpose == Purpose::Read { &unwatched } else { phase };
+    let mut attempts = purpose.attempts();
+    loop {
+        let mut transaction = transactions.begin(purpose).await?;
+        if purpose == Purpose::Once && transaction.commits_by_itself() && !phase.enter_commit() {
+            transaction.undo(None).await;
+            return Err(given_up());
+        }
+        let worked = rule(transaction.connection(), arguments).await.map_err(Into::into);
+        attempts -= 1;
+        match worked {
+            Err(Stop::Failed(error))
+                if attempts > 0 && error.worth_another() && (!phase.committing() || error.undone()) =>
+            {
+                transaction.undo(Some(&error)).await;
+                phase.begin_anew();
+            }
+            worked => return transaction.finish(worked, phase).await,
+        }
+    }
+}
+
+fn given_up() -> StoreError {
+    StoreError::definite("its caller had given up before the commit")
+}
+
+/// How far an operation came, readable after it was cut short.
+///
+/// Whoever waits and whoever works may be on two threads: either the work enters its commit, and then nobody knows until the
+/// answer is read, or its caller gives up first, and then the work may not commit any more.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Phase(AtomicU8);
+
+const WORKING: u8 = 0;
+const COMMITTING: u8 = 1;
+const GIVEN_UP: u8 = 2;
+
+impl Phase {
+    /// From here on nobody knows whether it was done until the answer is read: a commit is sent, or a statement that commits
+    /// by itself. False: the caller has given up, and nothing may be committed.
+    pub(in crate::store) fn enter_commit(&self) -> bool {
+        let entered = self.0.compare_exchange(WORKING, COMMITTING, Ordering::AcqRel, Ordering::Acquire);
+        entered.map_or_else(|was| was == COMMITTING, |_| true)
+    }
+
+    /// What was sent was answered with an undoing, and the next attempt has not been sent.
+    pub(in crate::store) fn begin_anew(&self) {
+        let _ = self.0.compare_exchange(COMMITTING, WORKING, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    fn committing(&self) -> bool {
+        self.0.load(Ordering::Acquire) == COMMITTING
+    }
+
+    /// Nobody waits for it any more. True: nothing was done and nothing will be.
+    fn give_up(&self) -> bool {
+        let gave_up = self.0.compare_exchange(WORKING, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire);
+        gave_up.map_or_else(|was| was == GIVEN_UP, |_| true)
+    }
+
+    /// Runs `work` for at most `limit`. Cut short before its commit it did nothing; afterwards nobody knows.
+    pub(in crate::store) async fn bound<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = std::result::Result<T, StoreError>>,
+    ) -> std::result::Result<T, StoreError> {
+        let ms = limit.as_millis();
+        match tokio::time::timeout(limit, work).await {
+            Ok(result) => result,
+            Err(_) if self.give_up() => {
+                Err(StoreError::definite(format!("not begun to commit within {ms} ms")))
+            }
+            Err(_) => Err(StoreError::indefinite(format!("no answer to the commit within {ms} ms"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gave_up_hears_the_truth() {
+        let phase = Phase::default();
+        assert!(phase.give_up(), "nothing was done");
+        assert!(!phase.enter_commit(), "and nothing may be done any more");
+        phase.begin_anew();
+        assert!(!phase.enter_commit(), "not in a further attempt either");
+    }
+
+    #[test]
+    fn once_a_commit_is_sent_nobody_knows() {
+        let phase = Phase::default();
+        assert!(phase.enter_commit());
+        assert!(!phase.give_up(), "it may have been done");
+        phase.begin_anew();
+        assert!(phase.give_up(), "the attempt was undone and the next not sent");
+    }
+}
