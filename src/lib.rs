@@ -14,6 +14,7 @@ pub mod domain;
 pub mod environment;
 pub mod gateway;
 pub mod identity;
+pub mod panics;
 pub mod protocol;
 pub mod store;
 pub mod telemetry;

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use tidings::app::{self, App};
 use tidings::config::{LoadOptions, Settings, process_environment};
+use tidings::panics;
 use tidings::telemetry::logging;
 
 #[global_allocator]
@@ -131,6 +132,7 @@ fn in_system(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Re
 
 async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     logging::init(&settings.telemetry)?;
+    panics::install(|| {}, panic_points());
     // Before anything is announced: who reads that we serve may stop us at once.
     let stop = asked_to_stop()?;
     tokio::pin!(stop);
@@ -145,6 +147,12 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     };
     app.serve(announce, stop).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where tests ask a debug build to panic: nobody's server is to be ended by a variable.
+fn panic_points() -> Option<PathBuf> {
+    let set = cfg!(debug_assertions).then(process_environment)?;
+    set.into_iter().find(|(name, _)| name == "TIDINGS_PANIC_POINTS").map(|(_, folder)| folder.into())
 }
 
 /// Watches for SIGTERM and SIGINT from now on; the future ends when one comes.

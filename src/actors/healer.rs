@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::router::{Mend, Router};
 use crate::domain::{ConversationId, Seq};
+use crate::panics;
 use crate::store::SharedStore;
 use crate::telemetry::Meters;
 
@@ -37,6 +38,7 @@ pub async fn run(
 ) {
     let holes = futures_util::stream::unfold(holes, async |mut holes| Some((holes.recv().await?, holes)));
     holes
+        .inspect(|_| panics::point("healer"))
         .for_each_concurrent(SIDE_BY_SIDE, async |mend| match mend {
             Mend::Hole(conversation) => {
                 tokio::time::sleep(PATIENCE).await;

@@ -11,13 +11,14 @@
 //! └── worker threads, each: Switchboard ── Session, one per connection          (src/gateway)
 //! ```
 //!
-//! Nothing here restarts by itself in place: an actor that panics ends its arbiter, and the process with it; what was
-//! not committed was not acknowledged.
+//! Nothing here restarts in place: a panic in any of them ends the process at once ([`crate::panics`], ADR 0020). What was
+//! not committed was not acknowledged, and what was is read from the log after the start.
 
 pub mod follower;
 pub mod healer;
 pub mod inbox;
 mod node;
+pub mod offenders;
 pub mod presence;
 pub mod rates;
 pub mod receipts;

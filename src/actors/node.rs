@@ -8,6 +8,7 @@ use actix::{Actor, Addr, Arbiter};
 use tokio::sync::oneshot;
 
 use super::healer;
+use super::offenders::Offenders;
 use super::presence::PresenceBoard;
 use super::rates::Rates;
 use super::receipts::{Keep, Receipts, ReceiptsOptions, announce};
@@ -61,6 +62,7 @@ struct Inner {
     sends: Rates,
     requests: Rates,
     shares: Arc<Shares>,
+    offenders: Offenders,
     meters: Arc<Meters>,
     options: NodeOptions,
 }
@@ -121,6 +123,7 @@ impl Node {
             sends,
             requests,
             shares: Arc::default(),
+            offenders: Offenders::default(),
             meters,
             options,
         };
@@ -166,6 +169,11 @@ impl Node {
     /// Who is there.
     pub fn presence(&self) -> &PresenceBoard {
         &self.inner.presence
+    }
+
+    /// Who made this node panic again and again.
+    pub fn offenders(&self) -> &Offenders {
+        &self.inner.offenders
     }
 
     /// What is measured.

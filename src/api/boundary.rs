@@ -9,9 +9,12 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, ResponseError, web};
 
-use super::{ApiState, Problem};
+use super::extract::Address;
+use super::{ApiState, Problem, faults};
 use crate::domain::UserId;
 use crate::environment::SharedEnvironment;
+use crate::panics;
+use crate::protocol::Failure;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 64;
@@ -25,22 +28,39 @@ pub async fn watch(
     let environment = state.node.environment().clone();
     let id = request_id(request.headers(), &environment);
     let began_us = environment.monotonic_us();
-    let mut response = as_problem(next.call(request).await?.map_into_boxed_body());
+    let address = Address::of(request.request());
+    let refused_ms = state.node.offenders().refused_ms(address, began_us / 1_000);
+    let mut response = if let Some(retry_after_ms) = refused_ms {
+        let refused = Problem::from(Failure::RateLimited { retry_after_ms });
+        request.into_response(refused.error_response())
+    } else {
+        let served = panics::contained(async {
+            panics::point("request");
+            next.call(request).await
+        });
+        match served.await {
+            Ok(served) => as_problem(served?.map_into_boxed_body()),
+            Err(_) => return Err(faults::answer(&state.node, address, |headers| decorate(headers, &id))),
+        }
+    };
     if response.status().is_client_error() || response.status().is_server_error() {
         report(&response, &id, environment.monotonic_us().saturating_sub(began_us) / 1_000);
     }
     let meters = &state.node.meters().http;
     meters.requests.of(status_class(response.status())).increment(1);
     meters.latency.record_since_us(began_us, environment.monotonic_us());
+    decorate(response.headers_mut(), &id);
+    Ok(faults::contain_body(response, &state.node, address))
+}
+
+fn decorate(headers: &mut HeaderMap, id: &str) {
     let no_store = HeaderValue::from_static("no-store");
-    let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, HeaderValue::from_str(&id).unwrap_or(no_store.clone()));
+    headers.insert(REQUEST_ID, HeaderValue::from_str(id).unwrap_or(no_store.clone()));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, no_store);
     }
-    Ok(response)
 }
 
 /// The caller's own request id when it has a usable one (a proxy's, say), else a new one.

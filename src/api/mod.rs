@@ -11,6 +11,7 @@ mod conversations;
 mod cors;
 mod cursor;
 mod extract;
+mod faults;
 mod health;
 mod me;
 mod members;

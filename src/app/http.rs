@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use actix_http::{HttpService, KeepAlive};
 use actix_server::Server;
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_factory, fn_service, map_config};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactoryExt, apply_fn_factory, fn_factory, fn_service, map_config,
+};
 use actix_web::HttpResponse;
 use actix_web::dev::AppConfig;
 use actix_web::http::header;
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
 use crate::actors::Node;
@@ -22,6 +25,7 @@ use crate::gateway::doorman::Doorman;
 use crate::gateway::session::state::Bounds;
 use crate::gateway::switchboard::Switchboard;
 use crate::gateway::{Gatekeeper, GatewayOptions, upgrade};
+use crate::panics;
 
 /// What every worker thread is given.
 #[derive(Clone)]
@@ -64,7 +68,7 @@ pub fn start(listener: TcpListener, settings: &config::Server, parts: Parts) -> 
                 })
                 .configure(move |config| api::configure(config, rest.api));
             let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
-            HttpService::build()
+            let connections = HttpService::build()
                 .keep_alive(KeepAlive::Timeout(parts.keep_alive))
                 .client_request_timeout(parts.request_timeout)
                 .client_disconnect_timeout(Duration::from_secs(1))
@@ -84,7 +88,21 @@ pub fn start(listener: TcpListener, settings: &config::Server, parts: Parts) -> 
                     }
                 }))
                 .finish(map_config(app, |()| AppConfig::default()))
-                .tcp()
+                .tcp();
+            let node = parts.node.clone();
+            // What a connection's task does before a request or a session is reached is one client's work too.
+            apply_fn_factory(connections, move |stream: TcpStream, service| {
+                let (served, node) = (service.call(stream), node.clone());
+                async move {
+                    match panics::contained(served).await {
+                        Ok(served) => served,
+                        Err(_) => {
+                            node.meters().faults.panics.of("connection").increment(1);
+                            Ok(())
+                        }
+                    }
+                }
+            })
         })?;
     Ok(builder.run())
 }

@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -53,6 +53,8 @@ pub struct Line {
     pub held: RefCell<Vec<Arc<Delivery>>>,
     /// Its place among the hellos under way.
     pub place: Cell<Option<Place>>,
+    /// Whose connection it is, past the proxies that are believed.
+    pub address: IpAddr,
     /// When it was upgraded, until its hello has ended one way or the other.
     pub opened_us: Cell<Option<u64>>,
     stream: TcpStream,
@@ -75,6 +77,7 @@ impl Line {
         encoding: Encoding,
         state: SessionState,
         leftover: BytesMut,
+        address: IpAddr,
         opened_us: u64,
     ) -> Self {
         Self {
@@ -85,6 +88,7 @@ impl Line {
             carry: RefCell::new(leftover),
             held: RefCell::default(),
             place: Cell::new(None),
+            address,
             opened_us: Cell::new(Some(opened_us)),
             stream,
             outbox: RefCell::default(),

@@ -1,5 +1,6 @@
 //! The handshake: checks an HTTP upgrade (RFC 6455 section 4.2), answers it, and hands the TCP stream to a session.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use actix_codec::Framed;
@@ -221,12 +222,13 @@ pub async fn take_over(
     } else if switchboard.is_draining() {
         Err(Refused::Draining)
     } else {
-        judge(&request, &switchboard.bounds().gateway.allowed_origins)
-            .and_then(|agreed| knock(&switchboard, &request, framed.io_ref()).map(|()| agreed))
+        judge(&request, &switchboard.bounds().gateway.allowed_origins).and_then(|agreed| {
+            knock(&switchboard, &request, framed.io_ref()).map(|address| (agreed, address))
+        })
     };
     let timeout = switchboard.bounds().gateway.handshake_timeout;
     match judged {
-        Ok(agreed) => {
+        Ok((agreed, address)) => {
             let mut response = handshake_response(request.head());
             if let Some(subprotocol) = agreed.subprotocol {
                 response
@@ -236,7 +238,7 @@ pub async fn take_over(
             let item = h1::Message::Item((response, actix_http::body::BodySize::None));
             if matches!(tokio::time::timeout(timeout, framed.send(item)).await, Ok(Ok(()))) {
                 let parts = framed.into_parts();
-                switchboard.open(parts.io, agreed.encoding, agreed.bearer, parts.read_buf);
+                switchboard.open(parts.io, agreed.encoding, agreed.bearer, parts.read_buf, address);
             }
         }
         Err(refused) => {
@@ -255,11 +257,15 @@ pub async fn take_over(
     }
 }
 
-/// Asks the doorman, for the address that the request comes from.
-fn knock(switchboard: &Switchboard, request: &Request, stream: &TcpStream) -> Result<(), Refused> {
+/// Asks the doorman, for the address that the request comes from, and answers it.
+fn knock(switchboard: &Switchboard, request: &Request, stream: &TcpStream) -> Result<IpAddr, Refused> {
     let doorman = switchboard.doorman();
     let peer = stream.peer_addr().ok().map(|peer| peer.ip());
-    doorman.knock(doorman.address(peer, request.headers())).map_err(|failure| {
+    let address = doorman.address(peer, request.headers());
+    if let Some(retry_after_ms) = switchboard.refused_ms(address) {
+        return Err(Refused::RateLimited { retry_after_ms });
+    }
+    doorman.knock(address).map(|()| address).map_err(|failure| {
         switchboard.count_turned_away(&failure);
         match failure {
             Failure::RateLimited { retry_after_ms } => Refused::RateLimited { retry_after_ms },

@@ -37,6 +37,7 @@ pub use self::tokens::Claims;
 use self::tokens::Tokens;
 use crate::domain::{Timestamp, User, UserId};
 use crate::environment::SharedEnvironment;
+use crate::panics;
 use crate::protocol::Failure;
 use crate::store::{NewUser, NewUserOutcome, Revocation, SharedStore, StoreError};
 use crate::telemetry::meters::IdentityMeters;
@@ -171,6 +172,7 @@ impl Identity {
         let mut cleaned_at_ms = 0;
         loop {
             tokio::time::sleep(self.inner.options.revocation_poll).await;
+            panics::point("identity");
             // A failure was logged; the next round tries again.
             let _ = self.catch_up().await;
             let now_ms = self.inner.environment.monotonic_ms();

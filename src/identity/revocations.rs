@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::{OnceLock, RwLock};
 
 use smallvec::SmallVec;
 
@@ -88,7 +88,7 @@ impl Revocations {
     /// Takes a revocation in; tells the observer when it is new.
     pub fn note(&self, revocation: &Revocation) {
         let new = {
-            let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
+            let mut ended = self.ended.write().unwrap_or_else(crate::panics::poisoned);
             ended.entry(revocation.user).or_default().take(revocation)
         };
         if new && let Some(observer) = self.observer.get() {
@@ -98,14 +98,14 @@ impl Revocations {
 
     /// How a token stands now.
     pub fn standing(&self, claims: &Claims) -> Standing {
-        let ended = self.ended.read().unwrap_or_else(PoisonError::into_inner);
+        let ended = self.ended.read().unwrap_or_else(crate::panics::poisoned);
         ended.get(&claims.user).map_or(Standing::Good, |ended| ended.standing(claims))
     }
 
     /// Drops what concerns only tokens that have expired: sign-ins ended before `families_before`, and whole users before
     /// `users_before`.
     pub fn prune(&self, families_before: Timestamp, users_before: Timestamp) {
-        let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
+        let mut ended = self.ended.write().unwrap_or_else(crate::panics::poisoned);
         ended.retain(|_, ended| {
             ended.families.retain(|(_, at)| *at >= families_before);
             if ended.all.is_some_and(|at| at < users_before) {
@@ -118,7 +118,7 @@ impl Revocations {
 
     /// How many users have something in the set.
     pub fn len(&self) -> usize {
-        self.ended.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.ended.read().unwrap_or_else(crate::panics::poisoned).len()
     }
 
     /// Whether the set is empty.

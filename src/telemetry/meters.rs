@@ -190,6 +190,13 @@ group! {
     }
 }
 
+group! {
+    /// Faults of the server that ended one client's work.
+    FaultMeters {
+        panics: By<Counter> = PANICS,
+    }
+}
+
 /// All groups at once.
 #[derive(Debug, Clone, Default)]
 pub struct Meters {
@@ -219,6 +226,8 @@ pub struct Meters {
     pub social: SocialMeters,
     /// HTTP requests.
     pub http: HttpMeters,
+    /// Faults of the server.
+    pub faults: FaultMeters,
 }
 
 impl Meters {

@@ -120,6 +120,7 @@ const REFRESHES: &[&str] = &["ok", "expired", "reused", "unknown"];
 const MARK_KINDS: &[&str] = &["read", "delivered"];
 const PRESENCES: &[&str] = &["online", "away", "offline"];
 const STATUS_CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx"];
+const WORKS: &[&str] = &["session", "request", "connection"];
 
 /// Writes the constants and the list of all of them from one table.
 macro_rules! catalogue {
@@ -244,6 +245,7 @@ catalogue! {
     TYPING: CounterDef = "tidings_typing_total", Count, "Typing signals passed on.";
     HTTP_REQUESTS: CounterBy = "tidings_http_requests_total", Count, by "status" in STATUS_CLASSES, "HTTP requests answered, upgrades included.";
     HTTP_LATENCY: LatencyDef = "tidings_http_latency_seconds", Seconds, buckets WAIT_S, "What HTTP requests took, upgrades left out.";
+    PANICS: CounterBy = "tidings_panics_total", Count, by "work" in WORKS, "Panics that ended one client's work: its WebSocket session, its request, or what its connection did before either.";
     PROCESS_MEMORY: GaugeDef = "process_resident_memory_bytes", Bytes, "Resident memory.";
     PROCESS_FDS: GaugeDef = "process_open_fds", Count, "Open file descriptors.";
     PROCESS_MAX_FDS: GaugeDef = "process_max_fds", Count, "Open file descriptors the process may have.";

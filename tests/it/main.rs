@@ -9,6 +9,7 @@ mod channels;
 mod doors;
 mod examples;
 mod lagging;
+mod panics;
 mod readme;
 mod restart;
 mod rfc6455;

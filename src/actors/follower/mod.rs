@@ -18,6 +18,7 @@ use self::state::{FollowerState, Joins, Step};
 use super::router::{Notice, Router};
 use crate::bus::health::BusHealth;
 use crate::environment::SharedEnvironment;
+use crate::panics;
 use crate::store::{Cursor, SharedStore};
 use crate::telemetry::Meters;
 
@@ -62,6 +63,7 @@ impl Follower {
                 },
                 () = tokio::time::sleep(EVERY) => {}
             }
+            panics::point("follower");
             while let Ok(notice) = self.notices.try_recv() {
                 self.take(notice, &mut state);
             }

@@ -11,7 +11,7 @@ pub mod sharing;
 pub mod state;
 pub mod told;
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context};
@@ -22,6 +22,7 @@ use super::router::Router;
 use crate::bus::{Presence as Seen, Signal};
 use crate::domain::UserId;
 use crate::environment::SharedEnvironment;
+use crate::panics::{self, poisoned, shared};
 use crate::telemetry::Meters;
 
 /// What sessions hold. A lock rather than a mailbox: counts must not be lost when a mailbox is full, and no call waits.
@@ -65,12 +66,14 @@ impl PresenceBoard {
 
     /// A device came.
     pub fn came(&self, user: UserId, device: Device) {
+        let _shared = shared();
         let changed = self.lock().came(user, device);
         self.tell(changed);
     }
 
     /// A device went.
     pub fn went(&self, user: UserId, device: Device) {
+        let _shared = shared();
         let (now_ms, now) = (self.environment.monotonic_ms(), self.environment.now());
         let changed = self.lock().went(user, device, now_ms, now);
         self.tell(changed);
@@ -78,6 +81,7 @@ impl PresenceBoard {
 
     /// A device moved between foreground and background.
     pub fn moved(&self, user: UserId, from: Device, to: Device) {
+        let _shared = shared();
         let changed = self.lock().moved(user, from, to);
         self.tell(changed);
     }
@@ -89,6 +93,7 @@ impl PresenceBoard {
 
     /// Writes off who is gone by now; [`Presence`] does it twice a second.
     pub fn expire(&self) {
+        panics::point("presence");
         let gone = self.lock().expire(self.environment.monotonic_ms());
         self.tell(gone);
     }
@@ -119,7 +124,7 @@ impl PresenceBoard {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, PresenceState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(poisoned)
     }
 }
 

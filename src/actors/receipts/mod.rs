@@ -19,6 +19,7 @@ use super::router::Router;
 use crate::bus::Signal;
 use crate::domain::Mark;
 use crate::environment::SharedEnvironment;
+use crate::panics;
 use crate::store::{Marked, SharedStore};
 use crate::telemetry::Meters;
 
@@ -65,6 +66,7 @@ impl Receipts {
     }
 
     fn flush(&mut self, Flush: Flush, context: &mut Context<Self>) {
+        panics::point("receipts");
         self.meters.social.marks_queued.set(self.state.waiting() as f64);
         if self.storing || self.state.waiting() == 0 {
             return;

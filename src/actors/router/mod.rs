@@ -17,7 +17,7 @@ mod passing;
 pub mod tracker;
 
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use smallvec::SmallVec;
 use tokio::sync::mpsc;
@@ -29,6 +29,7 @@ use super::inbox::{Inbox, Item};
 use super::presence::told::{News, Told, Word};
 use crate::bus::{Cargo, Listener, Parcel, Presence, SharedBus, Signal};
 use crate::domain::{Committed, ConversationId, Seq, Topic, UserId, topics};
+use crate::panics::{poisoned, shared};
 use crate::telemetry::Meters;
 
 pub use self::others::Notice;
@@ -150,6 +151,7 @@ impl Router {
 
     /// A session of `worker` reads `topic` from now on; once this returns, whatever is published reaches it.
     pub fn subscribe(&self, worker: WorkerId, topic: Topic) {
+        let _shared = shared();
         if self.interest.add(worker, topic) == Turn::First
             && let Some(bus) = self.bus.get()
         {
@@ -159,6 +161,7 @@ impl Router {
 
     /// A session of `worker` reads `topic` no more.
     pub fn unsubscribe(&self, worker: WorkerId, topic: Topic) {
+        let _shared = shared();
         if self.interest.remove(worker, topic) == Turn::Last {
             if let Some(bus) = self.bus.get() {
                 bus.unsubscribe(topic);
@@ -181,6 +184,7 @@ impl Router {
 
     /// A session begins to read a channel and was told of everything up to `last`.
     pub fn begin(&self, channel: ConversationId, last: Seq) {
+        let _shared = shared();
         self.lock().tracker.begin(channel, last);
     }
 
@@ -191,6 +195,7 @@ impl Router {
 
     /// Passes on what this node committed, with the replies that belong to it: local sessions now, other nodes by the bus.
     pub fn committed(&self, committed: Vec<Committed>, replies: Vec<RoutedReply>) {
+        let _shared = shared();
         if !committed.is_empty() {
             self.publish(&committed);
         }
@@ -238,6 +243,7 @@ impl Router {
 
     /// Tells local sessions and other nodes of a passing signal. `users`: for whom; empty for a channel's subscribers.
     pub fn signal(&self, signal: Signal, users: Arc<[UserId]>) {
+        let _shared = shared();
         let topics = signal_topics(&signal, &users);
         if let Some(bus) = self.bus.get() {
             bus.publish(vec![Parcel { topics: topics.clone(), cargo: Cargo::Signal(signal.clone()) }]);
@@ -258,6 +264,7 @@ impl Router {
 
     /// What a new watcher is to be told of `user`, who was looked up: the same as the others, who may have heard newer.
     pub fn told(&self, user: UserId, looked: Presence) -> Presence {
+        let _shared = shared();
         let workers = self.interest.workers([Topic::Presence(user)].into_iter());
         if workers.is_empty() { looked } else { self.told.first(user, looked) }
     }
@@ -284,7 +291,7 @@ impl Router {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(poisoned)
     }
 }
 

@@ -8,6 +8,7 @@ use super::tracker::Verdict;
 use super::{Mend, NO_FOLLOWER, RoutedReply, Router, State};
 use crate::actors::inbox::Item;
 use crate::domain::{Committed, ConversationId, ConversationKind, EventKind, Position, Topic, topics};
+use crate::panics;
 use crate::protocol::delivery::Delivery;
 
 /// Keeps a channel's events coming to a worker until its sessions have subscribed themselves.
@@ -31,6 +32,7 @@ impl Router {
         let covered = self.covered.load(Ordering::Acquire);
         let covered = (covered != NO_FOLLOWER).then_some(Position(covered));
         let mut state = self.lock();
+        panics::point("router");
         for RoutedReply { worker, item } in replies {
             state.outgoing[usize::from(worker)].push(item);
         }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use actix::prelude::SendError;
 use actix::{Actor, ActorFutureExt, Addr, Arbiter, AsyncContext, Context, Handler, Message, WrapFuture};
 use tokio::sync::oneshot;
 
@@ -28,6 +29,7 @@ use super::router::interest::WorkerId;
 use super::router::{RoutedReply, Router};
 use crate::domain::{ConversationId, MessageId, UserId};
 use crate::environment::SharedEnvironment;
+use crate::panics;
 use crate::protocol::{Failure, RequestId};
 use crate::store::{AppendError, Appended, Change, Changed, NewMessage, SharedStore, StoreError};
 use crate::telemetry::Meters;
@@ -165,13 +167,14 @@ impl Writer {
     /// Hands over a job; its answer comes to its asker.
     ///
     /// # Errors
-    /// `Overloaded` when the shard's queue is full: nothing was done, the asker is not answered.
+    /// Nothing was done, the asker is not answered: the queue is full (`Overloaded`), or the process stops (`Unavailable`).
     pub fn submit(&self, job: Job) -> Result<(), Failure> {
         let bytes = job.conversation().as_uuid().as_u128();
         let shard = (bytes >> 64) as usize % self.shards.len();
-        self.shards[shard]
-            .try_send(Submit(job))
-            .map_err(|_| Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_AFTER_MS })
+        self.shards[shard].try_send(Submit(job)).map_err(|error| match error {
+            SendError::Full(_) => OVERLOADED,
+            SendError::Closed(_) => Failure::Unavailable { definite: true },
+        })
     }
 }
 
@@ -240,6 +243,7 @@ impl Desk {
     }
 
     async fn carry_out(&self, work: Vec<Job>) {
+        panics::point("writer");
         let whole_us = u64::try_from(self.options.timeout.as_micros()).unwrap_or(u64::MAX);
         let now_us = self.environment.monotonic_us();
         let age_us = |job: &Job| now_us.saturating_sub(job.received_us());

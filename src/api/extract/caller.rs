@@ -59,19 +59,24 @@ impl FromRequest for Sender {
     }
 }
 
-impl FromRequest for Address {
-    type Error = Infallible;
-    type Future = Ready<Result<Self, Infallible>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+impl Address {
+    /// Where `request` comes from.
+    pub fn of(request: &HttpRequest) -> IpAddr {
         let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
         let trusted = request.app_data::<web::Data<ApiState>>().map(|state| state.trusted_proxy.clone());
         let forwarded =
             request.headers().get_all(header::X_FORWARDED_FOR).filter_map(|value| value.to_str().ok());
         let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
-        ready(Ok(Self(past_proxies(peer, &hops, |address| {
-            trusted.as_ref().is_some_and(|trusts| trusts(address))
-        }))))
+        past_proxies(peer, &hops, |address| trusted.as_ref().is_some_and(|trusts| trusts(address)))
+    }
+}
+
+impl FromRequest for Address {
+    type Error = Infallible;
+    type Future = Ready<Result<Self, Infallible>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self(Self::of(request))))
     }
 }
 

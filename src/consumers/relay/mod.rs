@@ -19,6 +19,7 @@ use super::place::{Place, Turn};
 use crate::actors::router::Router;
 use crate::actors::router::announced::Announced;
 use crate::environment::SharedEnvironment;
+use crate::panics;
 use crate::store::{Cursor, SharedStore, StoreError};
 use crate::telemetry::Meters;
 
@@ -109,6 +110,7 @@ impl Relay {
 
     /// Reads on, publishes what is due; answers whether there is more to read at once.
     async fn step(&self, state: &mut RelayState) -> bool {
+        panics::point("relay");
         let mut more = false;
         if let Some(from) = state.wants() {
             match self.bound(self.store.tail(from, BATCH_EVENTS)).await {

@@ -12,6 +12,7 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext};
 use crate::gateway::context::SessionContext;
 use crate::gateway::line::Line;
 use crate::gateway::switchboard::Switchboard;
+use crate::panics;
 
 /// One connection's actor.
 pub struct Session {
@@ -97,6 +98,17 @@ impl Future for SessionTask {
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
         self.line.remember_task(task.waker());
+        let Ok(served) = panics::caught(|| self.as_mut().serve(task)) else {
+            self.switchboard.panicked(&self.line);
+            self.switchboard.forget(&self.line);
+            return Poll::Ready(());
+        };
+        served
+    }
+}
+
+impl SessionTask {
+    fn serve(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
         if Pin::new(&mut self.context).poll(task).is_ready() {
             return Poll::Ready(());
         }

@@ -10,6 +10,7 @@ use crate::actors::inbox::{Item, Reply};
 use crate::bus::{Presence, Signal};
 use crate::domain::{ConversationId, ConversationKind, EventKind, Topic, UserId};
 use crate::gateway::line::Line;
+use crate::panics;
 use crate::protocol::delivery::Delivery;
 use crate::protocol::server::{PresenceState, ServerFrame};
 use crate::protocol::{Encoding, Error, ErrorCode, RequestId};
@@ -60,7 +61,7 @@ impl Switchboard {
                 Item::Signal { signal, users } => self.on_signal(&signal, &users),
                 Item::Reply { session, id, reply } => {
                     let Some(line) = self.registry.borrow().get(session) else { continue };
-                    self.on_reply(&line, &id, reply);
+                    self.for_one(&line, || self.on_reply(&line, &id, reply));
                     self.touch(&line);
                 }
             }
@@ -79,7 +80,7 @@ impl Switchboard {
                 let registry = self.registry.borrow();
                 for user in users {
                     for line in registry.of_user(*user) {
-                        self.deliver(line, delivery);
+                        self.for_one(line, || self.deliver(line, delivery));
                     }
                 }
             }
@@ -90,7 +91,7 @@ impl Switchboard {
                 }
                 let registry = self.registry.borrow();
                 for line in registry.of_channel(conversation) {
-                    self.deliver(line, delivery);
+                    self.for_one(line, || self.deliver(line, delivery));
                 }
                 drop(registry);
                 if let EventKind::MemberLeft { user, .. } = &event.kind {
@@ -102,6 +103,7 @@ impl Switchboard {
 
     /// Queues an event for a session, unless it is not wanted or there is no room.
     pub(super) fn deliver(&self, line: &Rc<Line>, delivery: &Arc<Delivery>) {
+        panics::point("delivery");
         let (Some(user), true) = (line.user(), line.state.borrow_mut().feed.wants(delivery)) else { return };
         let frame = delivery.frame(line.encoding, user);
         let meters = self.node.meters();
@@ -119,16 +121,18 @@ impl Switchboard {
     /// Something may have been lost on the way here: every session compares heads.
     pub(super) fn everybody_lags(self: &Rc<Self>) {
         for line in self.registry.borrow().all() {
-            if line.state.borrow_mut().feed.lag() {
-                self.touch(&line);
-            }
+            self.for_one(&line, || {
+                if line.state.borrow_mut().feed.lag() {
+                    self.touch(&line);
+                }
+            });
         }
     }
 
     fn subscribe_user(self: &Rc<Self>, user: UserId, channel: ConversationId) {
         let lines: Vec<_> = self.registry.borrow().of_user(user).to_vec();
         for line in lines {
-            self.subscribe_channel(&line, channel);
+            self.for_one(&line, || self.subscribe_channel(&line, channel));
         }
     }
 
@@ -145,7 +149,7 @@ impl Switchboard {
     fn unsubscribe_user(&self, user: UserId, channel: ConversationId) {
         let lines: Vec<_> = self.registry.borrow().of_user(user).to_vec();
         for line in lines {
-            self.unsubscribe_channel(&line, channel);
+            self.for_one(&line, || self.unsubscribe_channel(&line, channel));
         }
     }
 
@@ -193,7 +197,9 @@ impl Switchboard {
             Signal::Revoked(revocation) => {
                 let lines: Vec<_> = self.registry.borrow().of_user(revocation.user).to_vec();
                 for line in lines {
-                    self.decide(&line, |state, _, _, effects| state.on_revoked(revocation, effects));
+                    self.for_one(&line, || {
+                        self.decide(&line, |state, _, _, effects| state.on_revoked(revocation, effects));
+                    });
                     self.touch(&line);
                 }
             }
@@ -212,7 +218,7 @@ impl Switchboard {
             if line.user() == except || line.waiting_bytes() > self.bounds.gateway.outbox_bytes / 2 {
                 continue;
             }
-            self.push(line, encoded.frame(line.encoding));
+            self.for_one(line, || self.push(line, encoded.frame(line.encoding)));
             self.touch(line);
         }
     }

@@ -88,7 +88,7 @@ impl Switchboard {
         self.node.presence().came(user, line.state.borrow().device());
         line.state.borrow_mut().feed.hold();
         let (this, key) = (Rc::clone(self), line.key());
-        actix_rt::spawn(async move {
+        self.spawn_for(line, async move {
             match this.gather(key, user, since, positions).await {
                 Ok(Some(gathered)) => {
                     let kind = match since {
@@ -114,7 +114,7 @@ impl Switchboard {
         let since = line.state.borrow().feed.cursor();
         line.state.borrow_mut().feed.hold();
         let (this, key) = (Rc::clone(self), line.key());
-        actix_rt::spawn(async move {
+        self.spawn_for(line, async move {
             // Never closed, so a turn always comes.
             let _turn = this.catch_ups.acquire().await;
             match this.gather(key, user, since, HashMap::new()).await {
@@ -135,7 +135,7 @@ impl Switchboard {
             return self.node.meters().load.sheds.of("anti_entropy").increment(1);
         };
         let (this, key) = (Rc::clone(self), line.key());
-        actix_rt::spawn(async move {
+        self.spawn_for(line, async move {
             let read = this.node.read(this.node.store().heads(user, Some(since))).await;
             drop(place);
             let Ok(heads) = read else { return };

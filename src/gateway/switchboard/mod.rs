@@ -10,6 +10,7 @@
 
 mod distribute;
 mod enter;
+mod one;
 mod perform;
 mod registry;
 mod requests;
@@ -17,6 +18,7 @@ mod requests;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +41,7 @@ use crate::actors::Node;
 use crate::actors::inbox::SessionKey;
 use crate::actors::router::interest::WorkerId;
 use crate::domain::{SessionId, Topic};
+use crate::panics;
 use crate::protocol::frame::{Opcode, close_frame, frame};
 use crate::protocol::server::ServerFrame;
 use crate::protocol::{Close, Encoding, Failure};
@@ -144,13 +147,14 @@ impl Switchboard {
         encoding: Encoding,
         bearer: Option<String>,
         leftover: BytesMut,
+        address: IpAddr,
     ) {
         let moment = self.moment();
         let id = SessionId::from_uuid(self.node.environment().new_uuid());
         let state = SessionState::new(id, bearer, moment, &self.bounds);
         let deadline_ms = state.next_deadline_ms(&self.bounds);
         let opened_us = self.node.environment().monotonic_us();
-        let line = Rc::new(Line::new(stream, encoding, state, leftover, opened_us));
+        let line = Rc::new(Line::new(stream, encoding, state, leftover, address, opened_us));
         let patience_ms = self.bounds.gateway.write_deadline_ms + LINGER_MS;
         if let Err(error) = give_up_after(line.stream(), Duration::from_millis(patience_ms)) {
             tracing::debug!(%error, "a socket's patience could not be set");
@@ -277,6 +281,7 @@ impl Switchboard {
                 return line.push_close(frame(Opcode::Close, &answer));
             }
         };
+        panics::point("frame");
         let decoded = line.encoding.decode(&payload);
         if let Ok(request) = &decoded {
             self.node.meters().connections.frames_in.of(request.name()).increment(1);
@@ -391,9 +396,11 @@ impl Switchboard {
                 }
                 line.untouch();
                 // A socket that is full, a session that may read again and one that ended are its own task's business.
-                if !self.flush(&line) || line.is_over() || line.may_resume_reading(&self.bounds) {
-                    line.wake();
-                }
+                self.for_one(&line, || {
+                    if !self.flush(&line) || line.is_over() || line.may_resume_reading(&self.bounds) {
+                        line.wake();
+                    }
+                });
             }
         }
     }
@@ -407,6 +414,7 @@ impl Switchboard {
             if overflowed {
                 self.everybody_lags();
             }
+            panics::point("hub");
             self.distribute(&mut items);
             self.flush_touched().await;
         }
@@ -422,7 +430,7 @@ impl Switchboard {
             for key in due {
                 let Some(line) = self.registry.borrow().get(key) else { continue };
                 if line.take_look(now_ms) {
-                    self.look(&line, now_ms);
+                    self.for_one(&line, || self.look(&line, now_ms));
                 } else {
                     // Asked for again since, or further away than one turn of the wheel.
                     self.wheel.borrow_mut().schedule(key, line.next_look_ms());

@@ -68,7 +68,7 @@ impl Switchboard {
                 // Typing is told at leisure or not at all: over the rate it is dropped without a word.
                 if self.node.admit_request(user).is_ok() {
                     let node = self.node.clone();
-                    actix_rt::spawn(async move { node.typing(user, conversation, on).await });
+                    self.spawn_for(line, async move { node.typing(user, conversation, on).await });
                 }
             }
             Effect::Watch { id, users } => self.watch(line, id, users),

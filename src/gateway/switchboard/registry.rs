@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use crate::actors::inbox::SessionKey;
 use crate::domain::{ConversationId, UserId};
 use crate::gateway::line::Line;
+use crate::panics::shared;
 
 /// A few lines, most often one.
 pub type Lines = SmallVec<[Rc<Line>; 1]>;
@@ -26,6 +27,7 @@ pub struct Registry {
 impl Registry {
     /// Gives a line its place.
     pub fn insert(&mut self, line: &Rc<Line>) {
+        let _shared = shared();
         self.generation = self.generation.wrapping_add(1);
         let slot = self.slots.insert(Rc::clone(line));
         line.set_key(SessionKey {
@@ -36,6 +38,7 @@ impl Registry {
 
     /// Takes a line's place away; `false` when it had none.
     pub fn remove(&mut self, line: &Rc<Line>) -> bool {
+        let _shared = shared();
         let slot = line.key().slot as usize;
         let here = self.slots.get(slot).is_some_and(|other| Rc::ptr_eq(other, line));
         if here {
@@ -66,11 +69,13 @@ impl Registry {
 
     /// A line has entered as `user`.
     pub fn join_user(&mut self, user: UserId, line: &Rc<Line>) {
+        let _shared = shared();
         self.users.entry(user).or_default().push(Rc::clone(line));
     }
 
     /// A line of `user` is gone.
     pub fn leave_user(&mut self, user: UserId, line: &Rc<Line>) {
+        let _shared = shared();
         leave(&mut self.users, user, line);
     }
 
@@ -81,11 +86,13 @@ impl Registry {
 
     /// A line is subscribed to a channel.
     pub fn join_channel(&mut self, channel: ConversationId, line: &Rc<Line>) {
+        let _shared = shared();
         self.channels.entry(channel).or_default().push(Rc::clone(line));
     }
 
     /// A line is subscribed no more.
     pub fn leave_channel(&mut self, channel: ConversationId, line: &Rc<Line>) {
+        let _shared = shared();
         let Some(lines) = self.channels.get_mut(&channel) else { return };
         lines.retain(|other| !Rc::ptr_eq(other, line));
         if lines.is_empty() {
@@ -100,11 +107,13 @@ impl Registry {
 
     /// A line watches a user.
     pub fn watch(&mut self, user: UserId, line: &Rc<Line>) {
+        let _shared = shared();
         self.watchers.entry(user).or_default().push(Rc::clone(line));
     }
 
     /// A line watches a user no more.
     pub fn unwatch(&mut self, user: UserId, line: &Rc<Line>) {
+        let _shared = shared();
         leave(&mut self.watchers, user, line);
     }
 }

@@ -7,6 +7,7 @@ use super::Switchboard;
 use super::distribute::presence_frame;
 use crate::domain::{Event, EventKind, Mark, Topic, UserId};
 use crate::gateway::line::Line;
+use crate::panics;
 use crate::protocol::client::SyncRange;
 use crate::protocol::event::EventList;
 use crate::protocol::server::ServerFrame;
@@ -24,7 +25,7 @@ impl Switchboard {
     pub(super) fn authenticate(self: &Rc<Self>, line: &Rc<Line>, token: String, refresh: Option<RequestId>) {
         let (this, key) = (Rc::clone(self), line.key());
         let admission = self.gatekeeper.admit(token);
-        actix_rt::spawn(async move {
+        self.spawn_for(line, async move {
             // A hello costs a signature and a reading of heads: only so many at once.
             let place = match &refresh {
                 None => this.doorman.place().await.map(Some),
@@ -53,7 +54,7 @@ impl Switchboard {
 
     pub(super) fn mark(self: &Rc<Self>, line: &Rc<Line>, id: RequestId, mark: Mark) {
         let (this, key) = (Rc::clone(self), line.key());
-        actix_rt::spawn(async move {
+        self.spawn_for(line, async move {
             let marked = match this.node.admit_request(mark.user) {
                 Ok(()) => this.node.mark(mark).await,
                 Err(failure) => Err(failure),
@@ -80,7 +81,7 @@ impl Switchboard {
     pub(super) fn watch(self: &Rc<Self>, line: &Rc<Line>, id: RequestId, users: Vec<UserId>) {
         let (this, key) = (Rc::clone(self), line.key());
         let Some(user) = line.user() else { return };
-        actix_rt::spawn(async move {
+        self.spawn_for(line, async move {
             let visible = match this.node.admit_request(user) {
                 Ok(()) => this.node.read(this.node.store().acquaintances(user, &users)).await,
                 Err(failure) => Err(failure),
@@ -120,7 +121,8 @@ impl Switchboard {
     pub(super) fn sync(self: &Rc<Self>, line: &Rc<Line>, id: RequestId, ranges: Vec<SyncRange>) {
         let (this, key) = (Rc::clone(self), line.key());
         let Some(user) = line.user() else { return };
-        actix_rt::spawn(async move {
+        self.spawn_for(line, async move {
+            panics::point("sync");
             let began_us = this.node.environment().monotonic_us();
             let synced = match this.node.admit_request(user) {
                 Ok(()) => this.read_ranges(key, user, &id, ranges).await,

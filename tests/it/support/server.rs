@@ -17,6 +17,9 @@ use super::DEADLINE;
 const SETTINGS: [(&str, &str); 2] =
     [("TIDINGS__TELEMETRY__LOG_FILTER", "debug"), ("TIDINGS__SERVER__SHUTDOWN_MS", "3500")];
 
+/// The folder in which [`Server::panic_at`] asks for a panic.
+const POINTS: &str = "panic-points";
+
 /// A running server. Dropping it kills the process and removes its data.
 pub struct Server {
     child: Child,
@@ -79,6 +82,19 @@ impl Server {
         self.child.kill().await.unwrap();
     }
 
+    /// Makes the process panic, once, the next time it comes by this point of `src/panics.rs`.
+    pub fn panic_at(&self, point: &str) {
+        File::create(self.dir.path().join(POINTS).join(point)).unwrap();
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        match timeout(DEADLINE, self.child.wait()).await {
+            Ok(status) => status.unwrap(),
+            Err(_) => panic!("the server did not end within {DEADLINE:?}; its log:\n{}", self.log()),
+        }
+    }
+
     /// SIGTERM; does not wait.
     pub async fn ask_to_stop(&self) {
         let pid = self.child.id().expect("the server is running").to_string();
@@ -89,12 +105,7 @@ impl Server {
     /// SIGTERM, then waits until it has ended by itself.
     pub async fn terminate(&mut self) -> ExitStatus {
         self.ask_to_stop().await;
-        match timeout(DEADLINE, self.child.wait()).await {
-            Ok(status) => status.unwrap(),
-            Err(_) => {
-                panic!("the server did not end within {DEADLINE:?} of SIGTERM; its log:\n{}", self.log())
-            }
-        }
+        self.ended().await
     }
 
     /// Starts it again after [`Server::kill`] or [`Server::terminate`]: the same data, the same port.
@@ -123,6 +134,7 @@ fn appending(path: PathBuf) -> File {
 }
 
 async fn spawn_on(dir: &Path, data: &Path, listen: &str, env: &[(String, String)]) -> (Child, SocketAddr) {
+    fs::create_dir_all(dir.join(POINTS)).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
     // Settings of the machine this runs on must not reach the server under test.
     for (key, _) in std::env::vars_os() {
@@ -136,6 +148,7 @@ async fn spawn_on(dir: &Path, data: &Path, listen: &str, env: &[(String, String)
         .arg(data)
         .args(["--listen", listen])
         .envs(SETTINGS)
+        .env("TIDINGS_PANIC_POINTS", dir.join(POINTS))
         .envs(env.iter().map(|(key, value)| (key, value)))
         .current_dir(dir)
         .stdin(Stdio::null())
