@@ -12,6 +12,7 @@
 pub mod breaker;
 pub mod gate;
 pub mod limit;
+mod replies;
 pub mod state;
 
 use std::sync::Arc;
@@ -23,10 +24,11 @@ use actix::{Actor, ActorFutureExt, Addr, Arbiter, AsyncContext, Context, Handler
 use tokio::sync::oneshot;
 
 use self::gate::{Gate, Shut};
+use self::replies::{answer, failed_send, refusal};
 use self::state::{Job as StateJob, Sharing, WriterState};
-use super::inbox::{Item, Reply, SessionKey};
+use super::inbox::{Reply, SessionKey};
+use super::router::Router;
 use super::router::interest::WorkerId;
-use super::router::{RoutedReply, Router};
 use crate::domain::{ConversationId, MessageId, UserId};
 use crate::environment::SharedEnvironment;
 use crate::panics;
@@ -125,6 +127,7 @@ const OVERLOADED_RETRY_AFTER_MS: u64 = 500;
 #[derive(Clone)]
 pub struct Writer {
     shards: Arc<[Addr<WriterShard>]>,
+    desk: Arc<Desk>,
 }
 
 impl Writer {
@@ -161,7 +164,12 @@ impl Writer {
                 shard
             })
         });
-        Self { shards: shards.collect() }
+        Self { shards: shards.collect(), desk }
+    }
+
+    /// Whether jobs are refused because the store did not take the last ones.
+    pub fn is_refusing(&self) -> bool {
+        self.desk.gate.shut().is_some()
     }
 
     /// Hands over a job; its answer comes to its asker.
@@ -374,34 +382,4 @@ fn flatten<T>(answer: Result<Result<T, StoreError>, tokio::time::error::Elapsed>
 fn unavailable(error: &StoreError) -> Failure {
     tracing::warn!(%error, "the log refused a transaction");
     Failure::Unavailable { definite: matches!(error, StoreError::Unavailable { definite: true, .. }) }
-}
-
-fn answer<T>(
-    asker: Asker<T>,
-    result: Result<T, Failure>,
-    reply: impl FnOnce(Result<T, Failure>) -> Reply,
-) -> Option<RoutedReply> {
-    match asker {
-        Asker::Session { worker, session, id } => {
-            Some(RoutedReply { worker, item: Item::Reply { session, id, reply: reply(result) } })
-        }
-        Asker::Waiter(waiter) => {
-            // The waiter may have gone; what was committed stays committed and a retry finds it.
-            let _ = waiter.send(result);
-            None
-        }
-    }
-}
-
-fn refusal(job: Job, failure: Failure) -> Option<RoutedReply> {
-    match job {
-        Job::Send { asker, .. } => answer(asker, Err(failure), failed_send),
-        Job::Change { conversation, asker, .. } => {
-            answer(asker, Err(failure), |done| Reply::Changed(done.map(|changed| (conversation, changed))))
-        }
-    }
-}
-
-fn failed_send(done: Result<Appended, Failure>) -> Reply {
-    Reply::Sent(Err(done.err().unwrap_or(Failure::Unavailable { definite: false })))
 }
