@@ -29,80 +29,57 @@ const STRETCH_EVENTS: usize = 500;
 const SIDE_BY_SIDE: usize = 32;
 
 /// Runs until the router is gone.
-pub async fn run(
-    router: Arc<Router>,
-    store: SharedStore,
-    meters: Arc<Meters>,
-    holes: mpsc::Receiver<Mend>,
-    timeout: Duration,
-) {
+pub async fn run(router: Arc<Router>, store: SharedStore, meters: Arc<Meters>, holes: mpsc::Receiver<Mend>) {
     let holes = futures_util::stream::unfold(holes, async |mut holes| Some((holes.recv().await?, holes)));
     holes
         .inspect(|_| panics::point("healer"))
         .for_each_concurrent(SIDE_BY_SIDE, async |mend| match mend {
             Mend::Hole(conversation) => {
                 tokio::time::sleep(PATIENCE).await;
-                heal(&router, &store, &meters, conversation, timeout).await;
+                heal(&router, &store, &meters, conversation).await;
             }
             Mend::Look(conversation) => {
                 router.settled().await;
-                look(&router, &store, conversation, timeout).await;
+                look(&router, &store, conversation).await;
             }
             Mend::Members { channel, first, last } => {
-                members(&router, &store, channel, first, last, timeout).await;
+                members(&router, &store, channel, first, last).await;
             }
         })
         .await;
 }
 
 /// Reads what was said before this node's subscription stood; mostly nothing.
-async fn look(router: &Router, store: &SharedStore, conversation: ConversationId, timeout: Duration) {
+async fn look(router: &Router, store: &SharedStore, conversation: ConversationId) {
     let Some(after) = router.last(conversation) else { return };
-    match tokio::time::timeout(timeout, store.stretch(conversation, after, STRETCH_EVENTS)).await {
-        Ok(Ok(events)) if events.is_empty() => {}
-        Ok(Ok(events)) => {
+    match store.stretch(conversation, after, STRETCH_EVENTS).await {
+        Ok(events) if events.is_empty() => {}
+        Ok(events) => {
             router.healed(conversation, events);
         }
         // The next event of the conversation, or the next digest, shows what is missing.
-        Ok(Err(error)) => tracing::debug!(%error, "a new subscription was not looked behind"),
-        Err(_) => tracing::debug!("a new subscription was not looked behind in time"),
+        Err(error) => tracing::debug!(%error, "a new subscription was not looked behind"),
     }
 }
 
 /// Reads a stretch of a channel that nobody here reads: who joined in it does from there on.
-async fn members(
-    router: &Router,
-    store: &SharedStore,
-    channel: ConversationId,
-    first: Seq,
-    last: Seq,
-    timeout: Duration,
-) {
+async fn members(router: &Router, store: &SharedStore, channel: ConversationId, first: Seq, last: Seq) {
     let after = Seq::new(first.get().saturating_sub(1)).unwrap_or(Seq::ZERO);
     let limit = usize::try_from(last.get() - after.get()).unwrap_or(STRETCH_EVENTS).min(STRETCH_EVENTS);
-    match tokio::time::timeout(timeout, store.stretch(channel, after, limit)).await {
-        Ok(Ok(events)) => {
+    match store.stretch(channel, after, limit).await {
+        Ok(events) => {
             router.healed(channel, events);
         }
-        Ok(Err(error)) => tracing::debug!(%error, "a change of membership may come late"),
-        Err(_) => tracing::debug!("a change of membership may come late"),
+        Err(error) => tracing::debug!(%error, "a change of membership may come late"),
     }
 }
 
-async fn heal(
-    router: &Router,
-    store: &SharedStore,
-    meters: &Meters,
-    conversation: ConversationId,
-    timeout: Duration,
-) {
+async fn heal(router: &Router, store: &SharedStore, meters: &Meters, conversation: ConversationId) {
     let mut hole = router.hole(conversation);
     while let Some(after) = hole {
         let read = || async {
-            let events = tokio::time::timeout(timeout, store.stretch(conversation, after, STRETCH_EVENTS))
-                .await
-                .map_err(|_| "the log did not answer in time".to_owned())?
-                .map_err(|error| error.to_string())?;
+            let events = store.stretch(conversation, after, STRETCH_EVENTS).await;
+            let events = events.map_err(|error| error.to_string())?;
             // Who noticed the hole saw a later event, which is in the log.
             if events.is_empty() { Err("the log does not show it yet".to_owned()) } else { Ok(events) }
         };

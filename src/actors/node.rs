@@ -30,8 +30,6 @@ use crate::telemetry::Meters;
 pub struct NodeOptions {
     /// What requests may not exceed.
     pub limits: Limits,
-    /// How long a store call may take.
-    pub store_timeout: Duration,
     /// The writer's bounds.
     pub writer: WriterOptions,
     /// How often receipts are stored.
@@ -82,11 +80,8 @@ impl Node {
         options: NodeOptions,
     ) -> Self {
         let writer = Writer::start(arbiter, &store, &router, &environment, &meters, options.writer);
-        let receipts_options = ReceiptsOptions {
-            flush: options.receipts_flush,
-            queue_marks: options.receipts_queue,
-            timeout: options.store_timeout,
-        };
+        let receipts_options =
+            ReceiptsOptions { flush: options.receipts_flush, queue_marks: options.receipts_queue };
         let receipts = Receipts::new(
             Arc::clone(&store),
             Arc::clone(&router),
@@ -103,13 +98,7 @@ impl Node {
         );
         let keeper = presence.keeper();
         super::presence::Presence::start_in_arbiter(&arbiter.handle(), |_| keeper);
-        arbiter.spawn(healer::run(
-            Arc::clone(&router),
-            Arc::clone(&store),
-            Arc::clone(&meters),
-            holes,
-            options.store_timeout,
-        ));
+        arbiter.spawn(healer::run(Arc::clone(&router), Arc::clone(&store), Arc::clone(&meters), holes));
         let limits = options.limits;
         let sends = Rates::new(limits.sends_per_second, limits.send_burst);
         let requests = Rates::new(options.requests_per_second, options.request_burst);
@@ -141,7 +130,7 @@ impl Node {
         node
     }
 
-    /// The durable truth. Wrap calls in [`Node::read`] or [`Node::write`].
+    /// The durable truth.
     pub fn store(&self) -> &SharedStore {
         &self.inner.store
     }
@@ -181,15 +170,15 @@ impl Node {
         &self.inner.meters
     }
 
-    /// Awaits a store call within the store's timeout.
+    /// Awaits a store call that changes nothing.
     ///
     /// # Errors
-    /// `Unavailable`: definite for reads, which change nothing.
+    /// `Unavailable`, definitely.
     pub async fn read<T>(
         &self,
         call: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, Failure> {
-        self.within_timeout(call).await.map_err(|_| Failure::Unavailable { definite: true })
+        Ok(call.await?)
     }
 
     /// Awaits a store call that changes something.
@@ -200,27 +189,7 @@ impl Node {
         &self,
         call: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, Failure> {
-        self.within_timeout(call).await.map_err(|definite| Failure::Unavailable { definite })
-    }
-
-    /// The error says whether the call was definitely not carried out.
-    async fn within_timeout<T>(
-        &self,
-        call: impl Future<Output = Result<T, StoreError>> + Send,
-    ) -> Result<T, bool> {
-        let definite = match tokio::time::timeout(self.inner.options.store_timeout, call).await {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "a store call failed");
-                matches!(error, StoreError::Unavailable { definite: true, .. })
-            }
-            Err(_) => {
-                tracing::warn!("a store call did not end in time");
-                false
-            }
-        };
-        self.inner.meters.store.errors.of(if definite { "true" } else { "false" }).increment(1);
-        Err(definite)
+        Ok(call.await?)
     }
 
     /// From now on users who are on several nodes share their rates among them; `book` is read every `every`. Call once, inside

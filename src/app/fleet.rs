@@ -36,7 +36,6 @@ impl Fleet {
     ) -> Result<Self, AppError> {
         let (stop, stopping) = watch::channel(false);
         let mut fleet = Self { stop, ended: Vec::new() };
-        let timeout = Duration::from_millis(settings.store.timeout_ms);
         let (store, router) = (Arc::clone(node.store()), Arc::clone(node.router()));
         let (environment, meters) = (Arc::clone(node.environment()), Arc::clone(node.meters()));
         if settings.server.has_role(Role::Relay) {
@@ -48,18 +47,14 @@ impl Fleet {
                 announced,
                 environment: Arc::clone(&environment),
                 meters: Arc::clone(&meters),
-                timeout,
             };
             fleet.begin(arbiter, relay.run(stopping));
         }
         if settings.server.has_role(Role::Gateway) {
-            let covered = tokio::time::timeout(timeout, store.end())
-                .await
-                .map_err(|_| AppError::LogEnd("it did not answer in time".to_owned()))?
-                .map_err(|error| AppError::LogEnd(error.to_string()))?;
+            let covered = store.end().await.map_err(|error| AppError::LogEnd(error.to_string()))?;
             let (notify, notices) = mpsc::channel(NOTICES);
             router.follow(notify, covered.position);
-            let follower = Follower { router, store, environment, meters, notices, bus, timeout };
+            let follower = Follower { router, store, environment, meters, notices, bus };
             arbiter.spawn(follower.run(covered));
         }
         Ok(fleet)

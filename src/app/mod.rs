@@ -37,7 +37,7 @@ use crate::identity::{Identity, IdentityError};
 use crate::protocol::Failure;
 use crate::store::postgres::{OpenError, PostgresStore};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{SharedStore, StoreError};
+use crate::store::{Guarded, SharedStore, StoreError};
 use crate::telemetry::{Exporter, Meters, ProcessMeters};
 
 pub use banner::banner;
@@ -115,6 +115,8 @@ impl App {
             open_store(&settings, &environment).await
         })
         .await?;
+        let timeout = options::store_timeout(&settings);
+        let store = Guarded::shared(store, timeout, Arc::clone(&environment), &meters.store);
         let identity =
             Identity::new(options::identity(&settings), Arc::clone(&store), Arc::clone(&environment))?;
         identity.catch_up().await.map_err(|_: Failure| AppError::Revocations)?;

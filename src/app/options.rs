@@ -53,17 +53,20 @@ pub fn postgres(settings: &Settings) -> PostgresOptions {
     }
 }
 
+/// How long a store call may take.
+pub fn store_timeout(settings: &Settings) -> Duration {
+    Duration::from_millis(settings.store.timeout_ms)
+}
+
 /// Options of the node's actors.
 pub fn node(settings: &Settings) -> NodeOptions {
-    let store_timeout = Duration::from_millis(settings.store.timeout_ms);
     NodeOptions {
         limits: settings.limits.to_domain(),
-        store_timeout,
         writer: WriterOptions {
             shards: settings.writer.shards,
             batch_messages: settings.writer.batch_messages,
             queue_messages: settings.writer.queue_messages,
-            timeout: store_timeout,
+            timeout: store_timeout(settings),
             target_commit: Duration::from_millis(settings.writer.target_commit_ms),
             crash_after_commits: crash_after_commits(),
         },
@@ -151,7 +154,6 @@ pub fn identity(settings: &Settings) -> IdentityOptions {
         },
         external: auth.external().map(external),
         revocation_poll: Duration::from_millis(auth.revocation_poll_ms),
-        store_timeout: Duration::from_millis(settings.store.timeout_ms),
     }
 }
 

@@ -1,11 +1,9 @@
 //! A consumer's place: its lease among several processes, and its durable cursor.
 
-use std::time::Duration;
-
 use uuid::Uuid;
 
 use crate::environment::SharedEnvironment;
-use crate::store::{Cursor, Lease, SharedStore, StoreError};
+use crate::store::{Cursor, Lease, SharedStore};
 
 /// How long a lease lasts: what a standby waits after a crash, at most.
 const LEASE_MS: u64 = 3_000;
@@ -34,21 +32,15 @@ pub struct Place {
     holder: Uuid,
     store: SharedStore,
     environment: SharedEnvironment,
-    timeout: Duration,
     held_until_ms: Option<u64>,
     asked_ms: Option<u64>,
 }
 
 impl Place {
     /// The place of the consumer `name` for this process; nothing is asked for yet.
-    pub fn new(
-        name: &'static str,
-        store: SharedStore,
-        environment: SharedEnvironment,
-        timeout: Duration,
-    ) -> Self {
+    pub fn new(name: &'static str, store: SharedStore, environment: SharedEnvironment) -> Self {
         let holder = environment.new_uuid();
-        Self { name, holder, store, environment, timeout, held_until_ms: None, asked_ms: None }
+        Self { name, holder, store, environment, held_until_ms: None, asked_ms: None }
     }
 
     /// Whether this process may work, asking the store when that is due.
@@ -58,7 +50,7 @@ impl Place {
         if due {
             self.asked_ms = Some(now_ms);
             let asked = self.store.lease(self.name, self.holder, LEASE_MS, self.environment.now());
-            match self.bound(asked).await {
+            match asked.await {
                 Ok(Lease::Held { cursor }) => {
                     // Counted from before the question, so that it never outlasts what the store granted.
                     let before = self.held_until_ms.replace(now_ms + LEASE_MS - MARGIN_MS);
@@ -83,7 +75,7 @@ impl Place {
 
     /// Keeps how far the work has come; best effort, since a batch bears repetition.
     pub async fn keep(&mut self, cursor: Cursor) {
-        match self.bound(self.store.advance(self.name, self.holder, cursor)).await {
+        match self.store.advance(self.name, self.holder, cursor).await {
             Ok(true) => {}
             Ok(false) => self.lose(),
             Err(error) => tracing::debug!(consumer = self.name, %error, "the cursor was not kept"),
@@ -93,7 +85,7 @@ impl Place {
     /// Lets a standby begin at once.
     pub async fn leave(&mut self) {
         if self.held_until_ms.take().is_some()
-            && let Err(error) = self.bound(self.store.release(self.name, self.holder)).await
+            && let Err(error) = self.store.release(self.name, self.holder).await
         {
             tracing::debug!(consumer = self.name, %error, "the lease was not given back");
         }
@@ -103,11 +95,5 @@ impl Place {
         if self.held_until_ms.take().is_some() {
             tracing::warn!(consumer = self.name, "the lease is gone; standing by");
         }
-    }
-
-    async fn bound<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        tokio::time::timeout(self.timeout, call)
-            .await
-            .unwrap_or_else(|_| Err(StoreError::indefinite("no answer in time")))
     }
 }

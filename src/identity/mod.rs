@@ -232,25 +232,10 @@ impl Identity {
     }
 
     async fn read<T>(&self, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, Failure> {
-        self.bounded(call).await.map_err(|_| Failure::Unavailable { definite: true })
+        Ok(call.await?)
     }
 
     async fn write<T>(&self, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, Failure> {
-        self.bounded(call).await.map_err(|definite| Failure::Unavailable { definite })
-    }
-
-    /// A store call within its timeout; the error says whether nothing was done for certain.
-    async fn bounded<T>(&self, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, bool> {
-        match tokio::time::timeout(self.inner.options.store_timeout, call).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "store call failed");
-                Err(matches!(error, StoreError::Unavailable { definite: true, .. }))
-            }
-            Err(_) => {
-                tracing::warn!("store call timed out");
-                Err(false)
-            }
-        }
+        Ok(call.await?)
     }
 }

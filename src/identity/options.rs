@@ -107,8 +107,6 @@ pub struct IdentityOptions {
     pub external: Option<ExternalOptions>,
     /// How often the store is asked for new revocations.
     pub revocation_poll: Duration,
-    /// The longest a store call may take.
-    pub store_timeout: Duration,
 }
 
 impl IdentityOptions {
@@ -136,7 +134,6 @@ impl IdentityOptions {
             },
             external: None,
             revocation_poll: Duration::from_secs(1),
-            store_timeout: Duration::from_secs(3),
         }
     }
 }

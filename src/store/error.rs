@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::protocol::Failure;
+
 /// A dependency failed. A definite no of the rules is a [`crate::domain::Refusal`] instead.
 #[derive(Debug, Clone, Error)]
 pub enum StoreError {
@@ -27,5 +29,17 @@ impl StoreError {
     /// It may have been done.
     pub fn indefinite(detail: impl Into<String>) -> Self {
         Self::Unavailable { definite: false, detail: detail.into() }
+    }
+
+    /// Whether nothing was done for certain.
+    pub const fn is_definite(&self) -> bool {
+        matches!(self, Self::Unavailable { definite: true, .. })
+    }
+}
+
+/// What a peer is told; the detail is for the log.
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable { definite: error.is_definite() }
     }
 }

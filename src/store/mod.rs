@@ -7,13 +7,16 @@
 //! **Rules every backend keeps**
 //! - An operation is one transaction. What it returned is committed; an [`StoreError::Unavailable`] says whether it may be.
 //! - Seqs of a conversation are given under that conversation's lock, after deduplication: no holes, ever.
-//! - Permissions are decided by [`crate::domain::permissions`] on rows read in the same transaction.
+//! - Permissions are decided by [`crate::domain::permissions`] on rows read in the same transaction. Who may *send* is the
+//!   exception: a send is one round trip, so that rule is part of each backend's `append` (docs/adr/0010-the-log-on-postgres.md).
 //! - "Not there" is `Ok(None)`; a definite no is a [`Refusal`]; only a broken dependency is a [`StoreError`].
 //! - Nothing pages by OFFSET; nothing reads without a limit.
 
 mod accounts;
 mod consumers;
+mod deadline;
 mod error;
+mod guarded;
 mod log;
 pub mod postgres;
 mod rooms;
@@ -28,7 +31,9 @@ pub use accounts::{
     RevocationCursor,
 };
 pub use consumers::{Consumers, Lease};
+pub use deadline::within;
 pub use error::StoreError;
+pub use guarded::Guarded;
 pub use log::{
     AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Marked,
     MessageView, NewMessage, RangeEvents, RangeQuery, ReactionCount, Tail, Target,
@@ -45,5 +50,5 @@ pub type Outcome<T> = Result<Result<T, Refusal>, StoreError>;
 pub trait Store: Log + Rooms + Accounts + Consumers {}
 impl<T: Log + Rooms + Accounts + Consumers> Store for T {}
 
-/// How the store is shared.
+/// How the store is shared: behind [`Guarded`], so that nobody outside needs a timeout of its own.
 pub type SharedStore = Arc<dyn Store>;

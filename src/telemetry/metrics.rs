@@ -84,6 +84,7 @@ const OPERATIONS: &[&str] = &[
     "range",
     "history",
     "heads",
+    "stretch",
     "tail",
     "end",
     "ping",
@@ -105,12 +106,16 @@ const OPERATIONS: &[&str] = &[
     "add_family",
     "rotate_family",
     "revoke",
+    "revoke_others",
     "revocations",
     "forget_revocations",
     "blocks",
     "set_block",
     "erase",
     "export",
+    "lease",
+    "advance",
+    "release",
 ];
 const REPLICA_READS: &[&str] = &["served", "behind", "failed"];
 const BUS_DROPS: &[&str] = &["queue_full", "failed", "unreadable", "unknown_version"];

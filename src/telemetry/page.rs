@@ -9,7 +9,7 @@ const HEAD: &str = "\
 # Metrics
 
 `GET /metrics` answers in Prometheus' text format. This page is generated from `src/telemetry/metrics.rs`; after a change run
-`TIDINGS_REGENERATE=1 cargo test --lib metrics_page`.
+`UPDATE_DOCS=1 cargo test --lib metrics_page`.
 
 Labels have few, fixed values, all present from the start at zero; a value that is not listed counts as `other`. Nothing is
 labelled by user, conversation or address. Durations are in seconds.
@@ -54,13 +54,13 @@ fn row(metric: &Metric) -> String {
 fn the_metrics_page_is_up_to_date() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/METRICS.md");
     let page = metrics_page();
-    if std::env::var("TIDINGS_REGENERATE").is_ok() {
+    if std::env::var("UPDATE_DOCS").is_ok_and(|value| value == "1") {
         std::fs::write(path, &page).unwrap();
     }
     let written = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         written == page,
-        "docs/METRICS.md is out of date: run TIDINGS_REGENERATE=1 cargo test --lib metrics_page"
+        "docs/METRICS.md is out of date: run UPDATE_DOCS=1 cargo test --lib metrics_page"
     );
 }
 

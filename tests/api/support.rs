@@ -124,7 +124,6 @@ impl World {
         let (sends, requests) = self.per_second;
         let options = NodeOptions {
             limits: Limits { sends_per_second: sends, send_burst: sends, ..Limits::default() },
-            store_timeout: timeout,
             writer: WriterOptions {
                 shards: 2,
                 batch_messages: 64,
@@ -159,7 +158,6 @@ fn identity_options(keys: &Path) -> IdentityOptions {
             sign_ins_per_ip_per_minute: 0,
             sign_ups_per_ip_per_minute: 0,
         },
-        store_timeout: PATIENCE,
         ..defaults
     }
 }

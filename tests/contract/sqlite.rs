@@ -1,12 +1,13 @@
 //! What only the embedded store promises: its file.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
 use tidings::domain::{Refusal, Role};
 use tidings::store::sqlite::{SqliteOptions, SqliteStore};
-use tidings::store::{Change, Log, StoreError, Target};
+use tidings::store::{Change, Log, StoreError, Target, within};
 
 use crate::harness::{Harness, SqliteHarness, World};
 
@@ -184,6 +185,21 @@ async fn a_locked_file_is_a_definite_no_within_the_timeout_and_heals() {
 }
 
 #[tokio::test]
+async fn a_caller_with_less_time_hears_what_the_store_knows() {
+    let (world, harness) = world().await;
+    let [ada, ben] = world.users().await;
+    let options = SqliteOptions { timeout_ms: 60_000, ..harness.options() };
+    let store = SqliteStore::open(options, harness.environment()).await.unwrap();
+    let mut other = raw(&harness).await;
+    run(&mut other, "BEGIN IMMEDIATE").await;
+    let batch = [world.message(ada, Target::User(ben), "hi")];
+    let call = within(Duration::from_millis(100), store.append(&batch, world.now()));
+    let error = tokio::time::timeout(Duration::from_secs(20), call).await.expect("in its time").unwrap_err();
+    assert!(error.is_definite(), "nothing was begun: {error}");
+    run(&mut other, "ROLLBACK").await;
+}
+
+#[tokio::test]
 async fn an_abandoned_call_leaves_the_store_usable() {
     let (world, _harness) = world().await;
     let [ada, ben] = world.users().await;
@@ -192,7 +208,7 @@ async fn an_abandoned_call_leaves_the_store_usable() {
         let batch: Vec<_> =
             (0..64).map(|_| world.message(ada, Target::Conversation(group), "perhaps")).collect();
         let call = world.store.append(&batch, world.now());
-        let wait = tokio::time::timeout(std::time::Duration::from_micros(n * 40), call).await;
+        let wait = tokio::time::timeout(Duration::from_micros(n * 40), call).await;
         // Whatever became of it: the same batch again is the same events.
         let again = world.append(&batch).await;
         assert!(again.iter().all(Result::is_ok), "round {n}, first answered: {}", wait.is_ok());

@@ -93,13 +93,7 @@ impl Fleet {
         let (router, holes) = Router::new(vec![inbox.clone()], meters.clone(), RouterOptions::default());
         let mute = Arc::new(AtomicBool::new(false));
         router.connect(Arc::new(Lossy { bus: self.exchange.attach(router.clone()), mute: mute.clone() }));
-        tokio::spawn(tidings::actors::healer::run(
-            router.clone(),
-            self.store.clone(),
-            meters.clone(),
-            holes,
-            TIMEOUT,
-        ));
+        tokio::spawn(tidings::actors::healer::run(router.clone(), self.store.clone(), meters.clone(), holes));
         let covered = self.store.end().await.unwrap();
         let (notify, notices) = mpsc::channel(NOTICES);
         router.follow(notify, covered.position);
@@ -110,7 +104,6 @@ impl Fleet {
             meters,
             notices,
             bus: Some(self.bus.subscribe()),
-            timeout: TIMEOUT,
         };
         tokio::spawn(follower.run(covered));
         Station { router, inbox, spare: Vec::new(), mute }
@@ -129,7 +122,6 @@ impl Fleet {
             announced,
             environment: self.environment.clone(),
             meters,
-            timeout: TIMEOUT,
         };
         let (stop, stopping) = watch::channel(false);
         tokio::spawn(relay.run(stopping));

@@ -45,8 +45,6 @@ pub struct Follower {
     pub notices: mpsc::Receiver<Notice>,
     /// How the bus is; `None` where nothing leaves the process.
     pub bus: Option<watch::Receiver<BusHealth>>,
-    /// For one read.
-    pub timeout: Duration,
 }
 
 impl Follower {
@@ -105,8 +103,8 @@ impl Follower {
     }
 
     async fn locate(&self, state: &mut FollowerState) {
-        match tokio::time::timeout(self.timeout, self.store.end()).await {
-            Ok(Ok(end)) => {
+        match self.store.end().await {
+            Ok(end) => {
                 if state.on_end(end) {
                     tracing::warn!(
                         epoch = end.epoch,
@@ -115,16 +113,15 @@ impl Follower {
                     self.router.compare_heads();
                 }
             }
-            Ok(Err(error)) => tracing::debug!(%error, "where the log ends could not be read"),
-            Err(_) => tracing::debug!("where the log ends was not answered in time"),
+            Err(error) => tracing::debug!(%error, "where the log ends could not be read"),
         }
     }
 
     /// Reads the log as far as it goes, when that is called for.
     async fn read_on(&self, state: &mut FollowerState) {
         while let Step::Tail(from) = state.step(self.environment.monotonic_ms()) {
-            match tokio::time::timeout(self.timeout, self.store.tail(from, TAIL_EVENTS)).await {
-                Ok(Ok(tail)) => {
+            match self.store.tail(from, TAIL_EVENTS).await {
+                Ok(tail) => {
                     let end = tail.committed.len() < TAIL_EVENTS;
                     self.meters.bus.tailed.increment(tail.committed.len() as u64);
                     self.router.tailed(tail.committed);
@@ -133,8 +130,7 @@ impl Follower {
                         return;
                     }
                 }
-                Ok(Err(error)) => return tracing::debug!(%error, "the log could not be read on"),
-                Err(_) => return tracing::debug!("the log was not read on in time"),
+                Err(error) => return tracing::debug!(%error, "the log could not be read on"),
             }
         }
     }

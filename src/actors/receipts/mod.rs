@@ -41,8 +41,6 @@ pub struct ReceiptsOptions {
     pub flush: Duration,
     /// Users × conversations that may wait.
     pub queue_marks: usize,
-    /// How long storing may take.
-    pub timeout: Duration,
 }
 
 /// A receipt to keep, in time.
@@ -72,21 +70,21 @@ impl Receipts {
             return;
         }
         let (marks, now) = (self.state.take(), self.environment.now());
-        let (store, timeout) = (Arc::clone(&self.store), self.options.timeout);
+        let store = Arc::clone(&self.store);
         self.storing = true;
         let stored = async move {
-            let stored = tokio::time::timeout(timeout, store.mark(&marks, now)).await;
+            let stored = store.mark(&marks, now).await;
             (stored, marks)
         };
         context.spawn(stored.into_actor(self).map(|(stored, marks), receipts, _| {
             receipts.storing = false;
             match stored {
-                Ok(Ok(moved)) => {
+                Ok(moved) => {
                     receipts.meters.social.marks_stored.increment(moved.len() as u64);
                     moved.into_iter().for_each(|marked| announce(&receipts.router, marked));
                 }
                 // Marks only move forward, so storing them again is safe.
-                Ok(Err(_)) | Err(_) => marks.into_iter().for_each(|mark| {
+                Err(_) => marks.into_iter().for_each(|mark| {
                     receipts.state.offer(mark);
                 }),
             }

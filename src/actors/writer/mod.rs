@@ -33,7 +33,7 @@ use crate::domain::{ConversationId, MessageId, UserId};
 use crate::environment::SharedEnvironment;
 use crate::panics;
 use crate::protocol::{Failure, RequestId};
-use crate::store::{AppendError, Appended, Change, Changed, NewMessage, SharedStore, StoreError};
+use crate::store::{self, AppendError, Appended, Change, Changed, NewMessage, SharedStore, StoreError};
 use crate::telemetry::Meters;
 
 /// The bounds of a writer shard.
@@ -278,11 +278,11 @@ impl Desk {
         let Some(Job::Change { actor, conversation, change, asker, .. }) = work.pop() else {
             return (true, false);
         };
-        let now = self.environment.now();
-        let done = tokio::time::timeout(left, self.store.change(actor, conversation, &change, now)).await;
-        let health = health(&done);
+        let (now, now_us) = (self.environment.now(), self.environment.monotonic_us());
+        let done = store::within(left, self.store.change(actor, conversation, &change, now)).await;
+        let health = self.health(&done, now_us, left);
         self.crash_point(health.0);
-        let result = flatten(done).and_then(|outcome| outcome.map_err(Failure::from));
+        let result = done.map_err(Failure::from).and_then(|outcome| outcome.map_err(Failure::from));
         let (committed, result) = match result {
             Ok(changed) => (changed.committed.clone(), Ok(changed)),
             Err(failure) => (Vec::new(), Err(failure)),
@@ -303,26 +303,28 @@ impl Desk {
         }
         self.meters.writer.batch.record(messages.len() as f64);
         let (now, began_us) = (self.environment.now(), self.environment.monotonic_us());
-        let done = tokio::time::timeout(left, self.store.append(&messages, now)).await;
-        let (worked, timed_out) = health(&done);
+        let done = store::within(left, self.store.append(&messages, now)).await;
+        let (worked, timed_out) = self.health(&done, began_us, left);
         self.crash_point(worked);
         let ended_us = self.environment.monotonic_us();
-        self.meters.store.latency.of("append").record_since_us(began_us, ended_us);
         let mut committed = Vec::new();
         let mut replies = Vec::with_capacity(askers.len());
         let mut partly_failed = false;
-        match flatten(done) {
+        match done.map_err(Failure::from) {
             Ok(results) => {
                 partly_failed = results
                     .iter()
                     .any(|result| matches!(result, Err(AppendError::Failed(StoreError::Unavailable { .. }))));
+                if partly_failed {
+                    tracing::warn!("a part of a batch was not stored");
+                }
                 for (((asker, received_us), message), result) in
                     askers.into_iter().zip(&messages).zip(results)
                 {
                     let message_id = MessageId::derive(message.sender, message.client_id);
                     let result = result.map_err(|error| match error {
                         AppendError::Refused(refusal) => Failure::from(refusal),
-                        AppendError::Failed(error) => unavailable(&error),
+                        AppendError::Failed(error) => Failure::from(error),
                     });
                     if let Ok(appended) = &result {
                         let new = appended.committed.is_some();
@@ -346,6 +348,14 @@ impl Desk {
         (worked && !partly_failed, timed_out)
     }
 
+    /// What a call that began at `began_us` with `left` for its answer tells of the database: it works (a damaged row is no
+    /// sign of the contrary), and it was not heard of in time.
+    fn health<T>(&self, answer: &Result<T, StoreError>, began_us: u64, left: Duration) -> (bool, bool) {
+        let worked = matches!(answer, Ok(_) | Err(StoreError::Inconsistent(_)));
+        let took_us = self.environment.monotonic_us().saturating_sub(began_us);
+        (worked, !worked && u128::from(took_us) >= left.as_micros())
+    }
+
     /// Between commit and publication: the moment that only the relay makes up for.
     fn crash_point(&self, committed: bool) {
         if let Some(after) = self.options.crash_after_commits
@@ -356,30 +366,4 @@ impl Desk {
             std::process::abort();
         }
     }
-}
-
-/// How a call speaks of the database's health: it works (a damaged row is no sign of the contrary), and it timed out.
-fn health<T>(answer: &Result<Result<T, StoreError>, tokio::time::error::Elapsed>) -> (bool, bool) {
-    match answer {
-        Ok(Ok(_) | Err(StoreError::Inconsistent(_))) => (true, false),
-        Ok(Err(StoreError::Unavailable { .. })) => (false, false),
-        Err(_) => (false, true),
-    }
-}
-
-/// A dependency's answer within its deadline; what a deadline leaves unknown is indefinite.
-fn flatten<T>(answer: Result<Result<T, StoreError>, tokio::time::error::Elapsed>) -> Result<T, Failure> {
-    match answer {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(unavailable(&error)),
-        Err(_) => {
-            tracing::warn!("the log did not answer in time");
-            Err(Failure::Unavailable { definite: false })
-        }
-    }
-}
-
-fn unavailable(error: &StoreError) -> Failure {
-    tracing::warn!(%error, "the log refused a transaction");
-    Failure::Unavailable { definite: matches!(error, StoreError::Unavailable { definite: true, .. }) }
 }

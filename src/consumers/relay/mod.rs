@@ -20,7 +20,7 @@ use crate::actors::router::Router;
 use crate::actors::router::announced::Announced;
 use crate::environment::SharedEnvironment;
 use crate::panics;
-use crate::store::{Cursor, SharedStore, StoreError};
+use crate::store::{Cursor, SharedStore};
 use crate::telemetry::Meters;
 
 /// Events per read of the log.
@@ -47,15 +47,13 @@ pub struct Relay {
     pub environment: SharedEnvironment,
     /// What is measured.
     pub meters: Arc<Meters>,
-    /// For one call of the store.
-    pub timeout: Duration,
 }
 
 impl Relay {
     /// Works, or stands by, until `stop` says so; then hands over to a standby at once.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let (store, environment) = (Arc::clone(&self.store), Arc::clone(&self.environment));
-        let mut place = Place::new("relay", store, environment, self.timeout);
+        let mut place = Place::new("relay", store, environment);
         let mut state: Option<RelayState> = None;
         let mut kept_ms = 0;
         loop {
@@ -98,7 +96,7 @@ impl Relay {
 
     /// Where to begin: the last holder's cursor when it is of this log, else the log's end.
     async fn begin(&self, cursor: Option<Cursor>) -> Option<Cursor> {
-        let end = match self.bound(self.store.end()).await {
+        let end = match self.store.end().await {
             Ok(end) => end,
             Err(error) => {
                 tracing::debug!(%error, "where the log ends could not be read");
@@ -113,7 +111,7 @@ impl Relay {
         panics::point("relay");
         let mut more = false;
         if let Some(from) = state.wants() {
-            match self.bound(self.store.tail(from, BATCH_EVENTS)).await {
+            match self.store.tail(from, BATCH_EVENTS).await {
                 Ok(tail) => {
                     more = tail.committed.len() >= BATCH_EVENTS;
                     let oldest = tail.committed.first().map(|one| one.event.sent_at);
@@ -136,11 +134,5 @@ impl Relay {
             self.router.broadcast(digest);
         }
         more
-    }
-
-    async fn bound<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        tokio::time::timeout(self.timeout, call)
-            .await
-            .unwrap_or_else(|_| Err(StoreError::definite("no answer in time")))
     }
 }

@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 
 use super::connection::Connection;
 use super::error::{Error, Result, Stop};
+use crate::store::deadline::{self, Late};
 use crate::store::{Outcome, StoreError};
 
 /// How often an operation that writes is tried when others stand in its way.
@@ -169,19 +170,17 @@ impl Phase {
         gave_up.map_or_else(|was| was == GIVEN_UP, |_| true)
     }
 
-    /// Runs `work` for at most `limit`. Cut short before its commit it did nothing; afterwards nobody knows.
+    /// Runs `work` until the call's deadline, for at most `limit`. Cut short before its commit it did nothing; afterwards
+    /// nobody knows.
     pub(in crate::store) async fn bound<T>(
         &self,
         limit: Duration,
         work: impl Future<Output = std::result::Result<T, StoreError>>,
     ) -> std::result::Result<T, StoreError> {
-        let ms = limit.as_millis();
-        match tokio::time::timeout(limit, work).await {
+        match deadline::bounded(limit, work).await {
             Ok(result) => result,
-            Err(_) if self.give_up() => {
-                Err(StoreError::definite(format!("not begun to commit within {ms} ms")))
-            }
-            Err(_) => Err(StoreError::indefinite(format!("no answer to the commit within {ms} ms"))),
+            Err(Late) if self.give_up() => Err(StoreError::definite("not begun to commit in time")),
+            Err(Late) => Err(StoreError::indefinite("no answer to the commit in time")),
         }
     }
 }

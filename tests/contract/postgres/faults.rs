@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidings::domain::ConversationId;
 use tidings::store::postgres::{PostgresOptions, PostgresStore};
-use tidings::store::{AppendError, Log, NewMessage, StoreError, Target};
+use tidings::store::{AppendError, Log, NewMessage, StoreError, Target, within};
 
 use super::{number, run, world};
 use crate::harness::{PostgresHarness, World};
@@ -84,6 +84,35 @@ async fn an_answer_that_does_not_come_in_time_is_no_definite_no() {
     sqlx::raw_sql("ROLLBACK").execute(&mut lock).await.unwrap();
     store.append(&batch, world.now()).await.unwrap().remove(0).unwrap();
     assert_eq!(world.bodies(ben, group).await, ["hi"], "once, whatever became of the first try");
+}
+
+#[tokio::test]
+async fn a_caller_with_less_time_hears_what_the_store_knows() {
+    const LITTLE: Duration = Duration::from_millis(100);
+    let (world, harness) = world().await;
+    let options = PostgresOptions {
+        timeout_ms: 60_000,
+        acquire_timeout_ms: 60_000,
+        write_connections: 1,
+        ..harness.options()
+    };
+    let store = PostgresStore::open(options, harness.environment()).await.unwrap();
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    let mut lock = holding(&harness, group).await;
+    let batch = [world.message(ada, Target::Conversation(group), "first")];
+    let task = blocked(&harness, &store, &batch, &world).await;
+    let second = [world.message(ben, Target::Conversation(group), "second")];
+    let waits = within(LITTLE, store.append(&second, world.now()));
+    let error = tokio::time::timeout(Duration::from_secs(20), waits).await.expect("in its time").unwrap_err();
+    assert!(error.is_definite(), "it had no connection yet: {error}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut lock).await.unwrap();
+    assert!(task.await.unwrap().unwrap());
+    let mut lock = holding(&harness, group).await;
+    let waits = within(LITTLE, store.append(&second, world.now()));
+    let error = tokio::time::timeout(Duration::from_secs(20), waits).await.expect("in its time").unwrap_err();
+    assert!(!error.is_definite(), "its statement was sent: {error}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut lock).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,0 +1,217 @@
+//! The one owner of a store call: its deadline, its latency, its failures and what they mean.
+//!
+//! [`Guarded`] stands before a backend; everything outside `store` asks through it, with no timeout of its own. A caller that
+//! has less time uses [`super::within`].
+//!
+//! - *Deadline*: `store.timeout_ms`, or what the caller has left. The backend ends its work at it. One that does not is left
+//!   [`GRACE`] later.
+//! - *Meaning*: a read changes nothing, so its failure is definite. For a write the backend's answer holds, because only the
+//!   backend knows whether a commit was on its way. A write that was left without any answer is indefinite.
+//! - *Measured*: every operation, failed ones too; failures by whether they are definite. One line a second is logged.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use metrics::Counter;
+use uuid::Uuid;
+
+use super::{
+    Accounts, AppendError, Appended, Change, Changed, Consumers, ConversationView, Created, Credentials,
+    Cursor, FamilyRotation, Heads, HistoryPage, HistoryQuery, Lease, Log, Marked, MemberView,
+    NewConversation, NewFamily, NewMessage, NewUser, NewUserOutcome, Outcome, Page, RangeEvents, RangeQuery,
+    Revocation, RevocationCursor, Rooms, SharedStore, StoreError, Tail, deadline,
+};
+use crate::domain::{
+    Committed, ConversationId, FamilyId, Mark, Member, Position, Seq, Timestamp, User, UserId, Username,
+};
+use crate::environment::SharedEnvironment;
+use crate::telemetry::Latency;
+use crate::telemetry::meters::StoreMeters;
+
+/// For so long a write is still waited for after its deadline, so that the backend's own answer is the one heard.
+const GRACE: Duration = Duration::from_millis(500);
+/// Between two lines in the log about failures, in milliseconds.
+const LOG_EVERY_MS: u64 = 1_000;
+
+/// See the module's documentation.
+pub struct Guarded {
+    store: SharedStore,
+    timeout: Duration,
+    environment: SharedEnvironment,
+    latencies: Latencies,
+    definite: Counter,
+    indefinite: Counter,
+    unlogged: AtomicU64,
+    log_again_ms: AtomicU64,
+}
+
+/// What a failure of an operation leaves open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Read,
+    Write,
+}
+
+struct Operation<'a> {
+    name: &'static str,
+    kind: Kind,
+    latency: &'a Latency,
+}
+
+impl Guarded {
+    /// Guards `store`: a call takes `timeout` at most.
+    pub fn shared(
+        store: SharedStore,
+        timeout: Duration,
+        environment: SharedEnvironment,
+        meters: &StoreMeters,
+    ) -> SharedStore {
+        Arc::new(Self {
+            store,
+            timeout,
+            environment,
+            latencies: Latencies::new(meters),
+            definite: meters.errors.of("true").clone(),
+            indefinite: meters.errors.of("false").clone(),
+            unlogged: AtomicU64::new(0),
+            log_again_ms: AtomicU64::new(0),
+        })
+    }
+
+    async fn call<T>(
+        &self,
+        operation: Operation<'_>,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let began_us = self.environment.monotonic_us();
+        let deadline = deadline::earliest(self.timeout);
+        let left_alone = match operation.kind {
+            Kind::Read => deadline,
+            Kind::Write => deadline + GRACE,
+        };
+        let answer = tokio::time::timeout_at(left_alone, deadline::by(deadline, call)).await;
+        operation.latency.record_since_us(began_us, self.environment.monotonic_us());
+        match answer {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(self.failed(&operation, error)),
+            Err(_) => Err(self.failed(&operation, StoreError::indefinite("no answer in time"))),
+        }
+    }
+
+    fn failed(&self, operation: &Operation<'_>, error: StoreError) -> StoreError {
+        let error = match (operation.kind, error) {
+            (Kind::Read, StoreError::Unavailable { detail, .. }) => StoreError::definite(detail),
+            (_, error) => error,
+        };
+        let counter = if error.is_definite() { &self.definite } else { &self.indefinite };
+        counter.increment(1);
+        let now_ms = self.environment.monotonic_ms();
+        let due_ms = self.log_again_ms.load(Ordering::Relaxed);
+        let next_ms = now_ms + LOG_EVERY_MS;
+        let mine = now_ms >= due_ms
+            && self
+                .log_again_ms
+                .compare_exchange(due_ms, next_ms, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if mine {
+            let others = self.unlogged.swap(0, Ordering::Relaxed);
+            tracing::warn!(operation = operation.name, %error, others, "a store call failed");
+        } else {
+            self.unlogged.fetch_add(1, Ordering::Relaxed);
+        }
+        error
+    }
+}
+
+/// Every operation there is, as a read or as a write, given to the macro `$then`.
+macro_rules! operations {
+    ($then:ident) => {
+        $then! {
+            Log {
+                Write append(batch: &[NewMessage], now: Timestamp) -> Result<Vec<Result<Appended, AppendError>>, StoreError>;
+                Write change(actor: UserId, conversation: ConversationId, change: &Change, now: Timestamp) -> Outcome<Changed>;
+                Write mark(marks: &[Mark], now: Timestamp) -> Result<Vec<Marked>, StoreError>;
+                Read range(user: UserId, query: RangeQuery) -> Outcome<RangeEvents>;
+                Read history(user: UserId, query: HistoryQuery) -> Outcome<HistoryPage>;
+                Read heads(user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError>;
+                Read stretch(conversation: ConversationId, after: Seq, limit: usize) -> Result<Vec<Committed>, StoreError>;
+                Read tail(after: Position, limit: usize) -> Result<Tail, StoreError>;
+                Read end() -> Result<Cursor, StoreError>;
+                Read ping() -> Result<(), StoreError>;
+            }
+            Rooms {
+                Write create(new: &NewConversation, now: Timestamp) -> Outcome<Created>;
+                Read conversation(user: UserId, id: ConversationId) -> Result<Option<ConversationView>, StoreError>;
+                Read conversations(user: UserId, after: Option<ConversationId>, limit: usize)
+                    -> Result<Page<ConversationView, ConversationId>, StoreError>;
+                Read members(user: UserId, conversation: ConversationId, after: Option<UserId>, limit: usize)
+                    -> Outcome<Page<MemberView, UserId>>;
+                Read member(conversation: ConversationId, user: UserId) -> Result<Option<Member>, StoreError>;
+                Read audience(conversation: ConversationId) -> Result<Arc<[UserId]>, StoreError>;
+                Read acquaintances(user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError>;
+            }
+            Accounts {
+                Write create_user(new: &NewUser) -> Result<NewUserOutcome, StoreError>;
+                Read user(id: UserId) -> Result<Option<User>, StoreError>;
+                Read users_by_prefix(prefix: &str, limit: usize) -> Result<Vec<User>, StoreError>;
+                Read credentials(username: &Username) -> Result<Option<Credentials>, StoreError>;
+                Read password_hash(id: UserId) -> Result<Option<String>, StoreError>;
+                Write rename(id: UserId, display_name: &str) -> Outcome<User>;
+                Write set_password(id: UserId, password_hash: &str) -> Outcome<()>;
+                Write claim(id: UserId, username: &Username, password_hash: &str) -> Outcome<User>;
+                Write add_family(new: &NewFamily, now: Timestamp) -> Result<(), StoreError>;
+                Write rotate_family(presented: &[u8; 32], replacement: &[u8; 32], expires_at: Timestamp, now: Timestamp)
+                    -> Result<FamilyRotation, StoreError>;
+                Write revoke(user: UserId, family: Option<FamilyId>, now: Timestamp) -> Result<Revocation, StoreError>;
+                Write revoke_others(user: UserId, keep: Option<FamilyId>, now: Timestamp)
+                    -> Result<Vec<Revocation>, StoreError>;
+                Read revocations(cursor: RevocationCursor) -> Result<(Vec<Revocation>, RevocationCursor), StoreError>;
+                Write forget_revocations(before: Timestamp) -> Result<(), StoreError>;
+                Read blocks(user: UserId) -> Result<Vec<UserId>, StoreError>;
+                Write set_block(user: UserId, other: UserId, blocked: bool) -> Outcome<()>;
+                Write erase(user: UserId, now: Timestamp) -> Outcome<Vec<Committed>>;
+                Read export(user: UserId, after: Option<String>, limit: usize)
+                    -> Result<(Vec<String>, Option<String>), StoreError>;
+            }
+            Consumers {
+                Write lease(name: &str, holder: Uuid, lease_ms: u64, now: Timestamp) -> Result<Lease, StoreError>;
+                Write advance(name: &str, holder: Uuid, cursor: Cursor) -> Result<bool, StoreError>;
+                Write release(name: &str, holder: Uuid) -> Result<(), StoreError>;
+            }
+        }
+    };
+}
+
+/// Writes the traits out: each operation is passed on under its name.
+macro_rules! guard {
+    ($($trait:ident { $($kind:ident $operation:ident($($argument:ident: $type:ty),*) -> $answer:ty;)+ })+) => {
+        $(#[async_trait]
+        impl $trait for Guarded {
+            $(async fn $operation(&self, $($argument: $type),*) -> $answer {
+                let latency = &self.latencies.$operation;
+                let operation = Operation { name: stringify!($operation), kind: Kind::$kind, latency };
+                self.call(operation, self.store.$operation($($argument),*)).await
+            })+
+        })+
+
+        struct Latencies {
+            $($($operation: Latency,)+)+
+        }
+
+        impl Latencies {
+            fn new(meters: &StoreMeters) -> Self {
+                Self { $($($operation: meters.latency.of(stringify!($operation)).clone(),)+)+ }
+            }
+        }
+
+        #[cfg(test)]
+        const OPERATIONS: &[&str] = &[$($(stringify!($operation),)+)+];
+    };
+}
+
+operations!(guard);
+
+#[cfg(test)]
+mod tests;
