@@ -13,7 +13,7 @@ use super::rows::Pg;
 use super::schema::{self, Standing};
 use crate::store::StoreError;
 use crate::store::shared::columns::Columns;
-use crate::store::sql::{self, Sql, Value, before_commit};
+use crate::store::sql::{self, Batch, Sql, Value, before_commit};
 
 /// A statement with its values.
 pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
@@ -81,8 +81,8 @@ impl DerefMut for Link {
 }
 
 /// A statement of the rules with its values.
-fn bound<'v>(sql: &Sql, values: &'v [Value<'v>]) -> Statement<'v> {
-    values.iter().fold(sqlx::query(sql.postgres), |statement, value| match value {
+fn bound<'v>(text: &'static str, values: &'v [Value<'v>]) -> Statement<'v> {
+    values.iter().fold(sqlx::query(text), |statement, value| match value {
         Value::Uuid(id) => statement.bind(*id),
         Value::Int(number) => statement.bind(*number),
         Value::Text(text) => statement.bind(*text),
@@ -98,19 +98,23 @@ impl sql::Connection for Link {
     type Row = Pg;
 
     async fn all(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<Vec<Pg>> {
-        Self::all(self, bound(sql, values)).await
+        Self::all(self, bound(sql.postgres, values)).await
     }
 
     async fn optional(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<Option<Pg>> {
-        Self::optional(self, bound(sql, values)).await
+        Self::optional(self, bound(sql.postgres, values)).await
     }
 
     async fn run(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<u64> {
-        Self::run(self, bound(sql, values)).await
+        Self::run(self, bound(sql.postgres, values)).await
     }
 
     async fn each(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<Vec<Pg>> {
-        Self::all(self, bound(sql, values)).await
+        Self::all(self, bound(sql.postgres, values)).await
+    }
+
+    async fn batch(&mut self, batch: &Batch, values: &[Value<'_>]) -> sql::Result<()> {
+        Self::run(self, bound(batch.postgres, values)).await.map(|_| ())
     }
 }
 

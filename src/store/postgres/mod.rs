@@ -6,9 +6,9 @@
 //! have what must be seen. After a restart everything is as the database has it; nothing is kept here but what the cache of
 //! group memberships holds, which is checked against the database at each use.
 
-mod accounts;
 mod append;
 mod change;
+mod erase;
 mod journal;
 mod lane;
 mod link;

@@ -1,7 +1,7 @@
 //! The narrow way to a database: what a rule may ask of a connection, inside whatever transaction its operation runs in.
 
 use super::error::{Error, Result};
-use super::value::{Sql, Value};
+use super::value::{Batch, Sql, Value};
 use crate::store::shared::columns::Columns;
 
 /// A connection, as rules see it.
@@ -37,4 +37,7 @@ pub(in crate::store) trait Connection: Send {
         sql: &Sql,
         values: &[Value<'_>],
     ) -> impl Future<Output = Result<Vec<Self::Row>>> + Send;
+
+    /// Does what a batch says for each row of values.
+    fn batch(&mut self, batch: &Batch, values: &[Value<'_>]) -> impl Future<Output = Result<()>> + Send;
 }

@@ -10,6 +10,9 @@ use crate::store::StoreError;
 /// A statement's outcome.
 pub(in crate::store) type Result<T> = std::result::Result<T, Error>;
 
+/// What a rule came to that may refuse.
+pub(in crate::store) type Decision<T> = std::result::Result<T, Stop>;
+
 /// Why an operation stopped inside its transaction.
 #[derive(Debug)]
 pub(in crate::store) enum Stop {

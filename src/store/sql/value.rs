@@ -22,6 +22,22 @@ impl Sql {
     }
 }
 
+/// A text that reads rows and, on Postgres, locks them until the end of the transaction; SQLite's writer is alone.
+macro_rules! locking {
+    ($text:expr) => {
+        $crate::store::sql::Sql { postgres: concat!($text, " FOR NO KEY UPDATE"), sqlite: $text }
+    };
+}
+pub(in crate::store) use locking;
+
+/// What is done for several rows of values, given as one list per parameter: on Postgres one statement over arrays, on SQLite
+/// several in their order for each element.
+#[derive(Debug)]
+pub(in crate::store) struct Batch {
+    pub(in crate::store) postgres: &'static str,
+    pub(in crate::store) sqlite: &'static [&'static str],
+}
+
 /// A value to bind. Each says its type even when it is NULL, because Postgres has to know.
 #[derive(Debug, Clone)]
 pub(in crate::store) enum Value<'v> {

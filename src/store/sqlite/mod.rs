@@ -4,10 +4,10 @@
 //! Every operation is one transaction with an application timeout. After a restart everything acknowledged is there
 //! ([`Durability::Full`]); content that a deletion left behind goes on being removed when the store is opened.
 
-mod accounts;
 mod append;
 mod change;
 mod connection;
+mod erase;
 mod journal;
 mod lane;
 mod marks;

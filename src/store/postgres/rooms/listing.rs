@@ -4,13 +4,13 @@ use uuid::Uuid;
 
 use crate::domain::{ConversationId, Member, UserId};
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::accounts::read_user;
 use crate::store::postgres::link::Link;
 use crate::store::postgres::rows::Pg;
 use crate::store::postgres::state::{member_columns, membership_of, room_columns, room_of};
 use crate::store::postgres::work::read;
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::{MEMBER_COLUMNS, Membership, ROOM_COLUMNS, Room};
+use crate::store::sql::accounts::read_user;
 use crate::store::sql::{self, Stop, before_commit};
 use crate::store::{ConversationView, Head, MemberView, Outcome, Page, StoreError};
 

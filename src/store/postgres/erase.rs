@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::families;
 use crate::domain::{Committed, LeaveReason, Refusal, Timestamp, UserId};
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::journal::{Journal, Recorded};
@@ -14,6 +13,7 @@ use crate::store::postgres::state::lock;
 use crate::store::postgres::work::{read, unrefused, write};
 use crate::store::shared::codec::BLANK_REACTION;
 use crate::store::shared::columns::Columns;
+use crate::store::sql::accounts::{Erase, families};
 use crate::store::sql::{self, Stop};
 use crate::store::{Outcome, Revocation, StoreError};
 
@@ -24,7 +24,13 @@ const ITEMS: i64 = 200;
 /// Between two looks at whether older transactions have ended.
 const LOOK: Duration = Duration::from_millis(5);
 
-pub(super) async fn erase(store: &PostgresStore, user: UserId, now: Timestamp) -> Outcome<Vec<Committed>> {
+impl Erase for PostgresStore {
+    async fn erase(&self, user: UserId, now: Timestamp) -> Outcome<Vec<Committed>> {
+        erase(self, user, now).await
+    }
+}
+
+async fn erase(store: &PostgresStore, user: UserId, now: Timestamp) -> Outcome<Vec<Committed>> {
     if let Err(refusal) = write!(store, |link| account(link, user, now))? {
         return Ok(Err(refusal));
     }

@@ -1,26 +1,27 @@
 //! Everything about a user as lines of JSON, a section after the other, each by its key.
 
-use serde_json::{Value, json};
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::users;
 use crate::domain::{EventKind, JsonText, Role, UserId, Username};
 use crate::store::shared::codec::{decode, event_columns};
 use crate::store::shared::columns::{Columns, impossible};
-use crate::store::sql;
+use crate::store::sql::{Connection, Result, Sql, values};
 
 /// Lines, and the place after them.
 type Step = (Vec<String>, Option<String>);
 
 /// One step from the place `after` on: a section's name and the last key seen in it.
-pub(super) async fn export(
-    connection: &mut SqliteConnection,
+pub(super) async fn export<C: Connection>(
+    connection: &mut C,
     user: UserId,
     after: Option<&str>,
     limit: usize,
-) -> sql::Result<Step> {
+) -> Result<Step> {
     let (section, key) = after.map_or(("profile", ""), |after| after.split_once(':').unwrap_or((after, "")));
+    // No key has the character NUL, and Postgres takes no text that has.
+    let section = if key.contains('\0') { "" } else { section };
     match section {
         "profile" => profile(connection, user).await,
         "conversations" => conversations(connection, user, key, limit).await,
@@ -31,9 +32,9 @@ pub(super) async fn export(
     }
 }
 
-/// The bytes of a key; before every id when it is none.
-fn id_key(key: &str) -> Vec<u8> {
-    Uuid::try_parse(key).map_or_else(|_| Vec::new(), |id| id.as_bytes().to_vec())
+/// The id of a key; before every id when it is none.
+fn id_key(key: &str) -> Uuid {
+    Uuid::try_parse(key).unwrap_or_default()
 }
 
 fn next(section: &str, following: &str, last: Option<String>, lines: usize, limit: usize) -> Option<String> {
@@ -43,7 +44,7 @@ fn next(section: &str, following: &str, last: Option<String>, lines: usize, limi
     }
 }
 
-async fn profile(connection: &mut SqliteConnection, user: UserId) -> sql::Result<Step> {
+async fn profile<C: Connection>(connection: &mut C, user: UserId) -> Result<Step> {
     let Some(user) = users::find(connection, user).await? else { return Ok((Vec::new(), None)) };
     let line = json!({
         "type": "profile",
@@ -56,23 +57,22 @@ async fn profile(connection: &mut SqliteConnection, user: UserId) -> sql::Result
     Ok((vec![line.to_string()], Some("conversations".to_owned())))
 }
 
-async fn conversations(
-    connection: &mut SqliteConnection,
+/// SQLite takes the tables in the order written.
+const CONVERSATIONS: Sql = Sql::same(
+    "SELECT c.id, c.name, m.role, m.joined_seq, m.delivered_seq, m.read_seq \
+     FROM members m CROSS JOIN conversations c \
+     WHERE c.id = m.conversation AND m.user_id = $1 AND m.conversation > $2 AND c.deleted_at IS NULL \
+     ORDER BY m.conversation LIMIT $3",
+);
+
+async fn conversations<C: Connection>(
+    connection: &mut C,
     user: UserId,
     key: &str,
     limit: usize,
-) -> sql::Result<Step> {
-    let rows = sqlx::query(
-        "SELECT c.id, c.name, m.role, m.joined_seq, m.delivered_seq, m.read_seq \
-         FROM members m CROSS JOIN conversations c ON c.id = m.conversation \
-         WHERE m.user_id = ?1 AND m.conversation > ?2 AND c.deleted_at IS NULL ORDER BY m.conversation LIMIT ?3",
-    )
-    .bind(*user.as_uuid())
-    .bind(id_key(key))
-    .bind(limit as i64)
-    .fetch_all(connection)
-    .await?;
-    let line = |row: &SqliteRow| {
+) -> Result<Step> {
+    let rows = connection.all(&CONVERSATIONS, values![user, id_key(key), limit as i64]).await?;
+    let line = |row: &C::Row| {
         let role = Role::from_stored(i16::try_from(row.int(2)?).unwrap_or_default());
         let line = json!({
             "type": "conversation",
@@ -86,43 +86,35 @@ async fn conversations(
         });
         Ok(line.to_string())
     };
-    let lines: Vec<String> = rows.iter().map(line).collect::<sql::Result<_>>()?;
+    let lines: Vec<String> = rows.iter().map(line).collect::<Result<_>>()?;
     let last = rows.last().map(|row| row.uuid(0)).transpose()?.map(|id| id.simple().to_string());
     let next = next("conversations", "messages", last, lines.len(), limit);
     Ok((lines, next))
 }
 
-async fn messages(
-    connection: &mut SqliteConnection,
-    user: UserId,
-    key: &str,
-    limit: usize,
-) -> sql::Result<Step> {
-    let rows = sqlx::query(concat!(
-        "SELECT ",
-        event_columns!(),
-        " FROM sends s CROSS JOIN events e ON e.conversation = s.conversation AND e.seq = s.seq \
-         WHERE s.sender = ?1 AND s.client_id > ?2 ORDER BY s.client_id LIMIT ?3"
-    ))
-    .bind(*user.as_uuid())
-    .bind(id_key(key))
-    .bind(limit as i64)
-    .fetch_all(connection)
-    .await?;
-    let lines: Vec<String> = rows.iter().map(message).collect::<sql::Result<_>>()?;
+const MESSAGES: Sql = Sql::same(concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM sends s CROSS JOIN events e WHERE e.conversation = s.conversation AND e.seq = s.seq \
+     AND s.sender = $1 AND s.client_id > $2 ORDER BY s.client_id LIMIT $3"
+));
+
+async fn messages<C: Connection>(connection: &mut C, user: UserId, key: &str, limit: usize) -> Result<Step> {
+    let rows = connection.all(&MESSAGES, values![user, id_key(key), limit as i64]).await?;
+    let lines: Vec<String> = rows.iter().map(message).collect::<Result<_>>()?;
     let last =
         rows.last().map(|row| row.client_id(5)).transpose()?.map(|id| id.as_uuid().simple().to_string());
     let next = next("messages", "reactions", last, lines.len(), limit);
     Ok((lines, next))
 }
 
-fn message(row: &SqliteRow) -> sql::Result<String> {
+fn message(row: &impl Columns) -> Result<String> {
     let event = decode(row)?;
     let EventKind::Message(message) = &event.kind else {
         return Err(impossible("a send that names no message"));
     };
     let value =
-        |json: &Option<JsonText>| json.as_ref().and_then(|text| serde_json::from_str::<Value>(&text.0).ok());
+        |json: &Option<JsonText>| json.as_ref().and_then(|text| serde_json::from_str::<Json>(&text.0).ok());
     let mentions: Vec<String> = message.content.mentions.iter().map(UserId::to_string).collect();
     let line = json!({
         "type": "message",
@@ -142,28 +134,18 @@ fn message(row: &SqliteRow) -> sql::Result<String> {
     Ok(line.to_string())
 }
 
-async fn reactions(
-    connection: &mut SqliteConnection,
-    user: UserId,
-    key: &str,
-    limit: usize,
-) -> sql::Result<Step> {
+const REACTIONS: Sql = Sql::same(
+    "SELECT conversation, seq, emoji, is_on FROM reactions \
+     WHERE user_id = $1 AND (conversation, seq, emoji) > ($2, $3, $4) ORDER BY conversation, seq, emoji LIMIT $5",
+);
+
+async fn reactions<C: Connection>(connection: &mut C, user: UserId, key: &str, limit: usize) -> Result<Step> {
     let mut parts = key.splitn(3, ':');
     let id = id_key(parts.next().unwrap_or_default());
     let seq: i64 = parts.next().and_then(|seq| seq.parse().ok()).unwrap_or_default();
     let emoji = parts.next().unwrap_or_default();
-    let rows = sqlx::query(
-        "SELECT conversation, seq, emoji, is_on FROM reactions \
-         WHERE user_id = ?1 AND (conversation, seq, emoji) > (?2, ?3, ?4) ORDER BY conversation, seq, emoji LIMIT ?5",
-    )
-    .bind(*user.as_uuid())
-    .bind(id)
-    .bind(seq)
-    .bind(emoji)
-    .bind(limit as i64)
-    .fetch_all(connection)
-    .await?;
-    let line = |row: &SqliteRow| {
+    let rows = connection.all(&REACTIONS, values![user, id, seq, emoji, limit as i64]).await?;
+    let line = |row: &C::Row| {
         let line = json!({
             "type": "reaction",
             "conversation": row.conversation(0)?.to_string(),
@@ -173,7 +155,7 @@ async fn reactions(
         });
         Ok(line.to_string())
     };
-    let lines: Vec<String> = rows.iter().map(line).collect::<sql::Result<_>>()?;
+    let lines: Vec<String> = rows.iter().map(line).collect::<Result<_>>()?;
     let last = match rows.last() {
         Some(row) => Some(format!("{}:{}:{}", row.uuid(0)?.simple(), row.int(1)?, row.text(2)?)),
         None => None,
@@ -182,7 +164,7 @@ async fn reactions(
     Ok((lines, next))
 }
 
-async fn blocks(connection: &mut SqliteConnection, user: UserId) -> sql::Result<Step> {
+async fn blocks<C: Connection>(connection: &mut C, user: UserId) -> Result<Step> {
     let blocked = users::blocks(connection, user).await?;
     let line = |user: &UserId| json!({ "type": "block", "user": user.to_string() }).to_string();
     Ok((blocked.iter().map(line).collect(), None))

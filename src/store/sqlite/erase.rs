@@ -2,10 +2,10 @@
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::{families, write};
 use crate::domain::{Committed, LeaveReason, Refusal, Timestamp, UserId};
 use crate::store::shared::codec::BLANK_REACTION;
 use crate::store::shared::columns::Columns;
+use crate::store::sql::accounts::{Erase, families};
 use crate::store::sql::{self, Stop};
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::change::checkpoint;
@@ -20,7 +20,27 @@ const MEMBERSHIPS: i64 = 20;
 /// Messages or reactions blanked in one step.
 const ITEMS: i64 = 200;
 
-pub(super) async fn erase(store: &SqliteStore, user: UserId, now: Timestamp) -> Outcome<Vec<Committed>> {
+/// Runs `$work` on the writing connection, in one transaction.
+macro_rules! write {
+    ($store:expr, |$connection:ident| $work:expr) => {{
+        let phase = Phase::default();
+        let work = async {
+            let mut transaction: Transaction = $store.writer.begin().await?;
+            let $connection: &mut SqliteConnection = &mut transaction;
+            let worked = $work.await.map_err(Stop::from);
+            transaction.finish(worked, &phase).await
+        };
+        phase.bound($store.timeout, work).await
+    }};
+}
+
+impl Erase for SqliteStore {
+    async fn erase(&self, user: UserId, now: Timestamp) -> Outcome<Vec<Committed>> {
+        erase(self, user, now).await
+    }
+}
+
+async fn erase(store: &SqliteStore, user: UserId, now: Timestamp) -> Outcome<Vec<Committed>> {
     if let Err(refusal) = write!(store, |connection| account(connection, user, now))? {
         return Ok(Err(refusal));
     }

@@ -1,0 +1,146 @@
+//! Users and everything about their accounts.
+
+mod export;
+pub(in crate::store) mod families;
+mod users;
+
+use std::future::Future;
+
+use async_trait::async_trait;
+
+pub(in crate::store) use self::users::read_user;
+use super::{Backend, unrefused};
+use crate::domain::{Committed, FamilyId, Timestamp, User, UserId, Username};
+use crate::store::{
+    Accounts, Credentials, FamilyRotation, NewFamily, NewUser, NewUserOutcome, Outcome, Revocation,
+    RevocationCursor, StoreError,
+};
+
+/// Erasing, which each database still does in its own way.
+pub(in crate::store) trait Erase {
+    fn erase(&self, user: UserId, now: Timestamp) -> impl Future<Output = Outcome<Vec<Committed>>> + Send;
+}
+
+#[async_trait]
+impl<B: Backend + Erase> Accounts for B {
+    async fn create_user(&self, new: &NewUser) -> Result<NewUserOutcome, StoreError> {
+        unrefused(self.write(new.clone(), |on, new| Box::pin(users::create(on, new))).await)
+    }
+
+    async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
+        unrefused(self.read(id, |on, id| Box::pin(users::find(on, *id))).await)
+    }
+
+    async fn users_by_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<User>, StoreError> {
+        let asked = (prefix.to_owned(), limit);
+        unrefused(
+            self.read(asked, |on, (prefix, limit)| Box::pin(users::by_prefix(on, prefix, *limit))).await,
+        )
+    }
+
+    async fn credentials(&self, username: &Username) -> Result<Option<Credentials>, StoreError> {
+        unrefused(self.read(username.clone(), |on, name| Box::pin(users::credentials(on, name))).await)
+    }
+
+    async fn password_hash(&self, id: UserId) -> Result<Option<String>, StoreError> {
+        unrefused(self.read(id, |on, id| Box::pin(users::password_hash(on, *id))).await)
+    }
+
+    async fn rename(&self, id: UserId, display_name: &str) -> Outcome<User> {
+        let asked = (id, display_name.to_owned());
+        self.write(asked, |on, (id, name)| Box::pin(users::rename(on, *id, name))).await
+    }
+
+    async fn set_password(&self, id: UserId, password_hash: &str) -> Outcome<()> {
+        let asked = (id, password_hash.to_owned());
+        self.write(asked, |on, (id, hash)| Box::pin(users::set_password(on, *id, hash))).await
+    }
+
+    async fn claim(&self, id: UserId, username: &Username, password_hash: &str) -> Outcome<User> {
+        let asked = (id, username.clone(), password_hash.to_owned());
+        self.write(asked, |on, (id, name, hash)| Box::pin(users::claim(on, *id, name, hash))).await
+    }
+
+    async fn add_family(&self, new: &NewFamily, now: Timestamp) -> Result<(), StoreError> {
+        let asked = (new.clone(), now);
+        unrefused(self.write(asked, |on, (new, now)| Box::pin(families::add(on, new, *now))).await)
+    }
+
+    async fn rotate_family(
+        &self,
+        presented: &[u8; 32],
+        replacement: &[u8; 32],
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<FamilyRotation, StoreError> {
+        let asked = (*presented, *replacement, expires_at, now);
+        let rotated = self.write(asked, |on, (presented, replacement, expires_at, now)| {
+            Box::pin(families::rotate(on, presented, replacement, *expires_at, *now))
+        });
+        unrefused(rotated.await)
+    }
+
+    async fn revoke(
+        &self,
+        user: UserId,
+        family: Option<FamilyId>,
+        now: Timestamp,
+    ) -> Result<Revocation, StoreError> {
+        let revoked = self.write((user, family, now), |on, (user, family, now)| {
+            Box::pin(families::revoke(on, *user, *family, *now))
+        });
+        unrefused(revoked.await)
+    }
+
+    async fn revoke_others(
+        &self,
+        user: UserId,
+        keep: Option<FamilyId>,
+        now: Timestamp,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        let revoked = self.write((user, keep, now), |on, (user, keep, now)| {
+            Box::pin(families::revoke_others(on, *user, *keep, *now))
+        });
+        unrefused(revoked.await)
+    }
+
+    async fn revocations(
+        &self,
+        cursor: RevocationCursor,
+    ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
+        unrefused(self.read(cursor, |on, cursor| Box::pin(families::revocations(on, *cursor))).await)
+    }
+
+    async fn forget_revocations(&self, before: Timestamp) -> Result<(), StoreError> {
+        unrefused(self.once(before, |on, before| Box::pin(families::forget(on, *before))).await)
+    }
+
+    async fn blocks(&self, user: UserId) -> Result<Vec<UserId>, StoreError> {
+        unrefused(self.read(user, |on, user| Box::pin(users::blocks(on, *user))).await)
+    }
+
+    async fn set_block(&self, user: UserId, other: UserId, blocked: bool) -> Outcome<()> {
+        let asked = (user, other, blocked);
+        self.write(asked, |on, (user, other, blocked)| {
+            Box::pin(users::set_block(on, *user, *other, *blocked))
+        })
+        .await
+    }
+
+    async fn erase(&self, user: UserId, now: Timestamp) -> Outcome<Vec<Committed>> {
+        Erase::erase(self, user, now).await
+    }
+
+    async fn export(
+        &self,
+        user: UserId,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<(Vec<String>, Option<String>), StoreError> {
+        let asked = (user, after, limit.max(1));
+        let exported = self.read(asked, |on, (user, after, limit)| {
+            Box::pin(export::export(on, *user, after.as_deref(), *limit))
+        });
+        unrefused(exported.await)
+    }
+}
