@@ -3,99 +3,119 @@
 //! - *Owns*: nothing; the router's tracker says what is missing.
 //! - *Receives*: conversations with a hole, and those this node has just begun to follow.
 //! - *Emits*: the missing events, to the router.
-//! - *Limits*: the router's queue of holes; [`STRETCH_EVENTS`] per read.
-//! - *On restart*: the next event of a conversation shows its hole again.
-//! - *On full*: the router forgets the conversation; its clients notice by seq.
+//! - *Limits*: the router's queue of holes; [`AT_WORK`] conversations; [`READS`] side by side; [`STRETCH_EVENTS`] per read;
+//!   a pause after each read that helped nothing, and an end to their number.
+//! - *On restart*: the next event of a conversation, or the next digest, shows its hole again.
+//! - *On full*: the router puts the hole off: the next event, or the log read as a whole, shows it again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
 use futures_util::StreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
-use super::router::{Mend, Router};
-use crate::domain::{ConversationId, Seq};
+use super::router::{Mend, Need, Router};
+use crate::domain::{Committed, ConversationId, Seq, UserId};
 use crate::panics;
-use crate::store::SharedStore;
+use crate::store::{Log, StoreError};
 use crate::telemetry::Meters;
 
 /// How long a missing event may still be on its way: commit order is not publish order.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// Events per read.
-const STRETCH_EVENTS: usize = 500;
+pub const STRETCH_EVENTS: usize = 500;
+/// Conversations that are being healed, most of them pausing when the store is away.
+pub const AT_WORK: usize = 1_024;
+/// Reads under way.
+pub const READS: usize = 32;
 
-/// Conversations healed side by side; the store's own bounds hold for their reads.
-const SIDE_BY_SIDE: usize = 32;
+/// Reads that helped nothing although the store answered, before a hole is given up.
+const VAIN_READS: u32 = 8;
+/// Reads that the store did not answer, before a hole is given up: a few minutes' worth. Whoever compared heads sooner would
+/// only be refused by the same store.
+const UNANSWERED_READS: u32 = 60;
+/// Pauses double from the first to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Runs until the router is gone.
-pub async fn run(router: Arc<Router>, store: SharedStore, meters: Arc<Meters>, holes: mpsc::Receiver<Mend>) {
+pub async fn run(router: Arc<Router>, log: Arc<dyn Log>, meters: Arc<Meters>, holes: mpsc::Receiver<Mend>) {
+    let healer = Healer { router, log, meters, reads: Semaphore::new(READS) };
+    let healer = &healer;
     let holes = futures_util::stream::unfold(holes, async |mut holes| Some((holes.recv().await?, holes)));
     holes
         .inspect(|_| panics::point("healer"))
-        .for_each_concurrent(SIDE_BY_SIDE, async |mend| match mend {
-            Mend::Hole(conversation) => {
+        .for_each_concurrent(AT_WORK, async move |mend| match mend {
+            Mend::Hole { conversation, users } => {
                 tokio::time::sleep(PATIENCE).await;
-                heal(&router, &store, &meters, conversation).await;
+                healer.heal(conversation, &users).await;
             }
-            Mend::Look(conversation) => {
-                router.settled().await;
-                look(&router, &store, conversation).await;
-            }
-            Mend::Members { channel, first, last } => {
-                members(&router, &store, channel, first, last).await;
-            }
+            Mend::Look(conversation) => healer.look(conversation).await,
         })
         .await;
 }
 
-/// Reads what was said before this node's subscription stood; mostly nothing.
-async fn look(router: &Router, store: &SharedStore, conversation: ConversationId) {
-    let Some(after) = router.last(conversation) else { return };
-    match store.stretch(conversation, after, STRETCH_EVENTS).await {
-        Ok(events) if events.is_empty() => {}
-        Ok(events) => {
-            router.healed(conversation, events);
-        }
-        // The next event of the conversation, or the next digest, shows what is missing.
-        Err(error) => tracing::debug!(%error, "a new subscription was not looked behind"),
-    }
+struct Healer {
+    router: Arc<Router>,
+    log: Arc<dyn Log>,
+    meters: Arc<Meters>,
+    reads: Semaphore,
 }
 
-/// Reads a stretch of a channel that nobody here reads: who joined in it does from there on.
-async fn members(router: &Router, store: &SharedStore, channel: ConversationId, first: Seq, last: Seq) {
-    let after = Seq::new(first.get().saturating_sub(1)).unwrap_or(Seq::ZERO);
-    let limit = usize::try_from(last.get() - after.get()).unwrap_or(STRETCH_EVENTS).min(STRETCH_EVENTS);
-    match store.stretch(channel, after, limit).await {
-        Ok(events) => {
-            router.healed(channel, events);
-        }
-        Err(error) => tracing::debug!(%error, "a change of membership may come late"),
-    }
-}
-
-async fn heal(router: &Router, store: &SharedStore, meters: &Meters, conversation: ConversationId) {
-    let mut hole = router.hole(conversation);
-    while let Some(after) = hole {
-        let read = || async {
-            let events = store.stretch(conversation, after, STRETCH_EVENTS).await;
-            let events = events.map_err(|error| error.to_string())?;
-            // Who noticed the hole saw a later event, which is in the log.
-            if events.is_empty() { Err("the log does not show it yet".to_owned()) } else { Ok(events) }
-        };
-        let backoff =
-            ExponentialBuilder::default().with_min_delay(Duration::from_millis(100)).with_max_times(5);
-        match read.retry(backoff).await {
-            Ok(events) => {
-                hole = router.healed(conversation, events);
-                if hole.is_none() {
-                    meters.resume.gaps_healed.increment(1);
+impl Healer {
+    /// Reads until nothing is missing, or reading does not help.
+    async fn heal(&self, conversation: ConversationId, users: &Arc<[UserId]>) {
+        let (mut vain, mut unanswered) = (0, 0);
+        let mut need = self.router.need(conversation);
+        while let Need::After(after) = need {
+            match self.read(conversation, after).await {
+                Ok(events) => {
+                    unanswered = 0;
+                    self.router.healed(&events);
+                    let left = self.router.need(conversation);
+                    vain = if left == need { vain + 1 } else { 0 };
+                    need = left;
+                }
+                Err(StoreError::Unavailable { .. }) => unanswered += 1,
+                Err(error) => {
+                    tracing::warn!(%error, %conversation, "events that are missing could not be read");
+                    vain = VAIN_READS;
                 }
             }
-            Err(error) => {
-                tracing::warn!(%error, "a hole could not be healed; its readers are told to compare heads");
-                return router.give_up(conversation);
+            if vain >= VAIN_READS || unanswered >= UNANSWERED_READS {
+                need = Need::TooMuch;
+            } else if vain + unanswered > 0 {
+                tokio::time::sleep(pause(vain + unanswered)).await;
+                need = self.router.need(conversation);
             }
         }
+        if need == Need::TooMuch {
+            tracing::warn!(%conversation, "a hole was not healed; those who read there compare heads");
+            self.meters.resume.gaps_given_up.increment(1);
+            self.router.give_up(conversation, users);
+        } else {
+            self.meters.resume.gaps_healed.increment(1);
+        }
     }
+
+    /// Reads what was said before this node's subscription to a channel stood; mostly nothing.
+    async fn look(&self, channel: ConversationId) {
+        self.router.settled().await;
+        let Some(after) = self.router.last(channel) else { return };
+        match self.read(channel, after).await {
+            Ok(events) => self.router.healed(&events),
+            // The next event of the channel, or the next digest, shows what is missing.
+            Err(error) => tracing::debug!(%error, "a new subscription was not looked behind"),
+        }
+    }
+
+    async fn read(&self, conversation: ConversationId, after: Seq) -> Result<Vec<Committed>, StoreError> {
+        // Never closed, so a turn always comes.
+        let _turn = self.reads.acquire().await;
+        self.log.stretch(conversation, after, STRETCH_EVENTS).await
+    }
+}
+
+fn pause(times: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << (times - 1).min(10)).min(LONGEST_PAUSE)
 }

@@ -57,6 +57,14 @@ pub enum Item {
         /// For whom; empty for a channel's subscribers.
         users: Arc<[UserId]>,
     },
+    /// Events of a conversation were missed here for good: its channel's local subscribers, or the local sessions of `users`,
+    /// compare heads.
+    Missed {
+        /// Which.
+        conversation: ConversationId,
+        /// See [`crate::domain::Audience`].
+        users: Arc<[UserId]>,
+    },
     /// An answer for one session.
     Reply {
         /// Whose request.
@@ -73,7 +81,7 @@ impl Item {
     fn weight_bytes(&self) -> usize {
         match self {
             Self::Event { delivery, .. } => 256 + delivery.weight_bytes(),
-            Self::Signal { .. } => 128,
+            Self::Signal { .. } | Self::Missed { .. } => 128,
             Self::Reply { .. } => 0,
         }
     }

@@ -17,11 +17,11 @@ use super::shares::Shares;
 use super::writer::{Asker, Job, Writer, WriterOptions};
 use crate::bus::Signal;
 use crate::bus::book::SharedBook;
-use crate::domain::{ConversationId, ConversationKind, FamilyId, Limits, Mark, Revocation, Seq, UserId};
+use crate::domain::{ConversationId, ConversationKind, FamilyId, Limits, Mark, Revocation, UserId};
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
 use crate::store::{
-    Appended, Change, Changed, Created, NewConversation, NewMessage, SharedStore, StoreError,
+    Appended, Change, Changed, Created, Log, NewConversation, NewMessage, SharedStore, StoreError,
 };
 use crate::telemetry::Meters;
 
@@ -98,7 +98,8 @@ impl Node {
         );
         let keeper = presence.keeper();
         super::presence::Presence::start_in_arbiter(&arbiter.handle(), |_| keeper);
-        arbiter.spawn(healer::run(Arc::clone(&router), Arc::clone(&store), Arc::clone(&meters), holes));
+        let log = Arc::clone(&store) as Arc<dyn Log>;
+        arbiter.spawn(healer::run(Arc::clone(&router), log, Arc::clone(&meters), holes));
         let limits = options.limits;
         let sends = Rates::new(limits.sends_per_second, limits.send_burst);
         let requests = Rates::new(options.requests_per_second, options.request_burst);
@@ -256,7 +257,7 @@ impl Node {
     pub async fn create(&self, new: NewConversation) -> Result<Created, Failure> {
         let now = self.inner.environment.now();
         let created = self.write(self.inner.store.create(&new, now)).await??;
-        self.inner.router.committed(created.committed.clone(), Vec::new());
+        self.inner.router.committed(&created.committed, Vec::new());
         Ok(created)
     }
 
@@ -329,13 +330,8 @@ impl Node {
     pub async fn erase(&self, user: UserId) -> Result<(), Failure> {
         let now = self.inner.environment.now();
         let committed = self.write(self.inner.store.erase(user, now)).await??;
-        self.inner.router.committed(committed, Vec::new());
+        self.inner.router.committed(&committed, Vec::new());
         self.announce_revocation(Revocation { user, family: None, at: now, final_: true });
         Ok(())
-    }
-
-    /// The newest seq of a conversation that delivery here has passed on; for tests and diagnosis.
-    pub fn hole(&self, conversation: ConversationId) -> Option<Seq> {
-        self.inner.router.hole(conversation)
     }
 }

@@ -54,7 +54,7 @@ impl Fleet {
             let covered = store.end().await.map_err(|error| AppError::LogEnd(error.to_string()))?;
             let (notify, notices) = mpsc::channel(NOTICES);
             router.follow(notify, covered.position);
-            let follower = Follower { router, store, environment, meters, notices, bus };
+            let follower = Follower { router, log: store as _, environment, meters, notices, bus };
             arbiter.spawn(follower.run(covered));
         }
         Ok(fleet)

@@ -72,6 +72,7 @@ group! {
         inbox_bytes: Gauge = INBOX_BYTES,
         inbox_batches: Counter = INBOX_BATCHES,
         inbox_overflows: Counter = INBOX_OVERFLOWS,
+        tracked: Gauge = TRACKED,
     }
 }
 
@@ -85,6 +86,7 @@ group! {
         sync_latency: Latency = SYNC_LATENCY,
         gaps_detected: By<Counter> = GAPS_DETECTED,
         gaps_healed: Counter = GAPS_HEALED,
+        gaps_given_up: Counter = GAPS_GIVEN_UP,
     }
 }
 

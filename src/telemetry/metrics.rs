@@ -195,6 +195,7 @@ catalogue! {
     RATE_LIMITED: CounterBy = "tidings_rate_limited_total", Count, by "what" in RATES, "Requests refused because someone was over a rate.";
     INBOX_BYTES: GaugeDef = "tidings_inbox_bytes", Bytes, "Bytes of deliveries waiting for worker threads.";
     INBOX_BATCHES: CounterDef = "tidings_inbox_batches_total", Count, "Batches of deliveries handed to worker threads.";
+    TRACKED: GaugeDef = "tidings_tracked_conversations", Count, "Conversations whose order this node keeps track of.";
     INBOX_OVERFLOWS: CounterDef = "tidings_inbox_overflows_total", Count, "How often a worker's inbox was full, so that its sessions read the log instead.";
     RESUMES_SEEN: CounterBy = "tidings_resumes_total", Count, by "kind" in RESUMES, "Welcomes by what the client brought: nothing, a cursor, a cursor of another epoch.";
     RESUME_HEADS: HistogramDef = "tidings_resume_heads", Count, buckets COUNTS, "Heads that a welcome and the frames after it named.";
@@ -203,6 +204,7 @@ catalogue! {
     SYNC_LATENCY: LatencyDef = "tidings_sync_latency_seconds", Seconds, buckets WAIT_S, "From a sync's arrival to its synced.";
     GAPS_DETECTED: CounterBy = "tidings_gaps_detected_total", Count, by "sign" in GAP_SIGNS, "Holes seen in what reached this node, by what betrayed them.";
     GAPS_HEALED: CounterDef = "tidings_gaps_healed_total", Count, "Holes filled from the log.";
+    GAPS_GIVEN_UP: CounterDef = "tidings_gaps_given_up_total", Count, "Holes that could not be filled, so that the conversation's readers compared heads.";
     WRITER_QUEUE: GaugeDef = "tidings_writer_queue_messages", Count, "Messages waiting for a batch.";
     WRITER_IN_FLIGHT: GaugeDef = "tidings_writer_batches_in_flight", Count, "Batches the store is working on.";
     WRITER_ALLOWED: GaugeDef = "tidings_writer_batches_allowed", Count, "Batches that may be in flight at once, learnt from how long commits take.";

@@ -1,6 +1,12 @@
 //! Several nodes over one log: whatever the bus loses, every node passes every event on, in order and once.
 
+mod counted;
+mod invitations;
 mod support;
+
+#[path = "../servers/database.rs"]
+#[expect(dead_code, reason = "other tests do more with their servers")]
+mod servers;
 
 use std::sync::atomic::Ordering;
 

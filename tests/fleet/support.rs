@@ -16,20 +16,28 @@ use tidings::bus::local::{LocalBus, LocalExchange};
 use tidings::bus::{Bus, Cargo, Parcel};
 use tidings::consumers::relay::Relay;
 use tidings::domain::{
-    ClientId, Content, ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, Topic, User, UserId,
+    ClientId, Content, ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, Role, Topic, User, UserId,
 };
 use tidings::environment::{SharedEnvironment, SystemEnvironment};
+use tidings::store::postgres::{PostgresOptions, PostgresStore};
 use tidings::store::sqlite::{SqliteOptions, SqliteStore};
-use tidings::store::{NewConversation, NewMessage, NewUser, SharedStore, Target};
+use tidings::store::{Change, NewConversation, NewMessage, NewUser, SharedStore, Target};
 use tidings::telemetry::Meters;
 use tokio::sync::{mpsc, watch};
+
+use crate::counted::Counted;
+use crate::servers::postgres::{Options, Postgres};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The log and the exchange that all nodes share.
 pub struct Fleet {
-    _folder: TempDir,
+    /// What holds the log for as long as the fleet lives.
+    _folder: Option<TempDir>,
+    _server: Option<Postgres>,
     pub store: SharedStore,
+    /// The log as healers and followers see it.
+    pub log: Arc<Counted>,
     environment: SharedEnvironment,
     exchange: Arc<LocalExchange>,
     bus: watch::Sender<BusHealth>,
@@ -77,8 +85,29 @@ impl Fleet {
         let options =
             SqliteOptions { timeout_ms: 30_000, ..SqliteOptions::new(folder.path().join("tidings.db")) };
         let store: SharedStore = SqliteStore::open(options, environment.clone()).await.unwrap();
-        let bus = watch::channel(health(true)).0;
-        Self { _folder: folder, store, environment, exchange: Arc::default(), bus }
+        Self::over(store, environment, Some(folder), None)
+    }
+
+    /// A fleet on a Postgres server of its own.
+    pub async fn on_postgres() -> Self {
+        let (server, environment) = (Postgres::start(Options::default()).await, SystemEnvironment::shared());
+        let options = PostgresOptions {
+            timeout_ms: 30_000,
+            acquire_timeout_ms: 20_000,
+            ..PostgresOptions::new(server.database("fleet").await)
+        };
+        let store: SharedStore = PostgresStore::open(options, environment.clone()).await.unwrap();
+        Self::over(store, environment, None, Some(server))
+    }
+
+    fn over(
+        store: SharedStore,
+        environment: SharedEnvironment,
+        folder: Option<TempDir>,
+        server: Option<Postgres>,
+    ) -> Self {
+        let (bus, log) = (watch::channel(health(true)).0, Counted::over(store.clone()));
+        Self { _folder: folder, _server: server, store, log, environment, exchange: Arc::default(), bus }
     }
 
     /// The bus fails, or comes back.
@@ -93,13 +122,13 @@ impl Fleet {
         let (router, holes) = Router::new(vec![inbox.clone()], meters.clone(), RouterOptions::default());
         let mute = Arc::new(AtomicBool::new(false));
         router.connect(Arc::new(Lossy { bus: self.exchange.attach(router.clone()), mute: mute.clone() }));
-        tokio::spawn(tidings::actors::healer::run(router.clone(), self.store.clone(), meters.clone(), holes));
+        tokio::spawn(tidings::actors::healer::run(router.clone(), self.log.clone(), meters.clone(), holes));
         let covered = self.store.end().await.unwrap();
         let (notify, notices) = mpsc::channel(NOTICES);
         router.follow(notify, covered.position);
         let follower = Follower {
             router: router.clone(),
-            store: self.store.clone(),
+            log: self.log.clone(),
             environment: self.environment.clone(),
             meters,
             notices,
@@ -107,6 +136,17 @@ impl Fleet {
         };
         tokio::spawn(follower.run(covered));
         Station { router, inbox, spare: Vec::new(), mute }
+    }
+
+    /// Waits until every node knows of all that is in the log now.
+    pub async fn told_all(&self, stations: &[Station]) {
+        let end = self.store.end().await.unwrap().position;
+        let all = async {
+            while stations.iter().any(|station| station.router.covered() < Some(end)) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(tokio::time::timeout(TIMEOUT, all).await.is_ok(), "not every node was told all");
     }
 
     /// A relay in a process of its own; dropping the answer ends it.
@@ -141,17 +181,53 @@ impl Fleet {
         id
     }
 
+    /// Makes a conversation before anybody is connected.
     pub async fn room(&self, kind: ConversationKind, members: &[UserId]) -> ConversationId {
-        let new = NewConversation {
+        let new = self.new_room(kind, members);
+        self.store.create(&new, self.environment.now()).await.unwrap().unwrap();
+        new.id
+    }
+
+    fn new_room(&self, kind: ConversationKind, members: &[UserId]) -> NewConversation {
+        NewConversation {
             id: ConversationId::from_random(kind, self.environment.new_uuid()),
             creator: members[0],
             members: members[1..].to_vec(),
             name: None,
             history: HistoryPolicy::FromJoin,
             join: JoinPolicy::Invite,
-        };
-        self.store.create(&new, self.environment.now()).await.unwrap().unwrap();
+        }
+    }
+
+    /// Makes a conversation on `station`, as a client there asks for it.
+    pub async fn make(
+        &self,
+        station: &Station,
+        kind: ConversationKind,
+        members: &[UserId],
+    ) -> ConversationId {
+        let new = self.new_room(kind, members);
+        let made = self.store.create(&new, self.environment.now()).await.unwrap().unwrap();
+        station.router.committed(&made.committed, Vec::new());
         new.id
+    }
+
+    /// `actor` changes something on `station`.
+    pub async fn change(
+        &self,
+        station: &Station,
+        actor: UserId,
+        room: ConversationId,
+        change: Change,
+    ) -> u64 {
+        let changed = self.store.change(actor, room, &change, self.environment.now()).await.unwrap().unwrap();
+        station.router.committed(&changed.committed, Vec::new());
+        changed.seq.get()
+    }
+
+    /// `actor` adds `user` on `station`.
+    pub async fn invite(&self, station: &Station, actor: UserId, room: ConversationId, user: UserId) -> u64 {
+        self.change(station, actor, room, Change::Join { user, role: Role::Member }).await
     }
 
     /// `sender` says something on `station`: committed, then published; answers its seq. `crash`: committed only.
@@ -165,33 +241,36 @@ impl Fleet {
         let appended =
             self.store.append(&[message], self.environment.now()).await.unwrap().remove(0).unwrap();
         if !crash {
-            station.router.committed(appended.committed.into_iter().collect(), Vec::new());
+            station.router.committed(&appended.committed.into_iter().collect::<Vec<_>>(), Vec::new());
         }
         appended.seq.get()
     }
 }
 
 impl Station {
+    /// Takes what comes next for this node's sessions.
+    pub async fn take(&mut self) -> Vec<Item> {
+        let (inbox, spare) = (&self.inbox, &mut self.spare);
+        let taken = poll_fn(|context| match inbox.poll_take(spare, context) {
+            Poll::Ready(overflowed) => Poll::Ready(overflowed),
+            Poll::Pending => Poll::Pending,
+        });
+        let overflowed = tokio::time::timeout(TIMEOUT, taken).await.expect("nothing came");
+        assert!(!overflowed, "sessions are told to compare heads");
+        self.spare.drain(..).collect()
+    }
+
     /// Takes events until one has `last`; answers all their seqs.
     pub async fn receive(&mut self, last: u64) -> Vec<u64> {
         let mut seqs: Vec<u64> = Vec::new();
-        let received = tokio::time::timeout(TIMEOUT, async {
-            while seqs.last() != Some(&last) {
-                let (inbox, spare) = (&self.inbox, &mut self.spare);
-                let overflowed = poll_fn(|context| match inbox.poll_take(spare, context) {
-                    Poll::Ready(overflowed) => Poll::Ready(overflowed),
-                    Poll::Pending => Poll::Pending,
-                })
-                .await;
-                assert!(!overflowed, "sessions are told to compare heads");
-                for item in self.spare.drain(..) {
-                    if let Item::Event { delivery, .. } = item {
-                        seqs.push(delivery.event().seq.get());
-                    }
-                }
-            }
-        });
-        assert!(received.await.is_ok(), "{last} did not come: {seqs:?}");
+        while seqs.last() != Some(&last) {
+            let events = self.take().await.into_iter().filter_map(|item| match item {
+                Item::Event { delivery, .. } => Some(delivery.event().seq.get()),
+                Item::Signal { .. } | Item::Missed { .. } | Item::Reply { .. } => None,
+            });
+            seqs.extend(events);
+            assert!(seqs.last() <= Some(&last), "{last} did not come: {seqs:?}");
+        }
         seqs
     }
 }

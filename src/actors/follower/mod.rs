@@ -19,7 +19,7 @@ use super::router::{Notice, Router};
 use crate::bus::health::BusHealth;
 use crate::environment::SharedEnvironment;
 use crate::panics;
-use crate::store::{Cursor, SharedStore};
+use crate::store::{Cursor, Log};
 use crate::telemetry::Meters;
 
 /// Notices that may wait.
@@ -35,8 +35,8 @@ const LOCATE_EVERY_MS: u64 = 5_000;
 pub struct Follower {
     /// Where events go.
     pub router: Arc<Router>,
-    /// The log.
-    pub store: SharedStore,
+    /// What is followed.
+    pub log: Arc<dyn Log>,
     /// Time.
     pub environment: SharedEnvironment,
     /// What is measured.
@@ -103,7 +103,7 @@ impl Follower {
     }
 
     async fn locate(&self, state: &mut FollowerState) {
-        match self.store.end().await {
+        match self.log.end().await {
             Ok(end) => {
                 if state.on_end(end) {
                     tracing::warn!(
@@ -120,11 +120,11 @@ impl Follower {
     /// Reads the log as far as it goes, when that is called for.
     async fn read_on(&self, state: &mut FollowerState) {
         while let Step::Tail(from) = state.step(self.environment.monotonic_ms()) {
-            match self.store.tail(from, TAIL_EVENTS).await {
+            match self.log.tail(from, TAIL_EVENTS).await {
                 Ok(tail) => {
                     let end = tail.committed.len() < TAIL_EVENTS;
                     self.meters.bus.tailed.increment(tail.committed.len() as u64);
-                    self.router.tailed(tail.committed);
+                    self.router.tailed(&tail.committed);
                     state.on_tailed(tail.next, end);
                     if end {
                         return;

@@ -8,7 +8,7 @@
 //! - *Limits*: the tracker's capacity; held events per conversation; the inboxes' own bounds; the healer's queue.
 //! - *On restart*: starts empty; sessions compare heads on `hello`.
 //! - *On full*: a full inbox drops events and tells its sessions to compare heads; a full healer's queue leaves the hole to
-//!   the next event of the conversation.
+//!   the next event of the conversation, or to the next digest.
 
 pub mod announced;
 pub mod interest;
@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 
 use self::announced::Announced;
 use self::interest::{Interest, MAX_WORKERS, Turn, WorkerId, WorkerSet};
-use self::tracker::Tracker;
+use self::tracker::{Source, Tracker};
 use super::inbox::{Inbox, Item};
 use super::presence::told::{News, Told, Word};
 use crate::bus::{Cargo, Listener, Parcel, Presence, SharedBus, Signal};
@@ -34,6 +34,7 @@ use crate::telemetry::Meters;
 
 pub use self::others::Notice;
 pub use self::passing::ChannelHold;
+pub use self::tracker::Need;
 
 /// The bounds of a [`Router`].
 #[derive(Debug, Clone, Copy)]
@@ -59,21 +60,17 @@ pub struct RoutedReply {
 }
 
 /// What the healer is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mend {
     /// Events are missing: read them.
-    Hole(ConversationId),
-    /// This node has just begun to follow a conversation: read what was said before its subscription stood.
-    Look(ConversationId),
-    /// Nobody here reads this channel, and somebody's membership may have changed: read that.
-    Members {
-        /// The channel.
-        channel: ConversationId,
-        /// The first event it may be in.
-        first: Seq,
-        /// The last one.
-        last: Seq,
+    Hole {
+        /// Of which conversation.
+        conversation: ConversationId,
+        /// Whom the event or the digest that showed it was for; see [`crate::domain::Audience`].
+        users: Arc<[UserId]>,
     },
+    /// This node has just begun to follow a channel: read what was said before its subscription stood.
+    Look(ConversationId),
 }
 
 /// No position is as high.
@@ -194,23 +191,22 @@ impl Router {
     }
 
     /// Passes on what this node committed, with the replies that belong to it: local sessions now, other nodes by the bus.
-    pub fn committed(&self, committed: Vec<Committed>, replies: Vec<RoutedReply>) {
+    pub fn committed(&self, committed: &[Committed], replies: Vec<RoutedReply>) {
         let _shared = shared();
+        self.pass_on(committed, Source::Told, replies);
         if !committed.is_empty() {
-            self.publish(&committed);
+            self.publish(committed);
         }
-        self.pass_on(committed, replies);
     }
 
     /// Passes on what was read from the log in commit order; what came before is recognised and dropped.
-    pub fn tailed(&self, committed: Vec<Committed>) {
-        self.pass_on(committed, Vec::new());
+    pub fn tailed(&self, committed: &[Committed]) {
+        self.pass_on(committed, Source::Tail, Vec::new());
     }
 
-    /// Passes on events read from the log to heal a hole; answers whether one is left.
-    pub fn healed(&self, conversation: ConversationId, committed: Vec<Committed>) -> Option<Seq> {
-        self.pass_on(committed, Vec::new());
-        self.hole(conversation)
+    /// Passes on events of one conversation that were read because of a hole.
+    pub fn healed(&self, committed: &[Committed]) {
+        self.pass_on(committed, Source::Stretch, Vec::new());
     }
 
     /// The newest seq of a conversation that was passed on here; `None` when none was, or it was long ago.
@@ -223,15 +219,17 @@ impl Router {
         self.signal_locally(signal, &signal_topics(signal, &users), &users);
     }
 
-    /// After which seq a conversation's hole begins; `None` when it has none.
-    pub fn hole(&self, conversation: ConversationId) -> Option<Seq> {
-        self.lock().tracker.hole(conversation)
+    /// What is to be read of a conversation for its holes to close.
+    pub fn need(&self, conversation: ConversationId) -> Need {
+        self.lock().tracker.need(conversation)
     }
 
-    /// A hole cannot be healed now: every session compares heads instead.
-    pub fn give_up(&self, conversation: ConversationId) {
-        self.lock().tracker.forget(conversation);
-        self.compare_heads();
+    /// A hole cannot be healed: who reads the conversation here compares heads instead.
+    pub fn give_up(&self, conversation: ConversationId, users: &Arc<[UserId]>) {
+        self.lock().tracker.give_up(conversation);
+        for worker in self.interest.workers(topics(conversation, users)).iter() {
+            self.inbox(worker).put(&mut vec![Item::Missed { conversation, users: Arc::clone(users) }]);
+        }
     }
 
     /// Nobody knows what was missed: every session compares heads.
@@ -316,18 +314,11 @@ impl Listener for Router {
                 }
             }
         }
-        self.pass_on(events, Vec::new());
+        self.pass_on(&events, Source::Told, Vec::new());
     }
 
     fn on_gap(&self) {
         self.notify(Notice::Gap);
-    }
-}
-
-fn parcel_of(committed: &Committed) -> Parcel {
-    Parcel {
-        topics: topics(committed.event.conversation, &committed.audience.users).collect(),
-        cargo: Cargo::Events(vec![committed.clone()]),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a router does where other processes write to the same log: it tells them, and holds what they tell against what it
 //! passed on.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,9 +9,10 @@ use smallvec::SmallVec;
 use tokio::sync::mpsc;
 
 use super::announced::Announced;
-use super::{Mend, Router, parcel_of};
-use crate::bus::{Cargo, Digest, Parcel};
-use crate::domain::{Committed, ConversationKind, Position, Topic, topics};
+use super::passing::same_conversation;
+use super::{Mend, Router};
+use crate::bus::{Cargo, Digest, Moved, Parcel};
+use crate::domain::{Committed, Position, Topic, topics};
 
 /// What the follower is told.
 #[derive(Debug, Clone)]
@@ -23,6 +25,8 @@ pub enum Notice {
 
 /// Holes that one digest may show before reading the log as a whole costs less than reading each conversation.
 const HOLES_PER_DIGEST: usize = 200;
+/// Events of one parcel.
+const EVENTS_PER_PARCEL: usize = 32;
 
 impl Router {
     /// From now on other processes write too: `follower` is told of digests and gaps, and everything before `covered` counts
@@ -53,27 +57,22 @@ impl Router {
     /// Holds a digest against what was passed on here, and has what is missing read. `false`: so much is missing that the
     /// log is to be read as a whole from where the digest begins.
     pub fn compare(&self, digest: &Digest) -> bool {
-        let mut mends = Vec::new();
+        let covered = self.covered();
+        let mut missing = Vec::new();
         let mut state = self.lock();
-        for moved in &digest.moved {
-            let conversation = moved.conversation;
-            if self.interest.workers(topics(conversation, &moved.users)).is_empty() {
-                continue;
-            }
-            if conversation.kind() == ConversationKind::Channel && !self.reads_channel(conversation) {
-                // Somebody here joined or left, or both. What they were told of is recognised.
-                if state.tracker.last(conversation).is_none_or(|last| last < moved.last) {
-                    mends.push(Mend::Members { channel: conversation, first: moved.first, last: moved.last });
-                }
-            } else if state.tracker.learn(conversation, moved.first, moved.last) {
-                mends.push(Mend::Hole(conversation));
+        for Moved { conversation, first, last, users } in &digest.moved {
+            if !self.interest.workers(topics(*conversation, users)).is_empty()
+                && state.tracker.learn(*conversation, *first, *last, covered)
+            {
+                missing.push(Mend::Hole { conversation: *conversation, users: Arc::clone(users) });
             }
         }
-        let mut asked = mends.len() <= HOLES_PER_DIGEST;
-        for mend in mends {
-            self.meters.resume.gaps_detected.of("digest").increment(1);
-            asked = asked && self.holes.try_send(mend).is_ok();
-            if !asked && let Mend::Hole(conversation) = mend {
+        self.meters.resume.gaps_detected.of("digest").increment(missing.len() as u64);
+        let mut asked = missing.len() <= HOLES_PER_DIGEST;
+        for hole in missing {
+            let Mend::Hole { conversation, .. } = hole else { continue };
+            asked = asked && self.holes.try_send(hole).is_ok();
+            if !asked {
                 state.tracker.put_off(conversation);
             }
         }
@@ -104,10 +103,78 @@ impl Router {
             announced.note(committed.iter().map(|one| (one.event.conversation, one.event.seq)));
         }
         let Some(bus) = self.bus.get() else { return };
-        let mut parcels: Vec<Parcel> = committed.iter().map(parcel_of).collect();
+        let mut parcels = parcels_of(committed);
         let published = committed.iter().map(|one| (one.event.conversation, one.event.seq)).collect();
         let topics = SmallVec::from_slice(&[Topic::Published]);
         parcels.push(Parcel { topics, cargo: Cargo::Published(published) });
         bus.publish(parcels);
+    }
+}
+
+/// Successive events of one conversation travel together: who is added by one of them sees that it has its predecessors.
+fn parcels_of(committed: &[Committed]) -> Vec<Parcel> {
+    let runs = committed.chunk_by(same_conversation).flat_map(|run| run.chunks(EVENTS_PER_PARCEL));
+    runs.map(|run| Parcel { topics: topics_of(run), cargo: Cargo::Events(run.to_vec()) }).collect()
+}
+
+/// The topics of everybody whom one of these events of a conversation is for.
+fn topics_of(run: &[Committed]) -> SmallVec<[Topic; 2]> {
+    let [first, more @ ..] = run else { return SmallVec::new() };
+    let mut all: SmallVec<[Topic; 2]> = topics(first.event.conversation, &first.audience.users).collect();
+    let others = more.iter().filter(|one| !Arc::ptr_eq(&one.audience.users, &first.audience.users));
+    let mut known: HashSet<Topic> = HashSet::new();
+    for one in others {
+        if known.is_empty() {
+            known.extend(all.iter().copied());
+        }
+        all.extend(topics(one.event.conversation, &one.audience.users).filter(|topic| known.insert(*topic)));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{
+        Audience, ConversationId, ConversationKind, Event, EventKind, LeaveReason, Position, Seq, Timestamp,
+        UserId,
+    };
+
+    fn committed(conversation: ConversationId, seq: u64, users: &[u128]) -> Committed {
+        let users: Vec<UserId> = users.iter().map(|n| UserId::from_uuid(Uuid::from_u128(*n))).collect();
+        let event = Event {
+            conversation,
+            seq: Seq::new(seq).unwrap_or_default(),
+            sender: users[0],
+            sent_at: Timestamp::default(),
+            kind: EventKind::MemberLeft { user: users[0], reason: LeaveReason::Left },
+        };
+        Committed {
+            event: Arc::new(event),
+            position: Position(9),
+            previous: Position(9),
+            audience: Audience { users: users.into() },
+        }
+    }
+
+    #[test]
+    fn successive_events_of_a_conversation_travel_together_to_all_they_concern() {
+        let room = |n: u128| ConversationId::from_random(ConversationKind::Group, Uuid::from_u128(n << 8));
+        let events = [
+            committed(room(1), 1, &[1]),
+            committed(room(1), 2, &[1, 2]),
+            committed(room(1), 3, &[1, 2, 3]),
+            committed(room(2), 7, &[4]),
+        ];
+        let parcels = parcels_of(&events);
+        assert_eq!(parcels.len(), 2);
+        let user = |n| Topic::User(UserId::from_uuid(Uuid::from_u128(n)));
+        assert_eq!(parcels[0].topics.as_slice(), [user(1), user(2), user(3)]);
+        assert_eq!(parcels[0].cargo, Cargo::Events(events[..3].to_vec()));
+        assert_eq!(parcels[1].topics.as_slice(), [user(4)]);
+        let many = vec![committed(room(1), 1, &[1]); EVENTS_PER_PARCEL + 1];
+        assert_eq!(parcels_of(&many).len(), 2);
     }
 }

@@ -3,8 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
+use smallvec::SmallVec;
+
 use super::interest::{WorkerId, WorkerSet};
-use super::tracker::Verdict;
+use super::tracker::{Source, Verdict};
 use super::{Mend, NO_FOLLOWER, RoutedReply, Router, State};
 use crate::actors::inbox::Item;
 use crate::domain::{Committed, ConversationId, ConversationKind, EventKind, Position, Topic, topics};
@@ -28,17 +30,17 @@ impl Drop for ChannelHold {
 }
 
 impl Router {
-    pub(super) fn pass_on(&self, committed: Vec<Committed>, replies: Vec<RoutedReply>) {
-        let covered = self.covered.load(Ordering::Acquire);
-        let covered = (covered != NO_FOLLOWER).then_some(Position(covered));
+    pub(super) fn pass_on(&self, committed: &[Committed], source: Source, replies: Vec<RoutedReply>) {
+        let covered = self.covered();
         let mut state = self.lock();
         panics::point("router");
         for RoutedReply { worker, item } in replies {
             state.outgoing[usize::from(worker)].push(item);
         }
-        for one in committed {
-            self.judge(&mut state, one, covered);
+        for run in committed.chunk_by(same_conversation) {
+            self.judge(&mut state, run, source, covered);
         }
+        self.meters.delivery.tracked.set(state.tracker.len() as f64);
         let mut dropped = Vec::new();
         for (worker, items) in state.outgoing.iter_mut().enumerate() {
             dropped.extend(self.inboxes[worker].put(items));
@@ -50,80 +52,78 @@ impl Router {
         }
     }
 
-    fn judge(&self, state: &mut State, one: Committed, covered: Option<Position>) {
+    /// Everything before this position has been passed on here; `None` where no other process writes.
+    pub fn covered(&self) -> Option<Position> {
+        let covered = self.covered.load(Ordering::Acquire);
+        (covered != NO_FOLLOWER).then_some(Position(covered))
+    }
+
+    /// Judges successive events of one conversation. Those that nobody here reads count too when a later one is read: they
+    /// show that it has all its predecessors.
+    fn judge(&self, state: &mut State, run: &[Committed], source: Source, covered: Option<Position>) {
+        let readers: SmallVec<[WorkerSet; 1]> = run.iter().map(|one| self.readers(one)).collect();
+        let remember = readers.iter().any(|workers| !workers.is_empty());
+        for (one, mut workers) in run.iter().zip(readers) {
+            let conversation = one.event.conversation;
+            if run.len() > 1 && conversation.kind() == ConversationKind::Channel {
+                // An event before it may have made somebody here a reader.
+                workers = self.readers(one);
+            }
+            match state.tracker.admit(one, (!workers.is_empty(), remember), source, covered) {
+                verdict @ (Verdict::Pass | Verdict::Old) => {
+                    if verdict == Verdict::Pass {
+                        self.hand_out(state, one, workers);
+                    }
+                    for next in state.tracker.release(conversation) {
+                        let workers = self.readers(&next);
+                        self.hand_out(state, &next, workers);
+                    }
+                }
+                Verdict::Repeat => self.meters.bus.duplicates.increment(1),
+                Verdict::Unread | Verdict::Held => {}
+                Verdict::Hole => {
+                    self.meters.resume.gaps_detected.of("live").increment(1);
+                    let users = Arc::clone(&one.audience.users);
+                    // A full queue leaves the hole to the conversation's next event.
+                    if self.holes.try_send(Mend::Hole { conversation, users }).is_err() {
+                        state.tracker.put_off(conversation);
+                    }
+                }
+            }
+        }
+    }
+
+    fn readers(&self, one: &Committed) -> WorkerSet {
+        self.interest.workers(topics(one.event.conversation, &one.audience.users))
+    }
+
+    fn hand_out(&self, state: &mut State, one: &Committed, workers: WorkerSet) {
         let conversation = one.event.conversation;
-        let workers = self.interest.workers(topics(conversation, &one.audience.users));
-        if workers.is_empty() {
-            // Nobody here reads it, so nobody here can miss it.
-            return state.tracker.rest(conversation);
-        }
-        // Without named users whoever is concerned reads the channel.
-        let named = !one.audience.users.is_empty();
-        if named && conversation.kind() == ConversationKind::Channel && !self.reads_channel(conversation) {
-            return self.judge_for_user(state, one, workers);
-        }
-        match state.tracker.admit(&one, covered) {
-            verdict @ (Verdict::Pass | Verdict::Old) => {
-                if verdict == Verdict::Pass {
-                    self.hand_out(state, one, workers);
-                }
-                for next in state.tracker.release(conversation) {
-                    let workers = self.interest.workers(topics(conversation, &next.audience.users));
-                    self.hand_out(state, next, workers);
-                }
-            }
-            Verdict::Repeat => self.meters.bus.duplicates.increment(1),
-            Verdict::Hole { first } => {
-                self.meters.resume.gaps_detected.of("live").increment(1);
-                // A full queue leaves the hole to the conversation's next event.
-                if first && self.holes.try_send(Mend::Hole(conversation)).is_err() {
-                    state.tracker.put_off(conversation);
-                }
-            }
-        }
-    }
-
-    /// An event of a channel that nobody here reads, for somebody whose membership it changes. Its predecessors concern nobody
-    /// here; whoever joins reads from it on.
-    fn judge_for_user(&self, state: &mut State, one: Committed, workers: WorkerSet) {
-        let (conversation, seq) = (one.event.conversation, one.event.seq);
-        if state.tracker.last(conversation).is_some_and(|last| seq <= last) {
-            return self.meters.bus.duplicates.increment(1);
-        }
-        if matches!(one.event.kind, EventKind::MemberJoined { .. }) {
-            state.tracker.restart(conversation, seq);
-            self.hand_out(state, one, workers);
-            // What is said before the bus carries the channel here is read; a full queue leaves it to the next event.
-            let _ = self.holes.try_send(Mend::Look(conversation));
-        } else {
-            self.hand_out(state, one, workers);
-        }
-    }
-
-    fn hand_out(&self, state: &mut State, committed: Committed, workers: WorkerSet) {
-        let joining = match &committed.event.kind {
-            EventKind::MemberJoined { user, .. }
-                if committed.event.conversation.kind() == ConversationKind::Channel =>
-            {
+        let joining = match &one.event.kind {
+            EventKind::MemberJoined { user, .. } if conversation.kind() == ConversationKind::Channel => {
                 self.interest.workers(std::iter::once(Topic::User(*user)))
             }
             _ => WorkerSet::EMPTY,
         };
-        let channel = committed.event.conversation;
-        let delivery = Arc::new(Delivery::new(committed.event, committed.position));
+        let begins = !joining.is_empty() && !self.reads_channel(conversation);
+        let delivery = Arc::new(Delivery::new(Arc::clone(&one.event), one.position));
         for worker in workers.iter() {
-            let users = Arc::clone(&committed.audience.users);
+            let users = Arc::clone(&one.audience.users);
             // From this very event on: the worker may take a while to subscribe its sessions.
-            let hold = joining.contains(worker).then(|| self.hold(worker, channel));
+            let hold = joining.contains(worker).then(|| self.hold(worker, conversation));
             state.outgoing[usize::from(worker)].push(Item::Event {
                 delivery: Arc::clone(&delivery),
                 users,
                 hold,
             });
         }
+        if begins {
+            // What is said before the bus carries the channel here is read; a full queue leaves it to the next event.
+            let _ = self.holes.try_send(Mend::Look(conversation));
+        }
     }
 
-    pub(super) fn reads_channel(&self, channel: ConversationId) -> bool {
+    fn reads_channel(&self, channel: ConversationId) -> bool {
         !self.interest.workers(std::iter::once(Topic::Channel(channel))).is_empty()
     }
 
@@ -131,4 +131,8 @@ impl Router {
         self.subscribe(worker, Topic::Channel(channel));
         ChannelHold { router: Weak::clone(&self.me), worker, channel }
     }
+}
+
+pub(super) fn same_conversation(one: &Committed, next: &Committed) -> bool {
+    one.event.conversation == next.event.conversation
 }

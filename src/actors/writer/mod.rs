@@ -247,7 +247,7 @@ impl Desk {
         }
         self.meters.load.sheds.of(reason).increment(jobs.len() as u64);
         let replies = jobs.into_iter().filter_map(|job| refusal(job, failure.clone())).collect();
-        self.router.committed(Vec::new(), replies);
+        self.router.committed(&[], replies);
     }
 
     async fn carry_out(&self, work: Vec<Job>) {
@@ -288,7 +288,7 @@ impl Desk {
             Err(failure) => (Vec::new(), Err(failure)),
         };
         let reply = answer(asker, result, |done| Reply::Changed(done.map(|changed| (conversation, changed))));
-        self.router.committed(committed, reply.into_iter().collect());
+        self.router.committed(&committed, reply.into_iter().collect());
         health
     }
 
@@ -344,7 +344,7 @@ impl Desk {
                 }
             }
         }
-        self.router.committed(committed, replies);
+        self.router.committed(&committed, replies);
         (worked && !partly_failed, timed_out)
     }
 

@@ -127,7 +127,7 @@ impl Relay {
         due.unpublished.retain(|one| now.ms_since(one.event.sent_at) < STALE_MS);
         if !due.unpublished.is_empty() {
             self.meters.relay.published.increment(due.unpublished.len() as u64);
-            self.router.committed(due.unpublished, Vec::new());
+            self.router.committed(&due.unpublished, Vec::new());
         }
         if let Some(digest) = due.digest {
             self.meters.relay.digests.increment(1);

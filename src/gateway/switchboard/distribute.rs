@@ -59,6 +59,7 @@ impl Switchboard {
                     drop(hold);
                 }
                 Item::Signal { signal, users } => self.on_signal(&signal, &users),
+                Item::Missed { conversation, users } => self.readers_lag(conversation, &users),
                 Item::Reply { session, id, reply } => {
                     let Some(line) = self.registry.borrow().get(session) else { continue };
                     self.for_one(&line, || self.on_reply(&line, &id, reply));
@@ -126,6 +127,17 @@ impl Switchboard {
                     self.touch(&line);
                 }
             });
+        }
+    }
+
+    /// Events of a conversation were missed: those who read it compare heads.
+    fn readers_lag(self: &Rc<Self>, conversation: ConversationId, users: &[UserId]) {
+        let registry = self.registry.borrow();
+        let of_users = users.iter().flat_map(|user| registry.of_user(*user));
+        for line in registry.of_channel(conversation).iter().chain(of_users) {
+            if line.state.borrow_mut().feed.lag() {
+                self.touch(line);
+            }
         }
     }
 

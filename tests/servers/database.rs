@@ -1,0 +1,6 @@
+//! A Postgres server alone, for tests that need nothing else.
+
+#[path = "postgres.rs"]
+pub mod postgres;
+#[path = "process.rs"]
+pub mod process;
