@@ -28,6 +28,8 @@ const BACKOFF_CEILING_MS = 20_000;
 const STABLE_MS = 30_000;
 const WELCOME_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 15_000;
+/** Between a call whose answer was lost and the same call again. */
+const AGAIN_MS = 1_000;
 const PROBE_TIMEOUT_MS = 5_000;
 const ABUSE_WAIT_MS = 60_000;
 const TYPING_EVERY_MS = 3_000;
@@ -131,24 +133,24 @@ export class TidingsClient {
 
   // ---- signing in and out ----
 
-  async signUp({ username, password, display_name }) { return this.#adopt(await this.#fetch('POST', '/v1/accounts', { body: { username, password, display_name } })); }
+  async signUp({ username, password, display_name }) { return this.#adopt(await this.#surely(() => this.#fetch('POST', '/v1/accounts', { body: { username, password, display_name } }))); }
   async signIn({ username, password }) { return this.#adopt(await this.#fetch('POST', '/v1/tokens', { body: { username, password } })); }
 
   /** Plays first: the same guest on this device each time, until it is claimed. */
   async guest({ display_name } = {}) {
     const device_id = this.#env.storage.getItem(DEVICE_KEY) ?? this.#env.uuid();
     this.#env.storage.setItem(DEVICE_KEY, device_id);
-    return this.#adopt(await this.#fetch('POST', '/v1/accounts/guest', { body: { device_id, display_name } }));
+    return this.#adopt(await this.#surely(() => this.#fetch('POST', '/v1/accounts/guest', { body: { device_id, display_name } })));
   }
 
   /** Makes the guest an account. Its messages and conversations stay; the device alone no longer signs in to it. */
   async claim({ username, password }) {
-    const user = await this.api('POST', '/v1/me/claim', { body: { username, password } });
+    const user = await this.#surely(() => this.api('POST', '/v1/me/claim', { body: { username, password } }));
     this.#env.storage.removeItem(DEVICE_KEY);
     return this.#profile(user);
   }
 
-  async updateMe(changes) { return this.#profile(await this.api('PATCH', '/v1/me', { body: changes })); }
+  async updateMe(changes) { return this.#profile(await this.#surely(() => this.api('PATCH', '/v1/me', { body: changes }))); }
 
   /** Signs this device out, here even when the server cannot be told. Unsent messages go with it. */
   async signOut() {
@@ -156,6 +158,15 @@ export class TidingsClient {
     for (const entry of this.#outbox.values()) this.#env.storage.removeItem(this.#outboxKey(entry));
     this.#forget();
     if (token) await this.#fetch('DELETE', '/v1/tokens', { token }).catch(() => {});
+  }
+
+  /** What may be sent again unchanged is sent once more when it is not known whether it was done. */
+  async #surely(call) {
+    try { return await call(); } catch (error) {
+      if (error.definite !== false) throw error;
+      await new Promise((resolve) => { this.#later(AGAIN_MS, resolve); });
+      return call();
+    }
   }
 
   #stored() { try { return JSON.parse(this.#env.storage.getItem(SESSION_KEY)); } catch { return null; } }

@@ -5,7 +5,8 @@
 //!
 //! Bound: bytes of undelivered events. Policy when full: the batch's events are dropped and the overflow is remembered;
 //! the thread then tells every session to compare heads, so nothing is lost but hurry. Replies are never dropped: their
-//! number is bounded by the requests in flight.
+//! number is bounded by the requests in flight. Revocations are never dropped either, since nothing would repeat them: each
+//! takes a call that its user may make only so often.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -81,8 +82,8 @@ impl Item {
     fn weight_bytes(&self) -> usize {
         match self {
             Self::Event { delivery, .. } => 256 + delivery.weight_bytes(),
+            Self::Signal { signal: Signal::Revoked(_), .. } | Self::Reply { .. } => 0,
             Self::Signal { .. } | Self::Missed { .. } => 128,
-            Self::Reply { .. } => 0,
         }
     }
 }
@@ -159,5 +160,32 @@ impl Inbox {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{FamilyId, Revocation, Timestamp};
+
+    #[test]
+    fn a_full_inbox_keeps_revocations() {
+        let user = UserId::from_uuid(Uuid::from_u128(1));
+        let conversation = ConversationId::direct(user, UserId::from_uuid(Uuid::from_u128(2)));
+        let item = |signal| Item::Signal { signal, users: Arc::new([user]) };
+        let family = Some(FamilyId::from_uuid(Uuid::from_u128(3)));
+        let at = Timestamp::from_unix_ms(1);
+        let inbox = Inbox::new(128);
+        let dropped = inbox.put(&mut vec![
+            item(Signal::Typing { conversation, user, on: true }),
+            item(Signal::Typing { conversation, user, on: false }),
+            item(Signal::Revoked(Revocation { user, family, at, final_: false })),
+        ]);
+        assert!(matches!(&dropped[..], [Item::Signal { signal: Signal::Typing { on: false, .. }, .. }]));
+        assert_eq!(inbox.len(), 2);
     }
 }

@@ -17,7 +17,7 @@ use super::shares::Shares;
 use super::writer::{Asker, Job, Writer, WriterOptions};
 use crate::bus::Signal;
 use crate::bus::book::SharedBook;
-use crate::domain::{ConversationId, ConversationKind, FamilyId, Limits, Mark, Revocation, UserId};
+use crate::domain::{ConversationId, ConversationKind, Limits, Mark, Revocation, UserId};
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
 use crate::store::{
@@ -301,29 +301,19 @@ impl Node {
         self.inner.router.signal(Signal::Typing { conversation, user, on }, members);
     }
 
-    /// Ends one sign-in or all of a user's; their connections close within a second on every node.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn revoke(&self, user: UserId, family: Option<FamilyId>) -> Result<(), Failure> {
-        let now = self.inner.environment.now();
-        let revocation = self.write(self.inner.store.revoke(user, family, now)).await?;
-        self.announce_revocation(revocation);
-        Ok(())
-    }
-
-    /// Closes this node's connections whose tokens ended; for what was read from the store.
+    /// Makes the user's sessions on this node ask how their tokens stand.
     pub fn apply_revocation(&self, revocation: Revocation) {
         self.inner.meters.identity.revocations.increment(1);
         self.inner.router.signal_here(&Signal::Revoked(revocation), Arc::new([revocation.user]));
     }
 
-    /// Closes the connections whose tokens ended: here and, by the bus, elsewhere.
+    /// The same on this node and, by the bus, on all others.
     pub fn announce_revocation(&self, revocation: Revocation) {
+        self.inner.meters.identity.revocations.increment(1);
         self.inner.router.signal(Signal::Revoked(revocation), Arc::new([revocation.user]));
     }
 
-    /// Erases an account and publishes what that changes.
+    /// Erases an account and publishes what that changes. [`crate::identity::Identity::erase`] ends its tokens.
     ///
     /// # Errors
     /// `Unavailable`; repeat until done.
@@ -331,7 +321,6 @@ impl Node {
         let now = self.inner.environment.now();
         let committed = self.write(self.inner.store.erase(user, now)).await??;
         self.inner.router.committed(&committed, Vec::new());
-        self.announce_revocation(Revocation { user, family: None, at: now, final_: true });
         Ok(())
     }
 }

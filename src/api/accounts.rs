@@ -36,9 +36,9 @@ pub fn answer(signed_in: SignedIn) -> HttpResponse {
     response.json(SignedInBody::from(signed_in))
 }
 
-/// Makes an account and signs in to it.
+/// Makes an account and signs in to it. The same name and password again sign in.
 #[utoipa::path(post, path = "/v1/accounts", tag = "accounts", request_body = NewAccount, security(()),
-    responses((status = 201, body = SignedInBody)))]
+    responses((status = 201, body = SignedInBody), (status = 200, body = SignedInBody, description = "made before")))]
 pub async fn sign_up(
     state: Data<ApiState>,
     Address(address): Address,

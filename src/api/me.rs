@@ -13,9 +13,9 @@ use utoipa::ToSchema;
 use super::extract::{Body, Caller, OptionalBody};
 use super::views::UserBody;
 use super::{ApiState, Problem};
-use crate::domain::{Refusal, UserId};
+use crate::domain::Refusal;
+use crate::identity::Claims;
 use crate::protocol::checks;
-use crate::store::Revocation;
 
 /// Records read from the store for one piece of an export.
 const EXPORT_STEP: usize = 500;
@@ -63,8 +63,7 @@ pub async fn change(
 ) -> Result<HttpResponse, Problem> {
     let name = body.display_name.as_deref().map(checks::display_name).transpose()?;
     if let Some(password) = body.password {
-        let ended = state.identity.change_password(&caller.0, body.current_password, password).await?;
-        ended.into_iter().for_each(|revocation| state.node.announce_revocation(revocation));
+        state.identity.change_password(&caller.0, body.current_password, password).await?;
     }
     if let Some(name) = name {
         state.node.write(state.node.store().rename(caller.user(), &name)).await??;
@@ -80,10 +79,7 @@ pub async fn erase(
     OptionalBody(body): OptionalBody<EraseMe>,
 ) -> Result<HttpResponse, Problem> {
     let user = caller.user();
-    state.identity.confirm_password(user, body.password).await?;
-    state.node.erase(user).await?;
-    let at = state.node.environment().now();
-    state.identity.note(&Revocation { user, family: None, at, final_: true });
+    state.identity.erase(user, body.password, state.node.erase(user)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -103,7 +99,7 @@ pub async fn claim(
 #[utoipa::path(get, path = "/v1/me/export", tag = "me",
     responses((status = 200, content_type = "application/x-ndjson", body = String)))]
 pub async fn export(state: Data<ApiState>, caller: Caller) -> Result<HttpResponse, Problem> {
-    let lines = export_lines(state.into_inner(), caller.user());
+    let lines = export_lines(state.into_inner(), caller.0);
     Ok(HttpResponse::Ok().content_type("application/x-ndjson").streaming(lines))
 }
 
@@ -112,12 +108,15 @@ enum ExportStep {
     Done,
 }
 
-/// Reads a step when the last one was sent: a slow reader costs no memory.
-fn export_lines(state: Arc<ApiState>, user: UserId) -> impl Stream<Item = Result<Bytes, Problem>> {
+/// Reads a step when the last one was sent: a slow reader costs no memory. A reader may take hours over it, so the token is
+/// asked about before each step; when it has ended, the export breaks off without its last line.
+fn export_lines(state: Arc<ApiState>, claims: Claims) -> impl Stream<Item = Result<Bytes, Problem>> {
     let begin = ExportStep::Next { after: None, records: 0 };
     stream::try_unfold((state, begin), move |(state, step)| async move {
         let ExportStep::Next { after, records } = step else { return Ok(None) };
-        let (lines, next) = state.node.read(state.node.store().export(user, after, EXPORT_STEP)).await?;
+        state.identity.recheck(&claims)?;
+        let (lines, next) =
+            state.node.read(state.node.store().export(claims.user, after, EXPORT_STEP)).await?;
         let records = records + lines.len() as u64;
         let mut text = lines.into_iter().fold(String::new(), |text, line| text + &line + "\n");
         let step = match next {

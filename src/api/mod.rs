@@ -35,4 +35,4 @@ pub use openapi::text as openapi_text;
 pub use problem::Problem;
 pub use readiness::{Probe, Readiness, ReadyView};
 pub use routing::configure;
-pub use state::{ApiState, RenderMetrics, TrustedProxy};
+pub use state::{ApiState, RenderMetrics};

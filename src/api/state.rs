@@ -1,17 +1,15 @@
 //! What every handler is given.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::readiness::Readiness;
 use crate::actors::Node;
+use crate::config::TrustedProxies;
 use crate::domain::AllowedOrigins;
 use crate::identity::Identity;
 
 /// Renders the metrics for `GET /metrics`.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
-/// Whether an address is one of the operator's own proxies.
-pub type TrustedProxy = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// Shared by all workers; cheap to clone.
 #[derive(Clone)]
@@ -24,8 +22,8 @@ pub struct ApiState {
     pub readiness: Arc<Readiness>,
     /// The metrics page.
     pub render_metrics: RenderMetrics,
-    /// Whose `X-Forwarded-For` is believed.
-    pub trusted_proxy: TrustedProxy,
+    /// Who names the client's address.
+    pub proxies: Arc<TrustedProxies>,
     /// Pages of the origins listed here may read answers.
     pub allowed_origins: Arc<AllowedOrigins>,
     /// The process has the role of the API: without it only health, metrics and keys are served.

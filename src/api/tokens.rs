@@ -9,7 +9,6 @@ use super::accounts::answer;
 use super::extract::{Address, Body, Caller, Query};
 use super::views::SignedInBody;
 use super::{ApiState, Problem};
-use crate::store::Revocation;
 
 /// Name and password.
 #[derive(Deserialize, ToSchema)]
@@ -40,19 +39,18 @@ pub async fn sign_in(
 /// Exchanges a refresh token for new tokens. A token used twice ends its whole sign-in.
 #[utoipa::path(post, path = "/v1/tokens/refresh", tag = "tokens", request_body = Refresh, security(()),
     responses((status = 200, body = SignedInBody)))]
-pub async fn refresh(state: Data<ApiState>, Body(given): Body<Refresh>) -> Result<HttpResponse, Problem> {
-    Ok(answer(state.identity.refresh(&given.refresh_token).await?))
+pub async fn refresh(
+    state: Data<ApiState>,
+    Address(address): Address,
+    Body(given): Body<Refresh>,
+) -> Result<HttpResponse, Problem> {
+    Ok(answer(state.identity.refresh(&given.refresh_token, address).await?))
 }
 
 /// Signs out: this sign-in, or with `all=true` every one of the user's.
 #[utoipa::path(delete, path = "/v1/tokens", tag = "tokens", params(("all" = Option<bool>, Query)),
     responses((status = 204)))]
 pub async fn sign_out(state: Data<ApiState>, caller: Caller, query: Query) -> Result<HttpResponse, Problem> {
-    let user = caller.user();
-    // A token of another issuer names no sign-in of ours: all that were issued until now end.
-    let family = if query.flag("all")? { None } else { caller.0.family };
-    let at = state.node.environment().now();
-    state.node.revoke(user, family).await?;
-    state.identity.note(&Revocation { user, family, at, final_: false });
+    state.identity.sign_out(&caller.0, query.flag("all")?).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -24,14 +24,15 @@ use crate::domain::Limits;
 use crate::gateway::doorman::Doorman;
 use crate::gateway::session::state::Bounds;
 use crate::gateway::switchboard::Switchboard;
-use crate::gateway::{Gatekeeper, GatewayOptions, upgrade};
+use crate::gateway::{GatewayOptions, upgrade};
+use crate::identity::Identity;
 use crate::panics;
 
 /// What every worker thread is given.
 #[derive(Clone)]
 pub struct Parts {
     pub node: Node,
-    pub gatekeeper: Arc<dyn Gatekeeper>,
+    pub identity: Identity,
     pub doorman: Arc<Doorman>,
     pub api: ApiState,
     pub gateway: GatewayOptions,
@@ -117,8 +118,8 @@ async fn no_upgrade() -> HttpResponse {
 }
 
 fn start_switchboard(parts: Parts, worker: u8) -> std::rc::Rc<Switchboard> {
-    let Parts { node, gatekeeper, doorman, gateway, limits, mut draining, drained, .. } = parts;
-    let switchboard = Switchboard::start(worker, node, gatekeeper, doorman, Bounds { gateway, limits });
+    let Parts { node, identity, doorman, gateway, limits, mut draining, drained, .. } = parts;
+    let switchboard = Switchboard::start(worker, node, identity, doorman, Bounds { gateway, limits });
     let drain = std::rc::Rc::clone(&switchboard);
     actix_rt::spawn(async move {
         let window_ms = match draining.wait_for(Option::is_some).await {

@@ -7,7 +7,6 @@ mod banner;
 mod bus;
 pub mod doctor;
 mod fleet;
-mod gatekeeper;
 mod http;
 mod migrate;
 mod options;
@@ -23,17 +22,16 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use self::fleet::Fleet;
-use self::gatekeeper::IdentityGatekeeper;
 use self::waiting::Missing;
 use crate::actors::Node;
 use crate::actors::inbox::Inbox;
 use crate::actors::router::{Router, RouterOptions};
 use crate::api::{ApiState, Readiness};
 use crate::bus::redis::RedisBook;
-use crate::config::{Role, Settings, StoreBackend};
+use crate::config::{Role, Settings, StoreBackend, TrustedProxies};
 use crate::environment::{SharedEnvironment, SystemEnvironment};
 use crate::gateway::doorman::Doorman;
-use crate::identity::{Identity, IdentityError};
+use crate::identity::{Identity, IdentityError, Source};
 use crate::protocol::Failure;
 use crate::store::postgres::{OpenError, PostgresStore};
 use crate::store::sqlite::SqliteStore;
@@ -157,11 +155,15 @@ impl App {
         let address = self.listener.local_addr()?;
         let (drain, draining) = watch::channel(None);
         let (drained, mut all_drained) = mpsc::channel(self.settings.server.worker_threads());
+        let proxies = TrustedProxies::new(self.settings.server.trusted_proxies.clone());
         let parts = http::Parts {
             node: self.node.clone(),
-            gatekeeper: Arc::new(IdentityGatekeeper::new(self.identity.clone())),
-            doorman: Doorman::new(options::doorman(&self.settings), Arc::clone(&self.environment)),
-            api: self.api_state(),
+            identity: self.identity.clone(),
+            doorman: Doorman::new(
+                options::doorman(&self.settings, Arc::clone(&proxies)),
+                Arc::clone(&self.environment),
+            ),
+            api: self.api_state(proxies),
             gateway: options::gateway(&self.settings),
             limits: *self.node.limits(),
             request_timeout: Duration::from_millis(self.settings.server.request_timeout_ms),
@@ -202,11 +204,10 @@ impl App {
         Ok(())
     }
 
-    fn api_state(&self) -> ApiState {
+    fn api_state(&self, proxies: Arc<TrustedProxies>) -> ApiState {
         let exporter = self.exporter.clone();
         let process = ProcessMeters::new();
         let environment = Arc::clone(&self.environment);
-        let trusted = self.settings.server.trusted_proxies.clone();
         ApiState {
             node: self.node.clone(),
             identity: self.identity.clone(),
@@ -215,18 +216,23 @@ impl App {
                 process.sample(environment.monotonic_ms());
                 exporter.render()
             }),
-            trusted_proxy: Arc::new(move |address| trusted.iter().any(|network| network.contains(address))),
+            proxies,
             allowed_origins: Arc::new(options::allowed_origins(&self.settings)),
             serves_rest: self.settings.server.has_role(Role::Api),
         }
     }
 
-    /// What goes on beside serving: revocations of other nodes, and the metrics' upkeep.
+    /// What goes on beside serving: revocations, and the metrics' upkeep.
     fn keep_house(&self) {
         let identity = self.identity.clone();
         let node = self.node.clone();
-        // Whatever is new to this node, written here or found by polling, closes this node's sockets; who wrote it told the bus.
-        identity.revocations().observe(move |revocation| node.apply_revocation(*revocation));
+        let heard = self.identity.clone();
+        self.node.router().on_revoked(move |revocation| heard.heard(revocation));
+        // Sessions here look at the list again; what was ended here is told to the other nodes too.
+        identity.observe_revocations(move |revocation, source| match source {
+            Source::Here => node.announce_revocation(*revocation),
+            Source::Bus | Source::Store => node.apply_revocation(*revocation),
+        });
         self.actors.spawn(async move { identity.run().await });
         let exporter = self.exporter.clone();
         self.actors.spawn(async move {

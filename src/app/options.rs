@@ -1,13 +1,14 @@
 //! From settings to the plain options that each part takes.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
 use crate::actors::NodeOptions;
 use crate::actors::writer::WriterOptions;
-use crate::config::{self, Settings, Synchronous};
+use crate::config::{self, Settings, Synchronous, TrustedProxies};
 use crate::domain::AllowedOrigins;
 use crate::gateway::GatewayOptions;
 use crate::gateway::doorman::DoormanOptions;
@@ -110,14 +111,14 @@ pub fn allowed_origins(settings: &Settings) -> AllowedOrigins {
 }
 
 /// Who may come in, and how fast.
-pub fn doorman(settings: &Settings) -> DoormanOptions {
+pub fn doorman(settings: &Settings, proxies: Arc<TrustedProxies>) -> DoormanOptions {
     let gateway = &settings.gateway;
     DoormanOptions {
         per_address_per_second: gateway.hellos_per_ip_per_second,
         per_address_burst: gateway.hello_burst_per_ip,
         hellos_in_flight: gateway.hellos_in_flight,
         patience: Duration::from_millis(gateway.hello_timeout_ms),
-        trusted_proxies: settings.server.trusted_proxies.clone(),
+        proxies,
     }
 }
 
@@ -151,6 +152,7 @@ pub fn identity(settings: &Settings) -> IdentityOptions {
             sign_ins_per_minute: auth.sign_ins_per_minute,
             sign_ins_per_ip_per_minute: auth.sign_ins_per_ip_per_minute,
             sign_ups_per_ip_per_minute: auth.sign_ups_per_ip_per_minute,
+            refreshes_per_ip_per_minute: auth.refreshes_per_ip_per_minute,
         },
         external: auth.external().map(external),
         revocation_poll: Duration::from_millis(auth.revocation_poll_ms),

@@ -1,8 +1,10 @@
 //! `[auth]`: tokens, passwords and signing up.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use url::Url;
 
 use super::choice::choice;
 use super::problems::SectionProblems;
@@ -55,6 +57,8 @@ pub struct Auth {
     pub sign_ins_per_ip_per_minute: u32,
     /// Accounts from one address; 0: no limit.
     pub sign_ups_per_ip_per_minute: u32,
+    /// Refresh tokens presented from one address; 0: no limit.
+    pub refreshes_per_ip_per_minute: u32,
     /// Between looks for revoked tokens.
     pub revocation_poll_ms: u64,
     external: External,
@@ -129,17 +133,50 @@ impl External {
             "external.jwks_url",
             "is needed when external.key_file is empty, and must be empty when it is set",
         );
-        let https = self.jwks_url.starts_with("https://") || self.jwks_url.starts_with("http://127.0.0.1");
         problems.when(
-            !self.jwks_url.is_empty() && !https,
+            !self.jwks_url.is_empty() && !is_protected(&self.jwks_url),
             "external.jwks_url",
-            "must begin with https://: whoever can change the answer can sign in as anyone",
+            "must be an https:// address: whoever can change the answer can sign in as anyone",
         );
         problems.when(self.algorithms.is_empty(), "external.algorithms", "is empty: write e.g. [\"RS256\"]");
         for name in &self.algorithms {
             let known = EXTERNAL_ALGORITHMS.contains(&name.as_str());
             let text = super::units::not_a_choice(name, EXTERNAL_ALGORITHMS);
             problems.when(!known, "external.algorithms", text);
+        }
+    }
+}
+
+/// Whether what is read from an address cannot be changed on its way: HTTPS, or this machine by its number.
+fn is_protected(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    let this_machine = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
+    match url.scheme() {
+        "https" => url.has_host(),
+        "http" => this_machine.is_some_and(|address| address.is_loopback()),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_protected;
+
+    #[test]
+    fn keys_come_over_https_or_from_this_machine() {
+        for good in ["https://login.example/jwks", "http://127.0.0.1:8080/jwks", "http://[::1]/jwks"] {
+            assert!(is_protected(good), "{good}");
+        }
+        for bad in [
+            "http://127.0.0.1.evil.example/",
+            "http://127.0.0.1@evil.example/",
+            "http://login.example/jwks",
+            "http://10.0.0.1/",
+            "ftp://127.0.0.1/",
+            "https://",
+            "login.example",
+        ] {
+            assert!(!is_protected(bad), "{bad}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Networks in `server.trusted_proxies`, and whose address a request bears past them.
+//! Addresses and networks, as settings name them and as limits count them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -58,20 +58,6 @@ impl<'de> Deserialize<'de> for Network {
     }
 }
 
-/// Walks `X-Forwarded-For` from its end, where our own proxies wrote, to the first address that is none of ours: what
-/// stands before it anybody may have made up.
-pub fn past_proxies(peer: IpAddr, hops: &[&str], trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
-    let mut address = peer;
-    for hop in hops.iter().rev() {
-        let Ok(before) = hop.parse() else { break };
-        if !trusted(address) {
-            break;
-        }
-        address = before;
-    }
-    address
-}
-
 /// The address that a limit per address goes by: one subscriber has a whole IPv6 /64; an IPv4 address is taken as it is.
 pub fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -83,22 +69,6 @@ pub fn subscriber(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_our_own_proxies_are_believed() {
-        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
-        let trusted = |address: IpAddr| address.to_string().starts_with("10.");
-        for (peer, hops, wanted) in [
-            ("1.2.3.4", vec!["9.9.9.9"], "1.2.3.4"),
-            ("10.0.0.1", vec!["9.9.9.9"], "9.9.9.9"),
-            ("10.0.0.1", vec!["6.6.6.6", "9.9.9.9"], "9.9.9.9"),
-            ("10.0.0.1", vec!["6.6.6.6", "9.9.9.9", "10.0.0.2"], "9.9.9.9"),
-            ("10.0.0.1", vec!["nonsense"], "10.0.0.1"),
-            ("10.0.0.1", vec![], "10.0.0.1"),
-        ] {
-            assert_eq!(past_proxies(ip(peer), &hops, trusted), ip(wanted), "{peer} {hops:?}");
-        }
-    }
 
     #[test]
     fn a_whole_ipv6_network_is_one_subscriber() {

@@ -1,10 +1,10 @@
 //! Doorman: how fast one address may knock, and how many connections may be on their way in at once.
 //!
 //! - *Owns*: the node's rates per address; the places between `hello` and `welcome`; who waits for one.
-//! - *Limits*: as many hellos at once as there are places, as many again waiting; [`ADDRESSES`] remembered.
+//! - *Limits*: as many hellos at once as there are places, as many again waiting; addresses as [`Limit`] bounds them.
 //! - *On full*: upgrades are answered 503 and hellos `overloaded`, both with a wait that is spread.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,15 +12,11 @@ use std::time::Duration;
 use actix_http::header::{self, HeaderMap};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::actors::rates::Rates;
-use crate::config::{Network, past_proxies, subscriber};
+use crate::config::{TrustedProxies, subscriber};
 use crate::environment::SharedEnvironment;
+use crate::identity::Limit;
 use crate::protocol::Failure;
 
-/// Addresses remembered at once. Attackers choose theirs, so there is a bound; past it new ones wait.
-const ADDRESSES: usize = 100_000;
-/// Knocks between two times that quiet addresses are forgotten.
-const FORGET_EVERY: usize = 4_096;
 /// The least that somebody turned away should wait; up to three times that, so that not all come back at once.
 const COME_BACK_MS: u64 = 1_000;
 
@@ -36,7 +32,7 @@ pub struct DoormanOptions {
     /// How long a hello may wait for its turn.
     pub patience: Duration,
     /// Whose word about addresses is believed.
-    pub trusted_proxies: Vec<Network>,
+    pub proxies: Arc<TrustedProxies>,
 }
 
 /// A hello's place; given back when dropped.
@@ -49,8 +45,7 @@ pub struct Place {
 pub struct Doorman {
     options: DoormanOptions,
     environment: SharedEnvironment,
-    addresses: Rates<IpAddr>,
-    knocks: AtomicUsize,
+    addresses: Limit<IpAddr>,
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
@@ -68,8 +63,11 @@ impl Doorman {
     /// A doorman with all places free.
     pub fn new(options: DoormanOptions, environment: SharedEnvironment) -> Arc<Self> {
         Arc::new(Self {
-            addresses: Rates::new(options.per_address_per_second, options.per_address_burst),
-            knocks: AtomicUsize::new(0),
+            addresses: Limit::per_second(
+                options.per_address_per_second,
+                options.per_address_burst,
+                Arc::clone(&environment),
+            ),
             places: Arc::new(Semaphore::new(options.hellos_in_flight)),
             waiting: AtomicUsize::new(0),
             environment,
@@ -79,11 +77,8 @@ impl Doorman {
 
     /// Whose request it is, past the proxies that are believed.
     pub fn address(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> IpAddr {
-        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let forwarded = headers.get_all(header::X_FORWARDED_FOR).filter_map(|value| value.to_str().ok());
-        let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
-        let trusted = &self.options.trusted_proxies;
-        past_proxies(peer, &hops, |address| trusted.iter().any(|network| network.contains(address)))
+        let forwarded_for = headers.get_all(header::X_FORWARDED_FOR).map(header::HeaderValue::as_bytes);
+        self.options.proxies.client(peer, forwarded_for)
     }
 
     /// May `address` make another connection now? Counts it. This machine itself has no rate, like everywhere else:
@@ -98,14 +93,7 @@ impl Doorman {
         if address.to_canonical().is_loopback() {
             return Ok(());
         }
-        let crowded = self.addresses.len() >= ADDRESSES;
-        if crowded || self.knocks.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
-            self.addresses.forget_quiet();
-            if self.addresses.len() >= ADDRESSES {
-                return Err(self.overloaded());
-            }
-        }
-        self.addresses.admit(subscriber(address))
+        self.addresses.check(&subscriber(address))
     }
 
     /// Waits for a place between `hello` and `welcome`.
@@ -157,7 +145,7 @@ mod tests {
             per_address_burst: 2,
             hellos_in_flight: places,
             patience: Duration::from_millis(patience_ms),
-            trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
+            proxies: TrustedProxies::new(vec!["10.0.0.0/8".parse().expect("a network")]),
         };
         Doorman::new(options, Arc::new(ManualEnvironment::new(1_000, 1)))
     }

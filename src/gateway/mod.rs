@@ -18,12 +18,9 @@ pub mod switchboard;
 pub mod upgrade;
 mod wheel;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
-use crate::domain::{AllowedOrigins, FamilyId, Timestamp, UserId};
-use crate::protocol::Failure;
+use crate::domain::AllowedOrigins;
 
 /// Bounds and deadlines of connections.
 #[derive(Debug, Clone)]
@@ -52,29 +49,4 @@ pub struct GatewayOptions {
     pub anti_entropy_ms: Option<u64>,
     /// How long an upgrade's answer may take to be written.
     pub handshake_timeout: Duration,
-}
-
-/// Whom a token speaks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Admission {
-    /// The user.
-    pub user: UserId,
-    /// The sign-in; `None` for tokens of an external issuer.
-    pub family: Option<FamilyId>,
-    /// When the token was issued.
-    pub issued_at: Timestamp,
-    /// Until when it holds.
-    pub expires_at: Timestamp,
-}
-
-/// An answer that may need waiting for, on the thread that asked.
-pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
-
-/// Who decides whether a token is good; `app` names the one.
-pub trait Gatekeeper: Send + Sync {
-    /// Checks a token.
-    ///
-    /// # Errors
-    /// `Unauthenticated` when it is missing, bad, expired or revoked; `Unavailable` when that cannot be told now.
-    fn admit(&self, token: String) -> LocalFuture<Result<Admission, Failure>>;
 }

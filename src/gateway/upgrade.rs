@@ -270,9 +270,10 @@ fn knock(switchboard: &Switchboard, request: &Request, stream: &TcpStream) -> Re
         match failure {
             Failure::RateLimited { retry_after_ms } => Refused::RateLimited { retry_after_ms },
             Failure::Overloaded { retry_after_ms } => Refused::Overloaded { retry_after_ms },
-            Failure::Refused(_) | Failure::Unavailable { .. } | Failure::Unauthenticated(_) => {
-                Refused::Draining
-            }
+            Failure::Refused(_)
+            | Failure::Unavailable { .. }
+            | Failure::IssuerAway
+            | Failure::Unauthenticated(_) => Refused::Draining,
         }
     })
 }

@@ -2,7 +2,8 @@
 //!
 //! The address is the operator's; nothing in a token can change where keys come from. A token that names an unknown key
 //! makes the document be read again, by one reader at a time and at most once in [`MIN_INTERVAL_MS`], however many such
-//! tokens come.
+//! tokens come. Beyond that, [`EXTRA_READINGS`] are spent on names that were not looked for yet: a stale token just before the
+//! issuer changes its keys does not keep those waiting that have the new one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,8 @@ use crate::protocol::Failure;
 
 /// Between two readings.
 const MIN_INTERVAL_MS: u64 = 30_000;
+/// Readings in between, one for each name that was not looked for yet.
+const EXTRA_READINGS: usize = 3;
 /// For so long the last keys are used when the issuer cannot be reached.
 const MAX_STALE_MS: u64 = 24 * 3_600 * 1_000;
 /// One reading, all of it.
@@ -86,6 +89,8 @@ impl Document {
 struct Attempt {
     at_ms: Option<u64>,
     failed: bool,
+    /// Names in want of which the document was read since `at_ms`; at most one more than [`EXTRA_READINGS`].
+    looked_for: Vec<String>,
 }
 
 /// The document and its reader.
@@ -130,7 +135,7 @@ impl Jwks {
             }
             // Somebody else may be reading already: those keys were good a moment ago.
             if let Ok(mut attempt) = self.attempt.try_lock() {
-                self.read(&mut attempt, now_ms).await;
+                self.read(&mut attempt, None, now_ms).await;
             } else if !document.older_than(MAX_STALE_MS, now_ms) {
                 return Ok(key.clone());
             }
@@ -138,7 +143,7 @@ impl Jwks {
         }
         let mut attempt = self.attempt.lock().await;
         if self.document.load().find(kid, algorithm).is_none() {
-            self.read(&mut attempt, now_ms).await;
+            self.read(&mut attempt, kid, now_ms).await;
         }
         self.found(kid, algorithm, now_ms, attempt.failed)
     }
@@ -152,22 +157,31 @@ impl Jwks {
     ) -> Result<Arc<ExternalKey>, Failure> {
         let document = self.document.load();
         match document.find(kid, algorithm) {
-            Some(_) if document.older_than(MAX_STALE_MS, now_ms) => {
-                Err(Failure::Unavailable { definite: true })
-            }
+            Some(_) if document.older_than(MAX_STALE_MS, now_ms) => Err(Failure::IssuerAway),
             Some(key) => Ok(key),
-            None if failed => Err(Failure::Unavailable { definite: true }),
+            None if failed => Err(Failure::IssuerAway),
             None => Err(Failure::Unauthenticated("the token's issuer has no such key")),
         }
     }
 
-    async fn read(&self, attempt: &mut Attempt, now_ms: u64) {
+    async fn read(&self, attempt: &mut Attempt, wanted: Option<&str>, now_ms: u64) {
         if attempt.at_ms.is_some_and(|at| now_ms.saturating_sub(at) < MIN_INTERVAL_MS) {
-            return;
+            // An issuer that does not answer is left in peace.
+            let extra = !attempt.failed && attempt.looked_for.len() <= EXTRA_READINGS;
+            if !extra || wanted.is_none_or(|name| attempt.looked_for.iter().any(|known| known == name)) {
+                return;
+            }
+        } else {
+            attempt.at_ms = Some(now_ms);
+            attempt.looked_for.clear();
         }
-        attempt.at_ms = Some(now_ms);
+        attempt.looked_for.push(wanted.unwrap_or_default().to_owned());
         attempt.failed = true;
         match self.fetch().await {
+            // An answer without a single key is a mistake of the issuer's: those it gave before stay.
+            Ok(keys) if keys.is_empty() => {
+                tracing::warn!(url = %self.url, "the external issuer's document holds no key that can be used");
+            }
             Ok(keys) => {
                 attempt.failed = false;
                 self.document.store(Arc::new(Document { keys, read_at_ms: Some(now_ms) }));
@@ -266,15 +280,35 @@ mod tests {
         issuer.publish(&[key("old")]);
         assert_eq!(issuer.knows(Some("old"), 0).await, Ok(()));
         issuer.publish(&[key("new")]);
-        for now_ms in [1, 10_000, MIN_INTERVAL_MS - 1] {
-            assert!(matches!(issuer.knows(Some("new"), now_ms).await, Err(Failure::Unauthenticated(_))));
+        assert_eq!(issuer.knows(Some("new"), 1).await, Ok(()), "a name that nobody asked for yet");
+        assert!(issuer.knows(Some("old"), 2).await.is_err(), "a key that was taken back is gone");
+        let asked = issuer.asked();
+        issuer.publish(&[key("new"), key("old")]);
+        for now_ms in [3, 10_000, MIN_INTERVAL_MS - 1] {
+            assert!(matches!(issuer.knows(Some("old"), now_ms).await, Err(Failure::Unauthenticated(_))));
         }
-        assert_eq!(issuer.asked(), 1);
-        assert_eq!(issuer.knows(Some("new"), MIN_INTERVAL_MS).await, Ok(()));
-        assert!(
-            issuer.knows(Some("old"), MIN_INTERVAL_MS + 1).await.is_err(),
-            "a key that was taken back is gone"
-        );
+        assert_eq!(issuer.asked(), asked, "one name is looked for once");
+        assert_eq!(issuer.knows(Some("old"), MIN_INTERVAL_MS).await, Ok(()));
+        assert_eq!(issuer.asked(), asked + 1);
+    }
+
+    #[tokio::test]
+    async fn made_up_names_cannot_make_it_read_more_than_a_few_times() {
+        let issuer = issuer(Duration::from_secs(3_600)).await;
+        issuer.publish(&[key("a")]);
+        for n in 0..100 {
+            assert!(issuer.knows(Some(&format!("made up {n}")), n).await.is_err());
+        }
+        assert_eq!(issuer.asked(), 1 + EXTRA_READINGS);
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_keys_does_not_take_the_keys_away() {
+        let issuer = issuer(Duration::from_secs(60)).await;
+        issuer.publish(&[key("a")]);
+        assert_eq!(issuer.knows(Some("a"), 0).await, Ok(()));
+        issuer.publish(&[]);
+        assert_eq!(issuer.knows(Some("a"), 2 * MINUTE_MS).await, Ok(()));
         assert_eq!(issuer.asked(), 2);
     }
 
@@ -294,7 +328,7 @@ mod tests {
             "its last word counts"
         );
         let gone = issuer.knows(Some("a"), 2 * MINUTE_MS + MAX_STALE_MS).await;
-        assert_eq!(gone, Err(Failure::Unavailable { definite: true }), "but not for ever");
+        assert_eq!(gone, Err(Failure::IssuerAway), "but not for ever");
     }
 
     #[tokio::test]
@@ -302,7 +336,7 @@ mod tests {
         let issuer = issuer(Duration::from_secs(3_600)).await;
         *issuer.document.lock().expect("no panic") =
             format!("{{\"keys\":[],\"pad\":\"{}\"}}", "x".repeat(300_000));
-        assert_eq!(issuer.knows(None, 0).await, Err(Failure::Unavailable { definite: true }));
+        assert_eq!(issuer.knows(None, 0).await, Err(Failure::IssuerAway));
         issuer.publish(&[key("a")]);
         assert_eq!(issuer.knows(None, MINUTE_MS).await, Ok(()));
         issuer.publish(&[key("a"), key("b")]);

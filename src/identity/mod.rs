@@ -7,10 +7,12 @@ mod accounts;
 mod external;
 mod jwks;
 mod keys;
+mod limit;
 mod options;
 mod passwords;
 mod refresh;
 mod revocations;
+mod sign_ups;
 mod throttle;
 mod tokens;
 
@@ -27,11 +29,13 @@ use self::external::External;
 pub use self::external::ExternalError;
 pub use self::keys::KeyError;
 use self::keys::Keyring;
+pub use self::limit::Limit;
 pub use self::options::{
     ExternalKeys, ExternalOptions, IdentityOptions, KeySource, PasswordOptions, SignUps, ThrottleOptions,
 };
 use self::passwords::Passwords;
-pub use self::revocations::{Revocations, Standing};
+use self::revocations::Revocations;
+pub use self::revocations::{Source, Standing};
 use self::throttle::Throttle;
 pub use self::tokens::Claims;
 use self::tokens::Tokens;
@@ -44,8 +48,10 @@ use crate::telemetry::meters::IdentityMeters;
 
 /// Users this node knows to exist, at most.
 const KNOWN_USERS: u64 = 200_000;
-/// How often old revocations are dropped and idle addresses forgotten.
+/// How often old revocations are dropped.
 const HOUSEKEEPING_MS: u64 = 60_000;
+/// Revocations are kept for so much longer than the longest token: a node whose clock is behind takes tokens for longer.
+const CLOCKS_APART: Duration = Duration::from_secs(3_600);
 
 /// Why identity cannot be set up. The operator must mend what it names.
 #[derive(Debug, Error)]
@@ -123,26 +129,49 @@ impl Identity {
             Some(verified) => verified?,
             None => self.authenticate_stranger(token, now).await?,
         };
-        match self.standing(&claims) {
-            Standing::Good => self.must_exist(claims.user).await.map(|()| claims),
-            Standing::SignedOut => Err(Failure::Unauthenticated("the sign-in was ended")),
-            Standing::Gone => Err(Failure::Unauthenticated("the account is gone")),
-        }
+        self.standing(&claims).into_result()?;
+        self.must_exist(claims.user).await?;
+        // What was revoked while the store was asked counts too.
+        self.standing(&claims).into_result().map(|()| claims)
     }
 
-    /// How a token that was good stands now: an open connection asks this again whenever something was revoked.
+    /// How a token that was good stands now. A connection asks this once it can be found by a revocation, and again whenever
+    /// there is one.
     pub fn standing(&self, claims: &Claims) -> Standing {
         self.inner.revocations.standing(claims)
     }
 
-    /// What was revoked, for observers.
-    pub fn revocations(&self) -> &Revocations {
-        &self.inner.revocations
+    /// Asks again for a token that was good: whatever goes on for long asks between its steps.
+    ///
+    /// # Errors
+    /// `Unauthenticated` when it has expired or was revoked since.
+    pub fn recheck(&self, claims: &Claims) -> Result<(), Failure> {
+        if claims.expires_at <= self.inner.environment.now() {
+            return Err(Failure::Unauthenticated("the token has expired"));
+        }
+        self.standing(claims).into_result()
     }
 
-    /// Takes in at once what this node itself, or the bus, says has ended.
-    pub fn note(&self, revocation: &Revocation) {
-        self.inner.revocations.note(revocation);
+    /// Who is told of what ends: of all that is new to this node, and of all that is ended here. It must not block. Set once,
+    /// before serving.
+    pub fn observe_revocations(&self, observer: impl Fn(&Revocation, Source) + Send + Sync + 'static) {
+        let first = self.inner.revocations.observe(observer);
+        debug_assert!(first, "one observer, set once");
+    }
+
+    /// Takes in what the bus says another node has ended.
+    pub fn heard(&self, revocation: &Revocation) {
+        self.note(revocation, Source::Bus);
+    }
+
+    /// Every end of a token that this node wrote to the store goes this one way: into the list, to the sessions here, and by the
+    /// bus to the other nodes. Where the way is cut short, each node's next look at the store finds it.
+    fn end(&self, revocations: &[Revocation]) {
+        revocations.iter().for_each(|revocation| self.note(revocation, Source::Here));
+    }
+
+    fn note(&self, revocation: &Revocation, source: Source) {
+        self.inner.revocations.note(revocation, source, self.inner.environment.monotonic_ms());
     }
 
     /// The public keys of our tokens, as a JWKS document.
@@ -159,7 +188,7 @@ impl Identity {
         loop {
             let cursor = self.inner.revocation_cursor.load(Ordering::SeqCst);
             let (revocations, next) = self.read(self.inner.store.revocations(cursor)).await?;
-            revocations.iter().for_each(|revocation| self.note(revocation));
+            revocations.iter().for_each(|revocation| self.note(revocation, Source::Store));
             self.inner.revocation_cursor.store(next, Ordering::SeqCst);
             if revocations.is_empty() || next == cursor {
                 return Ok(());
@@ -188,14 +217,13 @@ impl Identity {
             self.inner.options.access_token,
             self.inner.external.as_ref().map_or(Duration::ZERO, External::max_age),
         );
-        let now = self.inner.environment.now();
-        // A minute more than the longest token, for clocks that differ.
-        let before =
-            |age: Duration| now.plus_ms(-i64::try_from(age.as_millis()).unwrap_or(i64::MAX) - 60_000);
-        let users_before = before(access.max(external));
-        self.inner.revocations.prune(before(access), users_before);
-        self.inner.throttle.forget_idle();
-        let _ = self.write(self.inner.store.forget_revocations(users_before)).await;
+        let longest = access.max(external);
+        let now_ms = self.inner.environment.monotonic_ms();
+        let before_ms = |age: Duration| now_ms.saturating_sub(as_ms(age + CLOCKS_APART));
+        self.inner.revocations.prune(before_ms(access), before_ms(longest));
+        let kept_ms = i64::try_from(as_ms(longest + CLOCKS_APART)).unwrap_or(i64::MAX);
+        let written_before = self.inner.environment.now().plus_ms(-kept_ms);
+        let _ = self.write(self.inner.store.forget_revocations(written_before)).await;
     }
 
     async fn authenticate_stranger(&self, token: &str, now: Timestamp) -> Result<Claims, Failure> {
@@ -238,4 +266,8 @@ impl Identity {
     async fn write<T>(&self, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, Failure> {
         Ok(call.await?)
     }
+}
+
+fn as_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

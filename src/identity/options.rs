@@ -49,6 +49,8 @@ pub struct ThrottleOptions {
     pub sign_ins_per_ip_per_minute: u32,
     /// Accounts and guests made from one address.
     pub sign_ups_per_ip_per_minute: u32,
+    /// Refresh tokens presented from one address.
+    pub refreshes_per_ip_per_minute: u32,
 }
 
 /// Where an external issuer's public keys come from.
@@ -131,6 +133,7 @@ impl IdentityOptions {
                 sign_ins_per_minute: 10,
                 sign_ins_per_ip_per_minute: 60,
                 sign_ups_per_ip_per_minute: 60,
+                refreshes_per_ip_per_minute: 1_200,
             },
             external: None,
             revocation_poll: Duration::from_secs(1),

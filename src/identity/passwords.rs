@@ -2,13 +2,18 @@
 //!
 //! A hash takes tens of milliseconds of a core and megabytes of memory by design, so this is the cheapest place to bring
 //! a server down: at most `parallel` run, at most `queue` wait, nobody longer than `max_wait`.
+//!
+//! The same password is typed differently on different systems ("ü" as one character or as two), so what is hashed is its
+//! form after RFC 8265 (OpaqueString): spaces of any kind are one, and the text is composed (NFC).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use unicode_normalization::UnicodeNormalization;
 
 use super::options::PasswordOptions;
 use crate::domain::Refusal;
@@ -101,7 +106,7 @@ impl Passwords {
         let (argon2, salt) = (self.argon2.clone(), salt(&self.environment));
         let hashed = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            hash(&argon2, password.as_bytes(), salt)
+            hash(&argon2, enforced(&password).as_bytes(), salt)
         });
         match hashed.await {
             Ok(Ok(hashed)) => Ok(hashed),
@@ -110,7 +115,8 @@ impl Passwords {
     }
 
     /// Whether `password` is the one behind `stored`. Without a stored hash the work is done all the same and the answer is
-    /// no, so that the time taken does not tell whether there is such a user.
+    /// no, so that the time taken does not tell whether there is such a user. A hash may be older than the rule for spellings:
+    /// the text as it came is tried second, where the two differ.
     ///
     /// # Errors
     /// `Overloaded` when too many hashes wait.
@@ -123,7 +129,12 @@ impl Passwords {
         let (argon2, stored) = (self.argon2.clone(), stored.unwrap_or_else(|| self.decoy.clone()));
         let matches = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            PasswordHash::new(&stored).map(|hash| argon2.verify_password(password.as_bytes(), &hash).is_ok())
+            let hash = PasswordHash::new(&stored)?;
+            let is_it = |text: &str| argon2.verify_password(text.as_bytes(), &hash).is_ok();
+            let enforced = enforced(&password);
+            Ok::<_, argon2::password_hash::phc::Error>(
+                is_it(&enforced) || (enforced != password && is_it(&password)),
+            )
         });
         match matches.await {
             Ok(Ok(matches)) => Ok(matches && known),
@@ -136,8 +147,9 @@ impl Passwords {
     /// # Errors
     /// `Invalid` when too short, too long, or holding U+0000.
     pub fn check(&self, password: &str) -> Result<(), Refusal> {
-        let (min, len) = (self.options.min_bytes, password.len());
-        if len < min || len > MAX_PASSWORD_BYTES || password.contains('\0') {
+        let min = self.options.min_bytes;
+        let fits = password.len() <= MAX_PASSWORD_BYTES && enforced(password).len() >= min;
+        if !fits || password.contains('\0') {
             let why = format!("password: {min} to {MAX_PASSWORD_BYTES} bytes, without U+0000");
             return Err(Refusal::Invalid(why.into()));
         }
@@ -159,6 +171,16 @@ impl Passwords {
             Ok(Err(_)) | Err(_) => Err(overloaded),
         }
     }
+}
+
+/// A password's one spelling: RFC 8265, section 4.2.2. Control characters, which the RFC forbids, are left as they are.
+fn enforced(password: &str) -> Cow<'_, str> {
+    if password.is_ascii() {
+        return Cow::Borrowed(password);
+    }
+    // White space that neither controls nor separates lines is the category of spaces (Zs).
+    let is_space = |c: char| c.is_whitespace() && !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}');
+    Cow::Owned(password.chars().map(|c| if is_space(c) { ' ' } else { c }).nfc().collect())
 }
 
 fn salt(environment: &SharedEnvironment) -> [u8; 16] {
@@ -205,6 +227,24 @@ mod tests {
         assert_eq!(passwords.verify("correct horse".into(), Some(hashed.clone())).await, Ok(true));
         assert_eq!(passwords.verify("correct hors".into(), Some(hashed)).await, Ok(false));
         assert_eq!(passwords.verify("correct horse".into(), None).await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn one_password_in_two_spellings_is_one_password() {
+        let passwords = cheap(1, 8);
+        let (composed, taken_apart) = ("Schl\u{fc}ssel eins", "Schlu\u{308}ssel\u{a0}eins");
+        for (set, given) in [(composed, taken_apart), (taken_apart, composed)] {
+            let hashed = passwords.hash(set.into()).await.expect("hashes");
+            assert_eq!(passwords.verify(given.into(), Some(hashed.clone())).await, Ok(true), "{given}");
+            assert_eq!(
+                passwords.verify("Schlussel eins".into(), Some(hashed)).await,
+                Ok(false),
+                "ü is not u"
+            );
+        }
+        let older = hash(&passwords.argon2, taken_apart.as_bytes(), [7; 16]).expect("hashes");
+        assert_eq!(passwords.verify(taken_apart.into(), Some(older.clone())).await, Ok(true), "as it came");
+        assert_eq!(passwords.verify(composed.into(), Some(older)).await, Ok(false));
     }
 
     #[tokio::test]

@@ -1,7 +1,11 @@
 //! What ended before its time: an in-memory set that every token is held against.
 //!
-//! Fed from two sides: directly by this node ([`Revocations::note`]) and by polling the store, so that every node knows
-//! within a second, with or without a bus. Entries are dropped once the tokens they concern have expired anyway.
+//! - *Owns*: what every token is held against, on each request, each `hello` and for as long as a connection lives.
+//! - *Receives*: what this node ended, what the bus says others ended, and what a look at the store finds; the last makes sure
+//!   that every node knows within a second, with or without a bus.
+//! - *Emits*: each revocation to the observer, which tells sessions here and, when it was made here, the other nodes.
+//! - *Limits*: as many entries as sign-ins were ended within the life of the longest token and an hour more.
+//! - *On restart*: read from the store before serving.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,7 +15,19 @@ use smallvec::SmallVec;
 
 use super::tokens::Claims;
 use crate::domain::{FamilyId, Timestamp, UserId};
+use crate::protocol::Failure;
 use crate::store::Revocation;
+
+/// Where a revocation was learned of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// This node wrote it: the others are to be told.
+    Here,
+    /// The bus.
+    Bus,
+    /// A look at the store.
+    Store,
+}
 
 /// How a token stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,27 +42,31 @@ pub enum Standing {
 
 #[derive(Debug, Default)]
 struct Ended {
-    /// Everything issued until then.
-    all: Option<Timestamp>,
+    /// Everything issued until then, and when that was noted.
+    all: Option<(Timestamp, u64)>,
     /// The account is gone.
     gone: bool,
-    families: SmallVec<[(FamilyId, Timestamp); 1]>,
+    /// Each with when it was noted, on this process' own scale: the clock of the node that ended it may be anywhere.
+    families: SmallVec<[(FamilyId, u64); 1]>,
 }
 
 impl Ended {
     /// Takes a revocation in; whether it told anything new.
-    fn take(&mut self, revocation: &Revocation) -> bool {
+    fn take(&mut self, revocation: &Revocation, now_ms: u64) -> bool {
         match revocation.family {
             Some(family) => {
                 let new = !self.families.iter().any(|(known, _)| *known == family);
                 if new {
-                    self.families.push((family, revocation.at));
+                    self.families.push((family, now_ms));
                 }
                 new
             }
             None => {
-                let new = self.all.is_none_or(|at| at < revocation.at) || (revocation.final_ && !self.gone);
-                self.all = self.all.max(Some(revocation.at));
+                let until =
+                    self.all.map(|(until, _)| until).max(Some(revocation.at)).unwrap_or(revocation.at);
+                let new =
+                    self.all.is_none_or(|(known, _)| known < until) || (revocation.final_ && !self.gone);
+                self.all = Some((until, now_ms));
                 self.gone |= revocation.final_;
                 new
             }
@@ -57,13 +77,27 @@ impl Ended {
         if self.gone {
             return Standing::Gone;
         }
-        let signed_out = self.all.is_some_and(|at| claims.issued_at <= at)
+        let signed_out = self.all.is_some_and(|(until, _)| claims.issued_at <= until)
             || claims.family.is_some_and(|own| self.families.iter().any(|(family, _)| *family == own));
         if signed_out { Standing::SignedOut } else { Standing::Good }
     }
 }
 
-type Observer = Box<dyn Fn(&Revocation) + Send + Sync>;
+impl Standing {
+    /// The same as an answer to a request.
+    ///
+    /// # Errors
+    /// `Unauthenticated` unless it is good.
+    pub fn into_result(self) -> Result<(), Failure> {
+        match self {
+            Self::Good => Ok(()),
+            Self::SignedOut => Err(Failure::Unauthenticated("the sign-in was ended")),
+            Self::Gone => Err(Failure::Unauthenticated("the account is gone")),
+        }
+    }
+}
+
+type Observer = Box<dyn Fn(&Revocation, Source) + Send + Sync>;
 
 /// The set.
 #[derive(Default)]
@@ -79,20 +113,26 @@ impl fmt::Debug for Revocations {
 }
 
 impl Revocations {
-    /// Who is told of every revocation that is new to this node, once each: the gateway, to close connections. It must not
-    /// block. Set once; answers false when there was one already.
-    pub fn observe(&self, observer: impl Fn(&Revocation) + Send + Sync + 'static) -> bool {
+    /// Who is told of every revocation that is new to this node, and of each that was made here. It must not block. Set once;
+    /// answers false when there was one already.
+    pub fn observe(&self, observer: impl Fn(&Revocation, Source) + Send + Sync + 'static) -> bool {
         self.observer.set(Box::new(observer)).is_ok()
     }
 
-    /// Takes a revocation in; tells the observer when it is new.
-    pub fn note(&self, revocation: &Revocation) {
+    /// Takes a revocation in and tells the observer. One that was made here is told even when a look at the store found it
+    /// first: only this node tells the bus.
+    ///
+    /// The list knows it before the observer does. So a session that registers first and asks [`Revocations::standing`] second
+    /// either sees it or is there to be told.
+    pub fn note(&self, revocation: &Revocation, source: Source, now_ms: u64) {
         let new = {
             let mut ended = self.ended.write().unwrap_or_else(crate::panics::poisoned);
-            ended.entry(revocation.user).or_default().take(revocation)
+            ended.entry(revocation.user).or_default().take(revocation, now_ms)
         };
-        if new && let Some(observer) = self.observer.get() {
-            observer(revocation);
+        if (new || source == Source::Here)
+            && let Some(observer) = self.observer.get()
+        {
+            observer(revocation, source);
         }
     }
 
@@ -102,28 +142,18 @@ impl Revocations {
         ended.get(&claims.user).map_or(Standing::Good, |ended| ended.standing(claims))
     }
 
-    /// Drops what concerns only tokens that have expired: sign-ins ended before `families_before`, and whole users before
-    /// `users_before`.
-    pub fn prune(&self, families_before: Timestamp, users_before: Timestamp) {
+    /// Drops what was noted so long ago that the tokens it concerns have expired: sign-ins before `families_before_ms`, and
+    /// whole users before `users_before_ms`.
+    pub fn prune(&self, families_before_ms: u64, users_before_ms: u64) {
         let mut ended = self.ended.write().unwrap_or_else(crate::panics::poisoned);
         ended.retain(|_, ended| {
-            ended.families.retain(|(_, at)| *at >= families_before);
-            if ended.all.is_some_and(|at| at < users_before) {
+            ended.families.retain(|(_, noted_ms)| *noted_ms >= families_before_ms);
+            if ended.all.is_some_and(|(_, noted_ms)| noted_ms < users_before_ms) {
                 ended.all = None;
                 ended.gone = false;
             }
             ended.all.is_some() || !ended.families.is_empty()
         });
-    }
-
-    /// How many users have something in the set.
-    pub fn len(&self) -> usize {
-        self.ended.read().unwrap_or_else(crate::panics::poisoned).len()
-    }
-
-    /// Whether the set is empty.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 
@@ -155,37 +185,50 @@ mod tests {
     #[test]
     fn one_sign_in_or_everything_until_now_but_not_what_comes_after() {
         let set = Revocations::default();
-        set.note(&Revocation { user: user(), family: Some(family(1)), at: at(50), final_: false });
+        set.note(
+            &Revocation { user: user(), family: Some(family(1)), at: at(50), final_: false },
+            Source::Here,
+            7,
+        );
         assert_eq!(set.standing(&claims(1, 60)), Standing::SignedOut, "an ended sign-in stays ended");
         assert_eq!(set.standing(&claims(2, 40)), Standing::Good);
-        set.note(&Revocation { user: user(), family: None, at: at(50), final_: false });
+        set.note(&Revocation { user: user(), family: None, at: at(50), final_: false }, Source::Here, 7);
         assert_eq!(set.standing(&claims(2, 50)), Standing::SignedOut);
         assert_eq!(set.standing(&claims(2, 51)), Standing::Good, "a later sign-in is meant to work");
-        set.note(&Revocation { user: user(), family: None, at: at(50), final_: true });
+        set.note(&Revocation { user: user(), family: None, at: at(50), final_: true }, Source::Here, 7);
         assert_eq!(set.standing(&claims(2, 51)), Standing::Gone);
     }
 
     #[test]
-    fn the_observer_hears_each_once() {
+    fn the_observer_hears_each_once_and_each_that_was_made_here() {
         let (set, heard) = (Revocations::default(), Arc::new(AtomicUsize::new(0)));
         let count = heard.clone();
-        assert!(set.observe(move |_| _ = count.fetch_add(1, Ordering::SeqCst)));
+        assert!(set.observe(move |_, _| _ = count.fetch_add(1, Ordering::SeqCst)));
         let one = Revocation { user: user(), family: Some(family(1)), at: at(1), final_: false };
         let all = Revocation { user: user(), family: None, at: at(2), final_: false };
         for revocation in [one, one, all, all, Revocation { final_: true, ..all }] {
-            set.note(&revocation);
+            set.note(&revocation, Source::Bus, 7);
         }
         assert_eq!(heard.load(Ordering::SeqCst), 3);
+        set.note(&one, Source::Store, 7);
+        assert_eq!(heard.load(Ordering::SeqCst), 3);
+        set.note(&one, Source::Here, 7);
+        assert_eq!(heard.load(Ordering::SeqCst), 4, "the others are still to be told");
     }
 
     #[test]
     fn what_concerns_only_expired_tokens_is_forgotten() {
         let set = Revocations::default();
-        set.note(&Revocation { user: user(), family: Some(family(1)), at: at(10), final_: false });
-        set.note(&Revocation { user: user(), family: None, at: at(10), final_: true });
-        set.prune(at(11), at(10));
+        set.note(
+            &Revocation { user: user(), family: Some(family(1)), at: at(10), final_: false },
+            Source::Here,
+            7,
+        );
+        set.note(&Revocation { user: user(), family: None, at: at(10), final_: true }, Source::Here, 7);
+        set.prune(8, 7);
         assert_eq!(set.standing(&claims(1, 5)), Standing::Gone);
-        set.prune(at(11), at(11));
-        assert!(set.is_empty());
+        set.prune(8, 8);
+        assert_eq!(set.standing(&claims(1, 5)), Standing::Good);
+        assert!(set.ended.read().expect("no panic").is_empty());
     }
 }

@@ -13,8 +13,9 @@ use crate::protocol::Failure;
 
 /// Ours are about 450 bytes; nothing longer is looked at.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
-/// How far the clocks of two nodes may be apart for a token that was just issued. Expiry has no leeway.
-const LEEWAY_MS: i64 = 5_000;
+
+/// How far the clocks of two nodes may be apart, or a clock be set back, for a token that was just issued.
+const AHEAD_MS: i64 = 1_800_000;
 
 /// Whom a token speaks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +122,8 @@ impl Tokens {
         Some(self.judge(&payload, now))
     }
 
+    /// A token whose `iat` or `nbf` lies a little ahead is taken: the signature says that it was issued, by a node whose clock is
+    /// ahead of this one's, or by this one before its clock was set back.
     fn judge(&self, payload: &Payload<'_>, now: Timestamp) -> Result<Claims, Failure> {
         if payload.iss != self.issuer || payload.aud != self.audience {
             return Err(Failure::Unauthenticated("the token is for another server"));
@@ -129,7 +132,7 @@ impl Tokens {
         if expires_at <= now {
             return Err(Failure::Unauthenticated("the token has expired"));
         }
-        let latest_start = now.plus_ms(LEEWAY_MS);
+        let latest_start = now.plus_ms(AHEAD_MS);
         let starts = [payload.nbf.saturating_mul(1_000), payload.iat.saturating_mul(1_000), payload.iat_ms];
         if starts.into_iter().any(|start| Timestamp::from_unix_ms(start) > latest_start) {
             return Err(Failure::Unauthenticated("the token is not valid yet"));
@@ -174,8 +177,12 @@ mod tests {
         assert!(tokens.verify(&token, end.plus_ms(-1)).expect("ours").is_ok());
         assert!(tokens.verify(&token, end).expect("ours").is_err(), "no leeway at the end");
         assert!(
-            tokens.verify(&token, NOW.plus_ms(-60_000)).expect("ours").is_err(),
-            "not before it was issued"
+            tokens.verify(&token, NOW.plus_ms(-600_000)).expect("ours").is_ok(),
+            "a clock that is behind"
+        );
+        assert!(
+            tokens.verify(&token, NOW.plus_ms(-2 * AHEAD_MS)).expect("ours").is_err(),
+            "but not any clock"
         );
     }
 

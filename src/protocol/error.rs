@@ -167,6 +167,8 @@ pub enum Failure {
         /// True: nothing was done. False: unknown.
         definite: bool,
     },
+    /// The keys of a token's issuer cannot be read; nothing was done.
+    IssuerAway,
     /// The token is missing, bad, expired or revoked.
     Unauthenticated(&'static str),
 }
@@ -213,6 +215,13 @@ impl From<Failure> for Error {
                     } else {
                         "the database did not answer; repeat with the same client_id"
                     },
+                )
+            },
+            Failure::IssuerAway => Self {
+                retry_after_ms: Some(UNAVAILABLE_RETRY_AFTER_MS),
+                ..Self::new(
+                    ErrorCode::Unavailable,
+                    "the issuer of the token cannot be asked for its keys; nothing was done",
                 )
             },
             Failure::Unauthenticated(why) => Self::new(ErrorCode::Unauthenticated, why),

@@ -100,6 +100,41 @@ async fn an_export_holds_everything_and_says_that_it_is_complete() {
     assert!(of("password") == 0 && of("argon2") == 0, "no credential leaves");
 }
 
+/// What a slow reader has not taken yet is not given out once the token is worth nothing.
+#[actix_web::test]
+async fn an_export_breaks_off_when_its_token_is_ended() {
+    use tidings::domain::{Content, Timestamp};
+    use tidings::store::{NewMessage, Target};
+    let world = World::new().await;
+    let server = world.serve().await;
+    let ada = server.sign_up("ada").await;
+    let group = server.group(&ada, &[]).await;
+    let message = || NewMessage {
+        sender: ada.id.parse().expect("an id"),
+        target: Target::Conversation(group.parse().expect("an id")),
+        client_id: crate::support::uuid().parse().expect("a key"),
+        content: Content { body: Some("x".repeat(8_000)), ..Content::default() },
+    };
+    // Far more than the buffers of both ends hold.
+    for _ in 0..30 {
+        let messages: Vec<_> = (0..200).map(|_| message()).collect();
+        world.store.append(&messages, Timestamp::from_unix_ms(1_800_000_000_000)).await.expect("kept");
+    }
+    let request = server.request("GET", "/v1/me/export").bearer_auth(&ada.access);
+    let mut export = request.send().await.expect("an answer");
+    assert!(export.chunk().await.expect("the beginning").is_some());
+    server.call(Some(&ada), "DELETE", "/v1/tokens", Value::Null).await.wants(204);
+    let mut bytes = 0;
+    let broken = loop {
+        match export.chunk().await {
+            Ok(Some(part)) => bytes += part.len(),
+            Ok(None) => break false,
+            Err(_) => break true,
+        }
+    };
+    assert!(broken, "it went on to its end, {bytes} bytes");
+}
+
 async fn append(world: &World, who: &Person, conversation: &str, key: &str, n: usize) {
     use tidings::domain::{Content, Timestamp};
     use tidings::store::{NewMessage, Target};

@@ -10,12 +10,13 @@ async fn an_account_signs_in_and_knows_itself() {
     let (world, body) =
         (World::new().await, json!({ "username": "Ada", "password": PASSWORD, "display_name": " Ada L " }));
     let server = world.serve().await;
-    let made = server.call(None, "POST", "/v1/accounts", body.clone()).await.wants(201);
+    let made = server.call(None, "POST", "/v1/accounts", body).await.wants(201);
     assert_eq!(made["user"]["username"], "ada");
     assert_eq!(made["user"]["display_name"], "Ada L");
     assert_eq!(made["user"]["guest"], false);
     assert_eq!(made["expires_in"], 900);
-    let detail = server.call(None, "POST", "/v1/accounts", body).await.refused(409, "conflict");
+    let other = json!({ "username": "ADA", "password": "another horse" });
+    let detail = server.call(None, "POST", "/v1/accounts", other).await.refused(409, "conflict");
     assert!(detail.contains("username"), "{detail}");
 
     let right = json!({ "username": "ADA", "password": PASSWORD });
@@ -163,6 +164,7 @@ async fn guessing_is_slowed_per_account_and_per_forwarded_address() {
         sign_ins_per_minute: 2,
         sign_ins_per_ip_per_minute: 3,
         sign_ups_per_ip_per_minute: 1,
+        refreshes_per_ip_per_minute: 0,
     };
     let server = world.serve_with(|options| options.throttle = limits).await;
     let from = async |address: &str, path: &str, body: Value| {
@@ -181,4 +183,85 @@ async fn guessing_is_slowed_per_account_and_per_forwarded_address() {
         from("192.0.2.6", "/v1/tokens", account(name)).await.refused(401, "unauthenticated");
     }
     from("192.0.2.6", "/v1/tokens", account("x4")).await.refused(429, "rate_limited");
+}
+
+#[actix_web::test]
+async fn what_signs_up_may_be_asked_again_when_its_answer_was_lost() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let post = async |who: Option<&Person>, path: &str, name: &str, password: &str| {
+        server.call(who, "POST", path, json!({ "username": name, "password": password })).await
+    };
+    let first = post(None, "/v1/accounts", "ada", PASSWORD).await.wants(201);
+    let again = post(None, "/v1/accounts", "ada", PASSWORD).await.wants(200);
+    assert_eq!(again["user"], first["user"]);
+    server.get(&Person::of(&again), "/v1/me").await.wants(200);
+    post(None, "/v1/accounts", "ada", "somebody else's").await.refused(409, "conflict");
+
+    let guest = server.guest().await;
+    post(Some(&guest), "/v1/me/claim", "ada", PASSWORD).await.refused(409, "conflict");
+    let claimed = post(Some(&guest), "/v1/me/claim", "max", PASSWORD).await.wants(200);
+    assert_eq!(post(Some(&guest), "/v1/me/claim", "max", PASSWORD).await.wants(200), claimed);
+    post(Some(&guest), "/v1/me/claim", "max", "another horse").await.refused(409, "conflict");
+    post(Some(&guest), "/v1/me/claim", "maxine", PASSWORD).await.refused(409, "conflict");
+
+    let (ada, other) = (Person::of(&first), Person::of(&again));
+    let change = json!({ "password": "a better horse", "current_password": PASSWORD });
+    let changed = server.call(Some(&ada), "PATCH", "/v1/me", change.clone()).await.wants(200);
+    assert_eq!(server.call(Some(&ada), "PATCH", "/v1/me", change).await.wants(200), changed);
+    server.get(&other, "/v1/me").await.refused(401, "unauthenticated");
+    let third = json!({ "password": "a third horse", "current_password": PASSWORD });
+    server.call(Some(&ada), "PATCH", "/v1/me", third).await.refused(403, "forbidden");
+    post(None, "/v1/tokens", "ada", "a better horse").await.wants(200);
+}
+
+#[actix_web::test]
+async fn a_password_is_one_password_however_its_letters_are_put_together() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let (composed, apart) = ("Schl\u{fc}ssel-eins", "Schlu\u{308}ssel-eins");
+    let named = |password: &str| json!({ "username": "zoe", "password": password });
+    let zoe = Person::of(&server.call(None, "POST", "/v1/accounts", named(composed)).await.wants(201));
+    server.call(None, "POST", "/v1/tokens", named(apart)).await.wants(200);
+    server.call(None, "POST", "/v1/tokens", named("Schlussel-eins")).await.refused(401, "unauthenticated");
+    let change = json!({ "password": "zwei-Schlu\u{308}ssel", "current_password": apart });
+    server.call(Some(&zoe), "PATCH", "/v1/me", change).await.wants(200);
+    server.call(None, "POST", "/v1/tokens", named("zwei-Schl\u{fc}ssel")).await.wants(200);
+    let erase = json!({ "password": "zwei-Schl\u{fc}ssel" });
+    server.call(Some(&zoe), "DELETE", "/v1/me", erase).await.wants(204);
+
+    let guest = server.guest().await;
+    server.call(Some(&guest), "POST", "/v1/me/claim", named(apart)).await.wants(200);
+    server.call(None, "POST", "/v1/tokens", named(composed)).await.wants(200);
+}
+
+#[actix_web::test]
+async fn a_proxy_may_add_a_port_and_whom_it_does_not_name_is_limited_too() {
+    let world = World::new().await;
+    let limits = ThrottleOptions {
+        sign_ins_per_minute: 0,
+        sign_ins_per_ip_per_minute: 0,
+        sign_ups_per_ip_per_minute: 1,
+        refreshes_per_ip_per_minute: 1,
+    };
+    let server = world.serve_with(|options| options.throttle = limits).await;
+    let from = async |entry: &str, path: &str, body: Value| {
+        let request = server.request("POST", path).header("X-Forwarded-For", entry).json(&body);
+        crate::support::Answer::of(request).await
+    };
+    for (entry, status) in [
+        ("203.0.113.2:40001", 201),
+        ("203.0.113.2:40002", 429),
+        ("203.0.113.3:40001", 201),
+        ("[2001:db8:9:1::1]:40001", 201),
+        ("[2001:db8:8:1::1]", 201),
+        ("2001:db8:8:1::2", 429),
+        ("unknown", 201),
+        ("unknown", 429),
+    ] {
+        from(entry, "/v1/accounts/guest", json!({})).await.wants(status);
+    }
+    let unknown = json!({ "refresh_token": "tr_unknown" });
+    from("203.0.113.2", "/v1/tokens/refresh", unknown.clone()).await.refused(401, "unauthenticated");
+    from("203.0.113.2", "/v1/tokens/refresh", unknown).await.refused(429, "rate_limited");
 }

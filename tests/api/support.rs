@@ -1,9 +1,9 @@
 //! A server for a test, and short words for what people ask of it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
@@ -16,8 +16,9 @@ use tidings::actors::router::{Router, RouterOptions};
 use tidings::actors::writer::WriterOptions;
 use tidings::actors::{Node, NodeOptions};
 use tidings::api::{ApiState, Readiness};
-use tidings::domain::{AllowedOrigins, Limits};
-use tidings::environment::{SharedEnvironment, SystemEnvironment};
+use tidings::config::TrustedProxies;
+use tidings::domain::{AllowedOrigins, Limits, Timestamp};
+use tidings::environment::{Environment, SharedEnvironment, SystemEnvironment};
 use tidings::identity::{Identity, IdentityOptions, PasswordOptions, ThrottleOptions};
 use tidings::store::SharedStore;
 use tidings::store::sqlite::{SqliteOptions, SqliteStore};
@@ -82,12 +83,21 @@ impl World {
 
     /// Another server over the same database and keys, with other settings.
     pub async fn serve_with(&self, change: impl FnOnce(&mut IdentityOptions)) -> Server {
+        self.serve_at(self.environment.clone(), change).await
+    }
+
+    /// A server on a machine with a clock of its own.
+    pub async fn serve_at(
+        &self,
+        environment: SharedEnvironment,
+        change: impl FnOnce(&mut IdentityOptions),
+    ) -> Server {
         let mut options = identity_options(&self.keys());
         change(&mut options);
         let identity =
-            Identity::new(options, self.store.clone(), self.environment.clone()).expect("identity stands");
+            Identity::new(options, self.store.clone(), environment.clone()).expect("identity stands");
         identity.catch_up().await.expect("the revocations are read");
-        let node = self.node();
+        let node = self.node(environment);
         let readiness = Arc::new(Readiness::new(&node));
         let state = ApiState {
             serves_rest: true,
@@ -95,7 +105,7 @@ impl World {
             identity: identity.clone(),
             readiness: readiness.clone(),
             render_metrics: Arc::new(|| "# metrics\n".to_owned()),
-            trusted_proxy: Arc::new(|address: IpAddr| address.is_loopback()),
+            proxies: TrustedProxies::new(vec!["127.0.0.0/8".parse().expect("a network")]),
             allowed_origins: Arc::new(AllowedOrigins::new(&["https://game.example".to_owned()], None)),
         };
         let app = move || {
@@ -117,7 +127,7 @@ impl World {
         Server { base: format!("http://{address}"), readiness, http, handle, identity_run }
     }
 
-    fn node(&self) -> Node {
+    fn node(&self, environment: SharedEnvironment) -> Node {
         let meters = Arc::new(Meters::new());
         let (router, holes) = Router::new(Vec::new(), meters.clone(), RouterOptions::default());
         let timeout = Duration::from_secs(30);
@@ -139,7 +149,42 @@ impl World {
             request_burst: requests,
         };
         let arbiter = actix::Arbiter::new();
-        Node::start(&arbiter, self.store.clone(), self.environment.clone(), router, holes, meters, options)
+        Node::start(&arbiter, self.store.clone(), environment, router, holes, meters, options)
+    }
+}
+
+/// A machine whose clock is off, and may be set.
+#[derive(Debug)]
+pub struct Skewed {
+    right: SharedEnvironment,
+    by_ms: AtomicI64,
+}
+
+impl Skewed {
+    pub fn new(right: &SharedEnvironment, by_ms: i64) -> Arc<Self> {
+        Arc::new(Self { right: right.clone(), by_ms: AtomicI64::new(by_ms) })
+    }
+
+    pub fn set(&self, by_ms: i64) {
+        self.by_ms.store(by_ms, Ordering::SeqCst);
+    }
+}
+
+impl Environment for Skewed {
+    fn now(&self) -> Timestamp {
+        self.right.now().plus_ms(self.by_ms.load(Ordering::SeqCst))
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        self.right.monotonic_ms()
+    }
+
+    fn monotonic_us(&self) -> u64 {
+        self.right.monotonic_us()
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        self.right.fill_random(bytes);
     }
 }
 
@@ -157,6 +202,7 @@ fn identity_options(keys: &Path) -> IdentityOptions {
             sign_ins_per_minute: 0,
             sign_ins_per_ip_per_minute: 0,
             sign_ups_per_ip_per_minute: 0,
+            refreshes_per_ip_per_minute: 0,
         },
         ..defaults
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tidings::identity::KeySource;
 
-use crate::support::{PATIENCE, Person, World, until};
+use crate::support::{PATIENCE, Person, Skewed, World, until};
 
 #[actix_web::test]
 async fn what_one_server_ends_every_server_refuses_within_a_second_or_so() {
@@ -85,4 +85,30 @@ async fn the_token_of_a_user_that_never_was_is_refused() {
     let elsewhere = other.serve().await;
     let stranger = elsewhere.sign_up("ada").await;
     server.get(&stranger, "/v1/me").await.refused(401, "unauthenticated");
+}
+
+const TEN_MINUTES_MS: i64 = 600_000;
+
+/// The clocks of two machines are never compared: what one has signed the other takes.
+#[actix_web::test]
+async fn a_token_of_a_machine_whose_clock_is_ahead_or_behind_is_taken() {
+    let world = World::new().await;
+    let here = world.serve().await;
+    for (skew_ms, name) in [(TEN_MINUTES_MS, "ada"), (-TEN_MINUTES_MS, "ben")] {
+        let there = world.serve_at(Skewed::new(&world.environment, skew_ms), |_| {}).await;
+        let somebody = there.sign_up(name).await;
+        here.get(&somebody, "/v1/me").await.wants(200);
+        there.call(Some(&somebody), "DELETE", "/v1/tokens", Value::Null).await.wants(204);
+        until("it has ended", || async { here.get(&somebody, "/v1/me").await.status == 401 }).await;
+    }
+}
+
+#[actix_web::test]
+async fn a_clock_that_is_set_back_does_not_lock_anybody_out() {
+    let world = World::new().await;
+    let clock = Skewed::new(&world.environment, 0);
+    let server = world.serve_at(clock.clone(), |_| {}).await;
+    let ada = server.sign_up("ada").await;
+    clock.set(-TEN_MINUTES_MS);
+    server.get(&ada, "/v1/me").await.wants(200);
 }

@@ -394,6 +394,22 @@ test('token: two callers at once cause one refresh, and a call found expired is 
   assert.equal(world.calls.filter(({ name }) => name === 'POST /v1/tokens/refresh').length, 1);
 });
 
+test('sign-up: sent again, unchanged, when its answer was lost; a refusal is not', async () => {
+  const world = new World();
+  const client = world.client();
+  let calls = 0;
+  world.route('POST /v1/accounts', () => (++calls === 1 ? { status: 503, body: { code: 'unavailable', definite: false, retryable: true } } : tokens(1)));
+  const signed_up = client.signUp({ username: 'ada', password: 'correct horse' });
+  await settle();
+  await world.advance(1_000);
+  assert.equal((await signed_up).id, client.user.id);
+  const [first, second] = world.calls.filter(({ name }) => name === 'POST /v1/accounts');
+  assert.deepEqual(second.body, first.body);
+  world.route('POST /v1/accounts', () => ({ status: 409, body: { code: 'conflict', definite: true } }));
+  await assert.rejects(client.signUp({ username: 'ada', password: 'another horse' }), { code: 'conflict' });
+  assert.equal(world.calls.filter(({ name }) => name === 'POST /v1/accounts').length, 3);
+});
+
 test('token: what another tab refreshed is taken over, not refreshed again', async () => {
   const world = new World();
   const client = await online(world);

@@ -191,7 +191,7 @@ async fn passwords_and_refresh_tokens() {
     };
     let signed_up = post("/v1/accounts", json!({ "username": name, "password": password })).await;
     assert_eq!(signed_up.status, 201, "{}", signed_up.text);
-    let taken = post("/v1/accounts", json!({ "username": name, "password": password })).await;
+    let taken = post("/v1/accounts", json!({ "username": name, "password": "canary-other" })).await;
     assert_eq!((taken.status.as_u16(), &taken.body["code"]), (409, &json!("conflict")), "{}", taken.text);
 
     let wrong_password = post("/v1/tokens", json!({ "username": name, "password": "canary-wrong" })).await;

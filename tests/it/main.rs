@@ -3,6 +3,10 @@
 
 mod support;
 
+#[path = "../servers/mod.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod servers;
+
 mod bad_input;
 mod beside;
 mod channels;
@@ -12,4 +16,5 @@ mod lagging;
 mod panics;
 mod readme;
 mod restart;
+mod revocation;
 mod rfc6455;

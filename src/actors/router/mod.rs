@@ -28,7 +28,7 @@ use self::tracker::{Source, Tracker};
 use super::inbox::{Inbox, Item};
 use super::presence::told::{News, Told, Word};
 use crate::bus::{Cargo, Listener, Parcel, Presence, SharedBus, Signal};
-use crate::domain::{Committed, ConversationId, Seq, Topic, UserId, topics};
+use crate::domain::{Committed, ConversationId, Revocation, Seq, Topic, UserId, topics};
 use crate::panics::{poisoned, shared};
 use crate::telemetry::Meters;
 
@@ -73,6 +73,9 @@ pub enum Mend {
     Look(ConversationId),
 }
 
+/// Who is told of what the bus says has ended.
+type OnRevoked = Box<dyn Fn(&Revocation) + Send + Sync>;
+
 /// No position is as high.
 const NO_FOLLOWER: u64 = u64::MAX;
 
@@ -85,6 +88,8 @@ pub struct Router {
     bus: OnceLock<SharedBus>,
     follower: OnceLock<mpsc::Sender<Notice>>,
     announced: OnceLock<Arc<Announced>>,
+    /// Keeps the list of revoked tokens; told of what the bus says has ended.
+    on_revoked: OnceLock<OnRevoked>,
     /// Everything before this position has been passed on here; [`NO_FOLLOWER`] where no other process writes.
     covered: AtomicU64,
     holes: mpsc::Sender<Mend>,
@@ -122,6 +127,7 @@ impl Router {
             bus: OnceLock::new(),
             follower: OnceLock::new(),
             announced: OnceLock::new(),
+            on_revoked: OnceLock::new(),
             covered: AtomicU64::new(NO_FOLLOWER),
             holes,
             me: Weak::clone(me),
@@ -134,6 +140,13 @@ impl Router {
     pub fn connect(&self, bus: SharedBus) {
         let already = self.bus.set(bus);
         debug_assert!(already.is_ok(), "the bus is connected once");
+    }
+
+    /// From now on `note` is told of every revocation that arrives on the bus; it notes it and tells sessions here. Set once,
+    /// before serving.
+    pub fn on_revoked(&self, note: impl Fn(&Revocation) + Send + Sync + 'static) {
+        let already = self.on_revoked.set(Box::new(note));
+        debug_assert!(already.is_ok(), "one list of revocations per node");
     }
 
     /// The inbox of a worker.
@@ -299,6 +312,11 @@ impl Listener for Router {
         for parcel in parcels {
             match parcel.cargo {
                 Cargo::Events(committed) => events.extend(committed),
+                Cargo::Signal(Signal::Revoked(revocation)) => {
+                    if let Some(note) = self.on_revoked.get() {
+                        note(&revocation);
+                    }
+                }
                 Cargo::Signal(signal) => {
                     let users = parcel.topics.iter().filter_map(|topic| match topic {
                         Topic::User(user) => Some(*user),

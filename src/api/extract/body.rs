@@ -109,8 +109,8 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
             return Problem::bad_frame("the body is not well-formed JSON");
         }
         let why = inner.to_string();
-        let why = why.split(" at line ").next().unwrap_or_default();
-        Problem::invalid(if path == "." { why.to_owned() } else { format!("{path}: {why}") })
+        let why = without_value(why.rsplit_once(" at line ").map_or(why.as_str(), |(why, _)| why));
+        Problem::invalid(if path == "." { why } else { format!("{path}: {why}") })
     });
     // What is malformed later on weighs more than a wrong field before it.
     if parsed.is_err() && serde_json::from_str::<serde::de::IgnoredAny>(text).is_err() {
@@ -119,6 +119,22 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let parsed = parsed?;
     reader.end().map_err(|_| Problem::bad_frame("the body is one JSON object, and nothing after it"))?;
     Ok(parsed)
+}
+
+/// Takes out of serde's words the value that was given: it may be a password, and refusals are logged.
+///
+/// Serde says `invalid type: string "…", expected …` and ``unknown variant `…`, expected …``; what is expected comes last, so
+/// nothing in a value can pass for it.
+fn without_value(why: &str) -> String {
+    let given =
+        ["invalid type: ", "invalid value: ", "unknown variant "].iter().any(|head| why.starts_with(head));
+    match why.rsplit_once(", expected ") {
+        Some((before, expected)) if given => {
+            let kind = before.split(['`', '"']).next().unwrap_or_default().trim_end();
+            format!("{kind}, expected {expected}")
+        }
+        _ => why.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -139,6 +155,38 @@ mod tests {
     fn problem(text: &str) -> (ErrorCode, String) {
         let problem = parse::<Sample>(text.as_bytes()).expect_err(text);
         (problem.code(), problem.to_string())
+    }
+
+    #[test]
+    fn a_value_that_was_given_is_not_repeated() {
+        #[derive(Debug, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Kind {
+            One,
+        }
+        #[derive(Debug, Deserialize)]
+        struct Secret {
+            #[serde(rename = "password")]
+            _password: Option<String>,
+            #[serde(rename = "number")]
+            _number: Option<u8>,
+            #[serde(rename = "kind")]
+            _kind: Option<Kind>,
+        }
+        for (body, why) in [
+            (r#"{"password":123456789}"#, "password: invalid type: integer, expected a string"),
+            (r#"{"password":-1234567.89}"#, "password: invalid type: floating point, expected a string"),
+            (r#"{"password":["123456789"]}"#, "password: invalid type: sequence, expected a string"),
+            (
+                r#"{"number":"123456789 at line 1, expected `x`"}"#,
+                "number: invalid type: string, expected u8",
+            ),
+            (r#"{"number":123456789}"#, "number: invalid value: integer, expected u8"),
+            (r#"{"kind":"123456789"}"#, "kind: unknown variant, expected `one`"),
+        ] {
+            let problem = parse::<Secret>(body.as_bytes()).expect_err(body);
+            assert_eq!(problem.to_string(), why, "{body}");
+        }
     }
 
     #[test]

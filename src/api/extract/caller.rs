@@ -10,7 +10,6 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
 
 use crate::api::{ApiState, Problem};
-use crate::config::past_proxies;
 use crate::domain::UserId;
 use crate::identity::Claims;
 use crate::protocol::Failure;
@@ -62,12 +61,13 @@ impl FromRequest for Sender {
 impl Address {
     /// Where `request` comes from.
     pub fn of(request: &HttpRequest) -> IpAddr {
-        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-        let trusted = request.app_data::<web::Data<ApiState>>().map(|state| state.trusted_proxy.clone());
-        let forwarded =
-            request.headers().get_all(header::X_FORWARDED_FOR).filter_map(|value| value.to_str().ok());
-        let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
-        past_proxies(peer, &hops, |address| trusted.as_ref().is_some_and(|trusts| trusts(address)))
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        let forwarded_for =
+            request.headers().get_all(header::X_FORWARDED_FOR).map(header::HeaderValue::as_bytes);
+        match request.app_data::<web::Data<ApiState>>() {
+            Some(state) => state.proxies.client(peer, forwarded_for),
+            None => peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        }
     }
 }
 

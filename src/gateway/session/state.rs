@@ -6,8 +6,9 @@ use super::effect::Effect;
 use super::feed::Feed;
 use super::window::Window;
 use crate::actors::presence::state::Device;
-use crate::domain::{Limits, Mark, Refusal, Revocation, SessionId, Timestamp, UserId};
-use crate::gateway::{Admission, GatewayOptions, cursor};
+use crate::domain::{Limits, Mark, Refusal, SessionId, Timestamp, UserId};
+use crate::gateway::{GatewayOptions, cursor};
+use crate::identity::{Claims, Standing};
 use crate::protocol::client::{Hello, MarkUpTo, Send, Sync, Watch};
 use crate::protocol::{ClientFrame, Close, Error, ErrorCode, Failure, Rejected, RequestId, checks};
 use crate::store::{Change, NewMessage, Target};
@@ -44,7 +45,7 @@ enum Phase {
 
 #[derive(Debug)]
 struct Token {
-    admission: Admission,
+    claims: Claims,
     ends_mono_ms: u64,
     warned: bool,
 }
@@ -100,7 +101,12 @@ impl SessionState {
 
     /// Who this is, once the token was checked.
     pub fn user(&self) -> Option<UserId> {
-        self.token.as_ref().map(|token| token.admission.user)
+        self.token.as_ref().map(|token| token.claims.user)
+    }
+
+    /// What its token says, once it was checked.
+    pub fn claims(&self) -> Option<Claims> {
+        self.token.as_ref().map(|token| token.claims)
     }
 
     /// How the device is connected.
@@ -194,7 +200,7 @@ impl SessionState {
     /// The token was checked. `refresh`: the `auth` request that brought it; `None`: the `hello`.
     pub fn on_admission(
         &mut self,
-        admission: Result<Admission, Failure>,
+        admission: Result<Claims, Failure>,
         refresh: Option<RequestId>,
         moment: Moment,
         effects: &mut Vec<Effect>,
@@ -206,18 +212,18 @@ impl SessionState {
             self.on_answered();
         }
         match (admission, refresh) {
-            (Ok(admission), Some(id)) => {
-                if self.user() != Some(admission.user) {
+            (Ok(claims), Some(id)) => {
+                if self.user() != Some(claims.user) {
                     return self.close(Close::Unauthenticated, effects);
                 }
-                self.adopt(admission, moment);
+                self.adopt(claims, moment);
                 effects.push(Effect::Ok(id));
             }
-            (Ok(admission), None) => {
-                self.adopt(admission, moment);
+            (Ok(claims), None) => {
+                self.adopt(claims, moment);
                 let hello = self.hello.take().unwrap_or_default();
                 effects.push(Effect::Enter {
-                    user: admission.user,
+                    user: claims.user,
                     since: hello.cursor.as_deref().and_then(cursor::decode),
                     brought_cursor: hello.cursor.is_some(),
                     positions: hello.positions.unwrap_or_default(),
@@ -231,14 +237,16 @@ impl SessionState {
                 self.close(Close::Busy, effects);
             }
             // The client may come back at once elsewhere, or here in a moment.
-            (Err(Failure::Unavailable { .. }), None) => self.close(Close::Internal, effects),
+            (Err(Failure::Unavailable { .. } | Failure::IssuerAway), None) => {
+                self.close(Close::Internal, effects);
+            }
         }
     }
 
-    fn adopt(&mut self, admission: Admission, moment: Moment) {
-        let left_ms = u64::try_from(admission.expires_at.ms_since(moment.now)).unwrap_or(0);
+    fn adopt(&mut self, claims: Claims, moment: Moment) {
+        let left_ms = u64::try_from(claims.expires_at.ms_since(moment.now)).unwrap_or(0);
         let ends_mono_ms = moment.mono_ms.saturating_add(left_ms);
-        self.token = Some(Box::new(Token { admission, ends_mono_ms, warned: false }));
+        self.token = Some(Box::new(Token { claims, ends_mono_ms, warned: false }));
     }
 
     /// The welcome is on its way: requests may come.
@@ -417,16 +425,12 @@ impl SessionState {
         self.unanswered_pings = 0;
     }
 
-    /// Some tokens ended; closes when this session's is among them.
-    pub fn on_revoked(&mut self, revocation: &Revocation, effects: &mut Vec<Effect>) {
-        let Some(token) = &self.token else { return };
-        let Admission { user, family, issued_at, .. } = token.admission;
-        let meant = match revocation.family {
-            Some(revoked) => family == Some(revoked),
-            None => issued_at <= revocation.at,
-        };
-        if user == revocation.user && (meant || revocation.final_) {
-            self.close(if revocation.final_ { Close::Banned } else { Close::Unauthenticated }, effects);
+    /// How this session's token stands now.
+    pub fn on_standing(&mut self, standing: Standing, effects: &mut Vec<Effect>) {
+        match standing {
+            Standing::Good => {}
+            Standing::SignedOut => self.close(Close::Unauthenticated, effects),
+            Standing::Gone => self.close(Close::Banned, effects),
         }
     }
 

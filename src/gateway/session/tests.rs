@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use super::effect::Effect;
 use super::state::{Bounds, Moment, SessionState};
-use crate::domain::{AllowedOrigins, FamilyId, Limits, Position, Revocation, SessionId, Timestamp, UserId};
-use crate::gateway::{Admission, GatewayOptions};
+use crate::domain::{AllowedOrigins, FamilyId, Limits, Position, SessionId, Timestamp, UserId};
+use crate::gateway::GatewayOptions;
+use crate::identity::{Claims, Standing};
 use crate::protocol::{Close, Encoding, ErrorCode, Failure, RequestId};
 use crate::store::Cursor;
 
@@ -37,10 +38,10 @@ fn moment(mono_ms: u64) -> Moment {
     Moment { mono_ms, now: Timestamp::from_unix_ms(1_000_000 + mono_ms as i64) }
 }
 
-fn admission(user: UserId, lives_ms: i64, at_ms: u64) -> Admission {
+fn admission(user: UserId, lives_ms: i64, at_ms: u64) -> Claims {
     let now = moment(at_ms).now;
     let family = Some(FamilyId::from_uuid(Uuid::from_u128(0xfa)));
-    Admission { user, family, issued_at: now, expires_at: now.plus_ms(lives_ms) }
+    Claims { user, family, issued_at: now, expires_at: now.plus_ms(lives_ms) }
 }
 
 /// A session and everything it wanted so far.
@@ -285,21 +286,16 @@ fn whoever_goes_on_while_limited_is_cut_off() {
 }
 
 #[test]
-fn a_revocation_ends_whom_it_means() {
-    let revoked = |user, family: Option<u128>, at: i64, final_| {
+fn a_token_that_was_revoked_ends_its_session() {
+    for (standing, close) in [
+        (Standing::Good, None),
+        (Standing::SignedOut, Some(Close::Unauthenticated)),
+        (Standing::Gone, Some(Close::Banned)),
+    ] {
         let mut table = Table::live();
-        let family = family.map(|family| FamilyId::from_uuid(Uuid::from_u128(family)));
-        let revocation = Revocation { user, family, at: moment(0).now.plus_ms(at), final_ };
-        table.state.on_revoked(&revocation, &mut table.effects);
-        table.closed()
-    };
-    let ben = UserId::from_uuid(Uuid::from_u128(0xbe));
-    assert_eq!(revoked(ADA, Some(0xfa), 0, false), Some(Close::Unauthenticated));
-    assert_eq!(revoked(ADA, Some(0xfb), 0, false), None, "another sign-in");
-    assert_eq!(revoked(ADA, None, 0, false), Some(Close::Unauthenticated));
-    assert_eq!(revoked(ADA, None, -1, false), None, "signed in since");
-    assert_eq!(revoked(ADA, None, -1, true), Some(Close::Banned));
-    assert_eq!(revoked(ben, None, 0, true), None);
+        table.state.on_standing(standing, &mut table.effects);
+        assert_eq!(table.closed(), close, "{standing:?}");
+    }
 }
 
 #[test]

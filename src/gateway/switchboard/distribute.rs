@@ -209,9 +209,7 @@ impl Switchboard {
             Signal::Revoked(revocation) => {
                 let lines: Vec<_> = self.registry.borrow().of_user(revocation.user).to_vec();
                 for line in lines {
-                    self.for_one(&line, || {
-                        self.decide(&line, |state, _, _, effects| state.on_revoked(revocation, effects));
-                    });
+                    self.for_one(&line, || self.check_standing(&line));
                     self.touch(&line);
                 }
             }

@@ -28,7 +28,6 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use self::registry::Registry;
-use super::Gatekeeper;
 use super::assembler::Incoming;
 use super::doorman::Doorman;
 use super::line::{LINGER_MS, Line};
@@ -41,6 +40,7 @@ use crate::actors::Node;
 use crate::actors::inbox::SessionKey;
 use crate::actors::router::interest::WorkerId;
 use crate::domain::{SessionId, Topic};
+use crate::identity::Identity;
 use crate::panics;
 use crate::protocol::frame::{Opcode, close_frame, frame};
 use crate::protocol::server::ServerFrame;
@@ -59,7 +59,7 @@ const FLUSHES_PER_TURN: usize = 256;
 pub struct Switchboard {
     worker: WorkerId,
     node: Node,
-    gatekeeper: Arc<dyn Gatekeeper>,
+    identity: Identity,
     doorman: Arc<Doorman>,
     bounds: Rc<Bounds>,
     /// Sessions that read heads at once because they missed something; the others wait their turn, their events held.
@@ -77,7 +77,7 @@ impl Switchboard {
     pub fn start(
         worker: WorkerId,
         node: Node,
-        gatekeeper: Arc<dyn Gatekeeper>,
+        identity: Identity,
         doorman: Arc<Doorman>,
         bounds: Bounds,
     ) -> Rc<Self> {
@@ -85,7 +85,7 @@ impl Switchboard {
         let switchboard = Rc::new(Self {
             worker,
             node,
-            gatekeeper,
+            identity,
             doorman,
             bounds: Rc::new(bounds),
             catch_ups: Semaphore::new(CATCH_UPS),

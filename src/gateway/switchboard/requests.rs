@@ -24,7 +24,6 @@ const EVENT_BYTES: usize = 320;
 impl Switchboard {
     pub(super) fn authenticate(self: &Rc<Self>, line: &Rc<Line>, token: String, refresh: Option<RequestId>) {
         let (this, key) = (Rc::clone(self), line.key());
-        let admission = self.gatekeeper.admit(token);
         self.spawn_for(line, async move {
             // A hello costs a signature and a reading of heads: only so many at once.
             let place = match &refresh {
@@ -32,7 +31,7 @@ impl Switchboard {
                 Some(_) => Ok(None),
             };
             let (admission, place) = match place {
-                Ok(place) => (admission.await, place),
+                Ok(place) => (this.identity.authenticate(&token).await, place),
                 Err(failure) => {
                     this.node.meters().load.sheds.of("hellos").increment(1);
                     (Err(failure), None)
@@ -45,11 +44,20 @@ impl Switchboard {
                 this.decide(line, |state, moment, _, effects| {
                     state.on_admission(admission, refresh, moment, effects);
                 });
+                // What ended while the token was being checked found no session to close. From here on it does.
+                this.check_standing(line);
                 // The new token may end, or be warned of, before the next look.
                 let deadline_ms = line.state.borrow().next_deadline_ms(&this.bounds);
                 this.look_at(line, deadline_ms);
             });
         });
+    }
+
+    /// Closes a session whose token was revoked.
+    pub(super) fn check_standing(self: &Rc<Self>, line: &Rc<Line>) {
+        let Some(claims) = line.state.borrow().claims() else { return };
+        let standing = self.identity.standing(&claims);
+        self.decide(line, |state, _, _, effects| state.on_standing(standing, effects));
     }
 
     pub(super) fn mark(self: &Rc<Self>, line: &Rc<Line>, id: RequestId, mark: Mark) {

@@ -91,7 +91,7 @@ fn collect<T>(
 ) -> Result<Vec<T>, StoreError> {
     let items =
         rows.iter().take(limit).filter_map(|row| read(row).transpose()).collect::<sql::Result<Vec<T>>>();
-    items.map_err(|error| sql::before_commit(error))
+    items.map_err(sql::before_commit)
 }
 
 pub(in crate::store::sqlite) async fn members(

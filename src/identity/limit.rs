@@ -1,0 +1,135 @@
+//! How often one of very many may do something: a rate per key over the injected clock, in bounded memory.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use governor::clock::{Clock, Reference};
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed, StateStore};
+use governor::{Quota, RateLimiter};
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+
+use crate::environment::SharedEnvironment;
+use crate::protocol::Failure;
+
+/// Keys remembered at once, per limit. Attackers choose names and addresses as they like, so there is a bound; past it the
+/// key that was quiet longest is forgotten. Whoever asks more often than that stays remembered.
+const MAX_REMEMBERED: u64 = 100_000;
+
+#[derive(Debug, Clone)]
+struct EnvironmentClock(SharedEnvironment);
+
+impl Clock for EnvironmentClock {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        Duration::from_micros(self.0.monotonic_us())
+    }
+}
+
+struct Remembered<K>(Cache<K, Arc<InMemoryState>>);
+
+impl<K: Hash + Eq + Clone + Send + Sync + 'static> StateStore for Remembered<K> {
+    type Key = K;
+
+    fn measure_and_replace<T, F, E>(&self, key: &K, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let state = match self.0.get(key) {
+            Some(state) => state,
+            None => self.0.get_with(key.clone(), Arc::default),
+        };
+        state.measure_and_replace(&NotKeyed::NonKey, measure)
+    }
+}
+
+/// One limit over many keys. Cheap to ask: no call walks the keys.
+pub struct Limit<K: Hash + Eq + Clone + Send + Sync + 'static> {
+    limiter: Option<RateLimiter<K, Remembered<K>, EnvironmentClock, NoOpMiddleware<Duration>>>,
+    clock: EnvironmentClock,
+}
+
+impl<K: Hash + Eq + Clone + Debug + Send + Sync + 'static> Limit<K> {
+    /// So many a minute, all of them at once when need be; 0: any number.
+    pub fn per_minute(most: u32, environment: SharedEnvironment) -> Self {
+        Self::new(NonZeroU32::new(most).map(Quota::per_minute), MAX_REMEMBERED, environment)
+    }
+
+    /// So many a second in the long run, and `burst` at once; 0 a second: any number.
+    pub fn per_second(most: u32, burst: u32, environment: SharedEnvironment) -> Self {
+        let quota = NonZeroU32::new(most)
+            .map(|most| Quota::per_second(most).allow_burst(NonZeroU32::new(burst).unwrap_or(most)));
+        Self::new(quota, MAX_REMEMBERED, environment)
+    }
+
+    fn new(quota: Option<Quota>, remembered: u64, environment: SharedEnvironment) -> Self {
+        let clock = EnvironmentClock(environment);
+        let limiter = quota.map(|quota| {
+            // Whoever was quiet for so long has the whole allowance again, remembered or not.
+            let refilled = quota.replenish_interval().saturating_mul(quota.burst_size().get());
+            let keys = Cache::builder()
+                .max_capacity(remembered)
+                .eviction_policy(EvictionPolicy::lru())
+                .time_to_idle(refilled.max(Duration::from_secs(1)));
+            RateLimiter::new(quota, Remembered(keys.build()), clock.clone())
+        });
+        Self { limiter, clock }
+    }
+
+    /// May `key` do it now? Counts it.
+    ///
+    /// # Errors
+    /// `RateLimited` with the wait.
+    pub fn check(&self, key: &K) -> Result<(), Failure> {
+        let Some(limiter) = &self.limiter else { return Ok(()) };
+        limiter.check_key(key).map_err(|refused| {
+            let wait: Duration = refused.earliest_possible().duration_since(self.clock.now()).into();
+            Failure::RateLimited {
+                retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::ManualEnvironment;
+
+    #[test]
+    fn the_wait_that_is_told_is_enough_and_others_are_not_concerned() {
+        let environment = Arc::new(ManualEnvironment::new(1_000_000, 1));
+        let limit = Limit::per_minute(2, environment.clone());
+        assert!(limit.check(&"ada").is_ok() && limit.check(&"ada").is_ok());
+        let Err(Failure::RateLimited { retry_after_ms }) = limit.check(&"ada") else {
+            panic!("the third is too many");
+        };
+        assert!((1..=30_000).contains(&retry_after_ms), "{retry_after_ms}");
+        assert!(limit.check(&"ben").is_ok());
+        environment.advance_ms(retry_after_ms);
+        assert!(limit.check(&"ada").is_ok());
+        let none = Limit::per_second(0, 0, environment);
+        assert!((0..100).all(|_| none.check(&"ada").is_ok()));
+    }
+
+    #[test]
+    fn at_its_bound_it_forgets_the_quiet_and_turns_nobody_away() {
+        let environment = Arc::new(ManualEnvironment::new(1_000_000, 1));
+        let limit = Limit::new(NonZeroU32::new(1).map(Quota::per_minute), 4_000, environment);
+        let known = u64::MAX;
+        assert!(limit.check(&known).is_ok());
+        for stranger in 0..12_000 {
+            assert!(limit.check(&stranger).is_ok(), "{stranger} asks for the first time");
+            assert!(limit.check(&known).is_err(), "whoever goes on asking stays known");
+        }
+        let Remembered(keys) = limit.limiter.expect("a limit").into_state_store();
+        keys.run_pending_tasks();
+        assert!(keys.entry_count() <= 4_000, "{}", keys.entry_count());
+    }
+}

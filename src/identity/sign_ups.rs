@@ -1,0 +1,191 @@
+//! Signing up: accounts, guests, and guests that become accounts. Each may be asked again when its answer was lost.
+
+use std::net::IpAddr;
+
+use sha2::{Digest, Sha256};
+
+use super::{Identity, SignUps, SignedIn};
+use crate::domain::{Refusal, User, UserId, Username};
+use crate::protocol::{Failure, checks};
+use crate::store::{Credentials, NewUser, NewUserOutcome};
+
+/// The longest device id, like every id of a client's making.
+const MAX_DEVICE_BYTES: usize = 64;
+
+impl Identity {
+    /// Makes an account and signs in to it. Asked again with the same name and password, because the answer was lost, it signs
+    /// in.
+    ///
+    /// # Errors
+    /// `Invalid`, `Conflict` (the name is taken), `Forbidden` (sign-ups are closed), `RateLimited`, `Overloaded`,
+    /// `Unavailable`.
+    pub async fn sign_up(
+        &self,
+        username: &str,
+        password: String,
+        display_name: Option<&str>,
+        address: IpAddr,
+    ) -> Result<SignedIn, Failure> {
+        let made = self.make_account(username, password, display_name, address).await;
+        self.count_sign_up("account", &made);
+        made
+    }
+
+    async fn make_account(
+        &self,
+        username: &str,
+        password: String,
+        display_name: Option<&str>,
+        address: IpAddr,
+    ) -> Result<SignedIn, Failure> {
+        self.sign_ups_allowed(SignUps::Open)?;
+        let username = parse_username(username)?;
+        let display_name = shown_or(display_name, || username.as_str().to_owned())?;
+        self.inner.passwords.check(&password)?;
+        self.inner.throttle.sign_up(address)?;
+        if let Some(owner) = self.read(self.inner.store.credentials(&username)).await? {
+            return self.sign_up_again(owner, password).await;
+        }
+        let password_hash = Some(self.inner.passwords.hash(password.clone()).await?);
+        let user = self.new_user(Some(username.clone()), display_name, false);
+        let new = NewUser { user, password_hash, device_hash: None };
+        match self.write(self.inner.store.create_user(&new)).await? {
+            NewUserOutcome::Created => self.start_sign_in(new.user, true).await,
+            NewUserOutcome::UsernameTaken | NewUserOutcome::Existing(_) => {
+                match self.read(self.inner.store.credentials(&username)).await? {
+                    Some(owner) => self.sign_up_again(owner, password).await,
+                    None => Err(Refusal::Conflict("username: taken").into()),
+                }
+            }
+        }
+    }
+
+    /// The name is taken; whoever has its password as well is its owner, as at a sign-in, and may try as rarely.
+    async fn sign_up_again(&self, owner: Credentials, password: String) -> Result<SignedIn, Failure> {
+        let name = owner.user.username.as_ref().map(Username::as_str).unwrap_or_default();
+        let may_try = self.inner.throttle.account(name).is_ok();
+        if may_try && self.inner.passwords.verify(password, Some(owner.password_hash)).await? {
+            return self.start_sign_in(owner.user, false).await;
+        }
+        Err(Refusal::Conflict("username: taken").into())
+    }
+
+    /// Makes a guest, or finds the one of this device.
+    ///
+    /// # Errors
+    /// As [`Identity::sign_up`]; `Conflict` when the device's guest has become an account.
+    pub async fn guest(
+        &self,
+        device_id: Option<&str>,
+        display_name: Option<&str>,
+        address: IpAddr,
+    ) -> Result<SignedIn, Failure> {
+        let made = self.find_or_make_guest(device_id, display_name, address).await;
+        self.count_sign_up("guest", &made);
+        made
+    }
+
+    async fn find_or_make_guest(
+        &self,
+        device_id: Option<&str>,
+        display_name: Option<&str>,
+        address: IpAddr,
+    ) -> Result<SignedIn, Failure> {
+        self.sign_ups_allowed(SignUps::Guests)?;
+        let device_hash = device_id.map(hash_device).transpose()?;
+        let number = self.inner.environment.random_below(10_000);
+        let display_name = shown_or(display_name, || format!("Guest {number:04}"))?;
+        self.inner.throttle.sign_up(address)?;
+        let new = NewUser { user: self.new_user(None, display_name, true), password_hash: None, device_hash };
+        match self.write(self.inner.store.create_user(&new)).await? {
+            NewUserOutcome::Created => self.start_sign_in(new.user, true).await,
+            NewUserOutcome::Existing(user) if user.guest => self.start_sign_in(user, false).await,
+            // A device id is no password: it opens a guest's account and nothing that was protected since.
+            NewUserOutcome::Existing(_) | NewUserOutcome::UsernameTaken => Err(Refusal::Conflict(
+                "device_id: its guest has become an account; sign in with the password",
+            )
+            .into()),
+        }
+    }
+
+    /// Gives a guest a name and password. Asked again with the same, because the answer was lost, it answers the same.
+    ///
+    /// # Errors
+    /// `Invalid`, `Conflict` (taken, or no guest), `Forbidden` (names are closed), `RateLimited`, `Overloaded`, `Unavailable`.
+    pub async fn claim(&self, user: UserId, username: &str, password: String) -> Result<User, Failure> {
+        self.sign_ups_allowed(SignUps::Open)?;
+        let username = parse_username(username)?;
+        self.inner.passwords.check(&password)?;
+        let known = self.read(self.inner.store.user(user)).await?.ok_or(Refusal::NotFound)?;
+        if !known.guest {
+            return self.claim_again(known, &username, password).await;
+        }
+        // A hash is work: it is not done for a name that cannot be had, nor for one guest as often as it likes.
+        if self.read(self.inner.store.credentials(&username)).await?.is_some() {
+            return Err(Refusal::Conflict("this username is taken").into());
+        }
+        self.inner.throttle.account(&user.to_string())?;
+        let password_hash = self.inner.passwords.hash(password.clone()).await?;
+        match self.write(self.inner.store.claim(user, &username, &password_hash)).await? {
+            Ok(claimed) => Ok(claimed),
+            Err(Refusal::Conflict(why)) => {
+                let known = self.read(self.inner.store.user(user)).await?.ok_or(Refusal::NotFound)?;
+                if known.guest {
+                    return Err(Refusal::Conflict(why).into());
+                }
+                self.claim_again(known, &username, password).await
+            }
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    async fn claim_again(&self, known: User, username: &Username, password: String) -> Result<User, Failure> {
+        let stored = self.read(self.inner.store.password_hash(known.id)).await?;
+        let same_name = known.username.as_ref() == Some(username);
+        if same_name
+            && stored.is_some()
+            && self.inner.throttle.account(&known.id.to_string()).is_ok()
+            && self.inner.passwords.verify(password, stored).await?
+        {
+            return Ok(known);
+        }
+        Err(Refusal::Conflict("only a guest can be claimed").into())
+    }
+
+    fn count_sign_up(&self, kind: &'static str, made: &Result<SignedIn, Failure>) {
+        match made {
+            Ok(signed_in) if signed_in.created => self.inner.meters.sign_ups.of(kind).increment(1),
+            Ok(_) => {}
+            Err(_) => self.inner.meters.sign_ups.of("refused").increment(1),
+        }
+    }
+
+    fn new_user(&self, username: Option<Username>, display_name: String, guest: bool) -> User {
+        let environment = &self.inner.environment;
+        let id = UserId::from_uuid(environment.new_uuid());
+        User { id, username, display_name, guest, created_at: environment.now() }
+    }
+
+    fn sign_ups_allowed(&self, wanted: SignUps) -> Result<(), Refusal> {
+        match (self.inner.options.sign_ups, wanted) {
+            (SignUps::Open, _) | (SignUps::Guests, SignUps::Guests) => Ok(()),
+            (SignUps::Guests, _) => Err(Refusal::Forbidden("this server takes guests only")),
+            (SignUps::Closed, _) => Err(Refusal::Forbidden("this server takes no new accounts")),
+        }
+    }
+}
+
+fn parse_username(text: &str) -> Result<Username, Refusal> {
+    Username::parse(text).map_err(|error| Refusal::Invalid(error.to_string().into()))
+}
+
+fn shown_or(given: Option<&str>, otherwise: impl FnOnce() -> String) -> Result<String, Refusal> {
+    given.map_or_else(|| Ok(otherwise()), checks::display_name)
+}
+
+fn hash_device(device_id: &str) -> Result<[u8; 32], Refusal> {
+    if device_id.is_empty() || device_id.len() > MAX_DEVICE_BYTES || device_id.chars().any(char::is_control) {
+        return Err(Refusal::Invalid("device_id: 1 to 64 bytes without control characters".into()));
+    }
+    Ok(Sha256::digest(device_id.as_bytes()).into())
+}
