@@ -217,7 +217,7 @@ export class TidingsClient {
     });
   }
 
-  /** One refresh at a time, in all tabs: a refresh token used twice revokes its family. */
+  /** One refresh at a time, in all tabs: a refresh token shown again later than 30 s, or after its successor, ends the sign-in. */
   #refresh() {
     this.#refreshing ??= Promise.resolve(this.#env.lock('tidings.refresh', () => this.#refreshAlone())).finally(() => { this.#refreshing = null; });
     return this.#refreshing;

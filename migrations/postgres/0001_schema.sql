@@ -202,11 +202,14 @@ CREATE TABLE families (
     user_id    uuid NOT NULL,
     token_hash bytea NOT NULL UNIQUE,
     expires_at bigint NOT NULL,
-    revoked_at bigint
+    revoked_at bigint,
+    -- The token that was shown for the newest one, and when, by the database's clock: it may be shown again for a moment.
+    previous_hash bytea,
+    rotated_at    bigint
 );
 CREATE INDEX families_by_user ON families (user_id);
 
--- Tokens that were rotated away: one that comes back before its end was stolen.
+-- Tokens that were rotated away: one that comes back later, before its end, was stolen.
 CREATE TABLE spent_tokens (
     token_hash bytea PRIMARY KEY,
     family     uuid NOT NULL,
@@ -215,7 +218,7 @@ CREATE TABLE spent_tokens (
 CREATE INDEX spent_tokens_by_family ON spent_tokens (family, expires_at);
 
 -- Read by id. Whoever writes takes the number while holding the lock of meta's row 'revocations', so numbers become
--- visible in their order and a reader that has one has all before it.
+-- visible in their order and a reader that has one has all before it, in one incarnation of the log.
 CREATE TABLE revocations (
     id       bigint PRIMARY KEY,
     user_id  uuid NOT NULL,

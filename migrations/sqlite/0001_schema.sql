@@ -134,11 +134,14 @@ CREATE TABLE families (
     user_id    BLOB NOT NULL,
     token_hash BLOB NOT NULL UNIQUE,
     expires_at INTEGER NOT NULL,
-    revoked_at INTEGER
+    revoked_at INTEGER,
+    -- The token that was shown for the newest one, and when, by the database's clock: it may be shown again for a moment.
+    previous_hash BLOB,
+    rotated_at    INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX families_by_user ON families (user_id);
 
--- Tokens that were rotated away: one that comes back before its end was stolen.
+-- Tokens that were rotated away: one that comes back later, before its end, was stolen.
 CREATE TABLE spent_tokens (
     token_hash BLOB PRIMARY KEY,
     family     BLOB NOT NULL,

@@ -1,12 +1,16 @@
 //! Signing in and out, and what changes how one signs in.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::refresh::{RefreshToken, hash_presented};
-use super::{Claims, Identity};
+use super::{Claims, Identity, Standing};
 use crate::domain::{FamilyId, Refusal, Timestamp, User, UserId, Username};
 use crate::protocol::Failure;
 use crate::store::{FamilyRotation, NewFamily, Revocation};
+
+/// How long a refresh token may be shown again while its successor was not: a lost answer is asked for again by then.
+const REPEAT_WITHIN: Duration = Duration::from_secs(30);
 
 /// A sign-in, for the client.
 pub struct SignedIn {
@@ -66,7 +70,8 @@ impl Identity {
         }
     }
 
-    /// Exchanges a refresh token for new tokens. One that was used before ends its whole sign-in: somebody else has it.
+    /// Exchanges a refresh token for new tokens. One that was used before ends its whole sign-in, since somebody else has it,
+    /// unless it was used a moment ago and its successor never: then the answer was lost.
     ///
     /// # Errors
     /// `Unauthenticated`: sign in again. `RateLimited`, `Unavailable`.
@@ -76,7 +81,8 @@ impl Identity {
         let Some(hash) = hash_presented(presented) else { return Err(refused) };
         let now = self.inner.environment.now();
         let next = RefreshToken::draw(&self.inner.environment);
-        let rotation = self.inner.store.rotate_family(&hash, &next.hash, self.refresh_end(now), now);
+        let end = self.refresh_end(now);
+        let rotation = self.inner.store.rotate_family(&hash, &next.hash, end, now, REPEAT_WITHIN);
         match self.write(rotation).await? {
             FamilyRotation::Rotated(family) => {
                 self.inner.meters.refreshes.of("ok").increment(1);
@@ -102,11 +108,16 @@ impl Identity {
     /// # Errors
     /// `Unavailable`.
     pub async fn sign_out(&self, claims: &Claims, everywhere: bool) -> Result<(), Failure> {
-        // A token of another issuer names no sign-in of ours: all that were issued until now end.
+        // A token of another issuer names no sign-in of ours: all that it issued until now end, this one whatever the clocks say.
         let family = if everywhere { None } else { claims.family };
-        let now = self.inner.environment.now();
+        let now = self.inner.environment.now().max(claims.issued_at);
         let ended = self.write(self.inner.store.revoke(claims.user, family, now)).await?;
-        self.end(&[ended]);
+        self.end(&ended);
+        // A failover may have lost the sign-in, so that it was not found among all.
+        if everywhere && claims.family.is_some() && self.standing(claims) == Standing::Good {
+            let ended = self.write(self.inner.store.revoke(claims.user, claims.family, now)).await?;
+            self.end(&ended);
+        }
         Ok(())
     }
 
@@ -195,8 +206,9 @@ impl Identity {
         let refresh = RefreshToken::draw(&self.inner.environment);
         let family =
             NewFamily { id, user: user.id, token_hash: refresh.hash, expires_at: self.refresh_end(now) };
-        self.write(self.inner.store.add_family(&family, now)).await?;
-        self.inner.known.insert(user.id, ()).await;
+        let oldest = self.write(self.inner.store.add_family(&family, now)).await?;
+        self.end(&oldest);
+        self.inner.known.insert(user.id, ());
         Ok(self.signed_in(user, id, refresh, now, created))
     }
 

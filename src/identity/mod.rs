@@ -18,11 +18,11 @@ mod tokens;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use moka::future::Cache;
+use moka::sync::Cache;
 use thiserror::Error;
+use tokio::sync::Mutex;
 
 pub use self::accounts::SignedIn;
 use self::external::External;
@@ -43,7 +43,7 @@ use crate::domain::{Timestamp, User, UserId};
 use crate::environment::SharedEnvironment;
 use crate::panics;
 use crate::protocol::Failure;
-use crate::store::{NewUser, NewUserOutcome, Revocation, SharedStore, StoreError};
+use crate::store::{NewUser, NewUserOutcome, Revocation, RevocationCursor, SharedStore, StoreError};
 use crate::telemetry::meters::IdentityMeters;
 
 /// Users this node knows to exist, at most.
@@ -81,7 +81,8 @@ struct Inner {
     tokens: Tokens,
     external: Option<External>,
     revocations: Revocations,
-    revocation_cursor: AtomicU64,
+    /// How far the store's list was read; held while it is read, so that two readers cannot set it back.
+    revocation_cursor: Mutex<RevocationCursor>,
     throttle: Throttle,
     meters: IdentityMeters,
     known: Cache<UserId, ()>,
@@ -108,7 +109,7 @@ impl Identity {
             tokens,
             external: options.external.clone().map(External::new).transpose()?,
             revocations: Revocations::default(),
-            revocation_cursor: AtomicU64::new(0),
+            revocation_cursor: Mutex::default(),
             throttle: Throttle::new(options.throttle, environment.clone()),
             meters,
             known: Cache::new(KNOWN_USERS),
@@ -132,7 +133,10 @@ impl Identity {
         self.standing(&claims).into_result()?;
         self.must_exist(claims.user).await?;
         // What was revoked while the store was asked counts too.
-        self.standing(&claims).into_result().map(|()| claims)
+        self.standing(&claims)
+            .into_result()
+            .inspect_err(|_| self.inner.known.invalidate(&claims.user))
+            .map(|()| claims)
     }
 
     /// How a token that was good stands now. A connection asks this once it can be found by a revocation, and again whenever
@@ -172,6 +176,10 @@ impl Identity {
 
     fn note(&self, revocation: &Revocation, source: Source) {
         self.inner.revocations.note(revocation, source, self.inner.environment.monotonic_ms());
+        if revocation.final_ {
+            // The list forgets one day; whether there is such a user is asked anew.
+            self.inner.known.invalidate(&revocation.user);
+        }
     }
 
     /// The public keys of our tokens, as a JWKS document.
@@ -185,12 +193,12 @@ impl Identity {
     /// # Errors
     /// `Unavailable`.
     pub async fn catch_up(&self) -> Result<(), Failure> {
+        let mut cursor = self.inner.revocation_cursor.lock().await;
         loop {
-            let cursor = self.inner.revocation_cursor.load(Ordering::SeqCst);
-            let (revocations, next) = self.read(self.inner.store.revocations(cursor)).await?;
+            let (revocations, next) = self.read(self.inner.store.revocations(*cursor)).await?;
             revocations.iter().for_each(|revocation| self.note(revocation, Source::Store));
-            self.inner.revocation_cursor.store(next, Ordering::SeqCst);
-            if revocations.is_empty() || next == cursor {
+            *cursor = next;
+            if revocations.is_empty() {
                 return Ok(());
             }
         }
@@ -237,11 +245,14 @@ impl Identity {
             let user = User { id, username: None, display_name, guest: false, created_at: now };
             let new = NewUser { user, password_hash: None, device_hash: None };
             match self.write(self.inner.store.create_user(&new)).await? {
-                NewUserOutcome::Created => self.inner.meters.sign_ups.of("external").increment(1),
+                NewUserOutcome::Created => {
+                    self.inner.meters.sign_ups.of("external").increment(1);
+                    self.inner.known.insert(id, ());
+                }
+                // It may have been erased since.
                 NewUserOutcome::Existing(_) => {}
                 NewUserOutcome::UsernameTaken => return Err(Failure::Unavailable { definite: true }),
             }
-            self.inner.known.insert(id, ()).await;
         }
         Ok(stranger.claims)
     }
@@ -252,10 +263,10 @@ impl Identity {
         if self.inner.known.contains_key(&user) {
             return Ok(());
         }
-        if self.read(self.inner.store.user(user)).await?.is_none() {
+        if !self.read(self.inner.store.is_living(user)).await? {
             return Err(Failure::Unauthenticated("the token names nobody"));
         }
-        self.inner.known.insert(user, ()).await;
+        self.inner.known.insert(user, ());
         Ok(())
     }
 

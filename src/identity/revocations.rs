@@ -42,8 +42,8 @@ pub enum Standing {
 
 #[derive(Debug, Default)]
 struct Ended {
-    /// Everything issued until then, and when that was noted.
-    all: Option<(Timestamp, u64)>,
+    /// Tokens of another issuer, which belong to no sign-in, with an `iat` until then; and when that was noted.
+    strangers: Option<(Timestamp, u64)>,
     /// The account is gone.
     gone: bool,
     /// Each with when it was noted, on this process' own scale: the clock of the node that ended it may be anywhere.
@@ -63,10 +63,10 @@ impl Ended {
             }
             None => {
                 let until =
-                    self.all.map(|(until, _)| until).max(Some(revocation.at)).unwrap_or(revocation.at);
-                let new =
-                    self.all.is_none_or(|(known, _)| known < until) || (revocation.final_ && !self.gone);
-                self.all = Some((until, now_ms));
+                    self.strangers.map(|(until, _)| until).max(Some(revocation.at)).unwrap_or(revocation.at);
+                let new = self.strangers.is_none_or(|(known, _)| known < until)
+                    || (revocation.final_ && !self.gone);
+                self.strangers = Some((until, now_ms));
                 self.gone |= revocation.final_;
                 new
             }
@@ -77,8 +77,10 @@ impl Ended {
         if self.gone {
             return Standing::Gone;
         }
-        let signed_out = self.all.is_some_and(|(until, _)| claims.issued_at <= until)
-            || claims.family.is_some_and(|own| self.families.iter().any(|(family, _)| *family == own));
+        let signed_out = match claims.family {
+            Some(own) => self.families.iter().any(|(family, _)| *family == own),
+            None => self.strangers.is_some_and(|(until, _)| claims.issued_at <= until),
+        };
         if signed_out { Standing::SignedOut } else { Standing::Good }
     }
 }
@@ -148,11 +150,11 @@ impl Revocations {
         let mut ended = self.ended.write().unwrap_or_else(crate::panics::poisoned);
         ended.retain(|_, ended| {
             ended.families.retain(|(_, noted_ms)| *noted_ms >= families_before_ms);
-            if ended.all.is_some_and(|(_, noted_ms)| noted_ms < users_before_ms) {
-                ended.all = None;
+            if ended.strangers.is_some_and(|(_, noted_ms)| noted_ms < users_before_ms) {
+                ended.strangers = None;
                 ended.gone = false;
             }
-            ended.all.is_some() || !ended.families.is_empty()
+            ended.strangers.is_some() || !ended.families.is_empty()
         });
     }
 }
@@ -183,19 +185,20 @@ mod tests {
     }
 
     #[test]
-    fn one_sign_in_or_everything_until_now_but_not_what_comes_after() {
+    fn a_sign_in_ends_by_its_id_and_the_token_of_another_issuer_by_its_time() {
         let set = Revocations::default();
-        set.note(
-            &Revocation { user: user(), family: Some(family(1)), at: at(50), final_: false },
-            Source::Here,
-            7,
-        );
+        let stranger = |issued_at| Claims { family: None, ..claims(0, issued_at) };
+        let note = |family, final_| {
+            set.note(&Revocation { user: user(), family, at: at(50), final_ }, Source::Here, 7);
+        };
+        note(Some(family(1)), false);
         assert_eq!(set.standing(&claims(1, 60)), Standing::SignedOut, "an ended sign-in stays ended");
         assert_eq!(set.standing(&claims(2, 40)), Standing::Good);
-        set.note(&Revocation { user: user(), family: None, at: at(50), final_: false }, Source::Here, 7);
-        assert_eq!(set.standing(&claims(2, 50)), Standing::SignedOut);
-        assert_eq!(set.standing(&claims(2, 51)), Standing::Good, "a later sign-in is meant to work");
-        set.note(&Revocation { user: user(), family: None, at: at(50), final_: true }, Source::Here, 7);
+        note(None, false);
+        assert_eq!(set.standing(&claims(2, 40)), Standing::Good, "no clock says anything of our own tokens");
+        assert_eq!(set.standing(&stranger(50)), Standing::SignedOut);
+        assert_eq!(set.standing(&stranger(51)), Standing::Good);
+        note(None, true);
         assert_eq!(set.standing(&claims(2, 51)), Standing::Gone);
     }
 

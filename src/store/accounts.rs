@@ -1,5 +1,7 @@
 //! Users, how they sign in, what ended, and whom they blocked.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{Outcome, StoreError};
@@ -71,7 +73,16 @@ pub enum FamilyRotation {
 }
 
 /// How far the list of revocations was read.
-pub type RevocationCursor = u64;
+///
+/// Numbers of revocations are those of one incarnation of the log. After a failover that lost some they are given again, and the
+/// list is read from its beginning.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RevocationCursor {
+    /// The incarnation of the log.
+    pub epoch: u64,
+    /// The number of the last one read.
+    pub id: u64,
+}
 
 /// Users, credentials, token families, blocks, erasure and export.
 #[async_trait]
@@ -81,6 +92,9 @@ pub trait Accounts: Send + Sync {
 
     /// The user; erased users answer with the display name "deleted" and no username.
     async fn user(&self, id: UserId) -> Result<Option<User>, StoreError>;
+
+    /// Whether there is such a user, and it was not erased.
+    async fn is_living(&self, id: UserId) -> Result<bool, StoreError>;
 
     /// Users whose username begins with `prefix`, by username.
     async fn users_by_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<User>, StoreError>;
@@ -100,26 +114,29 @@ pub trait Accounts: Send + Sync {
     /// Gives a guest a username and password. Refusals: `NotFound`, `Conflict` (taken, or no guest).
     async fn claim(&self, id: UserId, username: &Username, password_hash: &str) -> Outcome<User>;
 
-    /// Keeps a sign-in.
-    async fn add_family(&self, new: &NewFamily, now: Timestamp) -> Result<(), StoreError>;
+    /// Keeps a sign-in. One more than a user may have ends the one that would run out first: that [`Revocation`] is answered.
+    async fn add_family(&self, new: &NewFamily, now: Timestamp) -> Result<Vec<Revocation>, StoreError>;
 
-    /// Rotates: the family whose newest token hashes to `presented` gets `replacement`. A token that was the newest one
-    /// before revokes the family and writes a [`Revocation`].
+    /// Rotates: the family whose newest token hashes to `presented` gets `replacement`. So does one whose newest token was never
+    /// presented and took the place of `presented` less than `repeat_within` ago, by the database's clock. Any other token that
+    /// was the newest one before revokes the family and writes a [`Revocation`].
     async fn rotate_family(
         &self,
         presented: &[u8; 32],
         replacement: &[u8; 32],
         expires_at: Timestamp,
         now: Timestamp,
+        repeat_within: Duration,
     ) -> Result<FamilyRotation, StoreError>;
 
-    /// Ends one sign-in, or all of the user's, and writes the [`Revocation`].
+    /// Ends one sign-in, or all of the user's, and writes a [`Revocation`] for each. When all end there is one more, without a
+    /// sign-in, for the tokens of another issuer until `now`.
     async fn revoke(
         &self,
         user: UserId,
         family: Option<FamilyId>,
         now: Timestamp,
-    ) -> Result<Revocation, StoreError>;
+    ) -> Result<Vec<Revocation>, StoreError>;
 
     /// Ends all of a user's sign-ins but `keep` (after a change of password) and writes a [`Revocation`] for each.
     async fn revoke_others(
@@ -129,7 +146,7 @@ pub trait Accounts: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<Revocation>, StoreError>;
 
-    /// Revocations after `cursor`, at most 1,000, and the cursor to go on from.
+    /// Revocations after `cursor` (all of them when it is of another incarnation of the log), at most 1,000, and the cursor to go on from.
     async fn revocations(
         &self,
         cursor: RevocationCursor,

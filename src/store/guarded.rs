@@ -155,16 +155,19 @@ macro_rules! operations {
             Accounts {
                 Write create_user(new: &NewUser) -> Result<NewUserOutcome, StoreError>;
                 Read user(id: UserId) -> Result<Option<User>, StoreError>;
+                Read is_living(id: UserId) -> Result<bool, StoreError>;
                 Read users_by_prefix(prefix: &str, limit: usize) -> Result<Vec<User>, StoreError>;
                 Read credentials(username: &Username) -> Result<Option<Credentials>, StoreError>;
                 Read password_hash(id: UserId) -> Result<Option<String>, StoreError>;
                 Write rename(id: UserId, display_name: &str) -> Outcome<User>;
                 Write set_password(id: UserId, password_hash: &str) -> Outcome<()>;
                 Write claim(id: UserId, username: &Username, password_hash: &str) -> Outcome<User>;
-                Write add_family(new: &NewFamily, now: Timestamp) -> Result<(), StoreError>;
-                Write rotate_family(presented: &[u8; 32], replacement: &[u8; 32], expires_at: Timestamp, now: Timestamp)
+                Write add_family(new: &NewFamily, now: Timestamp) -> Result<Vec<Revocation>, StoreError>;
+                Write rotate_family(
+                    presented: &[u8; 32], replacement: &[u8; 32], expires_at: Timestamp, now: Timestamp, repeat_within: Duration
+                )
                     -> Result<FamilyRotation, StoreError>;
-                Write revoke(user: UserId, family: Option<FamilyId>, now: Timestamp) -> Result<Revocation, StoreError>;
+                Write revoke(user: UserId, family: Option<FamilyId>, now: Timestamp) -> Result<Vec<Revocation>, StoreError>;
                 Write revoke_others(user: UserId, keep: Option<FamilyId>, now: Timestamp)
                     -> Result<Vec<Revocation>, StoreError>;
                 Read revocations(cursor: RevocationCursor) -> Result<(Vec<Revocation>, RevocationCursor), StoreError>;

@@ -97,6 +97,7 @@ const OPERATIONS: &[&str] = &[
     "acquaintances",
     "create_user",
     "user",
+    "is_living",
     "users_by_prefix",
     "credentials",
     "password_hash",

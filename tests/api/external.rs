@@ -11,6 +11,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use tidings::domain::Timestamp;
 use tidings::identity::{ExternalKeys, ExternalOptions, IdentityOptions};
 
 use crate::support::{Person, Server, World};
@@ -231,4 +232,25 @@ async fn an_issuer_that_cannot_be_reached_is_unavailable_and_ours_still_sign_in(
     let why = me(&server, &issuer.token(&claims(&world, "1"))).await.refused(503, "unavailable");
     assert!(why.contains("issuer"), "{why}");
     me(&server, &server.sign_up("ada").await).await.wants(200);
+}
+
+/// Erasing outlives the list of what was revoked: the issuer may go on giving out tokens for years.
+#[actix_web::test]
+async fn an_erased_user_stays_out_with_new_tokens_and_on_other_servers() {
+    let (world, issuer) = (World::new().await, Issuer::new("k1"));
+    let path = world.folder.path().join("issuer.pem");
+    fs::write(&path, issuer.pem()).expect("written");
+    let server = world.serve_with(trusting(ExternalKeys::PemFile(path.clone()))).await;
+    let grace = issuer.token(&claims(&world, "42"));
+    me(&server, &grace).await.wants(200);
+    server.call(Some(&grace), "DELETE", "/v1/me", Value::Null).await.wants(204);
+    // What was revoked is forgotten once no token of that time can be good any more.
+    let in_a_year = Timestamp::from_unix_ms(world.environment.now().as_unix_ms() + 365 * 86_400_000);
+    world.store.forget_revocations(in_a_year).await.expect("forgotten");
+    let mut later = claims(&world, "42");
+    later["iat"] = json!(later["iat"].as_i64().expect("a time") + 1);
+    let another = world.serve_with(trusting(ExternalKeys::PemFile(path))).await;
+    for server in [&server, &another] {
+        me(server, &issuer.token(&later)).await.refused(401, "unauthenticated");
+    }
 }

@@ -3,10 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidings::identity::KeySource;
 
-use crate::support::{PATIENCE, Person, Skewed, World, until};
+use crate::support::{PASSWORD, PATIENCE, Person, Server, Skewed, World, until};
 
 #[actix_web::test]
 async fn what_one_server_ends_every_server_refuses_within_a_second_or_so() {
@@ -43,7 +43,7 @@ async fn the_keys_change_without_signing_anybody_out() {
     let world = World::new().await;
     let old = world.serve().await;
     let ada = old.sign_up("ada").await;
-    let kids = async |server: &crate::support::Server| {
+    let kids = async |server: &Server| {
         let jwks = server.call(None, "GET", "/.well-known/jwks.json", Value::Null).await.wants(200);
         jwks["keys"].as_array().expect("keys").iter().map(|key| key["kid"].to_string()).collect::<Vec<_>>()
     };
@@ -111,4 +111,52 @@ async fn a_clock_that_is_set_back_does_not_lock_anybody_out() {
     let ada = server.sign_up("ada").await;
     clock.set(-TEN_MINUTES_MS);
     server.get(&ada, "/v1/me").await.wants(200);
+}
+
+async fn sign_in(server: &Server, username: &str) -> Person {
+    let body = json!({ "username": username, "password": PASSWORD });
+    Person::of(&server.call(None, "POST", "/v1/tokens", body).await.wants(200))
+}
+
+/// Every sign-in up to now ends, and no later one, however far apart the clocks of two machines are.
+#[actix_web::test]
+async fn signing_out_everywhere_does_not_go_by_the_clock() {
+    for skew_ms in [TEN_MINUTES_MS, -TEN_MINUTES_MS] {
+        let world = World::new().await;
+        let here = world.serve().await;
+        let there = world.serve_at(Skewed::new(&world.environment, skew_ms), |_| {}).await;
+        let before = [there.sign_up("ada").await, sign_in(&here, "ada").await];
+        for server in [&here, &there] {
+            for ada in &before {
+                server.get(ada, "/v1/me").await.wants(200);
+            }
+        }
+        here.call(Some(&before[1]), "DELETE", "/v1/tokens?all=true", Value::Null).await.wants(204);
+        let after = [sign_in(&there, "ada").await, sign_in(&here, "ada").await];
+        for server in [&here, &there] {
+            for ada in &before {
+                until("it has ended", || async { server.get(ada, "/v1/me").await.status == 401 }).await;
+            }
+            for ada in &after {
+                server.get(ada, "/v1/me").await.wants(200);
+            }
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_clock_that_is_set_brings_no_ended_sign_in_back_and_ends_no_new_one() {
+    let world = World::new().await;
+    let clock = Skewed::new(&world.environment, 0);
+    let server = world.serve_at(clock.clone(), |_| {}).await;
+    let mut ada = server.sign_up("ada").await;
+    // A token lives for 15 minutes.
+    for step_ms in [-TEN_MINUTES_MS, 0, TEN_MINUTES_MS, 0] {
+        clock.set(step_ms);
+        server.get(&ada, "/v1/me").await.wants(200);
+        server.call(Some(&ada), "DELETE", "/v1/tokens?all=true", Value::Null).await.wants(204);
+        server.get(&ada, "/v1/me").await.refused(401, "unauthenticated");
+        ada = sign_in(&server, "ada").await;
+        server.get(&ada, "/v1/me").await.wants(200);
+    }
 }

@@ -2,6 +2,7 @@
 
 mod counted;
 mod invitations;
+mod revocation;
 mod support;
 
 #[path = "../servers/database.rs"]

@@ -66,8 +66,8 @@ async fn a_flood_does_not_drown_a_revocation() {
     const READERS: usize = 30;
     let server = Server::start(&[
         ("TIDINGS__SERVER__WORKERS", "1"),
-        ("TIDINGS__GATEWAY__INBOX_BYTES", "65536"),
-        ("TIDINGS__GATEWAY__OUTBOX_BYTES", "65536"),
+        ("TIDINGS__GATEWAY__INBOX_BYTES", "131072"),
+        ("TIDINGS__GATEWAY__OUTBOX_BYTES", "131072"),
         ("TIDINGS__GATEWAY__LAG_RESUME_BYTES", "16384"),
         ("TIDINGS__LIMITS__SENDS_PER_SECOND", "100000"),
         ("TIDINGS__LIMITS__SEND_BURST", "100000"),

@@ -67,6 +67,8 @@ samples! {
     bool = true;
     u64 = 1;
     usize = 1;
+    Duration = Duration::from_secs(1);
+    RevocationCursor = RevocationCursor::default();
     &str = "ada";
     &[u8; 32] = &[1; 32];
     Uuid = Uuid::nil();

@@ -164,9 +164,11 @@ async fn a_refresh_token_presented_twice_at_once_is_good_once() {
         };
         world.store.add_family(&family, world.now()).await.unwrap();
         let (token, hers, thiefs) = ([round; 32], [round + 100; 32], [round + 200; 32]);
+        // Too late for an answer that was lost.
+        let late = std::time::Duration::ZERO;
         let (first, second) = tokio::join!(
-            one.rotate_family(&token, &hers, never, world.now()),
-            two.rotate_family(&token, &thiefs, never, world.now()),
+            one.rotate_family(&token, &hers, never, world.now(), late),
+            two.rotate_family(&token, &thiefs, never, world.now(), late),
         );
         let outcomes = [first.unwrap(), second.unwrap()];
         let rotated = outcomes.iter().filter(|outcome| matches!(outcome, FamilyRotation::Rotated(_))).count();

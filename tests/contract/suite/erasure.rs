@@ -76,13 +76,16 @@ async fn the_account_is_gone_and_its_name_free() {
     world.store.erase(ada, now).await.unwrap().unwrap();
     let user = world.store.user(ada).await.unwrap().unwrap();
     assert_eq!((user.display_name.as_str(), user.username), ("deleted", None));
+    assert!(!world.store.is_living(ada).await.unwrap() && world.store.is_living(ben).await.unwrap());
     let name = Username::parse("ada").unwrap();
     assert!(world.store.credentials(&name).await.unwrap().is_none());
     assert!(world.store.password_hash(ada).await.unwrap().is_none());
     assert!(world.store.blocks(ada).await.unwrap().is_empty());
-    let rotated = world.store.rotate_family(&[4; 32], &[5; 32], now.plus_ms(9), now).await.unwrap();
+    let soon = std::time::Duration::from_secs(30);
+    let rotated = world.store.rotate_family(&[4; 32], &[5; 32], now.plus_ms(9), now, soon).await.unwrap();
     assert_eq!(rotated, tidings::store::FamilyRotation::Refused);
-    let (revocations, _) = world.store.revocations(0).await.unwrap();
+    let (revocations, _) =
+        world.store.revocations(tidings::store::RevocationCursor::default()).await.unwrap();
     assert!(revocations.iter().any(|revocation| revocation.user == ada && revocation.final_));
     assert!(world.heads(ada).await.is_empty());
     for (what, refused) in [

@@ -1,7 +1,9 @@
 //! Refresh-token families and revocations.
 
+use std::time::Duration;
+
 use tidings::domain::{FamilyId, Timestamp, UserId};
-use tidings::store::{Family, FamilyRotation, NewFamily, Revocation};
+use tidings::store::{Family, FamilyRotation, NewFamily, Revocation, RevocationCursor};
 
 use super::fresh;
 use crate::harness::World;
@@ -19,13 +21,22 @@ fn token(n: u8) -> [u8; 32] {
 async fn family(world: &World, user: UserId, first: u8) -> Family {
     let id = FamilyId::from_uuid(world.uuid());
     let new = NewFamily { id, user, token_hash: token(first), expires_at: at(30) };
-    world.store.add_family(&new, at(0)).await.unwrap();
+    assert_eq!(world.store.add_family(&new, at(0)).await.unwrap(), []);
     Family { id, user }
 }
 
+/// Too late for an answer that was lost.
 async fn rotate(world: &World, presented: u8, replacement: u8, day: i64) -> FamilyRotation {
     let (presented, replacement) = (token(presented), token(replacement));
-    world.store.rotate_family(&presented, &replacement, at(day + 30), at(day)).await.unwrap()
+    let late = Duration::ZERO;
+    world.store.rotate_family(&presented, &replacement, at(day + 30), at(day), late).await.unwrap()
+}
+
+/// Soon enough for it; the days of the nodes do not count.
+async fn rotate_soon(world: &World, presented: u8, replacement: u8, day: i64) -> FamilyRotation {
+    let (presented, replacement) = (token(presented), token(replacement));
+    let soon = Duration::from_secs(600);
+    world.store.rotate_family(&presented, &replacement, at(day + 30), at(day), soon).await.unwrap()
 }
 
 #[tokio::test]
@@ -50,10 +61,63 @@ async fn an_older_token_that_comes_back_revokes_its_family_alone() {
     assert_eq!(rotate(&world, 1, 9, 3).await, FamilyRotation::Reused(stolen.clone()));
     assert_eq!(rotate(&world, 3, 4, 3).await, FamilyRotation::Refused, "the newest is worth nothing now");
     assert_eq!(rotate(&world, 1, 9, 3).await, FamilyRotation::Refused);
-    let (revocations, _) = world.store.revocations(0).await.unwrap();
+    let (revocations, _) = world.store.revocations(RevocationCursor::default()).await.unwrap();
     let expected = Revocation { user: ada, family: Some(stolen.id), at: at(3), final_: false };
     assert_eq!(revocations, [expected]);
     assert_eq!(rotate(&world, 50, 51, 3).await, FamilyRotation::Rotated(other));
+}
+
+/// The answer that bore the newest token was lost: its predecessor is shown again, any number of times, until the newest is used.
+#[tokio::test]
+async fn the_token_before_the_newest_may_come_back_soon_while_the_newest_was_not_used() {
+    let world = fresh().await;
+    let [ada] = world.users().await;
+    let signed_in = family(&world, ada, 1).await;
+    let again = FamilyRotation::Rotated(signed_in.clone());
+    assert_eq!(rotate_soon(&world, 1, 2, 1).await, again);
+    assert_eq!(rotate_soon(&world, 1, 3, 1).await, again);
+    assert_eq!(rotate_soon(&world, 1, 4, 2).await, again, "whatever the clock of the node says");
+    assert_eq!(rotate_soon(&world, 4, 5, 2).await, again);
+    assert_eq!(rotate_soon(&world, 1, 6, 2).await, FamilyRotation::Reused(signed_in), "the newest was used");
+    assert_eq!(rotate_soon(&world, 5, 6, 2).await, FamilyRotation::Refused);
+
+    let other = family(&world, ada, 10).await;
+    rotate_soon(&world, 10, 11, 1).await;
+    rotate_soon(&world, 10, 12, 1).await;
+    assert_eq!(rotate_soon(&world, 11, 13, 1).await, FamilyRotation::Reused(other), "it died unused");
+    let third = family(&world, ada, 20).await;
+    rotate(&world, 20, 21, 1).await;
+    assert_eq!(rotate(&world, 20, 22, 1).await, FamilyRotation::Reused(third), "too late");
+}
+
+#[tokio::test]
+async fn a_user_has_so_many_sign_ins_and_one_more_ends_the_first() {
+    let world = fresh().await;
+    let [ada] = world.users().await;
+    let mut ended = Vec::new();
+    let ids: Vec<_> = (0..=100).map(|_| FamilyId::from_uuid(world.uuid())).collect();
+    for (n, id) in ids.iter().enumerate() {
+        let expires_at = at(30 + i64::try_from(n).unwrap());
+        let token_hash = token(u8::try_from(n).unwrap());
+        let new = NewFamily { id: *id, user: ada, token_hash, expires_at };
+        ended.extend(world.store.add_family(&new, at(0)).await.unwrap());
+    }
+    assert_eq!(ended, [Revocation { user: ada, family: Some(ids[0]), at: at(0), final_: false }]);
+    assert_eq!(rotate(&world, 0, 200, 1).await, FamilyRotation::Refused);
+    assert!(matches!(rotate(&world, 100, 201, 1).await, FamilyRotation::Rotated(_)));
+}
+
+/// After a failover that lost the newest revocations, their numbers are given again.
+#[tokio::test]
+async fn a_cursor_of_another_incarnation_of_the_log_reads_from_the_beginning() {
+    let world = fresh().await;
+    let [ada] = world.users().await;
+    let (_, here) = world.store.revocations(RevocationCursor::default()).await.unwrap();
+    world.store.revoke(ada, None, at(1)).await.unwrap();
+    let elsewhere = RevocationCursor { epoch: here.epoch ^ 1, id: 1_000 };
+    let (revocations, next) = world.store.revocations(elsewhere).await.unwrap();
+    assert_eq!((revocations.len(), next.epoch), (1, here.epoch));
+    assert_eq!(world.store.revocations(next).await.unwrap(), (Vec::new(), next));
 }
 
 #[tokio::test]
@@ -61,13 +125,17 @@ async fn one_sign_in_ends_or_all_of_them() {
     let world = fresh().await;
     let [ada, ben] = world.users().await;
     let first = family(&world, ada, 1).await;
-    family(&world, ada, 2).await;
+    let second = family(&world, ada, 2).await;
     family(&world, ben, 3).await;
-    let revocation = world.store.revoke(ada, Some(first.id), at(1)).await.unwrap();
-    assert_eq!(revocation, Revocation { user: ada, family: Some(first.id), at: at(1), final_: false });
+    let ends = |family, day| Revocation { user: ada, family, at: at(day), final_: false };
+    let revocations = world.store.revoke(ada, Some(first.id), at(1)).await.unwrap();
+    assert_eq!(revocations, [ends(Some(first.id), 1)]);
     assert_eq!(rotate(&world, 1, 11, 1).await, FamilyRotation::Refused);
     assert!(matches!(rotate(&world, 2, 12, 1).await, FamilyRotation::Rotated(_)));
-    world.store.revoke(ada, None, at(2)).await.unwrap();
+    let revocations = world.store.revoke(ada, None, at(2)).await.unwrap();
+    assert_eq!(revocations, [ends(Some(second.id), 2), ends(None, 2)], "each that lives, by its id");
+    let (listed, _) = world.store.revocations(RevocationCursor::default()).await.unwrap();
+    assert_eq!(listed[1..], revocations);
     assert_eq!(rotate(&world, 12, 13, 2).await, FamilyRotation::Refused);
     assert!(matches!(rotate(&world, 3, 14, 2).await, FamilyRotation::Rotated(_)), "Ben's goes on");
 }
@@ -85,7 +153,7 @@ async fn nobody_ends_the_sign_in_of_another() {
 async fn revocations_are_followed_by_cursor_and_forgotten_by_age() {
     let mut world = fresh().await;
     let [ada, ben] = world.users().await;
-    let (none, start) = world.store.revocations(0).await.unwrap();
+    let (none, start) = world.store.revocations(RevocationCursor::default()).await.unwrap();
     assert!(none.is_empty());
     world.store.revoke(ada, None, at(1)).await.unwrap();
     let (first, cursor) = world.store.revocations(start).await.unwrap();
@@ -110,7 +178,7 @@ async fn a_long_list_of_revocations_comes_in_parts() {
     for _ in 0..1_003 {
         world.store.revoke(ada, None, at(1)).await.unwrap();
     }
-    let (first, cursor) = world.store.revocations(0).await.unwrap();
+    let (first, cursor) = world.store.revocations(RevocationCursor::default()).await.unwrap();
     let (second, _) = world.store.revocations(cursor).await.unwrap();
     assert_eq!((first.len(), second.len()), (1_000, 3));
 }

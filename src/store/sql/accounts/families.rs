@@ -1,5 +1,7 @@
 //! Sign-ins (families of refresh tokens), and what ended.
 
+use std::time::Duration;
+
 use crate::domain::{FamilyId, Timestamp, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::sql::{Connection, Result, Sql, locking, values};
@@ -7,6 +9,8 @@ use crate::store::{Family, FamilyRotation, NewFamily, Revocation, RevocationCurs
 
 /// Most revocations answered at once.
 const PAGE: i64 = 1_000;
+/// Sign-ins of one user that live at once. One more ends the one that would run out first.
+const MOST_SIGN_INS: i64 = 100;
 
 const FORGET_ENDED_TOKENS: Sql = Sql::same(
     "DELETE FROM spent_tokens WHERE family IN (SELECT id FROM families WHERE user_id = $1 AND expires_at <= $2)",
@@ -14,22 +18,51 @@ const FORGET_ENDED_TOKENS: Sql = Sql::same(
 const FORGET_ENDED: Sql = Sql::same("DELETE FROM families WHERE user_id = $1 AND expires_at <= $2");
 const INSERT: Sql =
     Sql::same("INSERT INTO families (id, user_id, token_hash, expires_at) VALUES ($1, $2, $3, $4)");
+const END_OLDEST: Sql = Sql::same(
+    "UPDATE families SET revoked_at = $2 WHERE id IN ( \
+         SELECT id FROM families WHERE user_id = $1 AND revoked_at IS NULL ORDER BY expires_at, id \
+         LIMIT (SELECT CASE WHEN count(*) > $3 THEN count(*) - $3 ELSE 0 END \
+                FROM families WHERE user_id = $1 AND revoked_at IS NULL)) \
+     RETURNING id",
+);
 
-pub(super) async fn add<C: Connection>(connection: &mut C, new: &NewFamily, now: Timestamp) -> Result<()> {
+pub(super) async fn add<C: Connection>(
+    connection: &mut C,
+    new: &NewFamily,
+    now: Timestamp,
+) -> Result<Vec<Revocation>> {
     // Sign-ins that nobody renewed go when their user signs in again, so they cannot pile up.
     connection.run(&FORGET_ENDED_TOKENS, values![new.user, now]).await?;
     connection.run(&FORGET_ENDED, values![new.user, now]).await?;
     connection.run(&INSERT, values![new.id, new.user, &new.token_hash, new.expires_at]).await?;
-    Ok(())
+    let oldest = connection.all(&END_OLDEST, values![new.user, now, MOST_SIGN_INS]).await?;
+    ended(connection, new.user, &oldest, now).await
+}
+
+const KNOWN: Sql = Sql::same(
+    "SELECT 1 FROM families WHERE token_hash = $1 UNION ALL SELECT 1 FROM spent_tokens WHERE token_hash = $1",
+);
+
+/// Whether there is, or was, such a token: whoever presents others makes nobody write.
+pub(super) async fn is_known<C: Connection>(connection: &mut C, presented: &[u8; 32]) -> Result<bool> {
+    connection.optional(&KNOWN, values![presented]).await.map(|row| row.is_some())
 }
 
 /// Of two that present one token at once the second waits here, and then finds it spent.
 const NEWEST: Sql = locking!(
-    "SELECT id, user_id, expires_at FROM families WHERE token_hash = $1 AND revoked_at IS NULL AND expires_at > $2"
+    "SELECT id, user_id FROM families WHERE token_hash = $1 AND revoked_at IS NULL AND expires_at > $2"
 );
 const FORGET_SPENT: Sql = Sql::same("DELETE FROM spent_tokens WHERE family = $1 AND expires_at <= $2");
-const SPEND: Sql = Sql::same("INSERT INTO spent_tokens (token_hash, family, expires_at) VALUES ($1, $2, $3)");
-const ROTATE: Sql = Sql::same("UPDATE families SET token_hash = $2, expires_at = $3 WHERE id = $1");
+const SPEND: Sql = Sql::same(
+    "INSERT INTO spent_tokens (token_hash, family, expires_at) SELECT token_hash, id, expires_at FROM families WHERE id = $1",
+);
+/// By the database's clock, which is one for all nodes.
+const ROTATE: Sql = Sql {
+    postgres: "UPDATE families SET previous_hash = token_hash, token_hash = $2, expires_at = $3, \
+               rotated_at = (extract(epoch FROM clock_timestamp()) * 1000)::bigint WHERE id = $1",
+    sqlite: "UPDATE families SET previous_hash = token_hash, token_hash = $2, expires_at = $3, \
+             rotated_at = CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER) WHERE id = $1",
+};
 
 pub(super) async fn rotate<C: Connection>(
     connection: &mut C,
@@ -37,12 +70,15 @@ pub(super) async fn rotate<C: Connection>(
     replacement: &[u8; 32],
     expires_at: Timestamp,
     now: Timestamp,
+    repeat_within: Duration,
 ) -> Result<FamilyRotation> {
     let newest = connection.optional(&NEWEST, values![presented, now]).await?;
-    let Some(row) = newest else { return reused(connection, presented, now).await };
+    let Some(row) = newest else {
+        return spent(connection, presented, replacement, expires_at, now, repeat_within).await;
+    };
     let family = Family { id: FamilyId::from_uuid(row.uuid(0)?), user: row.user(1)? };
     connection.run(&FORGET_SPENT, values![family.id, now]).await?;
-    connection.run(&SPEND, values![presented, family.id, row.int(2)?]).await?;
+    connection.run(&SPEND, values![family.id]).await?;
     connection.run(&ROTATE, values![family.id, replacement, expires_at]).await?;
     Ok(FamilyRotation::Rotated(family))
 }
@@ -51,34 +87,60 @@ const SPENT: Sql = Sql::same(
     "SELECT f.id, f.user_id FROM spent_tokens s JOIN families f ON f.id = s.family \
      WHERE s.token_hash = $1 AND s.expires_at > $2 AND f.revoked_at IS NULL",
 );
+const REPEATABLE: Sql = Sql {
+    postgres: "SELECT 1 FROM families WHERE id = $1 AND previous_hash = $2 AND revoked_at IS NULL \
+               AND (extract(epoch FROM clock_timestamp()) * 1000)::bigint < rotated_at + $3 FOR NO KEY UPDATE",
+    sqlite: "SELECT 1 FROM families WHERE id = $1 AND previous_hash = $2 AND revoked_at IS NULL \
+             AND CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER) < rotated_at + $3",
+};
+const REPLACE: Sql = Sql::same("UPDATE families SET token_hash = $2, expires_at = $3 WHERE id = $1");
 
-/// A token that was rotated away: two hold the sign-in, and nobody can tell which of them is the owner.
-async fn reused<C: Connection>(
+/// A token that was rotated away. The one before the newest may come back for a moment, while the newest was never presented:
+/// the answer that bore the newest was lost. That one is spent then. Any other means that two hold the sign-in, and nobody can
+/// tell which of them is the owner.
+async fn spent<C: Connection>(
     connection: &mut C,
     presented: &[u8; 32],
+    replacement: &[u8; 32],
+    expires_at: Timestamp,
     now: Timestamp,
+    repeat_within: Duration,
 ) -> Result<FamilyRotation> {
     let spent = connection.optional(&SPENT, values![presented, now]).await?;
     let Some(row) = spent else { return Ok(FamilyRotation::Refused) };
     let family = Family { id: FamilyId::from_uuid(row.uuid(0)?), user: row.user(1)? };
+    let within_ms = i64::try_from(repeat_within.as_millis()).unwrap_or(i64::MAX);
+    if connection.optional(&REPEATABLE, values![family.id, presented, within_ms]).await?.is_some() {
+        connection.run(&SPEND, values![family.id]).await?;
+        connection.run(&REPLACE, values![family.id, replacement, expires_at]).await?;
+        return Ok(FamilyRotation::Rotated(family));
+    }
     revoke(connection, family.user, Some(family.id), now).await?;
     Ok(FamilyRotation::Reused(family))
 }
 
 const END: Sql = Sql::same(
-    "UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND id = coalesce($2, id) AND revoked_at IS NULL",
+    "UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND id = coalesce($2, id) AND revoked_at IS NULL RETURNING id",
 );
 
+/// All of a user's sign-ins end one by one, by their ids: no clock is asked which of them were there before. Tokens of another
+/// issuer belong to none; for those there is a revocation without a sign-in, which goes by their `iat`.
 pub(super) async fn revoke<C: Connection>(
     connection: &mut C,
     user: UserId,
     family: Option<FamilyId>,
     now: Timestamp,
-) -> Result<Revocation> {
-    connection.run(&END, values![user, family, now]).await?;
-    let revocation = Revocation { user, family, at: now, final_: false };
-    write(connection, &revocation).await?;
-    Ok(revocation)
+) -> Result<Vec<Revocation>> {
+    let rows = connection.all(&END, values![user, family, now]).await?;
+    let mut revocations = match family {
+        // Known or not: its access tokens may be.
+        Some(_) => Vec::new(),
+        None => ended(connection, user, &rows, now).await?,
+    };
+    let last = Revocation { user, family, at: now, final_: false };
+    write(connection, &last).await?;
+    revocations.push(last);
+    Ok(revocations)
 }
 
 const END_OTHERS: Sql = Sql::same(
@@ -93,8 +155,18 @@ pub(super) async fn revoke_others<C: Connection>(
     now: Timestamp,
 ) -> Result<Vec<Revocation>> {
     let rows = connection.all(&END_OTHERS, values![user, keep, now]).await?;
+    ended(connection, user, &rows, now).await
+}
+
+/// Writes a revocation for each of the sign-ins that an update has just ended.
+async fn ended<C: Connection>(
+    connection: &mut C,
+    user: UserId,
+    rows: &[C::Row],
+    now: Timestamp,
+) -> Result<Vec<Revocation>> {
     let mut revocations = Vec::with_capacity(rows.len());
-    for row in &rows {
+    for row in rows {
         let family = Some(FamilyId::from_uuid(row.uuid(0)?));
         let revocation = Revocation { user, family, at: now, final_: false };
         write(connection, &revocation).await?;
@@ -119,24 +191,36 @@ pub(in crate::store) async fn write<C: Connection>(
     connection.run(&WRITE, row).await.map(|_| ())
 }
 
-const AFTER: Sql =
-    Sql::same("SELECT id, user_id, family, at, is_final FROM revocations WHERE id > $1 ORDER BY id LIMIT $2");
+/// One row at least, for the log's epoch: numbers of another incarnation of the log say nothing, and the list is read anew.
+const AFTER: Sql = Sql {
+    postgres: "SELECT log.epoch, r.id, r.user_id, r.family, r.at, r.is_final FROM (SELECT tidings_epoch() AS epoch) log \
+               LEFT JOIN LATERAL (SELECT * FROM revocations WHERE id > CASE WHEN log.epoch = $1 THEN $2 ELSE 0 END \
+                                  ORDER BY id LIMIT $3) r ON true ORDER BY r.id",
+    sqlite: "SELECT log.value, r.id, r.user_id, r.family, r.at, r.is_final FROM meta log \
+             LEFT JOIN revocations r ON r.id > CASE WHEN log.value = $1 THEN $2 ELSE 0 END \
+             WHERE log.name = 'epoch' ORDER BY r.id LIMIT $3",
+};
 
 pub(super) async fn revocations<C: Connection>(
     connection: &mut C,
     cursor: RevocationCursor,
 ) -> Result<(Vec<Revocation>, RevocationCursor)> {
-    let from = i64::try_from(cursor).unwrap_or(i64::MAX);
-    let rows = connection.all(&AFTER, values![from, PAGE]).await?;
+    let from = i64::try_from(cursor.id).unwrap_or(i64::MAX);
+    let rows = connection.all(&AFTER, values![cursor.epoch.cast_signed(), from, PAGE]).await?;
     let mut next = cursor;
     let mut revocations = Vec::with_capacity(rows.len());
     for row in &rows {
-        next = row.count(0)?;
+        let epoch = row.int(0)?.cast_unsigned();
+        if epoch != next.epoch {
+            next = RevocationCursor { epoch, id: 0 };
+        }
+        let Some(id) = row.int_or_null(1)? else { continue };
+        next.id = u64::try_from(id).unwrap_or(0);
         revocations.push(Revocation {
-            user: row.user(1)?,
-            family: row.uuid_or_null(2)?.map(FamilyId::from_uuid),
-            at: row.time(3)?,
-            final_: row.flag(4)?,
+            user: row.user(2)?,
+            family: row.uuid_or_null(3)?.map(FamilyId::from_uuid),
+            at: row.time(4)?,
+            final_: row.flag(5)?,
         });
     }
     Ok((revocations, next))

@@ -5,6 +5,7 @@ pub(in crate::store) mod families;
 mod users;
 
 use std::future::Future;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -29,6 +30,10 @@ impl<B: Backend + Erase> Accounts for B {
 
     async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
         unrefused(self.read(id, |on, id| Box::pin(users::find(on, *id))).await)
+    }
+
+    async fn is_living(&self, id: UserId) -> Result<bool, StoreError> {
+        unrefused(self.read(id, |on, id| Box::pin(users::is_living(on, *id))).await)
     }
 
     async fn users_by_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<User>, StoreError> {
@@ -61,7 +66,7 @@ impl<B: Backend + Erase> Accounts for B {
         self.write(asked, |on, (id, name, hash)| Box::pin(users::claim(on, *id, name, hash))).await
     }
 
-    async fn add_family(&self, new: &NewFamily, now: Timestamp) -> Result<(), StoreError> {
+    async fn add_family(&self, new: &NewFamily, now: Timestamp) -> Result<Vec<Revocation>, StoreError> {
         let asked = (new.clone(), now);
         unrefused(self.write(asked, |on, (new, now)| Box::pin(families::add(on, new, *now))).await)
     }
@@ -72,10 +77,15 @@ impl<B: Backend + Erase> Accounts for B {
         replacement: &[u8; 32],
         expires_at: Timestamp,
         now: Timestamp,
+        repeat_within: Duration,
     ) -> Result<FamilyRotation, StoreError> {
-        let asked = (*presented, *replacement, expires_at, now);
-        let rotated = self.write(asked, |on, (presented, replacement, expires_at, now)| {
-            Box::pin(families::rotate(on, presented, replacement, *expires_at, *now))
+        let known = self.read(*presented, |on, presented| Box::pin(families::is_known(on, presented)));
+        if !unrefused(known.await)? {
+            return Ok(FamilyRotation::Refused);
+        }
+        let asked = (*presented, *replacement, expires_at, now, repeat_within);
+        let rotated = self.write(asked, |on, (presented, replacement, expires_at, now, within)| {
+            Box::pin(families::rotate(on, presented, replacement, *expires_at, *now, *within))
         });
         unrefused(rotated.await)
     }
@@ -85,7 +95,7 @@ impl<B: Backend + Erase> Accounts for B {
         user: UserId,
         family: Option<FamilyId>,
         now: Timestamp,
-    ) -> Result<Revocation, StoreError> {
+    ) -> Result<Vec<Revocation>, StoreError> {
         let revoked = self.write((user, family, now), |on, (user, family, now)| {
             Box::pin(families::revoke(on, *user, *family, *now))
         });

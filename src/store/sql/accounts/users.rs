@@ -84,6 +84,12 @@ pub(super) async fn find<C: Connection>(connection: &mut C, id: UserId) -> Resul
     row.map(|row| read_user(&row, 0)).transpose()
 }
 
+const IS_LIVING: Sql = Sql::same("SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND erased_at IS NULL)");
+
+pub(super) async fn is_living<C: Connection>(connection: &mut C, id: UserId) -> Result<bool> {
+    connection.one(&IS_LIVING, values![id]).await?.flag(0)
+}
+
 const LIVING: Sql =
     locking!(concat!("SELECT ", user_columns!(), " FROM users u WHERE u.id = $1 AND u.erased_at IS NULL"));
 
