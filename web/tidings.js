@@ -514,7 +514,8 @@ export class TidingsClient {
     else request.resolve(answer);
   }
 
-  edit(conversation, seq, body) { return this.#request({ type: 'edit', conversation, seq, body }); }
+  /** Sent again on the next connection, an edit must not undo a later one: so it has a key, like a message. */
+  edit(conversation, seq, body) { return this.#request({ type: 'edit', conversation, seq, body, client_id: uuid() }); }
   delete(conversation, seq) { return this.#request({ type: 'delete', conversation, seq }); }
   react(conversation, seq, emoji, on = true) { return this.#request({ type: on ? 'react' : 'unreact', conversation, seq, emoji }); }
 

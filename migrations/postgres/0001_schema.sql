@@ -6,6 +6,8 @@
 
 -- epoch: which incarnation of the log this is.
 -- position_base: what positions are counted from; raised when a dump is loaded into a server that counts transactions anew.
+-- made_as: the number that the server gave this table when it was made. A dump holds the number, and loading it makes another table:
+-- so a log that was loaded is told from one that only grew, though it be loaded into its own server again.
 -- schema: the newest migration applied. schema_least: what a release must know to work with it, so that migrations which only
 -- add do not shut out the release before.
 CREATE TABLE meta (
@@ -15,6 +17,7 @@ CREATE TABLE meta (
 INSERT INTO meta (name, value) VALUES
     ('epoch', ('x' || left(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint),
     ('position_base', 0),
+    ('made_as', 'meta'::regclass::oid::bigint),
     ('schema', 1),
     ('schema_least', 3);
 
@@ -36,8 +39,8 @@ CREATE FUNCTION tidings_epoch() RETURNS bigint LANGUAGE sql STABLE AS $$
     FROM meta WHERE name = 'epoch'
 $$;
 
--- To be called once after a dump was loaded into another server: that one counts transactions anew, so positions go on from
--- the highest one in the dump, and the log is another one for every client.
+-- To be called once after a dump was loaded: another server counts transactions anew, so positions go on from the highest one in
+-- the dump, and the log is another one for every client, since what came after the dump is not in it.
 CREATE FUNCTION tidings_restored() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE meta SET value = greatest(
@@ -47,13 +50,14 @@ BEGIN
         (SELECT max(blanked_txid) FROM conversations)
     ) WHERE name = 'position_base';
     UPDATE meta SET value = ('x' || left(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint WHERE name = 'epoch';
+    UPDATE meta SET value = 'meta'::regclass::oid::bigint WHERE name = 'made_as';
 END
 $$;
 
--- Does an event bear a position that this server cannot have given yet?
+-- Were these tables loaded from a dump, or does an event bear a position that this server cannot have given yet?
 CREATE FUNCTION tidings_needs_restoring() RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    RETURN coalesce((SELECT max(txid) FROM events), 0)
+    RETURN (SELECT value FROM meta WHERE name = 'made_as') IS DISTINCT FROM 'meta'::regclass::oid::bigint OR coalesce((SELECT max(txid) FROM events), 0)
         >= (SELECT value FROM meta WHERE name = 'position_base') + pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
 END
 $$;
@@ -81,7 +85,9 @@ CREATE TABLE conversations (
     high            uuid,
     deleted_at      bigint,
     -- Deleted, and content may still be there.
-    purging         boolean NOT NULL DEFAULT false
+    purging         boolean NOT NULL DEFAULT false,
+    -- Up to here content is gone for good.
+    purged_seq      bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX conversations_purging ON conversations (id) WHERE purging;
 

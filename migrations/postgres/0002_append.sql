@@ -242,4 +242,210 @@ BEGIN
 END
 $$;
 
+-- Writing what a change came to: one call, one round trip, one transaction. The caller read the conversation before, without a
+-- lock, and decided on what it read. Nothing is written and no row answered when that holds no more; the caller reads again.
+--
+-- Each statement sees what was committed before it began, so what is compared after the conversation's lock stays so.
+CREATE FUNCTION tidings_record(
+    p_conversation  uuid,
+    p_actor         uuid,
+    p_now           bigint,
+    -- What the decision rests on: the version of the membership (NULL: any), the event that set the settings, memberships by
+    -- the events that began them and gave the role (NULL: there is none), and blocks that there must not be.
+    p_version       bigint,
+    p_settings_seq  bigint,
+    p_users         uuid[],
+    p_users_joined  bigint[],
+    p_users_ranked  bigint[],
+    p_blockers      uuid[],
+    p_blocked       uuid[],
+    -- The events. Places of events below are counted from 1.
+    p_kinds         bigint[],
+    p_senders       uuid[],
+    p_targets       bigint[],
+    p_extras        text[],
+    p_bodies        text[],
+    p_joined        uuid[],
+    p_joined_roles  bigint[],
+    p_joined_nth    bigint[],
+    p_left          uuid[],
+    p_left_nth      bigint[],
+    p_ranked        uuid[],
+    p_ranked_roles  bigint[],
+    p_ranked_nth    bigint[],
+    p_configured    boolean,
+    p_name          text,
+    p_history       text,
+    p_join_policy   text,
+    p_ended         boolean,
+    -- What becomes of a message: 0 nothing, 1 edited, 2 deleted, 3 reacted to, 4 a reaction taken back.
+    p_act           bigint,
+    p_target        bigint,
+    -- The edit in force.
+    p_edit_seq      bigint,
+    -- The new body, or the emoji.
+    p_text          text,
+    -- The event of the actor's last word on the emoji; how many other ones the message has, of all and of the actor.
+    p_said_seq      bigint,
+    p_given         bigint[],
+    -- The idempotency key, and the event that made it so before.
+    p_key           uuid,
+    p_fingerprint   bigint,
+    p_key_seq       bigint
+) RETURNS TABLE (first bigint, previous bigint, txid bigint, version bigint)
+LANGUAGE plpgsql
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_position bigint := tidings_position();
+    v_room     conversations%ROWTYPE;
+    v_count    bigint := cardinality(p_kinds);
+    v_first    bigint;
+    v_sender   uuid;
+    v_key      uuid;
+BEGIN
+    SELECT * INTO v_room FROM conversations c WHERE c.id = p_conversation FOR NO KEY UPDATE;
+    IF NOT FOUND OR v_room.deleted_at IS NOT NULL OR v_room.settings_seq <> p_settings_seq
+        OR v_room.members_version <> coalesce(p_version, v_room.members_version) THEN
+        RETURN;
+    END IF;
+    v_position := greatest(v_position, v_room.last_txid);
+    v_first := v_room.last_seq + 1;
+
+    PERFORM 1 FROM unnest(p_users, p_users_joined, p_users_ranked) AS g (user_id, joined, ranked)
+    LEFT JOIN members m ON m.user_id = g.user_id AND m.conversation = p_conversation
+    WHERE m.joined_seq IS DISTINCT FROM g.joined OR m.role_seq IS DISTINCT FROM g.ranked;
+    IF FOUND THEN RETURN; END IF;
+
+    IF cardinality(p_blockers) > 0 THEN
+        PERFORM 1 FROM unnest(p_blockers, p_blocked) AS g (blocker, blocked)
+        JOIN blocks k ON k.blocker = g.blocker AND k.blocked = g.blocked;
+        IF FOUND THEN RETURN; END IF;
+    END IF;
+
+    -- Whoever erases an account waits for transactions with lower numbers than one taken after it, this one among them.
+    IF cardinality(p_joined) > 0 THEN
+        PERFORM 1 FROM unnest(p_joined) AS g (user_id)
+        LEFT JOIN users u ON u.id = g.user_id AND u.erased_at IS NULL WHERE u.id IS NULL;
+        IF FOUND THEN RETURN; END IF;
+    END IF;
+
+    IF p_act > 0 THEN
+        SELECT e.sender, e.client_id INTO v_sender, v_key FROM events e
+        WHERE e.conversation = p_conversation AND e.seq = p_target AND e.kind = 0 AND NOT e.deleted
+          AND coalesce(e.edit_seq, 0) = p_edit_seq;
+        IF NOT FOUND THEN RETURN; END IF;
+    END IF;
+    IF p_act IN (3, 4) AND p_said_seq <> coalesce((
+        SELECT r.event_seq FROM reactions r
+        WHERE r.user_id = p_actor AND r.conversation = p_conversation AND r.seq = p_target AND r.emoji = p_text
+    ), 0) THEN
+        RETURN;
+    END IF;
+    IF p_act = 3 AND (
+        p_given[1] < (SELECT count(*) FROM reaction_counts r
+                      WHERE r.conversation = p_conversation AND r.seq = p_target AND r.emoji <> p_text)
+        OR p_given[2] < (SELECT count(*) FROM reactions r
+                         WHERE r.user_id = p_actor AND r.conversation = p_conversation AND r.seq = p_target AND r.is_on
+                           AND r.emoji <> p_text)
+    ) THEN
+        RETURN;
+    END IF;
+
+    IF p_key IS NOT NULL THEN
+        INSERT INTO sends (sender, client_id, conversation, seq, sent_at, fingerprint)
+        VALUES (p_actor, p_key, p_conversation, coalesce(p_key_seq, v_first), p_now, p_fingerprint)
+        ON CONFLICT DO NOTHING;
+        IF NOT FOUND THEN RETURN; END IF;
+    END IF;
+    IF v_count = 0 THEN
+        RETURN QUERY SELECT p_key_seq, v_room.last_txid, v_room.last_txid, v_room.members_version;
+        RETURN;
+    END IF;
+
+    INSERT INTO events (conversation, seq, txid, kind, sender, sent_at, client_id, target_seq, messages_before, extra, body)
+    SELECT p_conversation, v_room.last_seq + b.nth, v_position, b.kind, b.sender, p_now,
+           CASE WHEN b.nth = 1 THEN p_key END, b.target, v_room.message_count, b.extra, b.body
+    FROM unnest(p_kinds, p_senders, p_targets, p_extras, p_bodies)
+             WITH ORDINALITY AS b (kind, sender, target, extra, body, nth);
+
+    IF cardinality(p_joined) > 0 THEN
+        INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, changed_txid)
+        SELECT b.user_id, p_conversation, b.role, b.seq, b.seq, b.seq, b.seq, v_room.message_count, v_position
+        FROM (
+            SELECT j.user_id, j.role, v_room.last_seq + j.nth AS seq FROM unnest(p_joined, p_joined_roles, p_joined_nth)
+                AS j (user_id, role, nth)
+        ) b;
+        DELETE FROM departures d WHERE d.conversation = p_conversation AND d.user_id = ANY (p_joined);
+    END IF;
+    IF cardinality(p_left) > 0 THEN
+        DELETE FROM members m WHERE m.conversation = p_conversation AND m.user_id = ANY (p_left);
+        INSERT INTO departures (user_id, conversation, left_seq)
+        SELECT b.user_id, p_conversation, v_room.last_seq + b.nth FROM unnest(p_left, p_left_nth) AS b (user_id, nth)
+        ON CONFLICT (user_id, conversation) DO UPDATE SET left_seq = excluded.left_seq;
+    END IF;
+    IF cardinality(p_ranked) > 0 THEN
+        UPDATE members m SET role = b.role, role_seq = v_room.last_seq + b.nth
+        FROM unnest(p_ranked, p_ranked_roles, p_ranked_nth) AS b (user_id, role, nth)
+        WHERE m.conversation = p_conversation AND m.user_id = b.user_id;
+    END IF;
+
+    -- A text that was replaced or deleted is in no row, and neither is what was made of it: a short text can be guessed from
+    -- its hash.
+    IF p_act = 1 THEN
+        UPDATE events e SET body = p_text, edited_at = p_now, edit_seq = v_first
+        WHERE e.conversation = p_conversation AND e.seq = p_target;
+    ELSIF p_act = 2 THEN
+        UPDATE events e SET body = NULL, extra = NULL, deleted = true, delete_seq = v_first
+        WHERE e.conversation = p_conversation AND e.seq = p_target;
+        DELETE FROM reaction_counts r WHERE r.conversation = p_conversation AND r.seq = p_target;
+    END IF;
+    IF p_act IN (1, 2) THEN
+        UPDATE sends s SET fingerprint = NULL WHERE s.sender = v_sender AND s.client_id = v_key;
+        IF p_edit_seq > 0 THEN
+            UPDATE events e SET body = NULL WHERE e.conversation = p_conversation AND e.seq = p_edit_seq AND e.kind = 1;
+            UPDATE sends s SET fingerprint = NULL FROM events e
+            WHERE e.conversation = p_conversation AND e.seq = p_edit_seq AND s.sender = e.sender AND s.client_id = e.client_id;
+        END IF;
+    END IF;
+    IF p_act IN (3, 4) THEN
+        INSERT INTO reactions (user_id, conversation, seq, emoji, is_on, event_seq)
+        VALUES (p_actor, p_conversation, p_target, p_text, p_act = 3, v_first)
+        ON CONFLICT (user_id, conversation, seq, emoji)
+        DO UPDATE SET is_on = excluded.is_on, event_seq = excluded.event_seq;
+    END IF;
+    IF p_act = 3 THEN
+        INSERT INTO reaction_counts (conversation, seq, emoji, count, first_seq)
+        VALUES (p_conversation, p_target, p_text, 1, v_first)
+        ON CONFLICT (conversation, seq, emoji) DO UPDATE SET count = reaction_counts.count + 1;
+    ELSIF p_act = 4 THEN
+        DELETE FROM reaction_counts r
+        WHERE r.conversation = p_conversation AND r.seq = p_target AND r.emoji = p_text AND r.count <= 1;
+        UPDATE reaction_counts r SET count = r.count - 1
+        WHERE r.conversation = p_conversation AND r.seq = p_target AND r.emoji = p_text AND r.count > 1;
+    END IF;
+
+    UPDATE conversations c SET
+        last_seq = v_room.last_seq + v_count,
+        last_txid = v_position,
+        member_count = v_room.member_count + cardinality(p_joined) - cardinality(p_left),
+        members_version = v_room.members_version + cardinality(p_joined) + cardinality(p_left) + cardinality(p_ranked),
+        name = CASE WHEN p_ended THEN NULL WHEN p_configured THEN p_name ELSE v_room.name END,
+        history = CASE WHEN p_configured THEN p_history ELSE v_room.history END,
+        join_policy = CASE WHEN p_configured THEN p_join_policy ELSE v_room.join_policy END,
+        settings_seq = CASE WHEN p_configured THEN v_first ELSE v_room.settings_seq END,
+        deleted_at = CASE WHEN p_ended THEN p_now END,
+        purging = p_ended
+    WHERE c.id = p_conversation;
+
+    RETURN QUERY SELECT v_first, v_room.last_txid, v_position,
+        v_room.members_version + cardinality(p_joined) + cardinality(p_left) + cardinality(p_ranked);
+END
+$$;
+
 UPDATE meta SET value = 2 WHERE name = 'schema';

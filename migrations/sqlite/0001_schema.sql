@@ -27,7 +27,9 @@ CREATE TABLE conversations (
     high            BLOB,
     deleted_at      INTEGER,
     -- Deleted, and content may still be there.
-    purging         INTEGER NOT NULL DEFAULT 0
+    purging         INTEGER NOT NULL DEFAULT 0,
+    -- Up to here content is gone for good.
+    purged_seq      INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX conversations_purging ON conversations (id) WHERE purging = 1;
 

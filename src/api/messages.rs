@@ -85,10 +85,7 @@ pub async fn send(
     Body(body): Body<SendContent>,
 ) -> Result<HttpResponse, Problem> {
     let (sender, target) = (sender.0, Target::Conversation(path.conversation()?));
-    let key = request.headers().get(IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok());
-    let key = key.and_then(|text| text.parse::<ClientId>().ok());
-    let client_id =
-        key.ok_or_else(|| Problem::invalid("Idempotency-Key: a UUID is needed in this header"))?;
+    let client_id = idempotency_key(&request)?.ok_or_else(needs_key)?;
     let content = checks::content(body, state.node.limits())?;
     let appended = state.node.send(NewMessage { sender, target, client_id, content }).await?;
     let mut response =
@@ -96,18 +93,31 @@ pub async fn send(
     Ok(response.json(SentBody::new(&appended, MessageId::derive(sender, client_id))))
 }
 
-/// Replaces the text of one's own message.
+/// The idempotency key of a request, if it brings one.
+fn idempotency_key(request: &HttpRequest) -> Result<Option<ClientId>, Problem> {
+    let Some(value) = request.headers().get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = value.to_str().ok().and_then(|text| text.parse::<ClientId>().ok());
+    key.map(Some).ok_or_else(needs_key)
+}
+
+fn needs_key() -> Problem {
+    Problem::invalid("Idempotency-Key: a UUID is needed in this header")
+}
+
+/// Replaces the text of one's own message. With a key, the same call is done once, however late it comes again.
 #[utoipa::path(patch, path = "/v1/conversations/{conversation}/messages/{seq}", tag = "messages",
-    params(("conversation" = ConversationId, Path), ("seq" = Seq, Path)), request_body = EditMessage,
-    responses((status = 200, body = PlaceBody)))]
+    params(("conversation" = ConversationId, Path), ("seq" = Seq, Path), ("Idempotency-Key" = Option<ClientId>, Header)),
+    request_body = EditMessage, responses((status = 200, body = PlaceBody)))]
 pub async fn edit(
     state: Data<ApiState>,
     caller: Caller,
+    request: HttpRequest,
     path: Segments,
     Body(new): Body<EditMessage>,
 ) -> Result<HttpResponse, Problem> {
     checks::body(&new.body, state.node.limits())?;
-    change(&state, caller.user(), &path, Change::Edit { target: path.seq()?, body: new.body }).await
+    let (target, client_id) = (path.seq()?, idempotency_key(&request)?);
+    change(&state, caller.user(), &path, Change::Edit { target, body: new.body, client_id }).await
 }
 
 /// Removes a message's content for good.
@@ -126,7 +136,11 @@ pub async fn change(
 ) -> Result<HttpResponse, Problem> {
     let conversation = path.conversation()?;
     let changed = state.node.change(user, conversation, change).await?;
-    Ok(HttpResponse::Ok().json(PlaceBody { conversation, seq: changed.seq }))
+    Ok(HttpResponse::Ok().json(PlaceBody {
+        conversation,
+        seq: changed.seq,
+        duplicate: changed.committed.is_empty(),
+    }))
 }
 
 /// Reading one's own writes: 503 until the store that is read has `min_seq`.

@@ -256,4 +256,7 @@ impl SentBody {
 pub struct PlaceBody {
     pub(super) conversation: ConversationId,
     pub(super) seq: Seq,
+    /// True when this call made no event: it held already, or was done before under the same key.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) duplicate: bool,
 }

@@ -1,4 +1,4 @@
-//! What a process does beside serving where others write to the same log: it follows the log, and relays it.
+//! What a process does beside serving: it finishes jobs; where others write to the same log, it follows and relays it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use crate::actors::Node;
 use crate::actors::follower::{Follower, NOTICES};
 use crate::actors::router::announced::Announced;
 use crate::bus::health::BusHealth;
-use crate::config::{Role, Settings};
+use crate::config::{Role, Settings, StoreBackend};
+use crate::consumers::purge::Purge;
 use crate::consumers::relay::Relay;
 
 /// For how long a stop waits until the relay has handed over.
@@ -38,6 +39,18 @@ impl Fleet {
         let mut fleet = Self { stop, ended: Vec::new() };
         let (store, router) = (Arc::clone(node.store()), Arc::clone(node.router()));
         let (environment, meters) = (Arc::clone(node.environment()), Arc::clone(node.meters()));
+        if settings.server.has_role(Role::Relay) {
+            let purge = Purge {
+                store: Arc::clone(&store),
+                environment: Arc::clone(&environment),
+                done: meters.purge.done.clone(),
+                left: meters.purge.left.clone(),
+            };
+            fleet.begin(arbiter, purge.run(stopping.clone()));
+        }
+        if settings.store.backend != StoreBackend::Postgres {
+            return Ok(fleet);
+        }
         if settings.server.has_role(Role::Relay) {
             let announced = Arc::new(Announced::default());
             router.announce_to(Arc::clone(&announced));

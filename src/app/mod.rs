@@ -94,7 +94,7 @@ pub struct App {
     exporter: Exporter,
     actors: Arbiter,
     /// `None` where one process is all there is.
-    fleet: Option<Fleet>,
+    fleet: Fleet,
     book: Option<Arc<RedisBook>>,
 }
 
@@ -135,10 +135,7 @@ impl App {
         );
         let book = bus::share_presence(&settings, bus.as_ref(), &node);
         let health = bus.as_ref().map(|bus| bus.healthy());
-        let fleet = match settings.store.backend {
-            StoreBackend::Sqlite => None,
-            StoreBackend::Postgres => Some(Fleet::start(&settings, &node, &actors, health).await?),
-        };
+        let fleet = Fleet::start(&settings, &node, &actors, health).await?;
         let readiness = Arc::new(bus::shown(Readiness::new(&node), bus.as_ref()));
         Ok(Self { listener, settings, environment, node, identity, readiness, exporter, actors, fleet, book })
     }
@@ -190,9 +187,7 @@ impl App {
             // A worker that cannot part with its sessions in time loses them with the process.
             let _ = tokio::time::timeout(Duration::from_millis(window_ms + 2_000), every_worker).await;
         }
-        if let Some(fleet) = self.fleet {
-            fleet.stop().await;
-        }
+        self.fleet.stop().await;
         if let Some(book) = &self.book {
             book.leave().await;
         }

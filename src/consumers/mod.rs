@@ -6,7 +6,9 @@
 //!
 //! ```text
 //! relay    publishes what was committed and nobody published; tells gateways what moved
+//! purge    removes what was said in deleted conversations, in bounded steps
 //! ```
 
 pub mod place;
+pub mod purge;
 pub mod relay;

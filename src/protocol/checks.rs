@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde_json::Value;
+use unicode_normalization::UnicodeNormalization;
 
 use super::client::SendContent;
 use super::visible;
@@ -131,6 +132,12 @@ pub fn content(sent: SendContent, limits: &Limits) -> Result<Content, Refusal> {
     Ok(Content { body: sent.body, reply_to: sent.reply_to, mentions, attachments, data })
 }
 
+/// A reaction in the one form in which it is stored and compared: two keyboards may write the same letter in two ways.
+/// Variation selectors stay, since they ask for another picture.
+pub fn composed(emoji: &str) -> String {
+    emoji.nfc().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -170,6 +177,8 @@ mod tests {
         assert!(checked(json!({ "body": "x".repeat(8_192) })).is_ok());
         assert!(matches!(checked(json!({ "body": "x".repeat(8_193) })), Err(Refusal::TooLarge(_))));
         assert!(emoji(&"x".repeat(64)).is_ok() && emoji(&"x".repeat(65)).is_err() && emoji("a b").is_err());
+        assert_eq!(composed("e\u{301}"), "\u{e9}");
+        assert_ne!(composed("❤\u{fe0f}"), composed("❤"), "another picture");
         assert!(shown_name(" Ada ").is_ok_and(|name| name == "Ada") && shown_name("\u{7}").is_err());
         assert!(display_name("Deleted").is_err() && display_name("deleted scenes").is_ok());
     }

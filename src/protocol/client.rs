@@ -220,6 +220,9 @@ pub struct Edit {
     pub seq: Seq,
     /// The new text.
     pub body: String,
+    /// The idempotency key: the same edit under the same key is done once, however late it comes again.
+    #[serde(default)]
+    pub client_id: Option<ClientId>,
 }
 
 /// `delete`: a message's content goes for good.

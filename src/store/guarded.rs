@@ -20,8 +20,8 @@ use uuid::Uuid;
 use super::{
     Accounts, AppendError, Appended, Change, Changed, Consumers, ConversationView, Created, Credentials,
     Cursor, FamilyRotation, Heads, HistoryPage, HistoryQuery, Lease, Log, Marked, MemberView,
-    NewConversation, NewFamily, NewMessage, NewUser, NewUserOutcome, Outcome, Page, RangeEvents, RangeQuery,
-    Revocation, RevocationCursor, Rooms, SharedStore, StoreError, Tail, deadline,
+    NewConversation, NewFamily, NewMessage, NewUser, NewUserOutcome, Outcome, Page, Purged, RangeEvents,
+    RangeQuery, Revocation, RevocationCursor, Rooms, SharedStore, StoreError, Tail, deadline,
 };
 use crate::domain::{
     Committed, ConversationId, FamilyId, Mark, Member, Position, Seq, Timestamp, User, UserId, Username,
@@ -133,6 +133,8 @@ macro_rules! operations {
                 Write append(batch: &[NewMessage], now: Timestamp) -> Result<Vec<Result<Appended, AppendError>>, StoreError>;
                 Write change(actor: UserId, conversation: ConversationId, change: &Change, now: Timestamp) -> Outcome<Changed>;
                 Write mark(marks: &[Mark], now: Timestamp) -> Result<Vec<Marked>, StoreError>;
+                Write purge() -> Result<Option<Purged>, StoreError>;
+                Read purging() -> Result<u64, StoreError>;
                 Read range(user: UserId, query: RangeQuery) -> Outcome<RangeEvents>;
                 Read history(user: UserId, query: HistoryQuery) -> Outcome<HistoryPage>;
                 Read heads(user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError>;

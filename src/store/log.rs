@@ -76,6 +76,8 @@ pub enum Change {
         target: Seq,
         /// The new body.
         body: String,
+        /// The idempotency key; shares its numbers with the keys of sends. A repetition under it changes nothing.
+        client_id: Option<ClientId>,
     },
     /// Remove a message's content for good, from the message and from every edit of it.
     Delete {
@@ -123,6 +125,17 @@ pub struct Changed {
     pub seq: Seq,
     /// What this call committed, in seq order; empty when everything held already.
     pub committed: Vec<Committed>,
+}
+
+/// A step of removing what was said in a deleted conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Purged {
+    /// Which conversation.
+    pub conversation: ConversationId,
+    /// How many events this step went over.
+    pub events: u64,
+    /// How many events it still has to go over.
+    pub left: u64,
 }
 
 /// A client's place in its user's history: which log (epoch), and how far.
@@ -253,6 +266,12 @@ pub trait Log: Send + Sync {
         change: &Change,
         now: Timestamp,
     ) -> Outcome<Changed>;
+
+    /// Removes some of what was said in a conversation that was deleted: one bounded step. `None` when nothing is left.
+    async fn purge(&self) -> Result<Option<Purged>, StoreError>;
+
+    /// How many deleted conversations have content left.
+    async fn purging(&self) -> Result<u64, StoreError>;
 
     /// Moves receipts forward, in one transaction; answers those that moved something. Marks of non-members and backward
     /// marks are dropped.

@@ -7,8 +7,9 @@
 //! **Rules every backend keeps**
 //! - An operation is one transaction. What it returned is committed; an [`StoreError::Unavailable`] says whether it may be.
 //! - Seqs of a conversation are given under that conversation's lock, after deduplication: no holes, ever.
-//! - Permissions are decided by [`crate::domain::permissions`] on rows read in the same transaction. Who may *send* is the
-//!   exception: a send is one round trip, so that rule is part of each backend's `append` (docs/adr/0010-the-log-on-postgres.md).
+//! - Permissions are decided by [`crate::domain::permissions`] on rows read in the same transaction, or on rows that are compared
+//!   when the change is written. Who may *send* stands a second time in Postgres' `tidings_append`, because a send is one round
+//!   trip (docs/adr/0010-the-log-on-postgres.md); `tests/contract/suite/sending.rs` compares the two in every case.
 //! - "Not there" is `Ok(None)`; a definite no is a [`Refusal`]; only a broken dependency is a [`StoreError`].
 //! - Nothing pages by OFFSET; nothing reads without a limit.
 
@@ -36,7 +37,7 @@ pub use error::StoreError;
 pub use guarded::Guarded;
 pub use log::{
     AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Marked,
-    MessageView, NewMessage, RangeEvents, RangeQuery, ReactionCount, Tail, Target,
+    MessageView, NewMessage, Purged, RangeEvents, RangeQuery, ReactionCount, Tail, Target,
 };
 pub use rooms::{ConversationView, Created, MemberView, NewConversation, Page, Rooms};
 

@@ -161,6 +161,14 @@ group! {
 }
 
 group! {
+    /// Removing what was said in deleted conversations.
+    PurgeMeters {
+        done: Counter = PURGED,
+        left: Gauge = PURGE_LEFT,
+    }
+}
+
+group! {
     /// Signing in and out.
     IdentityMeters {
         sign_ins: By<Counter> = SIGN_INS_SEEN,
@@ -222,6 +230,8 @@ pub struct Meters {
     pub bus: BusMeters,
     /// The relay.
     pub relay: RelayMeters,
+    /// Removing what was said in deleted conversations.
+    pub purge: PurgeMeters,
     /// Signing in and out.
     pub identity: IdentityMeters,
     /// Read positions, presence, typing.

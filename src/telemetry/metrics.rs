@@ -81,6 +81,8 @@ const OPERATIONS: &[&str] = &[
     "append",
     "change",
     "mark",
+    "purge",
+    "purging",
     "range",
     "history",
     "heads",
@@ -239,6 +241,8 @@ catalogue! {
     RELAY_LAG: GaugeDef = "tidings_relay_lag_seconds", Seconds, "Age of the oldest event of the relay's last read.";
     RELAY_PUBLISHED: CounterDef = "tidings_relay_published_total", Count, "Events published by the relay because nobody else had.";
     RELAY_DIGESTS: CounterDef = "tidings_relay_digests_total", Count, "Digests of what moved.";
+    PURGED: CounterDef = "tidings_purged_events_total", Count, "Events of deleted conversations whose content was removed by this process.";
+    PURGE_LEFT: GaugeDef = "tidings_purge_events_left", Count, "Events whose content is still to be removed, of the deleted conversation at work.";
     SIGN_INS_SEEN: CounterBy = "tidings_sign_ins_total", Count, by "result" in SIGN_INS, "Attempts to sign in with a password.";
     SIGN_UPS_SEEN: CounterBy = "tidings_sign_ups_total", Count, by "kind" in SIGN_UPS, "Accounts made, and attempts refused.";
     REFRESHES_SEEN: CounterBy = "tidings_token_refreshes_total", Count, by "result" in REFRESHES, "Uses of refresh tokens; a reused one revokes its family.";

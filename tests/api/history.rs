@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Person, Server, World, uuid};
+use crate::support::{Answer, Person, Server, World, uuid};
 
 async fn pair(server: &Server) -> (Person, Person, String) {
     let (ada, bob) = (server.guest().await, server.guest().await);
@@ -116,17 +116,18 @@ async fn edits_deletes_and_reactions_show_in_history_and_in_the_log() {
     let edited = server.call(Some(&ada), "PATCH", &edit, json!({ "body": "better" })).await.wants(200);
     assert_eq!(edited["conversation"], json!(group));
     let again = server.call(Some(&ada), "PATCH", &edit, json!({ "body": "better" })).await.wants(200);
-    assert_eq!(again, edited, "repeating it changes nothing");
+    let repeated = |first: &Value| json!({ "conversation": group, "seq": first["seq"], "duplicate": true });
+    assert_eq!(again, repeated(&edited), "repeating it changes nothing");
     let react = format!("{path}/messages/{kept}/reactions/%F0%9F%91%8D");
     let reacted = server.call(Some(&bob), "PUT", &react, Value::Null).await.wants(200);
-    assert_eq!(server.call(Some(&bob), "PUT", &react, Value::Null).await.wants(200), reacted);
+    assert_eq!(server.call(Some(&bob), "PUT", &react, Value::Null).await.wants(200), repeated(&reacted));
     server.call(Some(&ada), "PUT", &react, Value::Null).await.wants(200);
     let shown = server.get(&bob, &format!("{path}/messages")).await.wants(200);
     assert_eq!(shown["messages"][0]["reactions"], json!([{ "emoji": "👍", "count": 2, "me": true }]));
     server.call(Some(&bob), "DELETE", &react, Value::Null).await.wants(200);
     let delete = format!("{path}/messages/{gone}");
     let deleted = server.call(Some(&ada), "DELETE", &delete, Value::Null).await.wants(200);
-    assert_eq!(server.call(Some(&ada), "DELETE", &delete, Value::Null).await.wants(200), deleted);
+    assert_eq!(server.call(Some(&ada), "DELETE", &delete, Value::Null).await.wants(200), repeated(&deleted));
 
     let page = server.get(&bob, &format!("{path}/messages")).await.wants(200);
     let (first, second) = (&page["messages"][0], &page["messages"][1]);
@@ -143,6 +144,44 @@ async fn edits_deletes_and_reactions_show_in_history_and_in_the_log() {
         let path = format!("{path}/messages/{seq}");
         server.call(Some(&ada), "PATCH", &path, json!({ "body": "x" })).await.refused(404, "not_found");
     }
+}
+
+#[actix_web::test]
+async fn an_edit_with_a_key_is_done_once_however_late_it_comes_again() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let (ada, bob, group) = pair(&server).await;
+    let said = server.say(&ada, &group, "one").await;
+    let path = format!("/v1/conversations/{group}/messages/{said}");
+    let edit = async |key: &str, body: &str| {
+        let request = server.request("PATCH", &path).bearer_auth(&ada.access).header("Idempotency-Key", key);
+        Answer::of(request.json(&json!({ "body": body }))).await
+    };
+    let key = uuid();
+    let first = edit(&key, "two").await.wants(200);
+    edit(&key, "other").await.refused(409, "conflict");
+    edit(&uuid(), "three").await.wants(200);
+    let again = edit(&key, "two").await.wants(200);
+    assert_eq!((&again["seq"], &again["duplicate"]), (&first["seq"], &json!(true)));
+    edit("no key", "four").await.refused(422, "invalid");
+    let page = server.get(&bob, &format!("/v1/conversations/{group}/messages")).await.wants(200);
+    assert_eq!(page["messages"][0]["body"], "three");
+}
+
+#[actix_web::test]
+async fn one_letter_in_two_forms_is_one_reaction() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let (ada, _, group) = pair(&server).await;
+    let said = server.say(&ada, &group, "hi").await;
+    let path = format!("/v1/conversations/{group}/messages");
+    for (form, events) in [("%C3%A9", false), ("e%CC%81", true)] {
+        let answer =
+            server.call(Some(&ada), "PUT", &format!("{path}/{said}/reactions/{form}"), Value::Null).await;
+        assert_eq!(answer.wants(200)["duplicate"].is_boolean(), events, "{form}");
+    }
+    let page = server.get(&ada, &path).await.wants(200);
+    assert_eq!(page["messages"][0]["reactions"], json!([{ "emoji": "\u{e9}", "count": 1, "me": true }]));
 }
 
 #[actix_web::test]

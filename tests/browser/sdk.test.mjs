@@ -200,6 +200,21 @@ test('outbox: a send without an ack is repeated on the next connection with the 
   assert.deepEqual(world.seqs('a'), [1]);
 });
 
+test('an edit without an ack is repeated on the next connection under the same key', async () => {
+  const world = new World();
+  const client = await online(world, [head('a', 1)]);
+  const edited = client.edit('a', 1, 'new');
+  const { client_id } = world.socket.last('edit');
+  assert.match(client_id, /^[0-9a-f-]{36}$/);
+  await world.socket.lose();
+  await world.advance(500);
+  await world.socket.welcome([head('a', 1)]);
+  const { id, ...again } = world.socket.last('edit');
+  assert.equal(again.client_id, client_id);
+  await world.socket.push({ type: 'ack', id, conversation: 'a', seq: 2, duplicate: true });
+  assert.equal((await edited).seq, 2);
+});
+
 test('outbox: rate limits are waited out, refusals fail and can be retried', async () => {
   const world = new World();
   const client = await online(world, [head('a', 0)]);

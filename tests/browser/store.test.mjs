@@ -31,6 +31,13 @@ test('edits and deletes change what is shown; repeating them changes nothing', a
   assert.deepEqual(store.messages(store.room('d')).map(({ seq }) => seq), [1, 2]);
 });
 
+test('an edit whose text was replaced since leaves what is shown to the later one', async () => {
+  const { store, world } = await shown([direct(0)], [{ ...event('d', 1), body: 'first' }, { ...event('d', 2), kind: 'edit', target_seq: 1, body: undefined, deleted: true }]);
+  assert.deepEqual([line(store, 1).deleted, line(store, 1).body], [undefined, 'first']);
+  await world.socket.push({ ...event('d', 3), kind: 'edit', target_seq: 1, body: 'the later one' });
+  assert.equal(line(store, 1).body, 'the later one');
+});
+
 test('reactions are counted from events, one’s own are known', async () => {
   const react = (seq, sender, on = true) => ({ ...event('d', seq), kind: 'reaction', sender, target_seq: 1, emoji: '👍', on });
   const { store, world } = await shown([direct(0)], [event('d', 1), react(2, 'other'), react(3, 'me')]);

@@ -67,7 +67,7 @@ async fn no_byte_of_erased_content_is_left_in_the_files() {
     let group = world.group(&[ben, ada]).await;
     let said = world.say(ada, group, CANARY).await;
     let long = format!("{}{CANARY}{}", "x".repeat(9_000), "y".repeat(9_000));
-    world.change(ada, group, Change::Edit { target: said, body: long }).await;
+    world.change(ada, group, Change::Edit { target: said, body: long, client_id: None }).await;
     let mut new = world.message(ada, Target::User(ben), CANARY);
     new.content.data = Some(tidings::domain::JsonText(format!("{{\"x\":\"{CANARY}\"}}")));
     world.append(&[new]).await.remove(0).unwrap();
@@ -92,11 +92,12 @@ async fn no_byte_of_a_deleted_conversation_is_left_in_the_files() {
     let rename = tidings::domain::Changes { name: Some(CANARY.to_owned()), ..Default::default() };
     world.change(ada, group, Change::Configure(rename)).await;
     world.change(ada, group, Change::DeleteConversation).await;
+    world.purge().await;
     assert!(!harness.holds(CANARY));
 }
 
 #[tokio::test]
-async fn a_purge_that_was_cut_short_goes_on_when_the_file_is_opened() {
+async fn a_purge_that_was_cut_short_goes_on_after_a_restart() {
     let (mut world, harness) = world().await;
     let [ada] = world.users().await;
     let group = world.group(&[ada]).await;
@@ -105,6 +106,7 @@ async fn a_purge_that_was_cut_short_goes_on_when_the_file_is_opened() {
     run(&mut connection, "UPDATE conversations SET deleted_at = 1, purging = 1").await;
     drop(connection);
     world.restart().await;
+    world.purge().await;
     assert!(!harness.holds(CANARY));
     let mut connection = raw(&harness).await;
     let row =

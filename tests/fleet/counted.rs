@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tidings::domain::{Committed, ConversationId, Mark, Position, Seq, Timestamp, UserId};
 use tidings::store::{
     AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Marked,
-    NewMessage, Outcome, RangeEvents, RangeQuery, SharedStore, StoreError, Tail,
+    NewMessage, Outcome, Purged, RangeEvents, RangeQuery, SharedStore, StoreError, Tail,
 };
 
 pub struct Counted {
@@ -55,6 +55,14 @@ impl Log for Counted {
 
     async fn mark(&self, marks: &[Mark], now: Timestamp) -> Result<Vec<Marked>, StoreError> {
         self.counted().mark(marks, now).await
+    }
+
+    async fn purge(&self) -> Result<Option<Purged>, StoreError> {
+        self.log.purge().await
+    }
+
+    async fn purging(&self) -> Result<u64, StoreError> {
+        self.log.purging().await
     }
 
     async fn range(&self, user: UserId, query: RangeQuery) -> Outcome<RangeEvents> {

@@ -14,6 +14,7 @@ mod doors;
 mod examples;
 mod lagging;
 mod panics;
+mod purge;
 mod readme;
 mod restart;
 mod revocation;

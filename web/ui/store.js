@@ -198,7 +198,9 @@ export class Store {
   }
 
   #change(room, target, event) {
-    const gone = event.kind === 'delete' || event.deleted;
+    // An edit without a text was replaced: a later event says what became of the message.
+    if (event.kind === 'edit' && event.body === undefined) return;
+    const gone = event.kind === 'delete';
     room.items.set(target.seq, gone
       ? { ...target, body: undefined, data: undefined, attachments: undefined, reactions: [], deleted: true }
       : { ...target, body: event.body, edited_at: event.sent_at });

@@ -71,8 +71,8 @@ impl Segments {
     /// # Errors
     /// 422 when it is too long or holds white space or control characters.
     pub fn emoji(&self) -> Result<String, Problem> {
-        let text = self.text("emoji")?;
-        checks::emoji(text)?;
-        Ok(text.to_owned())
+        let emoji = checks::composed(self.text("emoji")?);
+        checks::emoji(&emoji)?;
+        Ok(emoji)
     }
 }

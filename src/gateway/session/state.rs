@@ -287,7 +287,7 @@ impl SessionState {
         match frame {
             ClientFrame::Send(send) => self.on_send(*send, bounds, effects),
             ClientFrame::Edit(edit) => {
-                let change = Change::Edit { target: edit.seq, body: edit.body };
+                let change = Change::Edit { target: edit.seq, body: edit.body, client_id: edit.client_id };
                 let checked = match &change {
                     Change::Edit { body, .. } => checks::body(body, &bounds.limits),
                     _ => Ok(()),
@@ -299,13 +299,15 @@ impl SessionState {
                 self.on_change(delete.id, delete.conversation, change, Ok(()), effects);
             }
             ClientFrame::React(react) => {
-                let checked = checks::emoji(&react.emoji);
-                let change = Change::React { target: react.seq, emoji: react.emoji, on: true };
+                let emoji = checks::composed(&react.emoji);
+                let checked = checks::emoji(&emoji);
+                let change = Change::React { target: react.seq, emoji, on: true };
                 self.on_change(react.id, react.conversation, change, checked, effects);
             }
             ClientFrame::Unreact(react) => {
-                let checked = checks::emoji(&react.emoji);
-                let change = Change::React { target: react.seq, emoji: react.emoji, on: false };
+                let emoji = checks::composed(&react.emoji);
+                let checked = checks::emoji(&emoji);
+                let change = Change::React { target: react.seq, emoji, on: false };
                 self.on_change(react.id, react.conversation, change, checked, effects);
             }
             ClientFrame::Read(mark) => self.on_mark(mark, true, effects),

@@ -258,7 +258,7 @@ impl Switchboard {
                         seq: changed.seq,
                         message_id: None,
                         sent_at: None,
-                        duplicate: None,
+                        duplicate: changed.committed.is_empty().then_some(true),
                     },
                 );
             }

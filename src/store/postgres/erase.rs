@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::domain::{Committed, LeaveReason, Refusal, Timestamp, UserId};
+use crate::domain::{Committed, Refusal, Timestamp, UserId};
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::journal::{Journal, Recorded};
 use crate::store::postgres::link::Link;
 use crate::store::postgres::rows::Pg;
-use crate::store::postgres::state::lock;
 use crate::store::postgres::work::{read, unrefused, write};
 use crate::store::shared::codec::BLANK_REACTION;
 use crate::store::shared::columns::Columns;
@@ -17,8 +15,6 @@ use crate::store::sql::accounts::{Erase, families};
 use crate::store::sql::{self, Stop};
 use crate::store::{Outcome, Revocation, StoreError};
 
-/// Memberships ended in one step.
-const MEMBERSHIPS: i64 = 20;
 /// Messages or reactions blanked in one step.
 const ITEMS: i64 = 200;
 /// Between two looks at whether older transactions have ended.
@@ -36,11 +32,13 @@ async fn erase(store: &PostgresStore, user: UserId, now: Timestamp) -> Outcome<V
     }
     outlast_older(store).await?;
     let mut committed = Vec::new();
-    while let Some(recorded) = unrefused(write!(store, |link| memberships(link, store, user, now)))? {
-        for (conversation, roster) in recorded.rosters {
-            store.rosters.keep(conversation, roster).await;
+    while let Some(ended) = unrefused(write!(store, |link| sql::change::end_memberships(link, user, now)))? {
+        for recorded in ended {
+            if let Some((conversation, roster)) = recorded.roster {
+                store.rosters.keep(conversation, roster).await;
+            }
+            committed.extend(recorded.committed);
         }
-        committed.extend(recorded.committed);
     }
     let mut after = Some(Uuid::nil());
     while let Some(from) = after {
@@ -91,37 +89,6 @@ async fn outlast_older(store: &PostgresStore) -> Result<(), StoreError> {
 
 async fn bound(link: &mut Link, text: &'static str) -> sql::Result<u64> {
     link.one(sqlx::query(text)).await?.count(0)
-}
-
-/// Ends some memberships; `None` when there are none left.
-async fn memberships(
-    link: &mut Link,
-    store: &PostgresStore,
-    user: UserId,
-    now: Timestamp,
-) -> sql::Result<Option<Recorded>> {
-    let some =
-        sqlx::query("SELECT conversation FROM members WHERE user_id = $1 ORDER BY conversation LIMIT $2");
-    let rows = link.all(some.bind(*user.as_uuid()).bind(MEMBERSHIPS)).await?;
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    let mut all = Recorded::default();
-    for row in &rows {
-        let id = row.conversation(0)?;
-        let (Some(room), Some(membership)) = lock(link, id, user).await? else {
-            // The conversation was deleted; only the row is left.
-            let left = sqlx::query("DELETE FROM members WHERE user_id = $1 AND conversation = $2");
-            link.run(left.bind(*user.as_uuid()).bind(*id.as_uuid())).await?;
-            continue;
-        };
-        let mut journal = Journal::open(link, &store.rosters, room, now).await?;
-        journal.leave(user, user, membership.member.role, LeaveReason::Erased).await?;
-        let recorded = journal.close().await?;
-        all.committed.extend(recorded.committed);
-        all.rosters.extend(recorded.rosters);
-    }
-    Ok(Some(all))
 }
 
 /// Conversations are marked so that a replica is read only when it has lost the content too.

@@ -1,212 +1,108 @@
-//! Recording changes of one conversation: one event after the other in memory, written in one statement at the end.
-//!
-//! The caller's transaction holds the conversation's lock, so nobody can come between.
-
-use std::sync::Arc;
-
-use uuid::Uuid;
+//! Writing a journal: one call of a function in the database, which commits by itself.
 
 use super::link::Link;
-use super::roster::rosters_of;
-use crate::domain::{
-    Changes, Committed, ConversationId, ConversationKind, Event, EventKind, LeaveReason, Position, Role, Seq,
-    Timestamp, UserId,
-};
+use crate::domain::{Position, Seq, UserId};
 use crate::store::shared::codec::encode;
 use crate::store::shared::columns::Columns;
-use crate::store::shared::room::Room;
-use crate::store::shared::roster::{Roster, Rosters, audience};
-use crate::store::sql;
+use crate::store::sql::journal::{Act, Given, Journal, Recorder, Written};
+use crate::store::sql::{Connection, Result, Sql, Value, values};
 
-/// A conversation being changed.
-pub(super) struct Journal<'c> {
-    pub link: &'c mut Link,
-    pub room: Room,
-    /// Who hears of it; empty for channels, whose subscribers do.
-    present: Vec<(UserId, Seq)>,
-    now: Timestamp,
-    recorded: Vec<(Event, Arc<[UserId]>)>,
-    joined: Vec<(UserId, Role, Seq)>,
-    left: Vec<(UserId, Seq)>,
-    roles: Vec<(UserId, Role, Seq)>,
+const WRITE: Sql = Sql::postgres(
+    "SELECT first, previous, txid, version FROM tidings_record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+     $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37)",
+);
+
+/// What the function does to a message.
+mod acts {
+    pub const NONE: i64 = 0;
+    pub const EDIT: i64 = 1;
+    pub const DELETE: i64 = 2;
+    pub const REACT: i64 = 3;
+    pub const UNREACT: i64 = 4;
 }
 
-/// What a closed journal leaves for after the commit.
-#[derive(Debug, Default)]
-pub(super) struct Recorded {
-    pub committed: Vec<Committed>,
-    pub rosters: Vec<(ConversationId, Roster)>,
+fn users<T>(list: &[T], user: impl Fn(&T) -> UserId) -> Value<'static> {
+    Value::uuids(list.iter().map(|one| *user(one).as_uuid()))
 }
 
-impl<'c> Journal<'c> {
-    pub(super) async fn open(
-        link: &'c mut Link,
-        rosters: &Rosters,
-        room: Room,
-        now: Timestamp,
-    ) -> sql::Result<Self> {
-        let present = rosters_of(link, rosters, &[room.id()]).await?;
-        let present = present.get(&room.id()).map_or_else(Vec::new, |roster| roster.members().collect());
-        Ok(Self {
-            link,
-            room,
-            present,
-            now,
-            recorded: Vec::new(),
-            joined: Vec::new(),
-            left: Vec::new(),
-            roles: Vec::new(),
-        })
-    }
+fn numbers<T>(list: &[T], number: impl Fn(&T) -> i64) -> Value<'static> {
+    Value::ints(list.iter().map(number))
+}
 
-    /// Notes one event by `sender` and answers its seq.
-    pub(super) fn record(&mut self, sender: UserId, kind: EventKind) -> Seq {
-        let seq = self.room.conversation.last_seq.next();
-        let present: Arc<[UserId]> = self.present.iter().map(|(user, _)| *user).collect();
-        let event = Event { conversation: self.room.id(), seq, sender, sent_at: self.now, kind };
-        self.recorded.push((event, present));
-        self.room.conversation.last_seq = seq;
-        seq
-    }
-
-    /// Makes `user` a member, who has read everything so far.
-    pub(super) fn join(&mut self, sender: UserId, user: UserId, role: Role) -> Seq {
-        let joined_seq = self.room.conversation.last_seq.next();
-        if self.room.kind() != ConversationKind::Channel {
-            self.present.push((user, joined_seq));
-        }
-        self.record(sender, EventKind::MemberJoined { user, role });
-        self.joined.push((user, role, joined_seq));
-        self.room.conversation.member_count += 1;
-        self.room.members_version += 1;
-        joined_seq
-    }
-
-    /// Ends a membership; the longest-standing admin, else member, takes over from an owner.
-    pub(super) async fn leave(
-        &mut self,
-        sender: UserId,
-        user: UserId,
-        role: Role,
-        reason: LeaveReason,
-    ) -> sql::Result<Seq> {
-        self.present.retain(|(member, _)| *member != user);
-        let seq = self.record(sender, EventKind::MemberLeft { user, reason });
-        self.left.push((user, seq));
-        self.room.conversation.member_count = self.room.conversation.member_count.saturating_sub(1);
-        self.room.members_version += 1;
-        if role == Role::Owner
-            && let Some(heir) = self.longest_standing(user).await?
-        {
-            self.give_role(sender, heir, Role::Owner);
-        }
-        Ok(seq)
-    }
-
-    async fn longest_standing(&mut self, leaving: UserId) -> sql::Result<Option<UserId>> {
-        let statement = sqlx::query(
-            "SELECT user_id FROM members WHERE conversation = $1 AND role < 2 AND user_id <> $2 \
-             ORDER BY role DESC, joined_seq, user_id LIMIT 1",
-        );
-        let row = self.link.optional(statement.bind(*self.room.id().as_uuid()).bind(*leaving.as_uuid()));
-        row.await?.map(|row| row.user(0)).transpose()
-    }
-
-    /// Changes a member's role.
-    pub(super) fn give_role(&mut self, sender: UserId, user: UserId, role: Role) -> Seq {
-        let changes = Changes { role: Some((user, role)), ..Changes::default() };
-        let seq = self.record(sender, EventKind::ConversationChanged(changes));
-        self.roles.push((user, role, seq));
-        seq
-    }
-
-    /// Writes the events, the memberships, and the conversation's counters and settings.
-    pub(super) async fn close(mut self) -> sql::Result<Recorded> {
-        let position = self.write().await?;
-        let mut previous = self.room.last_position;
-        let mut committed = Vec::with_capacity(self.recorded.len());
-        let kind = self.room.kind();
-        for (event, present) in self.recorded {
-            let audience = audience(kind, &event.kind, &present);
-            committed.push(Committed { event: Arc::new(event), position, previous, audience });
-            previous = position;
-        }
-        let group = kind == ConversationKind::Group;
-        let rosters = group
-            .then(|| (self.room.id(), Roster::new(self.room.members_version, &self.present)))
-            .into_iter()
-            .collect();
-        Ok(Recorded { committed, rosters })
-    }
-
-    async fn write(&mut self) -> sql::Result<Position> {
-        let room = &self.room;
-        let (mut seqs, mut kinds, mut senders) = (Vec::new(), Vec::new(), Vec::<Uuid>::new());
-        let (mut targets, mut extras, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
-        for (event, _) in &self.recorded {
-            let encoded = encode(&event.kind)?;
-            seqs.push(event.seq.as_stored());
-            kinds.push(encoded.kind as i16);
-            senders.push(*event.sender.as_uuid());
+impl Recorder for Link {
+    async fn write(&mut self, journal: &Journal) -> Result<Option<Written>> {
+        let (mut kinds, mut targets) = (Vec::new(), Vec::new());
+        let (mut extras, mut bodies) = (Vec::new(), Vec::new());
+        for noted in &journal.events {
+            let encoded = encode(&noted.kind)?;
+            kinds.push(encoded.kind);
             targets.push(encoded.target);
             extras.push(encoded.extra);
             bodies.push(encoded.body);
         }
-        let statement = sqlx::query(WRITE)
-            .bind(*room.id().as_uuid())
-            .bind(self.now.as_unix_ms())
-            .bind(room.message_count as i64)
-            .bind(seqs)
-            .bind(kinds)
-            .bind(senders)
-            .bind(targets)
-            .bind(extras)
-            .bind(bodies)
-            .bind(self.joined.iter().map(|(user, ..)| *user.as_uuid()).collect::<Vec<_>>())
-            .bind(self.joined.iter().map(|(_, role, _)| role.as_stored()).collect::<Vec<_>>())
-            .bind(self.joined.iter().map(|(.., seq)| seq.as_stored()).collect::<Vec<_>>())
-            .bind(self.left.iter().map(|(user, _)| *user.as_uuid()).collect::<Vec<_>>())
-            .bind(self.left.iter().map(|(_, seq)| seq.as_stored()).collect::<Vec<_>>())
-            .bind(self.roles.iter().map(|(user, ..)| *user.as_uuid()).collect::<Vec<_>>())
-            .bind(self.roles.iter().map(|(_, role, _)| role.as_stored()).collect::<Vec<_>>())
-            .bind(self.roles.iter().map(|(.., seq)| seq.as_stored()).collect::<Vec<_>>())
-            .bind(room.conversation.last_seq.as_stored())
-            .bind(room.conversation.member_count as i64)
-            .bind(room.members_version)
-            .bind(room.conversation.name.as_deref())
-            .bind(room.conversation.history.as_str())
-            .bind(room.conversation.join.as_str())
-            .bind(room.settings_seq.as_stored())
-            .bind(room.last_position.0 as i64);
-        Ok(Position(self.link.one(statement).await?.count(0)?))
+        let (guard, events) = (&journal.guard, &journal.events);
+        let (act, text, given) = match journal.touched.as_ref().map(|touched| &touched.act) {
+            None => (acts::NONE, None, Given::default()),
+            Some(Act::Edit { body }) => (acts::EDIT, Some(body.as_str()), Given::default()),
+            Some(Act::Delete) => (acts::DELETE, None, Given::default()),
+            Some(Act::React { emoji, on: true, given }) => (acts::REACT, Some(emoji.as_str()), *given),
+            Some(Act::React { emoji, on: false, given }) => (acts::UNREACT, Some(emoji.as_str()), *given),
+        };
+        let settings = journal.settings.as_ref();
+        let key = journal.key.as_ref();
+        let since = |place: fn(&(Seq, Seq)) -> Seq| {
+            Value::ints(
+                guard
+                    .memberships
+                    .iter()
+                    .map(move |(_, found)| found.as_ref().map(|found| place(found).as_stored())),
+            )
+        };
+        let values = values![
+            journal.conversation,
+            journal.actor,
+            journal.now,
+            guard.version,
+            guard.settings_seq,
+            users(&guard.memberships, |(user, _)| *user),
+            since(|(joined, _)| *joined),
+            since(|(_, role)| *role),
+            users(&guard.unblocked, |(blocker, _)| *blocker),
+            users(&guard.unblocked, |(_, blocked)| *blocked),
+            Value::ints(kinds),
+            users(events, |noted| noted.sender),
+            Value::ints(targets),
+            Value::Texts(extras),
+            Value::Texts(bodies),
+            users(&journal.joined, |(user, ..)| *user),
+            numbers(&journal.joined, |(_, role, _)| i64::from(role.as_stored())),
+            numbers(&journal.joined, |(.., nth)| *nth as i64),
+            users(&journal.left, |(user, _)| *user),
+            numbers(&journal.left, |(_, nth)| *nth as i64),
+            users(&journal.roles, |(user, ..)| *user),
+            numbers(&journal.roles, |(_, role, _)| i64::from(role.as_stored())),
+            numbers(&journal.roles, |(.., nth)| *nth as i64),
+            settings.is_some(),
+            settings.and_then(|settings| settings.name.as_deref()),
+            settings.map(|settings| settings.history.as_str()),
+            settings.map(|settings| settings.join.as_str()),
+            journal.ended,
+            act,
+            journal.touched.as_ref().map(|touched| touched.target.as_stored()),
+            journal.touched.as_ref().map(|touched| touched.edit_seq.as_stored()),
+            text,
+            given.said_seq,
+            Value::ints([given.others as i64, given.own as i64]),
+            key.map(|key| *key.client_id.as_uuid()),
+            key.map(|key| key.fingerprint),
+            key.and_then(|key| key.seq).map(Seq::as_stored),
+        ];
+        let Some(row) = Connection::optional(self, &WRITE, values).await? else { return Ok(None) };
+        Ok(Some(Written {
+            first: row.seq(0)?,
+            previous: Position(row.count(1)?),
+            positions: vec![Position(row.count(2)?); events.len()],
+            version: row.int(3)?,
+        }))
     }
 }
-
-const WRITE: &str = "\
-WITH p AS MATERIALIZED (SELECT greatest(tidings_position(), $25) AS position), \
-written AS ( \
-    INSERT INTO events (conversation, seq, txid, kind, sender, sent_at, target_seq, messages_before, extra, body) \
-    SELECT $1, b.seq, p.position, b.kind, b.sender, $2, b.target, $3, b.extra, b.body \
-    FROM p, unnest($4::bigint[], $5::smallint[], $6::uuid[], $7::bigint[], $8::text[], $9::text[]) \
-        AS b (seq, kind, sender, target, extra, body) \
-), joined AS ( \
-    INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, changed_txid) \
-    SELECT b.user_id, $1, b.role, b.seq, b.seq, b.seq, b.seq, $3, p.position \
-    FROM p, unnest($10::uuid[], $11::smallint[], $12::bigint[]) AS b (user_id, role, seq) \
-), back AS ( \
-    DELETE FROM departures WHERE conversation = $1 AND user_id = ANY ($10) \
-), gone AS ( \
-    DELETE FROM members WHERE conversation = $1 AND user_id = ANY ($13) \
-), departed AS ( \
-    INSERT INTO departures (user_id, conversation, left_seq) \
-    SELECT b.user_id, $1, b.seq FROM unnest($13::uuid[], $14::bigint[]) AS b (user_id, seq) \
-    ON CONFLICT (user_id, conversation) DO UPDATE SET left_seq = excluded.left_seq \
-), roles AS ( \
-    UPDATE members m SET role = b.role, role_seq = b.seq \
-    FROM unnest($15::uuid[], $16::smallint[], $17::bigint[]) AS b (user_id, role, seq) \
-    WHERE m.conversation = $1 AND m.user_id = b.user_id \
-), room AS ( \
-    UPDATE conversations SET last_seq = $18, last_txid = p.position, member_count = $19, members_version = $20, name = $21, \
-        history = $22, join_policy = $23, settings_seq = $24 FROM p WHERE id = $1 \
-) \
-SELECT position FROM p";

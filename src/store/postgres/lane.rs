@@ -136,13 +136,6 @@ impl Lane {
         Ok(transaction)
     }
 
-    /// A connection on which the caller begins its transaction itself, together with its first statement.
-    pub(super) async fn unbegun(&self) -> Result<Transaction, StoreError> {
-        let mut transaction = self.take().await?;
-        transaction.open = true;
-        Ok(transaction)
-    }
-
     async fn take(&self) -> Result<Transaction, StoreError> {
         let taken = tokio::time::timeout(self.acquire, self.taken()).await;
         let late = || {

@@ -7,7 +7,6 @@
 //! group memberships holds, which is checked against the database at each use.
 
 mod append;
-mod change;
 mod erase;
 mod journal;
 mod lane;
@@ -17,7 +16,6 @@ mod options;
 mod ping;
 mod read;
 mod replicas;
-mod rooms;
 mod roster;
 mod rows;
 mod schema;
@@ -37,11 +35,10 @@ pub use schema::{OpenError, check, migrate};
 use super::shared::roster::Rosters;
 use super::sql::{self, Purpose, Rule, Stop};
 use super::{
-    AppendError, Appended, Change, Changed, ConversationView, Created, Cursor, Heads, HistoryPage,
-    HistoryQuery, Log, Mark, Marked, MemberView, NewConversation, NewMessage, Outcome, Page, RangeEvents,
-    RangeQuery, Rooms, StoreError, Tail,
+    AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Mark, Marked,
+    NewMessage, Outcome, Purged, RangeEvents, RangeQuery, StoreError, Tail,
 };
-use crate::domain::{Committed, ConversationId, Limits, Member, Position, Seq, Timestamp, UserId};
+use crate::domain::{Committed, ConversationId, Limits, Position, Seq, Timestamp, UserId};
 use crate::environment::SharedEnvironment;
 use crate::telemetry::meters::PostgresMeters;
 use lane::{Generation, Lane, Mode};
@@ -102,9 +99,6 @@ impl PostgresStore {
             limits: options.limits,
             meters,
         });
-        if let Err(error) = change::purge_all(&store).await {
-            tracing::warn!(%error, "content of deleted conversations is left for the next start to remove");
-        }
         Ok(store)
     }
 
@@ -131,6 +125,16 @@ impl sql::Transactions for PostgresStore {
 
 impl sql::Backend for PostgresStore {
     type Connection = Link;
+
+    const ONE_WRITER: bool = false;
+
+    fn rosters(&self) -> &Rosters {
+        &self.rosters
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
 
     async fn operate<A, T, E>(&self, purpose: Purpose, arguments: A, rule: Rule<Link, A, T, E>) -> Outcome<T>
     where
@@ -159,7 +163,15 @@ impl Log for PostgresStore {
         change: &Change,
         now: Timestamp,
     ) -> Outcome<Changed> {
-        change::change(self, actor, conversation, change, now).await
+        sql::change::change(self, actor, conversation, change, now).await
+    }
+
+    async fn purge(&self) -> Result<Option<Purged>, StoreError> {
+        sql::purge::purge(self).await
+    }
+
+    async fn purging(&self) -> Result<u64, StoreError> {
+        sql::purge::purging(self).await
     }
 
     async fn mark(&self, marks: &[Mark], _now: Timestamp) -> Result<Vec<Marked>, StoreError> {
@@ -197,51 +209,5 @@ impl Log for PostgresStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         ping::ping(self).await
-    }
-}
-
-#[async_trait]
-impl Rooms for PostgresStore {
-    async fn create(&self, new: &NewConversation, now: Timestamp) -> Outcome<Created> {
-        rooms::create(self, new, now).await
-    }
-
-    async fn conversation(
-        &self,
-        user: UserId,
-        id: ConversationId,
-    ) -> Result<Option<ConversationView>, StoreError> {
-        rooms::conversation(self, user, id).await
-    }
-
-    async fn conversations(
-        &self,
-        user: UserId,
-        after: Option<ConversationId>,
-        limit: usize,
-    ) -> Result<Page<ConversationView, ConversationId>, StoreError> {
-        rooms::conversations(self, user, after, limit).await
-    }
-
-    async fn members(
-        &self,
-        user: UserId,
-        conversation: ConversationId,
-        after: Option<UserId>,
-        limit: usize,
-    ) -> Outcome<Page<MemberView, UserId>> {
-        rooms::members(self, user, conversation, after, limit).await
-    }
-
-    async fn member(&self, conversation: ConversationId, user: UserId) -> Result<Option<Member>, StoreError> {
-        rooms::member(self, conversation, user).await
-    }
-
-    async fn audience(&self, conversation: ConversationId) -> Result<Arc<[UserId]>, StoreError> {
-        rooms::audience(self, conversation).await
-    }
-
-    async fn acquaintances(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError> {
-        rooms::acquaintances(self, user, others).await
     }
 }

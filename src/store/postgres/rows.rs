@@ -12,23 +12,6 @@ use crate::store::sql;
 pub(in crate::store) struct Pg(pub PgRow);
 
 impl Pg {
-    /// How many columns there are.
-    pub(super) fn width(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Ids of users.
-    pub(super) fn users(&self, column: usize) -> sql::Result<Option<Vec<UserId>>> {
-        let ids: Option<Vec<Uuid>> = self.0.try_get(column)?;
-        Ok(ids.map(|ids| ids.into_iter().map(UserId::from_uuid).collect()))
-    }
-
-    /// Places in a conversation.
-    pub(super) fn seqs(&self, column: usize) -> sql::Result<Option<Vec<Seq>>> {
-        let numbers: Option<Vec<i64>> = self.0.try_get(column)?;
-        Ok(numbers.map(|numbers| numbers.into_iter().map(Seq::from_stored).collect()))
-    }
-
     /// Texts.
     pub(super) fn texts(&self, column: usize) -> sql::Result<Option<Vec<String>>> {
         Ok(self.0.try_get(column)?)
@@ -74,5 +57,15 @@ impl Columns for Pg {
 
     fn uuid_or_null(&self, column: usize) -> sql::Result<Option<Uuid>> {
         Ok(self.0.try_get(column)?)
+    }
+
+    fn users(&self, column: usize) -> sql::Result<Option<Vec<UserId>>> {
+        let ids: Option<Vec<Uuid>> = self.0.try_get(column)?;
+        Ok(ids.map(|ids| ids.into_iter().map(UserId::from_uuid).collect()))
+    }
+
+    fn seqs(&self, column: usize) -> sql::Result<Option<Vec<Seq>>> {
+        let numbers: Option<Vec<i64>> = self.0.try_get(column)?;
+        Ok(numbers.map(|numbers| numbers.into_iter().map(Seq::from_stored).collect()))
     }
 }

@@ -106,7 +106,7 @@ pub async fn check(options: &PostgresOptions) -> Result<Vec<String>, OpenError> 
     Ok(findings)
 }
 
-const RESTORE: &str = "the database was loaded from a dump of another server, and its log goes on only after one step: run \
+const RESTORE: &str = "the database was loaded from a dump, and its log goes on only after one step: run \
      `SELECT tidings_restored()` in it, once, with no server running";
 
 pub(super) async fn look(

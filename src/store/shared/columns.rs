@@ -14,6 +14,12 @@ pub(in crate::store) trait Columns {
     fn uuid(&self, column: usize) -> sql::Result<Uuid>;
     fn uuid_or_null(&self, column: usize) -> sql::Result<Option<Uuid>>;
 
+    /// A list of ids; `None` when it is NULL.
+    fn users(&self, column: usize) -> sql::Result<Option<Vec<UserId>>>;
+
+    /// A list of places; `None` when it is NULL.
+    fn seqs(&self, column: usize) -> sql::Result<Option<Vec<Seq>>>;
+
     fn flag(&self, column: usize) -> sql::Result<bool> {
         self.int(column).map(|value| value != 0)
     }

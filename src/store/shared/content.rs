@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::codec::encode_content;
-use crate::domain::{Content, ConversationId, Refusal};
+use crate::domain::{Content, ConversationId, Refusal, Seq};
 
 /// `reply_to` names nothing that may be replied to.
 pub(in crate::store) const REPLY: Refusal =
@@ -14,10 +14,17 @@ pub(in crate::store) const REUSED: Refusal = Refusal::Conflict("this client_id w
 
 /// The content as columns. NUL is refused by every backend, since not every database can hold it.
 pub(in crate::store) fn storable(content: &Content) -> Result<(Option<String>, Option<String>), Refusal> {
-    if content.body.as_ref().is_some_and(|body| body.contains('\0')) {
-        return Err(Refusal::Invalid("body: must not contain the character NUL".into()));
-    }
+    without_nul("body", content.body.as_deref().unwrap_or_default())?;
     encode_content(content).map_err(|_| Refusal::Invalid("data, attachments: not JSON".into()))
+}
+
+/// Text that every backend can hold.
+pub(in crate::store) fn without_nul(field: &'static str, text: &str) -> Result<(), Refusal> {
+    if text.contains('\0') {
+        Err(Refusal::Invalid(format!("{field}: must not contain the character NUL").into()))
+    } else {
+        Ok(())
+    }
 }
 
 /// 64 bits of a hash over everything that makes two sends the same one. Stored, so its recipe never changes.
@@ -40,6 +47,22 @@ pub(in crate::store) fn fingerprint(conversation: ConversationId, content: &Cont
     for user in &content.mentions {
         part(user.as_uuid().as_bytes());
     }
+    first_bits(hash)
+}
+
+/// The same for an edit: of which message, and to what.
+pub(in crate::store) fn fingerprint_of_edit(conversation: ConversationId, target: Seq, body: &str) -> i64 {
+    let mut hash = Sha256::new();
+    for part in
+        [b"edit".as_slice(), conversation.as_uuid().as_bytes(), &target.get().to_le_bytes(), body.as_bytes()]
+    {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    first_bits(hash)
+}
+
+fn first_bits(hash: Sha256) -> i64 {
     let digest = hash.finalize();
     let mut first = [0_u8; 8];
     first.copy_from_slice(&digest[..8]);

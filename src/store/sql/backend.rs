@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use super::error::Stop;
+use super::journal::Recorder;
 use super::operation::{Phase, Purpose, Rule, Transaction, Transactions, drive};
+use crate::domain::Limits;
+use crate::store::shared::roster::Rosters;
 use crate::store::{Outcome, StoreError};
 
 /// A database that runs operations. It knows nothing of the rules.
@@ -13,7 +16,15 @@ use crate::store::{Outcome, StoreError};
 /// An operation is a rule and its arguments. Both are owned and `'static`, so that a backend may run them on a thread of its
 /// own: one hop in, one hop out, and between the two every future is ready at once.
 pub(in crate::store) trait Backend: Send + Sync + 'static {
-    type Connection: Connection + 'static;
+    type Connection: Connection + Recorder + 'static;
+
+    /// Operations that write run one after the other, each alone with the database.
+    const ONE_WRITER: bool;
+
+    /// Who is in which group, as this process last knew.
+    fn rosters(&self) -> &Rosters;
+
+    fn limits(&self) -> &Limits;
 
     /// Runs a rule for `purpose`, within the store's deadline, and again where that is right.
     fn operate<A, T, E>(

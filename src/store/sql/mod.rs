@@ -23,10 +23,15 @@
 
 pub(in crate::store) mod accounts;
 mod backend;
+mod blocks;
+pub(in crate::store) mod change;
 mod connection;
 mod consumers;
+pub(in crate::store) mod conversations;
 mod error;
+pub(in crate::store) mod journal;
 mod operation;
+pub(in crate::store) mod purge;
 mod value;
 
 pub(in crate::store) use backend::{Backend, operate_here, unrefused};

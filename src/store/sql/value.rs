@@ -20,6 +20,16 @@ impl Sql {
     pub(in crate::store) const fn same(text: &'static str) -> Self {
         Self { postgres: text, sqlite: text }
     }
+
+    /// A text of code that speaks to Postgres only.
+    pub(in crate::store) const fn postgres(text: &'static str) -> Self {
+        Self { postgres: text, sqlite: "" }
+    }
+
+    /// A text of code that speaks to SQLite only.
+    pub(in crate::store) const fn sqlite(text: &'static str) -> Self {
+        Self { postgres: "", sqlite: text }
+    }
 }
 
 /// A text that reads rows and, on Postgres, locks them until the end of the transaction; SQLite's writer is alone.

@@ -2,21 +2,17 @@
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use crate::domain::{Committed, LeaveReason, Refusal, Timestamp, UserId};
+use crate::domain::{Committed, Refusal, Timestamp, UserId};
 use crate::store::shared::codec::BLANK_REACTION;
 use crate::store::shared::columns::Columns;
 use crate::store::sql::accounts::{Erase, families};
 use crate::store::sql::{self, Stop};
 use crate::store::sqlite::SqliteStore;
-use crate::store::sqlite::change::checkpoint;
-use crate::store::sqlite::journal::{Journal, Recorded};
+use crate::store::sqlite::checkpoint::checkpoint;
 use crate::store::sqlite::lane::{Phase, Transaction};
 use crate::store::sqlite::rows::MultiRow;
-use crate::store::sqlite::state::room_of;
 use crate::store::{Outcome, Revocation};
 
-/// Memberships ended in one step.
-const MEMBERSHIPS: i64 = 20;
 /// Messages or reactions blanked in one step.
 const ITEMS: i64 = 200;
 
@@ -45,13 +41,15 @@ async fn erase(store: &SqliteStore, user: UserId, now: Timestamp) -> Outcome<Vec
         return Ok(Err(refusal));
     }
     let mut committed = Vec::new();
-    loop {
-        let step = write!(store, |connection| memberships(connection, store, user, now))?;
-        let Some(recorded) = step.unwrap_or_default() else { break };
-        for (conversation, roster) in recorded.rosters {
-            store.rosters.keep(conversation, roster).await;
+    while let Some(ended) =
+        write!(store, |connection| sql::change::end_memberships(connection, user, now))?.unwrap_or_default()
+    {
+        for recorded in ended {
+            if let Some((conversation, roster)) = recorded.roster {
+                store.rosters.keep(conversation, roster).await;
+            }
+            committed.extend(recorded.committed);
         }
-        committed.extend(recorded.committed);
     }
     let mut after = Some(Vec::new());
     while let Some(from) = after {
@@ -84,42 +82,6 @@ async fn account(connection: &mut SqliteConnection, user: UserId, now: Timestamp
     }
     let revocation = Revocation { user, family: None, at: now, final_: true };
     Ok(families::write(connection, &revocation).await?)
-}
-
-/// Ends some memberships; `None` when there are none left.
-async fn memberships(
-    connection: &mut SqliteConnection,
-    store: &SqliteStore,
-    user: UserId,
-    now: Timestamp,
-) -> sql::Result<Option<Recorded>> {
-    let rows = sqlx::query("SELECT conversation FROM members WHERE user_id = ?1 LIMIT ?2")
-        .bind(*user.as_uuid())
-        .bind(MEMBERSHIPS)
-        .fetch_all(&mut *connection)
-        .await?;
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    let mut all = Recorded::default();
-    for row in &rows {
-        let id = row.conversation(0)?;
-        let (Some(room), Some(membership)) = room_of(connection, id, user).await? else {
-            // The conversation was deleted; only the row is left.
-            sqlx::query("DELETE FROM members WHERE user_id = ?1 AND conversation = ?2")
-                .bind(*user.as_uuid())
-                .bind(*id.as_uuid())
-                .execute(&mut *connection)
-                .await?;
-            continue;
-        };
-        let mut journal = Journal::open(connection, &store.rosters, room, now).await?;
-        journal.leave(user, user, membership.member.role, LeaveReason::Erased).await?;
-        let recorded = journal.close().await?;
-        all.committed.extend(recorded.committed);
-        all.rosters.extend(recorded.rosters);
-    }
-    Ok(Some(all))
 }
 
 static MESSAGES: MultiRow = MultiRow::new(

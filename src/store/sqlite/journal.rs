@@ -1,198 +1,191 @@
-//! Recording changes of one conversation: one event after the other inside the caller's transaction.
-
-use std::sync::Arc;
+//! Writing a journal: a few small statements inside the transaction that read what it was decided on, so all of it holds still.
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::position;
-use super::rooms::insert::{NewMember, insert_members};
-use super::roster::rosters_of;
-use crate::domain::{
-    Changes, Committed, ConversationId, ConversationKind, Event, EventKind, LeaveReason, Position, Role, Seq,
-    Timestamp, UserId,
-};
+use super::position::last_position;
+use crate::domain::{Position, Seq};
 use crate::store::shared::codec::encode;
 use crate::store::shared::columns::Columns;
-use crate::store::shared::room::Room;
-use crate::store::shared::roster::{Roster, Rosters, audience};
-use crate::store::sql;
+use crate::store::sql::journal::{Act, Journal, Recorder, Touched, Written};
+use crate::store::sql::{Connection, Result, Sql, values};
 
-/// A conversation being changed.
-pub(super) struct Journal<'c> {
-    pub connection: &'c mut SqliteConnection,
-    pub room: Room,
-    /// Who hears of it; empty for channels, whose subscribers do.
-    present: Vec<(UserId, Seq)>,
-    last_position: u64,
-    now: Timestamp,
-    committed: Vec<Committed>,
+const BEGIN: Sql = Sql::sqlite(concat!(
+    "SELECT last_seq, last_position, message_count, member_count, members_version, ",
+    last_position!(),
+    " FROM conversations WHERE id = $1"
+));
+
+const EVENT: Sql = Sql::sqlite(
+    "INSERT INTO events (position, conversation, seq, kind, sender, sent_at, target_seq, messages_before, extra, body, client_id) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+);
+
+const KEY: Sql = Sql::sqlite(
+    "INSERT INTO sends (sender, client_id, conversation, seq, sent_at, fingerprint) VALUES ($1, $2, $3, $4, $5, $6)",
+);
+
+const JOIN: Sql = Sql::sqlite(
+    "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, changed_position) \
+     VALUES ($1, $2, $3, $4, $4, $4, $4, $5, $6)",
+);
+const RETURNED: Sql = Sql::sqlite("DELETE FROM departures WHERE user_id = $1 AND conversation = $2");
+const LEAVE: Sql = Sql::sqlite("DELETE FROM members WHERE user_id = $1 AND conversation = $2");
+const DEPARTED: Sql = Sql::sqlite(
+    "INSERT INTO departures (user_id, conversation, left_seq) VALUES ($1, $2, $3) \
+     ON CONFLICT (user_id, conversation) DO UPDATE SET left_seq = excluded.left_seq",
+);
+const RANK: Sql =
+    Sql::sqlite("UPDATE members SET role = $3, role_seq = $4 WHERE user_id = $1 AND conversation = $2");
+
+const END: Sql = Sql::sqlite(
+    "UPDATE conversations SET last_seq = $2, last_position = $3, member_count = $4, members_version = $5 WHERE id = $1",
+);
+const CONFIGURE: Sql = Sql::sqlite(
+    "UPDATE conversations SET name = $2, history = $3, join_policy = $4, settings_seq = $5 WHERE id = $1",
+);
+const OVER: Sql =
+    Sql::sqlite("UPDATE conversations SET name = NULL, deleted_at = $2, purging = 1 WHERE id = $1");
+
+// A text that was replaced or deleted is in no row, and neither is what was made of it: a short text can be guessed from its
+// hash.
+const EDIT: Sql = Sql::sqlite(
+    "UPDATE events SET body = $3, edited_at = $4, edit_seq = $5 WHERE conversation = $1 AND seq = $2",
+);
+const DELETE: Sql = Sql::sqlite(
+    "UPDATE events SET body = NULL, extra = NULL, deleted = 1, delete_seq = $3 WHERE conversation = $1 AND seq = $2",
+);
+const REPLACED: Sql =
+    Sql::sqlite("UPDATE events SET body = NULL WHERE conversation = $1 AND seq = $2 AND kind = 1");
+const UNMADE: Sql = Sql::sqlite(
+    "UPDATE sends SET fingerprint = NULL WHERE (sender, client_id) = ( \
+     SELECT sender, client_id FROM events WHERE conversation = $1 AND seq = $2)",
+);
+const UNCOUNTED: Sql = Sql::sqlite("DELETE FROM reaction_counts WHERE conversation = $1 AND seq = $2");
+
+const SAY: Sql = Sql::sqlite(
+    "INSERT INTO reactions (user_id, conversation, seq, emoji, is_on, event_seq) VALUES ($1, $2, $3, $4, $5, $6) \
+     ON CONFLICT (user_id, conversation, seq, emoji) \
+     DO UPDATE SET is_on = excluded.is_on, event_seq = excluded.event_seq",
+);
+const COUNT: Sql = Sql::sqlite(
+    "INSERT INTO reaction_counts (conversation, seq, emoji, count, first_seq) VALUES ($1, $2, $3, 1, $4) \
+     ON CONFLICT (conversation, seq, emoji) DO UPDATE SET count = count + 1",
+);
+const UNCOUNT: Sql = Sql::sqlite(
+    "UPDATE reaction_counts SET count = count - 1 WHERE conversation = $1 AND seq = $2 AND emoji = $3",
+);
+const EMPTY: Sql = Sql::sqlite(
+    "DELETE FROM reaction_counts WHERE conversation = $1 AND seq = $2 AND emoji = $3 AND count <= 0",
+);
+
+impl Recorder for SqliteConnection {
+    async fn write(&mut self, journal: &Journal) -> Result<Option<Written>> {
+        write(self, journal).await.map(Some)
+    }
 }
 
-/// What a closed journal leaves for after the commit.
-#[derive(Debug, Default)]
-pub(super) struct Recorded {
-    pub committed: Vec<Committed>,
-    pub rosters: Vec<(ConversationId, Roster)>,
+async fn write<C: Connection>(connection: &mut C, journal: &Journal) -> Result<Written> {
+    let id = journal.conversation;
+    let row = connection.one(&BEGIN, values![id]).await?;
+    let (last, previous) = (row.seq(0)?, Position(row.count(1)?));
+    let (messages, members, version, taken) = (row.int(2)?, row.int(3)?, row.int(4)?, row.count(5)?);
+    if let Some(key) = &journal.key {
+        let values = values![
+            journal.actor,
+            key.client_id,
+            id,
+            key.seq.unwrap_or(last.next()),
+            journal.now,
+            key.fingerprint
+        ];
+        connection.run(&KEY, values).await?;
+        if let (Some(first), true) = (key.seq, journal.events.is_empty()) {
+            return Ok(Written { first, previous, positions: Vec::new(), version });
+        }
+    }
+    let mut positions = Vec::with_capacity(journal.events.len());
+    for (noted, nth) in journal.events.iter().zip(1..) {
+        let (encoded, position) = (encode(&noted.kind)?, taken + nth);
+        let client_id = journal.key.as_ref().filter(|_| nth == 1).map(|key| key.client_id);
+        let values = values![
+            position as i64,
+            id,
+            last.plus(nth),
+            encoded.kind,
+            noted.sender,
+            journal.now,
+            encoded.target,
+            messages,
+            encoded.extra.as_deref(),
+            encoded.body.as_deref(),
+            client_id
+        ];
+        connection.run(&EVENT, values).await?;
+        positions.push(Position(position));
+    }
+    let changed = positions.last().map_or(taken, |position| position.0) as i64;
+    for (user, role, nth) in &journal.joined {
+        let role = i64::from(role.as_stored());
+        connection.run(&JOIN, values![*user, id, role, last.plus(*nth), messages, changed]).await?;
+        connection.run(&RETURNED, values![*user, id]).await?;
+    }
+    for (user, nth) in &journal.left {
+        connection.run(&LEAVE, values![*user, id]).await?;
+        connection.run(&DEPARTED, values![*user, id, last.plus(*nth)]).await?;
+    }
+    for (user, role, nth) in &journal.roles {
+        let role = i64::from(role.as_stored());
+        connection.run(&RANK, values![*user, id, role, last.plus(*nth)]).await?;
+    }
+    let first = last.next();
+    if let Some(touched) = &journal.touched {
+        touch(connection, journal, touched, first).await?;
+    }
+    let (came, went) = (journal.joined.len() as i64, journal.left.len() as i64);
+    let version = version + came + went + journal.roles.len() as i64;
+    let last = last.plus(journal.events.len() as u64);
+    connection.run(&END, values![id, last, changed, members + came - went, version]).await?;
+    if let Some(settings) = &journal.settings {
+        let (history, join) = (settings.history.as_str(), settings.join.as_str());
+        connection.run(&CONFIGURE, values![id, settings.name.as_deref(), history, join, first]).await?;
+    }
+    if journal.ended {
+        connection.run(&OVER, values![id, journal.now]).await?;
+    }
+    Ok(Written { first, previous, positions, version })
 }
 
-impl<'c> Journal<'c> {
-    pub(super) async fn open(
-        connection: &'c mut SqliteConnection,
-        rosters: &Rosters,
-        room: Room,
-        now: Timestamp,
-    ) -> sql::Result<Self> {
-        let present = rosters_of(rosters, connection, &[&room]).await?;
-        let present = present.first().map_or_else(Vec::new, |roster| roster.members().collect());
-        let last_position = position::last(connection).await?;
-        Ok(Self { connection, room, present, last_position, now, committed: Vec::new() })
-    }
-
-    /// Writes one event by `sender` and answers its seq.
-    pub(super) async fn record(&mut self, sender: UserId, kind: EventKind) -> sql::Result<Seq> {
-        let encoded = encode(&kind)?;
-        let seq = self.room.conversation.last_seq.next();
-        self.last_position += 1;
-        sqlx::query(
-            "INSERT INTO events (position, conversation, seq, kind, sender, sent_at, target_seq, messages_before, extra, body) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        )
-        .bind(self.last_position as i64)
-        .bind(*self.room.id().as_uuid())
-        .bind(seq.as_stored())
-        .bind(encoded.kind)
-        .bind(*sender.as_uuid())
-        .bind(self.now.as_unix_ms())
-        .bind(encoded.target)
-        .bind(self.room.message_count as i64)
-        .bind(encoded.extra)
-        .bind(encoded.body)
-        .execute(&mut *self.connection)
-        .await?;
-        let present: Arc<[UserId]> = self.present.iter().map(|(user, _)| *user).collect();
-        self.committed.push(Committed {
-            audience: audience(self.room.kind(), &kind, &present),
-            event: Arc::new(Event { conversation: self.room.id(), seq, sender, sent_at: self.now, kind }),
-            position: Position(self.last_position),
-            previous: self.room.last_position,
-        });
-        self.room.conversation.last_seq = seq;
-        self.room.last_position = Position(self.last_position);
-        Ok(seq)
-    }
-
-    /// Makes `user` a member, who has read everything so far.
-    pub(super) async fn join(&mut self, sender: UserId, user: UserId, role: Role) -> sql::Result<Seq> {
-        let joined_seq = self.room.conversation.last_seq.next();
-        if self.room.kind() != ConversationKind::Channel {
-            self.present.push((user, joined_seq));
+async fn touch<C: Connection>(
+    connection: &mut C,
+    journal: &Journal,
+    touched: &Touched,
+    first: Seq,
+) -> Result<()> {
+    let (id, target) = (journal.conversation, touched.target);
+    match &touched.act {
+        Act::Edit { body } => {
+            connection.run(&EDIT, values![id, target, body.as_str(), journal.now, first]).await?;
         }
-        self.record(sender, EventKind::MemberJoined { user, role }).await?;
-        let member = NewMember {
-            user,
-            conversation: self.room.id(),
-            role,
-            joined_seq,
-            read_count: self.room.message_count,
-            changed_position: self.last_position,
-        };
-        insert_members(self.connection, &[member]).await?;
-        sqlx::query("DELETE FROM departures WHERE user_id = ?1 AND conversation = ?2")
-            .bind(*user.as_uuid())
-            .bind(*self.room.id().as_uuid())
-            .execute(&mut *self.connection)
-            .await?;
-        self.room.conversation.member_count += 1;
-        self.room.members_version += 1;
-        Ok(joined_seq)
-    }
-
-    /// Ends a membership; the longest-standing admin, else member, takes over from an owner.
-    pub(super) async fn leave(
-        &mut self,
-        sender: UserId,
-        user: UserId,
-        role: Role,
-        reason: LeaveReason,
-    ) -> sql::Result<Seq> {
-        self.present.retain(|(member, _)| *member != user);
-        let seq = self.record(sender, EventKind::MemberLeft { user, reason }).await?;
-        sqlx::query("DELETE FROM members WHERE user_id = ?1 AND conversation = ?2")
-            .bind(*user.as_uuid())
-            .bind(*self.room.id().as_uuid())
-            .execute(&mut *self.connection)
-            .await?;
-        sqlx::query(
-            "INSERT OR REPLACE INTO departures (user_id, conversation, left_seq) VALUES (?1, ?2, ?3)",
-        )
-        .bind(*user.as_uuid())
-        .bind(*self.room.id().as_uuid())
-        .bind(seq.as_stored())
-        .execute(&mut *self.connection)
-        .await?;
-        self.room.conversation.member_count = self.room.conversation.member_count.saturating_sub(1);
-        self.room.members_version += 1;
-        if role == Role::Owner
-            && let Some(heir) = self.longest_standing().await?
-        {
-            self.give_role(sender, heir, Role::Owner).await?;
+        Act::Delete => {
+            connection.run(&DELETE, values![id, target, first]).await?;
+            connection.run(&UNCOUNTED, values![id, target]).await?;
         }
-        Ok(seq)
-    }
-
-    async fn longest_standing(&mut self) -> sql::Result<Option<UserId>> {
-        for role in [Role::Admin, Role::Member] {
-            let row = sqlx::query(
-                "SELECT user_id FROM members WHERE conversation = ?1 AND role = ?2 ORDER BY joined_seq, user_id LIMIT 1",
-            )
-            .bind(*self.room.id().as_uuid())
-            .bind(role.as_stored())
-            .fetch_optional(&mut *self.connection)
-            .await?;
-            if let Some(row) = row {
-                return row.user(0).map(Some);
+        Act::React { emoji, on, .. } => {
+            let emoji = emoji.as_str();
+            connection.run(&SAY, values![journal.actor, id, target, emoji, *on, first]).await?;
+            if *on {
+                connection.run(&COUNT, values![id, target, emoji, first]).await?;
+            } else {
+                connection.run(&UNCOUNT, values![id, target, emoji]).await?;
+                connection.run(&EMPTY, values![id, target, emoji]).await?;
             }
+            return Ok(());
         }
-        Ok(None)
     }
-
-    /// Changes a member's role.
-    pub(super) async fn give_role(&mut self, sender: UserId, user: UserId, role: Role) -> sql::Result<Seq> {
-        let changes = Changes { role: Some((user, role)), ..Changes::default() };
-        let seq = self.record(sender, EventKind::ConversationChanged(changes)).await?;
-        sqlx::query("UPDATE members SET role = ?3, role_seq = ?4 WHERE user_id = ?1 AND conversation = ?2")
-            .bind(*user.as_uuid())
-            .bind(*self.room.id().as_uuid())
-            .bind(role.as_stored())
-            .bind(seq.as_stored())
-            .execute(&mut *self.connection)
-            .await?;
-        Ok(seq)
+    connection.run(&UNMADE, values![id, target]).await?;
+    if touched.edit_seq > Seq::ZERO {
+        connection.run(&REPLACED, values![id, touched.edit_seq]).await?;
+        connection.run(&UNMADE, values![id, touched.edit_seq]).await?;
     }
-
-    /// Writes the conversation's counters and settings.
-    pub(super) async fn close(self) -> sql::Result<Recorded> {
-        let room = &self.room;
-        sqlx::query(
-            "UPDATE conversations SET last_seq = ?2, last_position = ?3, member_count = ?4, members_version = ?5, \
-             name = ?6, history = ?7, join_policy = ?8, settings_seq = ?9 WHERE id = ?1",
-        )
-        .bind(*room.id().as_uuid())
-        .bind(room.conversation.last_seq.as_stored())
-        .bind(room.last_position.0 as i64)
-        .bind(room.conversation.member_count as i64)
-        .bind(room.members_version)
-        .bind(room.conversation.name.as_deref())
-        .bind(room.conversation.history.as_str())
-        .bind(room.conversation.join.as_str())
-        .bind(room.settings_seq.as_stored())
-        .execute(&mut *self.connection)
-        .await?;
-        let group = room.kind() == ConversationKind::Group;
-        let rosters = group
-            .then(|| (room.id(), Roster::new(room.members_version, &self.present)))
-            .into_iter()
-            .collect();
-        Ok(Recorded { committed: self.committed, rosters })
-    }
+    Ok(())
 }

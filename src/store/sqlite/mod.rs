@@ -5,9 +5,10 @@
 //! ([`Durability::Full`]); content that a deletion left behind goes on being removed when the store is opened.
 
 mod append;
-mod change;
+mod checkpoint;
 mod connection;
 mod erase;
+mod insert;
 mod journal;
 mod lane;
 mod marks;
@@ -15,12 +16,10 @@ mod open;
 mod options;
 mod position;
 mod read;
-mod rooms;
 mod roster;
 mod rows;
 mod state;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,11 +30,10 @@ pub use options::{Durability, SqliteOptions};
 use super::shared::roster::Rosters;
 use super::sql::{self, Purpose, Rule, Stop};
 use super::{
-    AppendError, Appended, Change, Changed, ConversationView, Created, Cursor, Heads, HistoryPage,
-    HistoryQuery, Log, Mark, Marked, MemberView, NewConversation, NewMessage, Outcome, Page, RangeEvents,
-    RangeQuery, Rooms, StoreError, Tail,
+    AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Mark, Marked,
+    NewMessage, Outcome, Purged, RangeEvents, RangeQuery, StoreError, Tail,
 };
-use crate::domain::{Committed, ConversationId, Limits, Member, Position, Seq, Timestamp, UserId};
+use crate::domain::{Committed, ConversationId, Limits, Position, Seq, Timestamp, UserId};
 use lane::Lane;
 
 /// A database file, open. Shared behind an `Arc`; closing is [`SqliteStore::close`] or dropping the last handle.
@@ -72,6 +70,16 @@ impl sql::Transactions for SqliteStore {
 impl sql::Backend for SqliteStore {
     type Connection = SqliteConnection;
 
+    const ONE_WRITER: bool = true;
+
+    fn rosters(&self) -> &Rosters {
+        &self.rosters
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     async fn operate<A, T, E>(
         &self,
         purpose: Purpose,
@@ -104,7 +112,19 @@ impl Log for SqliteStore {
         change: &Change,
         now: Timestamp,
     ) -> Outcome<Changed> {
-        change::change(self, actor, conversation, change, now).await
+        sql::change::change(self, actor, conversation, change, now).await
+    }
+
+    async fn purge(&self) -> Result<Option<Purged>, StoreError> {
+        let purged = sql::purge::purge(self).await?;
+        if purged.as_ref().is_some_and(|purged| purged.left == 0) {
+            checkpoint::checkpoint(self).await?;
+        }
+        Ok(purged)
+    }
+
+    async fn purging(&self) -> Result<u64, StoreError> {
+        sql::purge::purging(self).await
     }
 
     async fn mark(&self, marks: &[Mark], _now: Timestamp) -> Result<Vec<Marked>, StoreError> {
@@ -142,51 +162,5 @@ impl Log for SqliteStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         open::ping(self).await
-    }
-}
-
-#[async_trait]
-impl Rooms for SqliteStore {
-    async fn create(&self, new: &NewConversation, now: Timestamp) -> Outcome<Created> {
-        rooms::create(self, new, now).await
-    }
-
-    async fn conversation(
-        &self,
-        user: UserId,
-        id: ConversationId,
-    ) -> Result<Option<ConversationView>, StoreError> {
-        rooms::conversation(self, user, id).await
-    }
-
-    async fn conversations(
-        &self,
-        user: UserId,
-        after: Option<ConversationId>,
-        limit: usize,
-    ) -> Result<Page<ConversationView, ConversationId>, StoreError> {
-        rooms::conversations(self, user, after, limit).await
-    }
-
-    async fn members(
-        &self,
-        user: UserId,
-        conversation: ConversationId,
-        after: Option<UserId>,
-        limit: usize,
-    ) -> Outcome<Page<MemberView, UserId>> {
-        rooms::members(self, user, conversation, after, limit).await
-    }
-
-    async fn member(&self, conversation: ConversationId, user: UserId) -> Result<Option<Member>, StoreError> {
-        rooms::member(self, conversation, user).await
-    }
-
-    async fn audience(&self, conversation: ConversationId) -> Result<Arc<[UserId]>, StoreError> {
-        rooms::audience(self, conversation).await
-    }
-
-    async fn acquaintances(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError> {
-        rooms::acquaintances(self, user, others).await
     }
 }

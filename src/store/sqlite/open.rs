@@ -7,7 +7,6 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqlSafeStr};
 
-use super::change::purge_all;
 use super::lane::{Lane, Phase};
 use super::options::{Durability, SqliteOptions};
 use super::{SqliteStore, position};
@@ -67,7 +66,6 @@ impl SqliteStore {
             limits: options.limits,
             epoch,
         });
-        purge_all(&store).await?;
         Ok(store)
     }
 }

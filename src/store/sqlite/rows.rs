@@ -11,6 +11,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
+use crate::domain::{Seq, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::sql;
 
@@ -111,4 +112,23 @@ impl Columns for SqliteRow {
     fn uuid_or_null(&self, column: usize) -> sql::Result<Option<Uuid>> {
         Ok(self.try_get(column)?)
     }
+
+    fn users(&self, column: usize) -> sql::Result<Option<Vec<UserId>>> {
+        let hexadecimal: Option<Vec<String>> = list(self, column)?;
+        let ids =
+            hexadecimal.map(|ids| ids.iter().map(|id| Uuid::try_parse(id)).collect::<Result<Vec<_>, _>>());
+        let ids = ids.transpose().map_err(sql::Error::impossible)?;
+        Ok(ids.map(|ids| ids.into_iter().map(UserId::from_uuid).collect()))
+    }
+
+    fn seqs(&self, column: usize) -> sql::Result<Option<Vec<Seq>>> {
+        let numbers: Option<Vec<i64>> = list(self, column)?;
+        Ok(numbers.map(|numbers| numbers.into_iter().map(Seq::from_stored).collect()))
+    }
+}
+
+/// A JSON array.
+fn list<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: usize) -> sql::Result<Option<T>> {
+    let text = row.text_or_null(column)?;
+    text.map(|text| serde_json::from_str(&text)).transpose().map_err(sql::Error::impossible)
 }

@@ -188,6 +188,15 @@ impl World {
         self.try_change(actor, conversation, change).await.unwrap()
     }
 
+    /// Removes what deleted conversations left, as the job for it does; answers how many events it went over.
+    pub async fn purge(&self) -> u64 {
+        let mut events = 0;
+        while let Some(purged) = self.store.purge().await.unwrap() {
+            events += purged.events;
+        }
+        events
+    }
+
     pub async fn join(&self, user: UserId, conversation: ConversationId) -> Changed {
         self.change(user, conversation, Change::Join { user, role: Role::Member }).await
     }

@@ -107,7 +107,9 @@ async fn an_older_message_does_not_show_what_was_made_of_it_after_a_removal() {
         let said = world.say(ada, group, "before").await;
         let meanwhile = async {
             world.change(ada, group, Change::Leave { user: eve }).await;
-            world.change(ada, group, Change::Edit { target: said, body: SECRET.to_owned() }).await;
+            world
+                .change(ada, group, Change::Edit { target: said, body: SECRET.to_owned(), client_id: None })
+                .await;
         };
         let shown = late.read(way, eve, group, meanwhile).await;
         assert_eq!(shown, Err(Refusal::NotFound), "{way:?}");
@@ -132,7 +134,9 @@ async fn who_stays_a_member_reads_an_older_message_as_it_is_now() {
     let group = world.group(&[ada, ben]).await;
     let said = world.say(ada, group, "before").await;
     let meanwhile = async {
-        world.change(ada, group, Change::Edit { target: said, body: "edited".to_owned() }).await;
+        world
+            .change(ada, group, Change::Edit { target: said, body: "edited".to_owned(), client_id: None })
+            .await;
         world.say(ada, group, "the next read's").await;
     };
     assert_eq!(late.read(Way::History, ben, group, meanwhile).await, Ok(vec!["edited".to_owned()]));

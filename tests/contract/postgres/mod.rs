@@ -8,6 +8,7 @@ mod replicas;
 mod rows;
 mod schema;
 mod tail;
+mod trips;
 
 use std::sync::Arc;
 

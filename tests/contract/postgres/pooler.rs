@@ -30,7 +30,9 @@ async fn everything_works_without_keeping_anything_on_a_connection() {
     let start = world.store.end().await.unwrap();
     let said = world.say(ada, group, "hello").await;
     let direct = world.try_send(ben, Target::User(cid), "direct").await.unwrap();
-    world.change(ada, group, Change::Edit { target: said, body: "hello again".to_owned() }).await;
+    world
+        .change(ada, group, Change::Edit { target: said, body: "hello again".to_owned(), client_id: None })
+        .await;
     world.change(ben, group, Change::React { target: said, emoji: "👍".to_owned(), on: true }).await;
     world.change(ada, group, Change::Join { user: cid, role: Role::Member }).await;
     world.read_up_to(ben, group, said).await;

@@ -38,7 +38,9 @@ async fn no_row_holds_erased_content() {
     world.store.rename(ada, CANARY).await.unwrap().unwrap();
     let group = world.group(&[ben, ada]).await;
     let said = world.say(ada, group, CANARY).await;
-    world.change(ada, group, Change::Edit { target: said, body: format!("{CANARY} again") }).await;
+    world
+        .change(ada, group, Change::Edit { target: said, body: format!("{CANARY} again"), client_id: None })
+        .await;
     let mut new = world.message(ada, Target::User(ben), CANARY);
     new.content.data = Some(JsonText(format!("{{\"x\":\"{CANARY}\"}}")));
     world.append(&[new]).await.remove(0).unwrap();
@@ -67,20 +69,53 @@ async fn no_row_holds_the_content_of_a_deleted_conversation() {
     let rename = Changes { name: Some(CANARY.to_owned()), ..Changes::default() };
     world.change(ada, group, Change::Configure(rename)).await;
     world.change(ada, group, Change::DeleteConversation).await;
+    world.purge().await;
     assert!(!holds(&harness, CANARY).await);
     assert_eq!(number(&harness, "SELECT count(*) FROM conversations WHERE purging").await, 0);
 }
 
 #[tokio::test]
-async fn a_purge_that_was_cut_short_goes_on_when_the_store_is_opened() {
+async fn a_purge_that_was_cut_short_goes_on_where_it_was() {
     let (mut world, harness) = world().await;
     let [ada] = world.users().await;
     let group = world.group(&[ada]).await;
-    world.say(ada, group, CANARY).await;
-    run(&harness, "UPDATE conversations SET deleted_at = 1, purging = true").await;
+    let batch: Vec<_> =
+        (0..700).map(|n| world.message(ada, Target::Conversation(group), &format!("{CANARY} {n}"))).collect();
+    world.append(&batch).await;
+    world.change(ada, group, Change::DeleteConversation).await;
+    let step = world.store.purge().await.unwrap().unwrap();
+    assert_eq!((step.conversation, step.events + step.left), (group, 702));
+    assert!(step.left > 0 && holds(&harness, CANARY).await, "a step is bounded");
     world.restart().await;
+    assert_eq!(world.purge().await, step.left, "nothing is gone over twice");
     assert!(!holds(&harness, CANARY).await);
     assert_eq!(number(&harness, "SELECT count(*) FROM conversations WHERE purging").await, 0);
+}
+
+#[tokio::test]
+async fn no_row_holds_a_text_that_was_edited_away() {
+    let (world, harness) = world().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    let said = world.say(ada, group, &format!("{CANARY} 1")).await;
+    let edit = |body: &str, key| Change::Edit { target: said, body: body.to_owned(), client_id: key };
+    world.change(ada, group, edit(&format!("{CANARY} 2"), Some(world.client_id()))).await;
+    world.change(ada, group, edit(&format!("{CANARY} 3"), None)).await;
+    assert!(holds(&harness, &format!("{CANARY} 3")).await);
+    for gone in ["1", "2"] {
+        assert!(!holds(&harness, &format!("{CANARY} {gone}")).await, "{gone}");
+    }
+    world.change(ada, group, edit("something else", Some(world.client_id()))).await;
+    assert!(!holds(&harness, CANARY).await);
+    let known = "SELECT count(*) FROM sends WHERE fingerprint IS NOT NULL";
+    assert_eq!(
+        number(&harness, known).await,
+        1,
+        "a short text can be guessed from its hash: the last edit's stays"
+    );
+    world.change(ada, group, Change::Delete { target: said }).await;
+    assert!(!holds(&harness, "something else").await);
+    assert_eq!(number(&harness, known).await, 0);
 }
 
 #[tokio::test]

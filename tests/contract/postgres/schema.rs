@@ -132,6 +132,36 @@ async fn a_dump_loaded_into_another_server_goes_on_after_one_step() {
     assert_eq!(world.store.tail(Default::default(), 10).await.unwrap().committed.len(), 4);
 }
 
+#[tokio::test]
+async fn a_dump_loaded_over_its_own_database_is_another_log() {
+    let (mut world, harness) = world().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    world.say(ada, group, "dumped").await;
+    let directory = tempfile::TempDir::new().unwrap();
+    let dump = directory.path().join("dump.sql").display().to_string();
+    let port = harness.server.port().to_string();
+    let client = async |program: &str, arguments: &[&str]| {
+        let to = ["-h", "127.0.0.1", "-p", &port, "-U", "tidings", "-d", &harness.name, "-f", &dump];
+        let output = tokio::process::Command::new(program).args(to).args(arguments).output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    client("pg_dump", &[]).await;
+    world.say(ada, group, "lost").await;
+    let before = world.store.heads(ben, None).await.unwrap().cursor;
+    world.harness.close().await;
+    run(&harness, "DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
+    client("psql", &["-q", "-v", "ON_ERROR_STOP=1"]).await;
+    let error = refused(&harness).await;
+    assert!(unusable(&error).contains("SELECT tidings_restored()"), "{error}");
+    run(&harness, "SELECT tidings_restored()").await;
+    world.restart().await;
+    let after = world.store.heads(ben, Some(before)).await.unwrap();
+    assert_ne!(after.cursor.epoch, before.epoch);
+    assert_eq!(after.heads.len(), 1, "another log: everything is compared");
+    assert_eq!(world.bodies(ben, group).await, ["dumped"]);
+}
+
 /// Runs the program with settings for Postgres; answers whether it ended well, and all it said.
 async fn program(command: &str, url: &str) -> (bool, String) {
     let directory = tempfile::TempDir::new().unwrap();

@@ -40,7 +40,7 @@ async fn edits_and_reactions_do_not_pass_a_block() {
     let [ada, ben] = world.users().await;
     let sent = world.try_send(ada, Target::User(ben), "hi").await.unwrap();
     world.store.set_block(ben, ada, true).await.unwrap().unwrap();
-    let edit = Change::Edit { target: sent.seq, body: "let me in".to_owned() };
+    let edit = Change::Edit { target: sent.seq, body: "let me in".to_owned(), client_id: None };
     let react = Change::React { target: sent.seq, emoji: "🙏".to_owned(), on: true };
     for change in [edit, react] {
         assert_eq!(world.try_change(ada, sent.conversation, change).await.err(), Some(Refusal::Blocked));

@@ -7,7 +7,7 @@ use super::fresh;
 use crate::harness::{World, body, seq, sorted};
 
 fn edit(target: Seq, body: &str) -> Change {
-    Change::Edit { target, body: body.to_owned() }
+    Change::Edit { target, body: body.to_owned(), client_id: None }
 }
 
 fn react(target: Seq, emoji: &str, on: bool) -> Change {
@@ -142,11 +142,12 @@ async fn a_reaction_given_or_taken_back_twice_is_one_event() {
 #[tokio::test]
 async fn one_message_takes_a_hundred_different_reactions() {
     let world = fresh().await;
-    let [ada, ben] = world.users().await;
-    let group = world.group(&[ada, ben]).await;
+    let people: [_; 6] = world.users().await;
+    let (ada, others) = (people[0], &people[1..]);
+    let group = world.group(&people).await;
     let said = world.say(ada, group, "hi").await;
     for n in 0..100 {
-        world.change(ben, group, react(said, &format!("e{n}"), true)).await;
+        world.change(others[n / 20], group, react(said, &format!("e{n}"), true)).await;
     }
     let over = world.try_change(ada, group, react(said, "one more", true)).await;
     assert!(matches!(over, Err(Refusal::TooLarge(_))));
@@ -246,6 +247,8 @@ async fn a_deleted_conversation_is_gone_for_everybody() {
         sorted(deleted.committed),
         "consumers of the log can still tell its members"
     );
+    assert_eq!(world.purge().await, 4);
+    assert_eq!(world.purge().await, 0, "once");
     let whole = world.store.tail(Default::default(), 100).await.unwrap();
     assert!(whole.committed.iter().all(|committed| body(&committed.event).is_none()), "its content is gone");
 }

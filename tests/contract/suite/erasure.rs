@@ -41,7 +41,9 @@ async fn an_erased_user_leaves_tombstones_only() {
     let ada = lived(&world, &world.store, "ada").await;
     let group = world.group(&[ben, ada]).await;
     let said = world.say(ada, group, CANARY).await;
-    world.change(ada, group, Change::Edit { target: said, body: format!("{CANARY} edited") }).await;
+    world
+        .change(ada, group, Change::Edit { target: said, body: format!("{CANARY} edited"), client_id: None })
+        .await;
     let of_ben = world.say(ben, group, "stays").await;
     world.change(ada, group, Change::React { target: of_ben, emoji: CANARY.to_owned(), on: true }).await;
     world.change(ben, group, Change::React { target: of_ben, emoji: "👍".to_owned(), on: true }).await;

@@ -105,7 +105,9 @@ async fn pages_hold_messages_only_whatever_lies_between() {
                 .change(ben, conversation, Change::React { target, emoji: emoji.to_owned(), on: true })
                 .await;
         }
-        world.change(ada, conversation, Change::Edit { target, body: format!("edited {n}") }).await;
+        world
+            .change(ada, conversation, Change::Edit { target, body: format!("edited {n}"), client_id: None })
+            .await;
     }
     let query = HistoryQuery { conversation, before: None, after: None, limit: 2 };
     let page = world.store.history(ada, query).await.unwrap().unwrap();

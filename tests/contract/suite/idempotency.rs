@@ -101,7 +101,9 @@ async fn a_retry_is_known_after_leaving_editing_deleting_and_restarting() {
     let deleted = world.message(ben, Target::Conversation(group), "deleted later");
     let batch = [edited, deleted];
     let first: Vec<_> = world.append(&batch).await.into_iter().map(|answer| answer.unwrap().seq).collect();
-    world.change(ben, group, Change::Edit { target: first[0], body: "new".to_owned() }).await;
+    world
+        .change(ben, group, Change::Edit { target: first[0], body: "new".to_owned(), client_id: None })
+        .await;
     world.change(ben, group, Change::Delete { target: first[1] }).await;
     world.leave(ben, group).await;
     world.restart().await;

@@ -14,7 +14,9 @@ mod idempotency;
 mod marks;
 mod membership;
 mod model;
+mod repeats;
 mod rooms;
+mod sending;
 mod tail;
 mod visibility;
 

@@ -26,7 +26,12 @@ async fn the_tail_repeats_what_was_committed() {
     told.extend(world.join(cid, channel.id).await.committed);
     told.extend(world.leave(cid, channel.id).await.committed);
     let target = told[3].event.seq;
-    told.extend(world.change(ada, new.id, Change::Edit { target, body: "hi".to_owned() }).await.committed);
+    told.extend(
+        world
+            .change(ada, new.id, Change::Edit { target, body: "hi".to_owned(), client_id: None })
+            .await
+            .committed,
+    );
     for _ in 0..2 {
         let tail = world.store.tail(start, 1_000).await.unwrap();
         assert_eq!(sorted(tail.committed), sorted(told.clone()));

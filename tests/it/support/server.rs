@@ -47,6 +47,11 @@ impl Server {
         Self { child, addr, dir, data: self.data.clone(), env: self.env.clone() }
     }
 
+    /// Where its files are.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::facts::{Earlier, Facts};
+use crate::domain::permissions::{Sending, may_send};
 use crate::domain::{
     ClientId, Committed, ConversationId, Event, EventKind, HistoryPolicy, Message, Position, Refusal, Seq,
     Timestamp, UserId,
 };
 use crate::store::shared::content::{REPLY, REUSED, fingerprint, storable};
-use crate::store::shared::room::{Room, outsider};
+use crate::store::shared::room::Room;
 use crate::store::shared::roster::{Roster, audience};
 use crate::store::{Appended, NewMessage, Target};
 
@@ -90,37 +91,39 @@ impl Deciding {
     /// Is there a conversation for this message that its sender may speak in? Makes a direct one when need be.
     fn admit(&mut self, new: &NewMessage, id: ConversationId) -> Result<(), Refusal> {
         let standing = self.facts.standings.get(&(id, new.sender)).copied().ok_or(Refusal::NotFound)?;
-        let Some(room) = self.facts.rooms.get(&id) else {
-            let Target::User(other) = new.target else { return Err(Refusal::NotFound) };
-            if !(standing.sender_lives && standing.peer_lives) {
-                return Err(Refusal::NotFound);
-            }
-            if standing.blocked {
-                return Err(Refusal::Blocked);
-            }
-            if new.content.reply_to.is_some() {
-                return Err(REPLY);
-            }
-            let room = Room::new_direct(id, new.sender, other, self.now);
-            if let Some(pair) = room.pair {
-                self.facts.rosters.insert(id, Roster::of_pair(room.members_version, pair));
-            }
-            self.plan.made.push(room.clone());
-            self.facts.rooms.insert(id, room);
-            return Ok(());
-        };
+        let found = self.facts.rooms.get(&id);
         // A conversation made earlier in this batch has its two members although nobody has read them yet.
         let made_here = !self.started.contains_key(&id)
-            && room.pair.is_some_and(|(low, high)| [low, high].contains(&new.sender));
-        let joined =
-            standing.joined_seq.or(made_here.then_some(Seq::ZERO)).ok_or_else(|| outsider(Some(room)))?;
-        if room.pair.is_some() && !standing.peer_lives {
-            return Err(Refusal::NotFound);
-        }
-        if room.pair.is_some() && standing.blocked {
-            return Err(Refusal::Blocked);
-        }
+            && found
+                .is_some_and(|room| room.pair.is_some_and(|(low, high)| [low, high].contains(&new.sender)));
+        let joined = standing.joined_seq.or(made_here.then_some(Seq::ZERO));
+        may_send(Sending {
+            there: found.map(|room| room.conversation.join),
+            direct: found.map_or(matches!(new.target, Target::User(_)), |room| room.pair.is_some()),
+            member: joined.is_some(),
+            sender_lives: standing.sender_lives,
+            peer_lives: standing.peer_lives,
+            blocked: standing.blocked,
+        })?;
+        let (Some(room), Some(joined)) = (found, joined) else {
+            // Only a direct conversation may be sent to before it is there.
+            let Target::User(other) = new.target else { return Err(Refusal::NotFound) };
+            return self.make_direct(new, id, other);
+        };
         new.content.reply_to.map_or(Ok(()), |seq| self.may_reply_to(room, joined, seq))
+    }
+
+    fn make_direct(&mut self, new: &NewMessage, id: ConversationId, other: UserId) -> Result<(), Refusal> {
+        if new.content.reply_to.is_some() {
+            return Err(REPLY);
+        }
+        let room = Room::new_direct(id, new.sender, other, self.now);
+        if let Some(pair) = room.pair {
+            self.facts.rosters.insert(id, Roster::of_pair(room.members_version, pair));
+        }
+        self.plan.made.push(room.clone());
+        self.facts.rooms.insert(id, room);
+        Ok(())
     }
 
     fn may_reply_to(&self, room: &Room, joined: Seq, seq: Seq) -> Result<(), Refusal> {

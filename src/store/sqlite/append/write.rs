@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::plan::Plan;
 use crate::domain::{Role, Seq, Timestamp};
 use crate::store::sql;
-use crate::store::sqlite::rooms::insert::{NewMember, insert_members, insert_rooms};
+use crate::store::sqlite::insert::{NewMember, insert_members, insert_rooms};
 use crate::store::sqlite::rows::MultiRow;
 
 static EVENTS: MultiRow = MultiRow::new(

@@ -1,0 +1,249 @@
+//! What a change is decided on: read in one statement, from one snapshot.
+
+use super::Asked;
+use crate::domain::{ClientId, ConversationId, ConversationKind, Seq, UserId};
+use crate::store::Change;
+use crate::store::shared::columns::{Columns, impossible};
+use crate::store::shared::room::{MEMBER_COLUMNS, Membership, ROOM_COLUMNS, Room};
+use crate::store::shared::roster::Roster;
+use crate::store::sql::blocks::blocked;
+use crate::store::sql::journal::Given;
+use crate::store::sql::{Connection, Result, Sql, conversations, values};
+
+/// A conversation with everything that a change of it may depend on.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub room: Room,
+    /// The actor's membership.
+    pub actor: Option<Membership>,
+    /// Of the user whom the change concerns.
+    pub subject: Subject,
+    /// The message that the change concerns.
+    pub message: Option<Message>,
+    /// One of the two users of a direct conversation has blocked the other.
+    pub pair_blocked: bool,
+    pub reaction: Reaction,
+    /// What was done under the change's key before.
+    pub before: Option<Before>,
+    /// Who takes over from an owner who leaves.
+    pub heir: Option<UserId>,
+    /// The members of a direct conversation or a group.
+    pub roster: Option<Roster>,
+    /// Who ended the conversation, when it is over.
+    pub ended_by: Option<UserId>,
+}
+
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub membership: Option<Membership>,
+    /// The event that ended the last membership.
+    pub left_seq: Option<Seq>,
+    /// There is such an account, and it is not erased.
+    pub lives: bool,
+    pub blocks_actor: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Message {
+    pub seq: Seq,
+    pub sender: UserId,
+    pub body: Option<String>,
+    pub deleted: bool,
+    pub edit_seq: Option<Seq>,
+    pub delete_seq: Option<Seq>,
+}
+
+#[derive(Debug)]
+pub(super) struct Reaction {
+    /// The actor's last word on this emoji, and its event.
+    pub said: Option<(bool, Seq)>,
+    pub given: Given,
+}
+
+#[derive(Debug)]
+pub(super) struct Before {
+    pub conversation: ConversationId,
+    pub seq: Seq,
+    /// `None`: the content it was made of is gone.
+    pub fingerprint: Option<i64>,
+}
+
+macro_rules! facts {
+    ($position:literal, $users:literal, $joined:literal) => {
+        concat!(
+            "SELECT c.id, c.name, c.history, c.join_policy, c.last_seq, c.message_count, c.member_count, c.",
+            $position,
+            ", c.members_version, c.settings_seq, c.created_at, c.low, c.high, c.deleted_at, \
+             m.user_id, m.role, m.joined_seq, m.delivered_seq, m.read_seq, m.read_count, m.role_seq, \
+             s.user_id, s.role, s.joined_seq, s.delivered_seq, s.read_seq, s.read_count, s.role_seq, \
+             d.left_seq, u.id, EXISTS (SELECT 1 FROM blocks WHERE blocker = $3 AND blocked = $2), ",
+            blocked!("c.low", "c.high"),
+            ", e.sender, e.body, e.deleted, e.edit_seq, e.delete_seq, r.is_on, r.event_seq, \
+             (SELECT count(*) FROM reaction_counts x WHERE x.conversation = $1 AND x.seq = $4 AND x.emoji <> $5), \
+             (SELECT count(*) FROM reactions x \
+              WHERE x.user_id = $2 AND x.conversation = $1 AND x.seq = $4 AND x.is_on AND x.emoji <> $5), \
+             k.conversation, k.seq, k.fingerprint, \
+             CASE WHEN $7 THEN coalesce( \
+                 (SELECT h.user_id FROM members h WHERE h.conversation = $1 AND h.role = 1 ORDER BY h.joined_seq LIMIT 1), \
+                 (SELECT h.user_id FROM members h WHERE h.conversation = $1 AND h.role = 0 ORDER BY h.joined_seq LIMIT 1)) \
+             END, \
+             CASE WHEN c.deleted_at IS NOT NULL THEN ( \
+                 SELECT l.sender FROM events l WHERE l.conversation = $1 AND l.seq = c.last_seq) \
+             END, \
+             CASE WHEN c.kind <> 2 AND c.members_version IS DISTINCT FROM $8 THEN (",
+            $users,
+            ") END, CASE WHEN c.kind <> 2 AND c.members_version IS DISTINCT FROM $8 THEN (",
+            $joined,
+            ") END \
+             FROM conversations c \
+             LEFT JOIN members m ON m.user_id = $2 AND m.conversation = c.id \
+             LEFT JOIN members s ON s.user_id = $3 AND s.conversation = c.id \
+             LEFT JOIN departures d ON d.user_id = $3 AND d.conversation = c.id \
+             LEFT JOIN users u ON u.id = $3 AND u.erased_at IS NULL \
+             LEFT JOIN events e ON e.conversation = $1 AND e.seq = $4 AND e.kind = 0 \
+             LEFT JOIN reactions r ON r.user_id = $2 AND r.conversation = $1 AND r.seq = $4 AND r.emoji = $5 \
+             LEFT JOIN sends k ON k.sender = $2 AND k.client_id = $6 \
+             WHERE c.id = $1"
+        )
+    };
+}
+
+const FACTS: Sql = Sql {
+    postgres: facts!(
+        "last_txid",
+        "SELECT array_agg(x.user_id ORDER BY x.user_id) FROM members x WHERE x.conversation = $1",
+        "SELECT array_agg(x.joined_seq ORDER BY x.user_id) FROM members x WHERE x.conversation = $1"
+    ),
+    sqlite: facts!(
+        "last_position",
+        "SELECT json_group_array(hex(x.user_id) ORDER BY x.user_id) FROM members x WHERE x.conversation = $1",
+        "SELECT json_group_array(x.joined_seq ORDER BY x.user_id) FROM members x WHERE x.conversation = $1"
+    ),
+};
+
+const ACTOR: usize = ROOM_COLUMNS;
+const SUBJECT: usize = ACTOR + MEMBER_COLUMNS;
+const LEFT: usize = SUBJECT + MEMBER_COLUMNS;
+const BLOCKS: usize = LEFT + 2;
+const MESSAGE: usize = BLOCKS + 2;
+const REACTION: usize = MESSAGE + 5;
+const KEY: usize = REACTION + 4;
+const HEIR: usize = KEY + 3;
+const ROSTER: usize = HEIR + 2;
+
+/// What of a change the statement is asked with.
+struct Parameters<'c> {
+    user: Option<UserId>,
+    target: Option<Seq>,
+    emoji: Option<&'c str>,
+    client_id: Option<ClientId>,
+    /// Somebody may have to take over.
+    heir: bool,
+}
+
+impl<'c> Parameters<'c> {
+    fn of(change: &'c Change) -> Self {
+        let none = Self { user: None, target: None, emoji: None, client_id: None, heir: false };
+        match change {
+            Change::Edit { target, client_id, .. } => {
+                Self { target: Some(*target), client_id: *client_id, ..none }
+            }
+            Change::Delete { target } => Self { target: Some(*target), ..none },
+            Change::React { target, emoji, .. } => {
+                Self { target: Some(*target), emoji: Some(emoji.as_str()), ..none }
+            }
+            Change::Join { user, .. } | Change::SetRole { user, .. } => Self { user: Some(*user), ..none },
+            Change::Leave { user } => Self { user: Some(*user), heir: true, ..none },
+            Change::Configure(_) | Change::DeleteConversation => none,
+        }
+    }
+}
+
+impl Facts {
+    /// `None` when there is no such conversation and never was.
+    pub(super) async fn read<C: Connection>(connection: &mut C, asked: &Asked) -> Result<Option<Self>> {
+        let of = Parameters::of(&asked.change);
+        let known = asked.known.as_ref().map(|roster| roster.version);
+        let row = connection
+            .optional(
+                &FACTS,
+                values![
+                    asked.conversation,
+                    asked.actor,
+                    of.user,
+                    of.target.map(Seq::as_stored),
+                    of.emoji,
+                    of.client_id,
+                    of.heir,
+                    known
+                ],
+            )
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let room = Room::read(&row, 0)?.ok_or_else(|| impossible("a conversation without an id"))?;
+        let roster = roster(&row, &room, asked.known.as_ref())?;
+        Ok(Some(Self {
+            actor: Membership::read(&row, ACTOR)?,
+            subject: Subject {
+                membership: Membership::read(&row, SUBJECT)?,
+                left_seq: seq_or_null(&row, LEFT)?,
+                lives: row.uuid_or_null(LEFT + 1)?.is_some(),
+                blocks_actor: row.flag(BLOCKS)?,
+            },
+            pair_blocked: row.flag(BLOCKS + 1)?,
+            message: message(&row, of.target)?,
+            reaction: reaction(&row)?,
+            before: before(&row)?,
+            heir: row.user_or_null(HEIR)?,
+            ended_by: row.user_or_null(HEIR + 1)?,
+            roster,
+            room,
+        }))
+    }
+}
+
+fn seq_or_null(row: &impl Columns, column: usize) -> Result<Option<Seq>> {
+    Ok(row.int_or_null(column)?.map(Seq::from_stored))
+}
+
+fn message(row: &impl Columns, target: Option<Seq>) -> Result<Option<Message>> {
+    let Some((seq, sender)) = target.zip(row.user_or_null(MESSAGE)?) else { return Ok(None) };
+    Ok(Some(Message {
+        seq,
+        sender,
+        body: row.text_or_null(MESSAGE + 1)?,
+        deleted: row.flag(MESSAGE + 2)?,
+        edit_seq: seq_or_null(row, MESSAGE + 3)?,
+        delete_seq: seq_or_null(row, MESSAGE + 4)?,
+    }))
+}
+
+fn reaction(row: &impl Columns) -> Result<Reaction> {
+    let on = row.int_or_null(REACTION)?.map(|on| on != 0);
+    let said = on.zip(seq_or_null(row, REACTION + 1)?);
+    Ok(Reaction {
+        said,
+        given: Given {
+            said_seq: said.map_or(Seq::ZERO, |(_, seq)| seq),
+            others: row.count(REACTION + 2)?,
+            own: row.count(REACTION + 3)?,
+        },
+    })
+}
+
+fn before(row: &impl Columns) -> Result<Option<Before>> {
+    if row.uuid_or_null(KEY)?.is_none() {
+        return Ok(None);
+    }
+    let (conversation, seq) = (row.conversation(KEY)?, row.seq(KEY + 1)?);
+    Ok(Some(Before { conversation, seq, fingerprint: row.int_or_null(KEY + 2)? }))
+}
+
+/// What the row brings along, else what was known before, which it was compared with.
+fn roster(row: &impl Columns, room: &Room, known: Option<&Roster>) -> Result<Option<Roster>> {
+    if room.kind() == ConversationKind::Channel {
+        return Ok(None);
+    }
+    let read = conversations::roster(row, room.members_version, ROSTER)?;
+    Ok(read.or_else(|| known.filter(|roster| roster.version == room.members_version).cloned()))
+}

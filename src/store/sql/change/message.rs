@@ -1,0 +1,129 @@
+//! Edits, deletions and reactions.
+
+use super::facts::Message;
+use super::{Decision, Journal, Key, Request};
+use crate::domain::{ClientId, EventKind, Refusal, Seq, permissions};
+use crate::store::shared::content::{REUSED, fingerprint_of_edit, without_nul};
+use crate::store::sql::journal::{Act, Touched};
+
+/// How many different reactions one message may have: a page of history carries them all.
+const MOST_REACTIONS: u64 = 100;
+
+/// How many different reactions one user may give a message, so that nobody uses them up.
+const MOST_REACTIONS_OF_ONE: u64 = 20;
+
+/// The message if the actor, a member, may see it.
+fn visible<'r>(request: &'r Request<'_>) -> Result<&'r Message, Refusal> {
+    let first = request.member()?.member.first_visible(request.facts.room.conversation.history);
+    request.facts.message.as_ref().filter(|message| message.seq >= first).ok_or(Refusal::NotFound)
+}
+
+/// New words do not pass a block, whichever way they come.
+fn not_blocked(request: &Request<'_>) -> Result<(), Refusal> {
+    if request.facts.pair_blocked { Err(Refusal::Blocked) } else { Ok(()) }
+}
+
+/// A journal that holds as long as nobody blocks anybody in a direct conversation.
+fn unblocked(request: &Request<'_>) -> Journal {
+    let mut journal = request.journal();
+    if let Some((low, high)) = request.facts.room.pair {
+        journal.guard.unblocked.extend([(low, high), (high, low)]);
+    }
+    journal
+}
+
+fn touch(message: &Message, act: Act) -> Option<Touched> {
+    Some(Touched { target: message.seq, edit_seq: message.edit_seq.unwrap_or(Seq::ZERO), act })
+}
+
+pub(super) fn edit(
+    request: &Request<'_>,
+    target: Seq,
+    body: &str,
+    client_id: Option<ClientId>,
+) -> Result<Decision, Refusal> {
+    let fingerprint = fingerprint_of_edit(request.asked.conversation, target, body);
+    if let Some(before) = &request.facts.before {
+        let same = before.conversation == request.asked.conversation
+            && before.fingerprint.is_none_or(|first| first == fingerprint);
+        return if same { Ok(Decision::Before(before.seq)) } else { Err(REUSED) };
+    }
+    let message = visible(request)?;
+    permissions::may_edit(request.actor(), message.sender)?;
+    if message.deleted {
+        return Err(Refusal::NotFound);
+    }
+    without_nul("body", body)?;
+    let key = |seq| client_id.map(|client_id| Key { client_id, fingerprint, seq });
+    let there = message.edit_seq.unwrap_or(message.seq);
+    if message.body.as_deref() == Some(body) {
+        // The key is kept all the same: the repetition must do nothing either, even after another edit.
+        let Some(key) = key(Some(there)) else { return Ok(Decision::Before(there)) };
+        let mut journal = request.journal();
+        journal.key = Some(key);
+        return Ok(Decision::Write(Box::new(journal)));
+    }
+    not_blocked(request)?;
+    let mut journal = unblocked(request);
+    journal.record(request.actor(), EventKind::Edit { target: message.seq, body: Some(body.to_owned()) });
+    journal.touched = touch(message, Act::Edit { body: body.to_owned() });
+    journal.key = key(None);
+    Ok(Decision::Write(Box::new(journal)))
+}
+
+/// The right to take back one's own words is not the right to see: their author deletes them as somebody who left, too.
+pub(super) fn delete(request: &Request<'_>) -> Result<Decision, Refusal> {
+    let own = request.facts.message.as_ref().filter(|message| message.sender == request.actor());
+    let message = match own {
+        Some(message) => message,
+        None => {
+            let role = request.member()?.member.role;
+            let message = visible(request)?;
+            permissions::may_delete(&request.facts.room.conversation, request.actor(), role, message.sender)?;
+            message
+        }
+    };
+    if message.deleted {
+        return Ok(Decision::Before(message.delete_seq.unwrap_or(message.seq)));
+    }
+    let mut journal = request.journal();
+    journal.record(request.actor(), EventKind::Delete { target: message.seq });
+    journal.touched = touch(message, Act::Delete);
+    Ok(Decision::Write(Box::new(journal)))
+}
+
+pub(super) fn react(request: &Request<'_>, emoji: &str, on: bool) -> Result<Decision, Refusal> {
+    let reaction = &request.facts.reaction;
+    let given_once = reaction.said.is_some();
+    // As with one's own words: a reaction once given is taken back by whoever gave it, member or not.
+    let message = match &request.facts.message {
+        Some(message) if !on && given_once => message,
+        _ => visible(request)?,
+    };
+    if message.deleted {
+        return Err(Refusal::NotFound);
+    }
+    without_nul("emoji", emoji)?;
+    match reaction.said {
+        Some((said, seq)) if said == on => return Ok(Decision::Before(seq)),
+        // Never given: it has been off since the message came.
+        None if !on => return Ok(Decision::Before(message.seq)),
+        Some(_) | None => {}
+    }
+    let mut journal = if on {
+        not_blocked(request)?;
+        if reaction.given.others >= MOST_REACTIONS {
+            return Err(Refusal::TooLarge("the message has too many different reactions"));
+        }
+        if reaction.given.own >= MOST_REACTIONS_OF_ONE {
+            return Err(Refusal::TooLarge("you gave this message too many different reactions"));
+        }
+        unblocked(request)
+    } else {
+        request.journal()
+    };
+    let event = EventKind::Reaction { target: message.seq, emoji: emoji.to_owned(), on };
+    journal.record(request.actor(), event);
+    journal.touched = touch(message, Act::React { emoji: emoji.to_owned(), on, given: reaction.given });
+    Ok(Decision::Write(Box::new(journal)))
+}

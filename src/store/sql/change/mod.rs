@@ -1,0 +1,221 @@
+//! Changes: one statement reads what a change depends on, the rules decide in memory, one statement writes.
+//!
+//! On Postgres the two are transactions of their own: no lock and no transaction number is held while this process thinks or
+//! the network is slow. What is written is conditional on what was read ([`super::journal::Guard`]); when that holds no more,
+//! everything is done again. An embedded database has one writer, so the three run inside one transaction there.
+
+mod facts;
+mod membership;
+mod message;
+mod settings;
+
+use std::sync::Arc;
+
+use self::facts::Facts;
+use super::journal::{Journal, Key, Recorded, Recorder};
+use super::{Backend, Connection, Sql, Stop, unrefused, values};
+use crate::domain::{
+    Committed, ConversationId, ConversationKind, LeaveReason, Refusal, Seq, Timestamp, UserId,
+};
+use crate::store::shared::columns::Columns;
+use crate::store::shared::room::{Membership, outsider};
+use crate::store::shared::roster::Roster;
+use crate::store::{Change, Changed, Outcome, StoreError, sql};
+
+/// How often a change is decided on when others change what it depends on.
+const ATTEMPTS: usize = 10;
+
+/// A change with what is known before anything is read.
+#[derive(Debug)]
+struct Asked {
+    actor: UserId,
+    conversation: ConversationId,
+    change: Change,
+    now: Timestamp,
+    most_members: usize,
+    /// The members as the cache has them.
+    known: Option<Roster>,
+    /// The account is erased: it leaves whatever conversation this is, and nobody is asked whether it may.
+    erased: bool,
+}
+
+/// What the rules make of a change.
+#[derive(Debug)]
+enum Decision {
+    /// What was asked for holds already, since the event at this seq.
+    Before(Seq),
+    Write(Box<Journal>),
+}
+
+/// A change with everything that it is decided on.
+struct Request<'r> {
+    asked: &'r Asked,
+    facts: Facts,
+}
+
+impl Request<'_> {
+    fn actor(&self) -> UserId {
+        self.asked.actor
+    }
+
+    /// The actor's membership, or what an outsider is told.
+    fn member(&self) -> Result<&Membership, Refusal> {
+        self.facts.actor.as_ref().ok_or_else(|| outsider(Some(&self.facts.room)))
+    }
+
+    /// A journal that holds as long as the actor's membership does.
+    fn journal(&self) -> Journal {
+        let facts = &self.facts;
+        let mut journal = Journal::new(self.actor(), &facts.room, facts.roster.as_ref(), self.asked.now);
+        journal.guard.rely_on(self.actor(), facts.actor.as_ref());
+        journal
+    }
+
+    /// A journal that holds as long as the membership of `user` does too.
+    fn journal_about(&self, user: UserId) -> Journal {
+        let mut journal = self.journal();
+        if user != self.actor() {
+            journal.guard.rely_on(user, self.facts.subject.membership.as_ref());
+        }
+        journal
+    }
+}
+
+/// Decides on a change. No input or output.
+fn decide(asked: &Asked, facts: Option<Facts>) -> Result<Decision, Refusal> {
+    let Some(facts) = facts else { return Err(Refusal::NotFound) };
+    let over = facts.room.deleted;
+    let request = Request { asked, facts };
+    match &asked.change {
+        Change::DeleteConversation if over => settings::deleted_before(&request),
+        _ if over => Err(Refusal::NotFound),
+        Change::Leave { user } if asked.erased => membership::end(&request, *user, LeaveReason::Erased),
+        Change::Edit { target, body, client_id } => message::edit(&request, *target, body, *client_id),
+        Change::Delete { .. } => message::delete(&request),
+        Change::React { emoji, on, .. } => message::react(&request, emoji, *on),
+        Change::Join { user, role } => membership::join(&request, *user, *role),
+        Change::Leave { user } => membership::leave(&request, *user),
+        Change::SetRole { user, role } => membership::set_role(&request, *user, *role),
+        Change::Configure(changes) => settings::configure(&request, changes),
+        Change::DeleteConversation => settings::delete(&request),
+    }
+}
+
+/// Reads what a change depends on and decides on it.
+async fn look<C: Connection>(connection: &mut C, asked: &Asked) -> Result<Decision, Stop> {
+    let facts = Facts::read(connection, asked).await?;
+    Ok(decide(asked, facts)?)
+}
+
+/// Writes what was decided; `None` when what it was decided on holds no more.
+async fn write<C: Recorder>(connection: &mut C, journal: &Journal) -> Result<Option<Recorded>, Stop> {
+    let written = connection.write(journal).await?;
+    Ok(written.map(|written| journal.close(written)))
+}
+
+/// All three in one transaction that nobody else can come between.
+async fn at_once<C: Connection + Recorder>(
+    connection: &mut C,
+    asked: &Asked,
+) -> Result<Option<Recorded>, Stop> {
+    match look(connection, asked).await? {
+        Decision::Before(seq) => Ok(Some(Recorded::before(seq))),
+        Decision::Write(journal) => write(connection, &journal).await,
+    }
+}
+
+async fn carry_out<B: Backend>(backend: &B, mut asked: Asked) -> Outcome<Changed> {
+    if asked.conversation.kind() != ConversationKind::Channel {
+        asked.known = backend.rosters().cached(asked.conversation).await;
+    }
+    let recorded = match record(backend, asked).await? {
+        Ok(recorded) => recorded,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if let Some((conversation, roster)) = recorded.roster {
+        backend.rosters().keep(conversation, roster).await;
+    }
+    Ok(Ok(Changed { seq: recorded.seq, committed: recorded.committed }))
+}
+
+async fn record<B: Backend>(backend: &B, asked: Asked) -> Outcome<Recorded> {
+    if B::ONE_WRITER {
+        let done = backend.write(asked, |connection, asked| Box::pin(at_once(connection, asked))).await?;
+        return match done {
+            Ok(Some(recorded)) => Ok(Ok(recorded)),
+            Ok(None) => Err(StoreError::Inconsistent("a change was overtaken inside its transaction".into())),
+            Err(refusal) => Ok(Err(refusal)),
+        };
+    }
+    let asked = Arc::new(asked);
+    for _ in 0..ATTEMPTS {
+        let looked = backend.read(Arc::clone(&asked), |connection, asked| Box::pin(look(connection, asked)));
+        let journal = match looked.await? {
+            Ok(Decision::Write(journal)) => journal,
+            Ok(Decision::Before(seq)) => return Ok(Ok(Recorded::before(seq))),
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let written = backend.once(journal, |connection, journal| Box::pin(write(connection, journal)));
+        if let Some(recorded) = unrefused(written.await)? {
+            return Ok(Ok(recorded));
+        }
+    }
+    Err(StoreError::definite("others kept changing what this change depends on"))
+}
+
+/// Carries out a change.
+pub(in crate::store) async fn change<B: Backend>(
+    backend: &B,
+    actor: UserId,
+    conversation: ConversationId,
+    change: &Change,
+    now: Timestamp,
+) -> Outcome<Changed> {
+    let most_members = backend.limits().group_members;
+    let change = change.clone();
+    carry_out(backend, Asked { actor, conversation, change, now, most_members, known: None, erased: false })
+        .await
+}
+
+const OF_DELETED: Sql = Sql::same(
+    "DELETE FROM members WHERE user_id = $1 AND EXISTS ( \
+     SELECT 1 FROM conversations c WHERE c.id = members.conversation AND c.deleted_at IS NOT NULL)",
+);
+const MEMBERSHIPS: Sql =
+    Sql::same("SELECT conversation FROM members WHERE user_id = $1 ORDER BY conversation LIMIT 20");
+
+/// Some conversations that a user is in. Of those that were deleted only the row is left, which goes here.
+async fn memberships<C: Connection>(connection: &mut C, user: UserId) -> sql::Result<Vec<ConversationId>> {
+    connection.run(&OF_DELETED, values![user]).await?;
+    let rows = connection.all(&MEMBERSHIPS, values![user]).await?;
+    rows.iter().map(|row| row.conversation(0)).collect()
+}
+
+/// Ends some memberships of an erased account in the caller's transaction; `None` when there are none left.
+pub(in crate::store) async fn end_memberships<C: Connection + Recorder>(
+    connection: &mut C,
+    user: UserId,
+    now: Timestamp,
+) -> Result<Option<Vec<Recorded>>, Stop> {
+    let some = memberships(connection, user).await?;
+    let mut ended = Vec::with_capacity(some.len());
+    for conversation in some.iter().copied() {
+        let change = Change::Leave { user };
+        let asked =
+            Asked { actor: user, conversation, change, now, most_members: 0, known: None, erased: true };
+        match at_once(connection, &asked).await {
+            Ok(recorded) => ended.extend(recorded),
+            // It was deleted meanwhile; the next step finds that.
+            Err(Stop::Refused(_)) => {}
+            Err(failed) => return Err(failed),
+        }
+    }
+    Ok((!some.is_empty()).then_some(ended))
+}
+
+impl Recorded {
+    /// Nothing was recorded: it held before.
+    fn before(seq: Seq) -> Self {
+        Self { seq, committed: Vec::new(), roster: None }
+    }
+}

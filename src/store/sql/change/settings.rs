@@ -1,0 +1,50 @@
+//! A conversation's settings, and its end.
+
+use super::{Decision, Request};
+use crate::domain::{Changes, EventKind, Refusal, permissions};
+use crate::store::shared::content::without_nul;
+
+pub(super) fn configure(request: &Request<'_>, asked: &Changes) -> Result<Decision, Refusal> {
+    let room = &request.facts.room;
+    let now = &room.conversation;
+    permissions::may_change_settings(now, request.member()?.member.role)?;
+    without_nul("name", asked.name.as_deref().unwrap_or_default())?;
+    let changes = Changes {
+        name: asked.name.clone().filter(|name| now.name.as_ref() != Some(name)),
+        history: asked.history.filter(|policy| now.history != *policy),
+        join: asked.join.filter(|policy| now.join != *policy),
+        ..Changes::default()
+    };
+    if changes == Changes::default() {
+        return Ok(Decision::Before(room.settings_seq));
+    }
+    let mut settings = now.clone();
+    settings.name = changes.name.clone().or(settings.name);
+    settings.history = changes.history.unwrap_or(settings.history);
+    settings.join = changes.join.unwrap_or(settings.join);
+    let mut journal = request.journal();
+    journal.settings = Some(settings);
+    journal.record(request.actor(), EventKind::ConversationChanged(changes));
+    Ok(Decision::Write(Box::new(journal)))
+}
+
+/// Ends the conversation: from the commit on nobody sees it; a job of its own removes the content in bounded steps. The rows of
+/// its members stay, so that consumers of the log know whom to tell.
+pub(super) fn delete(request: &Request<'_>) -> Result<Decision, Refusal> {
+    permissions::may_delete_conversation(&request.facts.room.conversation, request.member()?.member.role)?;
+    let mut journal = request.journal();
+    journal.ended = true;
+    let changes = Changes { deleted: true, ..Changes::default() };
+    journal.record(request.actor(), EventKind::ConversationChanged(changes));
+    Ok(Decision::Write(Box::new(journal)))
+}
+
+/// It is over already; whoever ended it hears so again.
+pub(super) fn deleted_before(request: &Request<'_>) -> Result<Decision, Refusal> {
+    let facts = &request.facts;
+    if facts.ended_by == Some(request.actor()) {
+        Ok(Decision::Before(facts.room.conversation.last_seq))
+    } else {
+        Err(Refusal::NotFound)
+    }
+}

@@ -1,0 +1,209 @@
+//! Making a conversation with its members.
+
+use std::collections::BTreeSet;
+
+use crate::domain::{
+    Conversation, ConversationId, ConversationKind, Position, Refusal, Role, Seq, Timestamp, UserId,
+};
+use crate::store::shared::columns::Columns;
+use crate::store::shared::content::without_nul;
+use crate::store::shared::room::Room;
+use crate::store::sql::journal::{Journal, Recorded, Recorder};
+use crate::store::sql::{self, Backend, Connection, Error, Sql, Stop, Value, values};
+use crate::store::{Created, NewConversation, Outcome};
+
+/// The transaction takes its number before it looks at accounts: whoever erases one waits for it.
+const THERE: Sql = Sql {
+    postgres: "SELECT (SELECT deleted_at IS NOT NULL FROM conversations WHERE id = $1), tidings_position()",
+    sqlite: "SELECT (SELECT deleted_at IS NOT NULL FROM conversations WHERE id = $1)",
+};
+
+/// The living accounts among some users, and the blocks between them and the creator.
+const INVITED: Sql = Sql {
+    postgres: "SELECT EXISTS (SELECT 1 FROM blocks WHERE blocker = u.id AND blocked = $1), \
+               EXISTS (SELECT 1 FROM blocks WHERE blocker = $1 AND blocked = u.id) \
+               FROM users u WHERE u.id = ANY ($2) AND u.erased_at IS NULL",
+    sqlite: "SELECT EXISTS (SELECT 1 FROM blocks WHERE blocker = u.id AND blocked = $1), \
+             EXISTS (SELECT 1 FROM blocks WHERE blocker = $1 AND blocked = u.id) \
+             FROM users u WHERE u.id = $2 AND u.erased_at IS NULL",
+};
+
+macro_rules! insert {
+    ($position:literal) => {
+        concat!(
+            "INSERT INTO conversations (id, kind, name, history, join_policy, member_count, created_at, low, high, last_seq, \
+             message_count, ",
+            $position,
+            ", members_version, settings_seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, 0, 1, 0)"
+        )
+    };
+}
+/// A conversation without events, at version 1 of its membership.
+const INSERT: Sql = Sql { postgres: insert!("last_txid"), sqlite: insert!("last_position") };
+
+/// The members of a direct conversation. No event tells of them, so what they are found by later is the position they take.
+const PAIR: Sql = Sql {
+    postgres: "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, \
+               changed_txid) SELECT user_id, $1, 0, 0, 0, 0, 0, 0, tidings_position() FROM unnest($2::uuid[]) AS v (user_id)",
+    sqlite: "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, \
+             changed_position) SELECT $2, $1, 0, 0, 0, 0, 0, 0, value FROM meta WHERE name = 'position_floor'",
+};
+const TAKE_POSITION: &str = concat!(
+    "UPDATE meta SET value = 1 + ",
+    "(SELECT max(m.value, coalesce((SELECT max(position) FROM events), 0)) FROM meta m WHERE m.name = 'position_floor') \
+     WHERE name = 'position_floor'"
+);
+const TAKE: Sql = Sql { postgres: "SELECT 1", sqlite: TAKE_POSITION };
+
+#[derive(Debug)]
+struct Asked {
+    new: NewConversation,
+    now: Timestamp,
+    most_members: usize,
+}
+
+impl Asked {
+    fn others(&self) -> BTreeSet<UserId> {
+        self.new.members.iter().copied().filter(|user| *user != self.new.creator).collect()
+    }
+
+    /// Can there be such a conversation, whoever its members are?
+    fn possible(&self, others: &BTreeSet<UserId>) -> Result<(), Refusal> {
+        let new = &self.new;
+        without_nul("name", new.name.as_deref().unwrap_or_default())?;
+        match new.id.kind() {
+            ConversationKind::Direct => {
+                let other = new.members.first().copied().filter(|_| new.members.len() == 1);
+                let other = other
+                    .ok_or(Refusal::Invalid("members: a direct conversation has exactly one other".into()))?;
+                if ConversationId::direct(new.creator, other) == new.id {
+                    Ok(())
+                } else {
+                    Err(Refusal::Invalid("members: do not belong to this direct conversation".into()))
+                }
+            }
+            ConversationKind::Group if others.len() + 1 > self.most_members => {
+                Err(Refusal::TooLarge("too many members for a group"))
+            }
+            ConversationKind::Group | ConversationKind::Channel => Ok(()),
+        }
+    }
+
+    fn room(&self) -> Room {
+        let (new, now) = (&self.new, self.now);
+        if new.id.kind() == ConversationKind::Direct {
+            let other = self.others().first().copied().unwrap_or(new.creator);
+            return Room::new_direct(new.id, new.creator, other, now);
+        }
+        Room {
+            conversation: Conversation {
+                id: new.id,
+                name: new.name.clone(),
+                history: new.history,
+                join: new.join,
+                last_seq: Seq::ZERO,
+                member_count: 0,
+                created_at: now,
+            },
+            message_count: 0,
+            last_position: Position(0),
+            members_version: 1,
+            settings_seq: Seq::ZERO,
+            pair: None,
+            deleted: false,
+        }
+    }
+}
+
+pub(super) async fn create<B: Backend>(
+    backend: &B,
+    new: &NewConversation,
+    now: Timestamp,
+) -> Outcome<Created> {
+    let asked = Asked { new: new.clone(), now, most_members: backend.limits().group_members };
+    let made = backend.write(asked, |connection, asked| Box::pin(make(connection, asked))).await?;
+    let (existed, recorded) = match made {
+        Ok(Made::Existed) => (true, None),
+        Ok(Made::Direct) => (false, None),
+        Ok(Made::Recorded(recorded)) => (false, Some(recorded)),
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let Some(recorded) = recorded else { return Ok(Ok(Created { existed, committed: Vec::new() })) };
+    if let Some((conversation, roster)) = recorded.roster {
+        backend.rosters().keep(conversation, roster).await;
+    }
+    Ok(Ok(Created { existed, committed: recorded.committed }))
+}
+
+enum Made {
+    Existed,
+    /// Its members are told of it with its first message.
+    Direct,
+    Recorded(Recorded),
+}
+
+async fn make<C: Connection + Recorder>(connection: &mut C, asked: &Asked) -> Result<Made, Stop> {
+    let new = &asked.new;
+    match connection.one(&THERE, values![new.id]).await?.int_or_null(0)? {
+        Some(0) => return Ok(Made::Existed),
+        Some(_) => return Err(Refusal::NotFound.into()),
+        None => {}
+    }
+    let others = asked.others();
+    asked.possible(&others)?;
+    let everyone: Vec<UserId> = [new.creator].into_iter().chain(others.iter().copied()).collect();
+    may_meet(connection, new, &everyone).await?;
+    let room = asked.room();
+    insert(connection, &room).await?;
+    if new.id.kind() == ConversationKind::Direct {
+        connection.run(&TAKE, &[]).await?;
+        let pair: BTreeSet<_> = everyone.iter().map(|user| *user.as_uuid()).collect();
+        connection.each(&PAIR, values![new.id, Value::uuids(pair)]).await?;
+        return Ok(Made::Direct);
+    }
+    let mut journal = Journal::new(new.creator, &room, None, asked.now);
+    journal.join(new.creator, new.creator, Role::Owner);
+    for user in others {
+        journal.join(new.creator, user, Role::Member);
+    }
+    let written = connection.write(&journal).await?;
+    let written =
+        written.ok_or_else(|| Error::impossible("a conversation just made was changed by another"))?;
+    Ok(Made::Recorded(journal.close(written)))
+}
+
+/// Everybody has an account, and nobody is brought together with somebody they have blocked.
+async fn may_meet<C: Connection>(
+    connection: &mut C,
+    new: &NewConversation,
+    everyone: &[UserId],
+) -> Result<(), Stop> {
+    let ids = Value::uuids(everyone.iter().map(|user| *user.as_uuid()));
+    let living = connection.each(&INVITED, values![new.creator, ids]).await?;
+    if living.len() < everyone.len() {
+        return Err(Refusal::NotFound.into());
+    }
+    let direct = new.id.kind() == ConversationKind::Direct;
+    for row in &living {
+        if row.flag(0)? || (direct && row.flag(1)?) {
+            return Err(Refusal::Blocked.into());
+        }
+    }
+    Ok(())
+}
+
+async fn insert<C: Connection>(connection: &mut C, room: &Room) -> sql::Result<()> {
+    let conversation = &room.conversation;
+    let values = values![
+        room.id(),
+        i64::from(room.kind().as_bits()),
+        conversation.name.as_deref(),
+        conversation.history.as_str(),
+        conversation.join.as_str(),
+        conversation.member_count as i64,
+        conversation.created_at,
+        room.pair.map(|(low, _)| low),
+        room.pair.map(|(_, high)| high)
+    ];
+    connection.run(&INSERT, values).await.map(|_| ())
+}

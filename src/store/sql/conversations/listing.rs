@@ -1,0 +1,129 @@
+//! Pages of conversations and members, and who knows whom.
+
+use uuid::Uuid;
+
+use super::look::{columns, membership_of};
+use crate::domain::{ConversationId, UserId};
+use crate::store::shared::columns::Columns;
+use crate::store::shared::room::{MEMBER_COLUMNS, Membership, ROOM_COLUMNS, Room};
+use crate::store::sql::accounts::read_user;
+use crate::store::sql::blocks::blocked;
+use crate::store::sql::{Connection, Result, Sql, Stop, Value, values};
+use crate::store::{ConversationView, Head, MemberView, Page};
+
+pub(super) fn view(room: Room, membership: &Membership) -> ConversationView {
+    let member = &membership.member;
+    let head = Head {
+        conversation: room.id(),
+        name: room.conversation.name.clone(),
+        peer: room.peer_of(member.user),
+        last_seq: room.conversation.last_seq,
+        first_seq: member.first_visible(room.conversation.history),
+        read_seq: member.read_seq,
+        unread: room.message_count.saturating_sub(membership.read_count),
+    };
+    ConversationView { conversation: room.conversation, head, role: member.role }
+}
+
+/// SQLite joins in the order of the text: memberships first, by their key.
+macro_rules! page {
+    ($position:literal) => {
+        concat!(
+            "SELECT ",
+            columns!($position),
+            " FROM members m CROSS JOIN conversations c \
+             WHERE c.id = m.conversation AND m.user_id = $1 AND m.conversation > $2 AND c.deleted_at IS NULL \
+             ORDER BY m.conversation LIMIT $3"
+        )
+    };
+}
+const CONVERSATIONS: Sql = Sql { postgres: page!("last_txid"), sqlite: page!("last_position") };
+
+pub(super) async fn conversations<C: Connection>(
+    connection: &mut C,
+    user: UserId,
+    after: Option<ConversationId>,
+    limit: usize,
+) -> Result<Page<ConversationView, ConversationId>> {
+    let after = after.map_or_else(Uuid::nil, |id| *id.as_uuid());
+    let rows = connection.all(&CONVERSATIONS, values![user, after, limit as i64 + 1]).await?;
+    let read = |row: &C::Row| {
+        let pair = Room::read(row, 0)?.zip(Membership::read(row, ROOM_COLUMNS)?);
+        Ok(pair.map(|(room, membership)| view(room, &membership)))
+    };
+    page(&rows, limit, read, |view| view.head.conversation)
+}
+
+const MEMBERS: Sql = Sql::same(
+    "SELECT m.user_id, m.role, m.joined_seq, m.delivered_seq, m.read_seq, m.read_count, m.role_seq, \
+     u.id, u.username, u.display_name, u.guest, u.created_at \
+     FROM members m CROSS JOIN users u \
+     WHERE u.id = m.user_id AND m.conversation = $1 AND m.user_id > $2 ORDER BY m.user_id LIMIT $3",
+);
+
+pub(super) async fn members<C: Connection>(
+    connection: &mut C,
+    user: UserId,
+    conversation: ConversationId,
+    after: Option<UserId>,
+    limit: usize,
+) -> std::result::Result<Page<MemberView, UserId>, Stop> {
+    let after = after.map_or_else(Uuid::nil, |user| *user.as_uuid());
+    let rows = connection.all(&MEMBERS, values![conversation, after, limit as i64 + 1]).await?;
+    // After the rows: whoever is a member now may see who was one a moment ago. The other way round the rows could be of
+    // later than the end of a membership.
+    membership_of(connection, conversation, user).await?;
+    let read = |row: &C::Row| {
+        let membership = Membership::read(row, 0)?;
+        let user = read_user(row, MEMBER_COLUMNS)?;
+        Ok(membership.map(|found| MemberView { member: found.member, user }))
+    };
+    Ok(page(&rows, limit, read, |view| view.member.user)?)
+}
+
+/// The first `limit` rows as values; one row more than that says that there is another page.
+fn page<R, T, K>(
+    rows: &[R],
+    limit: usize,
+    read: impl Fn(&R) -> Result<Option<T>>,
+    key: impl Fn(&T) -> K,
+) -> Result<Page<T, K>> {
+    let items =
+        rows.iter().take(limit).filter_map(|row| read(row).transpose()).collect::<Result<Vec<T>>>()?;
+    let next = items.last().filter(|_| rows.len() > limit).map(key);
+    Ok(Page { items, next })
+}
+
+/// Shared conversations are looked for from the user's own side: their memberships are fewer than everybody's.
+macro_rules! acquainted {
+    ($other:literal, $from:literal) => {
+        concat!(
+            "SELECT ",
+            $other,
+            $from,
+            " WHERE ($1 = ",
+            $other,
+            " OR EXISTS ( \
+                 SELECT 1 FROM members a CROSS JOIN members b CROSS JOIN conversations c \
+                 WHERE b.user_id = ",
+            $other,
+            " AND b.conversation = a.conversation AND c.id = a.conversation \
+                 AND c.deleted_at IS NULL AND a.user_id = $1)) AND NOT ",
+            blocked!("$1", $other)
+        )
+    };
+}
+const ACQUAINTED: Sql = Sql {
+    postgres: acquainted!("k.other", " FROM unnest($2::uuid[]) AS k (other)"),
+    sqlite: acquainted!("$2", ""),
+};
+
+pub(super) async fn acquaintances<C: Connection>(
+    connection: &mut C,
+    user: UserId,
+    others: &[UserId],
+) -> Result<Vec<UserId>> {
+    let others = Value::uuids(others.iter().map(|other| *other.as_uuid()));
+    let rows = connection.each(&ACQUAINTED, values![user, others]).await?;
+    rows.iter().map(|row| row.user(0)).collect()
+}

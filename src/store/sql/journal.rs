@@ -1,0 +1,230 @@
+//! Recording changes of one conversation: one event after the other in memory, written in one go at the end.
+//!
+//! While it is filled nobody knows the seqs, because the writing statement gives them. Events are counted from 1 until then.
+
+use std::sync::Arc;
+
+use super::Result;
+use crate::domain::{
+    Changes, ClientId, Committed, Conversation, ConversationId, ConversationKind, Event, EventKind,
+    LeaveReason, Position, Role, Seq, Timestamp, UserId,
+};
+use crate::store::shared::room::{Membership, Room};
+use crate::store::shared::roster::{Roster, audience};
+
+/// The how manyeth event of the journal, from 1.
+pub(in crate::store) type Nth = u64;
+
+/// A connection that writes journals.
+pub(in crate::store) trait Recorder {
+    /// Writes everything in the journal, or nothing and answers `None`: what it was decided on holds no more.
+    fn write(&mut self, journal: &Journal) -> impl Future<Output = Result<Option<Written>>> + Send;
+}
+
+/// Where a journal was written.
+#[derive(Debug)]
+pub(in crate::store) struct Written {
+    /// The first event's seq, or that of the event that made it so before.
+    pub first: Seq,
+    /// The position of the event before the first.
+    pub previous: Position,
+    /// The position of each event.
+    pub positions: Vec<Position>,
+    /// The version of the membership from now on.
+    pub version: i64,
+}
+
+/// A conversation being changed.
+#[derive(Debug)]
+pub(in crate::store) struct Journal {
+    pub conversation: ConversationId,
+    pub now: Timestamp,
+    pub actor: UserId,
+    /// What has to hold still when it is written.
+    pub guard: Guard,
+    pub events: Vec<Noted>,
+    pub joined: Vec<(UserId, Role, Nth)>,
+    pub left: Vec<(UserId, Nth)>,
+    pub roles: Vec<(UserId, Role, Nth)>,
+    /// Name, history and join policy from now on.
+    pub settings: Option<Conversation>,
+    /// The conversation is over.
+    pub ended: bool,
+    pub touched: Option<Touched>,
+    pub key: Option<Key>,
+    /// Who is there to be told, and which seq or event made them a member; empty for channels, whose subscribers are told.
+    present: Vec<(UserId, Since)>,
+}
+
+/// An event that has no seq yet.
+#[derive(Debug)]
+pub(in crate::store) struct Noted {
+    pub sender: UserId,
+    pub kind: EventKind,
+    present: Arc<[UserId]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Since {
+    Seq(Seq),
+    Nth(Nth),
+}
+
+/// What the decision rests on, apart from the conversation being there.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Guard {
+    /// The version of the membership, when it matters who else is a member.
+    pub version: Option<i64>,
+    /// The event that set the present settings.
+    pub settings_seq: Seq,
+    /// Memberships: of whom, and the events that began them and gave the role; `None` when there is none.
+    pub memberships: Vec<(UserId, Option<(Seq, Seq)>)>,
+    /// Blocks that there must not be: by whom, against whom.
+    pub unblocked: Vec<(UserId, UserId)>,
+}
+
+impl Guard {
+    pub(in crate::store) fn rely_on(&mut self, user: UserId, membership: Option<&Membership>) {
+        let since = membership.map(|found| (found.member.joined_seq, found.role_seq));
+        self.memberships.push((user, since));
+    }
+}
+
+/// What becomes of a message. It has its content still.
+#[derive(Debug)]
+pub(in crate::store) struct Touched {
+    pub target: Seq,
+    /// The edit in force, zero when there was none.
+    pub edit_seq: Seq,
+    pub act: Act,
+}
+
+/// What is done to a message.
+#[derive(Debug)]
+pub(in crate::store) enum Act {
+    Edit { body: String },
+    Delete,
+    React { emoji: String, on: bool, given: Given },
+}
+
+/// The reactions of a message, apart from the one concerned.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::store) struct Given {
+    /// The event of the actor's last word on the one concerned; zero when there was none.
+    pub said_seq: Seq,
+    /// How many different others there are.
+    pub others: u64,
+    /// How many of them by the actor.
+    pub own: u64,
+}
+
+/// The idempotency key of a change.
+#[derive(Debug)]
+pub(in crate::store) struct Key {
+    pub client_id: ClientId,
+    pub fingerprint: i64,
+    /// The event that made it so before; `None`: the journal's first.
+    pub seq: Option<Seq>,
+}
+
+/// What a written journal leaves for after the commit.
+#[derive(Debug)]
+pub(in crate::store) struct Recorded {
+    pub seq: Seq,
+    pub committed: Vec<Committed>,
+    pub roster: Option<(ConversationId, Roster)>,
+}
+
+impl Journal {
+    pub(in crate::store) fn new(actor: UserId, room: &Room, roster: Option<&Roster>, now: Timestamp) -> Self {
+        let present = match roster {
+            Some(roster) if room.kind() != ConversationKind::Channel => {
+                roster.members().map(|(user, joined)| (user, Since::Seq(joined))).collect()
+            }
+            _ => Vec::new(),
+        };
+        let version = (room.kind() != ConversationKind::Channel).then_some(room.members_version);
+        Self {
+            conversation: room.id(),
+            now,
+            actor,
+            guard: Guard { version, settings_seq: room.settings_seq, ..Guard::default() },
+            events: Vec::new(),
+            joined: Vec::new(),
+            left: Vec::new(),
+            roles: Vec::new(),
+            settings: None,
+            ended: false,
+            touched: None,
+            key: None,
+            present,
+        }
+    }
+
+    /// Notes one event by `sender`.
+    pub(in crate::store) fn record(&mut self, sender: UserId, kind: EventKind) -> Nth {
+        let present = self.present.iter().map(|(user, _)| *user).collect();
+        self.events.push(Noted { sender, kind, present });
+        self.events.len() as Nth
+    }
+
+    /// Makes `user` a member, who has read everything so far.
+    pub(in crate::store) fn join(&mut self, sender: UserId, user: UserId, role: Role) {
+        let nth = self.events.len() as Nth + 1;
+        if self.conversation.kind() != ConversationKind::Channel {
+            self.present.push((user, Since::Nth(nth)));
+        }
+        self.record(sender, EventKind::MemberJoined { user, role });
+        self.joined.push((user, role, nth));
+    }
+
+    /// Ends a membership; `heir` takes over from an owner.
+    pub(in crate::store) fn leave(
+        &mut self,
+        sender: UserId,
+        user: UserId,
+        reason: LeaveReason,
+        heir: Option<UserId>,
+    ) {
+        self.present.retain(|(member, _)| *member != user);
+        let nth = self.record(sender, EventKind::MemberLeft { user, reason });
+        self.left.push((user, nth));
+        if let Some(heir) = heir {
+            self.give_role(sender, heir, Role::Owner);
+        }
+    }
+
+    /// Changes a member's role.
+    pub(in crate::store) fn give_role(&mut self, sender: UserId, user: UserId, role: Role) {
+        let changes = Changes { role: Some((user, role)), ..Changes::default() };
+        let nth = self.record(sender, EventKind::ConversationChanged(changes));
+        self.roles.push((user, role, nth));
+    }
+
+    /// The events as they stand in the log now, and who is a member from now on.
+    pub(in crate::store) fn close(&self, written: Written) -> Recorded {
+        let (id, kind) = (self.conversation, self.conversation.kind());
+        let seq_of = |nth: Nth| written.first.plus(nth - 1);
+        let mut previous = written.previous;
+        let mut committed = Vec::with_capacity(self.events.len());
+        for ((noted, position), nth) in self.events.iter().zip(written.positions).zip(1..) {
+            let audience = audience(kind, &noted.kind, &noted.present);
+            let event = Event {
+                conversation: id,
+                seq: seq_of(nth),
+                sender: noted.sender,
+                sent_at: self.now,
+                kind: noted.kind.clone(),
+            };
+            committed.push(Committed { event: Arc::new(event), position, previous, audience });
+            previous = position;
+        }
+        let members = self.present.iter().map(|(user, since)| match since {
+            Since::Seq(seq) => (*user, *seq),
+            Since::Nth(nth) => (*user, seq_of(*nth)),
+        });
+        let roster = (kind == ConversationKind::Group)
+            .then(|| (id, Roster::new(written.version, &members.collect::<Vec<_>>())));
+        Recorded { seq: written.first, committed, roster }
+    }
+}

@@ -1,0 +1,58 @@
+//! The content of a deleted conversation leaves the files of a running server by itself, whatever happens meanwhile.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use reqwest::Method;
+
+use crate::support::now;
+use crate::support::rest::Rest;
+use crate::support::server::Server;
+
+const CANARY: &str = "canary-c0ffee-0003";
+const MESSAGES: usize = 1_500;
+
+/// Does any file of the database hold the text?
+fn holds(data: &Path, text: &str) -> bool {
+    let files = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    let mut bytes = files.map(|path| fs::read(path).unwrap_or_default());
+    bytes.any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_conversation_leaves_the_files_though_the_server_is_killed_meanwhile() {
+    let limits = [
+        ("TIDINGS__LIMITS__SENDS_PER_SECOND", "100000"),
+        ("TIDINGS__LIMITS__SEND_BURST", "100000"),
+        ("TIDINGS__LIMITS__REQUESTS_PER_SECOND", "100000"),
+        ("TIDINGS__LIMITS__REQUEST_BURST", "100000"),
+    ];
+    let mut server = Server::start(&limits).await;
+    let rest = Rest::new(&server);
+    let ada = rest.guest("Ada").await;
+    let (gone, stays) =
+        (rest.conversation(&ada, "group", &[]).await, rest.conversation(&ada, "group", &[]).await);
+    rest.send(&ada, &stays, "stays").await;
+    let bodies: Vec<String> = (0..MESSAGES).map(|n| format!("{CANARY} {n}")).collect();
+    let send = |body: String| {
+        let (rest, ada, gone) = (&rest, &ada, &gone);
+        async move { rest.send(ada, gone, &body).await }
+    };
+    assert_eq!(stream::iter(bodies).map(send).buffer_unordered(32).count().await, MESSAGES);
+    assert!(holds(server.data(), CANARY), "the search finds what is there");
+    let path = format!("/v1/conversations/{gone}");
+    assert_eq!(rest.call(Method::DELETE, &path, Some(&ada.access), None).await.status, 204);
+    server.kill().await;
+    server.restart().await;
+    let rest = Rest::new(&server);
+    let began = now();
+    while holds(server.data(), CANARY) {
+        assert!(began.elapsed() < Duration::from_secs(60), "the text is still there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(holds(server.data(), "stays"));
+    assert_eq!(rest.call(Method::DELETE, &path, Some(&ada.access), None).await.status, 204, "asked again");
+    rest.send(&ada, &stays, "goes on").await;
+}
