@@ -14,9 +14,7 @@ use std::sync::Arc;
 use self::facts::Facts;
 use super::journal::{Journal, Key, Recorded, Recorder};
 use super::{Backend, Connection, Sql, Stop, unrefused, values};
-use crate::domain::{
-    Committed, ConversationId, ConversationKind, LeaveReason, Refusal, Seq, Timestamp, UserId,
-};
+use crate::domain::{ConversationId, ConversationKind, LeaveReason, Refusal, Seq, Timestamp, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::{Membership, outsider};
 use crate::store::shared::roster::Roster;
