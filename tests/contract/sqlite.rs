@@ -80,6 +80,21 @@ async fn no_byte_of_erased_content_is_left_in_the_files() {
 }
 
 #[tokio::test]
+async fn no_byte_of_a_text_that_was_edited_away_is_left_in_the_files_after_a_stop() {
+    let (mut world, harness) = world().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    let said = world.say(ada, group, &format!("{CANARY} 1")).await;
+    for n in [2, 3] {
+        let (body, client_id) = (format!("{CANARY} {n}"), Some(world.client_id()));
+        world.change(ada, group, Change::Edit { target: said, body, client_id }).await;
+    }
+    world.restart().await;
+    let left: Vec<_> = (1..=3).filter(|n| harness.holds(&format!("{CANARY} {n}"))).collect();
+    assert_eq!(left, [3], "the search finds what is there, and nothing else");
+}
+
+#[tokio::test]
 async fn no_byte_of_a_deleted_conversation_is_left_in_the_files() {
     let (world, harness) = world().await;
     let [ada, ben] = world.users().await;

@@ -75,6 +75,31 @@ async fn a_key_stands_for_one_edit_or_one_message() {
 }
 
 #[tokio::test]
+async fn keys_of_edits_are_no_messages_in_what_is_exported_and_go_with_the_account() {
+    let world = fresh().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    let said = world.say(ada, group, "one").await;
+    for text in ["one", "two", "two", "three"] {
+        world.change(ada, group, edit(said, text, key(&world))).await;
+    }
+    let (mut lines, mut after) = (Vec::new(), None);
+    loop {
+        let (some, next) = world.store.export(ada, after, 2).await.unwrap();
+        lines.extend(some);
+        let Some(next) = next else { break };
+        after = Some(next);
+    }
+    let messages: Vec<_> = lines.iter().filter(|line| line.contains(r#""type":"message""#)).collect();
+    assert_eq!(messages.len(), 1, "{lines:?}");
+    assert!(messages[0].contains("three"));
+    world.store.erase(ada, world.now()).await.unwrap().unwrap();
+    let page = world.page(ben, group).await;
+    assert_eq!(page.iter().map(|view| body(&view.event)).collect::<Vec<_>>(), [None]);
+    assert!(world.events(ben, group).await.iter().all(|event| body(event).is_none()));
+}
+
+#[tokio::test]
 async fn an_edit_replaces_the_text_in_every_answer() {
     let world = fresh().await;
     let [ada, ben] = world.users().await;

@@ -92,11 +92,12 @@ async fn conversations<C: Connection>(
     Ok((lines, next))
 }
 
+/// Keys of edits stand beside those of messages and are passed over.
 const MESSAGES: Sql = Sql::same(concat!(
     "SELECT ",
     event_columns!(),
-    " FROM sends s CROSS JOIN events e WHERE e.conversation = s.conversation AND e.seq = s.seq \
-     AND s.sender = $1 AND s.client_id > $2 ORDER BY s.client_id LIMIT $3"
+    " FROM sends s CROSS JOIN events e WHERE e.conversation = s.conversation AND e.seq = s.seq AND e.kind = 0 \
+     AND e.client_id = s.client_id AND s.sender = $1 AND s.client_id > $2 ORDER BY s.client_id LIMIT $3"
 ));
 
 async fn messages<C: Connection>(connection: &mut C, user: UserId, key: &str, limit: usize) -> Result<Step> {
