@@ -21,7 +21,7 @@ use super::{
     Accounts, AppendError, Appended, Change, Changed, Consumers, ConversationView, Created, Credentials,
     Cursor, FamilyRotation, Heads, HistoryPage, HistoryQuery, Lease, Log, Marked, MemberView,
     NewConversation, NewFamily, NewMessage, NewUser, NewUserOutcome, Outcome, Page, Purged, RangeEvents,
-    RangeQuery, Revocation, RevocationCursor, Rooms, SharedStore, StoreError, Tail, deadline,
+    RangeQuery, Revocation, RevocationCursor, Rooms, Running, SharedStore, StoreError, Tail, deadline,
 };
 use crate::domain::{
     Committed, ConversationId, FamilyId, Mark, Member, Position, Seq, Timestamp, User, UserId, Username,
@@ -140,6 +140,8 @@ macro_rules! operations {
                 Read heads(user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError>;
                 Read stretch(conversation: ConversationId, after: Seq, limit: usize) -> Result<Vec<Committed>, StoreError>;
                 Read tail(after: Position, limit: usize) -> Result<Tail, StoreError>;
+                Read ahead(after: Position, limit: usize) -> Result<Tail, StoreError>;
+                Read running() -> Result<Running, StoreError>;
                 Read end() -> Result<Cursor, StoreError>;
                 Read ping() -> Result<(), StoreError>;
             }

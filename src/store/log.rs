@@ -240,6 +240,15 @@ pub struct Tail {
     pub next: Position,
 }
 
+/// Numbers of transactions that hold the log's end back, as of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// The positions of those that have written, in any database of the server, and are not decided.
+    pub numbers: Vec<Position>,
+    /// No position so high was given yet.
+    pub next: Position,
+}
+
 /// Appending, changing and reading events.
 #[async_trait]
 pub trait Log: Send + Sync {
@@ -297,6 +306,14 @@ pub trait Log: Send + Sync {
 
     /// Committed events from `after` on in commit order, at most `limit`, for log consumers.
     async fn tail(&self, after: Position, limit: usize) -> Result<Tail, StoreError>;
+
+    /// Events from `after` on that are committed, at most `limit`, whether or not what has an earlier position is decided; `next`
+    /// is where to read on when there were as many. Ordered as by [`Log::tail`]: of each conversation nothing is left out.
+    async fn ahead(&self, after: Position, limit: usize) -> Result<Tail, StoreError>;
+
+    /// What holds the log's end back. An event that [`Log::ahead`], asked after this, does not show bears a position of
+    /// [`Running::numbers`], or [`Running::next`] or more, or its predecessor's.
+    async fn running(&self) -> Result<Running, StoreError>;
 
     /// Where the log ends now.
     async fn end(&self) -> Result<Cursor, StoreError>;

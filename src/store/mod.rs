@@ -37,7 +37,7 @@ pub use error::StoreError;
 pub use guarded::Guarded;
 pub use log::{
     AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Marked,
-    MessageView, NewMessage, Purged, RangeEvents, RangeQuery, ReactionCount, Tail, Target,
+    MessageView, NewMessage, Purged, RangeEvents, RangeQuery, ReactionCount, Running, Tail, Target,
 };
 pub use rooms::{ConversationView, Created, MemberView, NewConversation, Page, Rooms};
 

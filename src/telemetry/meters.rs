@@ -147,6 +147,7 @@ group! {
         subscriptions: Gauge = BUS_SUBSCRIPTIONS,
         tailing: Gauge = BUS_TAILING,
         tailed: Counter = BUS_TAILED,
+        held_back: Gauge = LOG_HELD_BACK,
     }
 }
 
@@ -156,6 +157,7 @@ group! {
         leads: Gauge = RELAY_LEADS,
         lag: Gauge = RELAY_LAG,
         published: Counter = RELAY_PUBLISHED,
+        announcements: Gauge = RELAY_ANNOUNCEMENTS,
         digests: Counter = RELAY_DIGESTS,
     }
 }

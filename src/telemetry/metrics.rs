@@ -89,6 +89,8 @@ const OPERATIONS: &[&str] = &[
     "stretch",
     "tail",
     "end",
+    "running",
+    "ahead",
     "ping",
     "create",
     "conversation",
@@ -235,11 +237,13 @@ catalogue! {
     BUS_QUEUE_BYTES: GaugeDef = "tidings_bus_queue_bytes", Bytes, "Bytes received from the bus and not yet handed to the workers.";
     BUS_TAILING: GaugeDef = "tidings_bus_tailing", Count, "1 while this node reads the log because the bus or the relay is away or lost something.";
     BUS_TAILED: CounterDef = "tidings_bus_tailed_total", Count, "Events read from the log for that reason, whoever they were for.";
+    LOG_HELD_BACK: GaugeDef = "tidings_log_held_back_seconds", Seconds, "Age of the oldest transaction that has written in any database of the server and is not ended: for so long the log's end has stood still.";
     BUS_SUBSCRIPTIONS: GaugeDef = "tidings_bus_subscriptions", Count, "Topics this node is subscribed to.";
 
     RELAY_LEADS: GaugeDef = "tidings_relay_leads", Count, "1 while this process is the relay at work, 0 while it stands by.";
     RELAY_LAG: GaugeDef = "tidings_relay_lag_seconds", Seconds, "Age of the oldest event of the relay's last read.";
     RELAY_PUBLISHED: CounterDef = "tidings_relay_published_total", Count, "Events published by the relay because nobody else had.";
+    RELAY_ANNOUNCEMENTS: GaugeDef = "tidings_relay_announcements", Count, "Events that nodes said they published, and that the relay has not come to yet.";
     RELAY_DIGESTS: CounterDef = "tidings_relay_digests_total", Count, "Digests of what moved.";
     PURGED: CounterDef = "tidings_purged_events_total", Count, "Events of deleted conversations whose content was removed by this process.";
     PURGE_LEFT: GaugeDef = "tidings_purge_events_left", Count, "Events whose content is still to be removed, of the deleted conversation at work.";

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tidings::domain::{Committed, ConversationId, Mark, Position, Seq, Timestamp, UserId};
 use tidings::store::{
     AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Marked,
-    NewMessage, Outcome, Purged, RangeEvents, RangeQuery, SharedStore, StoreError, Tail,
+    NewMessage, Outcome, Purged, RangeEvents, RangeQuery, Running, SharedStore, StoreError, Tail,
 };
 
 pub struct Counted {
@@ -92,6 +92,14 @@ impl Log for Counted {
 
     async fn tail(&self, after: Position, limit: usize) -> Result<Tail, StoreError> {
         self.log.tail(after, limit).await
+    }
+
+    async fn ahead(&self, after: Position, limit: usize) -> Result<Tail, StoreError> {
+        self.log.ahead(after, limit).await
+    }
+
+    async fn running(&self) -> Result<Running, StoreError> {
+        self.log.running().await
     }
 
     async fn end(&self) -> Result<Cursor, StoreError> {

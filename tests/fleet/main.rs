@@ -1,6 +1,8 @@
 //! Several nodes over one log: whatever the bus loses, every node passes every event on, in order and once.
 
+mod another_log;
 mod counted;
+mod held_back;
 mod invitations;
 mod revocation;
 mod support;

@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -34,7 +33,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Fleet {
     /// What holds the log for as long as the fleet lives.
     _folder: Option<TempDir>,
-    _server: Option<Postgres>,
+    server: Option<Postgres>,
     pub store: SharedStore,
     /// The log as healers and followers see it.
     pub log: Arc<Counted>,
@@ -107,7 +106,12 @@ impl Fleet {
         server: Option<Postgres>,
     ) -> Self {
         let (bus, log) = (watch::channel(health(true)).0, Counted::over(store.clone()));
-        Self { _folder: folder, _server: server, store, log, environment, exchange: Arc::default(), bus }
+        Self { _folder: folder, server, store, log, environment, exchange: Arc::default(), bus }
+    }
+
+    /// A connection to the database server, past the store. `database`: `fleet`, or another one of the server.
+    pub async fn connect(&self, database: &str) -> sqlx::PgConnection {
+        self.server.as_ref().expect("a fleet on Postgres").connect(database).await
     }
 
     /// The bus fails, or comes back.
@@ -251,26 +255,40 @@ impl Station {
     /// Takes what comes next for this node's sessions.
     pub async fn take(&mut self) -> Vec<Item> {
         let (inbox, spare) = (&self.inbox, &mut self.spare);
-        let taken = poll_fn(|context| match inbox.poll_take(spare, context) {
-            Poll::Ready(overflowed) => Poll::Ready(overflowed),
-            Poll::Pending => Poll::Pending,
-        });
+        let taken = poll_fn(|context| inbox.poll_take(spare, context));
         let overflowed = tokio::time::timeout(TIMEOUT, taken).await.expect("nothing came");
         assert!(!overflowed, "sessions are told to compare heads");
         self.spare.drain(..).collect()
+    }
+
+    /// Waits until the sessions are told to compare heads; answers the seqs of the events before that.
+    pub async fn told_to_compare(&mut self) -> Vec<u64> {
+        let mut seqs = Vec::new();
+        loop {
+            let (inbox, spare) = (&self.inbox, &mut self.spare);
+            let taken = poll_fn(|context| inbox.poll_take(spare, context));
+            let overflowed = tokio::time::timeout(TIMEOUT, taken).await.expect("nothing came");
+            seqs.extend(self.spare.drain(..).filter_map(seq_of));
+            if overflowed {
+                return seqs;
+            }
+        }
     }
 
     /// Takes events until one has `last`; answers all their seqs.
     pub async fn receive(&mut self, last: u64) -> Vec<u64> {
         let mut seqs: Vec<u64> = Vec::new();
         while seqs.last() != Some(&last) {
-            let events = self.take().await.into_iter().filter_map(|item| match item {
-                Item::Event { delivery, .. } => Some(delivery.event().seq.get()),
-                Item::Signal { .. } | Item::Missed { .. } | Item::Reply { .. } => None,
-            });
-            seqs.extend(events);
+            seqs.extend(self.take().await.into_iter().filter_map(seq_of));
             assert!(seqs.last() <= Some(&last), "{last} did not come: {seqs:?}");
         }
         seqs
+    }
+}
+
+fn seq_of(item: Item) -> Option<u64> {
+    match item {
+        Item::Event { delivery, .. } => Some(delivery.event().seq.get()),
+        Item::Signal { .. } | Item::Missed { .. } | Item::Reply { .. } => None,
     }
 }

@@ -12,7 +12,7 @@ const SILENCE_MS: u64 = 1_500;
 pub enum Step {
     /// Nothing: digests come and join up.
     Trust,
-    /// Find out where the log ends: nothing is known yet.
+    /// Find out where the log ends: nothing is known yet, or it may be another one by now.
     Locate,
     /// Read the log from here on and pass it on.
     Tail(Position),
@@ -36,17 +36,24 @@ pub struct FollowerState {
     heard_ms: u64,
     bus_up: bool,
     gap: bool,
+    /// A digest spoke of another log.
+    doubted: bool,
 }
 
 impl FollowerState {
     /// Everything before `covered` counts as passed on; the bus as away until it is heard.
     pub const fn new(covered: Cursor) -> Self {
-        Self { covered: Some(covered), heard_ms: 0, bus_up: false, gap: false }
+        Self { covered: Some(covered), heard_ms: 0, bus_up: false, gap: false, doubted: false }
     }
 
     /// Up to where everything has been passed on.
     pub const fn covered(&self) -> Option<Cursor> {
         self.covered
+    }
+
+    /// Whether something was lost since the log was last read to its end.
+    pub const fn has_gap(&self) -> bool {
+        self.gap
     }
 
     /// Whether the log is being read because the bus cannot be trusted.
@@ -58,6 +65,7 @@ impl FollowerState {
     pub fn step(&self, now_ms: u64) -> Step {
         match self.covered {
             None => Step::Locate,
+            Some(_) if self.doubted => Step::Locate,
             Some(covered) if self.is_tailing(now_ms) => Step::Tail(covered.position),
             Some(_) => Step::Trust,
         }
@@ -78,6 +86,7 @@ impl FollowerState {
         self.heard_ms = now_ms;
         let Some(covered) = self.covered else { return Joins::Apart };
         if digest.epoch != covered.epoch || digest.from > covered.position {
+            self.doubted |= digest.epoch != covered.epoch;
             self.gap = true;
             return Joins::Apart;
         }
@@ -102,6 +111,7 @@ impl FollowerState {
 
     /// The log ends at `end`. `true`: it is another log than before, so that nothing known of it holds any more.
     pub fn on_end(&mut self, end: Cursor) -> bool {
+        self.doubted = false;
         let another = self.covered.is_some_and(|covered| covered.epoch != end.epoch);
         if another || self.covered.is_none() {
             self.covered = Some(end);
@@ -171,5 +181,8 @@ mod tests {
         assert!(state.on_end(restored));
         assert_eq!(state.covered(), Some(restored));
         assert_eq!(state.on_digest(&digest(1, 9), 0), Joins::Apart, "of the old log");
+        assert_eq!(state.step(0), Step::Locate, "or of a newer one");
+        assert!(!state.on_end(restored));
+        assert_eq!(state.step(0), Step::Tail(Position(5)));
     }
 }

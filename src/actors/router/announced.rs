@@ -38,6 +38,22 @@ impl Announced {
         generations.young.remove(&(conversation, seq)) || generations.old.remove(&(conversation, seq))
     }
 
+    /// Forgets everything: the log is another one.
+    pub fn clear(&self) {
+        *self.lock() = Generations::default();
+    }
+
+    /// How many announcements are kept.
+    pub fn len(&self) -> usize {
+        let generations = self.lock();
+        generations.young.len() + generations.old.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Generations> {
         self.generations.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -59,7 +75,8 @@ mod tests {
         assert!(announced.take(conversation, seq(1).1));
         assert!(!announced.take(conversation, seq(1).1));
         announced.note((0..2 * MOST as u64).map(|n| seq(n + 10)));
-        let generations = announced.lock();
-        assert!(generations.young.len() + generations.old.len() <= MOST);
+        assert!(announced.len() <= MOST);
+        announced.clear();
+        assert!(announced.is_empty());
     }
 }

@@ -46,39 +46,33 @@ impl WorkerSet {
     }
 }
 
-/// A change of the node's interest as a whole, to pass on to the bus.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// The first local session: subscribe the node.
-    First,
-    /// The last one is gone: unsubscribe the node.
-    Last,
-    /// Neither.
-    Same,
-}
-
 /// Counts of local sessions per topic and worker. Entries exist only while a count is above zero, so the map is bounded
 /// by the connections and their subscriptions.
+///
+/// The bus is told of the first and the last session of a topic while the topic's entry is locked, so what the bus wants
+/// follows the map, whoever comes while another goes.
 #[derive(Debug, Default)]
 pub struct Interest {
     counts: DashMap<Topic, SmallVec<[(WorkerId, u32); 2]>>,
 }
 
 impl Interest {
-    /// A session of `worker` reads `topic` from now on.
-    pub fn add(&self, worker: WorkerId, topic: Topic) -> Turn {
+    /// A session of `worker` reads `topic` from now on; `first` subscribes the node. It must not come back here.
+    pub fn add(&self, worker: WorkerId, topic: Topic, first: impl FnOnce()) {
         let mut entry = self.counts.entry(topic).or_default();
-        let turn = if entry.is_empty() { Turn::First } else { Turn::Same };
+        if entry.is_empty() {
+            first();
+        }
         match entry.iter_mut().find(|(other, _)| *other == worker) {
             Some((_, count)) => *count += 1,
             None => entry.push((worker, 1)),
         }
-        turn
     }
 
-    /// A session of `worker` reads `topic` no more.
-    pub fn remove(&self, worker: WorkerId, topic: Topic) -> Turn {
-        let Entry::Occupied(mut entry) = self.counts.entry(topic) else { return Turn::Same };
+    /// A session of `worker` reads `topic` no more; `last` unsubscribes the node, and must not come back here. Answers whether
+    /// it was the last one.
+    pub fn remove(&self, worker: WorkerId, topic: Topic, last: impl FnOnce()) -> bool {
+        let Entry::Occupied(mut entry) = self.counts.entry(topic) else { return false };
         let counts = entry.get_mut();
         if let Some(at) = counts.iter().position(|(other, _)| *other == worker) {
             counts[at].1 -= 1;
@@ -86,11 +80,12 @@ impl Interest {
                 counts.swap_remove(at);
             }
         }
-        if counts.is_empty() {
+        let was_last = counts.is_empty();
+        if was_last {
+            last();
             entry.remove();
-            return Turn::Last;
         }
-        Turn::Same
+        was_last
     }
 
     /// The workers that have somebody for any of `topics`.
@@ -119,23 +114,64 @@ impl Interest {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use uuid::Uuid;
 
     use super::*;
     use crate::domain::UserId;
 
+    fn topic() -> Topic {
+        Topic::User(UserId::from_uuid(Uuid::from_u128(1)))
+    }
+
     #[test]
     fn only_the_first_and_the_last_local_reader_turn_the_node() {
         let interest = Interest::default();
-        let topic = Topic::User(UserId::from_uuid(Uuid::from_u128(1)));
-        assert_eq!(interest.add(0, topic), Turn::First);
-        assert_eq!(interest.add(1, topic), Turn::Same);
-        assert_eq!(interest.add(1, topic), Turn::Same);
-        assert_eq!(interest.workers([topic].into_iter()).iter().collect::<Vec<_>>(), [0, 1]);
-        assert_eq!(interest.remove(0, topic), Turn::Same);
-        assert_eq!(interest.remove(1, topic), Turn::Same);
-        assert_eq!(interest.remove(1, topic), Turn::Last);
-        assert_eq!(interest.remove(1, topic), Turn::Same, "a repeated removal changes nothing");
+        let add = |worker| {
+            let mut first = false;
+            interest.add(worker, topic(), || first = true);
+            first
+        };
+        let remove = |worker| {
+            let mut last = false;
+            assert_eq!(interest.remove(worker, topic(), || last = true), last);
+            last
+        };
+        assert_eq!([add(0), add(1), add(1)], [true, false, false]);
+        assert_eq!(interest.workers([topic()].into_iter()).iter().collect::<Vec<_>>(), [0, 1]);
+        assert_eq!([remove(0), remove(1), remove(1)], [false, false, true]);
+        assert!(!remove(1), "a repeated removal changes nothing");
         assert!(interest.is_empty());
+    }
+
+    /// The last reader goes, and before the bus has heard of it another comes: the bus must not hear of the two in the other
+    /// order.
+    #[test]
+    fn who_comes_while_another_goes_stays_subscribed() {
+        let (interest, wanted) = (Interest::default(), AtomicBool::new(false));
+        interest.add(0, topic(), || wanted.store(true, Ordering::SeqCst));
+        let (going, came) = (Barrier::new(2), AtomicBool::new(false));
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                going.wait();
+                interest.add(1, topic(), || {
+                    came.store(true, Ordering::SeqCst);
+                    wanted.store(true, Ordering::SeqCst);
+                });
+            });
+            interest.remove(0, topic(), || {
+                going.wait();
+                // As long as it takes the other to come in between, if it can.
+                (0..1_000).for_each(|_| {
+                    if !came.load(Ordering::SeqCst) {
+                        std::thread::yield_now();
+                    }
+                });
+                wanted.store(false, Ordering::SeqCst);
+            });
+        });
+        assert!(wanted.load(Ordering::SeqCst) && !interest.is_empty());
     }
 }

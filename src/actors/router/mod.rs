@@ -23,7 +23,7 @@ use smallvec::SmallVec;
 use tokio::sync::mpsc;
 
 use self::announced::Announced;
-use self::interest::{Interest, MAX_WORKERS, Turn, WorkerId, WorkerSet};
+use self::interest::{Interest, MAX_WORKERS, WorkerId, WorkerSet};
 use self::tracker::{Source, Tracker};
 use super::inbox::{Inbox, Item};
 use super::presence::told::{News, Told, Word};
@@ -92,6 +92,7 @@ pub struct Router {
     on_revoked: OnceLock<OnRevoked>,
     /// Everything before this position has been passed on here; [`NO_FOLLOWER`] where no other process writes.
     covered: AtomicU64,
+    held_back_ms: AtomicU64,
     holes: mpsc::Sender<Mend>,
     me: Weak<Router>,
     meters: Arc<Meters>,
@@ -129,6 +130,7 @@ impl Router {
             announced: OnceLock::new(),
             on_revoked: OnceLock::new(),
             covered: AtomicU64::new(NO_FOLLOWER),
+            held_back_ms: AtomicU64::new(0),
             holes,
             me: Weak::clone(me),
             meters,
@@ -162,20 +164,22 @@ impl Router {
     /// A session of `worker` reads `topic` from now on; once this returns, whatever is published reaches it.
     pub fn subscribe(&self, worker: WorkerId, topic: Topic) {
         let _shared = shared();
-        if self.interest.add(worker, topic) == Turn::First
-            && let Some(bus) = self.bus.get()
-        {
-            bus.subscribe(topic);
-        }
+        self.interest.add(worker, topic, || {
+            if let Some(bus) = self.bus.get() {
+                bus.subscribe(topic);
+            }
+        });
     }
 
     /// A session of `worker` reads `topic` no more.
     pub fn unsubscribe(&self, worker: WorkerId, topic: Topic) {
         let _shared = shared();
-        if self.interest.remove(worker, topic) == Turn::Last {
+        let unsubscribe = || {
             if let Some(bus) = self.bus.get() {
                 bus.unsubscribe(topic);
             }
+        };
+        if self.interest.remove(worker, topic, unsubscribe) {
             match topic {
                 Topic::Channel(conversation) => self.lock().tracker.rest(conversation),
                 Topic::Presence(user) => self.told.forget(user),
@@ -215,6 +219,11 @@ impl Router {
     /// Passes on what was read from the log in commit order; what came before is recognised and dropped.
     pub fn tailed(&self, committed: &[Committed]) {
         self.pass_on(committed, Source::Tail, Vec::new());
+    }
+
+    /// Passes on what was read past the log's end: of each conversation in order, but others may still come before it.
+    pub fn read_ahead(&self, committed: &[Committed]) {
+        self.pass_on(committed, Source::Told, Vec::new());
     }
 
     /// Passes on events of one conversation that were read because of a hole.

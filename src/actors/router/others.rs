@@ -45,6 +45,30 @@ impl Router {
         self.covered.store(position.0, Ordering::Release);
     }
 
+    /// The log is another one than before, and ends at `end`: nothing that was known of the old one holds. Every session compares
+    /// heads after that.
+    pub fn another_log(&self, end: Position) {
+        let mut state = self.lock();
+        state.tracker.clear();
+        self.cover(end);
+        drop(state);
+        if let Some(announced) = self.announced.get() {
+            announced.clear();
+        }
+        self.compare_heads();
+    }
+
+    /// For how long the oldest transaction that has written, and is not decided, has kept the log's end where it is.
+    pub fn held_back_ms(&self) -> u64 {
+        self.held_back_ms.load(Ordering::Relaxed)
+    }
+
+    /// The follower found the log's end held back for so long.
+    pub(in crate::actors) fn hold_back(&self, held_back_ms: u64) {
+        self.held_back_ms.store(held_back_ms, Ordering::Relaxed);
+        self.meters.bus.held_back.set(held_back_ms as f64 / 1_000.0);
+    }
+
     /// From now on what nodes publish is noted in `announced`, for a relay in this process.
     pub fn announce_to(&self, announced: Arc<Announced>) {
         let already = self.announced.set(announced);

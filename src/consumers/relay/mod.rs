@@ -29,6 +29,8 @@ const BATCH_EVENTS: usize = 2_000;
 const EVERY: Duration = Duration::from_millis(50);
 /// Between two looks of a standby.
 const STANDBY: Duration = Duration::from_millis(250);
+/// Between two looks at whether the log is still the same one.
+const LOCATE_EVERY_MS: u64 = 1_000;
 /// Between two writes of the cursor.
 const KEEP_EVERY_MS: u64 = 1_000;
 
@@ -55,7 +57,7 @@ impl Relay {
         let (store, environment) = (Arc::clone(&self.store), Arc::clone(&self.environment));
         let mut place = Place::new("relay", store, environment);
         let mut state: Option<RelayState> = None;
-        let mut kept_ms = 0;
+        let (mut kept_ms, mut located_ms) = (0, 0);
         loop {
             let pause = match place.turn().await {
                 Turn::Standby => {
@@ -67,8 +69,10 @@ impl Relay {
                     EVERY
                 }
                 Turn::Goes => {
-                    if state.is_none() {
-                        state = self.begin(None).await.map(RelayState::new);
+                    let now_ms = self.environment.monotonic_ms();
+                    if state.is_none() || now_ms.saturating_sub(located_ms) >= LOCATE_EVERY_MS {
+                        located_ms = now_ms;
+                        self.look_at_the_log(&mut state).await;
                     }
                     EVERY
                 }
@@ -106,6 +110,19 @@ impl Relay {
         Some(cursor.filter(|cursor| cursor.epoch == end.epoch).unwrap_or(end))
     }
 
+    /// Begins at the log's end when nothing was begun yet, or the log is another one than before.
+    async fn look_at_the_log(&self, state: &mut Option<RelayState>) {
+        let Some(end) = self.begin(None).await else { return };
+        if state.as_ref().is_some_and(|state| state.done().epoch == end.epoch) {
+            return;
+        }
+        if state.is_some() {
+            tracing::warn!(epoch = end.epoch, "the log is another one than before");
+            self.announced.clear();
+        }
+        *state = Some(RelayState::new(end));
+    }
+
     /// Reads on, publishes what is due; answers whether there is more to read at once.
     async fn step(&self, state: &mut RelayState) -> bool {
         panics::point("relay");
@@ -129,7 +146,8 @@ impl Relay {
             self.meters.relay.published.increment(due.unpublished.len() as u64);
             self.router.committed(&due.unpublished, Vec::new());
         }
-        if let Some(digest) = due.digest {
+        self.meters.relay.announcements.set(self.announced.len() as f64);
+        for digest in due.digests {
             self.meters.relay.digests.increment(1);
             self.router.broadcast(digest);
         }

@@ -11,8 +11,9 @@ use crate::store::Cursor;
 const GRACE_MS: u64 = 200;
 /// Between two digests.
 const DIGEST_EVERY_MS: u64 = 500;
-/// A digest with more conversations is sent before its time.
-const DIGEST_CONVERSATIONS: usize = 5_000;
+/// A digest that names more conversations and users is sent before its time, so that each is far smaller than what waits to be
+/// published may be. What one transaction moved stays together.
+const DIGEST_NAMES: usize = 50_000;
 /// Events that may wait out their grace; the log is not read on above it.
 pub const PENDING_EVENTS: usize = 20_000;
 
@@ -34,8 +35,8 @@ struct Span {
 pub struct Due {
     /// Events nobody said they published, in commit order.
     pub unpublished: Vec<Committed>,
-    /// What moved, to be told after that.
-    pub digest: Option<Digest>,
+    /// What moved, to be told after that. They join up.
+    pub digests: Vec<Digest>,
 }
 
 /// See the module's documentation. Everything before [`RelayState::done`] was published by somebody and told in a digest.
@@ -48,6 +49,10 @@ pub struct RelayState {
     waiting: VecDeque<Waiting>,
     pending: usize,
     moved: HashMap<ConversationId, Span>,
+    /// How many conversations and users `moved` names.
+    named: usize,
+    /// The position of the last event in `moved`.
+    noted: Position,
 }
 
 impl RelayState {
@@ -63,6 +68,8 @@ impl RelayState {
             waiting: VecDeque::new(),
             pending: 0,
             moved: HashMap::new(),
+            named: 0,
+            noted: at,
         }
     }
 
@@ -91,18 +98,22 @@ impl RelayState {
         while self.waiting.front().is_some_and(|first| now_ms.saturating_sub(first.read_ms) >= GRACE_MS) {
             let Some(ripe) = self.waiting.pop_front() else { break };
             self.pending -= ripe.committed.len();
-            self.settled = ripe.next;
             for committed in ripe.committed {
+                if self.named >= DIGEST_NAMES && committed.position > self.noted {
+                    self.settled = committed.position;
+                    due.digests.push(self.tell(now_ms));
+                }
                 let event = &committed.event;
                 self.note(&committed);
                 if !is_published(event.conversation, event.seq) {
                     due.unpublished.push(committed);
                 }
             }
+            self.settled = ripe.next;
         }
         let late = self.told_ms.is_none_or(|told| now_ms.saturating_sub(told) >= DIGEST_EVERY_MS);
-        if late || self.moved.len() >= DIGEST_CONVERSATIONS {
-            due.digest = Some(self.tell(now_ms));
+        if late || self.named >= DIGEST_NAMES {
+            due.digests.push(self.tell(now_ms));
         }
         due
     }
@@ -113,16 +124,17 @@ impl RelayState {
     }
 
     fn note(&mut self, committed: &Committed) {
+        self.noted = committed.position;
         let (event, users) = (&committed.event, &committed.audience.users);
-        let span = self.moved.entry(event.conversation).or_insert_with(|| Span {
-            first: event.seq,
-            last: event.seq,
-            users: Vec::new(),
+        let span = self.moved.entry(event.conversation).or_insert_with(|| {
+            self.named += 1;
+            Span { first: event.seq, last: event.seq, users: Vec::new() }
         });
         span.first = span.first.min(event.seq);
         span.last = span.last.max(event.seq);
         if span.users.as_slice() != &**users {
             let new: Vec<UserId> = users.iter().filter(|user| !span.users.contains(user)).copied().collect();
+            self.named += new.len();
             span.users.extend(new);
         }
     }
@@ -135,6 +147,7 @@ impl RelayState {
             users: Arc::from(span.users),
         });
         let digest = Digest { epoch: self.epoch, from: self.told, to: self.settled, moved: moved.collect() };
+        self.named = 0;
         self.told = self.settled;
         self.told_ms = Some(now_ms);
         digest
@@ -187,12 +200,12 @@ mod tests {
     #[test]
     fn digests_join_up_and_name_all_that_moved() {
         let mut relay = fresh();
-        let first = relay.due(0, |_, _| true).digest;
-        assert_eq!(first, Some(Digest { epoch: 1, from: Position(1), to: Position(1), moved: Vec::new() }));
+        let first = relay.due(0, |_, _| true).digests;
+        assert_eq!(first, [Digest { epoch: 1, from: Position(1), to: Position(1), moved: Vec::new() }]);
         relay.on_read(vec![committed(1, 5, 1), committed(1, 6, 2), committed(2, 9, 3)], Position(4), 100);
         relay.on_read(vec![committed(1, 7, 4)], Position(5), 400);
-        assert!(relay.due(300, |_, _| true).digest.is_none());
-        let Some(mut digest) = relay.due(500, |_, _| true).digest else { panic!("a digest is due") };
+        assert!(relay.due(300, |_, _| true).digests.is_empty());
+        let Some(mut digest) = relay.due(500, |_, _| true).digests.pop() else { panic!("a digest is due") };
         assert_eq!((digest.from, digest.to), (Position(1), Position(4)), "7 still has its grace");
         digest.moved.sort_by_key(|moved| moved.last);
         let spans: Vec<_> = digest
@@ -202,8 +215,29 @@ mod tests {
             .collect();
         assert_eq!(spans, [(5, 6, 1), (9, 9, 1)]);
         assert_eq!(relay.done().position, Position(4));
-        let Some(next) = relay.due(1_000, |_, _| true).digest else { panic!("a digest is due") };
+        let Some(next) = relay.due(1_000, |_, _| true).digests.pop() else { panic!("a digest is due") };
         assert_eq!((next.from, next.to, next.moved.len()), (Position(4), Position(5), 1));
+    }
+
+    #[test]
+    fn a_digest_of_any_size_is_split_between_two_transactions() {
+        let mut relay = fresh();
+        relay.due(0, |_, _| true);
+        let users: Arc<[UserId]> =
+            (0..DIGEST_NAMES as u128 / 2).map(|n| UserId::from_uuid(Uuid::from_u128(n))).collect();
+        let large = |n: u128, position| {
+            let mut large = committed(n, 1, position);
+            large.audience.users = Arc::clone(&users);
+            large
+        };
+        let read = vec![large(1, 1), large(2, 2), large(3, 2), large(4, 5), large(5, 6), large(6, 7)];
+        relay.on_read(read, Position(9), 0);
+        let digests = relay.due(GRACE_MS, |_, _| true).digests;
+        let spans: Vec<_> =
+            digests.iter().map(|digest| (digest.from.0, digest.to.0, digest.moved.len())).collect();
+        assert_eq!(spans, [(1, 5, 3), (5, 7, 2)], "2 and 3 are of one transaction");
+        let rest = relay.due(1_000, |_, _| true).digests;
+        assert_eq!((rest[0].from, rest[0].to, rest[0].moved.len()), (Position(7), Position(9), 1));
     }
 
     #[test]

@@ -31,7 +31,7 @@ use super::shared::roster::Rosters;
 use super::sql::{self, Purpose, Rule, Stop};
 use super::{
     AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Mark, Marked,
-    NewMessage, Outcome, Purged, RangeEvents, RangeQuery, StoreError, Tail,
+    NewMessage, Outcome, Purged, RangeEvents, RangeQuery, Running, StoreError, Tail,
 };
 use crate::domain::{Committed, ConversationId, Limits, Position, Seq, Timestamp, UserId};
 use lane::Lane;
@@ -154,6 +154,14 @@ impl Log for SqliteStore {
 
     async fn tail(&self, after: Position, limit: usize) -> Result<Tail, StoreError> {
         read::tail(self, after, limit).await
+    }
+
+    async fn ahead(&self, after: Position, limit: usize) -> Result<Tail, StoreError> {
+        read::ahead(self, after, limit).await
+    }
+
+    async fn running(&self) -> Result<Running, StoreError> {
+        read::running(self).await
     }
 
     async fn end(&self) -> Result<Cursor, StoreError> {

@@ -101,6 +101,11 @@ impl Tracker {
         }
     }
 
+    /// Forgets everything: the log is another one.
+    pub fn clear(&mut self) {
+        self.tracks.clear();
+    }
+
     /// How many conversations are tracked.
     pub fn len(&self) -> usize {
         self.tracks.len()

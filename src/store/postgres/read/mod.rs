@@ -11,4 +11,4 @@ mod tail;
 pub(super) use heads::{end, heads};
 pub(super) use history::history;
 pub(super) use range::range;
-pub(super) use tail::{stretch, tail};
+pub(super) use tail::{ahead, running, stretch, tail};

@@ -12,20 +12,37 @@ use crate::store::shared::codec::{EVENT_COLUMNS, decode, event_columns};
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::roster::audience;
 use crate::store::sql;
-use crate::store::{StoreError, Tail};
+use crate::store::{Running, StoreError, Tail};
 
 /// Whole transactions, though they go past the limit: their events share one position, so a consumer cannot stop between
-/// them. The first row tells how far everything is decided.
-const TAIL: &str = concat!(
-    "WITH log AS MATERIALIZED (SELECT tidings_end() AS stop), page AS ( \
-         SELECT e.* FROM events e WHERE e.txid >= $1 AND e.txid < (SELECT stop FROM log) \
-         ORDER BY e.txid FETCH FIRST $2 ROWS WITH TIES \
-     ) SELECT ",
-    event_columns!(),
-    ", e.txid, p.txid, log.stop FROM log LEFT JOIN page e ON true \
-       LEFT JOIN events p ON p.conversation = e.conversation AND p.seq = e.seq - 1 \
-     ORDER BY e.txid, e.conversation, e.seq"
-);
+/// them. The first row tells where the reading stops.
+macro_rules! page {
+    ($stop:literal) => {
+        concat!(
+            "WITH log AS MATERIALIZED (SELECT ",
+            $stop,
+            " AS stop), page AS ( \
+                 SELECT e.* FROM events e WHERE e.txid >= $1 AND e.txid < (SELECT stop FROM log) \
+                 ORDER BY e.txid FETCH FIRST $2 ROWS WITH TIES \
+             ) SELECT ",
+            event_columns!(),
+            ", e.txid, p.txid, log.stop FROM log LEFT JOIN page e ON true \
+               LEFT JOIN events p ON p.conversation = e.conversation AND p.seq = e.seq - 1 \
+             ORDER BY e.txid, e.conversation, e.seq"
+        )
+    };
+}
+
+/// Up to where everything is decided.
+const TAIL: &str = page!("tidings_end()");
+
+/// All there is.
+const AHEAD: &str = page!("9223372036854775807");
+
+const RUNNING: &str = "\
+SELECT m.value + pg_snapshot_xmax(s.now)::text::bigint, \
+    ARRAY(SELECT m.value + x.number::text::bigint FROM pg_snapshot_xip(s.now) AS x (number)) \
+FROM meta m, (SELECT pg_current_snapshot() AS now) s WHERE m.name = 'position_base'";
 
 const STRETCH: &str = concat!(
     "SELECT ",
@@ -40,7 +57,7 @@ pub(in crate::store::postgres) async fn tail(
     limit: usize,
 ) -> Result<Tail, StoreError> {
     let limit = limit.max(1);
-    let (committed, stop) = unrefused(read!(store, tailer, |link| page(link, store, after, limit)))?;
+    let (committed, stop) = unrefused(read!(store, tailer, |link| page(link, store, TAIL, after, limit)))?;
     let next = match committed.last() {
         Some(last) if committed.len() >= limit => Position(last.position.0 + 1),
         Some(_) | None => stop,
@@ -48,13 +65,37 @@ pub(in crate::store::postgres) async fn tail(
     Ok(Tail { committed, next: next.max(after) })
 }
 
-async fn page(
-    link: &mut Link,
+/// From the primary, like [`running`]: of a replica the one would not tell what the other leaves out.
+pub(in crate::store::postgres) async fn ahead(
     store: &PostgresStore,
     after: Position,
     limit: usize,
+) -> Result<Tail, StoreError> {
+    let limit = limit.max(1);
+    let (committed, _) = unrefused(read!(store, reader, |link| page(link, store, AHEAD, after, limit)))?;
+    let next = committed.last().map_or(after, |last| Position(last.position.0 + 1));
+    Ok(Tail { committed, next })
+}
+
+pub(in crate::store::postgres) async fn running(store: &PostgresStore) -> Result<Running, StoreError> {
+    unrefused(read!(store, reader, |link| undecided(link)))
+}
+
+async fn undecided(link: &mut Link) -> sql::Result<Running> {
+    let row = link.one(sqlx::query(RUNNING)).await?;
+    let numbers = row.ints(1)?.unwrap_or_default();
+    let numbers = numbers.into_iter().map(|number| Position(number.cast_unsigned())).collect();
+    Ok(Running { numbers, next: Position(row.count(0)?) })
+}
+
+async fn page(
+    link: &mut Link,
+    store: &PostgresStore,
+    statement: &'static str,
+    after: Position,
+    limit: usize,
 ) -> sql::Result<(Vec<Committed>, Position)> {
-    let statement = sqlx::query(TAIL).bind(i64::try_from(after.0).unwrap_or(i64::MAX));
+    let statement = sqlx::query(statement).bind(i64::try_from(after.0).unwrap_or(i64::MAX));
     let rows = link.all(statement.bind(i64::try_from(limit).unwrap_or(i64::MAX))).await?;
     let first = rows.first().ok_or_else(|| impossible("a log without an end"))?;
     let stop = Position(first.count(EVENT_COLUMNS + 2)?);

@@ -8,4 +8,4 @@ mod tail;
 pub(super) use heads::heads;
 pub(super) use history::history;
 pub(super) use range::range;
-pub(super) use tail::{end, stretch, tail};
+pub(super) use tail::{ahead, end, running, stretch, tail};

@@ -17,7 +17,7 @@ use crate::store::sqlite::position;
 use crate::store::sqlite::roster::rosters_of;
 use crate::store::sqlite::rows::MultiRow;
 use crate::store::sqlite::state::room_columns;
-use crate::store::{Cursor, Outcome, StoreError, Tail};
+use crate::store::{Cursor, Outcome, Running, StoreError, Tail};
 
 /// A read that cannot be refused.
 fn unrefused<T>(outcome: Outcome<T>) -> Result<T, StoreError> {
@@ -45,6 +45,19 @@ pub(in crate::store::sqlite) async fn tail(
         transaction.end(worked.map_err(Stop::from)).await
     };
     unrefused(Phase::default().bound(store.timeout, work).await)
+}
+
+/// One writer at a time: nothing is committed past the log's end.
+pub(in crate::store::sqlite) async fn ahead(
+    store: &SqliteStore,
+    after: Position,
+    limit: usize,
+) -> Result<Tail, StoreError> {
+    tail(store, after, limit).await
+}
+
+pub(in crate::store::sqlite) async fn running(store: &SqliteStore) -> Result<Running, StoreError> {
+    Ok(Running { numbers: Vec::new(), next: end(store).await?.position })
 }
 
 static ROOMS: MultiRow = MultiRow::new(

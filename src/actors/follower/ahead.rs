@@ -1,0 +1,131 @@
+//! Where to read on past a log whose end stands still, as a plain value.
+//!
+//! The log's end is the oldest transaction that has written and is not decided, in any database of the server. One that stays
+//! open holds it back for as long. What is committed meanwhile is read past it: each time from the oldest transaction on that
+//! may still be one of this log's own, since those are short, and what an old one writes is read when the end moves again.
+
+use std::collections::HashMap;
+
+use crate::domain::Position;
+use crate::store::{Cursor, Running};
+
+/// An end that stands for so long may be held back.
+const STANDS_MS: u64 = 400;
+/// Held back for so long, the end hides what the bus may have lost: nothing tells what moved past it.
+const HELD_BACK_MS: u64 = 2_000;
+/// Between two reads past an end that stands.
+const EVERY_MS: u64 = 400;
+/// A transaction that is open for so long is none that appends to the log: those end with the store's timeout.
+const OLD_MS: u64 = 10_000;
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub struct Ahead {
+    /// Undecided transactions, and when each was first seen.
+    seen_ms: HashMap<Position, u64>,
+    /// Where the end is, and since when.
+    end: Option<(Cursor, u64)>,
+    /// From where to read past it next; `None`: from the end on.
+    from: Option<Position>,
+    read_ms: Option<u64>,
+    /// The log was read to its end because something was lost, which may lie past it.
+    due: bool,
+}
+
+impl Ahead {
+    /// Everything before `end` is covered.
+    pub fn on_end(&mut self, end: Cursor, now_ms: u64) {
+        if self.end.is_none_or(|(known, _)| known != end) {
+            self.end = Some((end, now_ms));
+            self.from = self.from.filter(|from| *from > end.position);
+        }
+    }
+
+    /// The log was read to its end because something was lost, which may lie past it.
+    pub const fn on_gap_closed(&mut self) {
+        self.due = true;
+    }
+
+    /// Whether to look past the end now. `tailing`: nothing else brings what is committed there.
+    pub fn is_due(&self, tailing: bool, now_ms: u64) -> bool {
+        let stands = self.end.is_some_and(|(_, since_ms)| now_ms.saturating_sub(since_ms) >= STANDS_MS);
+        let rested = self.read_ms.is_none_or(|read_ms| now_ms.saturating_sub(read_ms) >= EVERY_MS);
+        self.due || (stands && rested && (tailing || self.held_back_ms(now_ms) >= HELD_BACK_MS))
+    }
+
+    /// What is undecided was asked for. Answers from where to read; `None`: there is nothing past the end.
+    pub fn on_running(&mut self, running: &Running, now_ms: u64) -> Option<Position> {
+        self.seen_ms.retain(|number, _| running.numbers.contains(number));
+        for number in &running.numbers {
+            self.seen_ms.entry(*number).or_insert(now_ms);
+        }
+        let (end, _) = self.end?;
+        (running.next > end.position).then(|| self.from.unwrap_or(end.position).max(end.position))
+    }
+
+    /// All that was committed when `running` was asked for has been read.
+    pub fn on_read(&mut self, running: &Running, now_ms: u64) {
+        let young = running.numbers.iter().filter(|number| {
+            self.seen_ms.get(number).is_none_or(|seen_ms| now_ms.saturating_sub(*seen_ms) < OLD_MS)
+        });
+        self.from = Some(young.min().copied().unwrap_or(running.next));
+        self.read_ms = Some(now_ms);
+        self.due = false;
+    }
+
+    /// For how long the oldest transaction has been seen undecided.
+    pub fn held_back_ms(&self, now_ms: u64) -> u64 {
+        let oldest = self.seen_ms.iter().min_by_key(|(number, _)| **number);
+        oldest.map_or(0, |(_, seen_ms)| now_ms.saturating_sub(*seen_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(position: u64) -> Cursor {
+        Cursor { epoch: 1, position: Position(position) }
+    }
+
+    fn running(numbers: &[u64], next: u64) -> Running {
+        Running { numbers: numbers.iter().copied().map(Position).collect(), next: Position(next) }
+    }
+
+    #[test]
+    fn an_end_that_stands_is_read_past_while_nothing_else_brings_what_lies_there() {
+        let mut ahead = Ahead::default();
+        ahead.on_end(end(10), 0);
+        assert!(!ahead.is_due(true, STANDS_MS - 1));
+        assert!(ahead.is_due(true, STANDS_MS) && !ahead.is_due(false, STANDS_MS));
+        assert_eq!(ahead.on_running(&running(&[], 10), 500), None, "an idle log");
+        let held = running(&[10, 14], 20);
+        assert_eq!(ahead.on_running(&held, 500), Some(Position(10)));
+        ahead.on_read(&held, 500);
+        assert!(!ahead.is_due(true, 500 + EVERY_MS - 1) && ahead.is_due(true, 500 + EVERY_MS));
+        // Both may be of this log yet: what they write is looked for.
+        assert_eq!(ahead.on_running(&held, 1_000), Some(Position(10)));
+        // Only the first is still open much later.
+        let later = running(&[10, 30], 40);
+        assert_eq!(ahead.on_running(&later, 500 + OLD_MS), Some(Position(10)));
+        ahead.on_read(&later, 500 + OLD_MS);
+        assert_eq!(ahead.on_running(&later, 600 + OLD_MS), Some(Position(30)));
+        assert_eq!(ahead.held_back_ms(600 + OLD_MS), OLD_MS + 100);
+        ahead.on_end(end(40), 700 + OLD_MS);
+        assert_eq!(ahead.on_running(&running(&[], 41), 800 + OLD_MS), Some(Position(40)));
+        assert_eq!(ahead.held_back_ms(900 + OLD_MS), 0);
+    }
+
+    #[test]
+    fn what_was_lost_may_lie_past_the_end() {
+        let mut ahead = Ahead::default();
+        ahead.on_end(end(10), 0);
+        ahead.on_gap_closed();
+        assert!(ahead.is_due(false, 0));
+        let held = running(&[10], 20);
+        assert_eq!(ahead.on_running(&held, 0), Some(Position(10)));
+        ahead.on_read(&held, 0);
+        assert!(!ahead.is_due(false, HELD_BACK_MS - 1));
+        assert!(ahead.is_due(false, HELD_BACK_MS), "what the bus loses now shows in no digest");
+    }
+}
