@@ -24,6 +24,7 @@ pub struct SignedIn {
     pub refresh_token: String,
     /// The account was made by this call.
     pub created: bool,
+    family: FamilyId,
 }
 
 impl Identity {
@@ -63,11 +64,31 @@ impl Identity {
             Some(known) => (Some(known.user), Some(known.password_hash)),
             None => (None, None),
         };
-        let matches = self.inner.passwords.verify(password, stored).await?;
-        match user {
-            Some(user) if matches => self.start_sign_in(user, false).await,
-            Some(_) | None => Err(wrong),
+        let matches = self.inner.passwords.verify(password, stored.clone()).await?;
+        match (user, stored) {
+            (Some(user), Some(stored)) if matches => {
+                self.start_with_password(user, stored).await?.ok_or(wrong)
+            }
+            _ => Err(wrong),
         }
+    }
+
+    /// Starts a sign-in of somebody whose password was held against `stored`; `None` when it was changed meanwhile. Whoever
+    /// changes it ends the sign-ins that are there; one that is kept after that finds the change here.
+    pub(super) async fn start_with_password(
+        &self,
+        user: User,
+        stored: String,
+    ) -> Result<Option<SignedIn>, Failure> {
+        let signed_in = self.start_sign_in(user, false).await?;
+        let user = signed_in.user.id;
+        if self.read(self.inner.store.password_hash(user)).await? == Some(stored) {
+            return Ok(Some(signed_in));
+        }
+        let now = self.inner.environment.now();
+        let ended = self.write(self.inner.store.revoke(user, Some(signed_in.family), now)).await?;
+        self.end(&ended);
+        Ok(None)
     }
 
     /// Exchanges a refresh token for new tokens. One that was used before ends its whole sign-in, since somebody else has it,
@@ -222,7 +243,7 @@ impl Identity {
     ) -> SignedIn {
         let access_token = self.inner.tokens.issue(user.id, family, now);
         let expires_in_s = self.inner.tokens.lifetime().as_secs();
-        SignedIn { user, access_token, expires_in_s, refresh_token: refresh.text, created }
+        SignedIn { user, access_token, expires_in_s, refresh_token: refresh.text, created, family }
     }
 
     fn refresh_end(&self, now: Timestamp) -> Timestamp {

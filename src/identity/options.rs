@@ -136,7 +136,7 @@ impl IdentityOptions {
                 refreshes_per_ip_per_minute: 1_200,
             },
             external: None,
-            revocation_poll: Duration::from_secs(1),
+            revocation_poll: Duration::from_millis(500),
         }
     }
 }

@@ -64,10 +64,11 @@ impl Identity {
     async fn sign_up_again(&self, owner: Credentials, password: String) -> Result<SignedIn, Failure> {
         let name = owner.user.username.as_ref().map(Username::as_str).unwrap_or_default();
         let may_try = self.inner.throttle.account(name).is_ok();
-        if may_try && self.inner.passwords.verify(password, Some(owner.password_hash)).await? {
-            return self.start_sign_in(owner.user, false).await;
+        let taken = Failure::from(Refusal::Conflict("username: taken"));
+        if may_try && self.inner.passwords.verify(password, Some(owner.password_hash.clone())).await? {
+            return self.start_with_password(owner.user, owner.password_hash).await?.ok_or(taken);
         }
-        Err(Refusal::Conflict("username: taken").into())
+        Err(taken)
     }
 
     /// Makes a guest, or finds the one of this device.

@@ -292,3 +292,26 @@ async fn a_proxy_may_add_a_port_and_whom_it_does_not_name_is_limited_too() {
     from("203.0.113.2", "/v1/tokens/refresh", unknown.clone()).await.refused(401, "unauthenticated");
     from("203.0.113.2", "/v1/tokens/refresh", unknown).await.refused(429, "rate_limited");
 }
+
+/// Whoever signs in with the old password while it is changed is signed out by the change or refused; never kept.
+#[actix_web::test]
+async fn a_sign_in_with_the_old_password_does_not_outlive_its_change() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let ada = server.sign_up("ada").await;
+    let mut old = PASSWORD.to_owned();
+    for round in 0..20 {
+        let new = format!("horse number {round}");
+        let sign_in = json!({ "username": "ada", "password": old });
+        let change = json!({ "password": new, "current_password": old });
+        let (late, changed) = tokio::join!(
+            server.call(None, "POST", "/v1/tokens", sign_in),
+            server.call(Some(&ada), "PATCH", "/v1/me", change),
+        );
+        changed.wants(200);
+        if late.status == 200 {
+            server.get(&Person::of(&late.body), "/v1/me").await.refused(401, "unauthenticated");
+        }
+        old = new;
+    }
+}

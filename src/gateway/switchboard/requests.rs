@@ -163,6 +163,10 @@ impl Switchboard {
                 more = true;
                 break;
             }
+            // Whose token was ended, or who went, is read nothing more.
+            if self.registry.borrow().get(key).is_none_or(|line| line.is_ending()) {
+                break;
+            }
             let asked = range.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
             let query = RangeQuery {
                 conversation: range.conversation,
