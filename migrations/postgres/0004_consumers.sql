@@ -9,4 +9,16 @@ CREATE TABLE consumers (
     expires_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
+-- Work that goes on after its operation was answered, in bounded steps: a row until it is done. state is how far it has come,
+-- in the words of its kind; a step that is committed has written it.
+CREATE TABLE jobs (
+    kind     text NOT NULL,
+    subject  uuid NOT NULL,
+    begun_at bigint NOT NULL,
+    due_at   bigint NOT NULL,
+    state    text NOT NULL,
+    PRIMARY KEY (kind, subject)
+) WITH (fillfactor = 50);
+CREATE INDEX jobs_by_time ON jobs (kind, due_at, subject);
+
 UPDATE meta SET value = 4 WHERE name = 'schema';

@@ -14,6 +14,7 @@
 //! Nothing here restarts in place: a panic in any of them ends the process at once ([`crate::panics`], ADR 0020). What was
 //! not committed was not acknowledged, and what was is read from the log after the start.
 
+pub mod backlogs;
 pub mod follower;
 pub mod healer;
 pub mod inbox;

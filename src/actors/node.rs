@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::{Actor, Addr, Arbiter};
 use tokio::sync::oneshot;
 
+use super::backlogs::Backlogs;
 use super::healer;
 use super::offenders::Offenders;
 use super::presence::PresenceBoard;
@@ -61,6 +62,7 @@ struct Inner {
     requests: Rates,
     shares: Arc<Shares>,
     offenders: Offenders,
+    backlogs: Arc<Backlogs>,
     meters: Arc<Meters>,
     options: NodeOptions,
 }
@@ -114,6 +116,7 @@ impl Node {
             requests,
             shares: Arc::default(),
             offenders: Offenders::default(),
+            backlogs: Arc::default(),
             meters,
             options,
         };
@@ -313,14 +316,20 @@ impl Node {
         self.inner.router.signal(Signal::Revoked(revocation), Arc::new([revocation.user]));
     }
 
-    /// Erases an account and publishes what that changes. [`crate::identity::Identity::erase`] ends its tokens.
+    /// Erases an account: it is gone when this answers, and [`crate::identity::Identity::erase`] ends its tokens. What it said goes
+    /// after that, whatever becomes of this process; see [`crate::store::Jobs`].
     ///
     /// # Errors
-    /// `Unavailable`; repeat until done.
-    pub async fn erase(&self, user: UserId) -> Result<(), Failure> {
+    /// `NotFound`; `Unavailable`.
+    pub async fn erase(&self, user: UserId) -> Result<Revocation, Failure> {
         let now = self.inner.environment.now();
-        let committed = self.write(self.inner.store.erase(user, now)).await??;
-        self.inner.router.committed(&committed, Vec::new());
-        Ok(())
+        let revocation = self.write(self.inner.store.erase(user, now)).await??;
+        self.inner.backlogs.hint();
+        Ok(revocation)
+    }
+
+    /// What goes on after its operation was answered; for readiness pages, and to wake whoever does it.
+    pub fn backlogs(&self) -> &Arc<Backlogs> {
+        &self.inner.backlogs
     }
 }

@@ -71,8 +71,8 @@ pub async fn change(
     show(state, caller).await
 }
 
-/// Erases the account and all content, for good.
-#[utoipa::path(delete, path = "/v1/me", tag = "me", request_body = Option<EraseMe>, responses((status = 204)))]
+/// Erases the account, for good. With the answer the account is gone and its tokens are revoked; what it said goes after that.
+#[utoipa::path(delete, path = "/v1/me", tag = "me", request_body = Option<EraseMe>, responses((status = 202)))]
 pub async fn erase(
     state: Data<ApiState>,
     caller: Caller,
@@ -80,7 +80,7 @@ pub async fn erase(
 ) -> Result<HttpResponse, Problem> {
     let user = caller.user();
     state.identity.erase(user, body.password, state.node.erase(user)).await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(HttpResponse::Accepted().finish())
 }
 
 /// Gives a guest a name and password.

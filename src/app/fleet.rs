@@ -12,10 +12,11 @@ use crate::actors::follower::{Follower, NOTICES};
 use crate::actors::router::announced::Announced;
 use crate::bus::health::BusHealth;
 use crate::config::{Role, Settings, StoreBackend};
+use crate::consumers::jobs::Jobs;
 use crate::consumers::purge::Purge;
 use crate::consumers::relay::Relay;
 
-/// For how long a stop waits until the relay has handed over.
+/// For how long a stop waits until consumers have handed over.
 const HAND_OVER: Duration = Duration::from_secs(2);
 
 /// The work beside serving; ended by [`Fleet::stop`].
@@ -39,7 +40,16 @@ impl Fleet {
         let mut fleet = Self { stop, ended: Vec::new() };
         let (store, router) = (Arc::clone(node.store()), Arc::clone(node.router()));
         let (environment, meters) = (Arc::clone(node.environment()), Arc::clone(node.meters()));
-        if settings.server.has_role(Role::Relay) {
+        let alone = settings.store.backend == StoreBackend::Sqlite;
+        if alone || settings.server.has_role(Role::Relay) {
+            let jobs = Jobs {
+                store: Arc::clone(&store),
+                router: Arc::clone(&router),
+                environment: Arc::clone(&environment),
+                meters: Arc::clone(&meters),
+                backlogs: Arc::clone(node.backlogs()),
+            };
+            fleet.begin(arbiter, jobs.run(stopping.clone()));
             let purge = Purge {
                 store: Arc::clone(&store),
                 environment: Arc::clone(&environment),
@@ -48,7 +58,7 @@ impl Fleet {
             };
             fleet.begin(arbiter, purge.run(stopping.clone()));
         }
-        if settings.store.backend != StoreBackend::Postgres {
+        if alone {
             return Ok(fleet);
         }
         if settings.server.has_role(Role::Relay) {

@@ -93,7 +93,6 @@ pub struct App {
     readiness: Arc<Readiness>,
     exporter: Exporter,
     actors: Arbiter,
-    /// `None` where one process is all there is.
     fleet: Fleet,
     book: Option<Arc<RedisBook>>,
 }

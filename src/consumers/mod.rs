@@ -7,8 +7,10 @@
 //! ```text
 //! relay    publishes what was committed and nobody published; tells gateways what moved
 //! purge    removes what was said in deleted conversations, in bounded steps
+//! jobs     goes on with what an operation has begun (erasing an account), one bounded step after the other
 //! ```
 
+pub mod jobs;
 pub mod place;
 pub mod purge;
 pub mod relay;

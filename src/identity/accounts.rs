@@ -151,12 +151,11 @@ impl Identity {
         &self,
         user: UserId,
         password: Option<String>,
-        act: impl Future<Output = Result<(), Failure>>,
+        act: impl Future<Output = Result<Revocation, Failure>>,
     ) -> Result<(), Failure> {
         self.confirm_password(user, password).await?;
-        act.await?;
-        let at = self.inner.environment.now();
-        self.end(&[Revocation { user, family: None, at, final_: true }]);
+        let revocation = act.await?;
+        self.end(&[revocation]);
         Ok(())
     }
 

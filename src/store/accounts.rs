@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{Outcome, StoreError};
 pub use crate::domain::Revocation;
-use crate::domain::{Committed, FamilyId, Timestamp, User, UserId, Username};
+use crate::domain::{FamilyId, Timestamp, User, UserId, Username};
 
 /// A user to make.
 #[derive(Debug, Clone)]
@@ -161,10 +161,11 @@ pub trait Accounts: Send + Sync {
     /// Blocks or unblocks. Refusal: `NotFound` (no such user), `Invalid` (oneself).
     async fn set_block(&self, user: UserId, other: UserId, blocked: bool) -> Outcome<()>;
 
-    /// Erases an account: profile, credentials, devices, receipts, reactions, and the content of everything it ever said go
-    /// for good; memberships end with a `member_left` (`erased`) event each; tombstones keep their seq. Revokes all tokens.
-    /// Answers the events to publish. Works in bounded steps and may be repeated until done.
-    async fn erase(&self, user: UserId, now: Timestamp) -> Outcome<Vec<Committed>>;
+    /// Erases an account. Committed with the answer: profile, credentials, devices, sign-ins and blocks are gone, and every token
+    /// is revoked for good. What it left elsewhere goes after that, as a job of [`super::JobKind::Erasure`]: memberships end with a
+    /// `member_left` (`erased`) event each; the content of everything it ever said and its reactions go; tombstones keep their seq.
+    /// An account that is erased already stays so. Refusal: `NotFound`.
+    async fn erase(&self, user: UserId, now: Timestamp) -> Outcome<Revocation>;
 
     /// One step of an export: up to `limit` JSON objects (profile, conversations, messages, reactions, blocks), one per line, and
     /// where to go on; `None` when done.

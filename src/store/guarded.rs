@@ -18,10 +18,11 @@ use metrics::Counter;
 use uuid::Uuid;
 
 use super::{
-    Accounts, AppendError, Appended, Change, Changed, Consumers, ConversationView, Created, Credentials,
-    Cursor, FamilyRotation, Heads, HistoryPage, HistoryQuery, Lease, Log, Marked, MemberView,
-    NewConversation, NewFamily, NewMessage, NewUser, NewUserOutcome, Outcome, Page, Purged, RangeEvents,
-    RangeQuery, Revocation, RevocationCursor, Rooms, Running, SharedStore, StoreError, Tail, deadline,
+    Accounts, AppendError, Appended, Backlog, Change, Changed, Consumers, ConversationView, Created,
+    Credentials, Cursor, FamilyRotation, Heads, HistoryPage, HistoryQuery, JobKind, Jobs, Lease, Log, Marked,
+    MemberView, NewConversation, NewFamily, NewMessage, NewUser, NewUserOutcome, Outcome, Page, Purged,
+    RangeEvents, RangeQuery, Revocation, RevocationCursor, Rooms, Running, SharedStore, StoreError, Tail,
+    Worked, deadline,
 };
 use crate::domain::{
     Committed, ConversationId, FamilyId, Mark, Member, Position, Seq, Timestamp, User, UserId, Username,
@@ -178,7 +179,7 @@ macro_rules! operations {
                 Write forget_revocations(before: Timestamp) -> Result<(), StoreError>;
                 Read blocks(user: UserId) -> Result<Vec<UserId>, StoreError>;
                 Write set_block(user: UserId, other: UserId, blocked: bool) -> Outcome<()>;
-                Write erase(user: UserId, now: Timestamp) -> Outcome<Vec<Committed>>;
+                Write erase(user: UserId, now: Timestamp) -> Outcome<Revocation>;
                 Read export(user: UserId, after: Option<String>, limit: usize)
                     -> Result<(Vec<String>, Option<String>), StoreError>;
             }
@@ -186,6 +187,11 @@ macro_rules! operations {
                 Write lease(name: &str, holder: Uuid, lease_ms: u64, now: Timestamp) -> Result<Lease, StoreError>;
                 Write advance(name: &str, holder: Uuid, cursor: Cursor) -> Result<bool, StoreError>;
                 Write release(name: &str, holder: Uuid) -> Result<(), StoreError>;
+            }
+            Jobs {
+                Write work(kind: JobKind, now: Timestamp) -> Result<Worked, StoreError>;
+                Read backlog(kind: JobKind) -> Result<Backlog, StoreError>;
+                Write scrub() -> Result<bool, StoreError>;
             }
         }
     };

@@ -18,6 +18,7 @@ mod consumers;
 mod deadline;
 mod error;
 mod guarded;
+mod jobs;
 mod log;
 pub mod postgres;
 mod rooms;
@@ -35,6 +36,7 @@ pub use consumers::{Consumers, Lease};
 pub use deadline::within;
 pub use error::StoreError;
 pub use guarded::Guarded;
+pub use jobs::{Backlog, JobKind, Jobs, Step, Worked};
 pub use log::{
     AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Marked,
     MessageView, NewMessage, Purged, RangeEvents, RangeQuery, ReactionCount, Running, Tail, Target,
@@ -48,8 +50,8 @@ pub use crate::domain::{Head, Mark};
 pub type Outcome<T> = Result<Result<T, Refusal>, StoreError>;
 
 /// Everything durable, as one shared handle.
-pub trait Store: Log + Rooms + Accounts + Consumers {}
-impl<T: Log + Rooms + Accounts + Consumers> Store for T {}
+pub trait Store: Log + Rooms + Accounts + Consumers + Jobs {}
+impl<T: Log + Rooms + Accounts + Consumers + Jobs> Store for T {}
 
 /// How the store is shared: behind [`Guarded`], so that nobody outside needs a timeout of its own.
 pub type SharedStore = Arc<dyn Store>;

@@ -171,6 +171,15 @@ group! {
 }
 
 group! {
+    /// Work that goes on after its operation was answered.
+    JobMeters {
+        pending: Gauge = JOBS_PENDING,
+        lag: Gauge = JOBS_LAG,
+        steps: Counter = JOBS_STEPS,
+    }
+}
+
+group! {
     /// Signing in and out.
     IdentityMeters {
         sign_ins: By<Counter> = SIGN_INS_SEEN,
@@ -234,6 +243,8 @@ pub struct Meters {
     pub relay: RelayMeters,
     /// Removing what was said in deleted conversations.
     pub purge: PurgeMeters,
+    /// Work that goes on after its operation was answered.
+    pub jobs: JobMeters,
     /// Signing in and out.
     pub identity: IdentityMeters,
     /// Read positions, presence, typing.

@@ -1,6 +1,7 @@
 //! Other users: search and blocks; and one's own data: export and erasure.
 
 use serde_json::{Value, json};
+use tidings::store::JobKind;
 
 use crate::support::{PASSWORD, Person, World};
 
@@ -161,12 +162,17 @@ async fn erasing_an_account_takes_its_words_its_name_and_its_tokens() {
         .await
         .refused(403, "forbidden");
     server.get(&ada, "/v1/me").await.wants(200);
-    server.call(Some(&ada), "DELETE", "/v1/me", json!({ "password": PASSWORD })).await.wants(204);
+    server.call(Some(&ada), "DELETE", "/v1/me", json!({ "password": PASSWORD })).await.wants(202);
     server.get(&ada, "/v1/me").await.refused(401, "unauthenticated");
     let refresh = json!({ "refresh_token": ada.refresh });
     server.call(None, "POST", "/v1/tokens/refresh", refresh).await.refused(401, "unauthenticated");
     let sign_in = json!({ "username": "ada", "password": PASSWORD });
     server.call(None, "POST", "/v1/tokens", sign_in).await.refused(401, "unauthenticated");
+
+    while world.store.backlog(JobKind::Erasure).await.expect("the store answers").jobs > 0 {
+        let step = world.store.work(JobKind::Erasure, world.environment.now()).await;
+        step.expect("the store answers");
+    }
 
     let shown = server.get(&bob, &format!("/v1/users/{}", ada.id)).await.wants(200);
     assert_eq!((&shown["display_name"], &shown["username"]), (&json!("deleted"), &Value::Null));
@@ -180,6 +186,6 @@ async fn erasing_an_account_takes_its_words_its_name_and_its_tokens() {
     assert_eq!((&left["kind"], &left["reason"]), (&json!("member_left"), &json!("erased")));
     assert_ne!(server.sign_up("ada").await.id, ada.id, "the name is free, the account is not the same");
     let guest = server.guest().await;
-    server.call(Some(&guest), "DELETE", "/v1/me", Value::Null).await.wants(204);
+    server.call(Some(&guest), "DELETE", "/v1/me", Value::Null).await.wants(202);
     server.get(&guest, "/v1/me").await.refused(401, "unauthenticated");
 }

@@ -74,7 +74,8 @@ async fn no_byte_of_erased_content_is_left_in_the_files() {
     let of_ben = world.say(ben, group, "ben's words stay").await;
     world.change(ada, group, Change::React { target: of_ben, emoji: CANARY.to_owned(), on: true }).await;
     assert!(harness.holds(CANARY), "the search finds what is there");
-    world.store.erase(ada, world.now()).await.unwrap().unwrap();
+    world.erase(ada).await;
+    assert!(world.store.scrub().await.unwrap());
     assert!(!harness.holds(CANARY));
     assert!(harness.holds("ben's words stay"));
 }
@@ -108,6 +109,7 @@ async fn no_byte_of_a_deleted_conversation_is_left_in_the_files() {
     world.change(ada, group, Change::Configure(rename)).await;
     world.change(ada, group, Change::DeleteConversation).await;
     world.purge().await;
+    assert!(world.store.scrub().await.unwrap());
     assert!(!harness.holds(CANARY));
 }
 
@@ -122,6 +124,7 @@ async fn a_purge_that_was_cut_short_goes_on_after_a_restart() {
     drop(connection);
     world.restart().await;
     world.purge().await;
+    assert!(world.store.scrub().await.unwrap());
     assert!(!harness.holds(CANARY));
     let mut connection = raw(&harness).await;
     let row =
@@ -243,4 +246,34 @@ async fn a_closed_store_refuses_definitely() {
     harness.close().await;
     let error = world.store.heads(ada, None).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { definite: true, .. }));
+}
+
+/// A reader keeps its part of the write-ahead log, as a backup that copies for hours does.
+#[tokio::test]
+async fn a_reader_that_stays_holds_up_the_emptying_and_not_the_writer() {
+    let (world, harness) = world().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ben, ada]).await;
+    world.say(ada, group, CANARY).await;
+    let mut reader = raw(&harness).await;
+    run(&mut reader, "BEGIN").await;
+    run(&mut reader, "SELECT count(*) FROM events").await;
+    world.erase(ada).await;
+    assert!(!world.store.scrub().await.unwrap(), "held up, and nobody waits for it");
+    assert!(harness.holds(CANARY));
+    world.say(ben, group, "goes on").await;
+    run(&mut reader, "COMMIT").await;
+    assert!(world.store.scrub().await.unwrap(), "tried again");
+    assert!(!harness.holds(CANARY));
+}
+
+#[tokio::test]
+async fn a_deleted_message_leaves_the_write_ahead_log_too() {
+    let (world, harness) = world().await;
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ben, ada]).await;
+    let said = world.say(ada, group, CANARY).await;
+    world.change(ada, group, Change::Delete { target: said }).await;
+    assert!(world.store.scrub().await.unwrap());
+    assert!(!harness.holds(CANARY));
 }

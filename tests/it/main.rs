@@ -1,5 +1,6 @@
 //! Black-box tests of the `tidings` binary: they start it as a child process and speak the contract of
-//! `docs/PROTOCOL.md` as an outsider would. Nothing here uses the server's own types.
+//! `docs/PROTOCOL.md` as an outsider would. Nothing here uses the server's own types, apart from [`erasing`], which fills a database
+//! faster than a client could.
 
 mod support;
 
@@ -11,6 +12,7 @@ mod bad_input;
 mod beside;
 mod channels;
 mod doors;
+mod erasing;
 mod examples;
 mod lagging;
 mod panics;

@@ -77,6 +77,7 @@ samples! {
     ConversationId = ConversationId::direct(Sample::sample(), UserId::from_uuid(Uuid::from_u128(2)));
     Seq = Seq::ZERO;
     Position = Position(0);
+    JobKind = JobKind::Erasure;
     Cursor = Cursor { epoch: 1, position: Position(0) };
     RangeQuery = RangeQuery { conversation: Sample::sample(), after: Seq::ZERO, limit: 1, max_bytes: 1 };
     HistoryQuery = HistoryQuery { conversation: Sample::sample(), before: None, after: None, limit: 1 };

@@ -7,7 +7,6 @@
 //! group memberships holds, which is checked against the database at each use.
 
 mod append;
-mod erase;
 mod journal;
 mod lane;
 mod link;
@@ -134,6 +133,10 @@ impl sql::Backend for PostgresStore {
 
     fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    async fn scrub(&self) -> Result<bool, StoreError> {
+        Ok(true)
     }
 
     async fn operate<A, T, E>(&self, purpose: Purpose, arguments: A, rule: Rule<Link, A, T, E>) -> Outcome<T>

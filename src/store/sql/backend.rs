@@ -26,6 +26,9 @@ pub(in crate::store) trait Backend: Send + Sync + 'static {
 
     fn limits(&self) -> &Limits;
 
+    /// See [`crate::store::Jobs::scrub`].
+    fn scrub(&self) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
     /// Runs a rule for `purpose`, within the store's deadline, and again where that is right.
     fn operate<A, T, E>(
         &self,

@@ -19,8 +19,6 @@
 //! - On Postgres each call of a [`Connection`] is a round trip, and a lock is held until the last of them.
 //! - An embedded operation runs on the database's thread: a rule awaits its connection and nothing else.
 
-#![expect(dead_code, reason = "the rules move here folder by folder; the last one removes this line")]
-
 pub(in crate::store) mod accounts;
 mod backend;
 mod blocks;
@@ -28,7 +26,9 @@ pub(in crate::store) mod change;
 mod connection;
 mod consumers;
 pub(in crate::store) mod conversations;
+mod erasure;
 mod error;
+mod jobs;
 pub(in crate::store) mod journal;
 mod operation;
 pub(in crate::store) mod purge;

@@ -37,11 +37,19 @@ impl Lane {
         Ok(transaction)
     }
 
-    /// Copies the write-ahead log into the file and empties it; false when readers still need a part of it.
-    pub(super) async fn checkpoint(&self) -> Result<bool, StoreError> {
+    /// Runs a statement that copies the write-ahead log into the file, without waiting for anybody; false when a reader or
+    /// another process keeps a part of it.
+    pub(super) async fn checkpoint(&self, statement: &'static str) -> Result<bool, StoreError> {
         let mut connection = self.take().await?;
-        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await;
-        let busy = row.map_err(sql::Error::from).and_then(|row| row.flag(0)).map_err(before_commit)?;
+        let busy = async {
+            let usual = sqlx::query("PRAGMA busy_timeout").fetch_one(&mut *connection).await?.int(0)?;
+            sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *connection).await?;
+            let busy = sqlx::query(statement).fetch_one(&mut *connection).await?.flag(0)?;
+            let usual = sqlx::AssertSqlSafe(format!("PRAGMA busy_timeout = {usual}"));
+            sqlx::query(usual).execute(&mut *connection).await?;
+            Ok::<_, sql::Error>(busy)
+        };
+        let busy = busy.await.map_err(before_commit)?;
         connection.give_back();
         Ok(!busy)
     }

@@ -5,9 +5,7 @@
 //! ([`Durability::Full`]); content that a deletion left behind goes on being removed when the store is opened.
 
 mod append;
-mod checkpoint;
 mod connection;
-mod erase;
 mod insert;
 mod journal;
 mod lane;
@@ -18,6 +16,7 @@ mod position;
 mod read;
 mod roster;
 mod rows;
+mod scrub;
 mod state;
 
 use std::time::Duration;
@@ -46,12 +45,14 @@ pub struct SqliteStore {
     timeout: Duration,
     limits: Limits,
     epoch: u64,
+    scrub: scrub::Scrub,
 }
 
 impl SqliteStore {
     /// Waits for operations at work, refuses further ones and closes the file.
     pub async fn close(&self) {
         self.reader.close(self.readers).await;
+        self.scrub.close().await;
         self.writer.close(1).await;
     }
 }
@@ -78,6 +79,10 @@ impl sql::Backend for SqliteStore {
 
     fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    async fn scrub(&self) -> Result<bool, StoreError> {
+        scrub::scrub(self).await
     }
 
     async fn operate<A, T, E>(
@@ -116,11 +121,7 @@ impl Log for SqliteStore {
     }
 
     async fn purge(&self) -> Result<Option<Purged>, StoreError> {
-        let purged = sql::purge::purge(self).await?;
-        if purged.as_ref().is_some_and(|purged| purged.left == 0) {
-            checkpoint::checkpoint(self).await?;
-        }
-        Ok(purged)
+        sql::purge::purge(self).await
     }
 
     async fn purging(&self) -> Result<u64, StoreError> {

@@ -9,6 +9,7 @@ use sqlx::{ConnectOptions, Connection, SqlSafeStr};
 
 use super::lane::{Lane, Phase};
 use super::options::{Durability, SqliteOptions};
+use super::scrub::Scrub;
 use super::{SqliteStore, position};
 use crate::environment::SharedEnvironment;
 use crate::store::StoreError;
@@ -65,6 +66,7 @@ impl SqliteStore {
             timeout: Duration::from_millis(options.timeout_ms),
             limits: options.limits,
             epoch,
+            scrub: Scrub::new(&options, Lane::new(writing(&options), 1, "BEGIN"), environment),
         });
         Ok(store)
     }

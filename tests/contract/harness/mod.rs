@@ -13,8 +13,8 @@ use tidings::domain::{
     JoinPolicy, Refusal, Role, Seq, Timestamp, User, UserId,
 };
 use tidings::store::{
-    AppendError, Appended, Change, Changed, Head, HistoryQuery, Mark, MessageView, NewConversation,
-    NewMessage, NewUser, NewUserOutcome, RangeQuery, SharedStore, Target,
+    AppendError, Appended, Change, Changed, Head, HistoryQuery, JobKind, Mark, MessageView, NewConversation,
+    NewMessage, NewUser, NewUserOutcome, RangeQuery, SharedStore, Step, Target,
 };
 use uuid::Uuid;
 
@@ -115,6 +115,26 @@ impl World {
             users.push(self.user(&format!("user {n}")).await);
         }
         users.try_into().unwrap()
+    }
+
+    /// Erases an account to the end; answers what that committed.
+    pub async fn erase(&self, user: UserId) -> Vec<Committed> {
+        self.store.erase(user, self.now()).await.unwrap().unwrap();
+        self.finish_jobs().await
+    }
+
+    /// Does what operations have left to be done.
+    pub async fn finish_jobs(&self) -> Vec<Committed> {
+        let (mut committed, mut later_ms) = (Vec::new(), 0);
+        while self.store.backlog(JobKind::Erasure).await.unwrap().jobs > 0 {
+            let worked = self.store.work(JobKind::Erasure, self.now().plus_ms(later_ms)).await.unwrap();
+            committed.extend(worked.committed);
+            if matches!(worked.step, Step::Idle | Step::Later) {
+                later_ms += 200;
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        }
+        committed
     }
 
     pub fn id(&self, kind: ConversationKind) -> ConversationId {

@@ -1,5 +1,6 @@
 //! What only the store on a Postgres server promises: several processes at once, servers that fail, replicas that lag.
 
+mod erasure;
 mod faults;
 mod late;
 mod pooler;

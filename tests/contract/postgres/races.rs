@@ -138,6 +138,7 @@ async fn an_account_erased_while_it_speaks_leaves_no_word() {
             .collect();
         let (_, erased) = tokio::join!(one.append(&said, world.now()), two.erase(ada, world.now()));
         erased.unwrap().unwrap();
+        world.finish_jobs().await;
     }
     let left = "SELECT count(*) FROM events WHERE body LIKE 'secret%'";
     assert_eq!(number(&harness, left).await, 0);

@@ -1,7 +1,7 @@
 //! Erasing an account: content gone for good, order kept.
 
 use tidings::domain::{EventKind, LeaveReason, Refusal, Role, Timestamp, User, UserId, Username};
-use tidings::store::{Change, NewFamily, NewUser, NewUserOutcome, SharedStore, Target};
+use tidings::store::{Change, JobKind, NewFamily, NewUser, NewUserOutcome, SharedStore, Target};
 
 use super::fresh;
 use crate::harness::{World, body};
@@ -50,7 +50,7 @@ async fn an_erased_user_leaves_tombstones_only() {
     let direct = world.try_send(ada, Target::User(ben), CANARY).await.unwrap().conversation;
     let before = world.events(ben, group).await.len();
 
-    let committed = world.store.erase(ada, world.now()).await.unwrap().unwrap();
+    let committed = world.erase(ada).await;
     assert_eq!(committed.len(), 2, "one parting per conversation");
     for one in &committed {
         let parting = EventKind::MemberLeft { user: ada, reason: LeaveReason::Erased };
@@ -75,7 +75,9 @@ async fn the_account_is_gone_and_its_name_free() {
     let ada = lived(&world, &world.store, "ada").await;
     world.store.set_block(ada, ben, true).await.unwrap().unwrap();
     let now = world.now();
-    world.store.erase(ada, now).await.unwrap().unwrap();
+    let revocation = world.store.erase(ada, now).await.unwrap().unwrap();
+    assert_eq!((revocation.user, revocation.family, revocation.final_), (ada, None, true));
+    world.finish_jobs().await;
     let user = world.store.user(ada).await.unwrap().unwrap();
     assert_eq!((user.display_name.as_str(), user.username), ("deleted", None));
     assert!(!world.store.is_living(ada).await.unwrap() && world.store.is_living(ben).await.unwrap());
@@ -120,7 +122,7 @@ async fn an_erased_owner_hands_over() {
     let [ben] = world.users().await;
     let ada = lived(&world, &world.store, "ada").await;
     let group = world.group(&[ada, ben]).await;
-    world.store.erase(ada, world.now()).await.unwrap().unwrap();
+    world.erase(ada).await;
     assert_eq!(world.store.member(group, ben).await.unwrap().unwrap().role, Role::Owner);
 }
 
@@ -129,8 +131,8 @@ async fn erasing_again_changes_nothing_and_a_stranger_is_not_found() {
     let world = fresh().await;
     let ada = lived(&world, &world.store, "ada").await;
     world.group(&[ada]).await;
-    assert_eq!(world.store.erase(ada, world.now()).await.unwrap().unwrap().len(), 1);
-    assert!(world.store.erase(ada, world.now()).await.unwrap().unwrap().is_empty());
+    assert_eq!(world.erase(ada).await.len(), 1);
+    assert!(world.erase(ada).await.is_empty());
     let ghost = UserId::from_uuid(world.uuid());
     assert_eq!(world.store.erase(ghost, world.now()).await.unwrap().err(), Some(Refusal::NotFound));
 }
@@ -147,7 +149,7 @@ async fn much_content_goes_in_steps_and_a_retry_is_still_a_duplicate() {
     let batch: Vec<_> =
         (0..450).map(|n| world.message(ada, Target::Conversation(rooms[n % 25]), CANARY)).collect();
     let sent: Vec<_> = world.append(&batch).await.into_iter().map(|answer| answer.unwrap().seq).collect();
-    assert_eq!(world.store.erase(ada, world.now()).await.unwrap().unwrap().len(), 25);
+    assert_eq!(world.erase(ada).await.len(), 25);
     for room in &rooms {
         assert!(world.bodies(ben, *room).await.is_empty());
     }
@@ -156,4 +158,47 @@ async fn much_content_goes_in_steps_and_a_retry_is_still_a_duplicate() {
         let answer = answer.as_ref().unwrap();
         assert!(answer.committed.is_none() && answer.seq == seq);
     }
+}
+
+#[tokio::test]
+async fn an_erasure_goes_on_where_it_was_after_a_restart() {
+    let mut world = fresh().await;
+    let [ben] = world.users().await;
+    let ada = lived(&world, &world.store, "ada").await;
+    let group = world.group(&[ben, ada]).await;
+    let batch: Vec<_> = (0..450).map(|_| world.message(ada, Target::Conversation(group), CANARY)).collect();
+    world.append(&batch).await;
+    let begun = world.now();
+    world.store.erase(ada, begun).await.unwrap().unwrap();
+    let backlog = world.store.backlog(JobKind::Erasure).await.unwrap();
+    assert_eq!((backlog.jobs, backlog.oldest), (1, Some(begun)));
+    assert_eq!(world.bodies(ben, group).await.len(), 450, "answered before that");
+    // Some of the content is gone, and some is not.
+    while world.bodies(ben, group).await.len() == 450 {
+        world.store.work(JobKind::Erasure, world.now().plus_ms(60_000)).await.unwrap();
+    }
+    assert!(!world.bodies(ben, group).await.is_empty());
+    world.restart().await;
+    world.finish_jobs().await;
+    assert!(world.bodies(ben, group).await.is_empty());
+    assert_eq!(world.store.backlog(JobKind::Erasure).await.unwrap().oldest, None);
+}
+
+#[tokio::test]
+async fn a_step_of_another_holder_changes_nothing() {
+    let world = fresh().await;
+    let [ben] = world.users().await;
+    let mut erased = Vec::new();
+    for n in 0..3 {
+        let ada = world.user(&format!("{CANARY} {n}")).await;
+        world.group(&[ben, ada]).await;
+        world.store.erase(ada, world.now()).await.unwrap().unwrap();
+        erased.push(ada);
+    }
+    // Two that both think they hold the lease.
+    let (one, two) = tokio::join!(world.finish_jobs(), world.finish_jobs());
+    let mut left: Vec<UserId> = one.iter().chain(&two).map(|one| one.event.sender).collect();
+    left.sort_unstable();
+    erased.sort_unstable();
+    assert_eq!(left, erased, "each left once");
 }

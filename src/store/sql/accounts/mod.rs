@@ -4,26 +4,20 @@ mod export;
 pub(in crate::store) mod families;
 mod users;
 
-use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 pub(in crate::store) use self::users::read_user;
-use super::{Backend, unrefused};
-use crate::domain::{Committed, FamilyId, Timestamp, User, UserId, Username};
+use super::{Backend, erasure, unrefused};
+use crate::domain::{FamilyId, Timestamp, User, UserId, Username};
 use crate::store::{
     Accounts, Credentials, FamilyRotation, NewFamily, NewUser, NewUserOutcome, Outcome, Revocation,
     RevocationCursor, StoreError,
 };
 
-/// Erasing, which each database still does in its own way.
-pub(in crate::store) trait Erase {
-    fn erase(&self, user: UserId, now: Timestamp) -> impl Future<Output = Outcome<Vec<Committed>>> + Send;
-}
-
 #[async_trait]
-impl<B: Backend + Erase> Accounts for B {
+impl<B: Backend> Accounts for B {
     async fn create_user(&self, new: &NewUser) -> Result<NewUserOutcome, StoreError> {
         unrefused(self.write(new.clone(), |on, new| Box::pin(users::create(on, new))).await)
     }
@@ -137,8 +131,8 @@ impl<B: Backend + Erase> Accounts for B {
         .await
     }
 
-    async fn erase(&self, user: UserId, now: Timestamp) -> Outcome<Vec<Committed>> {
-        Erase::erase(self, user, now).await
+    async fn erase(&self, user: UserId, now: Timestamp) -> Outcome<Revocation> {
+        self.write((user, now), |on, (user, now)| Box::pin(erasure::account(on, *user, *now))).await
     }
 
     async fn export(

@@ -1,0 +1,136 @@
+//! Jobs: what goes on after its operation was answered (erasing an account, …), in bounded steps.
+//!
+//! - *Owns*: nothing that is lost with it; a job and how far it has come are rows of the database.
+//! - *Receives*: jobs that operations have written; a hint that there is a new one ([`Backlogs::hint`]).
+//! - *Emits*: the events that steps commit, as they are committed.
+//! - *Limits*: one step at a time in the whole fleet; as long as a step took, so long it rests, and others' sends go first.
+//! - *On restart*: goes on with the step that was not committed; another process takes over when the lease ends.
+//! - *On full*: cannot be; jobs wait in the table, and their number and age show.
+//!
+//! To add a kind of job, see `store::sql::jobs`; nothing here changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::place::{Place, Turn};
+use crate::actors::backlogs::Backlogs;
+use crate::actors::router::Router;
+use crate::environment::SharedEnvironment;
+use crate::store::{JobKind, SharedStore, Step};
+use crate::telemetry::Meters;
+
+/// Between two looks at the table while nothing is to do, and at least every so often while something is.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Before work that is not yet due, or that another process does, is asked for again.
+const LATER: Duration = Duration::from_millis(100);
+/// The shortest rest between two steps.
+const REST: Duration = Duration::from_millis(2);
+
+/// What the consumer works with.
+pub struct Jobs {
+    /// Where jobs are.
+    pub store: SharedStore,
+    /// Where committed events go.
+    pub router: Arc<Router>,
+    /// Time.
+    pub environment: SharedEnvironment,
+    /// What is measured.
+    pub meters: Arc<Meters>,
+    /// What others may know of the work.
+    pub backlogs: Arc<Backlogs>,
+}
+
+impl Jobs {
+    /// Works, or stands by, until `stop` says so; then lets another process begin at once.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let (store, environment) = (Arc::clone(&self.store), Arc::clone(&self.environment));
+        let mut place = Place::new("jobs", store, environment);
+        loop {
+            let pause = if self.look().await {
+                match place.turn().await {
+                    Turn::Standby => LATER,
+                    Turn::Begins { .. } | Turn::Goes => self.work_on(&stop).await,
+                }
+            } else {
+                // Nobody needs a lease on nothing: an idle installation writes nothing.
+                place.leave().await;
+                LOOK_EVERY
+            };
+            self.scrub().await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.backlogs.hinted() => {}
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+        }
+        place.leave().await;
+    }
+
+    /// Looks what there is to do, and shows it; true when there is something.
+    async fn look(&self) -> bool {
+        let now = self.environment.now();
+        let (mut jobs, mut oldest_ms) = (0, 0);
+        for kind in JobKind::ALL {
+            match self.store.backlog(kind).await {
+                Ok(backlog) => {
+                    let age_ms = backlog.oldest.map_or(0, |begun| now.ms_since(begun).max(0));
+                    self.backlogs.show(kind, backlog.jobs, age_ms.unsigned_abs());
+                    jobs += backlog.jobs;
+                    oldest_ms = age_ms.max(oldest_ms);
+                }
+                Err(error) => tracing::debug!(%error, "the jobs could not be read"),
+            }
+        }
+        self.meters.jobs.pending.set(jobs as f64);
+        self.meters.jobs.lag.set(oldest_ms as f64 / 1_000.0);
+        jobs > 0
+    }
+
+    /// Does steps until it is time to look again; answers how long to wait before that.
+    async fn work_on(&self, stop: &watch::Receiver<bool>) -> Duration {
+        let until_ms = self.environment.monotonic_ms() + LOOK_EVERY.as_millis() as u64 / 2;
+        while self.environment.monotonic_ms() < until_ms && !*stop.borrow() {
+            let mut idle = true;
+            for kind in JobKind::ALL {
+                idle &= !self.step(kind).await;
+            }
+            if idle {
+                return LATER;
+            }
+        }
+        Duration::ZERO
+    }
+
+    /// Does a step, publishes what it committed, and rests; false when there is nothing to do now.
+    async fn step(&self, kind: JobKind) -> bool {
+        let begun_ms = self.environment.monotonic_ms();
+        let worked = match self.store.work(kind, self.environment.now()).await {
+            Ok(worked) => worked,
+            Err(error) => {
+                tracing::warn!(kind = kind.as_str(), %error, "a step failed and is tried again");
+                return false;
+            }
+        };
+        if !worked.committed.is_empty() {
+            self.router.committed(&worked.committed, Vec::new());
+        }
+        if matches!(worked.step, Step::Idle | Step::Later) {
+            return false;
+        }
+        self.meters.jobs.steps.increment(1);
+        let took = Duration::from_millis(self.environment.monotonic_ms().saturating_sub(begun_ms));
+        tokio::time::sleep(took.max(REST)).await;
+        true
+    }
+
+    /// Tried again at the next round when something held it up.
+    async fn scrub(&self) {
+        match self.store.scrub().await {
+            Ok(true) => {}
+            Ok(false) => tracing::debug!("readers keep what was removed in the write-ahead log for a while"),
+            Err(error) => tracing::debug!(%error, "the write-ahead log was not emptied"),
+        }
+    }
+}

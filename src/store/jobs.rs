@@ -1,0 +1,71 @@
+//! Work that goes on after its operation was answered, in bounded steps that survive whoever did the last one.
+
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::domain::{Committed, Timestamp};
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobKind {
+    /// Takes out what an erased account left: memberships, content, reactions.
+    Erasure,
+}
+
+impl JobKind {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::Erasure];
+
+    /// Its name in the table and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Erasure => "erasure",
+        }
+    }
+}
+
+/// What one step of a job came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// There is more to do, at once.
+    More,
+    /// What it waits for has not happened yet; ask again in a while.
+    Later,
+    /// The job is done and forgotten.
+    Done,
+    /// No job of the kind is due.
+    Idle,
+}
+
+/// A step that is committed.
+#[derive(Debug)]
+pub struct Worked {
+    /// What it came to.
+    pub step: Step,
+    /// The events it committed, to publish now.
+    pub committed: Vec<Committed>,
+}
+
+/// Jobs that are not done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many.
+    pub jobs: u64,
+    /// When the oldest of them was begun.
+    pub oldest: Option<Timestamp>,
+}
+
+/// Jobs: each a row that the operation which makes it necessary writes in its own transaction.
+#[async_trait]
+pub trait Jobs: Send + Sync {
+    /// Does one bounded step of the job of this kind that has waited longest, in one transaction. A step that failed may be
+    /// done again by anybody.
+    async fn work(&self, kind: JobKind, now: Timestamp) -> Result<Worked, StoreError>;
+
+    /// The jobs of a kind that are not done.
+    async fn backlog(&self, kind: JobKind) -> Result<Backlog, StoreError>;
+
+    /// Makes sure that what was removed is in no file of the database either; false when that has to be tried again. Answers at
+    /// once when nothing was removed. A database server looks after its own files.
+    async fn scrub(&self) -> Result<bool, StoreError>;
+}

@@ -1,0 +1,235 @@
+//! Erasing an account: its first step at once, everything else as a job.
+//!
+//! The first step takes the profile and whatever lets anybody in, and revokes every sign-in, in one transaction. What the
+//! account left behind goes in steps that each hold a few rows for a moment: memberships, then content, then reactions. Each
+//! step may be repeated.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::accounts::families;
+use super::jobs::{self, Job, Stepped};
+use super::journal::Recorder;
+use super::{Batch, Connection, Decision, Result, Sql, Value, change, locking, values};
+use crate::domain::{Refusal, Timestamp, UserId};
+use crate::store::shared::codec::BLANK_REACTION;
+use crate::store::shared::columns::Columns;
+use crate::store::{JobKind, Revocation, Step};
+
+/// Messages or reactions blanked in one step.
+const ITEMS: i64 = 200;
+/// An erasure that waits for older transactions for longer goes over everything once before they end, and once after.
+const PATIENCE_MS: i64 = 1_000;
+
+const STANDING: Sql = locking!("SELECT erased_at FROM users WHERE id = $1");
+const ACCOUNT: [Sql; 7] = [
+    Sql::same(
+        "UPDATE users SET username = NULL, display_name = 'deleted', guest = $3, erased_at = $2 WHERE id = $1",
+    ),
+    Sql::same("DELETE FROM credentials WHERE user_id = $1"),
+    Sql::same("DELETE FROM devices WHERE user_id = $1"),
+    Sql::same("DELETE FROM spent_tokens WHERE family IN (SELECT id FROM families WHERE user_id = $1)"),
+    Sql::same("DELETE FROM families WHERE user_id = $1"),
+    Sql::same("DELETE FROM blocks WHERE blocker = $1"),
+    Sql::same("DELETE FROM blocks WHERE blocked = $1"),
+];
+
+/// The profile, and everything that lets anybody in or keeps anybody out; the rest is left to the job.
+pub(super) async fn account<C: Connection>(
+    connection: &mut C,
+    user: UserId,
+    now: Timestamp,
+) -> Decision<Revocation> {
+    let row = connection.optional(&STANDING, values![user]).await?.ok_or(Refusal::NotFound)?;
+    if let Some(erased_at) = row.int_or_null(0)? {
+        let at = Timestamp::from_unix_ms(erased_at);
+        return Ok(Revocation { user, family: None, at, final_: true });
+    }
+    for statement in &ACCOUNT {
+        connection.run(statement, values![user, now, false]).await?;
+    }
+    let revocation = Revocation { user, family: None, at: now, final_: true };
+    families::write(connection, &revocation).await?;
+    jobs::begin(connection, JobKind::Erasure, *user.as_uuid(), now).await?;
+    Ok(revocation)
+}
+
+/// How far an erasure has come.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct State {
+    stage: Stage,
+    /// Whoever saw the account alive began before this position.
+    bound: Option<i64>,
+    /// This pass began after all of those had ended, so it is the last one.
+    settled: bool,
+    /// One pass was made already.
+    again: bool,
+    /// The client id of the last message that was blanked.
+    after: Uuid,
+}
+
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Stage {
+    #[default]
+    Waiting,
+    Memberships,
+    Messages,
+    Reactions,
+}
+
+/// One step.
+pub(super) async fn step<C: Connection + Recorder>(
+    connection: &mut C,
+    job: &mut Job,
+    now: Timestamp,
+) -> Decision<Stepped> {
+    let mut state: State = job.state()?;
+    let user = UserId::from_uuid(job.subject);
+    let mut stepped = Stepped::from(Step::More);
+    match state.stage {
+        Stage::Waiting => stepped.step = outlast_older(connection, &mut state, job, now).await?,
+        Stage::Memberships => match change::end_memberships(connection, user, now).await? {
+            Some(ended) => {
+                for recorded in ended {
+                    stepped.committed.extend(recorded.committed);
+                    stepped.rosters.extend(recorded.roster);
+                }
+            }
+            None => state.stage = Stage::Messages,
+        },
+        Stage::Messages => match messages(connection, user, state.after).await? {
+            Some(after) => state.after = after,
+            None => state.stage = Stage::Reactions,
+        },
+        Stage::Reactions if reactions(connection, user).await? => {}
+        Stage::Reactions if state.settled => stepped.step = Step::Done,
+        Stage::Reactions => state = State { bound: state.bound, again: true, ..State::default() },
+    }
+    job.keep(&state)?;
+    Ok(stepped)
+}
+
+/// SQLite has one writer, so whoever saw the account alive has ended when it is erased.
+const BOUND: Sql = Sql { postgres: "SELECT tidings_position()", sqlite: "SELECT 0" };
+const SETTLED: Sql = Sql { postgres: "SELECT tidings_end() > $1", sqlite: "SELECT TRUE" };
+
+/// Waits until every transaction that may have seen the account alive has ended: what they leave behind is found by the steps
+/// that follow. Each takes its number before it looks, so those have numbers below one that is taken now. One that stays
+/// open, in whatever database of the server, makes the erasure last longer; what is there already goes meanwhile.
+async fn outlast_older<C: Connection>(
+    connection: &mut C,
+    state: &mut State,
+    job: &Job,
+    now: Timestamp,
+) -> Result<Step> {
+    let Some(bound) = state.bound else {
+        state.bound = Some(connection.one(&BOUND, values![]).await?.int(0)?);
+        return Ok(Step::More);
+    };
+    state.settled = connection.one(&SETTLED, values![bound]).await?.flag(0)?;
+    let patient = state.again || now.ms_since(job.begun_at) < PATIENCE_MS;
+    if !state.settled && patient {
+        return Ok(Step::Later);
+    }
+    state.stage = Stage::Memberships;
+    Ok(Step::More)
+}
+
+/// Locks conversations in the order that everybody keeps. SQLite's writer is alone.
+const LOCK_ALL: Sql = Sql {
+    postgres: "SELECT 1 FROM conversations WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE",
+    sqlite: "SELECT 1 WHERE FALSE",
+};
+
+const SOME_MESSAGES: Sql = Sql::same(
+    "SELECT conversation, seq, client_id FROM sends WHERE sender = $1 AND client_id > $2 ORDER BY client_id LIMIT $3",
+);
+
+/// Conversations are marked so that a replica is read only when it has lost the content too.
+const BLANK: Batch = Batch {
+    postgres: "\
+        WITH v AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS v (conversation, seq)), \
+        marked AS ( \
+            UPDATE conversations SET blanked_txid = tidings_position() WHERE id = ANY ($1) \
+        ), edits AS ( \
+            UPDATE events e SET body = NULL FROM v \
+            WHERE e.conversation = v.conversation AND e.target_seq = v.seq AND e.kind = 1 \
+        ), counts AS ( \
+            DELETE FROM reaction_counts c USING v WHERE c.conversation = v.conversation AND c.seq = v.seq \
+        ), keys AS ( \
+            UPDATE sends SET fingerprint = NULL WHERE sender = $4 AND client_id = ANY ($3) \
+        ) \
+        UPDATE events e SET body = NULL, extra = NULL, deleted = true FROM v \
+        WHERE e.conversation = v.conversation AND e.seq = v.seq AND e.sender = $4 AND e.kind IN (0, 1)",
+    sqlite: &[
+        "UPDATE events SET body = NULL WHERE conversation = $1 AND target_seq = $2 AND kind = 1",
+        "DELETE FROM reaction_counts WHERE conversation = $1 AND seq = $2",
+        "UPDATE sends SET fingerprint = NULL WHERE sender = $4 AND client_id = $3",
+        "UPDATE events SET body = NULL, extra = NULL, deleted = TRUE \
+         WHERE conversation = $1 AND seq = $2 AND sender = $4 AND kind IN (0, 1)",
+    ],
+};
+
+/// Blanks some messages, after the one under client id `after`; answers where to go on.
+async fn messages<C: Connection>(connection: &mut C, user: UserId, after: Uuid) -> Result<Option<Uuid>> {
+    let rows = connection.all(&SOME_MESSAGES, values![user, after, ITEMS]).await?;
+    let Some(last) = rows.last() else { return Ok(None) };
+    let last = last.uuid(2)?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.uuid(0)).collect::<Result<_>>()?;
+    let seqs: Vec<i64> = rows.iter().map(|row| row.int(1)).collect::<Result<_>>()?;
+    let keys: Vec<Uuid> = rows.iter().map(|row| row.uuid(2)).collect::<Result<_>>()?;
+    let conversations = Value::uuids(ids);
+    connection.run(&LOCK_ALL, &[conversations.clone()]).await?;
+    let (seqs, keys) = (Value::ints(seqs), Value::uuids(keys));
+    connection.batch(&BLANK, &[conversations, seqs, keys, user.into()]).await?;
+    Ok(Some(last))
+}
+
+const SOME_REACTIONS: Sql =
+    Sql::same("SELECT conversation, seq, emoji FROM reactions WHERE user_id = $1 LIMIT $2");
+
+const TAKE_BACK: Batch = Batch {
+    postgres: "\
+        WITH v AS MATERIALIZED ( \
+            SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS v (conversation, seq, emoji) \
+        ), marked AS ( \
+            UPDATE conversations SET blanked_txid = tidings_position() WHERE id = ANY ($1) \
+        ), given AS ( \
+            UPDATE events e SET extra = $5 FROM (SELECT DISTINCT v.conversation, v.seq FROM v) v \
+            WHERE e.conversation = v.conversation AND e.target_seq = v.seq AND e.sender = $4 AND e.kind = 3 \
+        ), said AS ( \
+            DELETE FROM reactions r USING v \
+            WHERE r.user_id = $4 AND r.conversation = v.conversation AND r.seq = v.seq AND r.emoji = v.emoji \
+            RETURNING r.conversation, r.seq, r.emoji, r.is_on \
+        ), emptied AS ( \
+            DELETE FROM reaction_counts c USING said s \
+            WHERE s.is_on AND c.conversation = s.conversation AND c.seq = s.seq AND c.emoji = s.emoji AND c.count <= 1 \
+        ) \
+        UPDATE reaction_counts c SET count = c.count - 1 FROM said s \
+        WHERE s.is_on AND c.conversation = s.conversation AND c.seq = s.seq AND c.emoji = s.emoji AND c.count > 1",
+    sqlite: &[
+        "UPDATE events SET extra = $5 WHERE conversation = $1 AND target_seq = $2 AND sender = $4 AND kind = 3",
+        "UPDATE reaction_counts SET count = count - 1 WHERE conversation = $1 AND seq = $2 AND emoji = $3 AND EXISTS ( \
+             SELECT 1 FROM reactions WHERE user_id = $4 AND conversation = $1 AND seq = $2 AND emoji = $3 AND is_on = 1)",
+        "DELETE FROM reaction_counts WHERE conversation = $1 AND seq = $2 AND emoji = $3 AND count <= 0",
+        "DELETE FROM reactions WHERE user_id = $4 AND conversation = $1 AND seq = $2 AND emoji = $3",
+    ],
+};
+
+/// Takes some reactions back, from the counts, the table and the log; false when there are none left.
+async fn reactions<C: Connection>(connection: &mut C, user: UserId) -> Result<bool> {
+    let rows = connection.all(&SOME_REACTIONS, values![user, ITEMS]).await?;
+    if rows.is_empty() {
+        return Ok(false);
+    }
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.uuid(0)).collect::<Result<_>>()?;
+    let seqs: Vec<i64> = rows.iter().map(|row| row.int(1)).collect::<Result<_>>()?;
+    let emoji = Value::Texts(rows.iter().map(|row| row.text(2).map(Some)).collect::<Result<_>>()?);
+    let conversations = Value::uuids(ids);
+    connection.run(&LOCK_ALL, &[conversations.clone()]).await?;
+    let seqs = Value::ints(seqs);
+    connection.batch(&TAKE_BACK, &[conversations, seqs, emoji, user.into(), BLANK_REACTION.into()]).await?;
+    Ok(true)
+}

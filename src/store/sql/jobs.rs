@@ -1,0 +1,168 @@
+//! Jobs: a row each, and the transaction that a step runs in.
+//!
+//! To add a kind of job: a variant of [`JobKind`], a `step` in the file of its rules, its line in [`step`] below, and [`begin`] in
+//! the transaction that makes the job necessary.
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::journal::Recorder;
+use super::{Backend, Connection, Decision, Error, Result, Sql, erasure, locking, unrefused, values};
+use crate::domain::{Committed, ConversationId, Timestamp};
+use crate::store::shared::columns::Columns;
+use crate::store::shared::roster::Roster;
+use crate::store::{Backlog, JobKind, Jobs, Step, StoreError, Worked};
+
+/// After a step that has to wait, and after one that failed, others of the kind come first for so long.
+const LATER_MS: i64 = 200;
+const FAILED_MS: i64 = 5_000;
+
+/// A job, locked by the transaction of its step.
+#[derive(Debug)]
+pub(in crate::store) struct Job {
+    /// What it is about.
+    pub subject: Uuid,
+    pub begun_at: Timestamp,
+    state: String,
+}
+
+impl Job {
+    /// How far it has come; the default before its first step.
+    pub fn state<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_str(&self.state).map_err(Error::impossible)
+    }
+
+    /// Keeps how far it has come, in the same transaction as what was done.
+    pub fn keep(&mut self, state: &impl Serialize) -> Result<()> {
+        self.state = serde_json::to_string(state).map_err(Error::unstorable)?;
+        Ok(())
+    }
+}
+
+/// What a step leaves for after its commit.
+#[derive(Debug)]
+pub(in crate::store) struct Stepped {
+    pub step: Step,
+    pub committed: Vec<Committed>,
+    pub rosters: Vec<(ConversationId, Roster)>,
+}
+
+impl From<Step> for Stepped {
+    fn from(step: Step) -> Self {
+        Self { step, committed: Vec::new(), rosters: Vec::new() }
+    }
+}
+
+const BEGIN: Sql = Sql::same(
+    "INSERT INTO jobs (kind, subject, begun_at, due_at, state) VALUES ($1, $2, $3, $3, '{}') ON CONFLICT DO NOTHING",
+);
+
+/// Writes a job that is to be done, once.
+pub(in crate::store) async fn begin<C: Connection>(
+    connection: &mut C,
+    kind: JobKind,
+    subject: Uuid,
+    now: Timestamp,
+) -> Result<()> {
+    connection.run(&BEGIN, values![kind.as_str(), subject, now]).await.map(|_| ())
+}
+
+const PICK: Sql =
+    Sql::same("SELECT subject FROM jobs WHERE kind = $1 AND due_at <= $2 ORDER BY due_at, subject LIMIT 1");
+
+async fn pick<C: Connection>(connection: &mut C, kind: JobKind, now: Timestamp) -> Result<Option<Uuid>> {
+    let row = connection.optional(&PICK, values![kind.as_str(), now]).await?;
+    row.map(|row| row.uuid(0)).transpose()
+}
+
+const LOCK: Sql = locking!("SELECT begun_at, state FROM jobs WHERE kind = $1 AND subject = $2");
+const KEEP: Sql = Sql::same("UPDATE jobs SET state = $3, due_at = $4 WHERE kind = $1 AND subject = $2");
+const END: Sql = Sql::same("DELETE FROM jobs WHERE kind = $1 AND subject = $2");
+
+/// One step of one job, and how far that brought it, in the caller's transaction.
+async fn step<C: Connection + Recorder>(
+    connection: &mut C,
+    kind: JobKind,
+    subject: Uuid,
+    now: Timestamp,
+) -> Decision<Stepped> {
+    let row = connection.optional(&LOCK, values![kind.as_str(), subject]).await?;
+    // Another holder has ended it.
+    let Some(row) = row else { return Ok(Step::More.into()) };
+    let mut job = Job { subject, begun_at: row.time(0)?, state: row.text(1)? };
+    let stepped = match kind {
+        JobKind::Erasure => erasure::step(connection, &mut job, now).await?,
+    };
+    match stepped.step {
+        Step::Done => connection.run(&END, values![kind.as_str(), subject]).await?,
+        Step::More | Step::Idle => {
+            connection.run(&KEEP, values![kind.as_str(), subject, job.state.as_str(), now]).await?
+        }
+        Step::Later => {
+            let due = now.plus_ms(LATER_MS);
+            connection.run(&KEEP, values![kind.as_str(), subject, job.state.as_str(), due]).await?
+        }
+    };
+    Ok(stepped)
+}
+
+const PUT_OFF: Sql = Sql::same("UPDATE jobs SET due_at = $3 WHERE kind = $1 AND subject = $2");
+
+async fn put_off<C: Connection>(
+    connection: &mut C,
+    kind: JobKind,
+    subject: Uuid,
+    until: Timestamp,
+) -> Result<()> {
+    connection.run(&PUT_OFF, values![kind.as_str(), subject, until]).await.map(|_| ())
+}
+
+const BACKLOG: Sql = Sql::same("SELECT count(*), min(begun_at) FROM jobs WHERE kind = $1");
+
+async fn backlog<C: Connection>(connection: &mut C, kind: JobKind) -> Result<Backlog> {
+    let row = connection.one(&BACKLOG, values![kind.as_str()]).await?;
+    Ok(Backlog { jobs: row.count(0)?, oldest: row.int_or_null(1)?.map(Timestamp::from_unix_ms) })
+}
+
+#[async_trait]
+impl<B: Backend> Jobs for B {
+    async fn work(&self, kind: JobKind, now: Timestamp) -> std::result::Result<Worked, StoreError> {
+        let picked = self.read((kind, now), |on, (kind, now)| Box::pin(pick(on, *kind, *now)));
+        let Some(subject) = unrefused(picked.await)? else {
+            return Ok(Worked { step: Step::Idle, committed: Vec::new() });
+        };
+        let stepped = self.write((kind, subject, now), |on, (kind, subject, now)| {
+            Box::pin(step(on, *kind, *subject, *now))
+        });
+        let stepped = match unrefused(stepped.await) {
+            Ok(stepped) => stepped,
+            Err(error) => {
+                // So that one job which cannot be done does not keep the others from being done.
+                let asked = (kind, subject, now.plus_ms(FAILED_MS));
+                let put_off = self
+                    .once(asked, |on, (kind, subject, until)| Box::pin(put_off(on, *kind, *subject, *until)));
+                if let Err(error) = unrefused(put_off.await) {
+                    tracing::debug!(%error, "a job that failed was not put off");
+                }
+                return Err(error);
+            }
+        };
+        for (conversation, roster) in stepped.rosters {
+            self.rosters().keep(conversation, roster).await;
+        }
+        if stepped.step == Step::Done {
+            tracing::info!(kind = kind.as_str(), %subject, "done");
+        }
+        Ok(Worked { step: stepped.step, committed: stepped.committed })
+    }
+
+    async fn backlog(&self, kind: JobKind) -> std::result::Result<Backlog, StoreError> {
+        unrefused(self.read(kind, |on, kind| Box::pin(backlog(on, *kind))).await)
+    }
+
+    async fn scrub(&self) -> std::result::Result<bool, StoreError> {
+        Backend::scrub(self).await
+    }
+}
