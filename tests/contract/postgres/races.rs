@@ -6,7 +6,7 @@ use tidings::domain::{ConversationId, Refusal, UserId};
 use tidings::store::{Accounts, AppendError, Appended, Change, Log, NewMessage, Target};
 
 use super::{another, number, world};
-use crate::harness::text;
+use crate::harness::{body, text};
 
 const ROUNDS: usize = 100;
 const BATCH: usize = 100;
@@ -175,5 +175,48 @@ async fn a_refresh_token_presented_twice_at_once_is_good_once() {
         let rotated = outcomes.iter().filter(|outcome| matches!(outcome, FamilyRotation::Rotated(_))).count();
         let reused = outcomes.iter().filter(|outcome| matches!(outcome, FamilyRotation::Reused(_))).count();
         assert_eq!((rotated, reused), (1, 1), "{outcomes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn edits_of_two_processes_at_once_are_each_decided_on_the_one_before() {
+    let (world, harness) = world().await;
+    let (one, two) = (another(&harness).await, another(&harness).await);
+    let [ada, ben] = world.users().await;
+    let group = world.group(&[ada, ben]).await;
+    let said = world.say(ada, group, "first").await;
+    for round in 0..20 {
+        let edit = |body: String| Change::Edit { target: said, body, client_id: None };
+        let (first, second) = (edit(format!("one {round}")), edit(format!("two {round}")));
+        let (first, second) = tokio::join!(
+            one.change(ada, group, &first, world.now()),
+            two.change(ada, group, &second, world.now())
+        );
+        assert_ne!(first.unwrap().unwrap().seq, second.unwrap().unwrap().seq);
+    }
+    let events = world.events(ben, group).await;
+    assert_eq!(events.last().unwrap().seq, said.plus(40), "no hole");
+    let left: Vec<_> =
+        events.iter().filter(|event| event.seq > said).filter_map(|event| body(event)).collect();
+    assert_eq!(left, world.bodies(ben, group).await, "the last edit's text alone, and the message shows it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_place_in_a_group_is_given_once() {
+    let (world, harness) = world().await;
+    let (one, two) = (another(&harness).await, another(&harness).await);
+    for _ in 0..5 {
+        let people: [_; 9] = world.users().await;
+        // The harness' groups have room for eight.
+        let group = world.group(&people[..7]).await;
+        let invite = |user| Change::Join { user, role: tidings::domain::Role::Member };
+        let (first, second) = (invite(people[7]), invite(people[8]));
+        let (first, second) = tokio::join!(
+            one.change(people[0], group, &first, world.now()),
+            two.change(people[0], group, &second, world.now())
+        );
+        let (first, second) = (first.unwrap(), second.unwrap());
+        assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
+        assert!(matches!(first.err().or(second.err()), Some(Refusal::TooLarge(_))));
     }
 }
