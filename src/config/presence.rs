@@ -12,8 +12,6 @@ pub struct Presence {
     pub offline_after_ms: u64,
     /// How long other nodes believe a node that says nothing more.
     pub lease_ms: u64,
-    /// For which changes are gathered.
-    pub coalesce_ms: u64,
     /// After which typing counts as over.
     pub typing_timeout_ms: u64,
 }
@@ -22,7 +20,6 @@ impl Presence {
     pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
         problems.range("offline_after_ms", self.offline_after_ms, 0, 600_000);
         problems.range("lease_ms", self.lease_ms, 1_000, 600_000);
-        problems.range("coalesce_ms", self.coalesce_ms, 0, 60_000);
         problems.range("typing_timeout_ms", self.typing_timeout_ms, 500, 60_000);
     }
 }
