@@ -1,6 +1,7 @@
 //! Doorman: how fast one address may knock, and how many connections may be on their way in at once.
 //!
-//! - *Owns*: the node's rates per address; the places between `hello` and `welcome`; who waits for one.
+//! - *Owns*: the node's rates per address; the places between `hello` and `welcome`; who waits for one; the connections of each
+//!   user ([`Seats`]).
 //! - *Limits*: as many hellos at once as there are places, as many again waiting; addresses as [`Limit`] bounds them.
 //! - *On full*: upgrades are answered 503 and hellos `overloaded`, both with a wait that is spread.
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use actix_http::header::{self, HeaderMap};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::seats::Seats;
 use crate::config::{TrustedProxies, subscriber};
 use crate::environment::SharedEnvironment;
 use crate::identity::Limit;
@@ -48,6 +50,7 @@ pub struct Doorman {
     addresses: Limit<IpAddr>,
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
+    seats: Arc<Seats>,
 }
 
 /// Somebody who waits; counted until dropped.
@@ -70,9 +73,15 @@ impl Doorman {
             ),
             places: Arc::new(Semaphore::new(options.hellos_in_flight)),
             waiting: AtomicUsize::new(0),
+            seats: Arc::default(),
             environment,
             options,
         })
+    }
+
+    /// The connections of each user.
+    pub const fn seats(&self) -> &Arc<Seats> {
+        &self.seats
     }
 
     /// Whose request it is, past the proxies that are believed.

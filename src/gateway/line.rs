@@ -4,21 +4,22 @@
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Shutdown};
-use std::sync::Arc;
+use std::rc::Rc;
 use std::task::Waker;
 
 use bytes::{Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio::sync::{Mutex, Notify};
 
 use super::assembler::Assembler;
 use super::doorman::Place;
 use super::outbox::{Outbox, SLICES};
+use super::seats::Seat;
 use super::session::state::{Bounds, SessionState};
 use crate::actors::inbox::SessionKey;
 use crate::domain::{ConversationId, UserId};
 use crate::protocol::Encoding;
-use crate::protocol::delivery::Delivery;
 
 /// How far a connection is on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,15 @@ enum Ending {
     Lingering { until_ms: u64 },
     /// It is over.
     Over,
+}
+
+/// Answers that are too large to be queued at once wait here, one behind another.
+#[derive(Debug, Default)]
+pub struct Queue {
+    /// Told when the outbox may have room, and at the end.
+    pub room: Notify,
+    /// One such answer is under way at a time.
+    pub turn: Mutex<()>,
 }
 
 /// How long a client has to answer a close.
@@ -49,16 +59,17 @@ pub struct Line {
     pub assembler: RefCell<Assembler>,
     /// Bytes of an incomplete frame; empty otherwise.
     pub carry: RefCell<BytesMut>,
-    /// Events to push right behind the heads that were just read.
-    pub held: RefCell<Vec<Arc<Delivery>>>,
     /// Its place among the hellos under way.
     pub place: Cell<Option<Place>>,
+    /// Its place among the connections of its user.
+    pub seat: Cell<Option<Seat>>,
     /// Whose connection it is, past the proxies that are believed.
     pub address: IpAddr,
     /// When it was upgraded, until its hello has ended one way or the other.
     pub opened_us: Cell<Option<u64>>,
     stream: TcpStream,
     outbox: RefCell<Outbox>,
+    queue: RefCell<Option<Rc<Queue>>>,
     key: Cell<SessionKey>,
     user: Cell<Option<UserId>>,
     task: RefCell<Option<Waker>>,
@@ -86,12 +97,13 @@ impl Line {
             channels: RefCell::default(),
             assembler: RefCell::default(),
             carry: RefCell::new(leftover),
-            held: RefCell::default(),
             place: Cell::new(None),
+            seat: Cell::new(None),
             address,
             opened_us: Cell::new(Some(opened_us)),
             stream,
             outbox: RefCell::default(),
+            queue: RefCell::default(),
             key: Cell::new(SessionKey { slot: u32::MAX, generation: 0 }),
             user: Cell::new(None),
             task: RefCell::default(),
@@ -132,6 +144,18 @@ impl Line {
     /// Bytes that wait for the client.
     pub fn waiting_bytes(&self) -> usize {
         self.outbox.borrow().bytes()
+    }
+
+    /// Where large answers wait; made when the first one comes.
+    pub fn queue(&self) -> Rc<Queue> {
+        Rc::clone(self.queue.borrow_mut().get_or_insert_default())
+    }
+
+    /// Wakes what waits for room.
+    pub fn has_room(&self) {
+        if let Some(queue) = &*self.queue.borrow() {
+            queue.room.notify_waiters();
+        }
     }
 
     /// Queues a frame, unless the connection is ending.

@@ -12,6 +12,7 @@ pub mod cursor;
 pub mod doorman;
 mod line;
 pub mod outbox;
+mod seats;
 pub mod session;
 mod socket;
 pub mod switchboard;
@@ -43,7 +44,7 @@ pub struct GatewayOptions {
     pub token_warning_ms: u64,
     /// Which web pages may connect.
     pub allowed_origins: AllowedOrigins,
-    /// Connections of one user to one worker thread.
+    /// Connections of one user to one node.
     pub connections_per_user: usize,
     /// How often a connection's positions are compared with the log; `None`: never.
     pub anti_entropy_ms: Option<u64>,

@@ -25,8 +25,9 @@ pub struct Welcome {
     pub heartbeat_ms: u64,
     /// The limits in force.
     pub limits: LimitsView,
-    /// What to give in the next `hello`.
-    pub cursor: String,
+    /// What to give in the next `hello`; absent while more heads are to come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
     /// The conversations that moved.
     pub heads: Vec<HeadView>,
     /// More follow in `heads` frames.

@@ -146,9 +146,9 @@ fn welcome() -> ServerFrame<'static> {
         server_time: at(2),
         heartbeat_ms: 25_000,
         limits: LimitsView::from(&Limits::default()),
-        cursor: "AQAA".to_owned(),
+        cursor: Some("AQAA".to_owned()),
         heads: heads(),
-        more_heads: true,
+        more_heads: false,
         token_expires_in_ms: 899_000,
     }))
 }

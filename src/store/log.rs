@@ -154,6 +154,8 @@ pub struct Heads {
     pub cursor: Cursor,
     /// The conversations that moved, by conversation id.
     pub heads: Vec<Head>,
+    /// Those of `heads` without an event since then, by id: the user's membership moved, as by a receipt of another device.
+    pub quiet: Vec<ConversationId>,
     /// Every channel the user is a member of with its newest seq, moved or not: what to subscribe to.
     pub channels: Vec<(ConversationId, Seq)>,
 }

@@ -14,6 +14,7 @@ mod channels;
 mod doors;
 mod erasing;
 mod examples;
+mod greedy;
 mod lagging;
 mod panics;
 mod purge;

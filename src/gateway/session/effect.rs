@@ -40,8 +40,10 @@ pub enum Effect {
         /// What it holds of conversations that it has open.
         positions: HashMap<ConversationId, Seq>,
     },
-    /// See whether anything moved that this node did not pass on.
+    /// See whether anything moved that the session was not given.
     Compare,
+    /// Look again at what that could not explain.
+    LookAgain,
     /// Read the heads that moved since the last ones, and tell them.
     CatchUp,
     /// Append a message.

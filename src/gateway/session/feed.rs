@@ -1,15 +1,18 @@
 //! Which live events a session is pushed: exactly those after the heads it was told, in order, none twice.
 //!
-//! Subscribe first, read second: from the moment a session is subscribed until its heads are read, events are held. When
-//! the heads arrive, what they already count is dropped (the client will `sync` it) and the rest is pushed.
+//! Subscribe first, read second: from the moment a session is subscribed until its heads are told, events are held. When
+//! the heads are read, what they already count is dropped (the client will `sync` it) and the rest is pushed behind them.
+//! Whenever something was lost on the way here, the heads that are read next must be younger than the loss.
 
 use std::sync::Arc;
 
-use crate::domain::{ConversationId, Seq};
+use super::given::Given;
+use super::hearing::{Hearing, hearing};
+use crate::domain::{ConversationId, Seq, UserId};
 use crate::protocol::delivery::Delivery;
-use crate::store::Cursor;
+use crate::store::{Cursor, Heads};
 
-/// Events held while heads are read; past it the heads are read once more.
+/// Events held while heads are read and told; past it the heads are read once more.
 const HELD_EVENTS: usize = 1_024;
 
 #[derive(Debug, Default)]
@@ -17,46 +20,84 @@ enum Mode {
     /// Nothing is wanted yet.
     #[default]
     Closed,
-    /// Heads are being read.
+    /// Heads are to be read, and it is not this session's turn: they will count whatever comes until then.
+    Waiting,
+    /// Heads are being read or told.
     Holding(Vec<Arc<Delivery>>),
-    /// More came in the meantime than may be held.
+    /// More came meanwhile than may be held, or something was lost: the heads under way may be older than that.
     Overflowed,
     /// Events are pushed.
     Live,
-    /// The client reads too slowly: it is told to pull, and nothing is pushed until its queue has drained.
+    /// Something was not pushed: heads are to be read.
     Lagging,
+}
+
+/// What a comparison could not explain, until it is looked at again: the events may be on their way.
+#[derive(Debug)]
+struct Doubts {
+    cursor: Cursor,
+    /// What moved until then, sorted.
+    moved: Vec<(ConversationId, Seq)>,
+    /// The channels to be subscribed to, sorted.
+    channels: Vec<ConversationId>,
 }
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub struct Feed {
     mode: Mode,
-    /// Events up to these were announced by heads; sorted by conversation. Copies of them may still be on their way.
-    announced: Vec<(ConversationId, Seq)>,
+    given: Given,
+    /// Everything before it was given.
     cursor: Option<Cursor>,
-    /// Up to where the log was compared with what this node passed on; never told to the client.
-    compared: Option<Cursor>,
+    doubts: Option<Box<Doubts>>,
 }
 
 /// What to do when heads have been read.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// Announce the heads, then push these.
-    Push(Vec<Arc<Delivery>>),
-    /// Too much came in the meantime: read the heads once more.
+    /// Tell the heads, then go live.
+    Tell {
+        /// The channels that the user has joined or left since the heads were read, and whether they are in.
+        since: Vec<(ConversationId, bool)>,
+    },
+    /// The heads may lack something: read them once more.
     Again,
 }
 
+/// What a comparison showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compared {
+    /// The session was given everything.
+    Same,
+    /// It was not given something, which may be on its way: look again.
+    Doubtful,
+    /// The log is another one.
+    Amiss,
+    /// Heads were read meanwhile, or are to be read anyway.
+    Moot,
+}
+
 impl Feed {
+    /// Heads will be read, but not yet.
+    pub fn wait(&mut self) {
+        self.mode = Mode::Waiting;
+        self.doubts = None;
+    }
+
     /// Holds events from now on; heads are about to be read.
     pub fn hold(&mut self) {
         self.mode = Mode::Holding(Vec::new());
+        self.doubts = None;
     }
 
     /// Judges an event; `true`: push it now.
     pub fn wants(&mut self, delivery: &Arc<Delivery>) -> bool {
         match &mut self.mode {
-            Mode::Live => is_news(self.cursor, &self.announced, delivery),
+            Mode::Live => {
+                let event = delivery.event();
+                self.cursor.is_none_or(|cursor| delivery.position() >= cursor.position)
+                    && self.given.give(event.conversation, event.seq, delivery.position())
+            }
             Mode::Holding(held) if held.len() < HELD_EVENTS => {
                 held.push(Arc::clone(delivery));
                 false
@@ -65,17 +106,24 @@ impl Feed {
                 self.mode = Mode::Overflowed;
                 false
             }
-            Mode::Closed | Mode::Overflowed | Mode::Lagging => false,
+            Mode::Closed | Mode::Waiting | Mode::Overflowed | Mode::Lagging => false,
         }
     }
 
-    /// The client reads too slowly; `true` when that is news.
+    /// Something was lost on the way to the client; `true`: heads are to be read, and nobody is about to.
     pub fn lag(&mut self) -> bool {
-        let news = matches!(self.mode, Mode::Live);
-        if news {
-            self.mode = Mode::Lagging;
+        match self.mode {
+            Mode::Live => {
+                self.mode = Mode::Lagging;
+                true
+            }
+            Mode::Holding(_) => {
+                self.mode = Mode::Overflowed;
+                false
+            }
+            // Heads that are read from now on count what was lost.
+            Mode::Closed | Mode::Waiting | Mode::Overflowed | Mode::Lagging => false,
         }
-        news
     }
 
     /// Whether events are pushed.
@@ -83,148 +131,238 @@ impl Feed {
         matches!(self.mode, Mode::Live)
     }
 
-    /// From where to compare next.
-    pub const fn compared(&self) -> Option<Cursor> {
-        self.compared
-    }
-
-    /// Everything up to here was passed on. The client's own cursor stays: what was passed on may still be on its way.
-    pub const fn compared_up_to(&mut self, cursor: Cursor) {
-        self.compared = Some(cursor);
-    }
-
     /// Whether the session waits for its queue to drain.
     pub const fn is_lagging(&self) -> bool {
         matches!(self.mode, Mode::Lagging)
     }
 
-    /// Heads were read, `announced` holding each conversation's newest seq.
-    pub fn arrive(&mut self, mut announced: Vec<(ConversationId, Seq)>, cursor: Cursor) -> Arrival {
-        let held = match std::mem::take(&mut self.mode) {
-            Mode::Overflowed => {
-                self.hold();
-                return Arrival::Again;
-            }
-            Mode::Holding(held) => held,
-            Mode::Closed | Mode::Live | Mode::Lagging => Vec::new(),
+    /// Heads were read, `announced` holding each conversation's newest seq, `channels` those that the user was in.
+    pub fn arrive(
+        &mut self,
+        announced: Vec<(ConversationId, Seq)>,
+        cursor: Cursor,
+        user: UserId,
+        channels: &[(ConversationId, Seq)],
+    ) -> Arrival {
+        let Mode::Holding(held) = std::mem::take(&mut self.mode) else {
+            self.hold();
+            return Arrival::Again;
         };
-        announced.sort_unstable();
+        self.given = Given::announced(announced);
         self.cursor = Some(cursor);
-        self.compared = Some(cursor);
-        let fresh = held.into_iter().filter(|delivery| is_news(self.cursor, &announced, delivery)).collect();
-        self.announced = announced;
-        self.mode = Mode::Live;
-        Arrival::Push(fresh)
+        let fresh = held.into_iter().filter(|delivery| self.is_news(delivery)).collect();
+        let Hearing { events, since } = hearing(fresh, user, channels);
+        self.mode = Mode::Holding(events);
+        Arrival::Tell { since }
+    }
+
+    fn is_news(&self, delivery: &Delivery) -> bool {
+        let event = delivery.event();
+        // What lies before the heads' cursor they counted, however late a copy comes; of what was being committed while they
+        // were read, the announced seqs tell.
+        self.cursor.is_none_or(|cursor| delivery.position() >= cursor.position)
+            && self.given.up_to(event.conversation).is_none_or(|seq| seq < event.seq)
+    }
+
+    /// The heads are told: answers what came since, to be judged and pushed like everything after it.
+    pub fn go_live(&mut self) -> Vec<Arc<Delivery>> {
+        match std::mem::take(&mut self.mode) {
+            Mode::Holding(held) => {
+                self.mode = Mode::Live;
+                held
+            }
+            Mode::Overflowed => {
+                self.mode = Mode::Lagging;
+                Vec::new()
+            }
+            other => {
+                self.mode = other;
+                Vec::new()
+            }
+        }
+    }
+
+    /// Holds what the log says has moved since `since` against what this session was given, and the channels that the user is
+    /// in against those that it is `subscribed` to.
+    pub fn compare(&mut self, since: Cursor, heads: Heads, subscribed: &[ConversationId]) -> Compared {
+        if !self.is_live() || self.cursor != Some(since) {
+            return Compared::Moot;
+        }
+        if heads.cursor.epoch != since.epoch {
+            return Compared::Amiss;
+        }
+        let quiet = |id: &ConversationId| heads.quiet.binary_search(id).is_ok();
+        let mut moved: Vec<_> = heads
+            .heads
+            .iter()
+            .map(|head| (head.conversation, head.last_seq))
+            .filter(|(id, _)| !quiet(id))
+            .collect();
+        moved.sort_unstable();
+        let mut channels: Vec<_> = heads.channels.into_iter().map(|(channel, _)| channel).collect();
+        channels.sort_unstable();
+        self.doubts = Some(Box::new(Doubts { cursor: heads.cursor, moved, channels }));
+        self.look_again(subscribed)
+    }
+
+    /// Looks again at what a comparison could not explain.
+    pub fn look_again(&mut self, subscribed: &[ConversationId]) -> Compared {
+        let Some(doubts) = self.doubts.take().filter(|_| self.is_live()) else { return Compared::Moot };
+        let given = |(id, seq): &(ConversationId, Seq)| self.given.up_to(*id).unwrap_or_default() >= *seq;
+        let same_channels = doubts.channels.len() == subscribed.len()
+            && subscribed.iter().all(|channel| doubts.channels.binary_search(channel).is_ok());
+        if !doubts.moved.iter().all(given) || !same_channels {
+            self.doubts = Some(doubts);
+            return Compared::Doubtful;
+        }
+        self.given.forget_before(doubts.cursor.position, &doubts.moved);
+        self.cursor = Some(doubts.cursor);
+        Compared::Same
     }
 
     /// From where to read heads next.
     pub const fn cursor(&self) -> Option<Cursor> {
         self.cursor
     }
-
-    /// Late copies of announced events have arrived by now: forget them.
-    pub fn forget_announced(&mut self) {
-        self.announced = Vec::new();
-    }
-}
-
-/// Whether the heads did not count an event yet. What lies before their cursor they counted, however late a copy comes; of
-/// what was being committed while they were read, the announced seqs tell.
-fn is_news(cursor: Option<Cursor>, announced: &[(ConversationId, Seq)], delivery: &Delivery) -> bool {
-    let (conversation, seq) = (delivery.event().conversation, delivery.event().seq);
-    cursor.is_none_or(|cursor| delivery.position() >= cursor.position)
-        && !announced
-            .binary_search_by_key(&conversation, |(id, _)| *id)
-            .is_ok_and(|at| seq <= announced[at].1)
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{ConversationKind, Event, EventKind, Position, Timestamp, UserId};
+    use crate::domain::{ConversationKind, Event, EventKind, Head, Position, Timestamp};
+
+    const ADA: UserId = UserId::from_uuid(Uuid::from_u128(0xada));
 
     fn conversation(n: u128) -> ConversationId {
         ConversationId::from_random(ConversationKind::Group, Uuid::from_u128(n << 8))
     }
 
-    fn delivery(conversation: ConversationId, seq: u64) -> Arc<Delivery> {
-        let seq = Seq::new(seq).unwrap_or_default();
-        let event = Event {
-            conversation,
-            seq,
-            sender: UserId::from_uuid(Uuid::from_u128(1)),
-            sent_at: Timestamp::default(),
-            kind: EventKind::Delete { target: seq },
-        };
-        Arc::new(Delivery::new(Arc::new(event), Position(seq.get())))
+    fn seq(n: u64) -> Seq {
+        Seq::new(n).unwrap_or_default()
     }
 
-    const CURSOR: Cursor = Cursor { epoch: 1, position: Position(1) };
+    fn cursor(position: u64) -> Cursor {
+        Cursor { epoch: 1, position: Position(position) }
+    }
 
-    proptest! {
-        /// Wherever in a conversation's life the subscription and the snapshot fall, announced range and pushed events
-        /// together are 1, 2, 3 … without overlap. `late` copies of announced events arrive after the heads.
-        #[test]
-        fn announced_and_pushed_meet_without_overlap(total in 1_u64..50, subscribed in 0_u64..50, snapshot in 0_u64..50, late in 0_u64..5) {
-            let subscribed = subscribed.min(total);
-            let snapshot = snapshot.clamp(subscribed, total);
-            let mut feed = Feed::default();
-            let mut pushed = Vec::new();
-            feed.hold();
-            for seq in subscribed + 1..=snapshot.saturating_sub(late).max(subscribed) {
-                prop_assert!(!feed.wants(&delivery(conversation(1), seq)));
-            }
-            let first_after = snapshot.saturating_sub(late).max(subscribed) + 1;
-            let announced = vec![(conversation(2), Seq::new(99).unwrap_or_default()), (conversation(1), Seq::new(snapshot).unwrap_or_default())];
-            if let Arrival::Push(held) = feed.arrive(announced, CURSOR) {
-                pushed.extend(held.iter().map(|delivery| delivery.event().seq.get()));
-            }
-            for seq in first_after..=total {
-                if feed.wants(&delivery(conversation(1), seq)) {
-                    pushed.push(seq);
-                }
-            }
-            prop_assert_eq!(pushed, (snapshot + 1..=total).collect::<Vec<_>>());
-        }
+    fn delivery(conversation: ConversationId, n: u64) -> Arc<Delivery> {
+        let event = Event {
+            conversation,
+            seq: seq(n),
+            sender: ADA,
+            sent_at: Timestamp::default(),
+            kind: EventKind::Delete { target: seq(n) },
+        };
+        Arc::new(Delivery::new(Arc::new(event), Position(n)))
+    }
+
+    fn arrive(feed: &mut Feed, announced: &[(u128, u64)], position: u64) -> Arrival {
+        let announced = announced.iter().map(|(id, n)| (conversation(*id), seq(*n))).collect();
+        feed.arrive(announced, cursor(position), ADA, &[])
+    }
+
+    fn live(position: u64) -> Feed {
+        let mut feed = Feed::default();
+        feed.hold();
+        assert_eq!(arrive(&mut feed, &[], position), Arrival::Tell { since: Vec::new() });
+        assert!(feed.go_live().is_empty() && feed.is_live());
+        feed
+    }
+
+    fn heads(moved: &[(u128, u64)], quiet: &[u128], position: u64) -> Heads {
+        let head = |(id, n): &(u128, u64)| Head {
+            conversation: conversation(*id),
+            name: None,
+            peer: None,
+            last_seq: seq(*n),
+            first_seq: seq(1),
+            read_seq: Seq::ZERO,
+            unread: 0,
+        };
+        let heads = moved.iter().map(head).collect();
+        let quiet = quiet.iter().map(|id| conversation(*id)).collect();
+        Heads { cursor: cursor(position), heads, quiet, channels: Vec::new() }
     }
 
     #[test]
     fn what_lies_before_the_heads_is_never_pushed_however_late_it_comes() {
-        let mut feed = Feed::default();
-        feed.hold();
-        let cursor = Cursor { epoch: 1, position: Position(5) };
-        assert!(matches!(feed.arrive(Vec::new(), cursor), Arrival::Push(_)));
-        feed.forget_announced();
+        let mut feed = live(5);
         assert!(!feed.wants(&delivery(conversation(1), 4)));
         assert!(feed.wants(&delivery(conversation(1), 5)));
+        assert!(!feed.wants(&delivery(conversation(1), 5)), "none twice");
     }
 
     #[test]
     fn a_lagging_session_is_pushed_nothing_until_heads_are_read() {
-        let mut feed = Feed::default();
-        feed.hold();
-        assert!(matches!(feed.arrive(Vec::new(), CURSOR), Arrival::Push(_)));
+        let mut feed = live(1);
         assert!(feed.wants(&delivery(conversation(1), 1)));
         assert!(feed.lag() && !feed.lag());
         assert!(!feed.wants(&delivery(conversation(1), 2)));
+        feed.wait();
+        assert!(!feed.wants(&delivery(conversation(1), 3)), "the heads will count it");
         feed.hold();
-        assert!(!feed.wants(&delivery(conversation(1), 3)));
-        let announced = vec![(conversation(1), Seq::new(2).unwrap_or_default())];
-        let Arrival::Push(held) = feed.arrive(announced, CURSOR) else { panic!("nothing overflowed") };
-        assert_eq!(held.len(), 1);
+        assert!(!feed.wants(&delivery(conversation(1), 4)));
+        assert_eq!(arrive(&mut feed, &[(1, 3)], 1), Arrival::Tell { since: Vec::new() });
+        assert!(!feed.wants(&delivery(conversation(1), 5)), "the heads are being told");
+        let held: Vec<u64> = feed.go_live().iter().map(|delivery| delivery.event().seq.get()).collect();
+        assert_eq!(held, [4, 5]);
+    }
+
+    #[test]
+    fn what_is_lost_while_heads_are_read_makes_them_be_read_again() {
+        let mut feed = Feed::default();
+        feed.hold();
+        assert!(!feed.lag(), "heads are being read already");
+        assert_eq!(arrive(&mut feed, &[], 1), Arrival::Again);
+        assert!(!feed.wants(&delivery(conversation(1), 1)));
+        assert_eq!(arrive(&mut feed, &[(1, 1)], 2), Arrival::Tell { since: Vec::new() });
+        assert!(!feed.lag(), "they are being told");
+        assert!(feed.go_live().is_empty() && feed.is_lagging(), "then read once more");
     }
 
     #[test]
     fn too_much_in_the_meantime_reads_the_heads_again() {
         let mut feed = Feed::default();
         feed.hold();
-        for seq in 1..=HELD_EVENTS as u64 + 1 {
-            feed.wants(&delivery(conversation(1), seq));
+        for n in 1..=HELD_EVENTS as u64 + 1 {
+            feed.wants(&delivery(conversation(1), n));
         }
-        assert!(matches!(feed.arrive(Vec::new(), CURSOR), Arrival::Again));
-        assert!(matches!(feed.arrive(Vec::new(), CURSOR), Arrival::Push(_)));
+        assert_eq!(arrive(&mut feed, &[], 1), Arrival::Again);
+        assert_eq!(arrive(&mut feed, &[], 1), Arrival::Tell { since: Vec::new() });
+    }
+
+    #[test]
+    fn a_comparison_asks_what_this_session_was_given() {
+        let mut feed = live(5);
+        assert!(feed.wants(&delivery(conversation(1), 5)));
+        assert_eq!(feed.compare(cursor(5), heads(&[(1, 5), (2, 3)], &[2], 9), &[]), Compared::Same);
+        assert_eq!(feed.cursor(), Some(cursor(9)));
+        assert_eq!(feed.compare(cursor(5), heads(&[], &[], 11), &[]), Compared::Moot, "an older question");
+        let lost = heads(&[(1, 10)], &[], 11);
+        assert_eq!(feed.compare(cursor(9), lost, &[]), Compared::Doubtful);
+        assert_eq!(feed.look_again(&[]), Compared::Doubtful, "it did not come");
+        assert!(feed.wants(&delivery(conversation(1), 10)));
+        assert_eq!(feed.look_again(&[]), Compared::Same, "it was on its way");
+        assert_eq!(feed.cursor(), Some(cursor(11)));
+        let mut other = heads(&[], &[], 1);
+        other.cursor.epoch = 2;
+        assert_eq!(feed.compare(cursor(11), other, &[]), Compared::Amiss);
+        let mut channels = heads(&[], &[], 20);
+        channels.channels = vec![(conversation(7), seq(1))];
+        assert_eq!(feed.compare(cursor(11), channels, &[]), Compared::Doubtful);
+        assert_eq!(feed.look_again(&[conversation(7)]), Compared::Same, "subscribed meanwhile");
+    }
+
+    #[test]
+    fn late_copies_of_what_was_announced_are_known_however_long_the_log_stands_still() {
+        let mut feed = Feed::default();
+        feed.hold();
+        assert_eq!(arrive(&mut feed, &[(1, 7)], 3), Arrival::Tell { since: Vec::new() });
+        feed.go_live();
+        assert_eq!(feed.compare(cursor(3), heads(&[(1, 7)], &[], 3), &[]), Compared::Same);
+        assert!(!feed.wants(&delivery(conversation(1), 7)));
+        assert!(feed.wants(&delivery(conversation(1), 8)));
     }
 }

@@ -1,9 +1,8 @@
 //! A session's rules as a plain value: frames, answers and the clock in, [`Effect`]s out.
 
-use std::collections::HashSet;
-
 use super::effect::Effect;
 use super::feed::Feed;
+use super::watches::Watches;
 use super::window::Window;
 use crate::actors::presence::state::Device;
 use crate::domain::{Limits, Mark, Refusal, SessionId, Timestamp, UserId};
@@ -66,13 +65,26 @@ pub struct SessionState {
     next_ping_ms: u64,
     malformed: Window,
     rate_limited: Window,
-    forget_announced_ms: Option<u64>,
     compare_ms: Option<u64>,
-    watching: Option<HashSet<UserId>>,
+    /// What heads left to be done, and when.
+    again: Option<(u64, Again)>,
+    /// Whose presence it is told.
+    pub watches: Watches,
 }
 
-/// How long copies of announced events may still be on their way.
-const LATE_COPIES_MS: u64 = 30_000;
+/// What is done a little later.
+#[derive(Debug, Clone, Copy)]
+enum Again {
+    /// Look at what a comparison could not explain.
+    Look,
+    /// Read heads that could not be read.
+    CatchUp,
+}
+
+/// How long an event may be on its way before a session counts it as lost. Longer than healing takes.
+const ON_ITS_WAY_MS: u64 = 3_000;
+/// The least wait before heads that could not be read are tried again; up to twice that, so that not all come at once.
+const CATCH_UP_AGAIN_MS: u64 = 1_000;
 /// Rate-limited answers per minute after which a client is taken for abusive.
 const RATE_LIMITED_PER_MINUTE: u32 = 600;
 const UNANSWERED_PINGS: u8 = 2;
@@ -93,9 +105,9 @@ impl SessionState {
             next_ping_ms: moment.mono_ms + bounds.gateway.heartbeat_ms,
             malformed: Window::default(),
             rate_limited: Window::default(),
-            forget_announced_ms: None,
             compare_ms: None,
-            watching: None,
+            again: None,
+            watches: Watches::default(),
         }
     }
 
@@ -139,7 +151,8 @@ impl SessionState {
             let ahead_ms = if token.warned { 0 } else { bounds.gateway.token_warning_ms };
             token.ends_mono_ms.saturating_sub(ahead_ms)
         });
-        let upkeep = [self.forget_announced_ms, self.compare_ms].into_iter().flatten().min();
+        let again_ms = self.again.map(|(at_ms, _)| at_ms);
+        let upkeep = [again_ms, self.compare_ms].into_iter().flatten().min();
         hello.min(self.next_ping_ms).min(token).min(upkeep.unwrap_or(u64::MAX))
     }
 
@@ -253,17 +266,31 @@ impl SessionState {
     pub fn on_entered(&mut self, moment: Moment, bounds: &Bounds) {
         if matches!(self.phase, Phase::Entering) {
             self.phase = Phase::Live;
-            // Sessions that came together after a restart do not compare together: the id's random end spreads them.
-            let spread_ms = |period_ms: u64| self.id.as_uuid().as_u128() as u64 % (period_ms / 2 + 1);
-            let first_ms = |period_ms: u64| moment.mono_ms + period_ms / 2 + spread_ms(period_ms);
+            let first_ms = |period_ms: u64| moment.mono_ms + period_ms / 2 + self.spread_ms(period_ms / 2);
             self.compare_ms = bounds.gateway.anti_entropy_ms.map(first_ms);
         }
-        self.forget_announced_ms = Some(moment.mono_ms + LATE_COPIES_MS);
     }
 
-    /// Heads could not be read: nothing was promised, the client comes back.
-    pub fn on_heads_failed(&mut self, effects: &mut Vec<Effect>) {
-        self.close(Close::Internal, effects);
+    /// Less than this, another for each session: those that came together do not ask the store together.
+    fn spread_ms(&self, below_ms: u64) -> u64 {
+        // The id's end is random.
+        self.id.as_uuid().as_u128() as u64 % (below_ms + 1)
+    }
+
+    /// Heads could not be read. Before the welcome nothing was promised, and the client comes back; after it the session
+    /// tries again.
+    pub fn on_heads_failed(&mut self, moment: Moment, effects: &mut Vec<Effect>) {
+        if !matches!(self.phase, Phase::Live) {
+            return self.close(Close::Internal, effects);
+        }
+        self.feed.wait();
+        let wait_ms = CATCH_UP_AGAIN_MS + self.spread_ms(CATCH_UP_AGAIN_MS);
+        self.again = Some((moment.mono_ms + wait_ms, Again::CatchUp));
+    }
+
+    /// A comparison found what it could not explain.
+    pub const fn on_doubt(&mut self, moment: Moment) {
+        self.again = Some((moment.mono_ms + ON_ITS_WAY_MS, Again::Look));
     }
 
     /// A request under way was answered.
@@ -320,11 +347,6 @@ impl SessionState {
                 refuse(watch.id, Refusal::TooLarge("users: over limits.watch_users"), effects);
             }
             ClientFrame::Unwatch(watch) => {
-                if let Some(watching) = &mut self.watching {
-                    watch.users.iter().for_each(|user| {
-                        watching.remove(user);
-                    });
-                }
                 effects.push(Effect::Unwatch { id: watch.id, users: watch.users });
             }
             ClientFrame::Sync(sync) => self.on_sync(sync, bounds, effects),
@@ -385,23 +407,10 @@ impl SessionState {
     }
 
     fn on_watch(&mut self, watch: Watch, bounds: &Bounds, effects: &mut Vec<Effect>) {
-        let watching = self.watching.get_or_insert_default();
-        let fresh = watch.users.iter().filter(|user| !watching.contains(user)).count();
-        if watching.len() + fresh > bounds.limits.watch_users {
+        if !self.watches.ask(&watch.users, bounds.limits.watch_users) {
             return refuse(watch.id, Refusal::TooLarge("users: over limits.watch_users"), effects);
         }
         self.under_way(Effect::Watch { id: watch.id, users: watch.users }, effects);
-    }
-
-    /// These users are watched from now on: those one may see. Answers whether anything is news.
-    pub fn on_watching(&mut self, users: &[UserId]) -> Vec<UserId> {
-        let watching = self.watching.get_or_insert_default();
-        users.iter().copied().filter(|user| watching.insert(*user)).collect()
-    }
-
-    /// Takes all watched users out, at the end.
-    pub fn take_watching(&mut self) -> Vec<UserId> {
-        self.watching.take().map(|watching| watching.into_iter().collect()).unwrap_or_default()
     }
 
     fn on_sync(&mut self, sync: Sync, bounds: &Bounds, effects: &mut Vec<Effect>) {
@@ -446,9 +455,11 @@ impl SessionState {
         if stalled_ms >= bounds.gateway.write_deadline_ms {
             return self.close(Close::TimedOut, effects);
         }
-        if self.forget_announced_ms.is_some_and(|at_ms| moment.mono_ms >= at_ms) {
-            self.forget_announced_ms = None;
-            self.feed.forget_announced();
+        if let Some((_, again)) = self.again.take_if(|(at_ms, _)| moment.mono_ms >= *at_ms) {
+            effects.push(match again {
+                Again::Look => Effect::LookAgain,
+                Again::CatchUp => Effect::CatchUp,
+            });
         }
         if let Some(period_ms) = bounds.gateway.anti_entropy_ms
             && self.compare_ms.is_some_and(|at_ms| moment.mono_ms >= at_ms)

@@ -66,7 +66,8 @@ impl Table {
         table.state.on_admission(Ok(admission(ADA, TOKEN_MS, 0)), None, moment(0), &mut table.effects);
         table.state.feed.hold();
         let cursor = Cursor { epoch: 1, position: Position(1) };
-        table.state.feed.arrive(Vec::new(), cursor);
+        table.state.feed.arrive(Vec::new(), cursor, ADA, &[]);
+        table.state.feed.go_live();
         table.state.on_entered(moment(0), &table.bounds);
         table.effects.clear();
         table
@@ -111,6 +112,37 @@ fn a_hello_leads_to_a_check_and_then_in() {
     assert!(*user == ADA && positions.is_empty());
     table.state.on_entered(moment(0), &table.bounds);
     assert!(table.state.may_read(&table.bounds) && table.state.user() == Some(ADA));
+}
+
+#[test]
+fn heads_that_cannot_be_read_end_a_hello_but_not_a_session() {
+    let mut entering = Table::new(None);
+    entering.says(0, r#"{"type":"hello","token":"t"}"#);
+    entering.state.on_admission(Ok(admission(ADA, TOKEN_MS, 0)), None, moment(0), &mut entering.effects);
+    entering.state.on_heads_failed(moment(0), &mut entering.effects);
+    assert_eq!(entering.closed(), Some(Close::Internal), "nothing was promised: the client comes back");
+
+    let mut table = Table::live();
+    table.state.feed.lag();
+    table.state.on_heads_failed(moment(0), &mut table.effects);
+    assert!(table.closed().is_none() && !table.state.feed.is_lagging(), "no other reading begins meanwhile");
+    table.ticks(999);
+    assert!(table.taken().is_empty());
+    table.ticks(2_000);
+    assert!(matches!(table.taken()[..], [Effect::CatchUp]));
+}
+
+#[test]
+fn what_a_comparison_cannot_explain_is_looked_at_again() {
+    let mut table = Table::live();
+    table.state.on_doubt(moment(10));
+    assert!(table.state.next_deadline_ms(&table.bounds) <= 3_010);
+    table.ticks(3_009);
+    assert!(table.taken().is_empty());
+    table.ticks(3_010);
+    assert!(matches!(table.taken()[..], [Effect::LookAgain]));
+    table.ticks(3_011);
+    assert!(table.taken().is_empty(), "once");
 }
 
 #[test]

@@ -12,8 +12,10 @@ mod distribute;
 mod enter;
 mod one;
 mod perform;
+mod ranges;
 mod registry;
 mod requests;
+mod telling;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -175,12 +177,15 @@ impl Switchboard {
         let meters = self.node.meters();
         meters.connections.open.decrement(1.0);
         self.hello_ended(line, "gone");
+        line.has_room();
+        line.seat.take();
         let channels = line.channels.take();
         for channel in channels {
             self.registry.borrow_mut().leave_channel(channel, line);
             self.node.router().unsubscribe(self.worker, Topic::Channel(channel));
         }
-        for user in line.state.borrow_mut().take_watching() {
+        let watched = line.state.borrow().watches.all();
+        for user in watched {
             self.unwatch(line, user);
         }
         if let Some(user) = line.user() {
@@ -366,6 +371,9 @@ impl Switchboard {
             self.look_at(line, until_ms);
         } else if !flushed.drained {
             self.look_at(line, now_ms + self.bounds.gateway.write_deadline_ms);
+        }
+        if line.waiting_bytes() <= self.bounds.gateway.outbox_bytes {
+            line.has_room();
         }
         if line.waiting_bytes() <= self.bounds.gateway.lag_resume_bytes
             && line.state.borrow().feed.is_lagging()

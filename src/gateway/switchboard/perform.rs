@@ -31,6 +31,7 @@ impl Switchboard {
             }
             Effect::CatchUp => self.catch_up(line),
             Effect::Compare => self.compare(line),
+            Effect::LookAgain => self.look_again(line),
             Effect::Send { id, message } => {
                 let meters = self.node.meters();
                 meters.sends.sends.increment(1);

@@ -1,25 +1,13 @@
-//! Requests that read the store: tokens, receipts with an answer, presence, `sync`.
+//! Requests that ask the store: tokens, receipts with an answer, presence.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::Switchboard;
 use super::distribute::presence_frame;
-use crate::domain::{Event, EventKind, Mark, Topic, UserId};
+use crate::domain::{Mark, Topic, UserId};
 use crate::gateway::line::Line;
-use crate::panics;
-use crate::protocol::client::SyncRange;
-use crate::protocol::event::EventList;
 use crate::protocol::server::ServerFrame;
 use crate::protocol::{Failure, RequestId};
-use crate::store::{RangeEvents, RangeQuery};
-
-/// About how much one `events` frame holds, so that phones with small message limits can read it.
-const EVENTS_FRAME_BYTES: usize = 48 * 1024;
-/// About how much one `sync` answers with; the rest is asked for again, when the client has read this.
-const SYNC_BYTES: usize = 512 * 1024;
-/// What an event weighs beside its content.
-const EVENT_BYTES: usize = 320;
 
 impl Switchboard {
     pub(super) fn authenticate(self: &Rc<Self>, line: &Rc<Line>, token: String, refresh: Option<RequestId>) {
@@ -94,18 +82,21 @@ impl Switchboard {
                 Ok(()) => this.node.read(this.node.store().acquaintances(user, &users)).await,
                 Err(failure) => Err(failure),
             };
-            let visible = match visible {
-                Ok(visible) => visible,
-                Err(failure) => return this.answer(key, &id, Err(failure)),
+            let (visible, failed) = match visible {
+                Ok(visible) => (visible, None),
+                Err(failure) => (Vec::new(), Some(failure)),
             };
             // Subscribe first, look second: whatever changes after the look is told by a signal.
             this.with(key, |this, line| {
-                for user in line.state.borrow_mut().on_watching(&visible) {
+                for user in line.state.borrow_mut().watches.answer(&users, &visible) {
                     this.registry.borrow_mut().watch(user, line);
                     this.node.router().subscribe(this.worker, Topic::Presence(user));
                     this.node.meters().social.watches.increment(1.0);
                 }
             });
+            if let Some(failure) = failed {
+                return this.answer(key, &id, Err(failure));
+            }
             let seen = this.node.presence().seen(&visible).await;
             this.with(key, |this, line| {
                 for (user, looked) in visible.into_iter().zip(seen) {
@@ -118,109 +109,10 @@ impl Switchboard {
     }
 
     pub(super) fn unwatch(&self, line: &Rc<Line>, user: UserId) {
-        let mut registry = self.registry.borrow_mut();
-        if registry.watchers(user).iter().any(|other| Rc::ptr_eq(other, line)) {
-            registry.unwatch(user, line);
+        if line.state.borrow_mut().watches.end(user) {
+            self.registry.borrow_mut().unwatch(user, line);
             self.node.router().unsubscribe(self.worker, Topic::Presence(user));
             self.node.meters().social.watches.decrement(1.0);
         }
     }
-
-    pub(super) fn sync(self: &Rc<Self>, line: &Rc<Line>, id: RequestId, ranges: Vec<SyncRange>) {
-        let (this, key) = (Rc::clone(self), line.key());
-        let Some(user) = line.user() else { return };
-        self.spawn_for(line, async move {
-            panics::point("sync");
-            let began_us = this.node.environment().monotonic_us();
-            let synced = match this.node.admit_request(user) {
-                Ok(()) => this.read_ranges(key, user, &id, ranges).await,
-                Err(failure) => Err(failure),
-            };
-            let ended_us = this.node.environment().monotonic_us();
-            this.node.meters().resume.sync_latency.record_since_us(began_us, ended_us);
-            this.with(key, |this, line| match synced {
-                Ok(more) => {
-                    line.state.borrow_mut().on_answered();
-                    this.say(line, &ServerFrame::Synced { id: &id, more });
-                }
-                Err(failure) => this.refuse(line, &id, failure),
-            });
-        });
-    }
-
-    /// Reads the ranges one after another and says what was read; answers whether anything was cut short.
-    async fn read_ranges(
-        self: &Rc<Self>,
-        key: crate::actors::inbox::SessionKey,
-        user: UserId,
-        id: &RequestId,
-        ranges: Vec<SyncRange>,
-    ) -> Result<bool, Failure> {
-        let (mut events_left, mut bytes_left) = (self.bounds.limits.sync_events, SYNC_BYTES);
-        let mut more = false;
-        for range in ranges {
-            if events_left == 0 || bytes_left == 0 {
-                more = true;
-                break;
-            }
-            // Whose token was ended, or who went, is read nothing more.
-            if self.registry.borrow().get(key).is_none_or(|line| line.is_ending()) {
-                break;
-            }
-            let asked = range.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-            let query = RangeQuery {
-                conversation: range.conversation,
-                after: range.after,
-                limit: asked.min(events_left),
-                max_bytes: bytes_left,
-            };
-            let RangeEvents { events, more: beyond } =
-                self.node.read(self.node.store().range(user, query)).await??;
-            more |= beyond && events.len() < asked;
-            events_left = events_left.saturating_sub(events.len());
-            bytes_left = bytes_left.saturating_sub(events.iter().map(|event| weight_bytes(event)).sum());
-            self.node.meters().resume.sync_events.record(events.len() as f64);
-            self.with(key, |this, line| {
-                for part in parts(&events) {
-                    let list = EventList { events: part, viewer: user };
-                    this.say(
-                        line,
-                        &ServerFrame::Events { id, conversation: range.conversation, events: list },
-                    );
-                }
-            });
-        }
-        Ok(more)
-    }
-}
-
-fn weight_bytes(event: &Event) -> usize {
-    let content = match &event.kind {
-        EventKind::Message(message) => {
-            let content = &message.content;
-            let json = |text: &Option<crate::domain::JsonText>| text.as_ref().map_or(0, |json| json.0.len());
-            content.body.as_ref().map_or(0, String::len) + json(&content.attachments) + json(&content.data)
-        }
-        EventKind::Edit { body, .. } => body.as_ref().map_or(0, String::len),
-        _ => 0,
-    };
-    content + EVENT_BYTES
-}
-
-/// Cuts a run of events into frames of about [`EVENTS_FRAME_BYTES`], each with at least one event.
-fn parts(events: &[Arc<Event>]) -> Vec<&[Arc<Event>]> {
-    let mut parts = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
-    for (at, event) in events.iter().enumerate() {
-        let weight = weight_bytes(event);
-        if at > start && bytes + weight > EVENTS_FRAME_BYTES {
-            parts.push(&events[start..at]);
-            (start, bytes) = (at, 0);
-        }
-        bytes += weight;
-    }
-    if start < events.len() {
-        parts.push(&events[start..]);
-    }
-    parts
 }

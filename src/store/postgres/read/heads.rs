@@ -22,10 +22,11 @@ since AS MATERIALIZED ( \
     SELECT CASE WHEN epoch = $2 AND $3 <= stop THEN $3 ELSE 0 END AS position FROM log \
 ) \
 SELECT log.epoch, log.stop, NULL::uuid, NULL::text, 0::bigint, NULL::text, NULL::uuid, NULL::uuid, 0::bigint, 0::bigint, \
-       0::bigint, false FROM log \
+       0::bigint, false, false FROM log \
 UNION ALL \
 SELECT NULL, NULL, c.id, c.name, c.last_seq, c.history, c.low, c.high, m.joined_seq, m.read_seq, \
-       c.message_count - m.read_count, c.last_txid >= s.position OR m.changed_txid >= s.position \
+       c.message_count - m.read_count, c.last_txid >= s.position OR m.changed_txid >= s.position, \
+       c.last_txid < s.position \
 FROM since s CROSS JOIN members m JOIN conversations c ON c.id = m.conversation \
 WHERE m.user_id = $1 AND c.deleted_at IS NULL \
   AND (c.last_txid >= s.position OR m.changed_txid >= s.position OR c.kind = 2)";
@@ -55,7 +56,7 @@ async fn in_snapshot(link: &mut Link, user: UserId, since: Option<Cursor>) -> sq
     let position = since.map_or(0, |cursor| i64::try_from(cursor.position.0).unwrap_or(i64::MAX));
     let rows = link.all(sqlx::query(HEADS).bind(*user.as_uuid()).bind(epoch).bind(position)).await?;
     let mut end = None;
-    let (mut heads, mut channels) = (Vec::new(), Vec::new());
+    let (mut heads, mut quiet, mut channels) = (Vec::new(), Vec::new(), Vec::new());
     for row in &rows {
         if row.uuid_or_null(2)?.is_none() {
             end = Some(cursor(row)?);
@@ -67,6 +68,9 @@ async fn in_snapshot(link: &mut Link, user: UserId, since: Option<Cursor>) -> sq
         }
         if !row.flag(11)? {
             continue;
+        }
+        if row.flag(12)? {
+            quiet.push(conversation);
         }
         let history = HistoryPolicy::parse(&row.text(5)?)
             .ok_or_else(|| impossible("a policy that this release does not know"))?;
@@ -89,7 +93,8 @@ async fn in_snapshot(link: &mut Link, user: UserId, since: Option<Cursor>) -> sq
         });
     }
     heads.sort_unstable_by_key(|head| head.conversation);
+    quiet.sort_unstable();
     channels.sort_unstable();
     let cursor = end.ok_or_else(|| impossible("a log without an end"))?;
-    Ok(Heads { cursor, heads, channels })
+    Ok(Heads { cursor, heads, quiet, channels })
 }

@@ -17,9 +17,9 @@ use crate::store::{Cursor, Head, Heads, StoreError};
 const HEADS: &str = concat!(
     "SELECT ",
     last_position!(),
-    ", NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL UNION ALL \
+    ", NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL UNION ALL \
      SELECT NULL, c.id, c.name, c.last_seq, c.history, c.low, c.high, m.joined_seq, m.read_seq, \
-            c.message_count - m.read_count, c.last_position >= ?2 OR m.changed_position >= ?2 \
+            c.message_count - m.read_count, c.last_position >= ?2 OR m.changed_position >= ?2, c.last_position < ?2 \
      FROM members m CROSS JOIN conversations c ON c.id = m.conversation \
      WHERE m.user_id = ?1 AND c.deleted_at IS NULL AND (c.last_position >= ?2 OR m.changed_position >= ?2 OR c.kind = 2)"
 );
@@ -60,7 +60,7 @@ async fn read(connection: &mut SqliteConnection, epoch: u64, user: UserId, since
         .fetch_all(connection)
         .await?;
     let mut position = Position(1);
-    let (mut heads, mut channels) = (Vec::new(), Vec::new());
+    let (mut heads, mut quiet, mut channels) = (Vec::new(), Vec::new(), Vec::new());
     for row in &rows {
         if let Some(last) = row.int_or_null(0)? {
             position = Position(u64::try_from(last).unwrap_or(0) + 1);
@@ -72,6 +72,9 @@ async fn read(connection: &mut SqliteConnection, epoch: u64, user: UserId, since
         }
         if !row.flag(10)? {
             continue;
+        }
+        if row.flag(11)? {
+            quiet.push(conversation);
         }
         let history = HistoryPolicy::parse(&row.text(4)?)
             .ok_or_else(|| impossible("a policy that this release does not know"))?;
@@ -94,6 +97,7 @@ async fn read(connection: &mut SqliteConnection, epoch: u64, user: UserId, since
         });
     }
     heads.sort_unstable_by_key(|head| head.conversation);
+    quiet.sort_unstable();
     channels.sort_unstable();
-    Ok(Heads { cursor: Cursor { epoch, position }, heads, channels })
+    Ok(Heads { cursor: Cursor { epoch, position }, heads, quiet, channels })
 }

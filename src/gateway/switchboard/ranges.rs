@@ -1,0 +1,148 @@
+//! `sync`: reads exactly what a client lacks, and no faster than the client takes it.
+//!
+//! Limits: one `sync` of a connection is read at a time; none begins while the connection's outbox is above its limit, and
+//! one that fills the outbox ends there with `more: true`.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::Switchboard;
+use crate::actors::inbox::SessionKey;
+use crate::domain::{Event, EventKind, JsonText, UserId};
+use crate::gateway::line::Line;
+use crate::panics;
+use crate::protocol::client::SyncRange;
+use crate::protocol::event::EventList;
+use crate::protocol::server::ServerFrame;
+use crate::protocol::{Failure, RequestId};
+use crate::store::{RangeEvents, RangeQuery};
+
+/// About how much one `events` frame holds, so that phones with small message limits can read it.
+const EVENTS_FRAME_BYTES: usize = 48 * 1024;
+/// About how much one `sync` answers with; the rest is asked for again, when the client has read this.
+const SYNC_BYTES: usize = 512 * 1024;
+/// What an event weighs beside its content.
+const EVENT_BYTES: usize = 320;
+
+impl Switchboard {
+    pub(super) fn sync(self: &Rc<Self>, line: &Rc<Line>, id: RequestId, ranges: Vec<SyncRange>) {
+        let (this, key, queue) = (Rc::clone(self), line.key(), line.queue());
+        let Some(user) = line.user() else { return };
+        self.spawn_for(line, async move {
+            panics::point("sync");
+            let _turn = queue.turn.lock().await;
+            if !this.room(key).await {
+                return;
+            }
+            let began_us = this.node.environment().monotonic_us();
+            let synced = match this.node.admit_request(user) {
+                Ok(()) => this.read_ranges(key, user, &id, ranges).await,
+                Err(failure) => Err(failure),
+            };
+            let ended_us = this.node.environment().monotonic_us();
+            this.node.meters().resume.sync_latency.record_since_us(began_us, ended_us);
+            this.with(key, |this, line| match synced {
+                Ok(more) => {
+                    line.state.borrow_mut().on_answered();
+                    this.say(line, &ServerFrame::Synced { id: &id, more });
+                }
+                Err(failure) => this.refuse(line, &id, failure),
+            });
+        });
+    }
+
+    /// Reads the ranges one after another and says what was read; answers whether anything was cut short.
+    async fn read_ranges(
+        self: &Rc<Self>,
+        key: SessionKey,
+        user: UserId,
+        id: &RequestId,
+        ranges: Vec<SyncRange>,
+    ) -> Result<bool, Failure> {
+        let (mut events_left, mut bytes_left) = (self.bounds.limits.sync_events, SYNC_BYTES);
+        let mut more = false;
+        let mut ranges = ranges.into_iter();
+        while let Some(range) = ranges.next() {
+            if events_left == 0 || bytes_left == 0 {
+                return Ok(true);
+            }
+            // Whose token was ended, or who went, is read nothing more.
+            if self.registry.borrow().get(key).is_none_or(|line| line.is_ending()) {
+                break;
+            }
+            let asked = range.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+            let query = RangeQuery {
+                conversation: range.conversation,
+                after: range.after,
+                limit: asked.min(events_left),
+                max_bytes: bytes_left.min(self.bounds.gateway.outbox_bytes),
+            };
+            let RangeEvents { events, more: beyond } =
+                self.node.read(self.node.store().range(user, query)).await??;
+            more |= beyond && events.len() < asked;
+            events_left = events_left.saturating_sub(events.len());
+            bytes_left = bytes_left.saturating_sub(events.iter().map(|event| weight_bytes(event)).sum());
+            self.node.meters().resume.sync_events.record(events.len() as f64);
+            let mut full = false;
+            self.with(key, |this, line| {
+                let parts = parts(&events);
+                let last = parts.len().saturating_sub(1);
+                for (at, part) in parts.into_iter().enumerate() {
+                    let list = EventList { events: part, viewer: user };
+                    let frame = ServerFrame::Events { id, conversation: range.conversation, events: list };
+                    this.say(line, &frame);
+                    full = this.is_full(line);
+                    if full {
+                        more |= at < last;
+                        return;
+                    }
+                }
+            });
+            if full {
+                // What is left of this range and the next ones is asked for again.
+                return Ok(more || ranges.len() > 0);
+            }
+        }
+        Ok(more)
+    }
+
+    /// Whether a client's queue is above its limit after what can be written is written.
+    fn is_full(self: &Rc<Self>, line: &Rc<Line>) -> bool {
+        let most = self.bounds.gateway.outbox_bytes;
+        if line.waiting_bytes() > most {
+            self.flush(line);
+        }
+        line.waiting_bytes() > most
+    }
+}
+
+fn weight_bytes(event: &Event) -> usize {
+    let content = match &event.kind {
+        EventKind::Message(message) => {
+            let content = &message.content;
+            let json = |text: &Option<JsonText>| text.as_ref().map_or(0, |json| json.0.len());
+            content.body.as_ref().map_or(0, String::len) + json(&content.attachments) + json(&content.data)
+        }
+        EventKind::Edit { body, .. } => body.as_ref().map_or(0, String::len),
+        _ => 0,
+    };
+    content + EVENT_BYTES
+}
+
+/// Cuts a run of events into frames of about [`EVENTS_FRAME_BYTES`], each with at least one event.
+fn parts(events: &[Arc<Event>]) -> Vec<&[Arc<Event>]> {
+    let mut parts = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (at, event) in events.iter().enumerate() {
+        let weight = weight_bytes(event);
+        if at > start && bytes + weight > EVENTS_FRAME_BYTES {
+            parts.push(&events[start..at]);
+            (start, bytes) = (at, 0);
+        }
+        bytes += weight;
+    }
+    if start < events.len() {
+        parts.push(&events[start..]);
+    }
+    parts
+}

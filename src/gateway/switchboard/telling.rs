@@ -1,0 +1,111 @@
+//! Telling heads: a page at a time, as the client takes them, then the live events behind them.
+
+use std::rc::Rc;
+
+use super::Switchboard;
+use crate::actors::inbox::SessionKey;
+use crate::domain::UserId;
+use crate::gateway::cursor;
+use crate::gateway::session::entering::Entered;
+use crate::protocol::server::{HeadView, LimitsView, ServerFrame, Welcome};
+use crate::store::Head;
+
+/// Heads per frame.
+const HEADS_PER_FRAME: usize = 200;
+
+/// Heads to tell; the last page bears the cursor, since only then the client has all that came before it.
+struct Pages {
+    heads: std::vec::IntoIter<Head>,
+    cursor: Option<String>,
+}
+
+struct Page {
+    heads: Vec<HeadView>,
+    cursor: Option<String>,
+}
+
+impl Pages {
+    fn of(entered: Entered) -> Self {
+        Self { cursor: Some(cursor::encode(entered.cursor)), heads: entered.heads.into_iter() }
+    }
+}
+
+impl Iterator for Pages {
+    type Item = Page;
+
+    /// At least one page, with a cursor and without heads when nothing moved.
+    fn next(&mut self) -> Option<Page> {
+        self.cursor.as_ref()?;
+        let heads = self.heads.by_ref().take(HEADS_PER_FRAME).map(HeadView::from).collect();
+        let cursor = if self.heads.len() == 0 { self.cursor.take() } else { None };
+        Some(Page { heads, cursor })
+    }
+}
+
+impl Switchboard {
+    /// The session stands: says so, then the heads that found no room in the welcome.
+    pub(super) async fn welcome(self: &Rc<Self>, key: SessionKey, user: UserId, entered: Entered) {
+        self.node.meters().resume.heads.record(entered.heads.len() as f64);
+        let mut pages = Pages::of(entered);
+        let first = pages.next();
+        self.with(key, |this, line| {
+            let moment = this.moment();
+            let Page { heads, cursor } = first.unwrap_or(Page { heads: Vec::new(), cursor: None });
+            let welcome = Welcome {
+                session: line.state.borrow().id,
+                user,
+                server_time: moment.now,
+                heartbeat_ms: this.bounds.gateway.heartbeat_ms,
+                limits: LimitsView::from(&this.bounds.limits),
+                more_heads: cursor.is_none(),
+                cursor,
+                heads,
+                token_expires_in_ms: line.state.borrow().token_expires_in_ms(moment),
+            };
+            this.say(line, &ServerFrame::Welcome(Box::new(welcome)));
+            this.hello_ended(line, "welcome");
+            line.state.borrow_mut().on_entered(moment, &this.bounds);
+            let deadline_ms = line.state.borrow().next_deadline_ms(&this.bounds);
+            this.look_at(line, deadline_ms);
+        });
+        self.tell_pages(key, pages).await;
+    }
+
+    /// Says heads to a session that was behind. Also when nothing moved: the client waits for the word that it is live again.
+    pub(super) async fn tell_heads(self: &Rc<Self>, key: SessionKey, entered: Entered) {
+        self.tell_pages(key, Pages::of(entered)).await;
+    }
+
+    async fn tell_pages(self: &Rc<Self>, key: SessionKey, pages: Pages) {
+        for Page { heads, cursor } in pages {
+            if !self.room(key).await {
+                return;
+            }
+            self.with(key, |this, line| {
+                this.say(line, &ServerFrame::Heads { cursor: cursor.as_deref(), heads: &heads });
+            });
+        }
+        self.with(key, |this, line| {
+            let held = line.state.borrow_mut().feed.go_live();
+            for delivery in held {
+                this.deliver(line, &delivery);
+            }
+        });
+    }
+
+    /// Waits until a session's queue has room; `false`: the connection is over.
+    pub(super) async fn room(&self, key: SessionKey) -> bool {
+        loop {
+            let Some(line) = self.registry.borrow().get(key).filter(|line| !line.is_ending()) else {
+                return false;
+            };
+            if line.waiting_bytes() <= self.bounds.gateway.outbox_bytes {
+                return true;
+            }
+            let queue = line.queue();
+            // Whoever waits does not keep the connection.
+            drop(line);
+            queue.room.notified().await;
+        }
+    }
+}
