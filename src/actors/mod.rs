@@ -8,6 +8,7 @@
 //! ├── Follower      reads the log on while the bus or the relay is away   (where others write too)
 //! ├── Receipts      keeps read and delivered positions, coalesced
 //! ├── Presence      says who is gone
+//! ├── Typing        says who has stopped typing
 //! └── worker threads, each: Switchboard ── Session, one per connection          (src/gateway)
 //! ```
 //!
@@ -25,6 +26,7 @@ pub mod rates;
 pub mod receipts;
 pub mod router;
 pub mod shares;
+pub mod typing;
 pub mod writer;
 
 pub use node::{Node, NodeOptions};

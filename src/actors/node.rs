@@ -15,10 +15,11 @@ use super::rates::Rates;
 use super::receipts::{Keep, Receipts, ReceiptsOptions, announce};
 use super::router::{Mend, Router};
 use super::shares::Shares;
+use super::typing::TypingBoard;
 use super::writer::{Asker, Job, Writer, WriterOptions};
 use crate::bus::Signal;
 use crate::bus::book::SharedBook;
-use crate::domain::{ConversationId, ConversationKind, Limits, Mark, Revocation, UserId};
+use crate::domain::{ConversationId, Limits, Mark, Revocation, UserId};
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
 use crate::store::{
@@ -39,6 +40,8 @@ pub struct NodeOptions {
     pub receipts_queue: usize,
     /// How long a user stays present after the last device went.
     pub offline_after_ms: u64,
+    /// How long somebody types who says nothing more.
+    pub typing_timeout_ms: u64,
     /// Requests other than sends that a user may make per second; 0: any number.
     pub requests_per_second: u32,
     /// Such requests at once.
@@ -58,6 +61,7 @@ struct Inner {
     writer: Writer,
     receipts: Addr<Receipts>,
     presence: PresenceBoard,
+    typing: TypingBoard,
     sends: Rates,
     requests: Rates,
     shares: Arc<Shares>,
@@ -100,6 +104,15 @@ impl Node {
         );
         let keeper = presence.keeper();
         super::presence::Presence::start_in_arbiter(&arbiter.handle(), |_| keeper);
+        let typing = TypingBoard::new(
+            Arc::clone(&store),
+            Arc::clone(&router),
+            Arc::clone(&environment),
+            Arc::clone(&meters),
+            options.typing_timeout_ms,
+        );
+        let keeper = typing.keeper();
+        super::typing::Typing::start_in_arbiter(&arbiter.handle(), |_| keeper);
         let log = Arc::clone(&store) as Arc<dyn Log>;
         arbiter.spawn(healer::run(Arc::clone(&router), log, Arc::clone(&meters), holes));
         let limits = options.limits;
@@ -112,6 +125,7 @@ impl Node {
             writer,
             receipts,
             presence,
+            typing,
             sends,
             requests,
             shares: Arc::default(),
@@ -167,6 +181,11 @@ impl Node {
     /// Who made this node panic again and again.
     pub fn offenders(&self) -> &Offenders {
         &self.inner.offenders
+    }
+
+    /// Who is typing.
+    pub fn typing(&self) -> &TypingBoard {
+        &self.inner.typing
     }
 
     /// What is measured.
@@ -232,8 +251,11 @@ impl Node {
     pub async fn send(&self, message: NewMessage) -> Result<Appended, Failure> {
         let received_us = self.inner.environment.monotonic_us();
         let (asker, answer) = oneshot::channel();
+        let sender = message.sender;
         self.inner.writer.submit(Job::Send { message, received_us, asker: Asker::Waiter(asker) })?;
-        answer.await.unwrap_or(Err(Failure::Unavailable { definite: false }))
+        let appended = answer.await.unwrap_or(Err(Failure::Unavailable { definite: false }))?;
+        self.inner.typing.said(sender, appended.conversation);
+        Ok(appended)
     }
 
     /// Carries out a change through the writer and publishes its events.
@@ -282,26 +304,14 @@ impl Node {
         }
     }
 
-    /// Tells the others in a conversation that `user` began or stopped typing; nothing when `user` is no member.
-    pub async fn typing(&self, user: UserId, conversation: ConversationId, on: bool) {
-        let members = match conversation.kind() {
-            ConversationKind::Channel => {
-                let member = self.read(self.inner.store.member(conversation, user)).await;
-                if !matches!(member, Ok(Some(_))) {
-                    return;
-                }
-                Arc::new([])
-            }
-            ConversationKind::Direct | ConversationKind::Group => {
-                let Ok(members) = self.read(self.inner.store.audience(conversation)).await else { return };
-                if !members.contains(&user) {
-                    return;
-                }
-                members
-            }
-        };
-        self.inner.meters.social.typing.increment(1);
-        self.inner.router.signal(Signal::Typing { conversation, user, on }, members);
+    /// Sets or lifts a block; from then on no signal of one of the two reaches the other, on any node.
+    ///
+    /// # Errors
+    /// A definite refusal or `Unavailable`.
+    pub async fn block(&self, by: UserId, user: UserId, on: bool) -> Result<(), Failure> {
+        self.write(self.inner.store.set_block(by, user, on)).await??;
+        self.inner.router.signal(Signal::Blocked { by, user, on }, Arc::new([by, user]));
+        Ok(())
     }
 
     /// Makes the user's sessions on this node ask how their tokens stand.

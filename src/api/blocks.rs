@@ -27,7 +27,7 @@ pub async fn show(state: Data<ApiState>, caller: Caller, path: Segments) -> Resu
     }
 }
 
-/// Blocks a user: neither can write to or invite the other.
+/// Blocks a user: neither can write to or invite the other, or is told of the other's typing, receipts and presence.
 #[utoipa::path(put, path = "/v1/blocks/{user}", tag = "blocks", params(("user" = UserId, Path)),
     responses((status = 204)))]
 pub async fn add(state: Data<ApiState>, caller: Caller, path: Segments) -> Result<HttpResponse, Problem> {
@@ -42,6 +42,6 @@ pub async fn remove(state: Data<ApiState>, caller: Caller, path: Segments) -> Re
 }
 
 async fn set(state: &ApiState, user: UserId, other: UserId, blocked: bool) -> Result<HttpResponse, Problem> {
-    state.node.write(state.node.store().set_block(user, other, blocked)).await??;
+    state.node.block(user, other, blocked).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -74,6 +74,7 @@ pub fn node(settings: &Settings) -> NodeOptions {
         receipts_flush: Duration::from_millis(settings.receipts.flush_ms),
         receipts_queue: settings.receipts.queue_marks,
         offline_after_ms: settings.presence.offline_after_ms,
+        typing_timeout_ms: settings.presence.typing_timeout_ms,
         requests_per_second: settings.limits.requests_per_second,
         request_burst: settings.limits.request_burst,
     }

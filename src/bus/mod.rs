@@ -49,6 +49,15 @@ pub enum Signal {
     },
     /// Tokens ended: connections on them close.
     Revoked(Revocation),
+    /// A block was set or lifted: neither of the two is told of the other while one stands.
+    Blocked {
+        /// Who set or lifted it.
+        by: UserId,
+        /// Whom it concerns.
+        user: UserId,
+        /// Set (true) or lifted.
+        on: bool,
+    },
 }
 
 /// Whether somebody is there.

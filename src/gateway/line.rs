@@ -16,6 +16,7 @@ use super::assembler::Assembler;
 use super::doorman::Place;
 use super::outbox::{Outbox, SLICES};
 use super::seats::Seat;
+use super::session::blocks::Blocks;
 use super::session::state::{Bounds, SessionState};
 use crate::actors::inbox::SessionKey;
 use crate::domain::{ConversationId, UserId};
@@ -59,6 +60,10 @@ pub struct Line {
     pub assembler: RefCell<Assembler>,
     /// Bytes of an incomplete frame; empty otherwise.
     pub carry: RefCell<BytesMut>,
+    /// Of whom it is told nothing.
+    pub blocks: RefCell<Blocks>,
+    /// Presence may have been lost on the way to the client: what is watched is told anew.
+    pub presence_lost: Cell<bool>,
     /// Its place among the hellos under way.
     pub place: Cell<Option<Place>>,
     /// Its place among the connections of its user.
@@ -97,6 +102,8 @@ impl Line {
             channels: RefCell::default(),
             assembler: RefCell::default(),
             carry: RefCell::new(leftover),
+            blocks: RefCell::default(),
+            presence_lost: Cell::new(false),
             place: Cell::new(None),
             seat: Cell::new(None),
             address,

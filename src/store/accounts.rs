@@ -158,6 +158,9 @@ pub trait Accounts: Send + Sync {
     /// Whom `user` has blocked.
     async fn blocks(&self, user: UserId) -> Result<Vec<UserId>, StoreError>;
 
+    /// Between whom and `user` a block stands, whoever has set it; at most `limit`.
+    async fn blocked_with(&self, user: UserId, limit: usize) -> Result<Vec<UserId>, StoreError>;
+
     /// Blocks or unblocks. Refusal: `NotFound` (no such user), `Invalid` (oneself).
     async fn set_block(&self, user: UserId, other: UserId, blocked: bool) -> Outcome<()>;
 

@@ -178,6 +178,7 @@ macro_rules! operations {
                 Read revocations(cursor: RevocationCursor) -> Result<(Vec<Revocation>, RevocationCursor), StoreError>;
                 Write forget_revocations(before: Timestamp) -> Result<(), StoreError>;
                 Read blocks(user: UserId) -> Result<Vec<UserId>, StoreError>;
+                Read blocked_with(user: UserId, limit: usize) -> Result<Vec<UserId>, StoreError>;
                 Write set_block(user: UserId, other: UserId, blocked: bool) -> Outcome<()>;
                 Write erase(user: UserId, now: Timestamp) -> Outcome<Revocation>;
                 Read export(user: UserId, after: Option<String>, limit: usize)

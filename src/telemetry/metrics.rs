@@ -69,6 +69,7 @@ const SHED_REASONS: &[&str] = &[
     "inbox",
     "receipts",
     "presence",
+    "typing",
     "bus",
     "anti_entropy",
 ];
@@ -115,6 +116,7 @@ const OPERATIONS: &[&str] = &[
     "revocations",
     "forget_revocations",
     "blocks",
+    "blocked_with",
     "set_block",
     "erase",
     "export",

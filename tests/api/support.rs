@@ -145,6 +145,7 @@ impl World {
             receipts_flush: Duration::from_millis(50),
             receipts_queue: 1_024,
             offline_after_ms: 1_000,
+            typing_timeout_ms: 6_000,
             requests_per_second: requests,
             request_burst: requests,
         };

@@ -22,3 +22,4 @@ mod readme;
 mod restart;
 mod revocation;
 mod rfc6455;
+mod signals;

@@ -4,7 +4,7 @@
  */
 
 const PAGE = 40;
-const TYPING_MS = 6_000;
+const TYPING_MS = 12_000;
 const RECHECK_MS = 1_000;
 /** A page read may already hold reactions whose events arrive after it: within this time they are read again, not counted. */
 const AMBIGUOUS_MS = 5_000;

@@ -353,6 +353,7 @@ fn signal_topics(signal: &Signal, users: &[UserId]) -> SmallVec<[Topic; 2]> {
     match signal {
         Signal::Presence { user, .. } => SmallVec::from_slice(&[Topic::Presence(*user)]),
         Signal::Revoked(revocation) => SmallVec::from_slice(&[Topic::User(revocation.user)]),
+        Signal::Blocked { by, user, .. } => SmallVec::from_slice(&[Topic::User(*by), Topic::User(*user)]),
         Signal::Typing { conversation, .. } if users.is_empty() => {
             SmallVec::from_slice(&[Topic::Channel(*conversation)])
         }

@@ -113,6 +113,7 @@ fn signals() -> impl Strategy<Value = Signal> {
         ),
         (users(), presences()).prop_map(|(user, presence)| Signal::Presence { user, presence }),
         revocations,
+        (users(), users(), any::<bool>()).prop_map(|(by, user, on)| Signal::Blocked { by, user, on }),
     ]
 }
 

@@ -48,6 +48,15 @@ pub enum WireSignal {
         #[serde(rename = "e", default)]
         final_: bool,
     },
+    #[serde(rename = "b")]
+    Blocked {
+        #[serde(rename = "b")]
+        by: Uuid,
+        #[serde(rename = "u")]
+        user: Uuid,
+        #[serde(rename = "o")]
+        on: bool,
+    },
 }
 
 /// See [`Presence`].
@@ -82,6 +91,9 @@ impl From<&Signal> for WireSignal {
                 at_ms: revocation.at.as_unix_ms(),
                 final_: revocation.final_,
             },
+            Signal::Blocked { by, user, on } => {
+                Self::Blocked { by: *by.as_uuid(), user: *user.as_uuid(), on: *on }
+            }
         }
     }
 }
@@ -111,6 +123,9 @@ impl TryFrom<WireSignal> for Signal {
                 at: Timestamp::from_unix_ms(at_ms),
                 final_,
             }),
+            WireSignal::Blocked { by, user, on } => {
+                Self::Blocked { by: UserId::from_uuid(by), user: UserId::from_uuid(user), on }
+            }
         })
     }
 }

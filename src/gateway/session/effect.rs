@@ -44,6 +44,8 @@ pub enum Effect {
     Compare,
     /// Look again at what that could not explain.
     LookAgain,
+    /// Ask again whom the session may be told of.
+    Review,
     /// Read the heads that moved since the last ones, and tell them.
     CatchUp,
     /// Append a message.

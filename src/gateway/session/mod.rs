@@ -9,6 +9,7 @@
 //! - *On full*: a full queue switches the client to pulling (`lagging`); at the bound of requests nothing more is read.
 
 mod actor;
+pub mod blocks;
 pub mod effect;
 pub mod entering;
 pub mod feed;

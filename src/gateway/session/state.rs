@@ -66,6 +66,8 @@ pub struct SessionState {
     malformed: Window,
     rate_limited: Window,
     compare_ms: Option<u64>,
+    /// When to ask again whom the session may be told of.
+    review_ms: Option<u64>,
     /// What heads left to be done, and when.
     again: Option<(u64, Again)>,
     /// Whose presence it is told.
@@ -83,6 +85,10 @@ enum Again {
 
 /// How long an event may be on its way before a session counts it as lost. Longer than healing takes.
 const ON_ITS_WAY_MS: u64 = 3_000;
+/// How often it is asked again whom a session may be told of, whatever signals and events said meanwhile.
+const REVIEW_MS: u64 = 300_000;
+/// Within which time it is asked again when it is in doubt; spread, so that not all ask at once.
+const REVIEW_SOON_MS: u64 = 2_000;
 /// The least wait before heads that could not be read are tried again; up to twice that, so that not all come at once.
 const CATCH_UP_AGAIN_MS: u64 = 1_000;
 /// Rate-limited answers per minute after which a client is taken for abusive.
@@ -106,6 +112,7 @@ impl SessionState {
             malformed: Window::default(),
             rate_limited: Window::default(),
             compare_ms: None,
+            review_ms: None,
             again: None,
             watches: Watches::default(),
         }
@@ -152,7 +159,7 @@ impl SessionState {
             token.ends_mono_ms.saturating_sub(ahead_ms)
         });
         let again_ms = self.again.map(|(at_ms, _)| at_ms);
-        let upkeep = [again_ms, self.compare_ms].into_iter().flatten().min();
+        let upkeep = [again_ms, self.compare_ms, self.review_ms].into_iter().flatten().min();
         hello.min(self.next_ping_ms).min(token).min(upkeep.unwrap_or(u64::MAX))
     }
 
@@ -267,7 +274,9 @@ impl SessionState {
         if matches!(self.phase, Phase::Entering) {
             self.phase = Phase::Live;
             let first_ms = |period_ms: u64| moment.mono_ms + period_ms / 2 + self.spread_ms(period_ms / 2);
-            self.compare_ms = bounds.gateway.anti_entropy_ms.map(first_ms);
+            let (compare_ms, review_ms) = (bounds.gateway.anti_entropy_ms.map(first_ms), first_ms(REVIEW_MS));
+            self.compare_ms = compare_ms;
+            self.review_ms.get_or_insert(review_ms);
         }
     }
 
@@ -286,6 +295,12 @@ impl SessionState {
         self.feed.wait();
         let wait_ms = CATCH_UP_AGAIN_MS + self.spread_ms(CATCH_UP_AGAIN_MS);
         self.again = Some((moment.mono_ms + wait_ms, Again::CatchUp));
+    }
+
+    /// What is known of whom the session may be told of may be wrong by now: it is asked again soon.
+    pub fn review_soon(&mut self, moment: Moment) {
+        let soon_ms = moment.mono_ms + self.spread_ms(REVIEW_SOON_MS);
+        self.review_ms = Some(self.review_ms.map_or(soon_ms, |due_ms| due_ms.min(soon_ms)));
     }
 
     /// A comparison found what it could not explain.
@@ -454,6 +469,10 @@ impl SessionState {
         }
         if stalled_ms >= bounds.gateway.write_deadline_ms {
             return self.close(Close::TimedOut, effects);
+        }
+        if self.review_ms.is_some_and(|at_ms| moment.mono_ms >= at_ms) {
+            self.review_ms = Some(moment.mono_ms + REVIEW_MS);
+            effects.push(Effect::Review);
         }
         if let Some((_, again)) = self.again.take_if(|(at_ms, _)| moment.mono_ms >= *at_ms) {
             effects.push(match again {

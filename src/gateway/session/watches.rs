@@ -68,6 +68,11 @@ impl Watches {
         self.users.as_mut().and_then(|watches| watches.remove(&user)).is_some_and(|watch| watch.stands)
     }
 
+    /// Whether `user` is watched.
+    pub fn stands(&self, user: UserId) -> bool {
+        self.users.as_ref().and_then(|watches| watches.get(&user)).is_some_and(|watch| watch.stands)
+    }
+
     /// Everybody who is watched.
     pub fn all(&self) -> Vec<UserId> {
         let watches = self.users.iter().flat_map(|watches| watches.iter());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Switchboard;
+use super::registry::Lines;
 use crate::actors::inbox::{Item, Reply};
 use crate::bus::{Presence, Signal};
 use crate::domain::{ConversationId, ConversationKind, EventKind, Topic, UserId};
@@ -33,6 +34,14 @@ impl<'a> Encoded<'a> {
         };
         self.frames[slot].get_or_insert_with(|| encoding.encode(&self.message)).clone()
     }
+}
+
+/// A signal about a user.
+struct About<'a> {
+    user: UserId,
+    /// Whether the user's own devices are told too.
+    own: bool,
+    encoded: Encoded<'a>,
 }
 
 /// A user's presence as clients see it.
@@ -95,11 +104,19 @@ impl Switchboard {
                     self.for_one(line, || self.deliver(line, delivery));
                 }
                 drop(registry);
-                if let EventKind::MemberLeft { user, .. } = &event.kind {
-                    self.unsubscribe_user(*user, conversation);
+                match &event.kind {
+                    EventKind::MemberLeft { user, .. } => self.unsubscribe_user(*user, conversation),
+                    EventKind::ConversationChanged(changes) if changes.deleted => {
+                        let lines = self.registry.borrow().of_channel(conversation).to_vec();
+                        self.on_ending(event, users);
+                        lines.iter().for_each(|line| self.unsubscribe_channel(line, conversation));
+                        return;
+                    }
+                    _ => {}
                 }
             }
         }
+        self.on_ending(event, users);
     }
 
     /// Queues an event for a session, unless it is not wanted or there is no room.
@@ -119,10 +136,11 @@ impl Switchboard {
         self.touch(line);
     }
 
-    /// Something may have been lost on the way here: every session compares heads.
+    /// Something may have been lost on the way here: every session compares heads, and asks whom it may be told of.
     pub(super) fn everybody_lags(self: &Rc<Self>) {
         for line in self.registry.borrow().all() {
             self.for_one(&line, || {
+                self.signals_lost(&line);
                 if line.state.borrow_mut().feed.lag() {
                     self.touch(&line);
                 }
@@ -178,34 +196,32 @@ impl Switchboard {
     fn on_signal(self: &Rc<Self>, signal: &Signal, users: &[UserId]) {
         match signal {
             Signal::Typing { conversation, user, on } => {
-                let mut encoded =
-                    Encoded::new(ServerFrame::Typing { conversation: *conversation, user: *user, on: *on });
+                let frame = ServerFrame::Typing { conversation: *conversation, user: *user, on: *on };
+                let mut about = About { user: *user, own: false, encoded: Encoded::new(frame) };
                 match conversation.kind() {
                     ConversationKind::Channel => {
-                        self.tell(
-                            self.registry.borrow().of_channel(*conversation),
-                            Some(*user),
-                            &mut encoded,
-                        );
+                        self.tell(self.registry.borrow().of_channel(*conversation), &mut about);
                     }
-                    ConversationKind::Direct | ConversationKind::Group => {
-                        self.tell_users(users, Some(*user), &mut encoded);
-                    }
+                    ConversationKind::Direct | ConversationKind::Group => self.tell_users(users, &mut about),
                 }
             }
             Signal::Receipt { conversation, user, delivered, read } => {
-                let message = ServerFrame::Receipt {
+                let frame = ServerFrame::Receipt {
                     conversation: *conversation,
                     user: *user,
                     delivered_seq: *delivered,
                     read_seq: *read,
                 };
-                self.tell_users(users, None, &mut Encoded::new(message));
+                self.tell_users(users, &mut About { user: *user, own: true, encoded: Encoded::new(frame) });
             }
             Signal::Presence { user, presence } => {
-                let mut encoded = Encoded::new(presence_frame(*user, *presence));
-                self.tell(self.registry.borrow().watchers(*user), None, &mut encoded);
+                let encoded = Encoded::new(presence_frame(*user, *presence));
+                let mut about = About { user: *user, own: true, encoded };
+                for line in self.tell(self.registry.borrow().watchers(*user), &mut about) {
+                    line.presence_lost.set(true);
+                }
             }
+            Signal::Blocked { by, user, on } => self.on_block(*by, *user, *on),
             Signal::Revoked(revocation) => {
                 let lines: Vec<_> = self.registry.borrow().of_user(revocation.user).to_vec();
                 for line in lines {
@@ -216,27 +232,39 @@ impl Switchboard {
         }
     }
 
-    fn tell_users(&self, users: &[UserId], except: Option<UserId>, encoded: &mut Encoded<'_>) {
+    fn tell_users(&self, users: &[UserId], about: &mut About<'_>) {
         for user in users {
-            self.tell(self.registry.borrow().of_user(*user), except, encoded);
+            self.tell(self.registry.borrow().of_user(*user), about);
         }
     }
 
-    /// Queues a signal; one that finds no room is dropped, since nothing depends on it.
-    fn tell(&self, lines: &[Rc<Line>], except: Option<UserId>, encoded: &mut Encoded<'_>) {
+    /// Queues a signal for those who may be told of its user. One that finds no room is dropped, since nothing depends on it;
+    /// answers for whom.
+    fn tell(&self, lines: &[Rc<Line>], about: &mut About<'_>) -> Lines {
+        let mut dropped = Lines::new();
         for line in lines {
-            if line.user() == except || line.waiting_bytes() > self.bounds.gateway.outbox_bytes / 2 {
+            let own = line.user() == Some(about.user);
+            let may_be_told = if own { about.own } else { line.blocks.borrow().allow(about.user) };
+            if !may_be_told {
                 continue;
             }
-            self.for_one(line, || self.push(line, encoded.frame(line.encoding)));
+            if line.waiting_bytes() > self.bounds.gateway.outbox_bytes / 2 {
+                dropped.push(Rc::clone(line));
+                continue;
+            }
+            self.for_one(line, || self.push(line, about.encoded.frame(line.encoding)));
             self.touch(line);
         }
+        dropped
     }
 
     fn on_reply(self: &Rc<Self>, line: &Rc<Line>, id: &RequestId, reply: Reply) {
         line.state.borrow_mut().on_answered();
         let failure = match reply {
             Reply::Sent(Ok((message_id, appended))) => {
+                if let Some(user) = line.user() {
+                    self.node.typing().said(user, appended.conversation);
+                }
                 return self.say(
                     line,
                     &ServerFrame::Ack {

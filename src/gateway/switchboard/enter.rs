@@ -34,7 +34,9 @@ impl Switchboard {
         line.state.borrow_mut().feed.hold();
         let (this, key) = (Rc::clone(self), line.key());
         self.spawn_for(line, async move {
-            match this.gather(key, user, since, positions).await {
+            let (entered, ()) =
+                futures_util::join!(this.gather(key, user, since, positions), this.learn_blocks(key, user));
+            match entered {
                 Ok(Some(entered)) => {
                     let kind = match since {
                         None if brought_cursor => "epoch_changed",

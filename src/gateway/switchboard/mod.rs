@@ -4,7 +4,8 @@
 //!   scratch buffer they read into.
 //! - *Receives*: batches from the worker's inbox; frames and effects of its sessions.
 //! - *Emits*: frames into sessions' queues, one flush per session and batch; jobs to the writer; subscriptions to the router.
-//! - *Limits*: the inbox's bound; connections per user; requests under way per session.
+//! - *Limits*: the inbox's bound; connections per user; requests under way per session; sessions that catch up, or whose rights
+//!   are read again, at once.
 //! - *On restart*: goes with its thread and its connections.
 //! - *On full*: an inbox that overflowed makes every session compare heads.
 
@@ -15,6 +16,7 @@ mod perform;
 mod ranges;
 mod registry;
 mod requests;
+mod rights;
 mod telling;
 
 use std::cell::{Cell, RefCell};
@@ -30,6 +32,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use self::registry::Registry;
+use self::rights::Endings;
 use super::assembler::Incoming;
 use super::doorman::Doorman;
 use super::line::{LINGER_MS, Line};
@@ -54,6 +57,8 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 /// Sessions of a thread that catch up at once.
 const CATCH_UPS: usize = 16;
+/// Sessions of a thread of which it is asked at once whom they may be told of.
+const REVIEWS: usize = 4;
 /// Sessions flushed before other tasks of the thread have their turn.
 const FLUSHES_PER_TURN: usize = 256;
 
@@ -66,6 +71,10 @@ pub struct Switchboard {
     bounds: Rc<Bounds>,
     /// Sessions that read heads at once because they missed something; the others wait their turn, their events held.
     catch_ups: Semaphore,
+    /// Sessions whose rights are read again at once.
+    reviews: Semaphore,
+    /// Whom the last ends of memberships and blocks concerned.
+    endings: RefCell<Endings>,
     registry: RefCell<Registry>,
     wheel: RefCell<Wheel>,
     scratch: RefCell<BytesMut>,
@@ -91,6 +100,8 @@ impl Switchboard {
             doorman,
             bounds: Rc::new(bounds),
             catch_ups: Semaphore::new(CATCH_UPS),
+            reviews: Semaphore::new(REVIEWS),
+            endings: RefCell::default(),
             registry: RefCell::default(),
             wheel: RefCell::new(Wheel::new(now_ms)),
             scratch: RefCell::new(BytesMut::with_capacity(SCRATCH_BYTES)),
@@ -193,6 +204,7 @@ impl Switchboard {
             self.node.router().unsubscribe(self.worker, Topic::User(user));
             let device = line.state.borrow().device();
             self.node.presence().went(user, device);
+            self.node.typing().gone(user, (self.worker, line.key()));
         }
     }
 

@@ -32,6 +32,7 @@ impl Switchboard {
             Effect::CatchUp => self.catch_up(line),
             Effect::Compare => self.compare(line),
             Effect::LookAgain => self.look_again(line),
+            Effect::Review => self.review(line),
             Effect::Send { id, message } => {
                 let meters = self.node.meters();
                 meters.sends.sends.increment(1);
@@ -68,8 +69,10 @@ impl Switchboard {
                 let Some(user) = line.user() else { return };
                 // Typing is told at leisure or not at all: over the rate it is dropped without a word.
                 if self.node.admit_request(user).is_ok() {
-                    let node = self.node.clone();
-                    self.spawn_for(line, async move { node.typing(user, conversation, on).await });
+                    match on {
+                        true => self.node.typing().begin(user, conversation, (self.worker, line.key())),
+                        false => self.node.typing().stop(user, conversation),
+                    }
                 }
             }
             Effect::Watch { id, users } => self.watch(line, id, users),

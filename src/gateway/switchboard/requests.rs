@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::Switchboard;
 use super::distribute::presence_frame;
+use crate::actors::inbox::SessionKey;
 use crate::domain::{Mark, Topic, UserId};
 use crate::gateway::line::Line;
 use crate::protocol::server::ServerFrame;
@@ -59,12 +60,7 @@ impl Switchboard {
         });
     }
 
-    fn answer(
-        self: &Rc<Self>,
-        key: crate::actors::inbox::SessionKey,
-        id: &RequestId,
-        done: Result<(), Failure>,
-    ) {
+    fn answer(self: &Rc<Self>, key: SessionKey, id: &RequestId, done: Result<(), Failure>) {
         self.with(key, |this, line| match done {
             Ok(()) => {
                 line.state.borrow_mut().on_answered();
@@ -79,7 +75,7 @@ impl Switchboard {
         let Some(user) = line.user() else { return };
         self.spawn_for(line, async move {
             let visible = match this.node.admit_request(user) {
-                Ok(()) => this.node.read(this.node.store().acquaintances(user, &users)).await,
+                Ok(()) => this.visible(user, &users).await,
                 Err(failure) => Err(failure),
             };
             let (visible, failed) = match visible {
@@ -94,25 +90,37 @@ impl Switchboard {
                     this.node.meters().social.watches.increment(1.0);
                 }
             });
-            if let Some(failure) = failed {
-                return this.answer(key, &id, Err(failure));
-            }
-            let seen = this.node.presence().seen(&visible).await;
-            this.with(key, |this, line| {
-                for (user, looked) in visible.into_iter().zip(seen) {
-                    let presence = this.node.presence().answer(user, looked);
-                    this.say(line, &presence_frame(user, presence));
+            match failed {
+                Some(failure) => this.answer(key, &id, Err(failure)),
+                None => {
+                    this.tell_presence(key, visible).await;
+                    this.answer(key, &id, Ok(()));
                 }
-            });
-            this.answer(key, &id, Ok(()));
+            }
         });
     }
 
-    pub(super) fn unwatch(&self, line: &Rc<Line>, user: UserId) {
-        if line.state.borrow_mut().watches.end(user) {
+    /// Tells a session how those of `users` are whom it watches.
+    pub(super) async fn tell_presence(self: &Rc<Self>, key: SessionKey, users: Vec<UserId>) {
+        let seen = self.node.presence().seen(&users).await;
+        self.with(key, |this, line| {
+            for (user, looked) in users.into_iter().zip(seen) {
+                if line.state.borrow().watches.stands(user) {
+                    let presence = this.node.presence().answer(user, looked);
+                    this.say(line, &presence_frame(user, presence));
+                }
+            }
+        });
+    }
+
+    /// A session watches `user` no more; whether it did.
+    pub(super) fn unwatch(&self, line: &Rc<Line>, user: UserId) -> bool {
+        let ended = line.state.borrow_mut().watches.end(user);
+        if ended {
             self.registry.borrow_mut().unwatch(user, line);
             self.node.router().unsubscribe(self.worker, Topic::Presence(user));
             self.node.meters().social.watches.decrement(1.0);
         }
+        ended
     }
 }

@@ -90,6 +90,9 @@ impl Switchboard {
             for delivery in held {
                 this.deliver(line, &delivery);
             }
+            if line.presence_lost.get() {
+                this.review_soon(line);
+            }
         });
     }
 

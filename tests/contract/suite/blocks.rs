@@ -72,6 +72,9 @@ async fn blocks_are_listed_and_set_idempotently() {
     }
     assert_eq!(world.store.blocks(ada).await.unwrap(), [ben]);
     assert!(world.store.blocks(ben).await.unwrap().is_empty());
+    assert_eq!(world.store.blocked_with(ada, 10).await.unwrap(), [ben]);
+    assert_eq!(world.store.blocked_with(ben, 10).await.unwrap(), [ada], "whoever of the two has set it");
+    assert!(world.store.blocked_with(ben, 0).await.unwrap().is_empty());
     let own = world.store.set_block(ada, ada, true).await.unwrap();
     assert!(matches!(own, Err(Refusal::Invalid(_))));
     let ghost = UserId::from_uuid(world.uuid());

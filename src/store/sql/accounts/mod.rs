@@ -123,6 +123,12 @@ impl<B: Backend> Accounts for B {
         unrefused(self.read(user, |on, user| Box::pin(users::blocks(on, *user))).await)
     }
 
+    async fn blocked_with(&self, user: UserId, limit: usize) -> Result<Vec<UserId>, StoreError> {
+        let read =
+            self.read((user, limit), |on, (user, limit)| Box::pin(users::blocked_with(on, *user, *limit)));
+        unrefused(read.await)
+    }
+
     async fn set_block(&self, user: UserId, other: UserId, blocked: bool) -> Outcome<()> {
         let asked = (user, other, blocked);
         self.write(asked, |on, (user, other, blocked)| {

@@ -190,6 +190,19 @@ pub(super) async fn blocks<C: Connection>(connection: &mut C, user: UserId) -> R
     connection.all(&BLOCKS, values![user, MOST_BLOCKS]).await?.iter().map(|row| row.user(0)).collect()
 }
 
+const BLOCKED_WITH: Sql = Sql::same(
+    "SELECT blocked FROM blocks WHERE blocker = $1 UNION SELECT blocker FROM blocks WHERE blocked = $1 LIMIT $2",
+);
+
+pub(super) async fn blocked_with<C: Connection>(
+    connection: &mut C,
+    user: UserId,
+    limit: usize,
+) -> Result<Vec<UserId>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    connection.all(&BLOCKED_WITH, values![user, limit]).await?.iter().map(|row| row.user(0)).collect()
+}
+
 /// How many users one may block: the list is answered in one piece.
 const MOST_BLOCKS: i64 = 10_000;
 

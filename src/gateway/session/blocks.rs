@@ -1,0 +1,116 @@
+//! Between whom and a session's user a block stands, whoever of the two has set it. It is asked whenever somebody's typing,
+//! receipt or presence is about to be told.
+
+use std::collections::HashSet;
+
+use crate::domain::UserId;
+
+/// Blocks read for one user. Who stands in more is told of nobody but themself.
+pub const MOST_BLOCKS: usize = 20_000;
+
+#[derive(Debug, Default)]
+enum Known {
+    /// They could not be read yet.
+    #[default]
+    Unknown,
+    /// Most users: none.
+    None,
+    Some(Box<HashSet<UserId>>),
+    TooMany,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub struct Blocks {
+    known: Known,
+    /// The number of the last reading that was begun; an earlier one may lack what came since.
+    reading: u32,
+}
+
+impl Blocks {
+    /// They are about to be read; answers the number to say [`Blocks::learn`] with.
+    pub const fn begin(&mut self) -> u32 {
+        self.reading = self.reading.wrapping_add(1);
+        self.reading
+    }
+
+    /// They were read.
+    pub fn learn(&mut self, reading: u32, users: Vec<UserId>) {
+        if reading != self.reading {
+            return;
+        }
+        self.known = match users.len() {
+            0 => Known::None,
+            count if count > MOST_BLOCKS => Known::TooMany,
+            _ => Known::Some(Box::new(users.into_iter().collect())),
+        };
+    }
+
+    /// A block was set.
+    pub fn add(&mut self, other: UserId) {
+        match &mut self.known {
+            Known::Some(users) => {
+                users.insert(other);
+            }
+            Known::None => self.known = Known::Some(Box::new(HashSet::from([other]))),
+            Known::Unknown | Known::TooMany => {}
+        }
+    }
+
+    /// Something about them may have been lost on the way here: nothing is known until they are read again.
+    pub fn doubt(&mut self) {
+        self.known = Known::Unknown;
+        self.reading = self.reading.wrapping_add(1);
+    }
+
+    /// Whether the session may be told of `other`. Before the blocks are known: of nobody.
+    pub fn allow(&self, other: UserId) -> bool {
+        match &self.known {
+            Known::None => true,
+            Known::Some(users) => !users.contains(&other),
+            Known::Unknown | Known::TooMany => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn user(n: u128) -> UserId {
+        UserId::from_uuid(Uuid::from_u128(n))
+    }
+
+    #[test]
+    fn a_block_counts_at_once_and_an_older_reading_does_not_undo_it() {
+        let mut blocks = Blocks::default();
+        assert!(!blocks.allow(user(1)), "not known yet");
+        let first = blocks.begin();
+        blocks.learn(first, Vec::new());
+        assert!(blocks.allow(user(1)));
+        let older = blocks.begin();
+        blocks.add(user(1));
+        let newer = blocks.begin();
+        blocks.learn(older, Vec::new());
+        assert!(!blocks.allow(user(1)) && blocks.allow(user(2)));
+        blocks.learn(newer, vec![user(1)]);
+        assert!(!blocks.allow(user(1)));
+        let lost = blocks.begin();
+        blocks.doubt();
+        blocks.learn(lost, Vec::new());
+        assert!(!blocks.allow(user(2)), "what was lost may be younger than the reading");
+        let lifted = blocks.begin();
+        blocks.learn(lifted, Vec::new());
+        assert!(blocks.allow(user(1)));
+    }
+
+    #[test]
+    fn who_stands_in_too_many_is_told_of_nobody() {
+        let mut blocks = Blocks::default();
+        let reading = blocks.begin();
+        blocks.learn(reading, (0..=MOST_BLOCKS as u128).map(user).collect());
+        assert!(!blocks.allow(user(1 << 64)));
+    }
+}
