@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::Presence;
-use crate::domain::UserId;
+use crate::domain::{Timestamp, UserId};
 
 /// The book cannot be read now; go by what this node knows itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,11 @@ pub trait PresenceBook: Send + Sync {
     /// # Errors
     /// [`BookAway`], in time.
     async fn others(&self, users: &[UserId]) -> Result<Vec<Option<Presence>>, BookAway>;
+
+    /// When each of `users`, who is on no node any more, was last on one that has died since, in their order; `None`: not known.
+    async fn last_on_dead(&self, users: &[UserId]) -> Vec<Option<Timestamp>> {
+        vec![None; users.len()]
+    }
 
     /// On how many other nodes each of `users` is, in their order.
     ///

@@ -211,3 +211,30 @@ async fn who_leaves_is_gone_at_once() {
     one.leave().await;
     assert_eq!(reader.others(&[user(1)]).await, Ok(vec![None]));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_dead_nodes_left_is_removed_by_whoever_reads_it() {
+    let redis = Redis::start().await;
+    let (_staying_bus, staying) = hand(&redis).await;
+    let (_bus, reader) = hand(&redis).await;
+    staying.put(user(1), Some(Online));
+    for _ in 0..3 {
+        let (bus, restarted) = hand(&redis).await;
+        restarted.put(user(1), Some(Away));
+        until(&*staying, user(1), Some(Away)).await;
+        drop((restarted, bus));
+        until(&*staying, user(1), None).await;
+    }
+    let removed = async {
+        loop {
+            reader.others(&[user(1)]).await.unwrap();
+            let key = format!("{}on:{}", options(&redis).prefix, user(1).as_uuid().simple());
+            if redis.order(&format!("HLEN {key}")).await == ::redis::Value::Int(1) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE * 2, removed).await.expect("only the living node's entry is left");
+    assert_eq!(reader.others(&[user(1)]).await, Ok(vec![Some(Online)]));
+}

@@ -163,7 +163,9 @@ async fn the_users_of_a_node_that_dies_go_offline_without_a_word() {
     one.sharing.abort();
     one.bus.as_ref().unwrap().end();
     let (who, presence) = watcher.told().await;
-    assert!(who == user(1) && is_offline(presence), "{presence:?}");
+    let Presence::Offline { last_seen: Some(last_seen) } = presence else { panic!("{presence:?}") };
+    let ago_ms = SystemEnvironment::shared().now().ms_since(last_seen);
+    assert!(who == user(1) && (0..DEADLINE.as_millis() as i64).contains(&ago_ms), "{ago_ms}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -110,12 +110,18 @@ impl Looks {
             }
             let seen_before = before.get(&user);
             if seen_before.is_some_and(|(seen, number)| alike(*seen, now) && *number == word.number) {
+                // Its node died without a word, or the word was lost.
+                let now = if is_there(now) { now } else { gone_since(book, user).await };
                 board.router.correct(user, now, word.number);
             } else {
                 self.suspected.insert(user, (now, word.number));
             }
         }
     }
+}
+
+async fn gone_since(book: &SharedBook, user: UserId) -> Seen {
+    Seen::Offline { last_seen: book.last_on_dead(&[user]).await.into_iter().next().flatten() }
 }
 
 const fn is_there(presence: Seen) -> bool {

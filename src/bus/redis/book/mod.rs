@@ -3,12 +3,15 @@
 //! ```text
 //! PREFIX on:USER     hash: a node's id → "o" (online) or "a" (away)      an hour, written anew every 20 minutes
 //! PREFIX node:NODE   "1"                                                 the node's lease, renewed at a quarter of it
+//! PREFIX seen:NODE   when the node last renewed it, in ms since 1970     an hour
 //! ```
 //!
 //! One lease per node, not per user: keeping 100,000 users alive is one command every few seconds. An entry counts while its
 //! node's lease stands. A node whose lease was gone (an emptied or new Redis, or it was frozen itself) writes all its entries
-//! anew. Commands go over the publisher's connections; while there is none, the book is away.
+//! anew. What a node that died left in `on:` tells when its users were last there; it is removed by whoever reads it once the node has been
+//! dead for long. Commands go over the publisher's connections; while there is none, the book is away.
 
+mod dead;
 mod own;
 
 use std::collections::{HashMap, HashSet};
@@ -21,13 +24,14 @@ use redis::{Cmd, Pipeline, RedisResult, Value};
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
+use self::dead::Dead;
 use self::own::Own;
 use super::link::Link;
 use super::{RedisBus, Shared, connect};
 use crate::bus::Presence;
 use crate::bus::book::{BookAway, PresenceBook, together};
 use crate::bus::envelope::NodeId;
-use crate::domain::UserId;
+use crate::domain::{Timestamp, UserId};
 
 /// How long an entry stays in a Redis that nobody writes to any more.
 const ENTRY_S: u64 = 3_600;
@@ -37,6 +41,8 @@ const REWRITE: Duration = Duration::from_secs(1_200);
 const RENEWALS: u32 = 4;
 /// Entries and questions per round trip.
 const USERS_AT_ONCE: usize = 500;
+/// Leases after which the entries of a dead node are removed.
+const LONG_DEAD_LEASES: u32 = 10;
 /// Changes are gathered for so long before they are written.
 const GATHER: Duration = Duration::from_millis(20);
 
@@ -49,6 +55,7 @@ pub struct RedisBook {
 struct Hand {
     shared: Arc<Shared>,
     own: Own,
+    dead: Dead,
     lease: Duration,
     /// The lease need not be renewed just now.
     leased: AtomicBool,
@@ -62,6 +69,7 @@ impl RedisBus {
         let hand = Arc::new(Hand {
             shared: Arc::clone(&self.shared),
             own: Own::default(),
+            dead: Dead::default(),
             lease,
             leased: AtomicBool::new(false),
             writing: Mutex::default(),
@@ -101,6 +109,10 @@ impl PresenceBook for RedisBook {
         Ok(known.into_iter().map(|words| words.into_iter().fold(None, together)).collect())
     }
 
+    async fn last_on_dead(&self, users: &[UserId]) -> Vec<Option<Timestamp>> {
+        self.hand.last_on_dead(users).await.unwrap_or_else(|_| vec![None; users.len()])
+    }
+
     async fn nodes(&self, users: &[UserId]) -> Result<Vec<u32>, BookAway> {
         let known = self.hand.read_all(users).await?;
         Ok(known.into_iter().map(|words| words.len() as u32).collect())
@@ -134,6 +146,10 @@ impl Hand {
         format!("{}node:{node}", self.shared.options.prefix)
     }
 
+    fn seen_key(&self, node: &str) -> String {
+        format!("{}seen:{node}", self.shared.options.prefix)
+    }
+
     fn user_key(&self, user: UserId) -> String {
         format!("{}on:{}", self.shared.options.prefix, user.as_uuid().simple())
     }
@@ -146,7 +162,11 @@ impl Hand {
         let key = self.node_key(&self.shared.node.text());
         let mut command = redis::cmd("SET");
         command.arg(&key).arg(1).arg("PX").arg(self.lease.as_millis() as u64).arg("GET");
-        if matches!(self.ask(vec![(key, command)]).await?.as_slice(), [Value::Nil]) {
+        let seen_key = self.seen_key(&self.shared.node.text());
+        let mut seen = redis::cmd("SET");
+        seen.arg(&seen_key).arg(self.shared.environment.now().as_unix_ms()).arg("EX").arg(ENTRY_S);
+        let answers = self.ask(vec![(key, command), (seen_key, seen)]).await?;
+        if matches!(answers.first(), Some(Value::Nil)) {
             self.own.all_changed();
         }
         Ok(())
@@ -195,8 +215,73 @@ impl Hand {
         Ok(known)
     }
 
-    /// What each other living node says of each user.
+    /// What each other living node says of each user. What nodes that are dead for long say is removed.
     async fn read(&self, users: &[UserId]) -> Result<Vec<Vec<Option<Presence>>>, BookAway> {
+        let entries = self.entries(users).await?;
+        let living = self.living(&entries).await?;
+        let known = entries.iter().map(|entry| {
+            let counted = entry.iter().filter(|(node, _)| living.contains(node.as_str()));
+            counted.map(|(_, word)| presence_of(word)).collect()
+        });
+        let known = known.collect();
+        self.bury(users, &entries, &living).await;
+        Ok(known)
+    }
+
+    async fn bury(&self, users: &[UserId], entries: &[HashMap<String, String>], living: &HashSet<&str>) {
+        let own = self.shared.node.text();
+        let named = entries.iter().flat_map(HashMap::keys).map(String::as_str).filter(|node| *node != own);
+        let long_ms = (self.lease * LONG_DEAD_LEASES).as_millis() as u64;
+        let now_ms = self.shared.environment.monotonic_ms();
+        let buried = self.dead.long_dead(&named.collect(), living, now_ms, long_ms);
+        let mut removals = Vec::new();
+        for (user, entry) in users.iter().zip(entries) {
+            let fields: Vec<&str> =
+                entry.keys().map(String::as_str).filter(|node| buried.contains(node)).collect();
+            if !fields.is_empty() {
+                let key = self.user_key(*user);
+                let mut remove = redis::cmd("HDEL");
+                remove.arg(&key).arg(fields);
+                removals.push((key, remove));
+            }
+        }
+        if !removals.is_empty() {
+            // Best effort: whoever reads them next tries again.
+            let _ = self.ask(removals).await;
+        }
+    }
+
+    /// When each user was last on a node that is dead.
+    async fn last_on_dead(&self, users: &[UserId]) -> Result<Vec<Option<Timestamp>>, BookAway> {
+        let mut last = Vec::with_capacity(users.len());
+        for part in users.chunks(USERS_AT_ONCE) {
+            let entries = self.entries(part).await?;
+            let named: HashSet<&str> = entries.iter().flat_map(HashMap::keys).map(String::as_str).collect();
+            let named: Vec<&str> = named.into_iter().collect();
+            let questions = named.iter().map(|node| {
+                let key = self.seen_key(node);
+                let mut command = redis::cmd("GET");
+                command.arg(&key);
+                (key, command)
+            });
+            let answers = self.ask(questions.collect()).await?;
+            let seen: HashMap<&str, i64> = named
+                .into_iter()
+                .zip(answers)
+                .filter_map(|(node, answer)| {
+                    Some((node, redis::from_redis_value::<Option<i64>>(answer).ok()??))
+                })
+                .collect();
+            last.extend(entries.iter().map(|entry| {
+                let times = entry.keys().filter_map(|node| seen.get(node.as_str()).copied());
+                times.max().map(Timestamp::from_unix_ms)
+            }));
+        }
+        Ok(last)
+    }
+
+    /// What every node says of each user, living or not.
+    async fn entries(&self, users: &[UserId]) -> Result<Vec<HashMap<String, String>>, BookAway> {
         let questions = users.iter().map(|user| {
             let key = self.user_key(*user);
             let mut command = redis::cmd("HGETALL");
@@ -207,12 +292,7 @@ impl Hand {
         for answer in self.ask(questions.collect()).await? {
             entries.push(redis::from_redis_value(answer).map_err(|_| BookAway)?);
         }
-        let living = self.living(&entries).await?;
-        let known = entries.iter().map(|entry| {
-            let counted = entry.iter().filter(|(node, _)| living.contains(node.as_str()));
-            counted.map(|(_, word)| presence_of(word)).collect()
-        });
-        Ok(known.collect())
+        Ok(entries)
     }
 
     /// Which of the nodes named in `entries`, this one left out, have a lease.

@@ -1,0 +1,57 @@
+//! Nodes that died: when they were last alive, and for how long their entries are still of use.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+/// Nodes whose deaths are remembered; above it the entries of more wait until some are forgotten.
+const MOST: usize = 10_000;
+
+/// Since when each node was found dead, on the process's own clock.
+#[derive(Default)]
+pub struct Dead {
+    nodes: Mutex<HashMap<String, u64>>,
+}
+
+impl Dead {
+    /// Of `named` nodes these are `living`. Answers those that have been dead for `long_ms`: a node that was only frozen has
+    /// come back by then, or comes back so seldom that writing its entries anew mends it.
+    pub fn long_dead<'a>(
+        &self,
+        named: &HashSet<&'a str>,
+        living: &HashSet<&'a str>,
+        now_ms: u64,
+        long_ms: u64,
+    ) -> HashSet<&'a str> {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever is named no more is of no interest: its entries are gone.
+        nodes.retain(|node, since_ms| !living.contains(node.as_str()) && now_ms < *since_ms + 10 * long_ms);
+        let dead = named.iter().copied().filter(|node| !living.contains(node));
+        dead.filter(|node| match nodes.get(*node) {
+            Some(since_ms) => now_ms >= *since_ms + long_ms,
+            None => {
+                if nodes.len() < MOST {
+                    nodes.insert((*node).to_owned(), now_ms);
+                }
+                false
+            }
+        })
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_stays_dead_is_given_up() {
+        let dead = Dead::default();
+        let named = HashSet::from(["a", "b"]);
+        let (both, one, none) = (named.clone(), HashSet::from(["a"]), HashSet::new());
+        assert!(dead.long_dead(&named, &one, 0, 100).is_empty(), "b has just died");
+        assert!(dead.long_dead(&named, &both, 50, 100).is_empty(), "b was only frozen");
+        assert!(dead.long_dead(&named, &none, 60, 100).is_empty());
+        assert!(dead.long_dead(&named, &one, 150, 100).is_empty(), "dead since 60");
+        assert_eq!(dead.long_dead(&named, &one, 160, 100), HashSet::from(["b"]));
+    }
+}
