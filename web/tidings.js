@@ -529,6 +529,12 @@ export class TidingsClient {
     if (fresh.length) this.#post({ type: 'watch', id: ++this.#lastId, users: fresh });
   }
 
+  /** The server ends a watch at a block, and with the last conversation shared. When that is over, this asks for those still wanted again. */
+  rewatch(users) {
+    const again = [...users].filter((user) => this.#watched.has(user));
+    if (again.length) this.#post({ type: 'watch', id: ++this.#lastId, users: again });
+  }
+
   setBackground(background) {
     if (background === this.#background) return;
     this.#background = background;
@@ -688,6 +694,7 @@ export class TidingsClient {
     }
     this.#emit('event', event);
     this.#emit('conversation', c);
+    if (event.kind === 'member_joined') this.rewatch(event.user === me ? this.#watched : [event.user]);
     const left = (event.kind === 'member_left' && event.user === me) || event.changes?.deleted;
     // A leave that is followed by more we may see is history: we came back since.
     if (left && event.seq >= c.target) this.#remove(c.id);

@@ -209,7 +209,7 @@ catalogue! {
     INBOX_OVERFLOWS: CounterDef = "tidings_inbox_overflows_total", Count, "How often a worker's inbox was full, so that its sessions read the log instead.";
     RESUMES_SEEN: CounterBy = "tidings_resumes_total", Count, by "kind" in RESUMES, "Welcomes by what the client brought: nothing, a cursor, a cursor of another epoch.";
     RESUME_HEADS: HistogramDef = "tidings_resume_heads", Count, buckets COUNTS, "Heads that a welcome and the frames after it named.";
-    COMPARISONS: CounterDef = "tidings_comparisons_total", Count, "Connections for which the log was held against what this node passed on.";
+    COMPARISONS: CounterDef = "tidings_comparisons_total", Count, "Connections for which the log was held against what they were given.";
     SYNC_EVENTS: HistogramDef = "tidings_sync_events", Count, buckets COUNTS, "Events in one answer to sync.";
     SYNC_LATENCY: LatencyDef = "tidings_sync_latency_seconds", Seconds, buckets WAIT_S, "From a sync's arrival to its synced.";
     GAPS_DETECTED: CounterBy = "tidings_gaps_detected_total", Count, by "sign" in GAP_SIGNS, "Holes seen in what reached this node, by what betrayed them.";

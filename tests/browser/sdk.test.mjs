@@ -302,6 +302,20 @@ test('closes: some end it, abuse waits a minute, silence is found out by a ping'
   assert.equal(world.sockets.length, count);
 });
 
+test('a watch that may have ended is asked for again when somebody joins', async () => {
+  const world = new World();
+  const client = await online(world, [head('a', 1)]);
+  await answerSync(world.socket);
+  client.watch(['peer', 'other']);
+  const watches = () => world.socket.sent.filter(({ type }) => type === 'watch').map(({ users }) => users);
+  await world.socket.push(event('a', 2, { kind: 'member_joined', user: 'stranger', role: 'member' }));
+  assert.deepEqual(watches(), [['peer', 'other']]);
+  await world.socket.push(event('a', 3, { kind: 'member_joined', user: 'peer', role: 'member' }));
+  assert.deepEqual(watches(), [['peer', 'other'], ['peer']]);
+  client.rewatch(['other', 'stranger']);
+  assert.deepEqual(watches().at(-1), ['other'], 'only who is wanted');
+});
+
 test('handover: the new connection stands before the old one goes, and nothing is lost or doubled', async () => {
   const world = new World();
   const client = await online(world, [head('a', 1)]);

@@ -117,9 +117,10 @@ export class Details {
 
   #block(c, on) {
     return this.#try('That did not work.', async () => {
-      if (on && !(await this.actions.confirm({ title: `Block ${this.store.title(c)}?`, text: 'Neither of you can write to the other until you unblock.', action: 'Block', danger: true }))) return;
+      if (on && !(await this.actions.confirm({ title: `Block ${this.store.title(c)}?`, text: 'Until you unblock, neither of you can write to the other, or sees whether the other is there, types or has read.', action: 'Block', danger: true }))) return;
       await this.client.api(on ? 'PUT' : 'DELETE', `/v1/blocks/${encodeURIComponent(c.peer)}`);
       this.#blocked = on;
+      if (!on) this.client.rewatch([c.peer]);
       this.render();
     });
   }

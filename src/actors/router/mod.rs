@@ -231,11 +231,6 @@ impl Router {
         self.pass_on(committed, Source::Stretch, Vec::new());
     }
 
-    /// The newest seq of a conversation that was passed on here; `None` when none was, or it was long ago.
-    pub fn passed(&self, conversation: ConversationId) -> Option<Seq> {
-        self.lock().tracker.last(conversation)
-    }
-
     /// Tells this node's sessions alone: the others learned of it where this node did.
     pub fn signal_here(&self, signal: &Signal, users: Arc<[UserId]>) {
         self.signal_locally(signal, &signal_topics(signal, &users), &users);
