@@ -92,7 +92,7 @@ async fn asking(stream: TcpStream, server: &Server, account: &Account, room: &st
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_reads_gets_everything_asked_for_however_small_the_queue() {
-    let settings = [&UNLIMITED[..], &[("TIDINGS__GATEWAY__OUTBOX_BYTES", "65536")]].concat();
+    let settings = [&UNLIMITED[..], &[("TIDINGS__GATEWAY__OUTBOX_BYTES", "131072")]].concat();
     let server = Server::start(&settings).await;
     let rest = Rest::new(&server);
     let (ada, ben) = (rest.guest("Ada").await, rest.guest("Ben").await);

@@ -484,7 +484,8 @@ impl SessionState {
             && self.compare_ms.is_some_and(|at_ms| moment.mono_ms >= at_ms)
         {
             self.compare_ms = Some(moment.mono_ms + period_ms);
-            if self.feed.is_live() {
+            // What an earlier comparison could not explain is looked at first.
+            if self.feed.is_live() && self.again.is_none() {
                 effects.push(Effect::Compare);
             }
         }

@@ -141,6 +141,12 @@ fn what_a_comparison_cannot_explain_is_looked_at_again() {
     assert!(table.taken().is_empty());
     table.ticks(3_010);
     assert!(matches!(table.taken()[..], [Effect::LookAgain]));
+    // However often is compared: a doubt is looked at before anything else is asked.
+    table.state.on_doubt(moment(120_000));
+    table.ticks(120_000);
+    assert!(table.taken().iter().all(|effect| !matches!(effect, Effect::Compare)));
+    table.ticks(123_000);
+    assert!(table.taken().iter().any(|effect| matches!(effect, Effect::LookAgain)));
     table.ticks(3_011);
     assert!(table.taken().is_empty(), "once");
 }
