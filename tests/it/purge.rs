@@ -47,12 +47,33 @@ async fn a_deleted_conversation_leaves_the_files_though_the_server_is_killed_mea
     server.kill().await;
     server.restart().await;
     let rest = Rest::new(&server);
-    let began = now();
-    while holds(server.data(), CANARY) {
-        assert!(began.elapsed() < Duration::from_secs(60), "the text is still there");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until_gone(server.data()).await;
     assert!(holds(server.data(), "stays"));
     assert_eq!(rest.call(Method::DELETE, &path, Some(&ada.access), None).await.status, 204, "asked again");
     rest.send(&ada, &stays, "goes on").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_that_was_edited_away_leaves_the_files_of_a_running_server() {
+    let server = Server::start(&[]).await;
+    let rest = Rest::new(&server);
+    let ada = rest.guest("Ada").await;
+    let group = rest.conversation(&ada, "group", &[]).await;
+    let sent = rest.send(&ada, &group, CANARY).await;
+    let path = format!("/v1/conversations/{group}/messages/{}", sent["seq"]);
+    for body in [format!("{CANARY} again"), "what is shown".to_owned()] {
+        let body = serde_json::json!({ "body": body });
+        assert_eq!(rest.call(Method::PATCH, &path, Some(&ada.access), Some(&body)).await.status, 200);
+    }
+    until_gone(server.data()).await;
+    assert!(holds(server.data(), "what is shown"));
+}
+
+/// Waits until no file holds the text any more: a minute at most.
+async fn until_gone(data: &Path) {
+    let began = now();
+    while holds(data, CANARY) {
+        assert!(began.elapsed() < Duration::from_secs(60), "the text is still there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
