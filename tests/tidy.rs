@@ -6,6 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "tidy/metrics.rs"]
+mod metrics;
+#[path = "tidy/settings.rs"]
+mod settings;
 #[path = "tidy/source.rs"]
 mod source;
 
@@ -17,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("environment", &["domain"]),
     ("panics", &[]),
     ("config", &["domain"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["config", "protocol"]),
     ("protocol", &["domain"]),
     ("store", &["domain", "protocol"]),
     ("store/guarded", &["store", "domain", "environment", "telemetry"]),

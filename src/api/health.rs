@@ -4,8 +4,8 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Data;
 
-use super::ApiState;
 use super::readiness::ReadyView;
+use super::{ApiState, Problem};
 
 /// The process lives.
 #[utoipa::path(get, path = "/healthz", tag = "operations", security(()),
@@ -26,11 +26,12 @@ pub async fn ready(state: Data<ApiState>) -> HttpResponse {
     }
 }
 
-/// The metrics, for Prometheus.
+/// The metrics, for Prometheus; 404 where `telemetry.metrics` is off.
 #[utoipa::path(get, path = "/metrics", tag = "operations", security(()),
     responses((status = 200, content_type = "text/plain", body = String)))]
-pub async fn metrics(state: Data<ApiState>) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body((state.render_metrics)())
+pub async fn metrics(state: Data<ApiState>) -> Result<HttpResponse, Problem> {
+    let render = state.render_metrics.as_ref().ok_or_else(Problem::not_found)?;
+    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(render()))
 }
 
 /// The public keys that access tokens are signed with.

@@ -20,8 +20,8 @@ pub struct ApiState {
     pub identity: Identity,
     /// Whether to send requests here.
     pub readiness: Arc<Readiness>,
-    /// The metrics page.
-    pub render_metrics: RenderMetrics,
+    /// The metrics page; `None`: there is none.
+    pub render_metrics: Option<RenderMetrics>,
     /// Who names the client's address.
     pub proxies: Arc<TrustedProxies>,
     /// Pages of the origins listed here may read answers.

@@ -95,7 +95,7 @@ impl Listener for Deaf {
     fn on_gap(&self) {}
 }
 
-fn options(settings: &Settings) -> Result<RedisOptions, AppError> {
+pub(super) fn options(settings: &Settings) -> Result<RedisOptions, AppError> {
     let redis = &settings.bus.redis;
     let named = |key: &str, url: &secrecy::SecretString| {
         server(url.expose_secret()).map_err(|error| AppError::Bus(format!("bus.redis.{key}: {error}")))

@@ -1,7 +1,7 @@
 //! Putting a node together: the one place that names concrete backends.
 //!
-//! [`App::build`] opens the store, loads keys and starts the actors; [`App::serve`] binds the address and serves until it is
-//! told to stop. Everything else is given what it needs as plain values ([`options`]).
+//! [`App::build`] binds the address, opens the store, loads keys and starts the actors; [`App::serve`] serves until it is told
+//! to stop. Everything else is given what it needs as plain values ([`options`]).
 
 mod banner;
 mod bus;
@@ -26,7 +26,7 @@ use self::waiting::Missing;
 use crate::actors::Node;
 use crate::actors::inbox::Inbox;
 use crate::actors::router::{Router, RouterOptions};
-use crate::api::{ApiState, Readiness};
+use crate::api::{ApiState, Readiness, RenderMetrics};
 use crate::bus::redis::RedisBook;
 use crate::config::{Role, Settings, StoreBackend, TrustedProxies};
 use crate::environment::{SharedEnvironment, SystemEnvironment};
@@ -139,7 +139,7 @@ impl App {
         Ok(Self { listener, settings, environment, node, identity, readiness, exporter, actors, fleet, book })
     }
 
-    /// Binds the address, says so through `announce`, and serves until SIGTERM, SIGINT or the end of `stop`.
+    /// Says through `announce` where it listens, and serves until the end of `stop`.
     ///
     /// # Errors
     /// [`AppError`], for the operator.
@@ -206,9 +206,12 @@ impl App {
             node: self.node.clone(),
             identity: self.identity.clone(),
             readiness: Arc::clone(&self.readiness),
-            render_metrics: Arc::new(move || {
-                process.sample(environment.monotonic_ms());
-                exporter.render()
+            render_metrics: self.settings.telemetry.metrics.then(|| {
+                let render: RenderMetrics = Arc::new(move || {
+                    process.sample(environment.monotonic_ms());
+                    exporter.render()
+                });
+                render
             }),
             proxies,
             allowed_origins: Arc::new(options::allowed_origins(&self.settings)),

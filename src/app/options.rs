@@ -178,3 +178,116 @@ fn external(external: &config::External) -> ExternalOptions {
         max_age: Duration::from_secs(external.max_age_s),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LoadOptions;
+
+    /// Keys that no options hold, each with the place that reads it.
+    const READ_ELSEWHERE: &[(&str, &str)] = &[
+        ("server.listen", "app/mod.rs"),
+        ("server.workers", "app/http.rs"),
+        ("server.trusted_proxies", "app/mod.rs"),
+        ("server.shutdown_ms", "app/mod.rs"),
+        ("server.max_connections", "app/http.rs"),
+        ("server.backlog", "app/mod.rs"),
+        ("server.keep_alive_ms", "app/mod.rs"),
+        ("server.roles", "app/fleet.rs"),
+        ("gateway.inbox_bytes", "app/mod.rs"),
+        ("store.backend", "app/mod.rs"),
+        ("store.postgres.url", "secret: not shown by the options"),
+        ("bus.backend", "app/bus.rs"),
+        ("bus.redis.url", "secret: not shown by the options"),
+        ("bus.redis.sentinels", "secret: not shown by the options"),
+        ("bus.redis.sentinel_master", "needs Sentinels, which are secret"),
+        ("bus.redis.cluster", "app/bus.rs"),
+        ("presence.lease_ms", "app/bus.rs"),
+        ("telemetry.log_format", "main.rs"),
+        ("telemetry.log_filter", "main.rs"),
+        ("telemetry.metrics", "app/mod.rs"),
+    ];
+
+    fn load(overrides: &[(&str, &str)]) -> Option<Settings> {
+        let overrides =
+            overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Settings::load(LoadOptions { file: None, environment: [], overrides }).ok()
+    }
+
+    /// All that the parts are given.
+    fn given(settings: &Settings) -> String {
+        let bus = crate::app::bus::options(settings).map(|bus| {
+            let bytes = (bus.incoming_bytes, bus.outgoing_bytes, bus.outgoing_parcels);
+            format!("{} {:?} {:?} {bytes:?}", bus.prefix, bus.timeout, bus.ping)
+        });
+        format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?} {}",
+            sqlite(settings),
+            postgres(settings),
+            node(settings),
+            gateway(settings),
+            doorman(settings, TrustedProxies::new(settings.server.trusted_proxies.clone())),
+            identity(settings),
+            bus.unwrap_or_default()
+        )
+    }
+
+    /// Values worth trying instead of `value`, as the dump writes it.
+    fn others(key: &str, value: &str) -> Vec<String> {
+        let known = match key {
+            "server.public_url" => "https://chat.example",
+            "server.trusted_proxies" => "10.0.0.0/8",
+            "gateway.allowed_origins" => "https://game.example",
+            "auth.sign_ups" => "closed",
+            "auth.key_files" => "another.pem",
+            "auth.external.algorithms" => "ES384",
+            "auth.external.key_file" => "issuer.pem",
+            "auth.external.jwks_url" => "https://issuer.example/other",
+            "store.sqlite.synchronous" => "normal",
+            "bus.redis.prefix" => "other:",
+            _ => "other",
+        };
+        match (value, value.parse::<u64>()) {
+            ("true" | "false", _) => vec![(value == "false").to_string()],
+            (_, Ok(number)) => {
+                [number + 1, number.saturating_sub(1), number * 2].map(|n| n.to_string()).into()
+            }
+            _ => vec![known.to_owned()],
+        }
+    }
+
+    #[test]
+    fn every_setting_reaches_a_part() {
+        let external = [
+            ("auth.external.issuer", "https://issuer.example"),
+            ("auth.external.audience", "tidings"),
+            ("auth.external.jwks_url", "https://issuer.example/keys"),
+        ];
+        let keys_by_file = [&external[..2], &[("auth.external.key_file", "keys.pem")]].concat();
+        let redis = [("bus.backend", "redis"), ("bus.redis.url", "redis://localhost")];
+        let bases = [&[][..], &external, &keys_by_file, &redis];
+        let mut unread = Vec::new();
+        let mut section = String::new();
+        let dump = load(&[]).expect("the defaults hold").dump();
+        for line in dump.lines() {
+            if let Some(name) = line.strip_prefix('[') {
+                section = name.trim_end_matches(']').to_owned();
+            }
+            let Some((name, value)) = line.split_once(" = ") else { continue };
+            let key = format!("{section}.{name}");
+            let value = value.split("  #").next().unwrap_or_default();
+            let heard = bases.iter().any(|base| {
+                let before = load(base).map(|settings| given(&settings));
+                others(&key, value).iter().any(|other| {
+                    let changed = load(&[base, &[(key.as_str(), other.as_str())][..]].concat());
+                    changed.is_some_and(|changed| Some(given(&changed)) != before)
+                })
+            });
+            let elsewhere = READ_ELSEWHERE.iter().any(|(known, _)| *known == key);
+            if !heard && !elsewhere {
+                unread.push(format!("{key}: nothing reads it"));
+            }
+        }
+        assert!(unread.is_empty(), "{}", unread.join("\n"));
+    }
+}

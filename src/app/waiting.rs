@@ -101,9 +101,9 @@ async fn answer(what: &str, mut stream: TcpStream, since: Timestamp) -> io::Resu
             break;
         }
     }
-    let (status, body) = reply(what, &request, since);
+    let Reply { status, content_type, body } = reply(what, &request, since);
     let head = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nretry-after: 1\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\nretry-after: 1\r\nconnection: close\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).await?;
@@ -111,16 +111,24 @@ async fn answer(what: &str, mut stream: TcpStream, since: Timestamp) -> io::Resu
     stream.shutdown().await
 }
 
-fn reply(what: &str, request: &[u8], since: Timestamp) -> (&'static str, String) {
+struct Reply {
+    status: &'static str,
+    content_type: &'static str,
+    body: String,
+}
+
+/// What the process answers later too: the same text for `/healthz`, the same fields for `/readyz`.
+fn reply(what: &str, request: &[u8], since: Timestamp) -> Reply {
     if request.starts_with(b"GET /healthz ") {
-        return ("200 OK", serde_json::json!({ "alive": true }).to_string());
+        let content_type = "text/plain; charset=utf-8";
+        return Reply { status: "200 OK", content_type, body: "ok\n".to_owned() };
     }
     let waits = serde_json::json!({
         "ready": false,
         "draining": false,
         "dependencies": [{ "name": what, "works": false, "required": true, "since": since }],
     });
-    ("503 Service Unavailable", waits.to_string())
+    Reply { status: "503 Service Unavailable", content_type: "application/json", body: waits.to_string() }
 }
 
 #[cfg(test)]

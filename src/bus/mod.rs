@@ -40,7 +40,7 @@ pub enum Signal {
         /// Read up to here.
         read: Option<Seq>,
     },
-    /// A user's presence may have changed; those who watch ask the board.
+    /// A user's presence changed. Those who watch are told what the signal carries.
     Presence {
         /// Whose.
         user: UserId,

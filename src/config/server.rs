@@ -20,10 +20,6 @@ choice! {
         Api = "api",
         /// Publishes what the log holds and nobody has published.
         Relay = "relay",
-        /// Notifies devices that are offline.
-        Push = "push",
-        /// Tells other services.
-        Webhooks = "webhooks",
     }
 }
 
@@ -41,7 +37,7 @@ pub struct Server {
     pub trusted_proxies: Vec<Network>,
     /// How long a stop may take.
     pub shutdown_ms: u64,
-    /// Connections to the whole process.
+    /// HTTP connections that are served at once.
     pub max_connections: usize,
     /// Connections waiting to be accepted.
     pub backlog: u32,

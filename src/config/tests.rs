@@ -27,7 +27,7 @@ fn the_defaults_hold_and_fill_every_field() {
     let settings = load(None, &[], &[]).unwrap();
     assert_eq!(settings.limits.to_domain(), crate::domain::Limits::default());
     assert_eq!(settings.warnings(), Vec::<String>::new());
-    assert!(settings.server.has_role(Role::Push));
+    assert!(settings.server.has_role(Role::Relay));
     assert!(settings.auth.external().is_none());
     assert_eq!(Settings::for_tests().server.listen.port(), 0);
 }

@@ -84,6 +84,7 @@ pub struct Line {
     next_look_ms: Cell<u64>,
     touched: Cell<bool>,
     read_away_bytes: Cell<usize>,
+    shown: Cell<(usize, bool)>,
 }
 
 impl Line {
@@ -120,6 +121,7 @@ impl Line {
             next_look_ms: Cell::new(u64::MAX),
             touched: Cell::new(false),
             read_away_bytes: Cell::new(0),
+            shown: Cell::new((0, false)),
         }
     }
 
@@ -163,6 +165,11 @@ impl Line {
         if let Some(queue) = &*self.queue.borrow() {
             queue.room.notify_waiters();
         }
+    }
+
+    /// What the gauges count of this connection from now on: bytes that wait, and whether it lags. Answers what they counted.
+    pub fn show(&self, now: (usize, bool)) -> (usize, bool) {
+        self.shown.replace(now)
     }
 
     /// Queues a frame, unless the connection is ending.

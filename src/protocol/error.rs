@@ -57,6 +57,17 @@ impl ErrorCode {
         Self::Unavailable,
     ];
 
+    /// The names of all codes, in the same order.
+    pub const NAMES: [&'static str; Self::ALL.len()] = {
+        let mut names = [""; Self::ALL.len()];
+        let mut at = 0;
+        while at < names.len() {
+            names[at] = Self::ALL[at].as_str();
+            at += 1;
+        }
+        names
+    };
+
     /// The code's name on the wire and as a metric label.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -211,9 +222,9 @@ impl From<Failure> for Error {
                 ..Self::new(
                     ErrorCode::Unavailable,
                     if definite {
-                        "the database is away; nothing was done"
+                        "something the server depends on is away; nothing was done"
                     } else {
-                        "the database did not answer; repeat with the same client_id"
+                        "it may have been done all the same; repeat with the same client_id"
                     },
                 )
             },

@@ -5,6 +5,7 @@
 use metrics::Unit::{self, Bytes, Count, Seconds};
 
 use super::definition::{CounterBy, CounterDef, GaugeDef, HistogramDef, Kind, LatencyBy, LatencyDef, Metric};
+use crate::protocol::ErrorCode;
 
 /// For what a person waits for: dense between 1 ms and 1 s, where the promises are (50 ms in a region, 1 s across).
 const WAIT_S: &[f64] =
@@ -44,28 +45,12 @@ const FRAME_TYPES: &[&str] = &[
     "foreground",
     "ping",
 ];
-const ERROR_CODES: &[&str] = &[
-    "bad_frame",
-    "unknown_type",
-    "too_large",
-    "unauthenticated",
-    "forbidden",
-    "not_found",
-    "not_member",
-    "blocked",
-    "invalid",
-    "conflict",
-    "rate_limited",
-    "overloaded",
-    "unavailable",
-];
+const ERROR_CODES: &[&str] = &ErrorCode::NAMES;
 const SHED_REASONS: &[&str] = &[
-    "in_flight",
     "writer_queue",
     "writer_wait",
     "breaker",
     "hellos",
-    "argon2_queue",
     "inbox",
     "receipts",
     "presence",
@@ -73,10 +58,9 @@ const SHED_REASONS: &[&str] = &[
     "bus",
     "anti_entropy",
 ];
-const RATES: &[&str] = &["send", "request", "hello", "sign_in", "sign_up", "malformed"];
+const RATES: &[&str] = &["send", "request", "hello"];
 const RESUMES: &[&str] = &["fresh", "cursor", "epoch_changed"];
 const GAP_SIGNS: &[&str] = &["live", "overflow", "digest", "anti_entropy"];
-const HANDOVERS: &[&str] = &["asked", "taken", "unknown"];
 const DEFINITE: &[&str] = &["true", "false"];
 const OPERATIONS: &[&str] = &[
     "append",
@@ -131,7 +115,7 @@ const REPLICA_READS: &[&str] = &["served", "behind", "failed"];
 const BUS_DROPS: &[&str] = &["queue_full", "failed", "unreadable", "unknown_version"];
 const SIGN_INS: &[&str] = &["ok", "wrong", "rate_limited", "overloaded", "unavailable"];
 const SIGN_UPS: &[&str] = &["account", "guest", "external", "refused"];
-const REFRESHES: &[&str] = &["ok", "expired", "reused", "unknown"];
+const REFRESHES: &[&str] = &["ok", "reused", "unknown"];
 const MARK_KINDS: &[&str] = &["read", "delivered"];
 const PRESENCES: &[&str] = &["online", "away", "offline"];
 const STATUS_CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -184,7 +168,6 @@ catalogue! {
     HELLO_LATENCY: LatencyDef = "tidings_hello_latency_seconds", Seconds, buckets WAIT_S, "From the upgrade to the welcome.";
     UPGRADES_REFUSED: CounterBy = "tidings_upgrades_refused_total", Count, by "reason" in UPGRADE_REFUSALS, "Upgrades answered with an HTTP error.";
     CLOSES: CounterBy = "tidings_closes_total", Count, by "code" in CLOSE_CODES, "Ended connections by close code; 1006 is an end without a close frame.";
-    HANDOVERS_SEEN: CounterBy = "tidings_handovers_total", Count, by "step" in HANDOVERS, "Sessions asked to move to another node, and sessions taken over from one.";
     FRAMES_IN: CounterBy = "tidings_frames_in_total", Count, by "type" in FRAME_TYPES, "Frames received from clients.";
     FRAMES_OUT: CounterDef = "tidings_frames_out_total", Count, "Frames written to clients.";
     WRITES: CounterDef = "tidings_socket_writes_total", Count, "System calls that wrote to clients; frames per write tell how well writes are gathered.";
@@ -203,7 +186,6 @@ catalogue! {
     LAGS: CounterDef = "tidings_lags_total", Count, "How often live push to a connection was paused.";
     SHEDS: CounterBy = "tidings_sheds_total", Count, by "reason" in SHED_REASONS, "Work refused or dropped because a queue was full.";
     RATE_LIMITED: CounterBy = "tidings_rate_limited_total", Count, by "what" in RATES, "Requests refused because someone was over a rate.";
-    INBOX_BYTES: GaugeDef = "tidings_inbox_bytes", Bytes, "Bytes of deliveries waiting for worker threads.";
     INBOX_BATCHES: CounterDef = "tidings_inbox_batches_total", Count, "Batches of deliveries handed to worker threads.";
     TRACKED: GaugeDef = "tidings_tracked_conversations", Count, "Conversations whose order this node keeps track of.";
     INBOX_OVERFLOWS: CounterDef = "tidings_inbox_overflows_total", Count, "How often a worker's inbox was full, so that its sessions read the log instead.";

@@ -77,6 +77,18 @@ async fn a_token_expires() {
 }
 
 #[actix_web::test]
+async fn a_refresh_token_expires() {
+    let world = World::new().await;
+    let server = world.serve_with(|options| options.refresh_token = Duration::from_secs(1)).await;
+    // Each use gives a new one, so the one that was never used is waited for.
+    let ada = server.sign_up("ada").await;
+    let ends_ms = world.environment.monotonic_ms() + 1_100;
+    until("its second is over", || async { world.environment.monotonic_ms() > ends_ms }).await;
+    let body = json!({ "refresh_token": ada.refresh });
+    server.call(None, "POST", "/v1/tokens/refresh", body).await.refused(401, "unauthenticated");
+}
+
+#[actix_web::test]
 async fn the_token_of_a_user_that_never_was_is_refused() {
     let (world, other) = (World::new().await, World::new().await);
     fs::create_dir_all(other.keys()).expect("a folder");

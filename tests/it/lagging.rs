@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
@@ -46,6 +47,14 @@ async fn a_slow_reader_is_told_and_pulls_what_it_missed() {
             json!({ "type": "send", "id": id, "conversation": room, "client_id": uuid(), "body": body });
         last = sender.ask(&frame).await["seq"].as_u64().expect("an ack");
     }
+
+    let page = rest.call(Method::GET, "/metrics", None, None).await.text;
+    let gauge = |name: &str| {
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+        value.unwrap_or_else(|| panic!("no {name} in {page}"))
+    };
+    assert_eq!(gauge("tidings_lagging_connections "), 1.0);
+    assert!((1.0..=131_072.0 + 1_024.0).contains(&gauge("tidings_outbox_bytes ")), "{page}");
 
     let mut lagged = 0;
     while held < last {

@@ -22,4 +22,5 @@ mod readme;
 mod restart;
 mod revocation;
 mod rfc6455;
+mod settings;
 mod signals;

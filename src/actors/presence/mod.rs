@@ -5,7 +5,8 @@
 //! - *Emits*: a signal to the watchers of a user whose presence changed; nobody else is told.
 //! - *Limits*: users with a connection here, and those that went within `presence.offline_after_ms`.
 //! - *On restart*: empty; devices come again with their next connection.
-//! - *On full*: cannot be: it grows only with connections, which are bounded.
+//! - *On full*: what is kept grows only with connections, which are bounded. Changes that wait to be asked about in the book are
+//!   bounded too; one more is dropped and counted, and the next look at the watched users makes up for it.
 
 pub mod sharing;
 pub mod state;

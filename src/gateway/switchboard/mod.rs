@@ -180,10 +180,15 @@ impl Switchboard {
 
     /// A connection is over: everything that knew of it forgets it.
     pub(super) fn forget(&self, line: &Rc<Line>) {
+        let abrupt = !line.is_ending();
         line.end();
         let removed = self.registry.borrow_mut().remove(line);
         if !removed {
             return;
+        }
+        self.show(line, (0, false));
+        if abrupt {
+            self.count_close(NO_CLOSE_FRAME);
         }
         let meters = self.node.meters();
         meters.connections.open.decrement(1.0);
@@ -373,7 +378,12 @@ impl Switchboard {
     /// Writes what waits for a session; `true` when nothing waits any more.
     pub(super) fn flush(self: &Rc<Self>, line: &Rc<Line>) -> bool {
         let now_ms = self.node.environment().monotonic_ms();
+        let ending = line.is_ending();
         let flushed = line.flush(now_ms);
+        if line.is_over() && !ending {
+            self.count_close(NO_CLOSE_FRAME);
+        }
+        self.show(line, (line.waiting_bytes(), line.state.borrow().feed.is_lagging()));
         if flushed.writes > 0 {
             let meters = &self.node.meters().connections;
             meters.writes.increment(flushed.writes);
@@ -393,6 +403,17 @@ impl Switchboard {
             self.perform(line, Effect::CatchUp);
         }
         flushed.drained
+    }
+
+    /// Keeps the gauges of queued bytes and lagging connections. Mostly nothing changed, and nothing is written.
+    fn show(&self, line: &Line, now: (usize, bool)) {
+        let before = line.show(now);
+        if before == now {
+            return;
+        }
+        let delivery = &self.node.meters().delivery;
+        delivery.outbox_bytes.increment(now.0 as f64 - before.0 as f64);
+        delivery.lagging.increment(f64::from(u8::from(now.1)) - f64::from(u8::from(before.1)));
     }
 
     /// Marks a session whose queue got something outside its own task.
@@ -516,6 +537,9 @@ impl Switchboard {
         self.flush_touched().await;
     }
 }
+
+/// What a connection that ends without a close frame counts as (RFC 6455 section 7.4.1).
+const NO_CLOSE_FRAME: u16 = 1006;
 
 /// A number's decimal digits, without an allocation.
 fn decimal(mut number: u16, buffer: &mut [u8; 5]) -> &str {

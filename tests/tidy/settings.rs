@@ -1,0 +1,337 @@
+//! Which test shows that a setting does what `config/default.toml` says of it. A key without a row fails, and so does a row
+//! whose test does not exist or does not set what it is named for.
+
+use super::{none, root};
+
+/// Key, file, test, and what that file sets the key by: the setting itself, or the option that
+/// `src/app/options.rs` makes of it (its own test shows that every setting reaches its option).
+const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
+    ("server.listen", SETTINGS, "an_address_in_use_is_named", "server.listen"),
+    ("server.workers", SETTINGS, "requests_are_as_fast_as_was_set", "server.workers"),
+    ("server.public_url", SETTINGS, "browsers_are_let_in_from_where_was_set", "server.public_url"),
+    ("server.trusted_proxies", DOORS, "one_address_knocks_only_so_fast", "SERVER__TRUSTED_PROXIES"),
+    ("server.shutdown_ms", EXAMPLES, "every_example_holds_in_json", "docs/PROTOCOL.md"),
+    ("server.max_connections", SETTINGS, "http_connections_are_served_as_was_set", "server.max_connections"),
+    (
+        "server.request_timeout_ms",
+        SETTINGS,
+        "http_connections_are_served_as_was_set",
+        "server.request_timeout_ms",
+    ),
+    ("server.keep_alive_ms", SETTINGS, "http_connections_are_served_as_was_set", "server.keep_alive_ms"),
+    ("server.roles", SETTINGS, "a_role_that_does_nothing_stops_the_start", "server.roles"),
+    (
+        "gateway.hello_timeout_ms",
+        SETTINGS,
+        "a_connection_is_given_the_time_that_was_set",
+        "gateway.hello_timeout_ms",
+    ),
+    ("gateway.heartbeat_ms", SETTINGS, "a_connection_is_given_the_time_that_was_set", "gateway.heartbeat_ms"),
+    (
+        "gateway.write_deadline_ms",
+        SETTINGS,
+        "a_reader_that_takes_nothing_is_cut_off_after_the_time_that_was_set",
+        "gateway.write_deadline_ms",
+    ),
+    (
+        "gateway.outbox_bytes",
+        "tests/it/lagging.rs",
+        "a_slow_reader_is_told_and_pulls_what_it_missed",
+        "GATEWAY__OUTBOX_BYTES",
+    ),
+    ("gateway.inbox_bytes", "src/actors/inbox.rs", "a_full_inbox_keeps_revocations", "Inbox::new("),
+    (
+        "gateway.malformed_per_minute",
+        SETTINGS,
+        "requests_are_as_fast_as_was_set",
+        "gateway.malformed_per_minute",
+    ),
+    (
+        "gateway.allowed_origins",
+        SETTINGS,
+        "browsers_are_let_in_from_where_was_set",
+        "gateway.allowed_origins",
+    ),
+    (
+        "gateway.in_flight_requests",
+        "src/gateway/session/tests.rs",
+        "requests_under_way_are_bounded_and_reading_goes_on_when_one_is_answered",
+        "in_flight_requests",
+    ),
+    (
+        "gateway.token_warning_ms",
+        SETTINGS,
+        "a_connection_is_given_the_time_that_was_set",
+        "gateway.token_warning_ms",
+    ),
+    (
+        "gateway.anti_entropy_ms",
+        "tests/it/beside.rs",
+        "a_message_that_nobody_noticed_losing_is_found",
+        "GATEWAY__ANTI_ENTROPY_MS",
+    ),
+    (
+        "gateway.connections_per_user",
+        SETTINGS,
+        "requests_are_as_fast_as_was_set",
+        "gateway.connections_per_user",
+    ),
+    ("gateway.hellos_in_flight", DOORS, "only_so_many_hellos_are_under_way", "GATEWAY__HELLOS_IN_FLIGHT"),
+    (
+        "gateway.hellos_per_ip_per_second",
+        DOORS,
+        "one_address_knocks_only_so_fast",
+        "HELLOS_PER_IP_PER_SECOND",
+    ),
+    ("gateway.hello_burst_per_ip", DOORS, "one_address_knocks_only_so_fast", "HELLO_BURST_PER_IP"),
+    ("limits.body_bytes", SETTINGS, HOLDS, "limits.body_bytes"),
+    ("limits.data_bytes", SETTINGS, HOLDS, "limits.data_bytes"),
+    ("limits.frame_bytes", SETTINGS, HOLDS, "limits.frame_bytes"),
+    ("limits.group_members", SETTINGS, HOLDS, "limits.group_members"),
+    ("limits.history_page", SETTINGS, HOLDS, "limits.history_page"),
+    ("limits.sync_events", SETTINGS, HOLDS, "limits.sync_events"),
+    ("limits.sync_ranges", SETTINGS, HOLDS, "limits.sync_ranges"),
+    ("limits.watch_users", SETTINGS, HOLDS, "limits.watch_users"),
+    ("limits.mentions", SETTINGS, HOLDS, "limits.mentions"),
+    ("limits.attachments", SETTINGS, HOLDS, "limits.attachments"),
+    ("limits.sends_per_second", SETTINGS, "requests_are_as_fast_as_was_set", "limits.sends_per_second"),
+    ("limits.send_burst", SETTINGS, "requests_are_as_fast_as_was_set", "limits.send_burst"),
+    ("limits.requests_per_second", SETTINGS, "requests_are_as_fast_as_was_set", "limits.requests_per_second"),
+    ("limits.request_burst", SETTINGS, "requests_are_as_fast_as_was_set", "limits.request_burst"),
+    ("auth.access_token_s", SETTINGS, "a_connection_is_given_the_time_that_was_set", "auth.access_token_s"),
+    ("auth.refresh_token_s", "tests/api/tokens.rs", "a_refresh_token_expires", "options.refresh_token ="),
+    ("auth.issuer", SETTINGS, "tokens_say_what_was_set", "auth.issuer"),
+    ("auth.audience", SETTINGS, "tokens_say_what_was_set", "auth.audience"),
+    (
+        "auth.key_files",
+        "tests/api/tokens.rs",
+        "the_keys_change_without_signing_anybody_out",
+        "KeySource::Files",
+    ),
+    ("auth.argon2_memory_kib", SETTINGS, "passwords_are_hashed_as_was_set", "auth.argon2_memory_kib"),
+    ("auth.argon2_iterations", SETTINGS, "passwords_are_hashed_as_was_set", "auth.argon2_iterations"),
+    (
+        "auth.argon2_parallel",
+        "src/identity/passwords.rs",
+        "a_full_queue_and_a_long_wait_are_overload",
+        "cheap(1, 1)",
+    ),
+    (
+        "auth.argon2_queue",
+        "src/identity/passwords.rs",
+        "a_full_queue_and_a_long_wait_are_overload",
+        "cheap(1, 1)",
+    ),
+    ("auth.password_min_bytes", SETTINGS, HOLDS, "auth.password_min_bytes"),
+    ("auth.sign_ups", SETTINGS, "tokens_say_what_was_set", "auth.sign_ups"),
+    ("auth.sign_ins_per_minute", SIGNING, GUESSING, "sign_ins_per_minute"),
+    ("auth.sign_ins_per_ip_per_minute", SIGNING, GUESSING, "sign_ins_per_ip_per_minute"),
+    ("auth.sign_ups_per_ip_per_minute", SIGNING, GUESSING, "sign_ups_per_ip_per_minute"),
+    (
+        "auth.refreshes_per_ip_per_minute",
+        SIGNING,
+        "a_proxy_may_add_a_port_and_whom_it_does_not_name_is_limited_too",
+        "refreshes_per_ip_per_minute: 1",
+    ),
+    ("auth.external.issuer", EXTERNAL, PINNED, "issuer"),
+    ("auth.external.audience", EXTERNAL, PINNED, "audience"),
+    ("auth.external.algorithms", EXTERNAL, PINNED, "algorithms"),
+    ("auth.external.jwks_url", DOORS, "only_so_many_hellos_are_under_way", "EXTERNAL__JWKS_URL"),
+    (
+        "auth.external.key_file",
+        EXTERNAL,
+        "a_token_of_the_issuer_is_a_user_from_first_sight_on",
+        "ExternalKeys::PemFile",
+    ),
+    (
+        "auth.external.jwks_refresh_s",
+        "src/identity/jwks.rs",
+        "keys_are_refreshed_and_outlive_an_issuer_that_is_away_for_a_day",
+        "refresh",
+    ),
+    ("auth.external.max_age_s", EXTERNAL, PINNED, "max_age"),
+    ("auth.external.user_claim", EXTERNAL, PINNED, "user_claim"),
+    ("auth.external.name_claim", EXTERNAL, PINNED, "name_claim"),
+    (
+        "store.backend",
+        "tests/contract/postgres/schema.rs",
+        "the_command_line_migrates_and_a_server_does_not",
+        "store.backend",
+    ),
+    ("store.data_dir", SETTINGS, "passwords_are_hashed_as_was_set", "server.data()"),
+    (
+        "store.timeout_ms",
+        "tests/contract/sqlite.rs",
+        "a_locked_file_is_a_definite_no_within_the_timeout_and_heals",
+        "timeout_ms: 400",
+    ),
+    (
+        "store.postgres.url",
+        "tests/contract/postgres/pooler.rs",
+        "everything_works_without_keeping_anything_on_a_connection",
+        "url: ",
+    ),
+    (
+        "store.postgres.read_urls",
+        "tests/contract/postgres/replicas.rs",
+        "a_replica_that_has_it_answers_and_returns_after_it_lagged",
+        "read_urls: ",
+    ),
+    (
+        "store.postgres.tail_url",
+        "tests/contract/postgres/replicas.rs",
+        "the_tail_can_be_followed_at_a_replica_and_skips_nothing_there",
+        "tail_url: ",
+    ),
+    ("store.postgres.write_connections", FAULTS, NO_CONNECTION, "write_connections: 1"),
+    ("store.postgres.acquire_timeout_ms", FAULTS, NO_CONNECTION, "acquire_timeout_ms: 100"),
+    (
+        "store.postgres.prepared",
+        "tests/contract/postgres/pooler.rs",
+        "everything_works_without_keeping_anything_on_a_connection",
+        "prepared: false",
+    ),
+    ("writer.shards", "src/actors/writer/gate.rs", "a_batch_waits_for_its_place", "gate(1)"),
+    (
+        "writer.batch_messages",
+        "src/actors/writer/state.rs",
+        "gathers_while_a_batch_is_in_flight",
+        "WriterState::new(",
+    ),
+    (
+        "writer.queue_messages",
+        "src/actors/writer/state.rs",
+        "a_full_queue_gives_the_job_back",
+        "WriterState::new(",
+    ),
+    (
+        "writer.target_commit_ms",
+        "src/actors/writer/limit.rs",
+        "slows_down_before_the_database_hurts_and_recovers",
+        "AdaptiveLimit::new(",
+    ),
+    ("bus.backend", "tests/bus/served.rs", SERVED, "bus.backend"),
+    ("bus.redis.url", "tests/bus/served.rs", SERVED, "bus.redis.url"),
+    (
+        "bus.queue_bytes",
+        "src/bus/redis/incoming.rs",
+        "what_does_not_fit_becomes_a_gap_behind_what_did",
+        "Incoming::",
+    ),
+    (
+        "bus.redis.sentinels",
+        "tests/bus/sentinel.rs",
+        "a_primary_that_dies_is_replaced_by_whom_the_sentinels_name",
+        "sentinels",
+    ),
+    (
+        "bus.redis.sentinel_master",
+        "tests/bus/sentinel.rs",
+        "a_primary_that_dies_is_replaced_by_whom_the_sentinels_name",
+        "master",
+    ),
+    ("bus.redis.cluster", "tests/bus/cluster.rs", "topics_are_spread_over_the_primaries", "cluster_options"),
+    ("bus.redis.prefix", "src/bus/redis/channels.rs", "every_topic_has_a_channel_of_its_own", "eu:"),
+    (
+        "bus.redis.outgoing_bytes",
+        "src/bus/redis/outgoing.rs",
+        "bytes_are_bounded_whatever_the_sizes",
+        "Outgoing::",
+    ),
+    (
+        "bus.redis.outgoing_parcels",
+        "tests/bus/faults.rs",
+        "a_full_queue_drops_the_oldest_and_keeps_nobody_waiting",
+        "outgoing_parcels = 100",
+    ),
+    (
+        "presence.offline_after_ms",
+        "src/actors/presence/state.rs",
+        "a_reconnect_within_the_grace_time_is_not_seen",
+        "PresenceState::new(",
+    ),
+    (
+        "receipts.queue_marks",
+        "src/actors/receipts/state.rs",
+        "at_its_bound_it_still_moves_what_it_holds",
+        "ReceiptsState::new(",
+    ),
+    ("telemetry.log_format", SETTINGS, "logs_and_metrics_are_as_was_set", "telemetry.log_format"),
+    ("telemetry.log_filter", SETTINGS, "logs_and_metrics_are_as_was_set", "telemetry.log_filter"),
+    ("telemetry.metrics", SETTINGS, "logs_and_metrics_are_as_was_set", "telemetry.metrics"),
+];
+
+/// Keys whose effect no test shows yet, each with the reason. That they are read is shown in `src/app/options.rs`.
+const UNSHOWN: &[(&str, &str)] = &[
+    ("server.backlog", "the kernel's queue cannot be filled at will: connections are accepted at once"),
+    ("gateway.lag_resume_bytes", "when a lagging reader goes on shows from outside only as a moment"),
+    ("auth.revocation_poll_ms", "the interval shows from outside only as a delay"),
+    ("store.sqlite.synchronous", "what it changes shows at a power cut"),
+    ("store.sqlite.readers", "how many read side by side shows as speed only"),
+    ("store.postgres.read_connections", "how many read side by side shows as speed only"),
+    ("store.postgres.tail_connections", "how many follow the tail side by side shows as speed only"),
+    ("bus.redis.timeout_ms", "shows as the moment at which a frozen server is given up on"),
+    ("bus.redis.ping_ms", "shows as the moment at which a frozen server is given up on"),
+    ("presence.lease_ms", "shows as the moment at which a dead node's users go offline"),
+    ("receipts.flush_ms", "shows as a delay of receipts"),
+    ("presence.typing_timeout_ms", "no test sets it"),
+];
+
+const SETTINGS: &str = "tests/it/settings.rs";
+const DOORS: &str = "tests/it/doors.rs";
+const EXAMPLES: &str = "tests/it/examples.rs";
+const SIGNING: &str = "tests/api/signing.rs";
+const EXTERNAL: &str = "tests/api/external.rs";
+const FAULTS: &str = "tests/contract/postgres/faults.rs";
+const HOLDS: &str = "what_a_request_may_hold_is_what_was_set";
+const GUESSING: &str = "guessing_is_slowed_per_account_and_per_forwarded_address";
+const PINNED: &str = "what_the_operator_pinned_is_held_against_every_token";
+const NO_CONNECTION: &str = "who_gets_no_connection_in_time_hears_a_definite_no";
+const SERVED: &str = "a_server_is_ready_without_its_bus_and_says_since_when";
+
+/// The keys of `config/default.toml`.
+fn keys() -> Vec<String> {
+    let text = std::fs::read_to_string(root().join("config/default.toml")).unwrap();
+    let mut section = "";
+    let mut keys = Vec::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        } else if let Some((name, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            keys.push(format!("{section}.{name}"));
+        }
+    }
+    assert!(keys.len() > 80, "the file was not understood: {keys:?}");
+    keys
+}
+
+#[test]
+fn every_setting_has_a_test_in_which_changing_it_changes_something() {
+    let mut broken = Vec::new();
+    let keys = keys();
+    for key in &keys {
+        let rows = SHOWN_BY.iter().filter(|(known, ..)| known == key).count();
+        let excuses = UNSHOWN.iter().filter(|(known, _)| known == key).count();
+        match rows + excuses {
+            0 => broken.push(format!("{key}: name its test in tests/tidy/settings.rs")),
+            1 => {}
+            _ => broken.push(format!("{key}: is named {} times", rows + excuses)),
+        }
+    }
+    for (key, file, test, set_by) in SHOWN_BY {
+        let text = std::fs::read_to_string(root().join(file)).unwrap_or_default();
+        if !text.contains(&format!("fn {test}(")) {
+            broken.push(format!("{key}: {file} has no test {test}"));
+        } else if !text.contains(set_by) {
+            broken.push(format!("{key}: {file} does not hold {set_by:?}"));
+        }
+    }
+    let named = SHOWN_BY.iter().map(|(key, ..)| *key).chain(UNSHOWN.iter().map(|(key, _)| *key));
+    for key in named.filter(|key| !keys.iter().any(|known| known == key)) {
+        broken.push(format!("{key}: there is no such key any more"));
+    }
+    none(
+        &broken,
+        "every key of config/default.toml is named in tests/tidy/settings.rs with the test that shows it",
+    );
+}
