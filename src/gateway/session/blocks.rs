@@ -1,8 +1,6 @@
 //! Between whom and a session's user a block stands, whoever of the two has set it. It is asked whenever somebody's typing,
 //! receipt or presence is about to be told.
 
-use std::collections::HashSet;
-
 use crate::domain::UserId;
 
 /// Blocks read for one user. Who stands in more is told of nobody but themself.
@@ -15,7 +13,8 @@ enum Known {
     Unknown,
     /// Most users: none.
     None,
-    Some(Box<HashSet<UserId>>),
+    /// These, sorted.
+    Some(Vec<UserId>),
     TooMany,
 }
 
@@ -35,14 +34,17 @@ impl Blocks {
     }
 
     /// They were read.
-    pub fn learn(&mut self, reading: u32, users: Vec<UserId>) {
+    pub fn learn(&mut self, reading: u32, mut users: Vec<UserId>) {
         if reading != self.reading {
             return;
         }
         self.known = match users.len() {
             0 => Known::None,
             count if count > MOST_BLOCKS => Known::TooMany,
-            _ => Known::Some(Box::new(users.into_iter().collect())),
+            _ => {
+                users.sort_unstable();
+                Known::Some(users)
+            }
         };
     }
 
@@ -50,9 +52,11 @@ impl Blocks {
     pub fn add(&mut self, other: UserId) {
         match &mut self.known {
             Known::Some(users) => {
-                users.insert(other);
+                if let Err(at) = users.binary_search(&other) {
+                    users.insert(at, other);
+                }
             }
-            Known::None => self.known = Known::Some(Box::new(HashSet::from([other]))),
+            Known::None => self.known = Known::Some(vec![other]),
             Known::Unknown | Known::TooMany => {}
         }
     }
@@ -67,7 +71,7 @@ impl Blocks {
     pub fn allow(&self, other: UserId) -> bool {
         match &self.known {
             Known::None => true,
-            Known::Some(users) => !users.contains(&other),
+            Known::Some(users) => users.binary_search(&other).is_err(),
             Known::Unknown | Known::TooMany => false,
         }
     }

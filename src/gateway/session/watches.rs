@@ -16,8 +16,8 @@ struct Watch {
 /// See the module's documentation. Bounded by `limits.watch_users`.
 #[derive(Debug, Default)]
 pub struct Watches {
-    // Most sessions watch nobody: a pointer until they do.
-    users: Option<Box<HashMap<UserId, Watch>>>,
+    /// Most sessions watch nobody.
+    users: Option<HashMap<UserId, Watch>>,
 }
 
 impl Watches {
