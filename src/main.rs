@@ -1,12 +1,14 @@
 //! The command line of Tidings; all work is done by the library.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use tidings::app::{self, App};
-use tidings::config::{LoadOptions, Settings, process_environment};
+use tidings::config::{LoadOptions, Settings, StoreBackend, process_environment};
+use tidings::environment::SystemEnvironment;
 use tidings::panics;
 use tidings::telemetry::logging;
 
@@ -89,13 +91,24 @@ impl SettingsArgs {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("tidings: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let code = run(cli).unwrap_or_else(|error| {
+        say_error(&error);
+        ExitCode::FAILURE
+    });
+    logging::finish();
+    code
+}
+
+/// Says why the process ends. Standard error may be closed, or a pipe that nobody reads.
+fn say_error(error: &anyhow::Error) {
+    let text = format!("tidings: {error:#}\n");
+    let (said, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // There is nobody else to tell.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+        let _ = said.send(());
+    });
+    let _ = wait.recv_timeout(std::time::Duration::from_secs(1));
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -131,18 +144,28 @@ fn in_system(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Re
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
-    logging::init(&settings.telemetry)?;
-    panics::install(|| {}, panic_points());
+    let clock = SystemEnvironment::shared();
+    logging::init(&settings.telemetry, move || clock.monotonic_ms())?;
+    panics::install(logging::finish, panic_points());
     // Before anything is announced: who reads that we serve may stop us at once.
     let stop = asked_to_stop()?;
     tokio::pin!(stop);
+    let embedded = settings.store.backend == StoreBackend::Sqlite;
+    let building = App::build(settings);
+    tokio::pin!(building);
     let app = tokio::select! {
-        built = App::build(settings) => built?,
-        // Still waiting for the database.
-        () = &mut stop => return Ok(ExitCode::SUCCESS),
+        built = &mut building => built?,
+        () = &mut stop => {
+            // The embedded database is being opened and is closed in order; another one may never answer.
+            if embedded {
+                building.await?.close().await;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     let announce = |settings: &Settings, address| {
-        println!("{}", app::banner(settings, address));
+        // Standard output may be closed: the server serves all the same.
+        let _ = writeln!(std::io::stdout(), "{}", app::banner(settings, address));
         tracing::info!(%address, "serving");
     };
     app.serve(announce, stop).await?;
@@ -155,15 +178,27 @@ fn panic_points() -> Option<PathBuf> {
     set.into_iter().find(|(name, _)| name == "TIDINGS_PANIC_POINTS").map(|(_, folder)| folder.into())
 }
 
-/// Watches for SIGTERM and SIGINT from now on; the future ends when one comes.
+/// Watches for SIGTERM, SIGINT and SIGHUP from now on; the future ends when one comes. There is nothing that SIGHUP could read
+/// anew, and a closed terminal means the end. SIGUSR1 and SIGUSR2, which would end the process at once, are taken and logged.
 fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("SIGHUP cannot be watched")?;
+    let mut users = [
+        signal(SignalKind::user_defined1()).context("SIGUSR1 cannot be watched")?,
+        signal(SignalKind::user_defined2()).context("SIGUSR2 cannot be watched")?,
+    ];
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        let [first, second] = &mut users;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = hang_up.recv() => return,
+                _ = first.recv() => tracing::info!("SIGUSR1 means nothing here"),
+                _ = second.recv() => tracing::info!("SIGUSR2 means nothing here"),
+            }
         }
     })
 }

@@ -16,6 +16,7 @@
 //! not committed was not acknowledged, and what was is read from the log after the start.
 
 pub mod backlogs;
+pub mod connections;
 pub mod follower;
 pub mod healer;
 pub mod inbox;

@@ -8,6 +8,7 @@ use actix::{Actor, Addr, Arbiter};
 use tokio::sync::oneshot;
 
 use super::backlogs::Backlogs;
+use super::connections::Connections;
 use super::healer;
 use super::offenders::Offenders;
 use super::presence::PresenceBoard;
@@ -67,6 +68,7 @@ struct Inner {
     shares: Arc<Shares>,
     offenders: Offenders,
     backlogs: Arc<Backlogs>,
+    connections: Arc<Connections>,
     meters: Arc<Meters>,
     options: NodeOptions,
 }
@@ -131,6 +133,7 @@ impl Node {
             shares: Arc::default(),
             offenders: Offenders::default(),
             backlogs: Arc::default(),
+            connections: Arc::default(),
             meters,
             options,
         };
@@ -176,6 +179,11 @@ impl Node {
     /// Who is there.
     pub fn presence(&self) -> &PresenceBoard {
         &self.inner.presence
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> &Arc<Connections> {
+        &self.inner.connections
     }
 
     /// Who made this node panic again and again.

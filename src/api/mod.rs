@@ -33,6 +33,6 @@ pub use asyncapi::text as asyncapi_text;
 pub use extract::Address;
 pub use openapi::text as openapi_text;
 pub use problem::Problem;
-pub use readiness::{Probe, Readiness, ReadyView};
+pub use readiness::{DependencyState, Detail, Probe, Pulse, Readiness, ReadyView};
 pub use routing::configure;
 pub use state::{ApiState, RenderMetrics};

@@ -1,36 +1,66 @@
-//! Whether this process should be sent requests: not while draining, and not while something it needs is away.
+//! Whether this process should be sent requests: what another replica would not share.
+//!
+//! Not ready while it starts or drains, while it has no room for further connections, and when one of its threads stands still.
+//! What all replicas share (the database, the bus) is reported in the body and changes nothing of the answer's status: a
+//! balancer that took every gateway out because the database is away would end connections that still receive and read.
+//!
+//! Why: ADR 0022. A report never waits for a dependency longer than [`PATIENCE`].
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::Mutex;
+use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use crate::actors::Node;
+use crate::actors::connections::Connections;
 use crate::domain::Timestamp;
 use crate::environment::SharedEnvironment;
 
 /// How long an answer of a dependency is kept: however often probes come, it is asked once a second.
 const KEPT_MS: u64 = 1_000;
+/// How long a report waits for answers that are due. A dependency that has not answered by then does not work.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// A thread that has not turned for so long stands still.
+const STILL_MS: u64 = 10_000;
 
-type Asked = Pin<Box<dyn Future<Output = bool> + Send>>;
-/// Asks a dependency, within a timeout of its own, whether it works.
+/// How a dependency does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DependencyState {
+    /// It does what it is asked.
+    Works,
+    /// It answers what is read; what is written fails.
+    ReadsOnly,
+    /// It does not answer.
+    Away,
+}
+
+type Asked = Pin<Box<dyn Future<Output = DependencyState> + Send>>;
+/// Asks a dependency, within a timeout of its own, how it does.
 pub type Probe = Box<dyn Fn() -> Asked + Send + Sync>;
+/// A number that is shown beside the dependencies; `None` where it is not known.
+pub type Detail = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
 struct Dependency {
     name: &'static str,
-    required: bool,
     probe: Probe,
-    known: Mutex<Option<Known>>,
+    known: watch::Sender<Known>,
 }
 
 #[derive(Clone, Copy)]
 struct Known {
-    works: bool,
+    state: DependencyState,
     since: Timestamp,
-    asked_at_ms: u64,
+    /// When the last question that was answered was asked.
+    asked_ms: Option<u64>,
+    /// When the question was asked that is not answered yet.
+    asking_ms: Option<u64>,
 }
 
 /// How one dependency is.
@@ -39,10 +69,8 @@ pub struct DependencyView {
     /// Which.
     #[schema(value_type = String)]
     name: &'static str,
-    /// It answers.
-    works: bool,
-    /// Without it this process is not ready.
-    required: bool,
+    /// How it does.
+    state: DependencyState,
     /// Since when it has been so.
     since: Timestamp,
 }
@@ -53,36 +81,121 @@ pub struct DependencyView {
 pub struct ReadyView {
     /// Send requests here.
     pub ready: bool,
+    /// The process waits for what it needs to begin.
+    pub starting: bool,
     /// The process is about to stop.
     pub draining: bool,
-    /// Each dependency.
+    /// The process has as many connections as it may have, or nearly.
+    pub full: bool,
+    /// Threads of the process that stand still.
+    #[schema(value_type = Vec<String>)]
+    pub stuck: Vec<String>,
+    /// What all processes share: without effect on `ready`.
     pub dependencies: Vec<DependencyView>,
+    /// Numbers for people.
+    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
+    pub details: BTreeMap<&'static str, u64>,
+}
+
+/// A thread's sign of life.
+#[derive(Debug)]
+pub struct Pulse {
+    name: String,
+    beat_ms: AtomicU64,
+}
+
+impl Pulse {
+    /// A thread's pulse; it counts from its first beat on.
+    pub fn new(name: String) -> Arc<Self> {
+        Arc::new(Self { name, beat_ms: AtomicU64::new(0) })
+    }
+
+    /// Beats for ever: spawn it on the thread concerned.
+    pub async fn beat(self: Arc<Self>, environment: SharedEnvironment) {
+        loop {
+            self.beat_ms.store(environment.monotonic_ms().max(1), Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
 }
 
 /// The state of readiness.
 pub struct Readiness {
     environment: SharedEnvironment,
     draining: AtomicBool,
-    dependencies: Vec<Dependency>,
+    dependencies: Vec<Arc<Dependency>>,
+    details: Vec<(&'static str, Detail)>,
+    connections: Option<Arc<Connections>>,
+    pulses: Vec<Arc<Pulse>>,
 }
 
 impl Readiness {
     /// With the store as the one dependency.
     pub fn new(node: &Node) -> Self {
         let environment = node.environment().clone();
-        let node = node.clone();
+        let (node, backlog) = (node.clone(), node.clone());
         let store: Probe = Box::new(move || {
             let node = node.clone();
-            Box::pin(async move { node.read(node.store().ping()).await.is_ok() })
+            Box::pin(async move { store_state(&node).await })
         });
-        Self { environment, draining: AtomicBool::new(false), dependencies: Vec::new() }
-            .with("store", true, store)
+        let (jobs, oldest) = (backlog.clone(), backlog);
+        Self::empty(environment)
+            .with("store", store)
+            .with_detail(
+                "jobs",
+                Box::new(move || {
+                    jobs.backlogs().pending().iter().map(|one| one.jobs).reduce(u64::wrapping_add)
+                }),
+            )
+            .with_detail(
+                "oldest_job_ms",
+                Box::new(move || oldest.backlogs().pending().iter().map(|one| one.oldest_ms).max()),
+            )
     }
 
-    /// Adds a dependency; one that is not `required` is only shown.
+    fn empty(environment: SharedEnvironment) -> Self {
+        Self {
+            environment,
+            draining: AtomicBool::new(false),
+            dependencies: Vec::new(),
+            details: Vec::new(),
+            connections: None,
+            pulses: Vec::new(),
+        }
+    }
+
+    /// Adds a dependency to the report.
     #[must_use]
-    pub fn with(mut self, name: &'static str, required: bool, probe: Probe) -> Self {
-        self.dependencies.push(Dependency { name, required, probe, known: Mutex::new(None) });
+    pub fn with(mut self, name: &'static str, probe: Probe) -> Self {
+        let known = Known {
+            state: DependencyState::Away,
+            since: self.environment.now(),
+            asked_ms: None,
+            asking_ms: None,
+        };
+        self.dependencies.push(Arc::new(Dependency { name, probe, known: watch::Sender::new(known) }));
+        self
+    }
+
+    /// Adds a number to the report, named with its unit.
+    #[must_use]
+    pub fn with_detail(mut self, name: &'static str, detail: Detail) -> Self {
+        self.details.push((name, detail));
+        self
+    }
+
+    /// The process is not ready when these are nearly used up, so that a balancer turns away before newcomers must wait.
+    #[must_use]
+    pub fn with_connections(mut self, connections: Arc<Connections>) -> Self {
+        let shown = Arc::clone(&connections);
+        self.connections = Some(connections);
+        self.with_detail("connections", Box::new(move || Some(shown.open() as u64)))
+    }
+
+    /// The process is not ready when one of these stops.
+    #[must_use]
+    pub fn with_pulses(mut self, pulses: impl IntoIterator<Item = Arc<Pulse>>) -> Self {
+        self.pulses.extend(pulses);
         self
     }
 
@@ -96,73 +209,163 @@ impl Readiness {
         self.draining.load(Ordering::SeqCst)
     }
 
-    /// Asks every dependency whose last answer is older than a second.
+    /// Asks every dependency whose last answer is older than a second, and waits a moment for the answers.
     pub async fn report(&self) -> ReadyView {
-        let draining = self.is_draining();
         let mut dependencies = Vec::with_capacity(self.dependencies.len());
-        for dependency in &self.dependencies {
-            dependencies.push(self.ask(dependency).await);
-        }
-        let works = dependencies.iter().all(|dependency| dependency.works || !dependency.required);
-        ReadyView { ready: works && !draining, draining, dependencies }
-    }
-
-    async fn ask(&self, dependency: &Dependency) -> DependencyView {
-        // Held while asking: whoever comes meanwhile waits for the same answer.
-        let mut known = dependency.known.lock().await;
-        let now_ms = self.environment.monotonic_ms();
-        let current = match *known {
-            Some(known) if now_ms.saturating_sub(known.asked_at_ms) < KEPT_MS => known,
-            before => {
-                let works = (dependency.probe)().await;
-                let unchanged = before.filter(|before| before.works == works);
-                let since = unchanged.map_or_else(|| self.environment.now(), |before| before.since);
-                *known.insert(Known { works, since, asked_at_ms: now_ms })
+        let asked: Vec<_> = self.dependencies.iter().map(|dependency| self.ask(dependency)).collect();
+        let answered = async {
+            for known in asked {
+                let mut known = known;
+                // The sender lives as long as this.
+                let _ = known.wait_for(|known| known.asking_ms.is_none()).await;
             }
         };
-        let Dependency { name, required, .. } = *dependency;
-        DependencyView { name, works: current.works, required, since: current.since }
+        // Who does not answer in time is reported so below.
+        let _ = tokio::time::timeout(PATIENCE, answered).await;
+        for dependency in &self.dependencies {
+            dependencies.push(self.shown(dependency));
+        }
+        let (draining, stuck) = (self.is_draining(), self.stuck());
+        let full = self.connections.as_ref().is_some_and(|connections| connections.is_nearly_full());
+        let details = self.details.iter().filter_map(|(name, detail)| Some((*name, detail()?))).collect();
+        ReadyView {
+            ready: !draining && !full && stuck.is_empty(),
+            starting: false,
+            draining,
+            full,
+            stuck,
+            dependencies,
+            details,
+        }
+    }
+
+    fn stuck(&self) -> Vec<String> {
+        let now_ms = self.environment.monotonic_ms();
+        let still = |pulse: &&Arc<Pulse>| {
+            let beat_ms = pulse.beat_ms.load(Ordering::Relaxed);
+            beat_ms > 0 && now_ms.saturating_sub(beat_ms) > STILL_MS
+        };
+        self.pulses.iter().filter(still).map(|pulse| pulse.name.clone()).collect()
+    }
+
+    /// Asks in a task of its own, unless that was done a moment ago: whoever comes meanwhile waits for the same answer.
+    fn ask(&self, dependency: &Arc<Dependency>) -> watch::Receiver<Known> {
+        let now_ms = self.environment.monotonic_ms();
+        let due = dependency.known.send_if_modified(|known| {
+            let fresh = known.asked_ms.is_some_and(|asked| now_ms.saturating_sub(asked) < KEPT_MS);
+            let due = known.asking_ms.is_none() && !fresh;
+            if due {
+                known.asking_ms = Some(now_ms);
+            }
+            due
+        });
+        if due {
+            let (dependency, environment) = (Arc::clone(dependency), Arc::clone(&self.environment));
+            tokio::spawn(async move {
+                let state = (dependency.probe)().await;
+                dependency.known.send_modify(|known| {
+                    if known.asked_ms.is_none() || known.state != state {
+                        known.since = environment.now();
+                    }
+                    *known = Known { state, since: known.since, asked_ms: Some(now_ms), asking_ms: None };
+                });
+            });
+        }
+        dependency.known.subscribe()
+    }
+
+    fn shown(&self, dependency: &Dependency) -> DependencyView {
+        let known = *dependency.known.borrow();
+        let now_ms = self.environment.monotonic_ms();
+        let silent_ms = known.asking_ms.map_or(0, |asking| now_ms.saturating_sub(asking));
+        let silent = u128::from(silent_ms) >= PATIENCE.as_millis() && known.state != DependencyState::Away;
+        let (state, since) = if silent {
+            let asked = i64::try_from(silent_ms).unwrap_or(0);
+            (DependencyState::Away, self.environment.now().plus_ms(-asked))
+        } else {
+            (known.state, known.since)
+        };
+        DependencyView { name: dependency.name, state, since }
+    }
+}
+
+/// What the last sends met counts as well: a small write may pass where larger ones fail, as on a disk that is nearly full.
+async fn store_state(node: &Node) -> DependencyState {
+    if node.read(node.store().ping()).await.is_ok() && !node.writer().is_refusing() {
+        DependencyState::Works
+    } else if node.read(node.store().end()).await.is_ok() {
+        DependencyState::ReadsOnly
+    } else {
+        DependencyState::Away
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::Mutex;
     use std::sync::atomic::AtomicU32;
 
     use super::*;
     use crate::environment::{Environment, ManualEnvironment};
 
     #[tokio::test]
-    async fn a_dependency_is_asked_once_a_second_and_remembers_since_when() {
+    async fn a_dependency_is_asked_once_a_second_and_changes_only_what_is_shown() {
         let environment = Arc::new(ManualEnvironment::new(1_000, 1));
-        let (asked, works) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(true)));
-        let (count, state) = (asked.clone(), works.clone());
+        let (asked, now) = (Arc::new(AtomicU32::new(0)), Arc::new(Mutex::new(DependencyState::Works)));
+        let (count, state) = (asked.clone(), now.clone());
         let probe: Probe = Box::new(move || {
             count.fetch_add(1, Ordering::SeqCst);
-            let works = state.load(Ordering::SeqCst);
-            Box::pin(async move { works })
+            let state = *state.lock().unwrap();
+            Box::pin(async move { state })
         });
-        let none = Readiness {
-            environment: environment.clone(),
-            draining: AtomicBool::new(false),
-            dependencies: vec![],
-        };
-        let readiness =
-            none.with("store", true, probe).with("bus", false, Box::new(|| Box::pin(async { false })));
-        assert!(readiness.report().await.ready, "the bus is not required");
-        works.store(false, Ordering::SeqCst);
-        assert!(readiness.report().await.ready, "asked a moment ago");
+        let readiness = Readiness::empty(environment.clone()).with("store", probe);
+        assert_eq!(readiness.report().await.dependencies[0].state, DependencyState::Works);
+        *now.lock().unwrap() = DependencyState::ReadsOnly;
+        assert_eq!(
+            readiness.report().await.dependencies[0].state,
+            DependencyState::Works,
+            "asked a moment ago"
+        );
         assert_eq!(asked.load(Ordering::SeqCst), 1);
         environment.advance_ms(1_000);
         let report = readiness.report().await;
-        assert!(!report.ready && report.dependencies[0].since == environment.now());
+        assert!(report.ready && report.dependencies[0].since == environment.now());
+        assert_eq!(report.dependencies[0].state, DependencyState::ReadsOnly);
         environment.advance_ms(1_000);
         assert_ne!(readiness.report().await.dependencies[0].since, environment.now(), "since it broke");
-        works.store(true, Ordering::SeqCst);
-        environment.advance_ms(1_000);
-        assert!(readiness.report().await.ready);
         readiness.drain();
         assert!(!readiness.report().await.ready);
+    }
+
+    #[tokio::test]
+    async fn a_dependency_that_says_nothing_does_not_hold_the_report() {
+        let environment = Arc::new(ManualEnvironment::new(1_000, 1));
+        let silent: Probe = Box::new(|| Box::pin(std::future::pending()));
+        let readiness = Readiness::empty(environment.clone()).with("store", silent);
+        let report = readiness.report().await;
+        assert!(report.ready);
+        assert_eq!(report.dependencies[0].state, DependencyState::Away);
+    }
+
+    #[tokio::test]
+    async fn its_own_limits_and_threads_make_a_process_unready() {
+        let environment = Arc::new(ManualEnvironment::new(1_000, 1));
+        let (connections, pulse) = (Arc::new(Connections::default()), Pulse::new("worker 0".to_owned()));
+        connections.allow(3);
+        let readiness = Readiness::empty(environment.clone())
+            .with_connections(connections.clone())
+            .with_pulses([pulse.clone()]);
+        let one = connections.count();
+        assert!(readiness.report().await.ready);
+        let two = connections.count();
+        let report = readiness.report().await;
+        assert!(!report.ready && report.full && report.details["connections"] == 2);
+        drop((one, two));
+        environment.advance_ms(60_000);
+        assert!(readiness.report().await.ready, "a thread counts from its first sign of life on");
+        pulse.beat_ms.store(environment.monotonic_ms(), Ordering::Relaxed);
+        environment.advance_ms(STILL_MS + 1);
+        let report = readiness.report().await;
+        assert!(!report.ready && report.stuck == ["worker 0"]);
     }
 }

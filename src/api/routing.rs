@@ -2,10 +2,10 @@
 
 use actix_web::dev::Handler;
 use actix_web::guard::{self, Guard};
-use actix_web::http::Method;
+use actix_web::http::{Method, header};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{FromRequest, Resource, Responder, Route};
+use actix_web::{FromRequest, HttpResponse, Resource, Responder, Route};
 
 use super::{
     ApiState, Problem, accounts, asyncapi, blocks, boundary, conversations, cors, health, me, members,
@@ -34,6 +34,8 @@ pub fn configure(config: &mut ServiceConfig, state: ApiState) {
     };
     let scope = scope.wrap(from_fn(cors::allow)).wrap(from_fn(boundary::watch));
     config.service(scope);
+    // Only what is no path comes by the scope: `*`, which asks about the server as a whole (RFC 9110 section 9.3.7).
+    config.default_service(web::route().guard(guard::Options()).to(about_the_server));
 }
 
 fn resources() -> Vec<Resource> {
@@ -73,6 +75,12 @@ fn resources() -> Vec<Resource> {
         at("/openapi.json", [get(openapi::serve)]),
         at("/asyncapi.json", [get(asyncapi::serve)]),
     ]
+}
+
+async fn about_the_server() -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header((header::ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
+        .finish()
 }
 
 /// What every process answers, whatever its roles.

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use super::AppError;
 use crate::actors::Node;
 use crate::actors::router::Router;
-use crate::api::Readiness;
+use crate::api::{DependencyState, Readiness};
 use crate::bus::redis::{Place, RedisBook, RedisBus, RedisOptions, server};
 use crate::bus::{Listener, Parcel};
 use crate::config::{BusBackend, Settings};
@@ -36,16 +36,15 @@ pub fn open(
     }
 }
 
-/// Shows the bus among the dependencies. It is not required: without it the log carries everything, later.
+/// Shows the bus among the dependencies: without it the log carries everything, later.
 pub fn shown(readiness: Readiness, bus: Option<&Arc<RedisBus>>) -> Readiness {
     let Some(bus) = bus else { return readiness };
     let health = bus.healthy();
     readiness.with(
         "bus",
-        false,
         Box::new(move || {
-            let up = health.borrow().up;
-            Box::pin(async move { up })
+            let state = if health.borrow().up { DependencyState::Works } else { DependencyState::Away };
+            Box::pin(async move { state })
         }),
     )
 }
@@ -118,5 +117,6 @@ pub(super) fn options(settings: &Settings) -> Result<RedisOptions, AppError> {
         incoming_bytes: settings.bus.queue_bytes,
         outgoing_bytes: redis.outgoing_bytes,
         outgoing_parcels: redis.outgoing_parcels,
+        mac: Some(Arc::new(super::bus_keys::load(settings)?)),
     })
 }

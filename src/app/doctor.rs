@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use super::data_folder::FolderError;
+use super::embedded::Embedded;
 use super::waiting::Missing;
-use super::{bus, listen, open_store, options};
+use super::{AppError, bus, listen, open_postgres, options};
 use crate::config::{Settings, StoreBackend};
-use crate::environment::SystemEnvironment;
+use crate::environment::{SharedEnvironment, SystemEnvironment};
 use crate::identity::Identity;
-use crate::store::postgres;
+use crate::store::{SharedStore, postgres};
 use crate::telemetry::exporter::file_limit;
 
 /// One thing that was tried.
@@ -17,6 +19,23 @@ pub struct Finding {
     pub what: String,
     /// `Err` says what to do.
     pub outcome: Result<String, String>,
+}
+
+async fn open(
+    settings: &Settings,
+    environment: &SharedEnvironment,
+) -> Result<(SharedStore, Option<Embedded>), AppError> {
+    match settings.store.backend {
+        StoreBackend::Sqlite => {
+            let embedded = Embedded::open(settings, environment).await?;
+            Ok((embedded.store(), Some(embedded)))
+        }
+        StoreBackend::Postgres => match open_postgres(settings, environment).await {
+            Ok(store) => Ok((store, None)),
+            Err(Missing::Away(error)) => Err(AppError::Away(error)),
+            Err(Missing::Hopeless(error)) => Err(error),
+        },
+    }
 }
 
 /// Tries everything; changes nothing but what a start would make (data directory, database file, keys).
@@ -50,17 +69,23 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
         }
     }
     let environment = SystemEnvironment::shared();
-    match open_store(settings, &environment).await {
-        Ok(store) => {
+    match open(settings, &environment).await {
+        Ok((store, embedded)) => {
             found(
                 "store",
                 store.ping().await.map(|()| "answers".to_owned()).map_err(|error| error.to_string()),
             );
             let identity = Identity::new(options::identity(settings), store, Arc::clone(&environment));
             found("keys", identity.map(|_| "can sign".to_owned()).map_err(|error| error.to_string()));
+            if let Some(embedded) = embedded {
+                embedded.close().await;
+            }
         }
-        Err(Missing::Away(error)) => found("store", Err(error)),
-        Err(Missing::Hopeless(error)) => found("store", Err(error.to_string())),
+        Err(AppError::Folder(FolderError::InUse { holder, .. })) => {
+            let text = format!("process {holder} works in the data folder; its store and keys are not tried");
+            found("store", Ok(text));
+        }
+        Err(error) => found("store", Err(error.to_string())),
     }
     if let Some(outcome) = bus::try_out(settings, &environment).await {
         found("bus", outcome);

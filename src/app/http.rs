@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
 use crate::actors::Node;
-use crate::api::{self, ApiState};
+use crate::api::{self, ApiState, Pulse};
 use crate::config;
 use crate::domain::Limits;
 use crate::gateway::doorman::Doorman;
@@ -43,6 +43,8 @@ pub struct Parts {
     pub draining: watch::Receiver<Option<u64>>,
     /// Told by each worker when its sessions are gone.
     pub drained: mpsc::Sender<()>,
+    /// Beaten by each worker.
+    pub pulses: Vec<Arc<Pulse>>,
     /// The process has the role of a gateway.
     pub serves_sockets: bool,
 }
@@ -95,6 +97,8 @@ pub fn start(listener: TcpListener, settings: &config::Server, parts: Parts) -> 
             apply_fn_factory(connections, move |stream: TcpStream, service| {
                 let (served, node) = (service.call(stream), node.clone());
                 async move {
+                    // A session is counted by itself.
+                    let _counted = node.connections().count();
                     match panics::contained(served).await {
                         Ok(served) => served,
                         Err(_) => {
@@ -118,6 +122,9 @@ async fn no_upgrade() -> HttpResponse {
 }
 
 fn start_switchboard(parts: Parts, worker: u8) -> std::rc::Rc<Switchboard> {
+    if let Some(pulse) = parts.pulses.get(usize::from(worker)) {
+        actix_rt::spawn(Arc::clone(pulse).beat(Arc::clone(parts.node.environment())));
+    }
     let Parts { node, identity, doorman, gateway, limits, mut draining, drained, .. } = parts;
     let switchboard = Switchboard::start(worker, node, identity, doorman, Bounds { gateway, limits });
     let drain = std::rc::Rc::clone(&switchboard);

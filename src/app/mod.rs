@@ -5,7 +5,10 @@
 
 mod banner;
 mod bus;
+mod bus_keys;
+mod data_folder;
 pub mod doctor;
+mod embedded;
 mod fleet;
 mod http;
 mod migrate;
@@ -21,12 +24,14 @@ use actix::Arbiter;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
+use self::data_folder::FolderError;
+use self::embedded::Embedded;
 use self::fleet::Fleet;
 use self::waiting::Missing;
 use crate::actors::Node;
 use crate::actors::inbox::Inbox;
 use crate::actors::router::{Router, RouterOptions};
-use crate::api::{ApiState, Readiness, RenderMetrics};
+use crate::api::{ApiState, Pulse, Readiness, RenderMetrics};
 use crate::bus::redis::RedisBook;
 use crate::config::{Role, Settings, StoreBackend, TrustedProxies};
 use crate::environment::{SharedEnvironment, SystemEnvironment};
@@ -34,8 +39,8 @@ use crate::gateway::doorman::Doorman;
 use crate::identity::{Identity, IdentityError, Source};
 use crate::protocol::Failure;
 use crate::store::postgres::{OpenError, PostgresStore};
-use crate::store::sqlite::SqliteStore;
 use crate::store::{Guarded, SharedStore, StoreError};
+use crate::telemetry::logging::{self, Lost};
 use crate::telemetry::{Exporter, Meters, ProcessMeters};
 
 pub use banner::banner;
@@ -45,10 +50,13 @@ pub use migrate::migrate;
 #[derive(Debug, Error)]
 pub enum AppError {
     /// The store.
-    #[error("{0}")]
+    #[error(transparent)]
     Store(#[from] StoreError),
+    /// The folder of the embedded database.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// Keys, password parameters, the external issuer.
-    #[error("{0}")]
+    #[error(transparent)]
     Identity(#[from] IdentityError),
     /// The address.
     #[error(
@@ -64,7 +72,7 @@ pub enum AppError {
     #[error("the server failed: {0}")]
     Server(#[from] io::Error),
     /// Metrics.
-    #[error("{0}")]
+    #[error(transparent)]
     Metrics(#[from] crate::telemetry::exporter::ExporterError),
     /// What the store knows of revocations could not be read.
     #[error("the list of revoked tokens could not be read: the database is unavailable")]
@@ -78,6 +86,9 @@ pub enum AppError {
     /// The database server.
     #[error(transparent)]
     Postgres(#[from] OpenError),
+    /// The database server does not answer.
+    #[error("{0}")]
+    Away(String),
     /// The tables could not be brought up to date.
     #[error("{0}")]
     Migrate(String),
@@ -95,6 +106,9 @@ pub struct App {
     actors: Arbiter,
     fleet: Fleet,
     book: Option<Arc<RedisBook>>,
+    /// `None` where the database is a server's.
+    embedded: Option<Embedded>,
+    pulses: Vec<Arc<Pulse>>,
 }
 
 impl App {
@@ -108,12 +122,40 @@ impl App {
         let meters = Arc::new(Meters::new());
         // Bound first: a wrong address is told at once, and probes are answered while the database is away.
         let listener = listen(settings.server.listen, settings.server.backlog)?;
-        let store = waiting::until("store", &listener, &environment, || async {
-            open_store(&settings, &environment).await
-        })
-        .await?;
+        let embedded = match settings.store.backend {
+            StoreBackend::Sqlite => Some(Embedded::open(&settings, &environment).await?),
+            StoreBackend::Postgres => None,
+        };
+        let store = match &embedded {
+            Some(embedded) => embedded.store(),
+            None => {
+                waiting::until("store", &listener, &environment, || open_postgres(&settings, &environment))
+                    .await?
+            }
+        };
         let timeout = options::store_timeout(&settings);
         let store = Guarded::shared(store, timeout, Arc::clone(&environment), &meters.store);
+        let mut app = match Self::assemble(settings, listener, environment, exporter, meters, store).await {
+            Ok(app) => app,
+            Err(error) => {
+                if let Some(embedded) = embedded {
+                    embedded.close().await;
+                }
+                return Err(error);
+            }
+        };
+        app.embedded = embedded;
+        Ok(app)
+    }
+
+    async fn assemble(
+        settings: Settings,
+        listener: TcpListener,
+        environment: SharedEnvironment,
+        exporter: Exporter,
+        meters: Arc<Meters>,
+        store: SharedStore,
+    ) -> Result<Self, AppError> {
         let identity =
             Identity::new(options::identity(&settings), Arc::clone(&store), Arc::clone(&environment))?;
         identity.catch_up().await.map_err(|_: Failure| AppError::Revocations)?;
@@ -135,8 +177,25 @@ impl App {
         let book = bus::share_presence(&settings, bus.as_ref(), &node);
         let health = bus.as_ref().map(|bus| bus.healthy());
         let fleet = Fleet::start(&settings, &node, &actors, health).await?;
-        let readiness = Arc::new(bus::shown(Readiness::new(&node), bus.as_ref()));
-        Ok(Self { listener, settings, environment, node, identity, readiness, exporter, actors, fleet, book })
+        node.connections().allow(settings.server.max_connections);
+        let pulses = pulses(&settings);
+        let readiness = bus::shown(Readiness::new(&node), bus.as_ref())
+            .with_connections(Arc::clone(node.connections()))
+            .with_pulses(pulses.iter().cloned());
+        Ok(Self {
+            listener,
+            settings,
+            environment,
+            node,
+            identity,
+            readiness: Arc::new(readiness),
+            exporter,
+            actors,
+            fleet,
+            book,
+            embedded: None,
+            pulses,
+        })
     }
 
     /// Says through `announce` where it listens, and serves until the end of `stop`.
@@ -144,6 +203,28 @@ impl App {
     /// # Errors
     /// [`AppError`], for the operator.
     pub async fn serve(
+        mut self,
+        announce: impl FnOnce(&Settings, SocketAddr),
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), AppError> {
+        let embedded = self.embedded.take();
+        let served = self.run(announce, stop).await;
+        if let Some(embedded) = embedded {
+            embedded.close().await;
+        }
+        tracing::info!("stopped");
+        served
+    }
+
+    /// Ends without having served.
+    pub async fn close(self) {
+        self.actors.stop();
+        if let Some(embedded) = self.embedded {
+            embedded.close().await;
+        }
+    }
+
+    async fn run(
         self,
         announce: impl FnOnce(&Settings, SocketAddr),
         stop: impl Future<Output = ()>,
@@ -166,6 +247,7 @@ impl App {
             keep_alive: Duration::from_millis(self.settings.server.keep_alive_ms),
             draining,
             drained,
+            pulses: self.pulses.clone(),
             serves_sockets: self.settings.server.has_role(Role::Gateway),
         };
         self.keep_house();
@@ -194,7 +276,6 @@ impl App {
         // A worker that does not end in time is ended with the process.
         let _ = tokio::time::timeout(Duration::from_secs(2), serving).await;
         self.actors.stop();
-        tracing::info!("stopped");
         Ok(())
     }
 
@@ -231,35 +312,39 @@ impl App {
             Source::Bus | Source::Store => node.apply_revocation(*revocation),
         });
         self.actors.spawn(async move { identity.run().await });
-        let exporter = self.exporter.clone();
+        if let Some(pulse) = self.pulses.last() {
+            self.actors.spawn(Arc::clone(pulse).beat(Arc::clone(&self.environment)));
+        }
+        let (exporter, meters) = (self.exporter.clone(), Arc::clone(self.node.meters()));
         self.actors.spawn(async move {
             let mut every = tokio::time::interval(Duration::from_secs(1));
+            let mut lost = Lost::default();
             loop {
                 every.tick().await;
                 exporter.run_upkeep();
+                let before = std::mem::replace(&mut lost, logging::lost());
+                meters.faults.log_lines_lost.of("queue_full").increment(lost.queue_full - before.queue_full);
+                meters.faults.log_lines_lost.of("too_many").increment(lost.too_many - before.too_many);
             }
         });
     }
 }
 
-/// Opens the store that the settings name.
-async fn open_store(
+/// One for each worker thread, and the last one for the actors.
+fn pulses(settings: &Settings) -> Vec<Arc<Pulse>> {
+    let workers = (0..settings.server.worker_threads()).map(|worker| format!("worker {worker}"));
+    workers.chain(["actors".to_owned()]).map(Pulse::new).collect()
+}
+
+async fn open_postgres(
     settings: &Settings,
     environment: &SharedEnvironment,
 ) -> Result<SharedStore, Missing<AppError>> {
-    match settings.store.backend {
-        StoreBackend::Sqlite => {
-            let opened = SqliteStore::open(options::sqlite(settings), Arc::clone(environment)).await;
-            Ok(opened.map_err(|error| Missing::Hopeless(error.into()))?)
-        }
-        StoreBackend::Postgres => {
-            let opened = PostgresStore::open(options::postgres(settings), Arc::clone(environment)).await;
-            Ok(opened.map_err(|error| match error {
-                OpenError::Unreachable(_) => Missing::Away(error.to_string()),
-                OpenError::Unusable(_) => Missing::Hopeless(error.into()),
-            })?)
-        }
-    }
+    let opened = PostgresStore::open(options::postgres(settings), Arc::clone(environment)).await;
+    Ok(opened.map_err(|error| match error {
+        OpenError::Unreachable(_) => Missing::Away(error.to_string()),
+        OpenError::Unusable(_) => Missing::Hopeless(error.into()),
+    })?)
 }
 
 fn listen(address: SocketAddr, backlog: u32) -> Result<TcpListener, AppError> {

@@ -125,8 +125,12 @@ fn reply(what: &str, request: &[u8], since: Timestamp) -> Reply {
     }
     let waits = serde_json::json!({
         "ready": false,
+        "starting": true,
         "draining": false,
-        "dependencies": [{ "name": what, "works": false, "required": true, "since": since }],
+        "full": false,
+        "stuck": [],
+        "dependencies": [{ "name": what, "state": "away", "since": since }],
+        "details": {},
     });
     Reply { status: "503 Service Unavailable", content_type: "application/json", body: waits.to_string() }
 }

@@ -1,5 +1,7 @@
 //! `[bus]`: how events reach other processes.
 
+use std::path::PathBuf;
+
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -16,6 +18,16 @@ choice! {
     }
 }
 
+choice! {
+    /// What becomes of messages without a MAC.
+    BusMac {
+        /// They are taken.
+        Accept = "accept",
+        /// They are dropped.
+        Require = "require",
+    }
+}
+
 /// `[bus]`; every key is explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +36,10 @@ pub struct Bus {
     pub backend: BusBackend,
     /// Bound of what was received and not yet handed to the workers.
     pub queue_bytes: usize,
+    /// What becomes of messages without a MAC.
+    pub mac: BusMac,
+    /// Secrets that the MAC's keys are derived from; empty: those that sign tokens.
+    pub mac_key_files: Vec<PathBuf>,
     /// With `backend = "redis"`.
     pub redis: Redis,
 }
@@ -55,6 +71,11 @@ pub struct Redis {
 impl Bus {
     pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
         problems.range("queue_bytes", self.queue_bytes, 65_536, 1 << 40);
+        problems.when(
+            self.mac_key_files.len() > 2,
+            "mac_key_files",
+            "has more than two files: write the new one and the old one",
+        );
         problems.range("redis.timeout_ms", self.redis.timeout_ms, 10, 60_000);
         problems.range("redis.ping_ms", self.redis.ping_ms, 50, 60_000);
         self.redis.validate(self.backend == BusBackend::Redis, problems);

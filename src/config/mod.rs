@@ -34,7 +34,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 
 pub use auth::{Auth, External, SignUps};
-pub use bus::{Bus, BusBackend, Redis};
+pub use bus::{Bus, BusBackend, BusMac, Redis};
 pub use gateway::Gateway;
 pub use limits::Limits;
 pub use network::{Network, subscriber};

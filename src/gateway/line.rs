@@ -18,6 +18,7 @@ use super::outbox::{Outbox, SLICES};
 use super::seats::Seat;
 use super::session::blocks::Blocks;
 use super::session::state::{Bounds, SessionState};
+use crate::actors::connections::Counted;
 use crate::actors::inbox::SessionKey;
 use crate::domain::{ConversationId, UserId};
 use crate::protocol::Encoding;
@@ -72,6 +73,7 @@ pub struct Line {
     pub address: IpAddr,
     /// When it was upgraded, until its hello has ended one way or the other.
     pub opened_us: Cell<Option<u64>>,
+    _counted: Counted,
     stream: TcpStream,
     outbox: RefCell<Outbox>,
     queue: RefCell<Option<Rc<Queue>>>,
@@ -95,6 +97,7 @@ impl Line {
         state: SessionState,
         leftover: BytesMut,
         address: IpAddr,
+        counted: Counted,
         opened_us: u64,
     ) -> Self {
         Self {
@@ -109,6 +112,7 @@ impl Line {
             seat: Cell::new(None),
             address,
             opened_us: Cell::new(Some(opened_us)),
+            _counted: counted,
             stream,
             outbox: RefCell::default(),
             queue: RefCell::default(),

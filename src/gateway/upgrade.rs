@@ -262,6 +262,11 @@ fn knock(switchboard: &Switchboard, request: &Request, stream: &TcpStream) -> Re
     let doorman = switchboard.doorman();
     let peer = stream.peer_addr().ok().map(|peer| peer.ip());
     let address = doorman.address(peer, request.headers());
+    if switchboard.has_no_room() {
+        let retry_after_ms = 1_000;
+        switchboard.count_turned_away(&Failure::Overloaded { retry_after_ms });
+        return Err(Refused::Overloaded { retry_after_ms });
+    }
     if let Some(retry_after_ms) = switchboard.refused_ms(address) {
         return Err(Refused::RateLimited { retry_after_ms });
     }

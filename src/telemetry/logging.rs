@@ -1,12 +1,43 @@
 //! The log: one line per fact, to standard error, never a secret or a message's content.
+//!
+//! Nobody who serves people waits for the log. Lines go through a bounded queue to one thread that writes them: when the pipe
+//! behind standard error is not read, the queue fills and further lines are dropped and counted. So that strangers cannot fill a disk,
+//! each place in the code logs at most [`LINES_PER_SECOND`] at `info` or above; what is more is counted too.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
+use std::time::Duration;
 
 use thiserror::Error;
+use tracing::callsite::Identifier;
+use tracing::{Event, Level, Metadata};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer;
 use tracing_subscriber::fmt;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, Telemetry};
+
+/// Lines that may wait to be written; a line is some hundred bytes, one with a backtrace some thousand.
+const QUEUED_LINES: usize = 8_192;
+/// Lines at `info` or above from one place in the code.
+const LINES_PER_SECOND: u32 = 10;
+/// How long the end of the process waits for the last lines.
+const LAST_LINES: Duration = Duration::from_millis(1_200);
+
+/// What was started once for the process.
+static STARTED: OnceLock<Started> = OnceLock::new();
+/// Lines left out because their place in the code logged too many.
+static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
+
+struct Started {
+    guard: Mutex<Option<WorkerGuard>>,
+    dropped: ErrorCounter,
+}
 
 /// The log cannot be started.
 #[derive(Debug, Error)]
@@ -19,19 +50,138 @@ pub enum LoggingError {
     Started(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Starts the log as configured. Once per process; tests that share one may ignore [`LoggingError::Started`].
+/// Lines that were never written, since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lost {
+    /// The queue was full.
+    pub queue_full: u64,
+    /// One place in the code had too many.
+    pub too_many: u64,
+}
+
+/// Starts the log as configured; `now_ms` is a clock that never goes back. Once per process; tests that share one may ignore
+/// [`LoggingError::Started`].
 ///
 /// # Errors
 /// See [`LoggingError`].
-pub fn init(settings: &Telemetry) -> Result<(), LoggingError> {
+pub fn init(
+    settings: &Telemetry,
+    now_ms: impl Fn() -> u64 + Send + Sync + 'static,
+) -> Result<(), LoggingError> {
     let filter = EnvFilter::try_new(&settings.log_filter)?;
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(QUEUED_LINES)
+        .thread_name("log")
+        .finish(Unfailing(io::stderr()));
+    let dropped = writer.error_counter();
     let registry = tracing_subscriber::registry().with(filter);
+    let sparing = Sparing { now_ms, places: Mutex::default() };
     match settings.log_format {
-        LogFormat::Pretty => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init()?,
+        LogFormat::Pretty => {
+            registry.with(fmt::layer().with_writer(writer).with_filter(sparing)).try_init()?;
+        }
         LogFormat::Json => {
             let json = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
-            registry.with(json.with_writer(std::io::stderr)).try_init()?;
+            registry.with(json.with_writer(writer).with_filter(sparing)).try_init()?;
         }
     }
+    // Set once, since `try_init` succeeds once.
+    let _ = STARTED.set(Started { guard: Mutex::new(Some(guard)), dropped });
     Ok(())
+}
+
+/// Lines that were never written.
+pub fn lost() -> Lost {
+    let queue_full = STARTED.get().map_or(0, |started| started.dropped.dropped_lines() as u64);
+    Lost { queue_full, too_many: LEFT_OUT.load(Ordering::Relaxed) }
+}
+
+/// Writes what waits, for a moment at most: the pipe may never be read again. The end of the log.
+pub fn finish() {
+    let guard =
+        STARTED.get().and_then(|started| started.guard.lock().unwrap_or_else(PoisonError::into_inner).take());
+    let Some(guard) = guard else { return };
+    let (written, wait) = mpsc::channel();
+    // The guard itself may wait for the pipe, so it is dropped elsewhere.
+    std::thread::spawn(move || {
+        drop(guard);
+        // Nobody may wait any more.
+        let _ = written.send(());
+    });
+    // Nobody reads the log: the process ends without its last lines.
+    let _ = wait.recv_timeout(LAST_LINES);
+}
+
+/// A standard error that is closed takes everything, so that the thread behind the queue goes on.
+struct Unfailing(io::Stderr);
+
+impl Write for Unfailing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // There is nowhere to say that the log cannot be written.
+        let _ = self.0.write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Bounds the lines of each place in the code.
+struct Sparing<F> {
+    now_ms: F,
+    /// Bounded by the places in the code.
+    places: Mutex<HashMap<Identifier, Second>>,
+}
+
+/// A second, and how many lines one place logged in it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Second {
+    number: u64,
+    lines: u32,
+}
+
+impl Second {
+    /// Whether one more line may be written at `now_ms`; counts it.
+    fn admits(&mut self, now_ms: u64) -> bool {
+        if self.number != now_ms / 1_000 {
+            *self = Self { number: now_ms / 1_000, lines: 0 };
+        }
+        self.lines += 1;
+        self.lines <= LINES_PER_SECOND
+    }
+}
+
+impl<S, F: Fn() -> u64> Filter<S> for Sparing<F> {
+    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        true
+    }
+
+    fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
+        // Who asks for `debug` wants all of it.
+        if *event.metadata().level() > Level::INFO {
+            return true;
+        }
+        let now_ms = (self.now_ms)();
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let admitted = places.entry(event.metadata().callsite()).or_default().admits(now_ms);
+        if !admitted {
+            LEFT_OUT.fetch_add(1, Ordering::Relaxed);
+        }
+        admitted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_logs_so_many_lines_a_second() {
+        let mut second = Second::default();
+        let in_one = (0..100).filter(|_| second.admits(1_000)).count();
+        assert_eq!(in_one, LINES_PER_SECOND as usize);
+        assert!(!second.admits(1_999) && second.admits(2_000));
+    }
 }

@@ -210,9 +210,10 @@ group! {
 }
 
 group! {
-    /// Faults of the server that ended one client's work.
+    /// What the server itself did wrong or could not say.
     FaultMeters {
         panics: By<Counter> = PANICS,
+        log_lines_lost: By<Counter> = LOG_LINES_LOST,
     }
 }
 

@@ -112,13 +112,15 @@ const OPERATIONS: &[&str] = &[
     "scrub",
 ];
 const REPLICA_READS: &[&str] = &["served", "behind", "failed"];
-const BUS_DROPS: &[&str] = &["queue_full", "failed", "unreadable", "unknown_version"];
+const BUS_DROPS: &[&str] =
+    &["queue_full", "failed", "unreadable", "unknown_version", "unsigned", "unknown_key", "forged"];
 const SIGN_INS: &[&str] = &["ok", "wrong", "rate_limited", "overloaded", "unavailable"];
 const SIGN_UPS: &[&str] = &["account", "guest", "external", "refused"];
 const REFRESHES: &[&str] = &["ok", "reused", "unknown"];
 const MARK_KINDS: &[&str] = &["read", "delivered"];
 const PRESENCES: &[&str] = &["online", "away", "offline"];
 const STATUS_CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx"];
+const LOG_LOSSES: &[&str] = &["queue_full", "too_many"];
 const WORKS: &[&str] = &["session", "request", "connection"];
 
 /// Writes the constants and the list of all of them from one table.
@@ -252,6 +254,7 @@ catalogue! {
     HTTP_REQUESTS: CounterBy = "tidings_http_requests_total", Count, by "status" in STATUS_CLASSES, "HTTP requests answered, upgrades included.";
     HTTP_LATENCY: LatencyDef = "tidings_http_latency_seconds", Seconds, buckets WAIT_S, "What HTTP requests took, upgrades left out.";
     PANICS: CounterBy = "tidings_panics_total", Count, by "work" in WORKS, "Panics that ended one client's work: its WebSocket session, its request, or what its connection did before either.";
+    LOG_LINES_LOST: CounterBy = "tidings_log_lines_lost_total", Count, by "reason" in LOG_LOSSES, "Lines that never reached the log: nobody read it fast enough, or one place in the code logged too many in a second.";
     PROCESS_MEMORY: GaugeDef = "process_resident_memory_bytes", Bytes, "Resident memory.";
     PROCESS_FDS: GaugeDef = "process_open_fds", Count, "Open file descriptors.";
     PROCESS_MAX_FDS: GaugeDef = "process_max_fds", Count, "Open file descriptors the process may have.";

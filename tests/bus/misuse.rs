@@ -1,6 +1,8 @@
 //! What others may put on our channels.
 
-use tidings::bus::envelope::{NodeId, Stamp, VERSION, encode};
+use std::sync::Arc;
+
+use tidings::bus::envelope::{MacKeys, NodeId, SIGNED_VERSION, Stamp, Unsigned, VERSION, encode};
 
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ async fn garbage_and_later_versions_are_counted_and_ignored() {
     settle(&redis, topic(1), 1).await;
     let sound = encode(Stamp { node: NodeId(1), number: 1 }, &numbered(&[topic(1)], 1)).unwrap();
     let mut later = sound.clone();
-    later[0] = VERSION + 1;
+    later[0] = SIGNED_VERSION + 1;
     let cut = sound[..sound.len() - 1].to_vec();
     let dropped = |reason: &str| counted(&format!("tidings_bus_dropped_total{{reason=\"{reason}\"}}"));
     let before = (dropped("unreadable"), dropped("unknown_version"));
@@ -37,13 +39,50 @@ async fn garbage_and_later_versions_are_counted_and_ignored() {
             .await
             .unwrap();
     }
-    // Number 1 was used by the damaged one already: what counts is the stamp, so a fresh one proves that all goes on.
+    // All goes on.
     let fresh = encode(Stamp { node: NodeId(1), number: 2 }, &numbered(&[topic(1)], 2)).unwrap();
     let _: u64 =
         redis::cmd("PUBLISH").arg(channel(topic(1))).arg(fresh).query_async(&mut connection).await.unwrap();
     ear.number(2).await;
     assert!(dropped("unknown_version") >= before.1 + 2.0, "0xFF and the later version");
     assert!(dropped("unreadable") >= before.0 + 3.0, "nothing, a head alone, a cut one");
+    assert!(bus.health().up);
+}
+
+/// Who can publish on Redis and has none of the installation's secrets.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forged_messages_are_counted_and_ignored() {
+    let redis = Redis::start().await;
+    let ear = ear();
+    let keys = |secret: &str, unsigned| Arc::new(MacKeys::derive(&[secret], unsigned).unwrap());
+    let ours = keys("the secret of the installation", Unsigned::Dropped);
+    let listening = RedisOptions { mac: Some(Arc::clone(&ours)), ..options(&redis) };
+    let bus = connected(listening, &ear).await;
+    bus.subscribe(topic(1));
+    settle(&redis, topic(1), 1).await;
+    let (stamp, parcel) = (Stamp { node: NodeId(1), number: 1 }, numbered(&[topic(1)], 1));
+    let signed = ours.encode(stamp, &parcel).unwrap();
+    let unsigned = encode(stamp, &parcel).unwrap();
+    let theirs = keys("a guess", Unsigned::Dropped).encode(stamp, &parcel).unwrap();
+    let mut forged = signed.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    let dropped = |reason: &str| counted(&format!("tidings_bus_dropped_total{{reason=\"{reason}\"}}"));
+    let reasons = ["unsigned", "unknown_key", "forged"];
+    let before = reasons.map(dropped);
+    let mut connection = redis.connection().await;
+    for bytes in [unsigned, theirs, forged, signed] {
+        let _: u64 = redis::cmd("PUBLISH")
+            .arg(channel(topic(1)))
+            .arg(bytes)
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+    }
+    // The true one arrives, though forged ones bore its stamp before it; and it arrives once.
+    ear.number(1).await;
+    for (reason, before) in reasons.into_iter().zip(before) {
+        assert!(dropped(reason) >= before + 1.0, "{reason}");
+    }
     assert!(bus.health().up);
 }
 

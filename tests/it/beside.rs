@@ -1,53 +1,67 @@
-//! What another process writes into the same store reaches a node's connections all the same.
+//! What others write into the same store reaches a node's connections all the same. On one data folder there is one server, so
+//! the store itself stands for the others here: the one place in these tests that uses the server's own code.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
+use tidings::domain::{ClientId, Content, ConversationId, UserId};
+use tidings::environment::{SharedEnvironment, SystemEnvironment};
+use tidings::store::sqlite::{SqliteOptions, SqliteStore};
+use tidings::store::{NewMessage, SharedStore, Target};
 
 use crate::support::client::Ws;
-use crate::support::rest::Rest;
+use crate::support::rest::{Account, Rest};
 use crate::support::server::Server;
 use crate::support::{Encoding, now, uuid};
+
+async fn store_of(server: &Server) -> (SharedStore, SharedEnvironment) {
+    let environment = SystemEnvironment::shared();
+    let options = SqliteOptions::new(server.data().join("tidings.db"));
+    let store = SqliteStore::open(options, Arc::clone(&environment)).await.expect("the store opens");
+    (store, environment)
+}
+
+fn user(account: &Account) -> UserId {
+    account.id.parse().expect("a user id")
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revocation_of_another_process_closes_sockets_within_a_second() {
     let server = Server::start(&[]).await;
-    let other = server.beside().await;
-    let (rest, elsewhere) = (Rest::new(&server), Rest::new(&other));
-    let (ada, ben) = (rest.guest("Ada").await, rest.guest("Ben").await);
-    let (mut signed_out, _) = Ws::signed_in(&server, Encoding::Json, &ada).await;
-    let (mut erased, _) = Ws::signed_in(&server, Encoding::Msgpack, &ben).await;
-    for (account, path, ws, close) in
-        [(&ada, "/v1/tokens", &mut signed_out, 4401), (&ben, "/v1/me", &mut erased, 4403)]
-    {
-        let answer = elsewhere.call(Method::DELETE, path, Some(&account.access), None).await;
-        assert_eq!(answer.status, 204, "{}", answer.text);
-        let ended = now();
-        assert_eq!(ws.closed().await, Some(close), "{path}");
-        assert!(ended.elapsed() < Duration::from_secs(1), "{path}: {:?}", ended.elapsed());
-        assert_eq!(rest.call(Method::GET, "/v1/me", Some(&account.access), None).await.status, 401);
-    }
+    let (store, environment) = store_of(&server).await;
+    let rest = Rest::new(&server);
+    let ada = rest.guest("Ada").await;
+    let (mut ws, _) = Ws::signed_in(&server, Encoding::Json, &ada).await;
+    store.revoke(user(&ada), None, environment.now()).await.expect("it is written");
+    let ended = now();
+    assert_eq!(ws.closed().await, Some(4401));
+    assert!(ended.elapsed() < Duration::from_secs(1), "{:?}", ended.elapsed());
+    assert_eq!(rest.call(Method::GET, "/v1/me", Some(&ada.access), None).await.status, 401);
 }
 
-/// Nothing carries an event from one of these processes to the other: only holding the log against what was passed on
-/// finds it.
+/// Nothing carries the event to the server: only holding the log against what was passed on finds it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_nobody_noticed_losing_is_found() {
     let server = Server::start(&[("TIDINGS__GATEWAY__ANTI_ENTROPY_MS", "1000")]).await;
-    let other = server.beside().await;
+    let (store, environment) = store_of(&server).await;
     let rest = Rest::new(&server);
     let (ada, ben) = (rest.guest("Ada").await, rest.guest("Ben").await);
     let room = rest.conversation(&ada, "group", &[&ben]).await;
     let (mut ws, _) = Ws::signed_in(&server, Encoding::Json, &ben).await;
-    let (mut elsewhere, _) = Ws::signed_in(&other, Encoding::Json, &ada).await;
-    let send = |body: &str| json!({ "type": "send", "id": 1, "conversation": room, "client_id": uuid(), "body": body });
-    let lost = elsewhere.ask(&send("lost on the way")).await;
-    assert_eq!(lost["type"], "ack", "{lost}");
+    let message = NewMessage {
+        sender: user(&ada),
+        target: Target::Conversation(room.parse::<ConversationId>().expect("a conversation id")),
+        client_id: ClientId::from_uuid(uuid().parse().expect("a uuid")),
+        content: Content { body: Some("lost on the way".to_owned()), ..Content::default() },
+    };
+    let appended = store.append(&[message], environment.now()).await.expect("it is written").remove(0);
+    let lost = appended.expect("it is allowed").seq.get();
     let heads = ws.expect("heads").await;
     let head = heads["heads"].as_array().unwrap().iter().find(|head| head["conversation"] == room.as_str());
-    assert_eq!(head.expect("the room moved")["last_seq"], lost["seq"], "{heads}");
-    let range = json!({ "conversation": room, "after": lost["seq"].as_u64().unwrap() - 1 });
+    assert_eq!(head.expect("the room moved")["last_seq"], lost, "{heads}");
+    let range = json!({ "conversation": room, "after": lost - 1 });
     ws.send(&json!({ "type": "sync", "id": 1, "ranges": [range] })).await;
     assert_eq!(ws.expect("events").await["events"][0]["body"], "lost on the way");
     let page = rest.call(Method::GET, "/metrics", None, None).await.text;
@@ -55,6 +69,7 @@ async fn a_message_that_nobody_noticed_losing_is_found() {
 
     // What was passed on is no cause for heads: several periods later none has come, and live push goes on.
     let (mut here, _) = Ws::signed_in(&server, Encoding::Json, &ada).await;
+    let send = |body: &str| json!({ "type": "send", "id": 1, "conversation": room, "client_id": uuid(), "body": body });
     let live = here.ask(&send("passed on")).await;
     assert_eq!(ws.expect("event").await["seq"], live["seq"]);
     tokio::time::sleep(Duration::from_millis(2_500)).await;

@@ -42,6 +42,25 @@ async fn what_was_acked_survives_kill_and_terminate() {
     chat_works(&server, &ada, &ben).await;
 }
 
+/// A terminal that closes is an orderly end; signals that mean nothing here do no harm.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hang_up_is_an_orderly_end_and_other_signals_are_none() {
+    let mut server = Server::start(&[]).await;
+    let rest = Rest::new(&server);
+    let ada = rest.guest("Ada").await;
+    let (mut ws, _) = Ws::signed_in(&server, Encoding::Json, &ada).await;
+    for signal in ["USR1", "USR2"] {
+        server.signal(signal).await;
+        let pong = ws.ask(&json!({ "type": "ping", "id": signal })).await;
+        assert_eq!(pong["type"], "pong", "{pong}");
+    }
+    server.signal("HUP").await;
+    ws.expect("reconnect").await;
+    assert_eq!(ws.closed().await, Some(1012));
+    let status = server.ended().await;
+    assert!(status.success(), "{status}");
+}
+
 /// With nobody to hand over there is nothing to wait for, however long a hand-over may take.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_without_clients_stops_at_once() {

@@ -212,6 +212,8 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
     ),
     ("bus.backend", "tests/bus/served.rs", SERVED, "bus.backend"),
     ("bus.redis.url", "tests/bus/served.rs", SERVED, "bus.redis.url"),
+    ("bus.mac", BUS_KEYS, "unsigned_messages_are_taken_as_was_set", "bus.mac"),
+    ("bus.mac_key_files", BUS_KEYS, "keys_come_from_the_files_that_were_set", "bus.mac_key_files"),
     (
         "bus.queue_bytes",
         "src/bus/redis/incoming.rs",
@@ -278,6 +280,7 @@ const UNSHOWN: &[(&str, &str)] = &[
 ];
 
 const SETTINGS: &str = "tests/it/settings.rs";
+const BUS_KEYS: &str = "src/app/bus_keys.rs";
 const DOORS: &str = "tests/it/doors.rs";
 const EXAMPLES: &str = "tests/it/examples.rs";
 const SIGNING: &str = "tests/api/signing.rs";

@@ -36,21 +36,33 @@ pub async fn run(shared: Arc<Shared>) {
 
 fn open(shared: &Shared, recent: &mut Recent, envelope: &[u8]) -> Option<Parcel> {
     let opened = match stamp(envelope) {
-        Ok(stamp) if !recent.is_news(stamp) => return None,
-        Ok(_) => decode(envelope),
+        Ok(stamp) if recent.knows(stamp) => return None,
+        Ok(_) => match &shared.options.mac {
+            Some(keys) => keys.decode(envelope),
+            None => decode(envelope),
+        },
         Err(error) => Err(error),
     };
     match opened {
-        Ok((_, parcel)) => {
+        Ok((stamp, parcel)) => {
+            // Only now: a forged envelope must not make a true one pass for its copy.
+            recent.note(stamp);
             shared.meters.received.increment(1);
             Some(parcel)
         }
         Err(error) => {
             let reason = match error {
                 EnvelopeError::UnknownVersion(_) => "unknown_version",
+                EnvelopeError::Unsigned => "unsigned",
+                EnvelopeError::UnknownKey => "unknown_key",
+                EnvelopeError::Forged => "forged",
                 EnvelopeError::Unreadable => "unreadable",
             };
             shared.meters.dropped.of(reason).increment(1);
+            if matches!(error, EnvelopeError::Unsigned | EnvelopeError::UnknownKey | EnvelopeError::Forged) {
+                // The log itself bounds how often one place speaks.
+                tracing::warn!(%error, "dropped what came by the bus: another key, another installation, or a forgery");
+            }
             None
         }
     }
@@ -67,17 +79,18 @@ impl Recent {
         Self { own, stamps: VecDeque::with_capacity(REMEMBERED) }
     }
 
-    /// Whether an envelope is neither this node's own nor one that was seen a moment ago.
-    fn is_news(&mut self, stamp: Stamp) -> bool {
+    /// Whether an envelope is this node's own, or one that was seen a moment ago.
+    fn knows(&self, stamp: Stamp) -> bool {
         // Looked for from the back: a copy follows its first closely.
-        if stamp.node == self.own || self.stamps.iter().rev().any(|known| *known == stamp) {
-            return false;
-        }
+        stamp.node == self.own || self.stamps.iter().rev().any(|known| *known == stamp)
+    }
+
+    /// An envelope was taken.
+    fn note(&mut self, stamp: Stamp) {
         if self.stamps.len() == REMEMBERED {
             self.stamps.pop_front();
         }
         self.stamps.push_back(stamp);
-        true
     }
 }
 
@@ -89,12 +102,13 @@ mod tests {
     fn own_envelopes_and_copies_are_passed_over() {
         let mut recent = Recent::new(NodeId(1));
         let stamp = |node, number| Stamp { node: NodeId(node), number };
-        assert!(!recent.is_news(stamp(1, 5)));
-        assert!(recent.is_news(stamp(2, 5)) && recent.is_news(stamp(3, 5)));
-        assert!(!recent.is_news(stamp(2, 5)));
+        assert!(recent.knows(stamp(1, 5)) && !recent.knows(stamp(2, 5)));
+        recent.note(stamp(2, 5));
+        assert!(recent.knows(stamp(2, 5)) && !recent.knows(stamp(3, 5)));
         for number in 10..10 + REMEMBERED as u64 {
-            assert!(recent.is_news(stamp(2, number)));
+            recent.note(stamp(2, number));
         }
+        assert!(!recent.knows(stamp(2, 5)));
         assert_eq!(recent.stamps.len(), REMEMBERED);
     }
 }

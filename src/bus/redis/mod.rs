@@ -203,7 +203,11 @@ impl Shared {
         let layout = self.layout.load();
         for parcel in parcels {
             let stamp = Stamp { node: self.node, number: self.published.fetch_add(1, Ordering::Relaxed) };
-            let Ok(envelope) = encode(stamp, parcel) else {
+            let envelope = match &self.options.mac {
+                Some(keys) => keys.encode(stamp, parcel),
+                None => encode(stamp, parcel),
+            };
+            let Ok(envelope) = envelope else {
                 self.meters.dropped.of("unreadable").increment(1);
                 continue;
             };

@@ -1,9 +1,12 @@
 //! Where Redis is and how patient this node is with it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+
+use crate::bus::envelope::MacKeys;
 
 /// Which Redis, and how its servers belong together.
 #[derive(Clone)]
@@ -40,6 +43,8 @@ pub struct RedisOptions {
     pub outgoing_bytes: usize,
     /// Parcels waiting to be published; above it the oldest are dropped.
     pub outgoing_parcels: usize,
+    /// What envelopes are signed with; `None`: they are neither signed nor checked.
+    pub mac: Option<Arc<MacKeys>>,
 }
 
 impl RedisOptions {
@@ -53,6 +58,7 @@ impl RedisOptions {
             incoming_bytes: 32 << 20,
             outgoing_bytes: 16 << 20,
             outgoing_parcels: 65_536,
+            mac: None,
         }
     }
 }

@@ -167,7 +167,15 @@ impl Switchboard {
         let state = SessionState::new(id, bearer, moment, &self.bounds);
         let deadline_ms = state.next_deadline_ms(&self.bounds);
         let opened_us = self.node.environment().monotonic_us();
-        let line = Rc::new(Line::new(stream, encoding, state, leftover, address, opened_us));
+        let line = Rc::new(Line::new(
+            stream,
+            encoding,
+            state,
+            leftover,
+            address,
+            self.node.connections().count(),
+            opened_us,
+        ));
         let patience_ms = self.bounds.gateway.write_deadline_ms + LINGER_MS;
         if let Err(error) = give_up_after(line.stream(), Duration::from_millis(patience_ms)) {
             tracing::debug!(%error, "a socket's patience could not be set");

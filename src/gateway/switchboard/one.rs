@@ -43,6 +43,11 @@ impl Switchboard {
         line.end();
     }
 
+    /// Whether the process has as many connections as it may have.
+    pub(in crate::gateway) fn has_no_room(&self) -> bool {
+        self.node.connections().is_full()
+    }
+
     /// For how long connections from `address` are refused because they made this node panic again and again.
     pub(in crate::gateway) fn refused_ms(&self, address: IpAddr) -> Option<u64> {
         self.node.offenders().refused_ms(address, self.node.environment().monotonic_ms())

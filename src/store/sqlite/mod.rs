@@ -5,6 +5,7 @@
 //! ([`Durability::Full`]); content that a deletion left behind goes on being removed when the store is opened.
 
 mod append;
+mod clean;
 mod connection;
 mod insert;
 mod journal;
@@ -46,15 +47,6 @@ pub struct SqliteStore {
     limits: Limits,
     epoch: u64,
     scrub: scrub::Scrub,
-}
-
-impl SqliteStore {
-    /// Waits for operations at work, refuses further ones and closes the file.
-    pub async fn close(&self) {
-        self.reader.close(self.readers).await;
-        self.scrub.close().await;
-        self.writer.close(1).await;
-    }
 }
 
 impl sql::Transactions for SqliteStore {

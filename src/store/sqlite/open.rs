@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions, Connection, SqlSafeStr};
 use super::lane::{Lane, Phase};
 use super::options::{Durability, SqliteOptions};
 use super::scrub::Scrub;
-use super::{SqliteStore, position};
+use super::{SqliteStore, clean, position};
 use crate::environment::SharedEnvironment;
 use crate::store::StoreError;
 use crate::store::shared::columns::Columns;
@@ -51,12 +51,23 @@ impl SqliteStore {
                 .await
                 .map_err(|error| failed(format!("cannot make its directory: {error}")))?;
         }
+        let lacked_log = clean::lacks_log(&options.path);
         let mut connection = writing(&options)
             .connect()
             .await
             .map_err(|error| failed(format!("cannot be opened for writing: {error}")))?;
         migrate(&mut connection).await.map_err(&failed)?;
-        let epoch = epoch(&mut connection, &environment).await.map_err(|error| failed(error.to_string()))?;
+        let lost =
+            clean::begun(&mut connection, lacked_log).await.map_err(|error| failed(error.to_string()))?;
+        if lost {
+            tracing::error!(
+                %path,
+                "the database was in use when it was copied, or its -wal file was removed: what was written last may be \
+                 missing; clients compare everything with it"
+            );
+        }
+        let epoch =
+            epoch(&mut connection, &environment, lost).await.map_err(|error| failed(error.to_string()))?;
         connection.close().await.map_err(|error| failed(error.to_string()))?;
         let store = Arc::new(Self {
             writer: Lane::new(writing(&options), 1, "BEGIN IMMEDIATE"),
@@ -127,26 +138,34 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), String> {
     })
 }
 
-/// The log's incarnation: drawn once, when the file is made.
-async fn epoch(connection: &mut SqliteConnection, environment: &SharedEnvironment) -> sql::Result<u64> {
+/// The log's incarnation: drawn when the file is made, and anew when its end may be another than clients have seen.
+async fn epoch(
+    connection: &mut SqliteConnection,
+    environment: &SharedEnvironment,
+    anew: bool,
+) -> sql::Result<u64> {
     let mut drawn = [0_u8; 8];
     environment.fill_random(&mut drawn);
-    sqlx::query("INSERT OR IGNORE INTO meta (name, value) VALUES ('epoch', ?1)")
-        .bind(i64::from_le_bytes(drawn))
-        .execute(&mut *connection)
-        .await?;
+    let statement = if anew {
+        "INSERT OR REPLACE INTO meta (name, value) VALUES ('epoch', ?1)"
+    } else {
+        "INSERT OR IGNORE INTO meta (name, value) VALUES ('epoch', ?1)"
+    };
+    sqlx::query(statement).bind(i64::from_le_bytes(drawn)).execute(&mut *connection).await?;
     let row = sqlx::query("SELECT value FROM meta WHERE name = 'epoch'").fetch_one(connection).await?;
     row.int(0).map(i64::cast_unsigned)
 }
 
-/// Writes without moving anything, and reads it.
+/// Writes a row of its own, which takes room in the log as every write does, and reads.
 pub(super) async fn ping(store: &SqliteStore) -> Result<(), StoreError> {
     let phase = Phase::default();
     let work = async {
         let mut transaction = store.writer.begin().await?;
-        let written = sqlx::query("UPDATE meta SET value = value WHERE name = 'position_floor'")
-            .execute(&mut *transaction)
-            .await;
+        let written = sqlx::query(
+            "INSERT INTO meta (name, value) VALUES ('probe', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1",
+        )
+        .execute(&mut *transaction)
+        .await;
         transaction.finish(written.map_err(Stop::from), &phase).await?.ok();
         let mut transaction = store.reader.begin().await?;
         let read = position::last(&mut transaction).await;

@@ -27,6 +27,7 @@ pub struct Server {
     dir: TempDir,
     data: PathBuf,
     env: Vec<(String, String)>,
+    wrapper: Vec<String>,
 }
 
 impl Server {
@@ -36,15 +37,38 @@ impl Server {
         let dir = tempfile::tempdir().unwrap();
         let env: Vec<_> = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let data = dir.path().join("data");
-        let (child, addr) = spawn_on(dir.path(), &data, "127.0.0.1:0", &env).await;
-        Self { child, addr, dir, data, env }
+        let (child, addr) = spawn_on(dir.path(), &data, "127.0.0.1:0", &env, &[]).await;
+        Self { child, addr, dir, data, env, wrapper: Vec::new() }
     }
 
-    /// Starts another process on the same data, with the same settings, on a port of its own. End it first.
-    pub async fn beside(&self) -> Self {
+    /// Starts a server whose data lie on a disk of `mib` mebibytes of its own, which goes with the process. See
+    /// [`Server::disk`].
+    pub async fn start_on_small_disk(mib: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (child, addr) = spawn_on(dir.path(), &self.data, "127.0.0.1:0", &self.env).await;
-        Self { child, addr, dir, data: self.data.clone(), env: self.env.clone() }
+        let disk = dir.path().join("disk");
+        fs::create_dir(&disk).unwrap();
+        let data = disk.join("data");
+        let script = format!("mount -t tmpfs -o size={mib}m tmpfs \"$0\" && exec \"$@\"");
+        // Who is not root becomes so in a namespace of its own.
+        let wrapper =
+            ["unshare", "--mount", "--map-root-user", "sh", "-c", &script, &disk.display().to_string()]
+                .map(str::to_owned)
+                .to_vec();
+        let (child, addr) = spawn_on(dir.path(), &data, "127.0.0.1:0", &[], &wrapper).await;
+        Self { child, addr, dir, data, env: Vec::new(), wrapper }
+    }
+
+    /// The small disk, as the server sees it.
+    pub fn disk(&self) -> PathBuf {
+        let inside = self.data.parent().unwrap().strip_prefix("/").unwrap();
+        Path::new(&format!("/proc/{}/root", self.pid())).join(inside)
+    }
+
+    /// Starts a server on a data folder that is there.
+    pub async fn start_in(data: &Path) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (child, addr) = spawn_on(dir.path(), data, "127.0.0.1:0", &[], &[]).await;
+        Self { child, addr, dir, data: data.to_owned(), env: Vec::new(), wrapper: Vec::new() }
     }
 
     /// Where its files are.
@@ -69,7 +93,7 @@ impl Server {
 
     /// Its resident memory (Linux only: read from `/proc`).
     pub fn rss_bytes(&self) -> u64 {
-        let pid = self.child.id().expect("the server is running");
+        let pid = self.pid();
         let status =
             fs::read_to_string(format!("/proc/{pid}/status")).expect("these tests need Linux's /proc");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
@@ -102,9 +126,24 @@ impl Server {
 
     /// SIGTERM; does not wait.
     pub async fn ask_to_stop(&self) {
-        let pid = self.child.id().expect("the server is running").to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
-        assert!(sent.success(), "kill -TERM {pid} failed");
+        self.signal("TERM").await;
+    }
+
+    /// Sends any signal; does not wait.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().await.unwrap();
+        assert!(sent.success(), "kill -s {name} {pid} failed");
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("the server is running")
+    }
+
+    /// Runs another command of the binary on the same data folder: its status, and what it wrote.
+    pub async fn command(&self, arguments: &[&str]) -> (ExitStatus, String) {
+        run_on(&self.data, arguments).await
     }
 
     /// SIGTERM, then waits until it has ended by itself.
@@ -115,10 +154,39 @@ impl Server {
 
     /// Starts it again after [`Server::kill`] or [`Server::terminate`]: the same data, the same port.
     pub async fn restart(&mut self) {
-        let (child, addr) = spawn_on(self.dir.path(), &self.data, &self.addr.to_string(), &self.env).await;
+        let (child, addr) =
+            spawn_on(self.dir.path(), &self.data, &self.addr.to_string(), &self.env, &self.wrapper).await;
         self.child = child;
         self.addr = addr;
     }
+}
+
+/// Runs a command of the binary on a data folder: its status, and what it wrote.
+pub async fn run_on(data: &Path, arguments: &[&str]) -> (ExitStatus, String) {
+    let mut command = clean_command(&[]);
+    command.args(arguments).arg("--data-dir").arg(data).stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(DEADLINE, command.output()).await.expect("it ends in time").unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status, String::from_utf8_lossy(&text).into_owned())
+}
+
+/// The binary, started by `wrapper` when that is given, without the settings of the machine this runs on.
+pub fn clean_command(wrapper: &[String]) -> Command {
+    let binary = env!("CARGO_BIN_EXE_tidings");
+    let mut command = match wrapper {
+        [] => Command::new(binary),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(binary);
+            command
+        }
+    };
+    for (key, _) in std::env::vars_os() {
+        if key.to_string_lossy().starts_with("TIDINGS") {
+            command.env_remove(key);
+        }
+    }
+    command
 }
 
 fn stdout_file(dir: &Path) -> PathBuf {
@@ -138,15 +206,15 @@ fn appending(path: PathBuf) -> File {
     OpenOptions::new().create(true).append(true).open(path).unwrap()
 }
 
-async fn spawn_on(dir: &Path, data: &Path, listen: &str, env: &[(String, String)]) -> (Child, SocketAddr) {
+async fn spawn_on(
+    dir: &Path,
+    data: &Path,
+    listen: &str,
+    env: &[(String, String)],
+    wrapper: &[String],
+) -> (Child, SocketAddr) {
     fs::create_dir_all(dir.join(POINTS)).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
-    // Settings of the machine this runs on must not reach the server under test.
-    for (key, _) in std::env::vars_os() {
-        if key.to_string_lossy().starts_with("TIDINGS") {
-            command.env_remove(key);
-        }
-    }
+    let mut command = clean_command(wrapper);
     command
         .arg("serve")
         .arg("--data-dir")

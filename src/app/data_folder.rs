@@ -1,0 +1,183 @@
+//! The folder of the embedded database and the keys: one server at a time, and readable by its user only.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// The file whose lock says that a server works here; it holds that server's process id.
+const LOCK_FILE: &str = "tidings.lock";
+/// The folder of the keys in it.
+const KEYS: &str = "keys";
+/// Read and written by their owner alone.
+const PRIVATE_FILE: u32 = 0o600;
+/// Entered by its owner alone.
+const PRIVATE_FOLDER: u32 = 0o700;
+/// Set on folders that everybody may write to, such as /tmp.
+const STICKY: u32 = 0o1000;
+
+/// Why a folder cannot be used; the text says what to do.
+#[derive(Debug, Error)]
+pub enum FolderError {
+    /// Another process works in it.
+    #[error(
+        "the data folder {folder} is in use by process {holder}: stop that server, or name another folder with --data-dir"
+    )]
+    InUse {
+        /// Which.
+        folder: PathBuf,
+        /// The process id, as far as it is known.
+        holder: String,
+    },
+    /// Others can read it, and that cannot be changed.
+    #[error(
+        "the data folder {0} is open to other users of this machine and cannot be closed to them: it holds messages and \
+         password hashes; give it to the user who runs Tidings (chown), or name a folder of its own with --data-dir"
+    )]
+    Open(PathBuf),
+    /// The system refused.
+    #[error("the data folder {folder}: {what}: {error}")]
+    Failed {
+        /// Which.
+        folder: PathBuf,
+        /// What could not be done.
+        what: &'static str,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// A folder that this process holds until the value is dropped, or the process ends in whatever way.
+#[derive(Debug)]
+pub struct DataFolder {
+    _lock: File,
+}
+
+impl DataFolder {
+    /// Makes the folder when it is missing, closes it and `database` to other users, and holds it.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn hold(folder: &Path, database: &Path) -> Result<Self, FolderError> {
+        let failed = |what| move |error| FolderError::Failed { folder: folder.to_owned(), what, error };
+        let make = DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(folder);
+        make.map_err(failed("cannot be made"))?;
+        close(folder)?;
+        let lock =
+            private().open(folder.join(LOCK_FILE)).map_err(failed("its lock file cannot be written"))?;
+        let mut lock = take(lock, folder)?;
+        // Who finds the folder held reads this; the lock alone decides.
+        let named = lock
+            .set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| writeln!(lock, "{}", std::process::id()));
+        named.map_err(failed("its lock file cannot be written"))?;
+        private().open(database).map_err(failed("the database cannot be written"))?;
+        close_what_is_in(folder).map_err(failed("its files cannot be closed to other users"))?;
+        Ok(Self { _lock: lock })
+    }
+}
+
+/// Opened for writing, made when missing, private from the first moment.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(PRIVATE_FILE);
+    options
+}
+
+fn take(mut lock: File, folder: &Path) -> Result<File, FolderError> {
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Unreadable or not yet written: the folder is held all the same.
+            let _ = lock.read_to_string(&mut holder);
+            let holder = Some(holder.trim()).filter(|pid| !pid.is_empty()).unwrap_or("(unknown)").to_owned();
+            Err(FolderError::InUse { folder: folder.to_owned(), holder })
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(FolderError::Failed { folder: folder.to_owned(), what: "cannot be locked", error })
+        }
+    }
+}
+
+/// Takes the rights of others away. A folder of another owner is left as it is when only its group may enter: an orchestrator
+/// gives volumes to a group.
+fn close(folder: &Path) -> Result<(), FolderError> {
+    let failed =
+        |error| FolderError::Failed { folder: folder.to_owned(), what: "cannot be looked at", error };
+    let found = fs::metadata(folder).map_err(failed)?;
+    let mode = found.mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    if mode & STICKY == 0 && fs::set_permissions(folder, Permissions::from_mode(PRIVATE_FOLDER)).is_ok() {
+        tracing::warn!(folder = %folder.display(), was = format!("{mode:o}"), "the data folder was open to other users: closed to them");
+        return Ok(());
+    }
+    if mode & 0o007 == 0 {
+        tracing::warn!(folder = %folder.display(), "the data folder is open to its group");
+        return Ok(());
+    }
+    Err(FolderError::Open(folder.to_owned()))
+}
+
+/// Closes what lies in the folder, and in the folder of the keys. The database's file is made before SQLite does it, so that it is
+/// private; SQLite gives its `-wal` and `-shm` the same rights.
+fn close_what_is_in(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        // A link may lead anywhere.
+        let found = fs::symlink_metadata(&path)?;
+        let private = if found.is_dir() { PRIVATE_FOLDER } else { PRIVATE_FILE };
+        let ours = found.is_file() || (found.is_dir() && path.ends_with(KEYS));
+        if ours && found.mode() & 0o077 != 0 {
+            fs::set_permissions(&path, Permissions::from_mode(private))?;
+        }
+        if ours && found.is_dir() {
+            close_what_is_in(&path)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("it is there").mode() & 0o777
+    }
+
+    #[test]
+    fn a_folder_is_held_by_one_and_private() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let folder = parent.path().join("a").join("data");
+        let database = folder.join("tidings.db");
+        let held = DataFolder::hold(&folder, &database).expect("it is free");
+        let refused = DataFolder::hold(&folder, &database).expect_err("it is held").to_string();
+        assert!(refused.contains(&format!("in use by process {}:", std::process::id())), "{refused}");
+        assert_eq!((mode(&folder), mode(&database)), (0o700, 0o600));
+        assert_eq!(mode(&folder.join(LOCK_FILE)), 0o600);
+        drop(held);
+        DataFolder::hold(&folder, &database).expect("it is free again");
+    }
+
+    #[test]
+    fn what_was_open_to_others_is_closed_and_a_public_folder_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("tidings.db");
+        fs::write(&database, "").expect("a file");
+        for path in [folder.path(), &database] {
+            fs::set_permissions(path, Permissions::from_mode(0o755)).expect("it is ours");
+        }
+        DataFolder::hold(folder.path(), &database).expect("it is closed");
+        assert_eq!((mode(folder.path()), mode(&database)), (0o700, 0o600));
+
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).expect("it is ours");
+        let refused = DataFolder::hold(folder.path(), &database).expect_err("everybody writes there");
+        assert!(matches!(refused, FolderError::Open(_)), "{refused}");
+    }
+}
