@@ -54,6 +54,19 @@ impl From<SignedIn> for Account {
 }
 
 #[derive(Deserialize)]
+struct Listing {
+    conversations: Vec<Listed>,
+    #[serde(default)]
+    next_cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    conversation: ConversationId,
+    kind: String,
+}
+
+#[derive(Deserialize)]
 struct Made {
     conversation: ConversationId,
 }
@@ -121,16 +134,46 @@ impl Rest {
         Ok(made.conversation)
     }
 
+    /// Makes a group whose whole history every member may read.
+    pub async fn group(&self, owner: &Account, members: &[UserId]) -> Result<ConversationId> {
+        let members: Vec<&str> = members.iter().map(UserId::as_str).collect();
+        let body = json!({ "kind": "group", "members": members, "history": "all" });
+        let made: Made = self.call(Method::POST, "/v1/conversations", Some(owner), Some(&body)).await?;
+        Ok(made.conversation)
+    }
+
+    /// The groups somebody is in.
+    pub async fn groups(&self, who: &Account) -> Result<Vec<ConversationId>> {
+        let (mut groups, mut path) = (Vec::new(), "/v1/conversations?limit=100".to_owned());
+        loop {
+            let page: Listing = self.call(Method::GET, &path, Some(who), None).await?;
+            let listed = page.conversations.into_iter().filter(|listed| listed.kind == "group");
+            groups.extend(listed.map(|listed| listed.conversation));
+            let Some(next) = page.next_cursor else { return Ok(groups) };
+            path = format!("/v1/conversations?limit=100&cursor={next}");
+        }
+    }
+
     /// Joins a conversation oneself.
     pub async fn join(&self, who: &Account, conversation: &ConversationId) -> Result<()> {
-        let path = format!("/v1/conversations/{conversation}/members/{}", who.user);
-        self.call::<Value>(Method::PUT, &path, Some(who), None).await.map(drop)
+        self.add(who, conversation, &who.user).await
+    }
+
+    /// Makes somebody a member.
+    pub async fn add(&self, by: &Account, conversation: &ConversationId, user: &UserId) -> Result<()> {
+        let path = format!("/v1/conversations/{conversation}/members/{user}");
+        self.call::<Value>(Method::PUT, &path, Some(by), None).await.map(drop)
     }
 
     /// Leaves a conversation.
     pub async fn leave(&self, who: &Account, conversation: &ConversationId) -> Result<()> {
-        let path = format!("/v1/conversations/{conversation}/members/{}", who.user);
-        self.call::<Value>(Method::DELETE, &path, Some(who), None).await.map(drop)
+        self.remove(who, conversation, &who.user).await
+    }
+
+    /// Ends somebody's membership.
+    pub async fn remove(&self, by: &Account, conversation: &ConversationId, user: &UserId) -> Result<()> {
+        let path = format!("/v1/conversations/{conversation}/members/{user}");
+        self.call::<Value>(Method::DELETE, &path, Some(by), None).await.map(drop)
     }
 
     /// Reads a conversation's whole log, page by page.

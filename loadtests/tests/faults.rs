@@ -49,7 +49,8 @@ async fn loadtests(name: &str, args: &[&str]) -> Ran {
 async fn replay(name: &str, fault: Fault, more: &[&str]) -> Ran {
     let url = mock::start(fault).await;
     let log = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/short.txt");
-    let mut args = vec!["replay", log, "--target", &url, "--observers", "2", "--settle-s", "2"];
+    let mut args =
+        vec!["replay", log, "--target", &url, "--observers", "2", "--guests", "0", "--settle-s", "2"];
     args.extend(if more.is_empty() { &["--speed", "max"] } else { more });
     loadtests(name, &args).await
 }
@@ -82,6 +83,8 @@ async fn msgpack_accounts_and_two_servers_work_alike() {
         "max",
         "--observers",
         "1",
+        "--guests",
+        "0",
     ];
     let ran = loadtests("msgpack", &args).await;
     assert_eq!(ran.code, Some(0), "{}", ran.out);

@@ -46,6 +46,7 @@ pub fn spawn(setup: Setup) -> Handle {
             streams: HashMap::new(),
             due: Vec::new(),
             own: Vec::new(),
+            steady: false,
             stalls: Vec::new(),
         },
         said: Vec::new(),
@@ -118,6 +119,7 @@ impl Session {
         self.setup.progress.pushed_back.fetch_add(self.outbox.pushed_back, Relaxed);
         let mut said = self.said;
         said.extend(self.outbox.give_up());
+        self.reader.steady = self.number == 1;
         Seen { reader: self.reader, said }
     }
 

@@ -1,6 +1,6 @@
 //! What a run's clients saw: the ledger's only input. Nothing here knows sockets or clocks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -17,6 +17,8 @@ pub struct History {
     pub readers: Vec<Reader>,
     /// The log as read at the end, one copy for each conversation and server asked.
     pub logs: Vec<LogCopy>,
+    /// Conversations that were made while every reader was connected.
+    pub made_live: HashSet<ConversationId>,
 }
 
 /// One line: invoked, then ended by one of [`Outcome`].
@@ -77,6 +79,8 @@ pub struct Reader {
     pub due: Vec<ConversationId>,
     /// Its own messages as it saw them, with the key only it is shown.
     pub own: Vec<Own>,
+    /// It kept one connection from the beginning to the end.
+    pub steady: bool,
     /// When it chose not to read, each from and until, in microseconds.
     pub stalls: Vec<(u64, u64)>,
 }

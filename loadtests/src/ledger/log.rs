@@ -100,6 +100,12 @@ impl<'a> Log<'a> {
         self.memberships.get(user).is_some_and(|memberships| memberships.contains(&(seq, true)))
     }
 
+    /// The places where `user` became a member.
+    pub(super) fn joins(&self, user: &UserId) -> Vec<u64> {
+        let memberships = self.memberships.get(user).map(Vec::as_slice).unwrap_or_default();
+        memberships.iter().filter(|(_, joined)| *joined).map(|(seq, _)| *seq).collect()
+    }
+
     fn compare(&self, other: &Self, conversation: &ConversationId, server: &str, ledger: &mut Ledger) {
         for seq in 1..=self.last_seq.max(other.last_seq) {
             if self.at(seq).map(|event| event.identity) != other.at(seq).map(|event| event.identity) {

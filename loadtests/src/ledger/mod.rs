@@ -6,6 +6,7 @@
 //! | P2 one order | `gaps` in the final log, `divergent` readers or servers, `reordered` lines of one sender |
 //! | P3 idempotent send | `doubled` in the log, two acks that differ, `phantom`: in the log though never said or refused |
 //! | P4 in order, once | `gaps`, `reordered`, `doubled` in a live stream |
+//! | P4 told | `untold`: added to a conversation while connected, and not told live |
 //! | P5 resume | `missed`: a reader that caught up for as long as it liked lacks an event |
 //! | P7 private | `leaked`: pushed to someone who was not a member at that point of the order |
 //! | liveness | `refused`, `unanswered` sends; `vacuous`: nothing acked or nothing delivered, so nothing was proven |
@@ -43,6 +44,8 @@ pub enum Anomaly {
     Divergent,
     /// In the log or a stream though nobody said it.
     Phantom,
+    /// Added to a conversation while connected, and not told live.
+    Untold,
     /// Pushed to someone who was not a member.
     Leaked,
     /// A send that was refused for good.
@@ -91,6 +94,8 @@ pub struct Ledger {
     pub divergent: u64,
     /// See [`Anomaly::Phantom`].
     pub phantom: u64,
+    /// See [`Anomaly::Untold`].
+    pub untold: u64,
     /// See [`Anomaly::Leaked`].
     pub leaked: u64,
     /// See [`Anomaly::Refused`].
@@ -112,6 +117,7 @@ impl Ledger {
         sends::check(history, &logs, &mut ledger);
         for reader in &history.readers {
             streams::check(reader, &logs, &mut ledger);
+            streams::told(reader, &history.made_live, &logs, &mut ledger);
         }
         if ledger.acked == 0 || ledger.delivered == 0 {
             ledger.vacuous = true;
@@ -127,7 +133,7 @@ impl Ledger {
     }
 
     /// Every kind of anomaly and how often it was found.
-    pub fn anomalies(&self) -> [(&'static str, u64); 10] {
+    pub fn anomalies(&self) -> [(&'static str, u64); 11] {
         [
             ("lost", self.lost),
             ("missed", self.missed),
@@ -136,6 +142,7 @@ impl Ledger {
             ("gaps", self.gaps),
             ("divergent", self.divergent),
             ("phantom", self.phantom),
+            ("untold", self.untold),
             ("leaked", self.leaked),
             ("refused", self.refused),
             ("unanswered", self.unanswered),
@@ -180,6 +187,7 @@ impl Ledger {
             Anomaly::Gap => self.gaps += 1,
             Anomaly::Divergent => self.divergent += 1,
             Anomaly::Phantom => self.phantom += 1,
+            Anomaly::Untold => self.untold += 1,
             Anomaly::Leaked => self.leaked += 1,
             Anomaly::Refused => self.refused += 1,
             Anomaly::Unanswered => self.unanswered += 1,

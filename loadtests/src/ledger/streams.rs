@@ -21,6 +21,27 @@ pub(super) fn check(reader: &Reader, logs: &Logs<'_>, ledger: &mut Ledger) {
     }
 }
 
+/// P4: who was added to one of these conversations while connected was pushed that.
+pub(super) fn told(
+    reader: &Reader,
+    made_live: &HashSet<ConversationId>,
+    logs: &Logs<'_>,
+    ledger: &mut Ledger,
+) {
+    // Who is no member in the end may have stopped listening before they were added.
+    let due = reader.due.iter().filter(|conversation| reader.steady && made_live.contains(*conversation));
+    for conversation in due {
+        let marks = reader.streams.get(conversation).map(Vec::as_slice).unwrap_or_default();
+        let live =
+            |wanted: u64| marks.iter().any(|mark| matches!(mark, Mark::Live { seq, .. } if *seq == wanted));
+        let joins = logs.of(conversation).map(|log| log.joins(&reader.user)).unwrap_or_default();
+        for seq in joins.into_iter().filter(|seq| !live(*seq)) {
+            let text = format!("{} was not told live of {conversation}/{seq}, which added them", reader.name);
+            ledger.add("P4", Anomaly::Untold, text);
+        }
+    }
+}
+
 /// P5: everything the log holds, the reader holds.
 fn missed(reader: &Reader, conversation: &ConversationId, logs: &Logs<'_>, ledger: &mut Ledger) {
     let marks = reader.streams.get(conversation).map(Vec::as_slice).unwrap_or_default();

@@ -51,6 +51,7 @@ fn reader(user: &str, marks: Vec<Mark>) -> Reader {
         streams: [("c".into(), marks)].into(),
         due: vec!["c".into()],
         own: Vec::new(),
+        steady: false,
         stalls: Vec::new(),
     }
 }
@@ -85,6 +86,7 @@ fn clean() -> History {
         said: vec![said(1, "ann", HELLO, 3), said(2, "ann", AGAIN, 5), said(3, "bob", HELLO, 4)],
         readers: vec![ann, bob],
         logs: vec![LogCopy { server: "one".into(), conversation: "c".into(), events }],
+        made_live: std::collections::HashSet::new(),
     }
 }
 
@@ -294,6 +296,24 @@ fn a_stream_begins_anew_where_its_reader_joins() {
 #[test]
 fn an_event_pushed_during_an_absence_is_leaked() {
     assert_eq!(red(|run| with_absence(run, vec![live(2, 6), live(2, 7), live(2, 8)])), ["leaked"]);
+}
+
+#[test]
+fn who_is_added_while_connected_is_told_live() {
+    let steady = |run: &mut History| {
+        run.made_live.insert("c".into());
+        run.readers.iter_mut().for_each(|reader| reader.steady = true);
+    };
+    let mut history = clean();
+    steady(&mut history);
+    *marks(&mut history, "bob") = [1, 2, 3, 4, 5].map(|seq| live(1, seq)).into();
+    assert!(Ledger::judge(&history).clean());
+    let untold = |run: &mut History| {
+        steady(run);
+        *marks(run, "bob") =
+            [1, 2].map(|seq| synced(4, seq)).into_iter().chain([3, 4, 5].map(|seq| live(1, seq))).collect();
+    };
+    assert_eq!(red(untold), ["untold"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `replay`: real conversations, said again by everybody who took part, while observers come, go, stall and resume.
 
+mod groups;
 mod observer;
 mod plan;
 
@@ -42,6 +43,9 @@ pub struct Args {
     /// Clients that only read: they drop, stall, leave, come back and resume at random
     #[arg(long, value_name = "N", default_value_t = 5)]
     observers: usize,
+    /// Clients that only read, and are put into groups and out of them while they are connected
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    guests: usize,
     /// Seeds what observers do and when
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
@@ -77,13 +81,14 @@ pub async fn run(args: &Args, servers: &Servers) -> Result<Report> {
     if total == 0 {
         bail!("no line like `[HH:MM] <nick> text` in the files given");
     }
-    stage::check_files(parts.len() + args.observers)?;
+    stage::check_files(parts.len() + args.observers + args.guests)?;
     let channels = channels(&stage, &owner, args).await?;
     let settle = Duration::from_secs_f64(args.settle_s);
 
     let names = parts.iter().map(|part| part.nick.clone()).collect();
     let speakers = if args.accounts { stage.accounts(names).await? } else { stage.guests(names).await? };
     let observers = stage.guests((0..args.observers).map(|n| format!("observer {n}")).collect()).await?;
+    let guests = stage.guests((0..args.guests).map(|n| format!("guest {n}")).collect()).await?;
     let speaks_in: Vec<Vec<ConversationId>> = parts.iter().map(|part| spoken(part, &channels)).collect();
     let mut joins: Vec<(Account, ConversationId)> = Vec::new();
     for (speaker, channels) in speakers.iter().zip(&speaks_in) {
@@ -108,7 +113,14 @@ pub async fn run(args: &Args, servers: &Servers) -> Result<Report> {
             Ok(session::spawn(stage.session(&format!("observer {n}"), account, server, 1)?))
         })
         .collect::<Result<_>>()?;
-    let everybody = (speaking.len() + watching.len()) as u64;
+    let invited: Vec<Handle> = guests
+        .iter()
+        .enumerate()
+        .map(|(n, account)| {
+            Ok(session::spawn(stage.session(&format!("guest {n}"), account.clone(), n, 1)?))
+        })
+        .collect::<Result<_>>()?;
+    let everybody = (speaking.len() + watching.len() + invited.len()) as u64;
     let connected = |progress: &Progress| progress.connected.load(Relaxed);
     if !stage.await_count("connected", everybody, Duration::from_secs(60), connected).await {
         bail!("only {} of {everybody} clients could connect", connected(&stage.progress));
@@ -123,6 +135,11 @@ pub async fn run(args: &Args, servers: &Servers) -> Result<Report> {
         let life = observer::live(rest, account, channels.clone(), commands, random, calmed.clone());
         antics.push(tokio::spawn(life));
     }
+    let people = guests.iter().map(|account| account.user.clone()).collect::<Vec<_>>();
+    let changing = (people.len() >= 2).then(|| {
+        let random = StdRng::seed_from_u64(args.seed.wrapping_add(1_000));
+        tokio::spawn(groups::live(stage.rests.clone(), owner.clone(), people, random, calmed.clone()))
+    });
     eprintln!("replaying {total} lines of {} speakers", speaking.len());
     let begun_us = stage.clock.now_us() + LEAD_US;
     let last_us = parts.iter().flat_map(|part| &part.lines).map(|line| line.at_us).max().unwrap_or_default();
@@ -145,13 +162,24 @@ pub async fn run(args: &Args, servers: &Servers) -> Result<Report> {
         absences += antics.absences;
         failures += antics.failures;
     }
+    let changes = match changing {
+        Some(changing) => changing.await.context("the groups' task failed")?,
+        None => groups::Changes::default(),
+    };
     let mut due = speaks_in;
     due.extend(watching.iter().map(|_| channels.clone()));
     let owner = stage.rest()?.refresh(&owner.refresh_token).await.unwrap_or(owner);
-    let to_read = channels.iter().map(|channel| (owner.clone(), channel.clone())).collect();
-    let sessions: Vec<Handle> = speaking.into_iter().chain(watching).collect();
+    for guest in &guests {
+        let account = stage.rest()?.refresh(&guest.refresh_token).await.unwrap_or_else(|_| guest.clone());
+        due.push(stage.rest()?.groups(&account).await?);
+    }
+    let groups = stage.rest()?.groups(&owner).await?;
+    let to_read =
+        channels.iter().chain(&groups).map(|conversation| (owner.clone(), conversation.clone())).collect();
+    let sessions: Vec<Handle> = speaking.into_iter().chain(watching).chain(invited).collect();
     let clients = sessions.len();
-    let history = stage.finish(to_read, total, sessions, due, settle).await?;
+    let mut history = stage.finish(to_read, total, sessions, due, settle).await?;
+    history.made_live.extend(groups);
 
     let ledger = Ledger::judge(&history);
     let mut report = Report::new("replay");
@@ -163,6 +191,10 @@ pub async fn run(args: &Args, servers: &Servers) -> Result<Report> {
     report.row("observer stalls", stalls);
     report.row("observer absences", absences);
     report.row("observer failures", failures);
+    report.row("groups made", changes.made);
+    report.row("added to groups", changes.added);
+    report.row("removed from groups", changes.removed);
+    report.row("group failures", changes.failures);
     report.row("connections lost or dropped", stage.progress.dropped.load(Relaxed));
     report.row("handovers", stage.progress.handovers.load(Relaxed));
     report.row("lagging", stage.progress.lagging.load(Relaxed));
