@@ -37,6 +37,7 @@ const TYPING_OFF_MS = 5_000;
 const RECEIPT_DELAY_MS = 300;
 /** How long an acked message may take to arrive as an event before its conversation is synced. */
 const ACKED_EVENT_WAIT_MS = 1_500;
+const MAX_ACKED_KEPT = 100;
 const MAX_BUFFERED_EVENTS = 500;
 const FINAL_CLOSES = new Set([1000, 1002, 1003, 1007, 1009, 4400, 4403]);
 
@@ -78,6 +79,8 @@ export class TidingsClient {
   #session = null; #refreshing = null; #refreshTimer = null; #authFailures = 0;
   #wanted = false; #state = { state: 'idle' }; #link = null; #next = null; #retryTimer = null; #stableTimer = null; #attempt = 0; #handover = null;
   #requests = new Map(); #lastId = 0; #healing = false; #healTimer = null; #solo = false;
+  #acked = []; // own messages that the log took, to be offered again should it turn out to be another log
+  #unconfirmed = null; // after a reset: conversations held from the old log that no head has named yet
   #outbox = new Map(); #flights = new Map(); #lastOrder = 0;
   #watched = new Set(); #background = false; #typing = new Map(); #reads = new Map(); #deliveries = new Map(); #receiptTimer = null;
 
@@ -199,6 +202,7 @@ export class TidingsClient {
     this.#env.storage.removeItem(SESSION_KEY);
     this.conversations.clear();
     this.#outbox.clear();
+    this.#acked = [];
     this.#watched.clear();
     this.cursor = null;
     this.#setState({ state: 'signed_out' });
@@ -485,7 +489,7 @@ export class TidingsClient {
     if (frame.token_expires_in_ms) this.#scheduleRefresh(frame.token_expires_in_ms);
     for (const request of this.#requests.values()) this.#post(request.frame);
     // The cursor of a welcome with more heads to come speaks for heads not yet here: it counts once they are.
-    this.#heads({ heads: frame.heads, cursor: frame.more_heads ? undefined : frame.cursor }, !old);
+    this.#heads({ heads: frame.heads, cursor: frame.more_heads ? undefined : frame.cursor, reset: frame.reset }, !old);
     this.#setState({ state: 'online' });
     if (this.#background) this.#post({ type: 'background' });
     if (this.#watched.size) this.#post({ type: 'watch', id: ++this.#lastId, users: [...this.#watched] });
@@ -598,10 +602,24 @@ export class TidingsClient {
     return c;
   }
 
-  #heads({ heads, cursor }, authoritative = false) {
+  #heads({ heads, cursor, reset }, authoritative = false) {
+    if (reset) this.#unconfirmed = new Set(this.conversations.keys());
     for (const head of heads) this.#applyHead(head, authoritative);
-    if (cursor !== undefined) this.cursor = cursor;
+    if (cursor !== undefined) {
+      this.cursor = cursor;
+      this.#endReset();
+    }
     this.#heal();
+  }
+
+  /** All heads of another log are here: what it does not name is gone, and what it may have lost of ours is offered again. */
+  #endReset() {
+    const gone = this.#unconfirmed;
+    if (!gone) return;
+    this.#unconfirmed = null;
+    for (const id of gone) this.#remove(id);
+    for (const entry of this.#acked.splice(0)) this.#keep({ ...entry, state: 'queued' });
+    this.#flush();
   }
 
   #applyHead(head, authoritative = false) {
@@ -612,6 +630,11 @@ export class TidingsClient {
     if (c.stub && !c.known_pos) c.pos = c.start = start;
     c.start ??= c.pos;
     c.stub = false;
+    if (this.#unconfirmed?.delete(id)) { // nothing held of the old log counts
+      c.buffer.clear();
+      this.#skip(c, start);
+      Object.assign(c, { counted: 0, last_seq: start, target: start });
+    }
     Object.assign(c, fields, { id });
     if (last_seq >= c.counted) Object.assign(c, { counted: last_seq, unread });
     c.last_seq = Math.max(c.last_seq, last_seq);
@@ -843,6 +866,7 @@ export class TidingsClient {
   #committed(entry, ack) {
     if (!entry || !this.#outbox.delete(entry.client_id)) return;
     this.#env.storage.removeItem(this.#outboxKey(entry));
+    if (this.#acked.push(entry) > MAX_ACKED_KEPT) this.#acked.shift();
     this.#emit('sent', { entry, ack });
     this.#later(ACKED_EVENT_WAIT_MS, () => {
       const c = this.conversations.get(ack.conversation);

@@ -161,6 +161,9 @@ pub struct ServerFrame {
     /// `welcome` and `heads`: the position to resume from.
     #[serde(default)]
     pub cursor: Option<String>,
+    /// `welcome` and `heads`: the log is another one, and nothing that was held counts.
+    #[serde(default)]
+    pub reset: bool,
     /// `welcome`: this session's id.
     #[serde(default)]
     pub session: Option<String>,

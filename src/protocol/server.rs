@@ -32,6 +32,9 @@ pub struct Welcome {
     pub heads: Vec<HeadView>,
     /// More follow in `heads` frames.
     pub more_heads: bool,
+    /// The log is another one than that of the cursor which the client brought: nothing it holds counts any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reset: bool,
     /// How long the token lives.
     pub token_expires_in_ms: u64,
 }
@@ -168,6 +171,8 @@ pub enum ServerFrame<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         cursor: Option<&'a str>,
         heads: &'a [HeadView],
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        reset: bool,
     },
     Lagging {
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -149,6 +149,7 @@ fn welcome() -> ServerFrame<'static> {
         cursor: Some("AQAA".to_owned()),
         heads: heads(),
         more_heads: false,
+        reset: false,
         token_expires_in_ms: 899_000,
     }))
 }
@@ -178,8 +179,8 @@ fn server_frames() {
         ("synced", ServerFrame::Synced { id: &id, more: true }),
         ("ack", ack(true)),
         ("ack_change", ack(false)),
-        ("heads", ServerFrame::Heads { cursor: Some("AQAA"), heads: &list }),
-        ("heads_first", ServerFrame::Heads { cursor: None, heads: &[] }),
+        ("heads", ServerFrame::Heads { cursor: Some("AQAA"), heads: &list, reset: false }),
+        ("heads_first", ServerFrame::Heads { cursor: None, heads: &[], reset: false }),
         ("lagging", ServerFrame::Lagging { conversation: None }),
         ("receipt", ServerFrame::Receipt { conversation, user: BEN, delivered_seq, read_seq }),
         ("typing", ServerFrame::Typing { conversation, user: BEN, on: true }),

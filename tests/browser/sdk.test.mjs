@@ -119,6 +119,28 @@ test('an absence too long to replay is said, not hidden', async () => {
   assert.deepEqual(world.socket.last('sync').ranges, [{ conversation: 'a', after: 4_990, limit: 10 }]);
 });
 
+test('another log: nothing held counts, and own messages are offered again', async () => {
+  const world = new World();
+  const client = await online(world, [head('a', 2), head('b', 1)]);
+  await answerSync(world.socket);
+  const { client_id } = client.send({ conversation: 'a', body: 'mine' });
+  await settle();
+  const { id } = world.socket.last('send');
+  await world.socket.push({ type: 'ack', id, conversation: 'a', seq: 3, duplicate: false }, event('a', 3));
+  world.seen.length = 0;
+  await world.socket.push({ type: 'heads', reset: true, heads: [head('a', 2)] });
+  assert.deepEqual(world.all('skipped'), [{ conversation: 'a', after: 3, upto: 0 }]);
+  assert.deepEqual(world.all('removed'), [], 'more heads may come');
+  await world.socket.push({ type: 'heads', cursor: 'new', heads: [] });
+  assert.deepEqual(world.all('removed'), [{ conversation: 'b' }]);
+  assert.equal(world.socket.last('send').client_id, client_id);
+  assert.notEqual(world.socket.last('send').id, id);
+  await answerSync(world.socket);
+  assert.deepEqual(world.seqs('a'), [1, 2]);
+  await world.socket.push(event('a', 3));
+  assert.deepEqual(world.seqs('a'), [1, 2, 3], 'another event at that place');
+});
+
 test('one refused range does not starve the others', async () => {
   const world = new World();
   const client = await online(world, [head('gone', 3), head('a', 2)]);

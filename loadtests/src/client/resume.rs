@@ -96,6 +96,13 @@ impl Resume {
         }
     }
 
+    /// The log is another one: nothing that was held counts.
+    pub fn reset(&mut self) {
+        self.places.clear();
+        self.lacking.clear();
+        self.asked = None;
+    }
+
     /// Takes everything up to `seq` as held.
     pub fn skip(&mut self, conversation: &ConversationId, seq: u64) {
         let place = self.places.entry(conversation.clone()).or_default();

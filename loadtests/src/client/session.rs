@@ -269,6 +269,12 @@ impl Session {
         if self.setup.from_now && self.number == 1 && frame.kind == FrameType::Welcome {
             self.skip_history(&frame.heads);
         }
+        if frame.reset {
+            // What was seen of the old log is no part of the final one; acks that it took along show as lost.
+            self.resume.reset();
+            self.reader.streams.clear();
+            self.reader.own.clear();
+        }
         self.resume.heads(frame.cursor.clone(), &frame.heads);
         for head in &frame.heads {
             let mark = Mark::Announced { connection: self.number, last_seq: head.last_seq };

@@ -33,6 +33,8 @@ pub enum Step {
 pub struct Entered {
     /// Where the log ended.
     pub cursor: Cursor,
+    /// The log is another one than that of the cursor which the client had.
+    pub reset: bool,
     /// The conversations that moved, by id.
     pub heads: Vec<Head>,
     /// The channels that the user was in then, with their newest seqs.
@@ -102,7 +104,10 @@ impl Entering {
             return Step::Subscribe(missing);
         }
         match feed.arrive(gathered.announced(), gathered.cursor, self.user, &gathered.channels) {
-            Arrival::Tell { since } => Step::Tell(gathered.entered(&since, subscribed)),
+            Arrival::Tell { since } => {
+                let reset = self.since.is_some_and(|had| had.epoch != gathered.cursor.epoch);
+                Step::Tell(Entered { reset, ..gathered.entered(&since, subscribed) })
+            }
             Arrival::Again => {
                 self.gathered = Some(gathered);
                 self.read()
@@ -168,6 +173,6 @@ impl Gathered {
             None => channels.binary_search_by_key(channel, |(known, _)| *known).is_ok(),
         };
         let leaves = subscribed.iter().copied().filter(|channel| !is_in(channel)).collect();
-        Entered { cursor, heads: heads.into_values().collect(), channels, leaves }
+        Entered { cursor, reset: false, heads: heads.into_values().collect(), channels, leaves }
     }
 }

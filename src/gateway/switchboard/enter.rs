@@ -37,7 +37,9 @@ impl Switchboard {
             let (entered, ()) =
                 futures_util::join!(this.gather(key, user, since, positions), this.learn_blocks(key, user));
             match entered {
-                Ok(Some(entered)) => {
+                Ok(Some(mut entered)) => {
+                    // A cursor that cannot be read is of a log that nobody here knows.
+                    entered.reset |= since.is_none() && brought_cursor;
                     let kind = match since {
                         None if brought_cursor => "epoch_changed",
                         None => "fresh",

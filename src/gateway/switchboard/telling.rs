@@ -17,16 +17,24 @@ const HEADS_PER_FRAME: usize = 200;
 struct Pages {
     heads: std::vec::IntoIter<Head>,
     cursor: Option<String>,
+    /// Said with the first page.
+    reset: bool,
 }
 
+#[derive(Default)]
 struct Page {
     heads: Vec<HeadView>,
     cursor: Option<String>,
+    reset: bool,
 }
 
 impl Pages {
     fn of(entered: Entered) -> Self {
-        Self { cursor: Some(cursor::encode(entered.cursor)), heads: entered.heads.into_iter() }
+        Self {
+            cursor: Some(cursor::encode(entered.cursor)),
+            heads: entered.heads.into_iter(),
+            reset: entered.reset,
+        }
     }
 }
 
@@ -38,7 +46,7 @@ impl Iterator for Pages {
         self.cursor.as_ref()?;
         let heads = self.heads.by_ref().take(HEADS_PER_FRAME).map(HeadView::from).collect();
         let cursor = if self.heads.len() == 0 { self.cursor.take() } else { None };
-        Some(Page { heads, cursor })
+        Some(Page { heads, cursor, reset: std::mem::take(&mut self.reset) })
     }
 }
 
@@ -50,7 +58,7 @@ impl Switchboard {
         let first = pages.next();
         self.with(key, |this, line| {
             let moment = this.moment();
-            let Page { heads, cursor } = first.unwrap_or(Page { heads: Vec::new(), cursor: None });
+            let Page { heads, cursor, reset } = first.unwrap_or_default();
             let welcome = Welcome {
                 session: line.state.borrow().id,
                 user,
@@ -58,6 +66,7 @@ impl Switchboard {
                 heartbeat_ms: this.bounds.gateway.heartbeat_ms,
                 limits: LimitsView::from(&this.bounds.limits),
                 more_heads: cursor.is_none(),
+                reset,
                 cursor,
                 heads,
                 token_expires_in_ms: line.state.borrow().token_expires_in_ms(moment),
@@ -77,12 +86,12 @@ impl Switchboard {
     }
 
     async fn tell_pages(self: &Rc<Self>, key: SessionKey, pages: Pages) {
-        for Page { heads, cursor } in pages {
+        for Page { heads, cursor, reset } in pages {
             if !self.room(key).await {
                 return;
             }
             self.with(key, |this, line| {
-                this.say(line, &ServerFrame::Heads { cursor: cursor.as_deref(), heads: &heads });
+                this.say(line, &ServerFrame::Heads { cursor: cursor.as_deref(), heads: &heads, reset });
             });
         }
         self.with(key, |this, line| {
