@@ -93,7 +93,7 @@ async fn keys_of_edits_are_no_messages_in_what_is_exported_and_go_with_the_accou
     let messages: Vec<_> = lines.iter().filter(|line| line.contains(r#""type":"message""#)).collect();
     assert_eq!(messages.len(), 1, "{lines:?}");
     assert!(messages[0].contains("three"));
-    world.store.erase(ada, world.now()).await.unwrap().unwrap();
+    world.erase(ada).await;
     let page = world.page(ben, group).await;
     assert_eq!(page.iter().map(|view| body(&view.event)).collect::<Vec<_>>(), [None]);
     assert!(world.events(ben, group).await.iter().all(|event| body(event).is_none()));

@@ -47,7 +47,7 @@ async fn answered(
     }
     for (user, lives) in [(peer, case.peer_lives), (sender, case.sender_lives)] {
         if !lives {
-            world.store.erase(user, world.now()).await.unwrap().unwrap();
+            world.erase(user).await;
         }
     }
     world.try_send(sender, target, "?").await.map(|_| ())
