@@ -253,6 +253,12 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
         "PresenceState::new(",
     ),
     (
+        "presence.typing_timeout_ms",
+        "tests/it/signals.rs",
+        "typing_ends_after_its_time",
+        "PRESENCE__TYPING_TIMEOUT_MS",
+    ),
+    (
         "receipts.queue_marks",
         "src/actors/receipts/state.rs",
         "at_its_bound_it_still_moves_what_it_holds",
@@ -276,7 +282,6 @@ const UNSHOWN: &[(&str, &str)] = &[
     ("bus.redis.ping_ms", "shows as the moment at which a frozen server is given up on"),
     ("presence.lease_ms", "shows as the moment at which a dead node's users go offline"),
     ("receipts.flush_ms", "shows as a delay of receipts"),
-    ("presence.typing_timeout_ms", "no test sets it"),
 ];
 
 const SETTINGS: &str = "tests/it/settings.rs";
