@@ -80,9 +80,10 @@ impl DerefMut for Link {
     }
 }
 
-/// A statement of the rules with its values.
+/// A statement of the rules with as many of the values as it names: the same text may stand in two rules that bring
+/// different numbers of values, and a connection prepares it once.
 fn bound<'v>(text: &'static str, values: &'v [Value<'v>]) -> Statement<'v> {
-    values.iter().fold(sqlx::query(text), |statement, value| match value {
+    values.iter().take(parameters(text)).fold(sqlx::query(text), |statement, value| match value {
         Value::Uuid(id) => statement.bind(*id),
         Value::Int(number) => statement.bind(*number),
         Value::Text(text) => statement.bind(*text),
@@ -92,6 +93,15 @@ fn bound<'v>(text: &'static str, values: &'v [Value<'v>]) -> Statement<'v> {
         Value::Ints(list) => statement.bind(list),
         Value::Texts(list) => statement.bind(list),
     })
+}
+
+/// The highest number of a parameter that a statement names.
+fn parameters(text: &str) -> usize {
+    let numbers = text.split('$').skip(1).map(|rest| {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        rest[..digits].parse().unwrap_or(0)
+    });
+    numbers.max().unwrap_or(0)
 }
 
 impl sql::Connection for Link {
@@ -209,4 +219,15 @@ fn session(timeout_ms: u64) -> [(&'static str, String); 7] {
         ("enable_hashjoin", "off".to_owned()),
         ("enable_mergejoin", "off".to_owned()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parameters;
+
+    #[test]
+    fn a_statement_takes_as_many_values_as_it_names() {
+        assert_eq!(parameters("SELECT 1"), 0);
+        assert_eq!(parameters("SELECT $2::uuid, $10, $1"), 10);
+    }
 }
