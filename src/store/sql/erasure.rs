@@ -181,7 +181,7 @@ async fn messages<C: Connection>(connection: &mut C, user: UserId, after: Uuid) 
     let seqs: Vec<i64> = rows.iter().map(|row| row.int(1)).collect::<Result<_>>()?;
     let keys: Vec<Uuid> = rows.iter().map(|row| row.uuid(2)).collect::<Result<_>>()?;
     let conversations = Value::uuids(ids);
-    connection.run(&LOCK_ALL, &[conversations.clone()]).await?;
+    connection.run(&LOCK_ALL, std::slice::from_ref(&conversations)).await?;
     let (seqs, keys) = (Value::ints(seqs), Value::uuids(keys));
     connection.batch(&BLANK, &[conversations, seqs, keys, user.into()]).await?;
     Ok(Some(last))
@@ -228,7 +228,7 @@ async fn reactions<C: Connection>(connection: &mut C, user: UserId) -> Result<bo
     let seqs: Vec<i64> = rows.iter().map(|row| row.int(1)).collect::<Result<_>>()?;
     let emoji = Value::Texts(rows.iter().map(|row| row.text(2).map(Some)).collect::<Result<_>>()?);
     let conversations = Value::uuids(ids);
-    connection.run(&LOCK_ALL, &[conversations.clone()]).await?;
+    connection.run(&LOCK_ALL, std::slice::from_ref(&conversations)).await?;
     let seqs = Value::ints(seqs);
     connection.batch(&TAKE_BACK, &[conversations, seqs, emoji, user.into(), BLANK_REACTION.into()]).await?;
     Ok(true)

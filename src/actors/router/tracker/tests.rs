@@ -270,10 +270,10 @@ impl Node {
 
     fn digest(&mut self, lost: bool) {
         let (first, end) = (self.covered as usize, self.log.len() + 1);
-        let stretch = first - 1..end - 1;
+        let mut stretch = first - 1..end - 1;
         if lost {
             stretch.for_each(|at| self.feed(at, Source::Tail));
-        } else if stretch.clone().any(|at| self.is_read(at)) {
+        } else if stretch.any(|at| self.is_read(at)) {
             let (first, last) = (seq(first as u64), seq(end as u64 - 1));
             self.tracker.learn(conversation(), first, last, Some(Position(self.covered)));
         }
