@@ -198,6 +198,8 @@ mod tests {
         ("store.backend", "app/mod.rs"),
         ("store.postgres.url", "secret: not shown by the options"),
         ("bus.backend", "app/bus.rs"),
+        ("bus.mac", "app/bus_keys.rs"),
+        ("bus.mac_key_files", "app/bus_keys.rs"),
         ("bus.redis.url", "secret: not shown by the options"),
         ("bus.redis.sentinels", "secret: not shown by the options"),
         ("bus.redis.sentinel_master", "needs Sentinels, which are secret"),
@@ -264,7 +266,15 @@ mod tests {
             ("auth.external.jwks_url", "https://issuer.example/keys"),
         ];
         let keys_by_file = [&external[..2], &[("auth.external.key_file", "keys.pem")]].concat();
-        let redis = [("bus.backend", "redis"), ("bus.redis.url", "redis://localhost")];
+        let folder = tempfile::tempdir().expect("a folder");
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "s".repeat(64)).expect("a file");
+        let secret = secret.to_string_lossy();
+        let redis = [
+            ("bus.backend", "redis"),
+            ("bus.redis.url", "redis://localhost"),
+            ("bus.mac_key_files", secret.as_ref()),
+        ];
         let bases = [&[][..], &external, &keys_by_file, &redis];
         let mut unread = Vec::new();
         let mut section = String::new();
