@@ -173,7 +173,7 @@ pub async fn run(args: &Args, servers: &Servers) -> Result<Report> {
         let account = stage.rest()?.refresh(&guest.refresh_token).await.unwrap_or_else(|_| guest.clone());
         due.push(stage.rest()?.groups(&account).await?);
     }
-    let groups = stage.rest()?.groups(&owner).await?;
+    let groups = if guests.is_empty() { Vec::new() } else { stage.rest()?.groups(&owner).await? };
     let to_read =
         channels.iter().chain(&groups).map(|conversation| (owner.clone(), conversation.clone())).collect();
     let sessions: Vec<Handle> = speaking.into_iter().chain(watching).chain(invited).collect();
