@@ -116,7 +116,7 @@ impl Ledger {
         let logs = Logs::index(history, &mut ledger);
         sends::check(history, &logs, &mut ledger);
         for reader in &history.readers {
-            streams::check(reader, &logs, &mut ledger);
+            streams::check(reader, &history.made_live, &logs, &mut ledger);
             streams::told(reader, &history.made_live, &logs, &mut ledger);
         }
         if ledger.acked == 0 || ledger.delivered == 0 {

@@ -9,7 +9,12 @@ use super::{
 };
 use crate::ids::ConversationId;
 
-pub(super) fn check(reader: &Reader, logs: &Logs<'_>, ledger: &mut Ledger) {
+pub(super) fn check(
+    reader: &Reader,
+    made_live: &HashSet<ConversationId>,
+    logs: &Logs<'_>,
+    ledger: &mut Ledger,
+) {
     for (conversation, marks) in &reader.streams {
         let mut walk = Walk::new(reader, conversation, logs.of(conversation));
         for mark in marks {
@@ -17,7 +22,10 @@ pub(super) fn check(reader: &Reader, logs: &Logs<'_>, ledger: &mut Ledger) {
         }
     }
     for conversation in &reader.due {
-        missed(reader, conversation, logs, ledger);
+        // Who is put into a conversation while connected reads what was said before only when they open it.
+        let joins = logs.of(conversation).filter(|_| made_live.contains(conversation));
+        let from = joins.and_then(|log| log.joins(&reader.user).into_iter().max()).unwrap_or(1);
+        missed(reader, conversation, from, logs, ledger);
     }
 }
 
@@ -42,8 +50,8 @@ pub(super) fn told(
     }
 }
 
-/// P5: everything the log holds, the reader holds.
-fn missed(reader: &Reader, conversation: &ConversationId, logs: &Logs<'_>, ledger: &mut Ledger) {
+/// P5: everything the log holds from `from` on, the reader holds.
+fn missed(reader: &Reader, conversation: &ConversationId, from: u64, logs: &Logs<'_>, ledger: &mut Ledger) {
     let marks = reader.streams.get(conversation).map(Vec::as_slice).unwrap_or_default();
     let held: HashSet<u64> = marks
         .iter()
@@ -57,7 +65,7 @@ fn missed(reader: &Reader, conversation: &ConversationId, logs: &Logs<'_>, ledge
         Mark::Skipped { upto } => Some(*upto),
         _ => None,
     });
-    let first_seq = skipped.max().unwrap_or(0) + 1;
+    let first_seq = from.max(skipped.max().unwrap_or(0) + 1);
     for seq in (first_seq..=last_seq).filter(|seq| !held.contains(seq)) {
         ledger.add("P5", Anomaly::Missed, format!("{} never got {conversation}/{seq}", reader.name));
     }

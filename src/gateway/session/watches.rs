@@ -8,7 +8,7 @@ use crate::domain::UserId;
 #[derive(Debug, Default)]
 struct Watch {
     /// Requests for it that are not answered yet.
-    asked: u16,
+    asked: u32,
     /// The user may be seen, and is watched.
     stands: bool,
 }
@@ -21,8 +21,11 @@ pub struct Watches {
 }
 
 impl Watches {
-    /// Somebody asks to watch `users`; `false`: that makes more than `most`, and nothing is noted.
+    /// Somebody asks to watch `users`; `false`: that makes more than `most`, or the list itself is longer, and nothing is noted.
     pub fn ask(&mut self, users: &[UserId], most: usize) -> bool {
+        if users.len() > most {
+            return false;
+        }
         let watches = self.users.get_or_insert_default();
         for (at, user) in users.iter().enumerate() {
             let room = watches.len() < most;
@@ -129,7 +132,8 @@ mod tests {
     fn a_user_named_twice_counts_once() {
         let mut watches = Watches::default();
         let twice = [users(0..1), users(0..1)].concat();
-        assert!(watches.ask(&twice, 1));
+        assert!(!watches.ask(&twice, 1), "the list is too long, whoever is in it");
+        assert!(watches.ask(&twice, 2) && watches.ask(&users(1..2), 2));
         assert_eq!(watches.answer(&twice, &users(0..1)), users(0..1));
     }
 }
