@@ -91,7 +91,7 @@ const ORIGINS: &[(&str, bool)] = &[
     ("https://notallowed.example", false),
     ("https://allowed.example@evil.example", false),
     ("https://allowed.example/", false),
-    ("https://allowed.example.", false),
+    ("https://allowed.example.", true),
     ("http://127.0.0.1:1", false),
     ("http://{host}.evil.example", false),
     ("file://", false),
