@@ -4,7 +4,7 @@
 //! What all replicas share (the database, the bus) is reported in the body and changes nothing of the answer's status: a
 //! balancer that took every gateway out because the database is away would end connections that still receive and read.
 //!
-//! Why: ADR 0022. A report never waits for a dependency longer than [`PATIENCE`].
+//! Why: ADR 0022. A report never waits for a dependency longer than [`WAIT`].
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -24,8 +24,10 @@ use crate::environment::SharedEnvironment;
 
 /// How long an answer of a dependency is kept: however often probes come, it is asked once a second.
 const KEPT_MS: u64 = 1_000;
-/// How long a report waits for answers that are due. A dependency that has not answered by then does not work.
+/// A dependency that has not answered for so long does not work.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a report waits for answers: balancers give up on a check after half a second, and would take the process out.
+const WAIT: Duration = Duration::from_millis(100);
 /// A thread that has not turned for so long stands still.
 const STILL_MS: u64 = 10_000;
 
@@ -221,7 +223,7 @@ impl Readiness {
             }
         };
         // Who does not answer in time is reported so below.
-        let _ = tokio::time::timeout(PATIENCE, answered).await;
+        let _ = tokio::time::timeout(WAIT, answered).await;
         for dependency in &self.dependencies {
             dependencies.push(self.shown(dependency));
         }
