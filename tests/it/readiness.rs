@@ -74,6 +74,8 @@ async fn a_full_disk_is_reported_and_everything_that_reads_goes_on() {
     while !store_is(&rest, "reads_only").await {
         assert!(began.elapsed() < DEADLINE, "the store is never reads_only while messages are refused");
         send(&mut ws, &group, &"x".repeat(4_000)).await;
+        // As fast as a sender's rate allows.
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let (_, welcome) = Ws::signed_in(&server, Encoding::Msgpack, &ben).await;
     assert!(welcome["heads"].as_array().is_some_and(|heads| !heads.is_empty()), "{welcome}");
