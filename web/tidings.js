@@ -599,7 +599,10 @@ export class TidingsClient {
   }
 
   #heads({ heads, cursor }, authoritative = false) {
-    for (const head of heads) this.#applyHead(head, authoritative);
+    for (const head of heads) {
+      if (head.left) this.#remove(head.conversation);
+      else this.#applyHead(head, authoritative);
+    }
     if (cursor !== undefined) this.cursor = cursor;
     this.#heal();
   }
