@@ -346,3 +346,26 @@ fn nothing_proves_nothing() {
     let ledger = Ledger::judge(&no_acks);
     assert!(!ledger.clean() && ledger.vacuous, "deliveries without an ack are vacuous");
 }
+
+/// bob is put into a group and never told of 4; the event at 5 is the last.
+fn with_group(run: &mut History, last: What) {
+    let events = vec![
+        logged(1, "ann", What::Joined("ann".into())),
+        logged(2, "ann", What::Joined("bob".into())),
+        logged(3, "ann", What::Joined("cid".into())),
+        logged(4, "ann", What::Left("cid".into())),
+        logged(5, "ann", last),
+    ];
+    run.logs.push(LogCopy { server: "one".into(), conversation: "g_1".into(), events });
+    let bob = run.readers.iter_mut().find(|reader| reader.name == "bob").expect("bob reads");
+    bob.streams.insert("g_1".into(), [2, 3, 5].map(|seq| live(1, seq)).into());
+}
+
+#[test]
+fn only_a_removal_from_a_group_explains_what_was_lacked_before_it() {
+    let mut history = clean();
+    with_group(&mut history, What::Left("bob".into()));
+    let ledger = Ledger::judge(&history);
+    assert!(ledger.clean(), "{:#?}", ledger.findings);
+    assert_eq!(red(|run| with_group(run, What::Joined("cid".into()))), ["gaps"]);
+}
