@@ -710,6 +710,9 @@ export class TidingsClient {
         if (c.kind !== 'channel') this.#deliveries.set(c.id, event.seq);
         this.#scheduleReceipts();
       }
+    } else if (event.kind === 'delete') {
+      // A head that speaks for later events has counted this already.
+      if (fresh && event.target_seq > c.read_seq) c.unread = Math.max(0, c.unread - 1);
     } else if (event.kind === 'conversation_changed') {
       const { role, deleted, ...settings } = event.changes ?? {};
       Object.assign(c, settings);

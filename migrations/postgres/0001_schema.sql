@@ -116,6 +116,8 @@ CREATE TABLE events (
 -- History pages list messages only, however many reactions lie between two of them.
 CREATE UNIQUE INDEX events_messages ON events (conversation, seq) WHERE kind = 0;
 CREATE INDEX events_by_target ON events (conversation, target_seq, sender) WHERE target_seq IS NOT NULL;
+-- Messages whose content is gone: they do not count as unread.
+CREATE INDEX events_gone ON events (conversation, seq) WHERE kind = 0 AND deleted;
 -- The tail. Entries of one transaction share their key and the tree grows at its right edge only, so it costs less than
 -- a table of its own that would be written, read and emptied again (docs/adr holds the figures).
 CREATE INDEX events_by_position ON events (txid);
@@ -163,6 +165,70 @@ CREATE TABLE departures (
     left_seq     bigint NOT NULL,
     PRIMARY KEY (user_id, conversation)
 );
+
+-- For each user the conversations that concern them, by when they last moved: what a hello reads. A position here may lag behind
+-- the conversation's, but by less than 4,096 positions, so one message in many touches these rows. Whoever asks what moved since a
+-- position begins at the stretch of 4,096 that holds it and compares with the conversation itself.
+--
+-- In a channel, and in a group of more than 16, no message touches rows: such a conversation is always compared, so its rows bear
+-- the highest position there is. Who has left keeps a row with the position of leaving.
+CREATE TABLE feeds (
+    user_id      uuid NOT NULL,
+    conversation uuid NOT NULL,
+    position     bigint NOT NULL,
+    PRIMARY KEY (user_id, conversation)
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+CREATE INDEX feeds_by_position ON feeds (user_id, position);
+
+CREATE FUNCTION tidings_feed_moved() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO feeds (user_id, conversation, position)
+    SELECT m.user_id, NEW.id,
+           CASE WHEN NEW.member_count > 16 THEN 9223372036854775807 ELSE greatest(NEW.last_txid, m.changed_txid) END
+    FROM members m WHERE m.conversation = NEW.id ORDER BY m.user_id
+    ON CONFLICT (user_id, conversation) DO UPDATE SET position = excluded.position;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER feed_moved AFTER UPDATE OF last_txid, member_count ON conversations FOR EACH ROW
+WHEN (NEW.kind <> 2 AND ((NEW.member_count <= 16 AND NEW.last_txid >> 12 <> OLD.last_txid >> 12)
+    OR (NEW.member_count > 16 AND OLD.member_count <= 16)))
+EXECUTE FUNCTION tidings_feed_moved();
+
+CREATE FUNCTION tidings_feed_joined() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO feeds (user_id, conversation, position)
+    SELECT NEW.user_id, NEW.conversation,
+           CASE WHEN c.kind = 2 OR c.member_count > 16 THEN 9223372036854775807
+                ELSE greatest(NEW.changed_txid, c.last_txid) END
+    FROM conversations c WHERE c.id = NEW.conversation
+    ON CONFLICT (user_id, conversation) DO UPDATE SET position = excluded.position;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER feed_joined AFTER INSERT ON members FOR EACH ROW EXECUTE FUNCTION tidings_feed_joined();
+
+-- A receipt of another device.
+CREATE FUNCTION tidings_feed_read() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE feeds f SET position = NEW.changed_txid
+    WHERE f.user_id = NEW.user_id AND f.conversation = NEW.conversation AND f.position < NEW.changed_txid;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER feed_read AFTER UPDATE OF changed_txid ON members FOR EACH ROW
+WHEN (NEW.changed_txid >> 12 <> OLD.changed_txid >> 12) EXECUTE FUNCTION tidings_feed_read();
+
+CREATE FUNCTION tidings_feed_left() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO feeds (user_id, conversation, position)
+    SELECT NEW.user_id, NEW.conversation, e.txid FROM events e
+    WHERE e.conversation = NEW.conversation AND e.seq = NEW.left_seq
+    ON CONFLICT (user_id, conversation) DO UPDATE SET position = excluded.position;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER feed_left AFTER INSERT OR UPDATE ON departures FOR EACH ROW EXECUTE FUNCTION tidings_feed_left();
 
 -- The newest word of a user on one emoji at one message; a reaction taken back stays with is_on = false.
 CREATE TABLE reactions (

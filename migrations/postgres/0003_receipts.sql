@@ -1,18 +1,3 @@
--- Who is in these direct and group conversations, for those whose membership is at another version than the caller knows.
-CREATE FUNCTION tidings_rosters(p_conversations uuid[], p_known bigint[])
-RETURNS TABLE (conversation uuid, version bigint, users uuid[], joined bigint[])
-LANGUAGE sql STABLE AS $$
-    SELECT c.id, c.members_version, l.users, l.joined
-    FROM unnest(p_conversations, p_known) AS k (id, known)
-    JOIN conversations c ON c.id = k.id
-    CROSS JOIN LATERAL (
-        SELECT coalesce(array_agg(m.user_id ORDER BY m.user_id), '{}') AS users,
-               coalesce(array_agg(m.joined_seq ORDER BY m.user_id), '{}') AS joined
-        FROM members m WHERE m.conversation = c.id
-    ) l
-    WHERE c.members_version IS DISTINCT FROM k.known
-$$;
-
 -- Receipts: moves positions forward, at most to the conversation's end, and answers those that moved. Each (user,
 -- conversation) at most once. A read position is part of what the user's other devices resume by; a delivered one is not.
 CREATE FUNCTION tidings_mark(p_users uuid[], p_conversations uuid[], p_delivered bigint[], p_read bigint[])

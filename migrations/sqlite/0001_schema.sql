@@ -56,6 +56,8 @@ CREATE UNIQUE INDEX events_by_seq ON events (conversation, seq);
 -- History pages list messages only, however many reactions lie between two of them.
 CREATE UNIQUE INDEX events_messages ON events (conversation, seq) WHERE kind = 0;
 CREATE INDEX events_by_target ON events (conversation, target_seq, sender) WHERE target_seq IS NOT NULL;
+-- Messages whose content is gone: they do not count as unread.
+CREATE INDEX events_gone ON events (conversation, seq) WHERE kind = 0 AND deleted;
 
 -- Idempotency, for as long as the log exists. The fingerprint goes (NULL) together with the content it was made from.
 CREATE TABLE sends (
@@ -91,6 +93,68 @@ CREATE TABLE departures (
     left_seq     INTEGER NOT NULL,
     PRIMARY KEY (user_id, conversation)
 ) STRICT, WITHOUT ROWID;
+
+-- For each user the conversations that concern them, by when they last moved: what a hello reads. A position here may lag behind
+-- the conversation's, but by less than 4,096 positions, so one message in many touches these rows. Whoever asks what moved since a
+-- position begins at the stretch of 4,096 that holds it and compares with the conversation itself.
+--
+-- In a channel, and in a group of more than 16, no message touches rows: such a conversation is always compared, so its rows bear
+-- the highest position there is. Who has left keeps a row with the position of leaving.
+CREATE TABLE feeds (
+    user_id      BLOB NOT NULL,
+    conversation BLOB NOT NULL,
+    position     INTEGER NOT NULL,
+    PRIMARY KEY (user_id, conversation)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX feeds_by_position ON feeds (user_id, position);
+
+CREATE TRIGGER feed_moved AFTER UPDATE OF last_position, member_count ON conversations
+WHEN NEW.kind <> 2 AND ((NEW.member_count <= 16 AND NEW.last_position >> 12 <> OLD.last_position >> 12)
+    OR (NEW.member_count > 16 AND OLD.member_count <= 16))
+BEGIN
+    INSERT INTO feeds (user_id, conversation, position)
+    SELECT m.user_id, NEW.id,
+           iif(NEW.member_count > 16, 9223372036854775807, max(NEW.last_position, m.changed_position))
+    FROM members m WHERE m.conversation = NEW.id
+    ON CONFLICT (user_id, conversation) DO UPDATE SET position = excluded.position;
+END;
+
+CREATE TRIGGER feed_joined AFTER INSERT ON members
+BEGIN
+    INSERT INTO feeds (user_id, conversation, position)
+    SELECT NEW.user_id, NEW.conversation,
+           iif(c.kind = 2 OR c.member_count > 16, 9223372036854775807, max(NEW.changed_position, c.last_position))
+    FROM conversations c WHERE c.id = NEW.conversation
+    ON CONFLICT (user_id, conversation) DO UPDATE SET position = excluded.position;
+END;
+
+-- A receipt of another device.
+CREATE TRIGGER feed_read AFTER UPDATE OF changed_position ON members
+WHEN NEW.changed_position >> 12 <> OLD.changed_position >> 12
+BEGIN
+    UPDATE feeds SET position = NEW.changed_position
+    WHERE user_id = NEW.user_id AND conversation = NEW.conversation AND position < NEW.changed_position;
+END;
+
+CREATE TRIGGER feed_left AFTER INSERT ON departures
+BEGIN
+    INSERT INTO feeds (user_id, conversation, position)
+    SELECT NEW.user_id, NEW.conversation, e.position FROM events e
+    WHERE e.conversation = NEW.conversation AND e.seq = NEW.left_seq
+    ON CONFLICT (user_id, conversation) DO UPDATE SET position = excluded.position;
+END;
+CREATE TRIGGER feed_left_again AFTER UPDATE ON departures
+BEGIN
+    UPDATE feeds SET position = (
+        SELECT e.position FROM events e WHERE e.conversation = NEW.conversation AND e.seq = NEW.left_seq
+    ) WHERE user_id = NEW.user_id AND conversation = NEW.conversation;
+END;
+
+-- A receipt takes a position of its own.
+CREATE TRIGGER position_taken AFTER UPDATE OF changed_position ON members
+BEGIN
+    UPDATE meta SET value = NEW.changed_position WHERE name = 'position_floor' AND value < NEW.changed_position;
+END;
 
 -- The newest word of a user on one emoji at one message; a reaction taken back stays with is_on = 0.
 CREATE TABLE reactions (

@@ -19,10 +19,10 @@ use uuid::Uuid;
 
 use super::{
     Accounts, AppendError, Appended, Backlog, Change, Changed, Consumers, ConversationView, Created,
-    Credentials, Cursor, FamilyRotation, Heads, HistoryPage, HistoryQuery, JobKind, Jobs, Lease, Log, Marked,
-    MemberView, NewConversation, NewFamily, NewMessage, NewUser, NewUserOutcome, Outcome, Page, Purged,
-    RangeEvents, RangeQuery, Revocation, RevocationCursor, Rooms, Running, SharedStore, StoreError, Tail,
-    Worked, deadline,
+    Credentials, Cursor, FamilyRotation, Head, Heads, HistoryPage, HistoryQuery, JobKind, Jobs, Lease, Log,
+    Marked, MemberView, NewConversation, NewFamily, NewMessage, NewUser, NewUserOutcome, Outcome, Page,
+    Purged, RangeEvents, RangeQuery, Revocation, RevocationCursor, Rooms, Running, SharedStore, StoreError,
+    Tail, Worked, deadline,
 };
 use crate::domain::{
     Committed, ConversationId, FamilyId, Mark, Member, Position, Seq, Timestamp, User, UserId, Username,
@@ -139,6 +139,7 @@ macro_rules! operations {
                 Read range(user: UserId, query: RangeQuery) -> Outcome<RangeEvents>;
                 Read history(user: UserId, query: HistoryQuery) -> Outcome<HistoryPage>;
                 Read heads(user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError>;
+                Read heads_of(user: UserId, conversations: &[ConversationId]) -> Result<Vec<Head>, StoreError>;
                 Read stretch(conversation: ConversationId, after: Seq, limit: usize) -> Result<Vec<Committed>, StoreError>;
                 Read tail(after: Position, limit: usize) -> Result<Tail, StoreError>;
                 Read ahead(after: Position, limit: usize) -> Result<Tail, StoreError>;

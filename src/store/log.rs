@@ -156,6 +156,9 @@ pub struct Heads {
     pub heads: Vec<Head>,
     /// Those of `heads` without an event since then, by id: the user's membership moved, as by a receipt of another device.
     pub quiet: Vec<ConversationId>,
+    /// What the user is no longer a member of since then, by id, with the event that ended it: they left, were removed, or the
+    /// conversation was deleted.
+    pub left: Vec<(ConversationId, Seq)>,
     /// Every channel the user is a member of with its newest seq, moved or not: what to subscribe to.
     pub channels: Vec<(ConversationId, Seq)>,
 }
@@ -297,6 +300,10 @@ pub trait Log: Send + Sync {
     /// The conversations of `user` that moved since `since` (all without it, or when its epoch is another), from one
     /// snapshot taken after this call began. Moved: an event, a membership, or one's own receipt on another device.
     async fn heads(&self, user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError>;
+
+    /// The heads of those of some conversations that `user` is a member of, moved or not.
+    async fn heads_of(&self, user: UserId, conversations: &[ConversationId])
+    -> Result<Vec<Head>, StoreError>;
 
     /// Events of a conversation after a seq, ready to publish, whoever may see them: for healing holes in delivery.
     async fn stretch(

@@ -71,6 +71,7 @@ const OPERATIONS: &[&str] = &[
     "range",
     "history",
     "heads",
+    "heads_of",
     "stretch",
     "tail",
     "end",

@@ -71,6 +71,20 @@ test('resume: the cursor of a welcome with more heads counts only once they are 
   assert.equal(client.cursor, 'late');
 });
 
+test('unread: the end of a message that was not read lowers the count once', async () => {
+  const world = new World();
+  const client = await online(world, [head('a', 2, { read_seq: 0, unread: 2 })]);
+  await answerSync(world.socket);
+  const unread = () => client.conversations.get('a').unread;
+  await world.socket.push(event('a', 3));
+  assert.equal(unread(), 3);
+  await world.socket.push(event('a', 4, { kind: 'delete', target_seq: 2 }));
+  assert.equal(unread(), 2);
+  client.conversations.get('a').read_seq = 1;
+  await world.socket.push(event('a', 5, { kind: 'delete', target_seq: 1 }));
+  assert.equal(unread(), 2, 'it was read');
+});
+
 test('a sync cut short is asked again from the last seq received', async () => {
   const world = new World();
   await online(world, [head('a', 10)]);

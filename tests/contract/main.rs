@@ -4,6 +4,7 @@
 
 #![expect(clippy::duplicate_mod, reason = "the suite is included once for each backend")]
 
+mod costs;
 mod harness;
 mod postgres;
 mod sqlite;

@@ -30,6 +30,10 @@ impl Harness for Shared {
         self.0.store().await
     }
 
+    async fn skip_positions(&self, by: u64) {
+        self.0.skip_positions(by).await;
+    }
+
     fn position_per_event(&self) -> bool {
         self.0.position_per_event()
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use async_trait::async_trait;
 use tidings::domain::{Committed, ConversationId, Mark, Position, Seq, Timestamp, UserId};
 use tidings::store::{
-    AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Marked,
+    AppendError, Appended, Change, Changed, Cursor, Head, Heads, HistoryPage, HistoryQuery, Log, Marked,
     NewMessage, Outcome, Purged, RangeEvents, RangeQuery, Running, SharedStore, StoreError, Tail,
 };
 
@@ -75,6 +75,14 @@ impl Log for Counted {
 
     async fn heads(&self, user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError> {
         self.counted().heads(user, since).await
+    }
+
+    async fn heads_of(
+        &self,
+        user: UserId,
+        conversations: &[ConversationId],
+    ) -> Result<Vec<Head>, StoreError> {
+        self.counted().heads_of(user, conversations).await
     }
 
     async fn stretch(

@@ -283,7 +283,7 @@ mod tests {
         };
         let heads = moved.iter().map(head).collect();
         let quiet = quiet.iter().map(|id| conversation(*id)).collect();
-        Heads { cursor: cursor(position), heads, quiet, channels: Vec::new() }
+        Heads { cursor: cursor(position), heads, quiet, left: Vec::new(), channels: Vec::new() }
     }
 
     #[test]

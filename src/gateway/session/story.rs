@@ -127,7 +127,7 @@ impl World {
         }
         channels.sort_unstable();
         let cursor = Cursor { epoch: 1, position: Position(end) };
-        Heads { cursor, heads, quiet: Vec::new(), channels }
+        Heads { cursor, heads, quiet: Vec::new(), left: Vec::new(), channels }
     }
 
     fn pushed(&mut self, delivery: &Delivery) {

@@ -84,6 +84,7 @@ samples! {
     &[NewMessage] = &[];
     &[Mark] = &[];
     &[UserId] = &[];
+    &[ConversationId] = &[];
     &Change = leaked(Change::DeleteConversation);
     &Username = leaked(Username::parse("ada").unwrap());
     &NewConversation = leaked(NewConversation {

@@ -10,12 +10,10 @@ mod append;
 mod journal;
 mod lane;
 mod link;
-mod marks;
 mod options;
 mod ping;
 mod read;
 mod replicas;
-mod roster;
 mod rows;
 mod schema;
 mod state;
@@ -34,8 +32,8 @@ pub use schema::{OpenError, check, migrate};
 use super::shared::roster::Rosters;
 use super::sql::{self, Purpose, Rule, Stop};
 use super::{
-    AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Mark, Marked,
-    NewMessage, Outcome, Purged, RangeEvents, RangeQuery, Running, StoreError, Tail,
+    AppendError, Appended, Change, Changed, Cursor, Head, Heads, HistoryPage, HistoryQuery, Log, Mark,
+    Marked, NewMessage, Outcome, Purged, RangeEvents, RangeQuery, Running, StoreError, Tail,
 };
 use crate::domain::{Committed, ConversationId, Limits, Position, Seq, Timestamp, UserId};
 use crate::environment::SharedEnvironment;
@@ -118,6 +116,7 @@ impl sql::Transactions for PostgresStore {
             Purpose::Write => self.writer.begin(Mode::Write).await,
             Purpose::Once => self.writer.begin(Mode::Single).await,
             Purpose::Read => self.reader.begin(Mode::Single).await,
+            Purpose::Tail => self.tailer.begin(Mode::Single).await,
         }
     }
 }
@@ -178,7 +177,7 @@ impl Log for PostgresStore {
     }
 
     async fn mark(&self, marks: &[Mark], _now: Timestamp) -> Result<Vec<Marked>, StoreError> {
-        marks::mark(self, marks).await
+        sql::marks::mark(self, marks).await
     }
 
     async fn range(&self, user: UserId, query: RangeQuery) -> Outcome<RangeEvents> {
@@ -190,7 +189,15 @@ impl Log for PostgresStore {
     }
 
     async fn heads(&self, user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError> {
-        read::heads(self, user, since).await
+        sql::heads::heads(self, user, since).await
+    }
+
+    async fn heads_of(
+        &self,
+        user: UserId,
+        conversations: &[ConversationId],
+    ) -> Result<Vec<Head>, StoreError> {
+        sql::heads::heads_of(self, user, conversations).await
     }
 
     async fn stretch(
@@ -199,15 +206,15 @@ impl Log for PostgresStore {
         after: Seq,
         limit: usize,
     ) -> Result<Vec<Committed>, StoreError> {
-        read::stretch(self, conversation, after, limit).await
+        sql::tail::stretch(self, conversation, after, limit).await
     }
 
     async fn tail(&self, after: Position, limit: usize) -> Result<Tail, StoreError> {
-        read::tail(self, after, limit).await
+        sql::tail::tail(self, after, limit).await
     }
 
     async fn ahead(&self, after: Position, limit: usize) -> Result<Tail, StoreError> {
-        read::ahead(self, after, limit).await
+        sql::tail::ahead(self, after, limit).await
     }
 
     async fn running(&self) -> Result<Running, StoreError> {
@@ -215,7 +222,7 @@ impl Log for PostgresStore {
     }
 
     async fn end(&self) -> Result<Cursor, StoreError> {
-        read::end(self).await
+        sql::heads::end(self).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

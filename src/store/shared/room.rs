@@ -107,7 +107,7 @@ pub(in crate::store) fn outsider(room: Option<&Room>) -> Refusal {
 #[derive(Debug, Clone)]
 pub(in crate::store) struct Membership {
     pub member: Member,
-    /// How many messages lie up to the read position.
+    /// How many messages need no more reading: those up to the read position, and those after it whose content is gone.
     pub read_count: u64,
     /// The event that gave the role.
     pub role_seq: Seq,

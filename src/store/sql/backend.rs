@@ -82,6 +82,20 @@ pub(in crate::store) trait Backend: Send + Sync + 'static {
     {
         self.operate(Purpose::Read, arguments, rule)
     }
+
+    /// Runs a rule that follows the log.
+    fn tail<A, T, E>(
+        &self,
+        arguments: A,
+        rule: Rule<Self::Connection, A, T, E>,
+    ) -> impl Future<Output = Outcome<T>> + Send
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+        E: Into<Stop> + Send + 'static,
+    {
+        self.operate(Purpose::Tail, arguments, rule)
+    }
 }
 
 /// [`Backend::operate`] for a backend whose connections are used from the caller's own task.

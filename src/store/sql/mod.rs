@@ -28,10 +28,15 @@ mod consumers;
 pub(in crate::store) mod conversations;
 mod erasure;
 mod error;
+pub(in crate::store) mod heads;
 mod jobs;
 pub(in crate::store) mod journal;
+pub(in crate::store) mod marks;
 mod operation;
 pub(in crate::store) mod purge;
+pub(in crate::store) mod range;
+mod roster;
+pub(in crate::store) mod tail;
 mod value;
 
 pub(in crate::store) use backend::{Backend, operate_here, unrefused};

@@ -27,13 +27,15 @@ pub(in crate::store) enum Purpose {
     Once,
     /// Statements that only read. SQLite: all from one snapshot. Postgres: each from its own.
     Read,
+    /// Statements that follow the log in commit order.
+    Tail,
 }
 
 impl Purpose {
     const fn attempts(self) -> usize {
         match self {
             Self::Write | Self::Once => ATTEMPTS,
-            Self::Read => 2,
+            Self::Read | Self::Tail => 2,
         }
     }
 }
@@ -110,7 +112,7 @@ where
 {
     // Whatever cuts reading short, nothing was done.
     let unwatched = Phase::default();
-    let phase = if purpose == Purpose::Read { &unwatched } else { phase };
+    let phase = if matches!(purpose, Purpose::Read | Purpose::Tail) { &unwatched } else { phase };
     let mut attempts = purpose.attempts();
     loop {
         let mut transaction = transactions.begin(purpose).await?;

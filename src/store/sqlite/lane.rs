@@ -5,6 +5,7 @@
 //! and SQLite rolls its transaction back.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -23,11 +24,32 @@ pub(super) struct Lane {
     begin: &'static str,
     idle: Arc<Mutex<Vec<SqliteConnection>>>,
     turns: Arc<Semaphore>,
+    steps: Option<Arc<AtomicU64>>,
 }
 
+/// After how many steps of SQLite's virtual machine they are counted.
+const COUNTED_STEPS: i32 = 16;
+
 impl Lane {
-    pub(super) fn new(options: SqliteConnectOptions, size: usize, begin: &'static str) -> Self {
-        Self { options, begin, idle: Arc::default(), turns: Arc::new(Semaphore::new(size.max(1))) }
+    pub(super) fn new(
+        options: SqliteConnectOptions,
+        size: usize,
+        begin: &'static str,
+        steps: Option<Arc<AtomicU64>>,
+    ) -> Self {
+        Self { options, begin, idle: Arc::default(), turns: Arc::new(Semaphore::new(size.max(1))), steps }
+    }
+
+    async fn connect(&self) -> sqlx::Result<SqliteConnection> {
+        let mut connection = self.options.connect().await?;
+        if let Some(steps) = self.steps.clone() {
+            let count = move || {
+                steps.fetch_add(COUNTED_STEPS as u64, Ordering::Relaxed);
+                true
+            };
+            connection.lock_handle().await?.set_progress_handler(COUNTED_STEPS, count);
+        }
+        Ok(connection)
     }
 
     /// Begins a transaction when it is this caller's turn.
@@ -62,7 +84,7 @@ impl Lane {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => self.options.connect().await.map_err(before_commit)?,
+            None => self.connect().await.map_err(before_commit)?,
         };
         Ok(Transaction {
             connection: Some(connection),

@@ -10,7 +10,6 @@ mod connection;
 mod insert;
 mod journal;
 mod lane;
-mod marks;
 mod open;
 mod options;
 mod position;
@@ -30,8 +29,8 @@ pub use options::{Durability, SqliteOptions};
 use super::shared::roster::Rosters;
 use super::sql::{self, Purpose, Rule, Stop};
 use super::{
-    AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Mark, Marked,
-    NewMessage, Outcome, Purged, RangeEvents, RangeQuery, Running, StoreError, Tail,
+    AppendError, Appended, Change, Changed, Cursor, Head, Heads, HistoryPage, HistoryQuery, Log, Mark,
+    Marked, NewMessage, Outcome, Purged, RangeEvents, RangeQuery, Running, StoreError, Tail,
 };
 use crate::domain::{Committed, ConversationId, Limits, Position, Seq, Timestamp, UserId};
 use lane::Lane;
@@ -45,7 +44,6 @@ pub struct SqliteStore {
     rosters: Rosters,
     timeout: Duration,
     limits: Limits,
-    epoch: u64,
     scrub: scrub::Scrub,
 }
 
@@ -55,7 +53,7 @@ impl sql::Transactions for SqliteStore {
     async fn begin(&self, purpose: Purpose) -> Result<lane::Transaction, StoreError> {
         match purpose {
             Purpose::Write | Purpose::Once => self.writer.begin().await,
-            Purpose::Read => self.reader.begin().await,
+            Purpose::Read | Purpose::Tail => self.reader.begin().await,
         }
     }
 }
@@ -121,7 +119,7 @@ impl Log for SqliteStore {
     }
 
     async fn mark(&self, marks: &[Mark], _now: Timestamp) -> Result<Vec<Marked>, StoreError> {
-        marks::mark(self, marks).await
+        sql::marks::mark(self, marks).await
     }
 
     async fn range(&self, user: UserId, query: RangeQuery) -> Outcome<RangeEvents> {
@@ -133,7 +131,15 @@ impl Log for SqliteStore {
     }
 
     async fn heads(&self, user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError> {
-        read::heads(self, user, since).await
+        sql::heads::heads(self, user, since).await
+    }
+
+    async fn heads_of(
+        &self,
+        user: UserId,
+        conversations: &[ConversationId],
+    ) -> Result<Vec<Head>, StoreError> {
+        sql::heads::heads_of(self, user, conversations).await
     }
 
     async fn stretch(
@@ -142,23 +148,24 @@ impl Log for SqliteStore {
         after: Seq,
         limit: usize,
     ) -> Result<Vec<Committed>, StoreError> {
-        read::stretch(self, conversation, after, limit).await
+        sql::tail::stretch(self, conversation, after, limit).await
     }
 
     async fn tail(&self, after: Position, limit: usize) -> Result<Tail, StoreError> {
-        read::tail(self, after, limit).await
+        sql::tail::tail(self, after, limit).await
     }
 
     async fn ahead(&self, after: Position, limit: usize) -> Result<Tail, StoreError> {
-        read::ahead(self, after, limit).await
+        sql::tail::ahead(self, after, limit).await
     }
 
     async fn running(&self) -> Result<Running, StoreError> {
-        read::running(self).await
+        // One writer at a time: nothing is committed past the log's end.
+        Ok(Running { numbers: Vec::new(), next: self.end().await?.position })
     }
 
     async fn end(&self) -> Result<Cursor, StoreError> {
-        read::end(self).await
+        sql::heads::end(self).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -13,7 +13,6 @@ use super::scrub::Scrub;
 use super::{SqliteStore, clean, position};
 use crate::environment::SharedEnvironment;
 use crate::store::StoreError;
-use crate::store::shared::columns::Columns;
 use crate::store::shared::roster::Rosters;
 use crate::store::sql::{self, Stop};
 
@@ -66,18 +65,20 @@ impl SqliteStore {
                  missing; clients compare everything with it"
             );
         }
-        let epoch =
-            epoch(&mut connection, &environment, lost).await.map_err(|error| failed(error.to_string()))?;
+        draw_epoch(&mut connection, &environment, lost).await.map_err(|error| failed(error.to_string()))?;
         connection.close().await.map_err(|error| failed(error.to_string()))?;
         let store = Arc::new(Self {
-            writer: Lane::new(writing(&options), 1, "BEGIN IMMEDIATE"),
-            reader: Lane::new(reading(&options), options.readers, "BEGIN"),
+            writer: Lane::new(writing(&options), 1, "BEGIN IMMEDIATE", options.steps.clone()),
+            reader: Lane::new(reading(&options), options.readers, "BEGIN", options.steps.clone()),
             readers: options.readers,
             rosters: Rosters::new(options.roster_cache_members),
             timeout: Duration::from_millis(options.timeout_ms),
             limits: options.limits,
-            epoch,
-            scrub: Scrub::new(&options, Lane::new(writing(&options), 1, "BEGIN"), environment),
+            scrub: Scrub::new(
+                &options,
+                Lane::new(writing(&options), 1, "BEGIN", options.steps.clone()),
+                environment,
+            ),
         });
         Ok(store)
     }
@@ -94,6 +95,9 @@ fn common(options: &SqliteOptions) -> SqliteConnectOptions {
         // No memory mapping: a failing disk would end the process by a signal instead of an error.
         .pragma("mmap_size", "0")
         .pragma("temp_store", "memory")
+        // Else a statement over a batch may be planned as a walk through the whole table with a look into the batch for each
+        // row: from some 100 rows on an index made for the batch seems cheap to the planner, which does not know the table.
+        .pragma("automatic_index", "off")
         .disable_statement_logging()
 }
 
@@ -139,11 +143,11 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), String> {
 }
 
 /// The log's incarnation: drawn when the file is made, and anew when its end may be another than clients have seen.
-async fn epoch(
+async fn draw_epoch(
     connection: &mut SqliteConnection,
     environment: &SharedEnvironment,
     anew: bool,
-) -> sql::Result<u64> {
+) -> sql::Result<()> {
     let mut drawn = [0_u8; 8];
     environment.fill_random(&mut drawn);
     let statement = if anew {
@@ -151,9 +155,8 @@ async fn epoch(
     } else {
         "INSERT OR IGNORE INTO meta (name, value) VALUES ('epoch', ?1)"
     };
-    sqlx::query(statement).bind(i64::from_le_bytes(drawn)).execute(&mut *connection).await?;
-    let row = sqlx::query("SELECT value FROM meta WHERE name = 'epoch'").fetch_one(connection).await?;
-    row.int(0).map(i64::cast_unsigned)
+    sqlx::query(statement).bind(i64::from_le_bytes(drawn)).execute(connection).await?;
+    Ok(())
 }
 
 /// Writes a row of its own, which takes room in the log as every write does, and reads.

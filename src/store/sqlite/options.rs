@@ -1,6 +1,8 @@
 //! What an operator may set about the database file.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::domain::Limits;
 
@@ -31,6 +33,8 @@ pub struct SqliteOptions {
     pub reader_cache_bytes: u64,
     /// How many members' ids the cache of group memberships holds at most.
     pub roster_cache_members: u64,
+    /// Counts the steps of SQLite's virtual machine, over all connections: the cost of statements, for who measures it.
+    pub steps: Option<Arc<AtomicU64>>,
     /// The limits that are enforced where members are counted.
     pub limits: Limits,
 }
@@ -46,6 +50,7 @@ impl SqliteOptions {
             writer_cache_bytes: 64 << 20,
             reader_cache_bytes: 16 << 20,
             roster_cache_members: 1_000_000,
+            steps: None,
             limits: Limits::default(),
         }
     }

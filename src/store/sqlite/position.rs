@@ -20,13 +20,3 @@ pub(super) use last_position;
 pub(super) async fn last(connection: &mut SqliteConnection) -> sql::Result<u64> {
     sqlx::query(concat!("SELECT ", last_position!())).fetch_one(connection).await?.count(0)
 }
-
-/// Takes the next position for something that is no event.
-pub(super) async fn take(connection: &mut SqliteConnection) -> sql::Result<u64> {
-    let taken = last(connection).await? + 1;
-    sqlx::query("UPDATE meta SET value = ?1 WHERE name = 'position_floor'")
-        .bind(taken as i64)
-        .execute(connection)
-        .await?;
-    Ok(taken)
-}

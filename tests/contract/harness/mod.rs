@@ -28,6 +28,8 @@ pub trait Harness: Send + Sync {
     async fn store(&self) -> SharedStore;
     /// Closes what [`Harness::store`] opened last, as a process that ends would.
     async fn close(&self);
+    /// Lets the log go on by so many positions, as other conversations would.
+    async fn skip_positions(&self, by: u64);
     /// Does every event have a position of its own? Else those of one transaction share theirs.
     fn position_per_event(&self) -> bool;
 }
@@ -40,6 +42,8 @@ impl Harness for NoHarness {
     async fn store(&self) -> SharedStore {
         panic!("the store was opened by the test itself")
     }
+
+    async fn skip_positions(&self, _by: u64) {}
 
     fn position_per_event(&self) -> bool {
         false

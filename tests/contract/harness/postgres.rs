@@ -89,6 +89,11 @@ impl Harness for PostgresHarness {
         self.open().await
     }
 
+    async fn skip_positions(&self, by: u64) {
+        let statement = "UPDATE meta SET value = value + $1 WHERE name = 'position_base'";
+        sqlx::query(statement).bind(by as i64).execute(&mut self.connection().await).await.unwrap();
+    }
+
     fn position_per_event(&self) -> bool {
         false
     }

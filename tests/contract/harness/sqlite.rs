@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 use tidings::domain::Limits;
 use tidings::environment::{ManualEnvironment, SharedEnvironment};
@@ -64,6 +66,14 @@ impl SqliteHarness {
 impl Harness for SqliteHarness {
     async fn store(&self) -> SharedStore {
         self.open().await
+    }
+
+    async fn skip_positions(&self, by: u64) {
+        let options = SqliteConnectOptions::new().filename(self.path());
+        let mut connection = options.connect().await.unwrap();
+        let statement = "UPDATE meta SET value = ?1 + max(value, coalesce((SELECT max(position) FROM events), 0)) \
+             WHERE name = 'position_floor'";
+        sqlx::query(statement).bind(by as i64).execute(&mut connection).await.unwrap();
     }
 
     fn position_per_event(&self) -> bool {

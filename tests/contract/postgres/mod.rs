@@ -9,7 +9,7 @@ mod replicas;
 mod rows;
 mod schema;
 mod tail;
-mod trips;
+pub mod trips;
 
 use std::sync::Arc;
 
@@ -27,6 +27,10 @@ struct Shared(Arc<PostgresHarness>);
 impl Harness for Shared {
     async fn store(&self) -> SharedStore {
         self.0.store().await
+    }
+
+    async fn skip_positions(&self, by: u64) {
+        self.0.skip_positions(by).await;
     }
 
     fn position_per_event(&self) -> bool {

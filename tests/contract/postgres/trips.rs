@@ -14,13 +14,13 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::harness::{PostgresHarness, World};
 
 /// Passes on what a client and a server say, and counts how often the client speaks after the server did.
-struct Counter {
-    port: u16,
+pub struct Counter {
+    pub port: u16,
     trips: Arc<AtomicU64>,
 }
 
 impl Counter {
-    async fn before(server: u16) -> Self {
+    pub async fn before(server: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let trips = Arc::new(AtomicU64::new(0));
@@ -45,7 +45,7 @@ impl Counter {
         Self { port, trips }
     }
 
-    fn take(&self) -> u64 {
+    pub fn take(&self) -> u64 {
         self.trips.swap(0, Ordering::SeqCst)
     }
 }

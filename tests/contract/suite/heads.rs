@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use tidings::domain::{ConversationId, Position, UserId};
-use tidings::store::{Cursor, Heads, Mark, Target};
+use tidings::domain::{ConversationId, Position, Role, UserId};
+use tidings::store::{Change, Cursor, Heads, Mark, Target};
 
 use super::fresh;
 use crate::harness::World;
@@ -54,8 +54,65 @@ async fn a_membership_moves_its_conversation() {
     world.join(ben, channel).await;
     let heads = since(&world, ben, cursor).await;
     assert_eq!(moved(&heads), [channel].into());
-    world.leave(ben, channel).await;
-    assert!(moved(&since(&world, ben, cursor).await).is_empty());
+    let left = world.leave(ben, channel).await.seq;
+    let heads = since(&world, ben, cursor).await;
+    assert!(moved(&heads).is_empty() && heads.channels.is_empty());
+    assert_eq!(heads.left, [(channel, left)]);
+}
+
+#[tokio::test]
+async fn who_is_a_member_no_more_is_told_once() {
+    let world = fresh().await;
+    let [ada, ben] = world.users().await;
+    let (removed, deleted) = (world.group(&[ada, ben]).await, world.group(&[ada, ben]).await);
+    let (left, kept) = (world.channel(&[ada, ben]).await, world.channel(&[ada, ben]).await);
+    let cursor = world.store.heads(ben, None).await.unwrap().cursor;
+    let mut ended = vec![
+        (removed, world.change(ada, removed, Change::Leave { user: ben }).await.seq),
+        (deleted, world.change(ada, deleted, Change::DeleteConversation).await.seq),
+        (left, world.leave(ben, left).await.seq),
+    ];
+    ended.sort_unstable();
+    world.say(ada, removed, "not for ben").await;
+    world.say(ada, left, "not for ben").await;
+    let heads = since(&world, ben, cursor).await;
+    assert_eq!((&heads.left, moved(&heads)), (&ended, BTreeSet::new()));
+    assert_eq!(heads.channels.iter().map(|(channel, _)| *channel).collect::<Vec<_>>(), [kept]);
+    assert!(since(&world, ben, heads.cursor).await.left.is_empty(), "it is told once");
+    assert!(
+        world.store.heads(ben, None).await.unwrap().left.is_empty(),
+        "who holds nothing has left nothing"
+    );
+    let named = world.store.heads_of(ben, &[removed, deleted, left, kept]).await.unwrap();
+    assert_eq!(named.iter().map(|head| head.conversation).collect::<Vec<_>>(), [kept]);
+    world.change(ada, removed, Change::Join { user: ben, role: Role::Member }).await;
+    let heads = since(&world, ben, cursor).await;
+    assert_eq!(moved(&heads), [removed].into(), "back again");
+    assert_eq!(heads.left.len(), 2);
+}
+
+#[tokio::test]
+async fn what_moved_is_found_however_far_the_log_has_gone_on() {
+    let world = fresh().await;
+    let [ada, ben] = world.users().await;
+    let (group, channel) = (world.group(&[ada, ben]).await, world.channel(&[ada, ben]).await);
+    let direct = world.try_send(ada, Target::User(ben), "hi").await.unwrap().conversation;
+    let first = world.store.heads(ben, None).await.unwrap().cursor;
+    let mut cursor = first;
+    for step in 0..12 {
+        world.harness.skip_positions(1_500).await;
+        let which = [group, channel, direct][step % 3];
+        let said = world.say(ada, which, "hi").await;
+        let heads = since(&world, ben, cursor).await;
+        assert_eq!(moved(&heads), [which].into(), "step {step}");
+        assert_eq!(moved(&since(&world, ben, first).await).len(), (step + 1).min(3));
+        if step % 2 == 0 {
+            world.read_up_to(ben, which, said).await;
+            assert_eq!(moved(&since(&world, ben, heads.cursor).await), [which].into(), "step {step}, read");
+        }
+        cursor = world.store.heads(ben, Some(heads.cursor)).await.unwrap().cursor;
+        assert!(moved(&since(&world, ben, cursor).await).is_empty(), "step {step}");
+    }
 }
 
 #[tokio::test]

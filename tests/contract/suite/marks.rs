@@ -39,6 +39,33 @@ async fn unread_counts_the_messages_of_others_after_the_read_position() {
 }
 
 #[tokio::test]
+async fn a_message_whose_content_is_gone_is_not_unread() {
+    let world = fresh().await;
+    let [ada, ben, eve] = world.users().await;
+    let group = world.group(&[ada, ben, eve]).await;
+    let mut said = Vec::new();
+    for n in 0..4 {
+        said.push(world.say(ada, group, &n.to_string()).await);
+    }
+    world.say(eve, group, "of eve").await;
+    world.read_up_to(ben, group, said[0]).await;
+    assert_eq!(world.unread(ben, group).await, 4);
+    world.change(ada, group, Change::Delete { target: said[0] }).await;
+    assert_eq!(world.unread(ben, group).await, 4, "it was read");
+    world.change(ada, group, Change::Delete { target: said[2] }).await;
+    world.change(ada, group, Change::Delete { target: said[2] }).await;
+    assert_eq!(world.unread(ben, group).await, 3);
+    world.read_up_to(ben, group, said[1]).await;
+    assert_eq!(world.unread(ben, group).await, 2);
+    world.erase(eve).await;
+    assert_eq!(world.unread(ben, group).await, 1, "nor what somebody said who is erased");
+    let named = world.store.heads_of(ben, &[group]).await.unwrap();
+    assert_eq!(named[0].unread, 1);
+    world.read_up_to(ben, group, seq(1_000)).await;
+    assert_eq!(world.unread(ben, group).await, 0);
+}
+
+#[tokio::test]
 async fn sending_reads_everything_before() {
     let world = fresh().await;
     let [ada, ben] = world.users().await;

@@ -75,7 +75,8 @@ impl Model {
 
     fn unread(&self, who: usize) -> u64 {
         let from = self.members[&who].read as usize;
-        let others = |entry: &&Entry| matches!(entry, Entry::Message { sender, .. } if *sender != who);
+        let others =
+            |entry: &&Entry| matches!(entry, Entry::Message { sender, body: Some(_) } if *sender != who);
         self.log[from..].iter().filter(others).count() as u64
     }
 

@@ -11,12 +11,12 @@ use crate::domain::{
 };
 use crate::store::Appended;
 use crate::store::postgres::link::Link;
-use crate::store::postgres::roster::roster;
 use crate::store::postgres::rows::Pg;
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::content::{REPLY, REUSED};
 use crate::store::shared::roster::{Roster, audience};
 use crate::store::sql;
+use crate::store::sql::conversations::roster;
 
 const APPEND: &str = "SELECT outcome, seq, sent_at, elsewhere, previous, txid, version, users, joined \
      FROM tidings_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
@@ -113,7 +113,7 @@ impl Call<'_> {
         came: &mut HashMap<ConversationId, Roster>,
     ) -> sql::Result<Appended> {
         let (id, seq) = (entry.conversation, row.seq(1)?);
-        if let Some(roster) = roster(row.int(6)?, row, 7)? {
+        if let Some(roster) = roster(row, row.int(6)?, 7)? {
             came.insert(id, roster);
         }
         let kind = EventKind::Message(Message {

@@ -13,24 +13,19 @@
 
 use std::time::Duration;
 
-use super::key::{Key, key};
+use super::key::key;
 use crate::domain::{ConversationId, UserId};
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::lane::{Mode, Phase};
 use crate::store::postgres::link::Link;
 use crate::store::postgres::replicas::Verdict;
 use crate::store::postgres::work::{read, unrefused};
+use crate::store::sql::range::{Key, Seen};
 use crate::store::sql::{self, Stop};
 use crate::store::{Outcome, StoreError};
 
 /// How often an answer is read anew because the membership is another one after it.
 const ATTEMPTS: usize = 3;
-
-/// An answer, and whether it shows anything that is newer than the key.
-pub(super) struct Seen<A> {
-    pub answer: A,
-    pub newer: bool,
-}
 
 /// A question that any new enough copy of the log can answer.
 pub(super) trait Ask: Sync {

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use super::copies::Seen;
-use super::key::Key;
 use crate::domain::{Seq, UserId};
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::link::Link;
@@ -11,6 +9,7 @@ use crate::store::postgres::rows::Pg;
 use crate::store::shared::codec::{EVENT_COLUMNS, decode, event_columns};
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::sql;
+use crate::store::sql::range::{Key, Seen};
 use crate::store::{HistoryPage, HistoryQuery, MessageView, Outcome, ReactionCount};
 
 pub(in crate::store::postgres) async fn history(

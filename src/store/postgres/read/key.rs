@@ -1,24 +1,12 @@
 //! The key to a read: what the primary says the caller may see, and how new a copy must be to show it.
 
-use crate::domain::{ConversationId, Position, Seq, UserId};
+use crate::domain::{ConversationId, Position, UserId};
 use crate::store::postgres::link::Link;
 use crate::store::postgres::state::{member_columns, room_columns};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::{MEMBER_COLUMNS, Membership, ROOM_COLUMNS, Room, outsider};
 use crate::store::sql::Stop;
-
-/// What a member may see of a conversation, as of now.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Key {
-    pub conversation: ConversationId,
-    pub user: UserId,
-    /// The first event the member may see.
-    pub first: Seq,
-    /// The newest event; a copy without it is too old.
-    pub last: Seq,
-    /// When content was last taken out; a copy from before still holds it.
-    pub blanked: Position,
-}
+use crate::store::sql::range::Key;
 
 /// Reads the key from the primary.
 pub(super) async fn key(link: &mut Link, conversation: ConversationId, user: UserId) -> Result<Key, Stop> {

@@ -2,13 +2,11 @@
 //! statement; who may see what is read before it, from the primary.
 
 mod copies;
-mod heads;
 mod history;
 mod key;
 mod range;
-mod tail;
+mod running;
 
-pub(super) use heads::{end, heads};
 pub(super) use history::history;
 pub(super) use range::range;
-pub(super) use tail::{ahead, running, stretch, tail};
+pub(super) use running::running;

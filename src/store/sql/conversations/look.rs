@@ -14,7 +14,9 @@ macro_rules! columns {
             "c.id, c.name, c.history, c.join_policy, c.last_seq, c.message_count, c.member_count, c.",
             $position,
             ", c.members_version, c.settings_seq, c.created_at, c.low, c.high, c.deleted_at, ",
-            "m.user_id, m.role, m.joined_seq, m.delivered_seq, m.read_seq, m.read_count, m.role_seq"
+            "m.user_id, m.role, m.joined_seq, m.delivered_seq, m.read_seq, m.read_count + ",
+            $crate::store::sql::heads::gone_unread!(),
+            ", m.role_seq"
         )
     };
 }
@@ -78,7 +80,7 @@ pub(super) async fn roster_of<C: Connection>(
 }
 
 /// A roster from two columns of equal length, the members and their join events.
-pub(in crate::store::sql) fn roster(row: &impl Columns, version: i64, at: usize) -> Result<Option<Roster>> {
+pub(in crate::store) fn roster(row: &impl Columns, version: i64, at: usize) -> Result<Option<Roster>> {
     let (Some(users), Some(joined)) = (row.users(at)?, row.seqs(at + 1)?) else { return Ok(None) };
     if users.len() != joined.len() {
         return Err(impossible("members without their join events"));

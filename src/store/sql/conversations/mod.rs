@@ -4,8 +4,7 @@ mod create;
 mod listing;
 mod look;
 
-pub(in crate::store) use look::membership_of;
-pub(in crate::store::sql) use look::roster;
+pub(in crate::store) use look::{membership_of, roster};
 
 use std::sync::Arc;
 

@@ -1,0 +1,214 @@
+//! What moved for one user, and where the log ends.
+//!
+//! A cursor is the oldest position that was undecided in its snapshot (SQLite: one past the newest). A conversation moved when its
+//! newest event, or the user's own membership (a receipt of another device, a conversation without events yet), bears a position
+//! from the cursor on. What was decided by then is told once; what was under way may be told again, and never not at all.
+//!
+//! The user's feed says where to look: it costs what moved, not how many conversations the user is in.
+
+use super::{Backend, Connection, Result, Sql, Value, unrefused, values};
+use crate::domain::{ConversationId, ConversationKind, HistoryPolicy, Member, Position, Role, Seq, UserId};
+use crate::store::shared::columns::{Columns, impossible};
+use crate::store::{Cursor, Head, Heads, StoreError};
+
+/// Where the log ends for this statement, and its incarnation.
+macro_rules! log_end {
+    (postgres) => {
+        "SELECT tidings_epoch() AS epoch, tidings_end() AS stop"
+    };
+    (sqlite) => {
+        "SELECT (SELECT value FROM meta WHERE name = 'epoch') AS epoch, \
+         1 + (SELECT max(value, coalesce((SELECT max(position) FROM events), 0)) FROM meta WHERE name = 'position_floor') AS stop"
+    };
+}
+
+pub(in crate::store::sql) use log_end;
+
+/// How many messages that a member has not read are without content now. They do not count as unread.
+macro_rules! gone_unread {
+    () => {
+        "(SELECT count(*) FROM events r WHERE r.conversation = c.id AND r.kind = 0 AND r.deleted AND r.seq > m.read_seq)"
+    };
+}
+pub(in crate::store::sql) use gone_unread;
+
+/// How many messages a member has not read.
+macro_rules! unread {
+    () => {
+        concat!("c.message_count - m.read_count - ", gone_unread!())
+    };
+}
+
+/// What [`head`] reads, from a conversation and a membership.
+macro_rules! head_columns {
+    () => {
+        "c.id, c.name, c.last_seq, c.history, c.low, c.high, m.joined_seq, m.read_seq"
+    };
+}
+
+/// One statement is one snapshot: its first row tells where the log ends, the others the conversations. A cursor of another
+/// log, or of this one from before it was put back to an earlier state, compares everything; to whom everything is told,
+/// nothing is told of what they left.
+macro_rules! heads {
+    ($log:expr, $last:literal, $changed:literal) => {
+        concat!(
+            "WITH log AS MATERIALIZED (",
+            $log,
+            "), since AS MATERIALIZED ( \
+                 SELECT CASE WHEN epoch = $2 AND $3 <= stop THEN $3 ELSE 0 END AS position FROM log \
+             ) \
+             SELECT CAST(NULL AS uuid), CAST(NULL AS text), CAST(NULL AS bigint), CAST(NULL AS text), CAST(NULL AS uuid), \
+                 CAST(NULL AS uuid), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), \
+                 CAST(NULL AS bigint), log.epoch, log.stop, FALSE FROM log \
+             UNION ALL \
+             SELECT ",
+            head_columns!(),
+            ", CASE WHEN c.",
+            $last,
+            " >= s.position OR m.",
+            $changed,
+            " >= s.position THEN ",
+            unread!(),
+            " END, \
+             CASE WHEN m.user_id IS NULL THEN d.left_seq WHEN c.deleted_at IS NOT NULL THEN c.last_seq END, NULL, NULL, c.",
+            $last,
+            " < s.position \
+             FROM since s CROSS JOIN feeds f CROSS JOIN conversations c \
+             LEFT JOIN members m ON m.user_id = $1 AND m.conversation = c.id \
+             LEFT JOIN departures d ON d.user_id = $1 AND d.conversation = c.id \
+             WHERE f.user_id = $1 AND f.position >= (s.position >> 12) << 12 AND c.id = f.conversation \
+               AND CASE WHEN m.user_id IS NULL THEN s.position > 0 AND f.position >= s.position AND d.left_seq IS NOT NULL \
+                        WHEN c.deleted_at IS NOT NULL THEN s.position > 0 AND c.",
+            $last,
+            " >= s.position ELSE c.kind = 2 OR c.",
+            $last,
+            " >= s.position OR m.",
+            $changed,
+            " >= s.position END"
+        )
+    };
+}
+const HEADS: Sql = Sql {
+    postgres: heads!(log_end!(postgres), "last_txid", "changed_txid"),
+    sqlite: heads!(log_end!(sqlite), "last_position", "changed_position"),
+};
+
+pub(in crate::store) async fn heads<B: Backend>(
+    backend: &B,
+    user: UserId,
+    since: Option<Cursor>,
+) -> std::result::Result<Heads, StoreError> {
+    let read =
+        backend.read((user, since), |connection, (user, since)| Box::pin(moved(connection, *user, *since)));
+    unrefused(read.await)
+}
+
+async fn moved<C: Connection>(connection: &mut C, user: UserId, since: Option<Cursor>) -> Result<Heads> {
+    let epoch = since.map_or(0, |cursor| cursor.epoch.cast_signed());
+    let position = since.map_or(0, |cursor| i64::try_from(cursor.position.0).unwrap_or(i64::MAX));
+    let rows = connection.all(&HEADS, values![user, epoch, position]).await?;
+    let mut cursor = None;
+    let (mut heads, mut quiet, mut left, mut channels) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for row in &rows {
+        if row.uuid_or_null(0)?.is_none() {
+            cursor = Some(read_cursor(row, 10)?);
+            continue;
+        }
+        let conversation = row.conversation(0)?;
+        if let Some(left_seq) = row.int_or_null(9)? {
+            left.push((conversation, Seq::from_stored(left_seq)));
+            continue;
+        }
+        if conversation.kind() == ConversationKind::Channel {
+            channels.push((conversation, row.seq(2)?));
+        }
+        if let Some(unread) = row.int_or_null(8)? {
+            heads.push(head(row, user, unread)?);
+            if row.flag(12)? {
+                quiet.push(conversation);
+            }
+        }
+    }
+    heads.sort_unstable_by_key(|head| head.conversation);
+    quiet.sort_unstable();
+    left.sort_unstable();
+    channels.sort_unstable();
+    let cursor = cursor.ok_or_else(|| impossible("a log without an end"))?;
+    Ok(Heads { cursor, heads, quiet, left, channels })
+}
+
+fn read_cursor(row: &impl Columns, at: usize) -> Result<Cursor> {
+    Ok(Cursor { epoch: row.int(at)?.cast_unsigned(), position: Position(row.count(at + 1)?) })
+}
+
+fn head(row: &impl Columns, user: UserId, unread: i64) -> Result<Head> {
+    let history = HistoryPolicy::parse(&row.text(3)?)
+        .ok_or_else(|| impossible("a policy that this release does not know"))?;
+    let member = Member {
+        user,
+        role: Role::Member,
+        joined_seq: row.seq(6)?,
+        delivered_seq: Seq::ZERO,
+        read_seq: row.seq(7)?,
+    };
+    let pair = row.user_or_null(4)?.zip(row.user_or_null(5)?);
+    Ok(Head {
+        conversation: row.conversation(0)?,
+        name: row.text_or_null(1)?,
+        peer: pair.map(|(low, high)| if low == user { high } else { low }),
+        last_seq: row.seq(2)?,
+        first_seq: member.first_visible(history),
+        read_seq: member.read_seq,
+        unread: u64::try_from(unread).unwrap_or(0),
+    })
+}
+
+macro_rules! named {
+    ($which:literal) => {
+        concat!(
+            "SELECT ",
+            head_columns!(),
+            ", ",
+            unread!(),
+            " FROM members m CROSS JOIN conversations c \
+             WHERE m.user_id = $1 AND m.conversation ",
+            $which,
+            " AND c.id = m.conversation AND c.deleted_at IS NULL"
+        )
+    };
+}
+const NAMED: Sql = Sql { postgres: named!("= ANY ($2)"), sqlite: named!("= $2") };
+
+/// The heads of those of some conversations that the user is a member of.
+pub(in crate::store) async fn heads_of<B: Backend>(
+    backend: &B,
+    user: UserId,
+    conversations: &[ConversationId],
+) -> std::result::Result<Vec<Head>, StoreError> {
+    if conversations.is_empty() {
+        return Ok(Vec::new());
+    }
+    let asked = (user, conversations.to_vec());
+    let read = backend.read(asked, |connection, (user, asked)| Box::pin(named(connection, *user, asked)));
+    unrefused(read.await)
+}
+
+async fn named<C: Connection>(
+    connection: &mut C,
+    user: UserId,
+    conversations: &[ConversationId],
+) -> Result<Vec<Head>> {
+    let ids = Value::uuids(conversations.iter().map(|id| *id.as_uuid()));
+    let rows = connection.each(&NAMED, values![user, ids]).await?;
+    rows.iter().map(|row| head(row, user, row.int(8)?)).collect()
+}
+
+const END: Sql = Sql { postgres: log_end!(postgres), sqlite: log_end!(sqlite) };
+
+pub(in crate::store) async fn end<B: Backend>(backend: &B) -> std::result::Result<Cursor, StoreError> {
+    unrefused(backend.read((), |connection, ()| Box::pin(last(connection))).await)
+}
+
+async fn last<C: Connection>(connection: &mut C) -> Result<Cursor> {
+    read_cursor(&connection.one(&END, &[]).await?, 0)
+}

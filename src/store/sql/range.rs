@@ -1,0 +1,83 @@
+//! A stretch of one conversation's events, as a member may see it.
+
+use std::sync::Arc;
+
+use super::{Connection, Result, Sql, values};
+use crate::domain::{ConversationId, Position, Seq, UserId};
+use crate::store::shared::codec::{EVENT_COLUMNS, decode, event_columns};
+use crate::store::shared::columns::Columns;
+use crate::store::{RangeEvents, RangeQuery};
+
+/// What a member may see of a conversation, as of now.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct Key {
+    pub conversation: ConversationId,
+    pub user: UserId,
+    /// The first event the member may see.
+    pub first: Seq,
+    /// The newest event; a copy without it is too old.
+    pub last: Seq,
+    /// When content was last taken out; a copy from before still holds it. An embedded log has no copies.
+    pub blanked: Position,
+}
+
+/// An answer, and whether it shows anything that is newer than the key.
+pub(in crate::store) struct Seen<A> {
+    pub answer: A,
+    pub newer: bool,
+}
+
+/// What an event weighs beside its content.
+const EVENT_BYTES: i64 = 64;
+
+/// The statement answers nothing when the copy is too old, and one row without an event when there is none to see.
+macro_rules! range {
+    ($greatest:literal, $blanked:literal) => {
+        concat!(
+            "SELECT ",
+            event_columns!(),
+            ", ",
+            $greatest,
+            "(coalesce(e.edit_seq, 0), coalesce(e.delete_seq, 0)) FROM conversations c LEFT JOIN ( \
+                 SELECT w.*, sum($6 + coalesce(octet_length(w.body), 0) + coalesce(octet_length(w.extra), 0)) \
+                     OVER (ORDER BY w.seq) AS bytes, row_number() OVER (ORDER BY w.seq) AS nth FROM ( \
+                     SELECT v.* FROM events v WHERE v.conversation = $1 AND v.seq BETWEEN $2 AND $4 \
+                     ORDER BY v.seq LIMIT $3 \
+                 ) w \
+             ) e ON e.bytes <= $7 OR e.nth = 1 \
+             WHERE c.id = $1 AND c.last_seq >= $4",
+            $blanked,
+            " ORDER BY e.seq"
+        )
+    };
+}
+const RANGE: Sql =
+    Sql { postgres: range!("greatest", " AND c.blanked_txid >= $5"), sqlite: range!("max", "") };
+
+/// The events that a key opens, at most to the newest one that it names: a membership can end between the reading of the key
+/// and of the events. `None` when this copy of the log is too old.
+pub(in crate::store) async fn range<C: Connection>(
+    connection: &mut C,
+    key: &Key,
+    query: &RangeQuery,
+) -> Result<Option<Seen<RangeEvents>>> {
+    let (first, end) = (key.first.max(query.after.next()), key.last);
+    let limit = i64::try_from(query.limit.max(1)).unwrap_or(i64::MAX);
+    let bytes = i64::try_from(query.max_bytes).unwrap_or(i64::MAX);
+    let values = values![key.conversation, first, limit, end, key.blanked.0 as i64, EVENT_BYTES, bytes];
+    let rows = connection.all(&RANGE, values).await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let mut events = Vec::with_capacity(rows.len());
+    let (mut last, mut newer) = (first.previous(), false);
+    for row in &rows {
+        if row.int_or_null(1)?.is_some() {
+            let event = decode(row)?;
+            last = event.seq;
+            newer |= row.seq(EVENT_COLUMNS)? > end;
+            events.push(Arc::new(event));
+        }
+    }
+    Ok(Some(Seen { answer: RangeEvents { more: last < end, events }, newer }))
+}

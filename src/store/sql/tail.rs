@@ -1,0 +1,174 @@
+//! The log in commit order, for its consumers; and one conversation's part of it, for healing holes.
+
+use std::sync::Arc;
+
+use super::heads::log_end;
+use super::roster::rosters_of;
+use super::{Backend, Connection, Result, Sql, unrefused, values};
+use crate::domain::{Committed, ConversationId, Position, Seq};
+use crate::store::shared::codec::{EVENT_COLUMNS, decode, event_columns};
+use crate::store::shared::columns::{Columns, impossible};
+use crate::store::shared::roster::{Rosters, audience};
+use crate::store::{StoreError, Tail};
+
+/// Whole transactions, though they go past the limit: their events share one position in Postgres, so a consumer cannot stop
+/// between them. The first row tells how far everything is decided. A standby can be followed: it does not tell the epoch.
+macro_rules! tail {
+    ($log:expr, $position:literal, $take:literal) => {
+        concat!(
+            "WITH log AS MATERIALIZED (",
+            $log,
+            "), page AS ( \
+                 SELECT e.* FROM events e WHERE e.",
+            $position,
+            " >= $1 AND e.",
+            $position,
+            " < (SELECT stop FROM log) ORDER BY e.",
+            $position,
+            $take,
+            ") SELECT ",
+            event_columns!(),
+            ", e.",
+            $position,
+            ", p.",
+            $position,
+            ", log.stop FROM log LEFT JOIN page e ON TRUE \
+             LEFT JOIN events p ON p.conversation = e.conversation AND p.seq = e.seq - 1 \
+             ORDER BY e.",
+            $position,
+            ", e.conversation, e.seq"
+        )
+    };
+}
+const TAIL: Sql = Sql {
+    postgres: tail!("SELECT tidings_end() AS stop", "txid", " FETCH FIRST $2 ROWS WITH TIES"),
+    sqlite: tail!(log_end!(sqlite), "position", " LIMIT $2"),
+};
+
+/// All there is, whether or not everything before it is decided. In SQLite nothing else is there.
+const AHEAD: Sql = Sql {
+    postgres: tail!("SELECT 9223372036854775807 AS stop", "txid", " FETCH FIRST $2 ROWS WITH TIES"),
+    sqlite: TAIL.sqlite,
+};
+
+macro_rules! stretch {
+    ($position:literal) => {
+        concat!(
+            "SELECT ",
+            event_columns!(),
+            ", e.",
+            $position,
+            ", p.",
+            $position,
+            " FROM events e LEFT JOIN events p ON p.conversation = $1 AND p.seq = e.seq - 1 \
+             WHERE e.conversation = $1 AND e.seq > $2 ORDER BY e.seq LIMIT $3"
+        )
+    };
+}
+const STRETCH: Sql = Sql { postgres: stretch!("txid"), sqlite: stretch!("position") };
+
+/// Committed events from a position on.
+pub(in crate::store) async fn tail<B: Backend>(
+    backend: &B,
+    after: Position,
+    limit: usize,
+) -> std::result::Result<Tail, StoreError> {
+    let read = backend
+        .tail((backend.rosters().clone(), after, limit.max(1)), |connection, (rosters, after, limit)| {
+            Box::pin(page(connection, rosters, &TAIL, *after, *limit))
+        });
+    let (committed, stop) = unrefused(read.await)?;
+    let next = match committed.last() {
+        Some(last) if committed.len() >= limit.max(1) => Position(last.position.0 + 1),
+        Some(_) | None => stop,
+    };
+    Ok(Tail { committed, next: next.max(after) })
+}
+
+/// Committed events from a position on, those too that lie behind the log's end. From the primary, where it is known what
+/// is under way: a replica would not tell what it leaves out.
+pub(in crate::store) async fn ahead<B: Backend>(
+    backend: &B,
+    after: Position,
+    limit: usize,
+) -> std::result::Result<Tail, StoreError> {
+    let asked = (backend.rosters().clone(), after, limit.max(1));
+    let read = backend.read(asked, |connection, (rosters, after, limit)| {
+        Box::pin(page(connection, rosters, &AHEAD, *after, *limit))
+    });
+    let (committed, _) = unrefused(read.await)?;
+    let next = committed.last().map_or(after, |last| Position(last.position.0 + 1));
+    Ok(Tail { committed, next })
+}
+
+async fn page<C: Connection>(
+    connection: &mut C,
+    rosters: &Rosters,
+    sql: &Sql,
+    after: Position,
+    limit: usize,
+) -> Result<(Vec<Committed>, Position)> {
+    let from = i64::try_from(after.0).unwrap_or(i64::MAX);
+    let rows = connection.all(sql, values![from, limit as i64]).await?;
+    let first = rows.first().ok_or_else(|| impossible("a log without an end"))?;
+    let stop = Position(first.count(EVENT_COLUMNS + 2)?);
+    let committed = match first.uuid_or_null(0)? {
+        Some(_) => ready_to_publish(connection, rosters, &rows).await?,
+        None => Vec::new(),
+    };
+    Ok((committed, stop))
+}
+
+/// Events of one conversation after a seq.
+pub(in crate::store) async fn stretch<B: Backend>(
+    backend: &B,
+    conversation: ConversationId,
+    after: Seq,
+    limit: usize,
+) -> std::result::Result<Vec<Committed>, StoreError> {
+    let asked = (backend.rosters().clone(), conversation, after, limit.max(1));
+    let read = backend.read(asked, |connection, (rosters, conversation, after, limit)| {
+        Box::pin(after_seq(connection, rosters, *conversation, *after, *limit))
+    });
+    unrefused(read.await)
+}
+
+async fn after_seq<C: Connection>(
+    connection: &mut C,
+    rosters: &Rosters,
+    conversation: ConversationId,
+    after: Seq,
+    limit: usize,
+) -> Result<Vec<Committed>> {
+    let rows = connection.all(&STRETCH, values![conversation, after, limit as i64]).await?;
+    ready_to_publish(connection, rosters, &rows).await
+}
+
+/// Turns rows of events, with their position and their predecessor's, into what is published. Members are those of now: a
+/// later member is left out by the seq of their join, and whoever left since is not told any more.
+async fn ready_to_publish<C: Connection>(
+    connection: &mut C,
+    rosters: &Rosters,
+    rows: &[C::Row],
+) -> Result<Vec<Committed>> {
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        let previous = row.int_or_null(EVENT_COLUMNS + 1)?.map_or(0, |position| position as u64);
+        found.push((decode(row)?, Position(row.count(EVENT_COLUMNS)?), Position(previous)));
+    }
+    let ids = found.iter().map(|(event, ..)| event.conversation).collect();
+    let members = rosters_of(connection, rosters, ids).await?;
+    for (id, roster) in &members {
+        rosters.keep(*id, roster.clone()).await;
+    }
+    Ok(found
+        .into_iter()
+        .map(|(event, position, previous)| {
+            let present = members
+                .get(&event.conversation)
+                .map_or_else(|| Arc::from([]), |roster| roster.present_at(event.seq));
+            let audience = audience(event.conversation.kind(), &event.kind, &present);
+            Committed { event: Arc::new(event), position, previous, audience }
+        })
+        .collect())
+}

@@ -1,0 +1,301 @@
+//! Every operation of the store, as a caller makes it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tidings::domain::{
+    Changes, ConversationId, ConversationKind, FamilyId, Mark, Role, Seq, User, UserId, Username,
+};
+use tidings::store::{
+    Change, Cursor, HistoryQuery, NewConversation, NewFamily, NewUser, RangeQuery, RevocationCursor, Target,
+};
+
+use crate::harness::World;
+
+/// One operation; those that take batches run at several sizes.
+pub struct Operation {
+    pub name: &'static str,
+    pub sizes: &'static [usize],
+    pub run: for<'a> fn(&'a Stage<'_>, usize) -> BoxFuture<'a, ()>,
+}
+
+const SIZES: &[usize] = &[1, 64, 256];
+
+macro_rules! operations {
+    ($($name:literal $sizes:expr => |$stage:ident, $size:ident| $body:expr;)*) => {
+        pub const OPERATIONS: &[Operation] =
+            &[$(Operation { name: $name, sizes: $sizes, run: |$stage, $size| Box::pin(async move { $body }) }),*];
+    };
+}
+
+/// Who acts, and where.
+pub struct Stage<'w> {
+    pub world: &'w World,
+    pub ada: UserId,
+    pub ben: UserId,
+    /// Who is a member of every group.
+    pub everywhere: UserId,
+    /// A channel with every user.
+    pub town: ConversationId,
+    group: ConversationId,
+    peers: Vec<UserId>,
+    directs: Vec<ConversationId>,
+    names: AtomicU64,
+}
+
+impl<'w> Stage<'w> {
+    pub async fn set(world: &'w World) -> Self {
+        let [ada, ben, everywhere] = world.users().await;
+        let group = world.group(&[ada, ben]).await;
+        let town = world.channel(&[ada, ben, everywhere]).await;
+        let mut peers = Vec::new();
+        for _ in 0..256 {
+            peers.push(world.user("peer").await);
+        }
+        let first: Vec<_> = peers.iter().map(|peer| world.message(ada, Target::User(*peer), "hi")).collect();
+        let directs = world.append(&first).await;
+        let directs = directs.into_iter().map(|appended| appended.unwrap().conversation).collect();
+        Self { world, ada, ben, everywhere, town, group, peers, directs, names: AtomicU64::new(0) }
+    }
+
+    fn number(&self) -> u64 {
+        self.names.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn hash(&self) -> [u8; 32] {
+        let mut hash = [7_u8; 32];
+        hash[..8].copy_from_slice(&self.number().to_le_bytes());
+        hash
+    }
+
+    async fn append(&self, size: usize, to: impl Fn(usize) -> Target) {
+        let batch: Vec<_> = (0..size).map(|n| self.world.message(self.ada, to(n), "hello")).collect();
+        let answers = self.world.append(&batch).await;
+        assert!(answers.iter().all(Result::is_ok), "{:?}", answers.iter().find(|one| one.is_err()));
+    }
+
+    async fn newcomer(&self) -> UserId {
+        let id = UserId::from_uuid(self.world.uuid());
+        let username = Username::parse(&format!("new{}", self.number())).unwrap();
+        let user = User {
+            id,
+            username: Some(username),
+            display_name: "new".to_owned(),
+            guest: false,
+            created_at: self.world.now(),
+        };
+        let new = NewUser { user, password_hash: Some("hash".to_owned()), device_hash: Some(self.hash()) };
+        self.world.store.create_user(&new).await.unwrap();
+        id
+    }
+
+    async fn cursor(&self) -> Cursor {
+        self.world.store.end().await.unwrap()
+    }
+
+    async fn created(&self, kind: ConversationKind) -> ConversationId {
+        let new = self.world.new_room(kind, &[self.ada, self.ben]);
+        self.world.room(&new).await
+    }
+}
+
+operations! {
+    "append, one group" SIZES => |stage, size| {
+        stage.append(size, |_| Target::Conversation(stage.group)).await;
+    };
+    "append, the town" SIZES => |stage, size| {
+        stage.append(size, |_| Target::Conversation(stage.town)).await;
+    };
+    "append, many conversations" SIZES => |stage, size| {
+        stage.append(size, |n| Target::User(stage.peers[n])).await;
+    };
+    "append, new conversations" SIZES => |stage, size| {
+        let mut strangers = Vec::new();
+        for _ in 0..size {
+            strangers.push(stage.world.user("stranger").await);
+        }
+        stage.append(size, |n| Target::User(strangers[n])).await;
+    };
+    "append, replies" SIZES => |stage, size| {
+        let to = Target::Conversation(stage.directs[0]);
+        let mut batch: Vec<_> = (0..size).map(|_| stage.world.message(stage.ada, to, "hello")).collect();
+        for message in &mut batch {
+            message.content.reply_to = Seq::new(1);
+        }
+        assert!(stage.world.append(&batch).await.iter().all(Result::is_ok));
+    };
+    "append, again" SIZES => |stage, size| {
+        let to = Target::Conversation(stage.directs[0]);
+        let batch: Vec<_> = (0..size).map(|_| stage.world.message(stage.ada, to, "hello")).collect();
+        stage.world.append(&batch).await;
+        assert!(stage.world.append(&batch).await.iter().flatten().all(|one| one.committed.is_none()));
+    };
+    "mark" SIZES => |stage, size| {
+        stage.append(size, |n| Target::User(stage.peers[n])).await;
+        let marks: Vec<Mark> = (0..size)
+            .map(|n| Mark {
+                user: stage.peers[n],
+                conversation: stage.directs[n],
+                delivered: None,
+                read: Some(Seq::MAX),
+            })
+            .collect();
+        assert_eq!(stage.world.store.mark(&marks, stage.world.now()).await.unwrap().len(), size);
+    };
+    "mark, the town" &[1] => |stage, _size| {
+        stage.append(1, |_| Target::Conversation(stage.town)).await;
+        stage.world.read_up_to(stage.ben, stage.town, Seq::MAX).await;
+    };
+    "edit, react, unreact, delete" &[1] => |stage, _size| {
+        for room in [stage.group, stage.town] {
+            let target = stage.world.say(stage.ada, room, "a").await;
+            stage.world.change(stage.ada, room, Change::Edit { target, body: "b".to_owned(), client_id: None }).await;
+            for on in [true, false] {
+                let emoji = "+".to_owned();
+                stage.world.change(stage.ben, room, Change::React { target, emoji, on }).await;
+            }
+            stage.world.change(stage.ada, room, Change::Delete { target }).await;
+        }
+    };
+    "leave, join, roles, settings" &[1] => |stage, _size| {
+        for room in [stage.group, stage.town] {
+            let user = stage.ben;
+            stage.world.change(stage.ada, room, Change::Leave { user }).await;
+            stage.world.change(stage.ada, room, Change::Join { user, role: Role::Member }).await;
+            stage.world.change(stage.ada, room, Change::SetRole { user, role: Role::Admin }).await;
+            stage.world.change(stage.ada, room, Change::SetRole { user, role: Role::Member }).await;
+            let name = Some(format!("name {}", stage.number()));
+            stage.world.change(stage.ada, room, Change::Configure(Changes { name, ..Changes::default() })).await;
+        }
+    };
+    "an owner leaves" &[1] => |stage, _size| {
+        let room = stage.created(ConversationKind::Channel).await;
+        stage.world.leave(stage.ada, room).await;
+    };
+    "create and delete" &[1] => |stage, _size| {
+        let room = stage.created(ConversationKind::Group).await;
+        stage.world.say(stage.ada, room, "a").await;
+        stage.world.change(stage.ada, room, Change::DeleteConversation).await;
+        stage.world.purge().await;
+    };
+    "create, direct" &[1] => |stage, _size| {
+        let other = stage.world.user("stranger").await;
+        let new = NewConversation {
+            id: ConversationId::direct(stage.ada, other),
+            ..stage.world.new_room(ConversationKind::Direct, &[stage.ada, other])
+        };
+        stage.world.room(&new).await;
+    };
+    "range" &[1, 200] => |stage, size| {
+        for after in [Seq::ZERO, Seq::new(500).unwrap()] {
+            let query = RangeQuery { conversation: stage.town, after, limit: size, max_bytes: usize::MAX };
+            assert_eq!(stage.world.store.range(stage.ada, query).await.unwrap().unwrap().events.len(), size);
+        }
+    };
+    "history" &[1, 200] => |stage, size| {
+        for (before, after) in [(None, None), (Seq::new(700), None), (None, Seq::new(500))] {
+            let query = HistoryQuery { conversation: stage.town, before, after, limit: size };
+            stage.world.store.history(stage.ada, query).await.unwrap().unwrap();
+        }
+    };
+    "heads of what moved" &[1] => |stage, _size| {
+        let cursor = stage.cursor().await;
+        stage.append(1, |_| Target::Conversation(stage.group)).await;
+        let heads = stage.world.store.heads(stage.ben, Some(cursor)).await.unwrap();
+        assert_eq!(heads.heads.len(), 1);
+    };
+    "heads of who is in many conversations" &[1] => |stage, _size| {
+        let (user, cursor) = (stage.everywhere, stage.cursor().await);
+        stage.append(1, |_| Target::Conversation(stage.town)).await;
+        let heads = stage.world.store.heads(user, Some(cursor)).await.unwrap();
+        assert_eq!(heads.heads.len(), 1);
+        assert_eq!(stage.world.store.heads_of(user, &[stage.town]).await.unwrap().len(), 1);
+    };
+    "heads of who is in few conversations" &[1] => |stage, _size| {
+        assert_eq!(stage.world.store.heads(stage.peers[0], None).await.unwrap().heads.len(), 1);
+    };
+    "conversations" &[1, 50] => |stage, size| {
+        let page = stage.world.store.conversations(stage.everywhere, None, size).await.unwrap();
+        assert_eq!(page.items.len(), size);
+        stage.world.store.conversation(stage.everywhere, stage.town).await.unwrap().unwrap();
+    };
+    "members" &[1, 50] => |stage, size| {
+        let page = stage.world.store.members(stage.ada, stage.town, None, size).await.unwrap().unwrap();
+        assert_eq!(page.items.len(), size);
+        stage.world.store.member(stage.town, stage.ada).await.unwrap().unwrap();
+        stage.world.store.audience(stage.group).await.unwrap();
+    };
+    "acquaintances" SIZES => |stage, size| {
+        let own = stage.peers[0];
+        stage.world.store.acquaintances(own, &stage.peers[..size]).await.unwrap();
+    };
+    "tail, stretch, end, ping" &[1, 100] => |stage, size| {
+        let cursor = stage.cursor().await;
+        stage.append(size, |_| Target::Conversation(stage.group)).await;
+        let tail = stage.world.store.tail(cursor.position, size).await.unwrap();
+        assert_eq!(tail.committed.len(), size);
+        stage.world.store.stretch(stage.town, Seq::new(300).unwrap(), size).await.unwrap();
+        stage.world.store.ping().await.unwrap();
+    };
+    "accounts" &[1] => |stage, _size| {
+        let store = &stage.world.store;
+        let user = stage.newcomer().await;
+        let found = store.user(user).await.unwrap().unwrap();
+        store.users_by_prefix("user5", 20).await.unwrap();
+        store.credentials(&found.username.unwrap()).await.unwrap().unwrap();
+        store.rename(user, "renamed").await.unwrap().unwrap();
+        store.set_password(user, "other").await.unwrap().unwrap();
+        store.password_hash(user).await.unwrap();
+        let guest = stage.world.user("guest").await;
+        let name = Username::parse(&format!("claimed{}", stage.number())).unwrap();
+        store.claim(guest, &name, "hash").await.unwrap().unwrap();
+    };
+    "blocks" &[1] => |stage, _size| {
+        let store = &stage.world.store;
+        for blocked in [true, false] {
+            store.set_block(stage.ada, stage.peers[9], blocked).await.unwrap().unwrap();
+            store.blocks(stage.ada).await.unwrap();
+        }
+    };
+    "families and revocations" &[1] => |stage, _size| {
+        let (store, now) = (&stage.world.store, stage.world.now());
+        let (_, read) = store.revocations(RevocationCursor::default()).await.unwrap();
+        let end = RevocationCursor { id: u64::MAX >> 2, ..read };
+        let id = FamilyId::from_uuid(stage.world.uuid());
+        let (first, second) = (stage.hash(), stage.hash());
+        let family = NewFamily { id, user: stage.ben, token_hash: first, expires_at: now.plus_ms(1_000_000) };
+        store.add_family(&family, now).await.unwrap();
+        let (until, repeat) = (now.plus_ms(1_000_000), Duration::from_secs(1));
+        store.rotate_family(&first, &second, until, now, repeat).await.unwrap();
+        store.revoke(stage.ben, Some(id), now).await.unwrap();
+        store.revoke_others(stage.ben, None, now).await.unwrap();
+        store.revocations(end).await.unwrap();
+        store.forget_revocations(now).await.unwrap();
+    };
+    "export" &[10] => |stage, size| {
+        let mut after = None;
+        for _ in 0..8 {
+            let (_, next) = stage.world.store.export(stage.everywhere, after, size).await.unwrap();
+            let Some(next) = next else { break };
+            after = Some(next);
+        }
+    };
+    "erase" &[1, 64] => |stage, size| {
+        let user = stage.newcomer().await;
+        let room = stage.group;
+        stage.world.change(stage.ada, room, Change::Join { user, role: Role::Member }).await;
+        let to = Target::Conversation(room);
+        let batch: Vec<_> = (0..size).map(|_| stage.world.message(user, to, "hello")).collect();
+        let said = stage.world.append(&batch).await;
+        let target = said[0].as_ref().unwrap().seq;
+        stage.world.change(user, room, Change::React { target, emoji: "+".to_owned(), on: true }).await;
+        stage.world.erase(user).await;
+    };
+    "consumers" &[1] => |stage, _size| {
+        let (store, holder) = (&stage.world.store, stage.world.uuid());
+        store.lease("costs", holder, 1_000, stage.world.now()).await.unwrap();
+        store.advance("costs", holder, stage.cursor().await).await.unwrap();
+        store.release("costs", holder).await.unwrap();
+    };
+}
