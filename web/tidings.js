@@ -604,7 +604,10 @@ export class TidingsClient {
 
   #heads({ heads, cursor, reset }, authoritative = false) {
     if (reset) this.#unconfirmed = new Set(this.conversations.keys());
-    for (const head of heads) this.#applyHead(head, authoritative);
+    for (const head of heads) {
+      if (head.left) this.#remove(head.conversation);
+      else this.#applyHead(head, authoritative);
+    }
     if (cursor !== undefined) {
       this.cursor = cursor;
       this.#endReset();

@@ -293,10 +293,14 @@ pub struct Head {
     /// Which one.
     pub conversation: ConversationId,
     /// The newest event.
+    #[serde(default)]
     pub last_seq: u64,
     /// The first event this user may see.
     #[serde(default)]
     pub first_seq: u64,
+    /// The user is no longer a member; nothing else is told.
+    #[serde(default)]
+    pub left: bool,
 }
 
 /// The part of `welcome.limits` that a sender and a reader must keep.

@@ -29,7 +29,7 @@ pub struct Welcome {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// The conversations that moved.
-    pub heads: Vec<HeadView>,
+    pub heads: Vec<HeadEntry>,
     /// More follow in `heads` frames.
     pub more_heads: bool,
     /// The log is another one than that of the cursor which the client brought: nothing it holds counts any more.
@@ -89,6 +89,39 @@ impl From<&Limits> for LimitsView {
             attachments,
         }
     }
+}
+
+/// What `heads` lists.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum HeadEntry {
+    /// A conversation that moved.
+    Moved(HeadView),
+    /// A conversation that the user is no longer a member of.
+    Left(LeftView),
+}
+
+impl From<Head> for HeadEntry {
+    fn from(head: Head) -> Self {
+        Self::Moved(HeadView::from(head))
+    }
+}
+
+impl From<ConversationId> for HeadEntry {
+    fn from(conversation: ConversationId) -> Self {
+        Self::Left(LeftView { conversation, kind: conversation.kind(), left: true })
+    }
+}
+
+/// A membership that ended: the user left, was removed, or the conversation was deleted.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct LeftView {
+    /// Of which conversation.
+    pub conversation: ConversationId,
+    /// Its kind.
+    pub kind: ConversationKind,
+    /// Always true.
+    pub left: bool,
 }
 
 /// One conversation that moved.
@@ -170,7 +203,7 @@ pub enum ServerFrame<'a> {
     Heads {
         #[serde(skip_serializing_if = "Option::is_none")]
         cursor: Option<&'a str>,
-        heads: &'a [HeadView],
+        heads: &'a [HeadEntry],
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         reset: bool,
     },

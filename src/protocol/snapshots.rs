@@ -14,7 +14,7 @@ use super::client::RequestId;
 use super::codec::Encoding;
 use super::error::{Error, ErrorCode, Failure};
 use super::event::{EventList, EventView};
-use super::server::{HeadView, LimitsView, PresenceState, ServerFrame, Welcome};
+use super::server::{HeadEntry, HeadView, LimitsView, PresenceState, ServerFrame, Welcome};
 use crate::domain::{
     Changes, ClientId, Content, ConversationId, ConversationKind, Event, EventKind, HistoryPolicy,
     JoinPolicy, JsonText, LeaveReason, Limits, Message, MessageId, Role, Seq, SessionId, Timestamp, UserId,
@@ -117,7 +117,7 @@ fn events() -> Vec<(&'static str, Event)> {
     ]
 }
 
-fn heads() -> Vec<HeadView> {
+fn heads() -> Vec<HeadEntry> {
     let head = HeadView {
         conversation: group(),
         kind: ConversationKind::Group,
@@ -136,7 +136,7 @@ fn heads() -> Vec<HeadView> {
         peer: Some(BEN),
         ..head
     };
-    vec![head, other]
+    vec![HeadEntry::Moved(head), HeadEntry::Moved(other), HeadEntry::from(ConversationId::direct(BEN, BEN))]
 }
 
 fn welcome() -> ServerFrame<'static> {

@@ -71,6 +71,17 @@ test('resume: the cursor of a welcome with more heads counts only once they are 
   assert.equal(client.cursor, 'late');
 });
 
+test('resume: a conversation that one is no longer in goes', async () => {
+  const world = new World();
+  const client = await online(world, [head('a', 0), head('b', 0)]);
+  const removed = [];
+  client.on('removed', ({ conversation }) => removed.push(conversation));
+  await world.socket.lose();
+  await world.advance(500);
+  await world.socket.welcome([{ conversation: 'a', kind: 'group', left: true }]);
+  assert.deepEqual([[...client.conversations.keys()], removed], [['b'], ['a']]);
+});
+
 test('unread: the end of a message that was not read lowers the count once', async () => {
   const world = new World();
   const client = await online(world, [head('a', 2, { read_seq: 0, unread: 2 })]);

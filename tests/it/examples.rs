@@ -17,7 +17,9 @@ use crate::support::Encoding;
 async fn run(encoding: Encoding) {
     let blocks = page::blocks();
     assert!(blocks.len() > 25, "only {} examples were found", blocks.len());
-    let mut story = Stage::new(&[], encoding, false).await;
+    // Nobody's typing runs out between two examples, however slow the machine is.
+    let settings = [("TIDINGS__PRESENCE__TYPING_TIMEOUT_MS".to_owned(), "60000".to_owned())];
+    let mut story = Stage::new(&settings, encoding, false).await;
     let mut complaints = Vec::new();
     for block in blocks {
         let mut own;

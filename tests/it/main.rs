@@ -17,6 +17,7 @@ mod erasing;
 mod examples;
 mod greedy;
 mod lagging;
+mod left;
 mod log_pipe;
 mod panics;
 mod purge;

@@ -88,6 +88,11 @@ impl Resume {
             self.cursor = cursor;
         }
         for head in heads {
+            if head.left {
+                self.places.remove(head.conversation.as_str());
+                self.lacking.retain(|conversation| *conversation != head.conversation);
+                continue;
+            }
             let place = self.places.entry(head.conversation.clone()).or_default();
             place.held = place.held.max(head.first_seq.saturating_sub(1));
             place.known = place.known.max(head.last_seq);
@@ -194,7 +199,7 @@ mod tests {
     use super::*;
 
     fn head(name: &str, last_seq: u64) -> Head {
-        Head { conversation: name.into(), last_seq, first_seq: 1 }
+        Head { conversation: name.into(), last_seq, first_seq: 1, left: false }
     }
 
     fn asks(resume: &mut Resume, id: u64, now_us: u64) -> Vec<(String, u64, u64)> {

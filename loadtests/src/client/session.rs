@@ -276,14 +276,14 @@ impl Session {
             self.reader.own.clear();
         }
         self.resume.heads(frame.cursor.clone(), &frame.heads);
-        for head in &frame.heads {
+        for head in frame.heads.iter().filter(|head| !head.left) {
             let mark = Mark::Announced { connection: self.number, last_seq: head.last_seq };
             self.reader.streams.entry(head.conversation.clone()).or_default().push(mark);
         }
     }
 
     fn skip_history(&mut self, heads: &[Head]) {
-        for head in heads {
+        for head in heads.iter().filter(|head| !head.left) {
             self.resume.skip(&head.conversation, head.last_seq);
             let mark = Mark::Skipped { upto: head.last_seq };
             self.reader.streams.entry(head.conversation.clone()).or_default().push(mark);

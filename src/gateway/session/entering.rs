@@ -4,7 +4,7 @@
 //! subscriptions stand before the heads are read, the [`Feed`] holds what comes meanwhile, and heads that may be older than
 //! a loss or a subscription are read again.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::feed::{Arrival, Feed};
 use crate::domain::{ConversationId, ConversationKind, Seq, UserId};
@@ -22,6 +22,8 @@ pub enum Step {
     Subscribe(Vec<ConversationId>),
     /// Read the heads since then, and say [`Entering::on_heads`].
     Read(Option<Cursor>),
+    /// Read the heads of these, and say [`Entering::on_named`].
+    ReadNamed(Vec<ConversationId>),
     /// Tell these heads, then [`Feed::go_live`].
     Tell(Entered),
     /// Something came between every time.
@@ -37,6 +39,8 @@ pub struct Entered {
     pub reset: bool,
     /// The conversations that moved, by id.
     pub heads: Vec<Head>,
+    /// The conversations that the user is no longer a member of, by id.
+    pub left: Vec<ConversationId>,
     /// The channels that the user was in then, with their newest seqs.
     pub channels: Vec<(ConversationId, Seq)>,
     /// Channels to unsubscribe from.
@@ -51,15 +55,13 @@ pub struct Entering {
     /// What the client holds of conversations that it has open.
     positions: HashMap<ConversationId, Seq>,
     gathered: Option<Gathered>,
-    /// All heads are being read, for the positions.
-    reading_all: bool,
     reads_left: u32,
 }
 
 impl Entering {
     /// Begins; the session's own topic is subscribed to and its feed holds.
     pub fn new(user: UserId, since: Option<Cursor>, positions: HashMap<ConversationId, Seq>) -> (Self, Step) {
-        let entering = Self { user, since, positions, gathered: None, reading_all: false, reads_left: READS };
+        let entering = Self { user, since, positions, gathered: None, reads_left: READS };
         (entering, Step::Settle)
     }
 
@@ -79,16 +81,16 @@ impl Entering {
         let gathered = match self.gathered.take() {
             None => {
                 let known_log = self.since.is_some_and(|since| since.epoch == heads.cursor.epoch);
-                let gathered = Gathered::new(heads);
-                if known_log && gathered.leaves_open(&self.positions) {
+                let mut gathered = Gathered::new(heads);
+                let open = gathered.left_open(&self.positions);
+                if known_log && !open.is_empty() {
                     self.gathered = Some(gathered);
-                    self.reading_all = true;
-                    return Step::Read(None);
+                    return Step::ReadNamed(open);
                 }
-                gathered
-            }
-            Some(mut gathered) if std::mem::take(&mut self.reading_all) => {
-                gathered.add_behind(heads, &self.positions);
+                // All heads were read: what is not among them, the user is in no longer.
+                if !known_log {
+                    gathered.leave(open);
+                }
                 gathered
             }
             Some(mut gathered) => {
@@ -96,6 +98,17 @@ impl Entering {
                 gathered
             }
         };
+        self.proceed(gathered, feed, subscribed)
+    }
+
+    /// The heads of those of the named conversations that the user is in were read.
+    pub fn on_named(&mut self, heads: Vec<Head>, feed: &mut Feed, subscribed: &[ConversationId]) -> Step {
+        let Some(mut gathered) = self.gathered.take() else { return self.read() };
+        gathered.add_named(heads, &self.positions);
+        self.proceed(gathered, feed, subscribed)
+    }
+
+    fn proceed(&mut self, gathered: Gathered, feed: &mut Feed, subscribed: &[ConversationId]) -> Step {
         let known: HashSet<ConversationId> = subscribed.iter().copied().collect();
         let channels = gathered.channels.iter().map(|(channel, _)| *channel);
         let missing: Vec<ConversationId> = channels.filter(|channel| !known.contains(channel)).collect();
@@ -121,12 +134,15 @@ impl Entering {
 struct Gathered {
     cursor: Cursor,
     heads: BTreeMap<ConversationId, Head>,
+    /// With the event that ended the membership, as far as it is known.
+    left: BTreeMap<ConversationId, Seq>,
     channels: Vec<(ConversationId, Seq)>,
 }
 
 impl Gathered {
     fn new(first: Heads) -> Self {
-        let mut gathered = Self { cursor: first.cursor, heads: BTreeMap::new(), channels: Vec::new() };
+        let (heads, left, channels) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let mut gathered = Self { cursor: first.cursor, heads, left, channels };
         gathered.add(first);
         gathered
     }
@@ -134,45 +150,65 @@ impl Gathered {
     fn add(&mut self, next: Heads) {
         self.cursor = next.cursor;
         self.channels = next.channels;
-        self.heads.extend(next.heads.into_iter().map(|head| (head.conversation, head)));
+        for (conversation, left_seq) in next.left {
+            self.heads.remove(&conversation);
+            self.left.insert(conversation, left_seq);
+        }
+        for head in next.heads {
+            self.left.remove(&head.conversation);
+            self.heads.insert(head.conversation, head);
+        }
     }
 
-    /// Whether these positions may be behind in a conversation that the heads so far do not name.
-    fn leaves_open(&self, positions: &HashMap<ConversationId, Seq>) -> bool {
-        positions.iter().any(|(conversation, held)| {
-            let quiet = self.channels.binary_search_by_key(conversation, |(channel, _)| *channel);
+    /// The conversations in which these positions may be behind, or which the user may be in no longer, and which the heads so
+    /// far do not name.
+    fn left_open(&self, positions: &HashMap<ConversationId, Seq>) -> Vec<ConversationId> {
+        let open = positions.iter().filter(|(conversation, held)| {
+            let quiet = self.channels.binary_search_by_key(conversation, |(channel, _)| channel);
             let may_be_behind = match (conversation.kind(), quiet) {
                 // Every channel of the user is named with its newest seq, moved or not.
-                (ConversationKind::Channel, Ok(at)) => self.channels[at].1 > *held,
-                (ConversationKind::Channel, Err(_)) => false,
-                (ConversationKind::Direct | ConversationKind::Group, _) => true,
+                (ConversationKind::Channel, Ok(at)) => self.channels[at].1 > **held,
+                (_, _) => true,
             };
-            may_be_behind && !self.heads.contains_key(conversation)
-        })
+            may_be_behind && !self.heads.contains_key(conversation) && !self.left.contains_key(conversation)
+        });
+        open.map(|(conversation, _)| *conversation).collect()
     }
 
-    /// Adds the heads of conversations in which the client is behind although nothing moved since its cursor.
-    fn add_behind(&mut self, all: Heads, positions: &HashMap<ConversationId, Seq>) {
-        let behind =
-            |head: &Head| positions.get(&head.conversation).is_some_and(|held| *held < head.last_seq);
-        let heads = all.heads.into_iter().filter(behind).map(|head| (head.conversation, head));
-        self.heads.extend(heads);
+    /// Adds the heads of conversations in which the client is behind although nothing moved since its cursor. Of those asked
+    /// for that have no head, the user is no member.
+    fn add_named(&mut self, named: Vec<Head>, positions: &HashMap<ConversationId, Seq>) {
+        let mut missing: BTreeSet<_> = self.left_open(positions).into_iter().collect();
+        for head in named {
+            missing.remove(&head.conversation);
+            if positions.get(&head.conversation).is_some_and(|held| *held < head.last_seq) {
+                self.heads.insert(head.conversation, head);
+            }
+        }
+        self.leave(missing);
+    }
+
+    /// The user is no member of these, and how that came is not known.
+    fn leave(&mut self, conversations: impl IntoIterator<Item = ConversationId>) {
+        self.left.extend(conversations.into_iter().map(|conversation| (conversation, Seq::ZERO)));
     }
 
     fn announced(&self) -> Vec<(ConversationId, Seq)> {
         let heads = self.heads.values().map(|head| (head.conversation, head.last_seq));
         let quiet = self.channels.iter().filter(|(channel, _)| !self.heads.contains_key(channel)).copied();
-        heads.chain(quiet).collect()
+        let left = self.left.iter().map(|(conversation, left_seq)| (*conversation, *left_seq));
+        heads.chain(quiet).chain(left).collect()
     }
 
     /// `since`: the channels joined or left since the heads were read.
     fn entered(self, since: &[(ConversationId, bool)], subscribed: &[ConversationId]) -> Entered {
-        let Self { cursor, heads, channels } = self;
+        let Self { cursor, heads, left, channels } = self;
         let is_in = |channel: &ConversationId| match since.iter().find(|(known, _)| known == channel) {
             Some((_, is_in)) => *is_in,
             None => channels.binary_search_by_key(channel, |(known, _)| *known).is_ok(),
         };
         let leaves = subscribed.iter().copied().filter(|channel| !is_in(channel)).collect();
-        Entered { cursor, reset: false, heads: heads.into_values().collect(), channels, leaves }
+        let left = left.into_keys().collect();
+        Entered { cursor, reset: false, heads: heads.into_values().collect(), left, channels, leaves }
     }
 }

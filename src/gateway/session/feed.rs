@@ -197,6 +197,7 @@ impl Feed {
             .iter()
             .map(|head| (head.conversation, head.last_seq))
             .filter(|(id, _)| !quiet(id))
+            .chain(heads.left.iter().copied())
             .collect();
         moved.sort_unstable();
         let mut channels: Vec<_> = heads.channels.into_iter().map(|(channel, _)| channel).collect();

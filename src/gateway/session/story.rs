@@ -168,6 +168,7 @@ impl World {
                 let heads = self.snapshot.take().unwrap_or_else(|| self.heads(since));
                 entering.on_heads(heads, &mut self.feed, &self.subscribed)
             }
+            Step::ReadNamed(_) => entering.on_named(Vec::new(), &mut self.feed, &self.subscribed),
             Step::Tell(entered) => {
                 for head in entered.heads {
                     let held = self.held.entry(head.conversation).or_default();

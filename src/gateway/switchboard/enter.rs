@@ -158,6 +158,12 @@ impl Switchboard {
                     let channels = line.channels.borrow();
                     entering.on_heads(heads, &mut line.state.borrow_mut().feed, &channels)
                 }
+                Step::ReadNamed(conversations) => {
+                    let heads = self.node.read(self.node.store().heads_of(user, &conversations)).await?;
+                    let Some(line) = self.registry.borrow().get(key) else { return Ok(None) };
+                    let channels = line.channels.borrow();
+                    entering.on_named(heads, &mut line.state.borrow_mut().feed, &channels)
+                }
                 Step::Tell(entered) => {
                     let Some(line) = self.registry.borrow().get(key) else { return Ok(None) };
                     for channel in &entered.leaves {

@@ -7,15 +7,14 @@ use crate::actors::inbox::SessionKey;
 use crate::domain::UserId;
 use crate::gateway::cursor;
 use crate::gateway::session::entering::Entered;
-use crate::protocol::server::{HeadView, LimitsView, ServerFrame, Welcome};
-use crate::store::Head;
+use crate::protocol::server::{HeadEntry, LimitsView, ServerFrame, Welcome};
 
 /// Heads per frame.
 const HEADS_PER_FRAME: usize = 200;
 
 /// Heads to tell; the last page bears the cursor, since only then the client has all that came before it.
 struct Pages {
-    heads: std::vec::IntoIter<Head>,
+    heads: std::vec::IntoIter<HeadEntry>,
     cursor: Option<String>,
     /// Said with the first page.
     reset: bool,
@@ -23,18 +22,16 @@ struct Pages {
 
 #[derive(Default)]
 struct Page {
-    heads: Vec<HeadView>,
+    heads: Vec<HeadEntry>,
     cursor: Option<String>,
     reset: bool,
 }
 
 impl Pages {
     fn of(entered: Entered) -> Self {
-        Self {
-            cursor: Some(cursor::encode(entered.cursor)),
-            heads: entered.heads.into_iter(),
-            reset: entered.reset,
-        }
+        let heads = entered.heads.into_iter().map(HeadEntry::from);
+        let heads: Vec<_> = heads.chain(entered.left.into_iter().map(HeadEntry::from)).collect();
+        Self { cursor: Some(cursor::encode(entered.cursor)), heads: heads.into_iter(), reset: entered.reset }
     }
 }
 
@@ -44,7 +41,7 @@ impl Iterator for Pages {
     /// At least one page, with a cursor and without heads when nothing moved.
     fn next(&mut self) -> Option<Page> {
         self.cursor.as_ref()?;
-        let heads = self.heads.by_ref().take(HEADS_PER_FRAME).map(HeadView::from).collect();
+        let heads = self.heads.by_ref().take(HEADS_PER_FRAME).collect();
         let cursor = if self.heads.len() == 0 { self.cursor.take() } else { None };
         Some(Page { heads, cursor, reset: std::mem::take(&mut self.reset) })
     }

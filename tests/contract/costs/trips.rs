@@ -40,7 +40,7 @@ operations! {
     3 "append and mark, with who is told" => |s| {
         let read = Some(s.world.say(s.ada, s.group, "hello").await);
         let mark = Mark { user: s.ben, conversation: s.group, delivered: None, read };
-        assert_eq!(s.world.store.mark(&[mark], s.world.now()).await.unwrap().len(), 1)
+        assert_eq!(s.world.store.mark(&[mark], s.world.now()).await.unwrap().len(), 1);
     };
     1 "heads" => |s| s.world.store.heads(s.ada, None).await.unwrap();
     1 "heads of some" => |s| s.world.store.heads_of(s.ada, &[s.group]).await.unwrap();
