@@ -118,6 +118,8 @@ CREATE UNIQUE INDEX events_messages ON events (conversation, seq) WHERE kind = 0
 CREATE INDEX events_by_target ON events (conversation, target_seq, sender) WHERE target_seq IS NOT NULL;
 -- Messages whose content is gone: they do not count as unread.
 CREATE INDEX events_gone ON events (conversation, seq) WHERE kind = 0 AND deleted;
+-- Who joined and left since an event: it was for those who were members then.
+CREATE INDEX events_of_members ON events (conversation, seq) WHERE kind IN (4, 5);
 -- The tail. Entries of one transaction share their key and the tree grows at its right edge only, so it costs less than
 -- a table of its own that would be written, read and emptied again (docs/adr holds the figures).
 CREATE INDEX events_by_position ON events (txid);

@@ -305,7 +305,8 @@ pub trait Log: Send + Sync {
     async fn heads_of(&self, user: UserId, conversations: &[ConversationId])
     -> Result<Vec<Head>, StoreError>;
 
-    /// Events of a conversation after a seq, ready to publish, whoever may see them: for healing holes in delivery.
+    /// Events of a conversation after a seq, ready to publish: for healing holes in delivery. Each is for those who were members
+    /// when it was committed, as in [`Log::tail`] and [`Log::ahead`], whoever has joined or left since.
     async fn stretch(
         &self,
         conversation: ConversationId,

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tidings::actors::follower::{Follower, NOTICES};
 use tidings::actors::inbox::{Inbox, Item};
 use tidings::actors::router::announced::Announced;
-use tidings::actors::router::{Router, RouterOptions};
+use tidings::actors::router::{ChannelHold, Router, RouterOptions};
 use tidings::bus::health::BusHealth;
 use tidings::bus::local::{LocalBus, LocalExchange};
 use tidings::bus::{Bus, Cargo, Parcel};
@@ -47,6 +47,8 @@ pub struct Station {
     pub router: Arc<Router>,
     inbox: Arc<Inbox>,
     spare: Vec<Item>,
+    /// The channels that its sessions were put into: they go on reading them.
+    channels: Vec<ChannelHold>,
     /// While set, events this node publishes are lost on the way.
     pub mute: Arc<AtomicBool>,
 }
@@ -139,7 +141,7 @@ impl Fleet {
             bus: Some(self.bus.subscribe()),
         };
         tokio::spawn(follower.run(covered));
-        Station { router, inbox, spare: Vec::new(), mute }
+        Station { router, inbox, spare: Vec::new(), channels: Vec::new(), mute }
     }
 
     /// Waits until every node knows of all that is in the log now.
@@ -268,7 +270,7 @@ impl Station {
             let (inbox, spare) = (&self.inbox, &mut self.spare);
             let taken = poll_fn(|context| inbox.poll_take(spare, context));
             let overflowed = tokio::time::timeout(TIMEOUT, taken).await.expect("nothing came");
-            seqs.extend(self.spare.drain(..).filter_map(seq_of));
+            seqs.extend(self.spare.drain(..).filter_map(|item| seq_of(item, &mut self.channels)));
             if overflowed {
                 return seqs;
             }
@@ -279,16 +281,20 @@ impl Station {
     pub async fn receive(&mut self, last: u64) -> Vec<u64> {
         let mut seqs: Vec<u64> = Vec::new();
         while seqs.last() != Some(&last) {
-            seqs.extend(self.take().await.into_iter().filter_map(seq_of));
+            let items = self.take().await;
+            seqs.extend(items.into_iter().filter_map(|item| seq_of(item, &mut self.channels)));
             assert!(seqs.last() <= Some(&last), "{last} did not come: {seqs:?}");
         }
         seqs
     }
 }
 
-fn seq_of(item: Item) -> Option<u64> {
+fn seq_of(item: Item, channels: &mut Vec<ChannelHold>) -> Option<u64> {
     match item {
-        Item::Event { delivery, .. } => Some(delivery.event().seq.get()),
+        Item::Event { delivery, hold, .. } => {
+            channels.extend(hold);
+            Some(delivery.event().seq.get())
+        }
         Item::Signal { .. } | Item::Missed { .. } | Item::Reply { .. } => None,
     }
 }

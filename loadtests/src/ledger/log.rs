@@ -100,12 +100,6 @@ impl<'a> Log<'a> {
         self.memberships.get(user).is_some_and(|memberships| memberships.contains(&(seq, true)))
     }
 
-    /// Whether the membership that `user` has at `seq` was ended later, or by that event.
-    pub(super) fn membership_ends(&self, user: &UserId, seq: u64) -> bool {
-        let memberships = self.memberships.get(user).map(Vec::as_slice).unwrap_or_default();
-        memberships.iter().find(|(changed, _)| *changed >= seq).is_some_and(|(_, joined)| !joined)
-    }
-
     /// The places where `user` became a member.
     pub(super) fn joins(&self, user: &UserId) -> Vec<u64> {
         let memberships = self.memberships.get(user).map(Vec::as_slice).unwrap_or_default();

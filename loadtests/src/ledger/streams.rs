@@ -134,11 +134,7 @@ impl<'a> Walk<'a> {
         let before = self.highest.max(self.announced);
         let user = &self.reader.user;
         let begins = self.log.is_some_and(|log| log.begins(user, seq));
-        // A lost event is read again for those who are members then: in a group, who has been removed meanwhile lacks it.
-        let removed_since = self.conversation.as_str().starts_with("g_")
-            && self.log.is_some_and(|log| log.membership_ends(user, seq));
         let unexplained = !begins
-            && !removed_since
             && (before + 1..seq).any(|lacked| !self.log.is_some_and(|log| log.excused(user, lacked)));
         if unexplained {
             self.tell("P4", Anomaly::Gap, seq, &format!("came live after {before}"), ledger);

@@ -3,12 +3,13 @@
 //! An entry is right exactly when its version equals the one that the asking transaction read, so the cache can be old
 //! but never wrong. Entries are put in after their transaction is committed. Bounded by members held, not by groups.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use moka::future::Cache;
 
 use super::room::Room;
-use crate::domain::{Audience, ConversationId, ConversationKind, EventKind, Seq, UserId};
+use crate::domain::{Audience, ConversationId, ConversationKind, Event, EventKind, Seq, UserId};
 
 /// The members of one direct or group conversation as of a version.
 #[derive(Debug, Clone)]
@@ -44,6 +45,65 @@ impl Roster {
         } else {
             self.members().filter(|(_, joined)| *joined <= seq).map(|(user, _)| user).collect()
         }
+    }
+}
+
+/// Who was in a direct or group conversation at any seq since some first one.
+#[derive(Debug)]
+pub(in crate::store) struct Memberships {
+    /// The members now.
+    roster: Roster,
+    /// The joins and leaves since then, oldest first.
+    changes: Vec<(Seq, UserId, Turn)>,
+    /// The last answer, and how many changes lay before it.
+    answered: Option<(usize, Arc<[UserId]>)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Joined,
+    Left,
+}
+
+impl Memberships {
+    /// From the members now and the events since; those that are neither a join nor a leave do not count.
+    pub(in crate::store) fn new(roster: Roster, events: Vec<Event>) -> Self {
+        let turn = |event: Event| match event.kind {
+            EventKind::MemberJoined { user, .. } => Some((event.seq, user, Turn::Joined)),
+            EventKind::MemberLeft { user, .. } => Some((event.seq, user, Turn::Left)),
+            EventKind::Message(_)
+            | EventKind::Edit { .. }
+            | EventKind::Delete { .. }
+            | EventKind::Reaction { .. }
+            | EventKind::ConversationChanged(_) => None,
+        };
+        Self { roster, changes: events.into_iter().filter_map(turn).collect(), answered: None }
+    }
+
+    /// Those who were members when `seq` was given. Whoever joined by that event was, whoever left by it was not any more.
+    pub(in crate::store) fn present_at(&mut self, seq: Seq) -> Arc<[UserId]> {
+        let before = self.changes.partition_point(|(changed, ..)| *changed <= seq);
+        if before == self.changes.len() {
+            return self.roster.present_at(seq);
+        }
+        if let Some((known, present)) = &self.answered
+            && *known == before
+        {
+            return Arc::clone(present);
+        }
+        let mut present = self.roster.present_at(seq);
+        let mut seen = HashSet::new();
+        let first_turns = self.changes[before..].iter().filter(|(_, user, _)| seen.insert(*user));
+        // Whoever left next was in; whoever joins next, or never left, is told apart by the roster.
+        let left: Vec<UserId> = first_turns
+            .filter(|(_, user, turn)| *turn == Turn::Left && !present.contains(user))
+            .map(|(_, user, _)| *user)
+            .collect();
+        if !left.is_empty() {
+            present = present.iter().copied().chain(left).collect();
+        }
+        self.answered = Some((before, Arc::clone(&present)));
+        present
     }
 }
 

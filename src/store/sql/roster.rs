@@ -1,11 +1,12 @@
 //! Who is in direct conversations and groups, behind the cache that every backend shares.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Connection, Result, Sql, Value, values};
-use crate::domain::{ConversationId, ConversationKind, Seq, UserId};
+use crate::domain::{ConversationId, ConversationKind, Event, Seq, UserId};
+use crate::store::shared::codec::{decode, event_columns};
 use crate::store::shared::columns::Columns;
-use crate::store::shared::roster::{Roster, Rosters};
+use crate::store::shared::roster::{Memberships, Roster, Rosters};
 
 /// One row per member of those whose membership is at another version than the cache knows.
 const ROSTERS: Sql = Sql {
@@ -16,6 +17,62 @@ const ROSTERS: Sql = Sql {
              LEFT JOIN members m ON m.conversation = c.id \
              WHERE c.id = $1 AND c.members_version IS NOT $2 ORDER BY m.user_id",
 };
+
+/// The joins and leaves after a seq, oldest first: at most 1,024 of each conversation. Past those a user counts as they are now.
+macro_rules! changes {
+    ($events:literal, $after:literal) => {
+        concat!(
+            "SELECT ",
+            event_columns!(),
+            " FROM events e ",
+            $events,
+            " AND e.seq > ",
+            $after,
+            " AND e.kind IN (4, 5) ORDER BY e.seq LIMIT 1024"
+        )
+    };
+}
+const CHANGES: Sql = Sql {
+    postgres: concat!(
+        "SELECT e.* FROM unnest($1::uuid[], $2::bigint[]) AS k (id, after) CROSS JOIN LATERAL (",
+        changes!("WHERE e.conversation = k.id", "k.after"),
+        ") e"
+    ),
+    sqlite: changes!("INDEXED BY events_of_members WHERE e.conversation = $1", "$2"),
+};
+
+/// Who was in the direct and group conversations among `places` at those seqs, and later.
+pub(in crate::store) async fn memberships_since<C: Connection>(
+    connection: &mut C,
+    rosters: &Rosters,
+    places: impl Iterator<Item = (ConversationId, Seq)>,
+) -> Result<HashMap<ConversationId, Memberships>> {
+    let mut since: BTreeMap<ConversationId, Seq> = BTreeMap::new();
+    for (id, seq) in places.filter(|(id, _)| id.kind() != ConversationKind::Channel) {
+        let first = since.entry(id).or_insert(seq);
+        *first = seq.min(*first);
+    }
+    if since.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let read = rosters_of(connection, rosters, since.keys().copied().collect()).await?;
+    // After the rosters: whoever leaves between the two is in one of them.
+    let asked = values![
+        Value::uuids(since.keys().map(|id| *id.as_uuid())),
+        Value::ints(since.values().map(|seq| seq.as_stored()))
+    ];
+    let mut changes: HashMap<ConversationId, Vec<Event>> = HashMap::new();
+    for row in &connection.each(&CHANGES, asked).await? {
+        let event = decode(row)?;
+        changes.entry(event.conversation).or_default().push(event);
+    }
+    let mut memberships = HashMap::with_capacity(read.len());
+    for (id, roster) in read {
+        rosters.keep(id, roster.clone()).await;
+        memberships.insert(id, Memberships::new(roster, changes.remove(&id).unwrap_or_default()));
+    }
+    Ok(memberships)
+}
 
 /// The rosters of the direct and group conversations among `ids` as they are now; what the cache holds is not read again.
 pub(in crate::store) async fn rosters_of<C: Connection>(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::heads::log_end;
-use super::roster::rosters_of;
+use super::roster::memberships_since;
 use super::{Backend, Connection, Result, Sql, unrefused, values};
 use crate::domain::{Committed, ConversationId, Position, Seq};
 use crate::store::shared::codec::{EVENT_COLUMNS, decode, event_columns};
@@ -144,8 +144,8 @@ async fn after_seq<C: Connection>(
     ready_to_publish(connection, rosters, &rows).await
 }
 
-/// Turns rows of events, with their position and their predecessor's, into what is published. Members are those of now: a
-/// later member is left out by the seq of their join, and whoever left since is not told any more.
+/// Turns rows of events, with their position and their predecessor's, into what is published: each for those who were members
+/// when it was committed.
 async fn ready_to_publish<C: Connection>(
     connection: &mut C,
     rosters: &Rosters,
@@ -156,17 +156,14 @@ async fn ready_to_publish<C: Connection>(
         let previous = row.int_or_null(EVENT_COLUMNS + 1)?.map_or(0, |position| position as u64);
         found.push((decode(row)?, Position(row.count(EVENT_COLUMNS)?), Position(previous)));
     }
-    let ids = found.iter().map(|(event, ..)| event.conversation).collect();
-    let members = rosters_of(connection, rosters, ids).await?;
-    for (id, roster) in &members {
-        rosters.keep(*id, roster.clone()).await;
-    }
+    let places = found.iter().map(|(event, ..)| (event.conversation, event.seq));
+    let mut members = memberships_since(connection, rosters, places).await?;
     Ok(found
         .into_iter()
         .map(|(event, position, previous)| {
             let present = members
-                .get(&event.conversation)
-                .map_or_else(|| Arc::from([]), |roster| roster.present_at(event.seq));
+                .get_mut(&event.conversation)
+                .map_or_else(|| Arc::from([]), |members| members.present_at(event.seq));
             let audience = audience(event.conversation.kind(), &event.kind, &present);
             Committed { event: Arc::new(event), position, previous, audience }
         })

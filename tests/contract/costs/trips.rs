@@ -29,7 +29,7 @@ macro_rules! operations {
     };
 }
 
-// What follows the log reads who is told of its events too, unless there are none.
+// What follows the log reads who is told of its events too, and who left since, unless there are none.
 operations! {
     1 "append" => |s| s.world.say(s.ada, s.group, "hello").await;
     1 "append, a batch of 64" => |s| {
@@ -53,7 +53,7 @@ operations! {
         s.world.store.history(s.ada, query).await.unwrap().unwrap()
     };
     1 "end" => |s| s.world.store.end().await.unwrap();
-    2 "stretch" => |s| s.world.store.stretch(s.group, Seq::ZERO, 10).await.unwrap();
+    3 "stretch" => |s| s.world.store.stretch(s.group, Seq::ZERO, 10).await.unwrap();
     1 "conversation" => |s| s.world.store.conversation(s.ada, s.group).await.unwrap();
     1 "conversations" => |s| s.world.store.conversations(s.ada, None, 10).await.unwrap();
     2 "members" => |s| s.world.store.members(s.ada, s.group, None, 10).await.unwrap().unwrap();

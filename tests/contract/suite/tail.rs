@@ -1,6 +1,6 @@
 //! The log in commit order, for consumers.
 
-use tidings::domain::{ConversationKind, EventKind, LeaveReason, Position};
+use tidings::domain::{ConversationKind, EventKind, LeaveReason, Position, Role, Seq};
 use tidings::store::{Change, Target};
 
 use super::fresh;
@@ -71,13 +71,63 @@ async fn the_tail_tells_members_who_were_there_and_the_one_who_left() {
     let group = world.group(&[ada, ben]).await;
     let start = world.store.end().await.unwrap().position;
     world.say(ada, group, "before Cid").await;
-    world.change(ada, group, Change::Join { user: cid, role: tidings::domain::Role::Member }).await;
+    world.change(ada, group, Change::Join { user: cid, role: Role::Member }).await;
     world.leave(ben, group).await;
     let committed = world.store.tail(start, 10).await.unwrap().committed;
     assert!(!committed[0].audience.users.contains(&cid), "Cid must not hear of what came before");
     assert!(committed[1].audience.users.contains(&cid));
     assert_eq!(committed[2].event.kind, EventKind::MemberLeft { user: ben, reason: LeaveReason::Left });
     assert!(committed[2].audience.users.contains(&ben));
+}
+
+/// Whoever reads the log later tells those who were members at each event, as the node that committed it did.
+#[tokio::test]
+async fn whatever_came_later_each_event_is_for_those_who_were_members_then() {
+    let mut world = fresh().await;
+    let [ada, ben, cid, dan] = world.users().await;
+    let start = world.store.end().await.unwrap().position;
+    let new = world.new_room(ConversationKind::Group, &[ada, ben]);
+    let group = new.id;
+    let mut told = world.store.create(&new, world.now()).await.unwrap().unwrap().committed;
+    let add = |user| Change::Join { user, role: Role::Member };
+    let steps = [
+        None,
+        Some(add(cid)),
+        None,
+        Some(Change::Leave { user: ben }),
+        None,
+        Some(add(ben)),
+        Some(add(dan)),
+        None,
+        Some(Change::Leave { user: ben }),
+        Some(Change::Leave { user: cid }),
+        None,
+        Some(add(ben)),
+        Some(Change::SetRole { user: ben, role: Role::Admin }),
+        None,
+    ];
+    for step in steps {
+        match step {
+            Some(change) => told.extend(world.change(ada, group, change).await.committed),
+            None => {
+                told.extend(world.try_send(ada, Target::Conversation(group), "hi").await.unwrap().committed);
+            }
+        }
+    }
+    told.extend(world.erase(dan).await);
+    let told = sorted(told);
+    for _ in 0..2 {
+        assert_eq!(sorted(world.store.tail(start, 1_000).await.unwrap().committed), told);
+        for one in &told {
+            let before = one.event.seq.previous();
+            assert_eq!(
+                sorted(world.store.stretch(group, before, 1).await.unwrap()),
+                std::slice::from_ref(one)
+            );
+        }
+        assert_eq!(sorted(world.store.stretch(group, Seq::ZERO, 1_000).await.unwrap()), told);
+        world.restart().await;
+    }
 }
 
 #[tokio::test]
