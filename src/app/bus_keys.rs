@@ -66,6 +66,7 @@ mod tests {
     fn parcel() -> Parcel {
         Parcel {
             topics: smallvec::smallvec![crate::domain::Topic::Published],
+            epoch: Some(1),
             cargo: Cargo::Published(Vec::new()),
         }
     }

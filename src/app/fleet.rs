@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::AppError;
 use crate::actors::Node;
-use crate::actors::follower::{Follower, NOTICES};
+use crate::actors::follower::{self, Follower, NOTICES};
 use crate::actors::router::announced::Announced;
 use crate::bus::health::BusHealth;
 use crate::config::{Role, Settings, StoreBackend};
@@ -76,9 +76,13 @@ impl Fleet {
         if settings.server.has_role(Role::Gateway) {
             let covered = store.end().await.map_err(|error| AppError::LogEnd(error.to_string()))?;
             let (notify, notices) = mpsc::channel(NOTICES);
-            router.follow(notify, covered.position);
+            router.follow(notify, covered);
             let follower = Follower { router, log: store as _, environment, meters, notices, bus };
             arbiter.spawn(follower.run(covered));
+        } else {
+            let end = store.end().await.map_err(|error| AppError::LogEnd(error.to_string()))?;
+            router.writes_to(end.epoch);
+            arbiter.spawn(follower::watch_epoch(router, store as _));
         }
         Ok(fleet)
     }

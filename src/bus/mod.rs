@@ -98,6 +98,9 @@ pub struct Digest {
     pub from: Position,
     /// Where it ends; the next one begins here.
     pub to: Position,
+    /// A transaction that is not decided holds the log's end back: later events may be committed, and digests will name them
+    /// only when it ends.
+    pub held_back: bool,
     /// The conversations with an event in between.
     pub moved: Vec<Moved>,
 }
@@ -120,6 +123,8 @@ pub struct Moved {
 pub struct Parcel {
     /// Where to; a node subscribed to several of them may get it several times.
     pub topics: SmallVec<[Topic; 2]>,
+    /// The incarnation of the log that it is about; `None` for what is about none.
+    pub epoch: Option<u64>,
     /// What.
     pub cargo: Cargo,
 }

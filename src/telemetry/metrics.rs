@@ -113,8 +113,16 @@ const OPERATIONS: &[&str] = &[
     "scrub",
 ];
 const REPLICA_READS: &[&str] = &["served", "behind", "failed"];
-const BUS_DROPS: &[&str] =
-    &["queue_full", "failed", "unreadable", "unknown_version", "unsigned", "unknown_key", "forged"];
+const BUS_DROPS: &[&str] = &[
+    "queue_full",
+    "failed",
+    "unreadable",
+    "unknown_version",
+    "unsigned",
+    "unknown_key",
+    "forged",
+    "another_log",
+];
 const SIGN_INS: &[&str] = &["ok", "wrong", "rate_limited", "overloaded", "unavailable"];
 const SIGN_UPS: &[&str] = &["account", "guest", "external", "refused"];
 const REFRESHES: &[&str] = &["ok", "reused", "unknown"];

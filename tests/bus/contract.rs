@@ -159,8 +159,10 @@ async fn every_kind_of_cargo_arrives_unchanged(world: World) {
     }
     let seq = Seq::new(4).unwrap();
     let moved = Moved { conversation, first: seq, last: seq, users: Arc::new([user(1)]) };
-    let digest = Digest { epoch: 1, from: Position(1), to: Position(2), moved: vec![moved] };
-    let parcel = |topic: Topic, cargo: Cargo| Parcel { topics: [topic].as_slice().into(), cargo };
+    let digest =
+        Digest { epoch: 1, from: Position(1), to: Position(2), held_back: false, moved: vec![moved] };
+    let parcel =
+        |topic: Topic, cargo: Cargo| Parcel { topics: [topic].as_slice().into(), epoch: None, cargo };
     let sent = vec![
         parcel(topics[0], Cargo::Signal(Signal::Typing { conversation, user: user(1), on: true })),
         parcel(topics[1], Cargo::Signal(Signal::Presence { user: user(1), presence: Presence::Away })),

@@ -161,7 +161,7 @@ pub fn topic(number: u64) -> Topic {
 pub fn numbered(topics: &[Topic], number: u64) -> Parcel {
     let conversation = ConversationId::from_random(ConversationKind::Group, Uuid::from_u128(7));
     let cargo = Cargo::Published(vec![(conversation, Seq::new(number).unwrap())]);
-    Parcel { topics: topics.into(), cargo }
+    Parcel { topics: topics.into(), epoch: Some(1), cargo }
 }
 
 /// The same, heavier by about `bytes`.

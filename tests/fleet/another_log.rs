@@ -1,5 +1,7 @@
 //! The log is another one after a failover that lost its last events: what takes their places is news.
 
+use tidings::actors::inbox::Item;
+use tidings::bus::{Cargo, Listener, Parcel};
 use tidings::domain::{ConversationKind, Topic};
 
 use crate::support::Fleet;
@@ -36,6 +38,59 @@ async fn what_takes_the_place_of_lost_events_is_passed_on() {
     assert_eq!(two.receive(5).await, [5]);
     let said = fleet.say(&one, ada, room, true).await;
     assert_eq!(two.receive(said).await, [6]);
+}
+
+#[tokio::test]
+async fn a_late_event_of_the_old_log_is_not_taken_for_one_of_the_new() {
+    let fleet = Fleet::on_postgres().await;
+    let _relay = fleet.relay();
+    let [ada, ben] = [fleet.user().await, fleet.user().await];
+    let room = fleet.room(ConversationKind::Group, &[ada, ben]).await;
+    let (one, mut two) = (fleet.station().await, fleet.station().await);
+    two.router.subscribe(0, Topic::User(ben));
+    let before = fleet.store.end().await.unwrap();
+    fleet.say(&one, ada, room, false).await;
+    fleet.say(&one, ada, room, false).await;
+    assert_eq!(two.receive(4).await, [3, 4]);
+    let old = fleet.store.tail(before.position, 10).await.unwrap().committed.remove(1);
+    lose_after(&fleet, 3).await;
+    assert!(two.told_to_compare().await.is_empty());
+    let (topics, cargo) = ([Topic::User(ben)].as_slice().into(), Cargo::Events(vec![old.clone()]));
+    two.router.on_parcels(vec![Parcel { topics, epoch: Some(before.epoch), cargo }]);
+    assert_eq!(fleet.say(&one, ada, room, false).await, 4);
+    let told = loop {
+        let events = two.take().await.into_iter().filter_map(|item| match item {
+            Item::Event { delivery, .. } => Some(delivery),
+            Item::Signal { .. } | Item::Missed { .. } | Item::Reply { .. } => None,
+        });
+        let events: Vec<_> = events.collect();
+        if !events.is_empty() {
+            break events;
+        }
+    };
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].event().seq, old.event.seq);
+    assert_ne!(told[0].event().kind, old.event.kind, "that is the lost one");
+}
+
+/// The relay begins where the new log ends then: who went over before sees that something lies between.
+#[tokio::test]
+async fn what_is_committed_before_the_relay_goes_over_is_told() {
+    let fleet = Fleet::on_postgres().await;
+    let relay = fleet.relay();
+    let [ada, ben] = [fleet.user().await, fleet.user().await];
+    let room = fleet.room(ConversationKind::Group, &[ada, ben]).await;
+    let (one, mut two) = (fleet.station().await, fleet.station().await);
+    two.router.subscribe(0, Topic::User(ben));
+    let first = fleet.say(&one, ada, room, false).await;
+    assert_eq!(two.receive(first).await, [first]);
+    relay.send(true).unwrap();
+    lose_after(&fleet, first).await;
+    two.told_to_compare().await;
+    let lost = fleet.say(&one, ada, room, true).await;
+    let _relay = fleet.relay();
+    let said = fleet.say(&one, ada, room, true).await;
+    assert_eq!(two.receive(said).await, [lost, said]);
 }
 
 #[tokio::test]

@@ -116,6 +116,11 @@ impl Fleet {
         self.server.as_ref().expect("a fleet on Postgres").connect(database).await
     }
 
+    /// The time that the nodes have, for measuring.
+    pub fn now_ms(&self) -> u64 {
+        self.environment.monotonic_ms()
+    }
+
     /// The bus fails, or comes back.
     pub fn bus(&self, up: bool) {
         self.bus.send_replace(health(up));
@@ -131,7 +136,7 @@ impl Fleet {
         tokio::spawn(tidings::actors::healer::run(router.clone(), self.log.clone(), meters.clone(), holes));
         let covered = self.store.end().await.unwrap();
         let (notify, notices) = mpsc::channel(NOTICES);
-        router.follow(notify, covered.position);
+        router.follow(notify, covered);
         let follower = Follower {
             router: router.clone(),
             log: self.log.clone(),

@@ -134,8 +134,8 @@ impl<'a> Walk<'a> {
         let before = self.highest.max(self.announced);
         let user = &self.reader.user;
         let begins = self.log.is_some_and(|log| log.begins(user, seq));
-        let unexplained = !begins
-            && (before + 1..seq).any(|lacked| !self.log.is_some_and(|log| log.excused(user, lacked)));
+        let unexplained =
+            !begins && (before + 1..seq).any(|lacked| !self.log.is_some_and(|log| log.excused(user, lacked)));
         if unexplained {
             self.tell("P4", Anomaly::Gap, seq, &format!("came live after {before}"), ledger);
         }

@@ -11,8 +11,6 @@ use crate::store::{Cursor, Running};
 
 /// An end that stands for so long may be held back.
 const STANDS_MS: u64 = 400;
-/// Held back for so long, the end hides what the bus may have lost: nothing tells what moved past it.
-const HELD_BACK_MS: u64 = 2_000;
 /// Between two reads past an end that stands.
 const EVERY_MS: u64 = 400;
 /// A transaction that is open for so long is none that appends to the log: those end with the store's timeout.
@@ -30,6 +28,8 @@ pub struct Ahead {
     read_ms: Option<u64>,
     /// The log was read to its end because something was lost, which may lie past it.
     due: bool,
+    /// A relay says that the end is held back: what the bus loses past it shows in no digest.
+    told: bool,
 }
 
 impl Ahead {
@@ -37,6 +37,7 @@ impl Ahead {
     pub fn on_end(&mut self, end: Cursor, now_ms: u64) {
         if self.end.is_none_or(|(known, _)| known != end) {
             self.end = Some((end, now_ms));
+            self.told = false;
             self.from = self.from.filter(|from| *from > end.position);
         }
     }
@@ -46,11 +47,20 @@ impl Ahead {
         self.due = true;
     }
 
+    /// A digest came. `held_back`: its relay found that the log's end is held back.
+    pub const fn on_digest(&mut self, held_back: bool) {
+        self.told = held_back;
+    }
+
+    /// Whether the end has stood still for so long that something may hold it back.
+    pub fn stands(&self, now_ms: u64) -> bool {
+        self.end.is_some_and(|(_, since_ms)| now_ms.saturating_sub(since_ms) >= STANDS_MS)
+    }
+
     /// Whether to look past the end now. `tailing`: nothing else brings what is committed there.
     pub fn is_due(&self, tailing: bool, now_ms: u64) -> bool {
-        let stands = self.end.is_some_and(|(_, since_ms)| now_ms.saturating_sub(since_ms) >= STANDS_MS);
         let rested = self.read_ms.is_none_or(|read_ms| now_ms.saturating_sub(read_ms) >= EVERY_MS);
-        self.due || (stands && rested && (tailing || self.held_back_ms(now_ms) >= HELD_BACK_MS))
+        self.due || (rested && (self.told || (tailing && self.stands(now_ms))))
     }
 
     /// What is undecided was asked for. Answers from where to read; `None`: there is nothing past the end.
@@ -125,7 +135,21 @@ mod tests {
         let held = running(&[10], 20);
         assert_eq!(ahead.on_running(&held, 0), Some(Position(10)));
         ahead.on_read(&held, 0);
-        assert!(!ahead.is_due(false, HELD_BACK_MS - 1));
-        assert!(ahead.is_due(false, HELD_BACK_MS), "what the bus loses now shows in no digest");
+        assert!(!ahead.is_due(false, 10 * STANDS_MS), "what the bus loses now shows in a digest");
+    }
+
+    #[test]
+    fn a_held_back_end_is_read_past_as_long_as_a_relay_says_so() {
+        let mut ahead = Ahead::default();
+        ahead.on_end(end(10), 0);
+        ahead.on_digest(true);
+        assert!(ahead.is_due(false, 0));
+        ahead.on_read(&running(&[10], 20), 0);
+        assert!(!ahead.is_due(false, EVERY_MS - 1) && ahead.is_due(false, EVERY_MS));
+        ahead.on_digest(false);
+        assert!(!ahead.is_due(false, EVERY_MS));
+        ahead.on_digest(true);
+        ahead.on_end(end(20), EVERY_MS);
+        assert!(!ahead.is_due(false, EVERY_MS), "the end moves");
     }
 }

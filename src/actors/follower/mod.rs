@@ -34,6 +34,18 @@ const EVERY: Duration = Duration::from_millis(150);
 /// Between two looks at whether the log is still the same one.
 const LOCATE_EVERY_MS: u64 = 2_000;
 
+/// Keeps `router` told which log it writes to, in a process that has no sessions and so no follower, for as long
+/// as it runs.
+pub async fn watch_epoch(router: Arc<Router>, log: Arc<dyn Log>) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(LOCATE_EVERY_MS)).await;
+        match log.end().await {
+            Ok(end) => router.writes_to(end.epoch),
+            Err(error) => tracing::debug!(%error, "where the log ends could not be read"),
+        }
+    }
+}
+
 /// What the follower works with.
 pub struct Follower {
     /// Where events go.
@@ -60,14 +72,14 @@ impl Follower {
         loop {
             tokio::select! {
                 notice = self.notices.recv() => match notice {
-                    Some(notice) => self.take(notice, &mut state),
+                    Some(notice) => self.take(notice, &mut state, &mut ahead),
                     None => return,
                 },
                 () = tokio::time::sleep(EVERY) => {}
             }
             panics::point("follower");
             while let Ok(notice) = self.notices.try_recv() {
-                self.take(notice, &mut state);
+                self.take(notice, &mut state, &mut ahead);
             }
             state.on_bus(self.bus.as_ref().is_some_and(|bus| bus.borrow().up));
             let now_ms = self.environment.monotonic_ms();
@@ -92,14 +104,16 @@ impl Follower {
         }
     }
 
-    fn take(&self, notice: Notice, state: &mut FollowerState) {
+    fn take(&self, notice: Notice, state: &mut FollowerState, ahead: &mut Ahead) {
         match notice {
             Notice::Gap => {
                 self.meters.resume.gaps_detected.of("overflow").increment(1);
                 state.on_gap();
             }
+            Notice::OtherLog => state.on_other_log(),
             Notice::Digest(digest) => {
                 let now_ms = self.environment.monotonic_ms();
+                ahead.on_digest(digest.held_back);
                 if state.on_digest(&digest, now_ms) == Joins::On {
                     if self.router.compare(&digest) {
                         state.covered_to(digest.to);
@@ -120,7 +134,7 @@ impl Follower {
                         "the log is another one than before: every client compares heads"
                     );
                     *ahead = Ahead::default();
-                    self.router.another_log(end.position);
+                    self.router.another_log(end);
                 }
             }
             Err(error) => tracing::debug!(%error, "where the log ends could not be read"),
@@ -159,7 +173,9 @@ impl Follower {
             Ok(running) => running,
             Err(error) => return tracing::debug!(%error, "what holds the log back could not be read"),
         };
-        let mut from = ahead.on_running(&running, self.environment.monotonic_ms());
+        let now_ms = self.environment.monotonic_ms();
+        let mut from = ahead.on_running(&running, now_ms);
+        self.router.hold_back(ahead.held_back_ms(now_ms));
         while let Some(after) = from {
             match self.log.ahead(after, TAIL_EVENTS).await {
                 Ok(read) => {

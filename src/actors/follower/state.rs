@@ -81,6 +81,11 @@ impl FollowerState {
         self.gap = true;
     }
 
+    /// The bus brought something of another log: this one may have been replaced.
+    pub const fn on_other_log(&mut self) {
+        self.doubted = true;
+    }
+
     /// A digest came.
     pub fn on_digest(&mut self, digest: &Digest, now_ms: u64) -> Joins {
         self.heard_ms = now_ms;
@@ -129,7 +134,7 @@ mod tests {
     }
 
     fn digest(from: u64, to: u64) -> Digest {
-        Digest { epoch: 1, from: Position(from), to: Position(to), moved: Vec::new() }
+        Digest { epoch: 1, from: Position(from), to: Position(to), held_back: false, moved: Vec::new() }
     }
 
     #[test]

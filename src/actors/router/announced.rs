@@ -8,10 +8,13 @@ use crate::domain::{ConversationId, Seq};
 /// Announcements kept, newest last; older ones are forgotten and at worst published again.
 const MOST: usize = 200_000;
 
+/// An event, in the incarnation of the log that has it.
+type Key = (u64, ConversationId, Seq);
+
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashSet<(ConversationId, Seq)>,
-    old: HashSet<(ConversationId, Seq)>,
+    young: HashSet<Key>,
+    old: HashSet<Key>,
 }
 
 /// The announcements of the last seconds: between one and two generations of half the bound each.
@@ -21,11 +24,11 @@ pub struct Announced {
 }
 
 impl Announced {
-    /// Notes events that somebody published.
-    pub fn note(&self, events: impl IntoIterator<Item = (ConversationId, Seq)>) {
+    /// Notes events of the log `epoch` that somebody published.
+    pub fn note(&self, epoch: u64, events: impl IntoIterator<Item = (ConversationId, Seq)>) {
         let mut generations = self.lock();
-        for event in events {
-            generations.young.insert(event);
+        for (conversation, seq) in events {
+            generations.young.insert((epoch, conversation, seq));
             if generations.young.len() >= MOST / 2 {
                 generations.old = std::mem::take(&mut generations.young);
             }
@@ -33,14 +36,9 @@ impl Announced {
     }
 
     /// Whether somebody published an event. Asked once for each, so the note is dropped.
-    pub fn take(&self, conversation: ConversationId, seq: Seq) -> bool {
-        let mut generations = self.lock();
-        generations.young.remove(&(conversation, seq)) || generations.old.remove(&(conversation, seq))
-    }
-
-    /// Forgets everything: the log is another one.
-    pub fn clear(&self) {
-        *self.lock() = Generations::default();
+    pub fn take(&self, epoch: u64, conversation: ConversationId, seq: Seq) -> bool {
+        let (mut generations, key) = (self.lock(), (epoch, conversation, seq));
+        generations.young.remove(&key) || generations.old.remove(&key)
     }
 
     /// How many announcements are kept.
@@ -71,12 +69,11 @@ mod tests {
         let conversation = ConversationId::from_random(ConversationKind::Group, Uuid::from_u128(1));
         let seq = |n| (conversation, Seq::new(n).unwrap_or_default());
         let announced = Announced::default();
-        announced.note([seq(1), seq(2)]);
-        assert!(announced.take(conversation, seq(1).1));
-        assert!(!announced.take(conversation, seq(1).1));
-        announced.note((0..2 * MOST as u64).map(|n| seq(n + 10)));
+        announced.note(1, [seq(1), seq(2)]);
+        assert!(!announced.take(2, conversation, seq(1).1), "another log has another event there");
+        assert!(announced.take(1, conversation, seq(1).1));
+        assert!(!announced.take(1, conversation, seq(1).1));
+        announced.note(1, (0..2 * MOST as u64).map(|n| seq(n + 10)));
         assert!(announced.len() <= MOST);
-        announced.clear();
-        assert!(announced.is_empty());
     }
 }

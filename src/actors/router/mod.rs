@@ -100,6 +100,8 @@ pub struct Router {
 
 struct State {
     tracker: Tracker,
+    /// The incarnation of the log that the tracker knows, and that this process writes to; `None` where nothing leaves the process.
+    epoch: Option<u64>,
     /// What each worker gets out of the batch at hand; kept between batches so that steady traffic allocates nothing.
     outgoing: Vec<Vec<Item>>,
 }
@@ -118,6 +120,7 @@ impl Router {
         let (holes, to_heal) = mpsc::channel(options.healing_conversations);
         let state = State {
             tracker: Tracker::new(options.tracked_conversations),
+            epoch: None,
             outgoing: inboxes.iter().map(|_| Vec::new()).collect(),
         };
         let router = Arc::new_cyclic(|me| Self {
@@ -210,25 +213,39 @@ impl Router {
     /// Passes on what this node committed, with the replies that belong to it: local sessions now, other nodes by the bus.
     pub fn committed(&self, committed: &[Committed], replies: Vec<RoutedReply>) {
         let _shared = shared();
-        self.pass_on(committed, Source::Told, replies);
+        let mut state = self.lock();
+        let epoch = state.epoch;
+        self.pass_on(&mut state, committed, Source::Told, replies);
+        drop(state);
         if !committed.is_empty() {
-            self.publish(committed);
+            self.publish(committed, epoch);
         }
+    }
+
+    /// Publishes what a relay read from the log `epoch` and nobody had published.
+    pub fn relayed(&self, committed: &[Committed], epoch: u64) {
+        let _shared = shared();
+        let mut state = self.lock();
+        if state.epoch == Some(epoch) {
+            self.pass_on(&mut state, committed, Source::Told, Vec::new());
+        }
+        drop(state);
+        self.publish(committed, Some(epoch));
     }
 
     /// Passes on what was read from the log in commit order; what came before is recognised and dropped.
     pub fn tailed(&self, committed: &[Committed]) {
-        self.pass_on(committed, Source::Tail, Vec::new());
+        self.pass_on(&mut self.lock(), committed, Source::Tail, Vec::new());
     }
 
     /// Passes on what was read past the log's end: of each conversation in order, but others may still come before it.
     pub fn read_ahead(&self, committed: &[Committed]) {
-        self.pass_on(committed, Source::Told, Vec::new());
+        self.pass_on(&mut self.lock(), committed, Source::Told, Vec::new());
     }
 
     /// Passes on events of one conversation that were read because of a hole.
     pub fn healed(&self, committed: &[Committed]) {
-        self.pass_on(committed, Source::Stretch, Vec::new());
+        self.pass_on(&mut self.lock(), committed, Source::Stretch, Vec::new());
     }
 
     /// Tells this node's sessions alone: the others learned of it where this node did.
@@ -261,7 +278,8 @@ impl Router {
         let _shared = shared();
         let topics = signal_topics(&signal, &users);
         if let Some(bus) = self.bus.get() {
-            bus.publish(vec![Parcel { topics: topics.clone(), cargo: Cargo::Signal(signal.clone()) }]);
+            let (topics, cargo) = (topics.clone(), Cargo::Signal(signal.clone()));
+            bus.publish(vec![Parcel { topics, epoch: None, cargo }]);
         }
         self.signal_locally(&signal, &topics, &users);
     }
@@ -315,7 +333,7 @@ impl Listener for Router {
         let mut events = Vec::new();
         for parcel in parcels {
             match parcel.cargo {
-                Cargo::Events(committed) => events.extend(committed),
+                Cargo::Events(committed) => events.push((parcel.epoch, committed)),
                 Cargo::Signal(Signal::Revoked(revocation)) => {
                     if let Some(note) = self.on_revoked.get() {
                         note(&revocation);
@@ -330,13 +348,15 @@ impl Listener for Router {
                 }
                 Cargo::Digest(digest) => self.notify(Notice::Digest(digest)),
                 Cargo::Published(published) => {
-                    if let Some(announced) = self.announced.get() {
-                        announced.note(published);
+                    if let (Some(announced), Some(epoch)) = (self.announced.get(), parcel.epoch) {
+                        announced.note(epoch, published);
                     }
                 }
             }
         }
-        self.pass_on(&events, Source::Told, Vec::new());
+        if !events.is_empty() {
+            self.pass_on_from_bus(events);
+        }
     }
 
     fn on_gap(&self) {

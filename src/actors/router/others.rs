@@ -13,6 +13,7 @@ use super::passing::same_conversation;
 use super::{Mend, Router};
 use crate::bus::{Cargo, Digest, Moved, Parcel};
 use crate::domain::{Committed, Position, Topic, topics};
+use crate::store::Cursor;
 
 /// What the follower is told.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub enum Notice {
     Digest(Arc<Digest>),
     /// The bus may have lost something.
     Gap,
+    /// The bus brought events of another log than this node follows.
+    OtherLog,
 }
 
 /// Holes that one digest may show before reading the log as a whole costs less than reading each conversation.
@@ -31,10 +34,11 @@ const EVENTS_PER_PARCEL: usize = 32;
 impl Router {
     /// From now on other processes write too: `follower` is told of digests and gaps, and everything before `covered` counts
     /// as passed on. Call before the first session.
-    pub fn follow(&self, follower: mpsc::Sender<Notice>, covered: Position) {
+    pub fn follow(&self, follower: mpsc::Sender<Notice>, covered: Cursor) {
         let already = self.follower.set(follower);
         debug_assert!(already.is_ok(), "the log is followed once");
-        self.cover(covered);
+        self.writes_to(covered.epoch);
+        self.cover(covered.position);
         if let Some(bus) = self.bus.get() {
             bus.subscribe(Topic::Digest);
         }
@@ -45,16 +49,20 @@ impl Router {
         self.covered.store(position.0, Ordering::Release);
     }
 
+    /// What this node commits goes into the log `epoch`, and is published as such. Nodes take no event of another log than theirs:
+    /// at its seq there is another one.
+    pub fn writes_to(&self, epoch: u64) {
+        self.lock().epoch = Some(epoch);
+    }
+
     /// The log is another one than before, and ends at `end`: nothing that was known of the old one holds. Every session compares
     /// heads after that.
-    pub fn another_log(&self, end: Position) {
+    pub fn another_log(&self, end: Cursor) {
         let mut state = self.lock();
         state.tracker.clear();
-        self.cover(end);
+        state.epoch = Some(end.epoch);
+        self.cover(end.position);
         drop(state);
-        if let Some(announced) = self.announced.get() {
-            announced.clear();
-        }
         self.compare_heads();
     }
 
@@ -108,7 +116,8 @@ impl Router {
         let digest = Arc::new(digest);
         if let Some(bus) = self.bus.get() {
             let topics = SmallVec::from_slice(&[Topic::Digest]);
-            bus.publish(vec![Parcel { topics, cargo: Cargo::Digest(Arc::clone(&digest)) }]);
+            let epoch = Some(digest.epoch);
+            bus.publish(vec![Parcel { topics, epoch, cargo: Cargo::Digest(Arc::clone(&digest)) }]);
         }
         self.notify(Notice::Digest(digest));
     }
@@ -122,23 +131,24 @@ impl Router {
         }
     }
 
-    pub(super) fn publish(&self, committed: &[Committed]) {
-        if let Some(announced) = self.announced.get() {
-            announced.note(committed.iter().map(|one| (one.event.conversation, one.event.seq)));
+    /// Publishes events of the log `epoch`.
+    pub(super) fn publish(&self, committed: &[Committed], epoch: Option<u64>) {
+        if let (Some(announced), Some(epoch)) = (self.announced.get(), epoch) {
+            announced.note(epoch, committed.iter().map(|one| (one.event.conversation, one.event.seq)));
         }
         let Some(bus) = self.bus.get() else { return };
-        let mut parcels = parcels_of(committed);
+        let mut parcels = parcels_of(committed, epoch);
         let published = committed.iter().map(|one| (one.event.conversation, one.event.seq)).collect();
         let topics = SmallVec::from_slice(&[Topic::Published]);
-        parcels.push(Parcel { topics, cargo: Cargo::Published(published) });
+        parcels.push(Parcel { topics, epoch, cargo: Cargo::Published(published) });
         bus.publish(parcels);
     }
 }
 
 /// Successive events of one conversation travel together: who is added by one of them sees that it has its predecessors.
-fn parcels_of(committed: &[Committed]) -> Vec<Parcel> {
+fn parcels_of(committed: &[Committed], epoch: Option<u64>) -> Vec<Parcel> {
     let runs = committed.chunk_by(same_conversation).flat_map(|run| run.chunks(EVENTS_PER_PARCEL));
-    runs.map(|run| Parcel { topics: topics_of(run), cargo: Cargo::Events(run.to_vec()) }).collect()
+    runs.map(|run| Parcel { topics: topics_of(run), epoch, cargo: Cargo::Events(run.to_vec()) }).collect()
 }
 
 /// The topics of everybody whom one of these events of a conversation is for.
@@ -192,13 +202,14 @@ mod tests {
             committed(room(1), 3, &[1, 2, 3]),
             committed(room(2), 7, &[4]),
         ];
-        let parcels = parcels_of(&events);
+        let parcels = parcels_of(&events, Some(1));
         assert_eq!(parcels.len(), 2);
+        assert!(parcels.iter().all(|parcel| parcel.epoch == Some(1)));
         let user = |n| Topic::User(UserId::from_uuid(Uuid::from_u128(n)));
         assert_eq!(parcels[0].topics.as_slice(), [user(1), user(2), user(3)]);
         assert_eq!(parcels[0].cargo, Cargo::Events(events[..3].to_vec()));
         assert_eq!(parcels[1].topics.as_slice(), [user(4)]);
         let many = vec![committed(room(1), 1, &[1]); EVENTS_PER_PARCEL + 1];
-        assert_eq!(parcels_of(&many).len(), 2);
+        assert_eq!(parcels_of(&many, Some(1)).len(), 2);
     }
 }

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::interest::{WorkerId, WorkerSet};
 use super::tracker::{Source, Verdict};
-use super::{Mend, NO_FOLLOWER, RoutedReply, Router, State};
+use super::{Mend, NO_FOLLOWER, Notice, RoutedReply, Router, State};
 use crate::actors::inbox::Item;
 use crate::domain::{Committed, ConversationId, ConversationKind, EventKind, Position, Topic, topics};
 use crate::panics;
@@ -30,22 +30,46 @@ impl Drop for ChannelHold {
 }
 
 impl Router {
-    pub(super) fn pass_on(&self, committed: &[Committed], source: Source, replies: Vec<RoutedReply>) {
-        let covered = self.covered();
+    /// Passes on events that came by the bus, each parcel with the log that they are of. Those of another log than this node's are
+    /// dropped: their seqs belong to other events here.
+    pub(super) fn pass_on_from_bus(&self, parcels: Vec<(Option<u64>, Vec<Committed>)>) {
         let mut state = self.lock();
+        let (mut events, mut others) = (Vec::new(), 0);
+        for (epoch, committed) in parcels {
+            if epoch == state.epoch {
+                events.extend(committed);
+            } else {
+                others += 1;
+            }
+        }
+        self.pass_on(&mut state, &events, Source::Told, Vec::new());
+        drop(state);
+        if others > 0 {
+            self.meters.bus.dropped.of("another_log").increment(others);
+            self.notify(Notice::OtherLog);
+        }
+    }
+
+    pub(super) fn pass_on(
+        &self,
+        state: &mut State,
+        committed: &[Committed],
+        source: Source,
+        replies: Vec<RoutedReply>,
+    ) {
+        let covered = self.covered();
         panics::point("router");
         for RoutedReply { worker, item } in replies {
             state.outgoing[usize::from(worker)].push(item);
         }
         for run in committed.chunk_by(same_conversation) {
-            self.judge(&mut state, run, source, covered);
+            self.judge(state, run, source, covered);
         }
         self.meters.delivery.tracked.set(state.tracker.len() as f64);
         let mut dropped = Vec::new();
         for (worker, items) in state.outgoing.iter_mut().enumerate() {
             dropped.extend(self.inboxes[worker].put(items));
         }
-        drop(state);
         if !dropped.is_empty() {
             self.meters.delivery.inbox_overflows.increment(1);
             self.meters.load.sheds.of("inbox").increment(dropped.len() as u64);

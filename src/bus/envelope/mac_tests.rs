@@ -12,6 +12,7 @@ fn keys(secrets: &[&str], unsigned: Unsigned) -> MacKeys {
 fn parcel() -> Parcel {
     Parcel {
         topics: smallvec::smallvec![crate::domain::Topic::Published],
+        epoch: None,
         cargo: crate::bus::Cargo::Published(Vec::new()),
     }
 }

@@ -120,10 +120,12 @@ fn signals() -> impl Strategy<Value = Signal> {
 fn digests() -> impl Strategy<Value = Digest> {
     let moved = (conversations(), seqs(), seqs(), audiences())
         .prop_map(|(conversation, first, last, users)| Moved { conversation, first, last, users });
-    (any::<u64>(), any::<u64>(), any::<u64>(), vec(moved, 0..4)).prop_map(|(epoch, from, to, moved)| Digest {
+    let places = (any::<u64>(), any::<u64>(), any::<u64>(), any::<bool>());
+    (places, vec(moved, 0..4)).prop_map(|((epoch, from, to, held_back), moved)| Digest {
         epoch,
         from: Position(from),
         to: Position(to),
+        held_back,
         moved,
     })
 }
@@ -146,5 +148,9 @@ pub fn parcels() -> impl Strategy<Value = Parcel> {
         1 => vec((conversations(), seqs()), 0..4).prop_map(Cargo::Published),
         1 => digests().prop_map(|digest| Cargo::Digest(Arc::new(digest))),
     ];
-    (vec(topics(), 1..4), cargo).prop_map(|(topics, cargo)| Parcel { topics: topics.into(), cargo })
+    (vec(topics(), 1..4), of(any::<u64>()), cargo).prop_map(|(topics, epoch, cargo)| Parcel {
+        topics: topics.into(),
+        epoch,
+        cargo,
+    })
 }

@@ -40,12 +40,13 @@ fn event(kind: EventKind) -> Parcel {
     let one = Committed { event: Arc::new(event), position: Position(70), previous: Position(60), audience };
     Parcel {
         topics: smallvec![Topic::Channel(channel()), Topic::User(user(2))],
+        epoch: Some(7),
         cargo: Cargo::Events(vec![one]),
     }
 }
 
 fn signal(topic: Topic, signal: Signal) -> Parcel {
-    Parcel { topics: smallvec![topic], cargo: Cargo::Signal(signal) }
+    Parcel { topics: smallvec![topic], epoch: None, cargo: Cargo::Signal(signal) }
 }
 
 /// One parcel of every kind, in the order of the lines of [`GOLDEN`].
@@ -76,7 +77,8 @@ fn golden() -> Vec<Parcel> {
         final_: true,
     };
     let moved = Moved { conversation: channel(), first: seq(4), last: seq(6), users: Arc::new([user(2)]) };
-    let digest = Digest { epoch: 7, from: Position(60), to: Position(70), moved: vec![moved] };
+    let digest =
+        Digest { epoch: 7, from: Position(60), to: Position(70), held_back: true, moved: vec![moved] };
     let (conversation, left) = (channel(), LeaveReason::Left);
     let offline = Presence::Offline { last_seen: Some(Timestamp::from_unix_ms(4_000)) };
     vec![
@@ -94,8 +96,12 @@ fn golden() -> Vec<Parcel> {
         ),
         signal(Topic::Presence(user(1)), Signal::Presence { user: user(1), presence: offline }),
         signal(Topic::User(user(1)), Signal::Revoked(revocation)),
-        Parcel { topics: smallvec![Topic::Published], cargo: Cargo::Published(vec![(conversation, seq(5))]) },
-        Parcel { topics: smallvec![Topic::Digest], cargo: Cargo::Digest(Arc::new(digest)) },
+        Parcel {
+            topics: smallvec![Topic::Published],
+            epoch: Some(7),
+            cargo: Cargo::Published(vec![(conversation, seq(5))]),
+        },
+        Parcel { topics: smallvec![Topic::Digest], epoch: Some(7), cargo: Cargo::Digest(Arc::new(digest)) },
     ]
 }
 
@@ -163,8 +169,9 @@ fn later(c: LaterCargo) -> Vec<u8> {
 #[test]
 fn fields_that_are_not_known_are_ignored() {
     let bytes = later(LaterCargo::Digest { y: None, e: 7, f: 1, t: 2, m: vec![], x: "new" });
-    let digest = Digest { epoch: 7, from: Position(1), to: Position(2), moved: vec![] };
-    let parcel = Parcel { topics: smallvec![Topic::Digest], cargo: Cargo::Digest(Arc::new(digest)) };
+    let digest = Digest { epoch: 7, from: Position(1), to: Position(2), held_back: false, moved: vec![] };
+    let parcel =
+        Parcel { topics: smallvec![Topic::Digest], epoch: None, cargo: Cargo::Digest(Arc::new(digest)) };
     assert_eq!(decode(&bytes), Ok((STAMP, parcel)));
     let mut longer = bytes;
     longer.extend_from_slice(b"more");
@@ -185,7 +192,7 @@ fn a_groups_members_are_written_once() {
     let topics = crate::domain::topics(conversation, &members).collect();
     let audience = Audience { users: members };
     let one = Committed { event: Arc::new(event), position: Position(2), previous: Position(1), audience };
-    let parcel = Parcel { topics, cargo: Cargo::Events(vec![one]) };
+    let parcel = Parcel { topics, epoch: Some(1), cargo: Cargo::Events(vec![one]) };
     let bytes = encode(STAMP, &parcel).unwrap();
     assert!(bytes.len() < 256 * 18 + 200, "{} bytes", bytes.len());
     assert_eq!(decode(&bytes), Ok((STAMP, parcel)));

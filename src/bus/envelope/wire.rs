@@ -23,6 +23,8 @@ pub struct WireParcel<'a> {
     /// Left out when they are those that the events themselves name: for a group they would double the envelope.
     #[serde(rename = "t", default, skip_serializing_if = "Vec::is_empty")]
     topics: Vec<WireTopic>,
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    epoch: Option<u64>,
     #[serde(rename = "c")]
     cargo: WireCargo<'a>,
 }
@@ -61,6 +63,8 @@ struct WireDigest {
     from: u64,
     #[serde(rename = "t")]
     to: u64,
+    #[serde(rename = "h", default, skip_serializing_if = "std::ops::Not::not")]
+    held_back: bool,
     #[serde(rename = "m")]
     moved: Vec<WireMoved>,
 }
@@ -104,7 +108,7 @@ impl<'a> From<&'a Parcel> for WireParcel<'a> {
         let implied = own_topics(&parcel.cargo).is_some_and(|own| own.eq(parcel.topics.iter().copied()));
         let topics =
             if implied { Vec::new() } else { parcel.topics.iter().map(|topic| (*topic).into()).collect() };
-        Self { topics, cargo: (&parcel.cargo).into() }
+        Self { topics, epoch: parcel.epoch, cargo: (&parcel.cargo).into() }
     }
 }
 
@@ -118,7 +122,7 @@ impl TryFrom<WireParcel<'_>> for Parcel {
         } else {
             wire.topics.into_iter().map(Topic::try_from).collect::<Result<_, _>>()?
         };
-        Ok(Self { topics, cargo })
+        Ok(Self { topics, epoch: wire.epoch, cargo })
     }
 }
 
@@ -189,7 +193,13 @@ impl From<&Digest> for WireDigest {
             last: moved.last.get(),
             users: users_to_wire(&moved.users),
         });
-        Self { epoch: digest.epoch, from: digest.from.0, to: digest.to.0, moved: moved.collect() }
+        Self {
+            epoch: digest.epoch,
+            from: digest.from.0,
+            to: digest.to.0,
+            held_back: digest.held_back,
+            moved: moved.collect(),
+        }
     }
 }
 
@@ -205,7 +215,12 @@ impl TryFrom<WireDigest> for Digest {
                 users: users_from_wire(moved.users),
             })
         });
-        let (from, to) = (Position(wire.from), Position(wire.to));
-        Ok(Self { epoch: wire.epoch, from, to, moved: moved.collect::<Result<_, _>>()? })
+        Ok(Self {
+            epoch: wire.epoch,
+            from: Position(wire.from),
+            to: Position(wire.to),
+            held_back: wire.held_back,
+            moved: moved.collect::<Result<_, _>>()?,
+        })
     }
 }

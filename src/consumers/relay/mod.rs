@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use self::state::RelayState;
 use super::place::{Place, Turn};
+use crate::actors::follower::ahead::Ahead;
 use crate::actors::router::Router;
 use crate::actors::router::announced::Announced;
 use crate::environment::SharedEnvironment;
@@ -31,6 +32,8 @@ const EVERY: Duration = Duration::from_millis(50);
 const STANDBY: Duration = Duration::from_millis(250);
 /// Between two looks at whether the log is still the same one.
 const LOCATE_EVERY_MS: u64 = 1_000;
+/// Between two looks at what holds an end back that stands still.
+const HELD_BACK_EVERY_MS: u64 = 250;
 /// Between two writes of the cursor.
 const KEEP_EVERY_MS: u64 = 1_000;
 
@@ -57,7 +60,8 @@ impl Relay {
         let (store, environment) = (Arc::clone(&self.store), Arc::clone(&self.environment));
         let mut place = Place::new("relay", store, environment);
         let mut state: Option<RelayState> = None;
-        let (mut kept_ms, mut located_ms) = (0, 0);
+        let mut ahead = Ahead::default();
+        let (mut kept_ms, mut located_ms, mut looked_ms) = (0, 0, 0);
         loop {
             let pause = match place.turn().await {
                 Turn::Standby => {
@@ -82,6 +86,13 @@ impl Relay {
             if let Some(state) = &mut state {
                 more = self.step(state).await;
                 let now_ms = self.environment.monotonic_ms();
+                ahead.on_end(state.read_to(), now_ms);
+                if !ahead.stands(now_ms) {
+                    state.on_held_back(false);
+                } else if now_ms.saturating_sub(looked_ms) >= HELD_BACK_EVERY_MS {
+                    looked_ms = now_ms;
+                    self.look_past_the_end(state, &mut ahead).await;
+                }
                 if now_ms.saturating_sub(kept_ms) >= KEEP_EVERY_MS {
                     kept_ms = now_ms;
                     place.keep(state.done()).await;
@@ -118,9 +129,19 @@ impl Relay {
         }
         if state.is_some() {
             tracing::warn!(epoch = end.epoch, "the log is another one than before");
-            self.announced.clear();
         }
         *state = Some(RelayState::new(end));
+    }
+
+    /// Finds out whether the log's end is held back.
+    async fn look_past_the_end(&self, state: &mut RelayState, ahead: &mut Ahead) {
+        match self.store.running().await {
+            Ok(running) => {
+                let now_ms = self.environment.monotonic_ms();
+                state.on_held_back(ahead.on_running(&running, now_ms).is_some());
+            }
+            Err(error) => tracing::debug!(%error, "what holds the log back could not be read"),
+        }
     }
 
     /// Reads on, publishes what is due; answers whether there is more to read at once.
@@ -139,12 +160,14 @@ impl Relay {
                 Err(error) => tracing::debug!(%error, "the log could not be read on"),
             }
         }
-        let mut due = state.due(self.environment.monotonic_ms(), |id, seq| self.announced.take(id, seq));
+        let epoch = state.read_to().epoch;
+        let now_ms = self.environment.monotonic_ms();
+        let mut due = state.due(now_ms, |id, seq| self.announced.take(epoch, id, seq));
         let now = self.environment.now();
         due.unpublished.retain(|one| now.ms_since(one.event.sent_at) < STALE_MS);
         if !due.unpublished.is_empty() {
             self.meters.relay.published.increment(due.unpublished.len() as u64);
-            self.router.committed(&due.unpublished, Vec::new());
+            self.router.relayed(&due.unpublished, epoch);
         }
         self.meters.relay.announcements.set(self.announced.len() as f64);
         for digest in due.digests {

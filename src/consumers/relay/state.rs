@@ -53,6 +53,8 @@ pub struct RelayState {
     named: usize,
     /// The position of the last event in `moved`.
     noted: Position,
+    /// The log's end is held back by a transaction that is not decided.
+    held_back: bool,
 }
 
 impl RelayState {
@@ -70,12 +72,26 @@ impl RelayState {
             moved: HashMap::new(),
             named: 0,
             noted: at,
+            held_back: false,
         }
     }
 
     /// From where to read the log on; `None` while enough waits.
     pub fn wants(&self) -> Option<Position> {
         (self.pending < PENDING_EVENTS).then_some(self.read)
+    }
+
+    /// Up to where the log was read.
+    pub const fn read_to(&self) -> Cursor {
+        Cursor { epoch: self.epoch, position: self.read }
+    }
+
+    /// A transaction that is not decided holds the log's end back, or none does. When it begins, a digest says so at once.
+    pub const fn on_held_back(&mut self, held_back: bool) {
+        if held_back && !self.held_back {
+            self.told_ms = None;
+        }
+        self.held_back = held_back;
     }
 
     /// The log was read up to `next`.
@@ -146,7 +162,13 @@ impl RelayState {
             last: span.last,
             users: Arc::from(span.users),
         });
-        let digest = Digest { epoch: self.epoch, from: self.told, to: self.settled, moved: moved.collect() };
+        let digest = Digest {
+            epoch: self.epoch,
+            from: self.told,
+            to: self.settled,
+            held_back: self.held_back,
+            moved: moved.collect(),
+        };
         self.named = 0;
         self.told = self.settled;
         self.told_ms = Some(now_ms);
@@ -201,7 +223,8 @@ mod tests {
     fn digests_join_up_and_name_all_that_moved() {
         let mut relay = fresh();
         let first = relay.due(0, |_, _| true).digests;
-        assert_eq!(first, [Digest { epoch: 1, from: Position(1), to: Position(1), moved: Vec::new() }]);
+        let at = Position(1);
+        assert_eq!(first, [Digest { epoch: 1, from: at, to: at, held_back: false, moved: Vec::new() }]);
         relay.on_read(vec![committed(1, 5, 1), committed(1, 6, 2), committed(2, 9, 3)], Position(4), 100);
         relay.on_read(vec![committed(1, 7, 4)], Position(5), 400);
         assert!(relay.due(300, |_, _| true).digests.is_empty());
@@ -217,6 +240,18 @@ mod tests {
         assert_eq!(relay.done().position, Position(4));
         let Some(next) = relay.due(1_000, |_, _| true).digests.pop() else { panic!("a digest is due") };
         assert_eq!((next.from, next.to, next.moved.len()), (Position(4), Position(5), 1));
+    }
+
+    #[test]
+    fn a_digest_says_at_once_that_the_end_is_held_back() {
+        let mut relay = fresh();
+        relay.due(0, |_, _| true);
+        relay.on_held_back(true);
+        assert!(relay.due(1, |_, _| true).digests[0].held_back);
+        relay.on_held_back(true);
+        assert!(relay.due(2, |_, _| true).digests.is_empty());
+        relay.on_held_back(false);
+        assert!(!relay.due(1 + DIGEST_EVERY_MS, |_, _| true).digests[0].held_back);
     }
 
     #[test]
