@@ -76,7 +76,7 @@ impl Healer {
                     vain = if left == need { vain + 1 } else { 0 };
                     need = left;
                 }
-                Err(StoreError::Unavailable { .. }) => unanswered += 1,
+                Err(StoreError::Unavailable { .. } | StoreError::Overloaded) => unanswered += 1,
                 Err(error) => {
                     tracing::warn!(%error, %conversation, "events that are missing could not be read");
                     vain = VAIN_READS;

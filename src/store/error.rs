@@ -4,6 +4,9 @@ use thiserror::Error;
 
 use crate::protocol::Failure;
 
+/// How long a peer waits that was turned away because of others.
+const RETRY_AFTER_MS: u64 = 500;
+
 /// A dependency failed. A definite no of the rules is a [`crate::domain::Refusal`] instead.
 #[derive(Debug, Clone, Error)]
 pub enum StoreError {
@@ -15,6 +18,9 @@ pub enum StoreError {
         /// What the database said, for the log; never sent to a peer.
         detail: String,
     },
+    /// Too many operations wait already; nothing was done.
+    #[error("too many operations wait for the database")]
+    Overloaded,
     /// A stored value breaks an invariant: a bug or a damaged database. Retrying does not help.
     #[error("the database holds something impossible: {0}")]
     Inconsistent(String),
@@ -33,13 +39,17 @@ impl StoreError {
 
     /// Whether nothing was done for certain.
     pub const fn is_definite(&self) -> bool {
-        matches!(self, Self::Unavailable { definite: true, .. })
+        matches!(self, Self::Unavailable { definite: true, .. } | Self::Overloaded)
     }
 }
 
 /// What a peer is told; the detail is for the log.
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::Unavailable { definite: error.is_definite() }
+        match error {
+            StoreError::Overloaded => Self::Overloaded { retry_after_ms: RETRY_AFTER_MS },
+            StoreError::Unavailable { definite, .. } => Self::Unavailable { definite },
+            StoreError::Inconsistent(_) => Self::Unavailable { definite: false },
+        }
     }
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, SqliteConnection};
+use rusqlite::Connection;
 use tidings::domain::{Refusal, Role};
 use tidings::store::sqlite::{SqliteOptions, SqliteStore};
 use tidings::store::{Change, Log, StoreError, Target, within};
@@ -13,12 +12,8 @@ use crate::harness::{Harness, SqliteHarness, World};
 
 const CANARY: &str = "canary-c0ffee-0001";
 
-async fn raw(harness: &SqliteHarness) -> SqliteConnection {
-    SqliteConnectOptions::new().filename(harness.path()).connect().await.unwrap()
-}
-
-async fn run(connection: &mut SqliteConnection, statement: &'static str) {
-    sqlx::query(statement).execute(connection).await.unwrap();
+fn raw(harness: &SqliteHarness) -> Connection {
+    Connection::open(harness.path()).unwrap()
 }
 
 /// A harness that a test keeps a hand on.
@@ -123,17 +118,17 @@ async fn a_purge_that_was_cut_short_goes_on_after_a_restart() {
     let [ada] = world.users().await;
     let group = world.group(&[ada]).await;
     world.say(ada, group, CANARY).await;
-    let mut connection = raw(&harness).await;
-    run(&mut connection, "UPDATE conversations SET deleted_at = 1, purging = 1").await;
+    let connection = raw(&harness);
+    connection.execute_batch("UPDATE conversations SET deleted_at = 1, purging = 1").unwrap();
     drop(connection);
     world.restart().await;
     world.purge().await;
     assert!(world.store.scrub().await.unwrap());
     assert!(!harness.holds(CANARY));
-    let mut connection = raw(&harness).await;
-    let row =
-        sqlx::query("SELECT 1 FROM conversations WHERE purging = 1").fetch_optional(&mut connection).await;
-    assert!(row.unwrap().is_none());
+    let connection = raw(&harness);
+    let left = connection
+        .query_row("SELECT count(*) FROM conversations WHERE purging = 1", [], |row| row.get::<_, i64>(0));
+    assert_eq!(left.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -141,12 +136,8 @@ async fn a_row_that_the_database_refuses_is_refused_alone() {
     let (world, harness) = world().await;
     let [ada, ben] = world.users().await;
     let group = world.group(&[ada, ben]).await;
-    let mut connection = raw(&harness).await;
-    run(
-        &mut connection,
-        "CREATE TRIGGER poison BEFORE INSERT ON events WHEN new.body = 'poison' BEGIN SELECT raise(ABORT, 'no'); END",
-    )
-    .await;
+    let connection = raw(&harness);
+    connection.execute_batch("CREATE TRIGGER poison BEFORE INSERT ON events WHEN new.body = 'poison' BEGIN SELECT raise(ABORT, 'no'); END").unwrap();
     let to = Target::Conversation(group);
     let bodies = ["one", "poison", "two", "three", "poison", "four"];
     let batch: Vec<_> = bodies.iter().map(|body| world.message(ada, to, body)).collect();
@@ -163,15 +154,22 @@ async fn a_schema_of_a_newer_release_is_refused_with_advice() {
     let harness = SqliteHarness::new();
     harness.store().await;
     harness.close().await;
-    let mut connection = raw(&harness).await;
-    run(
-        &mut connection,
-        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-         VALUES (9999, 'from the future', 1, x'00', 0)",
-    )
-    .await;
+    let connection = raw(&harness);
+    connection
+        .execute_batch("INSERT INTO migrations (version, checksum) VALUES (9999, 'from the future')")
+        .unwrap();
     let error = SqliteStore::open(harness.options(), harness.environment()).await.unwrap_err().to_string();
     assert!(error.contains("newer release") && error.contains("tidings.db"), "{error}");
+}
+
+#[tokio::test]
+async fn a_schema_of_another_build_is_refused_with_advice() {
+    let harness = SqliteHarness::new();
+    harness.store().await;
+    harness.close().await;
+    raw(&harness).execute_batch("UPDATE migrations SET checksum = 'another' WHERE version = 1").unwrap();
+    let error = SqliteStore::open(harness.options(), harness.environment()).await.unwrap_err().to_string();
+    assert!(error.contains("other tables"), "{error}");
 }
 
 #[tokio::test]
@@ -197,14 +195,14 @@ async fn a_locked_file_is_a_definite_no_within_the_timeout_and_heals() {
     let [ada, ben] = world.users().await;
     let options = SqliteOptions { timeout_ms: 400, ..harness.options() };
     let store = SqliteStore::open(options, harness.environment()).await.unwrap();
-    let mut other = raw(&harness).await;
-    run(&mut other, "BEGIN IMMEDIATE").await;
+    let other = raw(&harness);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let batch = [world.message(ada, Target::User(ben), "hi")];
     let error = store.append(&batch, world.now()).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { definite: true, .. }), "{error}");
     assert!(store.ping().await.is_err());
     assert!(store.heads(ada, None).await.is_ok(), "reading goes on");
-    run(&mut other, "ROLLBACK").await;
+    other.execute_batch("ROLLBACK").unwrap();
     assert!(store.append(&batch, world.now()).await.unwrap()[0].is_ok());
 }
 
@@ -214,13 +212,13 @@ async fn a_caller_with_less_time_hears_what_the_store_knows() {
     let [ada, ben] = world.users().await;
     let options = SqliteOptions { timeout_ms: 60_000, ..harness.options() };
     let store = SqliteStore::open(options, harness.environment()).await.unwrap();
-    let mut other = raw(&harness).await;
-    run(&mut other, "BEGIN IMMEDIATE").await;
+    let other = raw(&harness);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let batch = [world.message(ada, Target::User(ben), "hi")];
     let call = within(Duration::from_millis(100), store.append(&batch, world.now()));
     let error = tokio::time::timeout(Duration::from_secs(20), call).await.expect("in its time").unwrap_err();
     assert!(error.is_definite(), "nothing was begun: {error}");
-    run(&mut other, "ROLLBACK").await;
+    other.execute_batch("ROLLBACK").unwrap();
 }
 
 #[tokio::test]
@@ -259,14 +257,14 @@ async fn a_reader_that_stays_holds_up_the_emptying_and_not_the_writer() {
     let [ada, ben] = world.users().await;
     let group = world.group(&[ben, ada]).await;
     world.say(ada, group, CANARY).await;
-    let mut reader = raw(&harness).await;
-    run(&mut reader, "BEGIN").await;
-    run(&mut reader, "SELECT count(*) FROM events").await;
+    let reader = raw(&harness);
+    reader.execute_batch("BEGIN").unwrap();
+    reader.execute_batch("SELECT count(*) FROM events").unwrap();
     world.erase(ada).await;
     assert!(!world.store.scrub().await.unwrap(), "held up, and nobody waits for it");
     assert!(harness.holds(CANARY));
     world.say(ben, group, "goes on").await;
-    run(&mut reader, "COMMIT").await;
+    reader.execute_batch("COMMIT").unwrap();
     assert!(world.store.scrub().await.unwrap(), "tried again");
     assert!(!harness.holds(CANARY));
 }

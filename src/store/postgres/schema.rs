@@ -120,6 +120,7 @@ pub(super) async fn look(
         Ok(Ok(found)) => found,
         Ok(Err(StoreError::Inconsistent(what))) => return Err(OpenError::Unusable(what)),
         Ok(Err(StoreError::Unavailable { detail, .. })) => return Err(OpenError::Unreachable(detail)),
+        Ok(Err(error @ StoreError::Overloaded)) => return Err(OpenError::Unreachable(error.to_string())),
         Err(_) => return Err(OpenError::Unreachable(format!("no answer within {} ms", options.timeout_ms))),
     };
     standing.known().map_err(OpenError::Unusable)?;

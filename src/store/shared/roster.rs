@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use moka::future::Cache;
+use moka::sync::Cache;
 
 use super::room::Room;
 use crate::domain::{Audience, ConversationId, ConversationKind, Event, EventKind, Seq, UserId};
@@ -141,8 +141,8 @@ impl Rosters {
 
     /// Keeps what a committed transaction knows, unless something newer is there.
     pub(in crate::store) async fn keep(&self, conversation: ConversationId, roster: Roster) {
-        if self.0.get(&conversation).await.is_none_or(|known| known.version < roster.version) {
-            self.0.insert(conversation, roster).await;
+        if self.0.get(&conversation).is_none_or(|known| known.version < roster.version) {
+            self.0.insert(conversation, roster);
         }
     }
 
@@ -153,7 +153,7 @@ impl Rosters {
 
     /// What the cache holds, at whatever version.
     pub(in crate::store) async fn cached(&self, conversation: ConversationId) -> Option<Roster> {
-        self.0.get(&conversation).await
+        self.0.get(&conversation)
     }
 
     /// What the cache knows of a room as it was just read; `None` when its members must be read too.
@@ -163,6 +163,6 @@ impl Rosters {
         {
             return Some(Roster::of_pair(room.members_version, pair));
         }
-        self.0.get(&room.id()).await.filter(|roster| roster.version == room.members_version)
+        self.0.get(&room.id()).filter(|roster| roster.version == room.members_version)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use rusqlite::ErrorCode;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use crate::domain::Refusal;
@@ -155,19 +156,17 @@ impl Error {
         Self { class, undone: !ended && !unknown, detail }
     }
 
-    /// An error of SQLite, by its primary result code. A busy database refused a commit before writing; after anything else
-    /// (a full disk, a failed sync) it is open whether the frames are in the file.
-    fn of_sqlite(code: i32, detail: String) -> Self {
-        const BUSY: i32 = 5;
-        const TOO_BIG: i32 = 18;
-        const CONSTRAINT: i32 = 19;
-        const MISMATCH: i32 = 20;
-        const RANGE: i32 = 25;
+    /// An error of SQLite. A busy database refused a commit before writing; after anything else (a full disk, a failed sync) it
+    /// is open whether the frames are in the file.
+    fn of_sqlite(code: ErrorCode, detail: String) -> Self {
         let class = match code {
-            CONSTRAINT | MISMATCH | TOO_BIG | RANGE => Class::Row,
+            ErrorCode::ConstraintViolation
+            | ErrorCode::TypeMismatch
+            | ErrorCode::TooBig
+            | ErrorCode::ParameterOutOfRange => Class::Row,
             _ => Class::Other,
         };
-        Self { class, undone: code == BUSY, detail }
+        Self { class, undone: code == ErrorCode::DatabaseBusy, detail }
     }
 }
 
@@ -179,13 +178,9 @@ impl fmt::Display for Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if let Some(said) = error.as_database_error() {
-            if let Some(said) = said.try_downcast_ref::<PgDatabaseError>() {
-                return Self::of_postgres(said);
-            }
-            // The low byte of an extended code is the primary one.
-            let code = said.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or_default();
-            return Self::of_sqlite(code & 0xff, error.to_string());
+        let said = error.as_database_error().and_then(|said| said.try_downcast_ref::<PgDatabaseError>());
+        if let Some(said) = said {
+            return Self::of_postgres(said);
         }
         let (class, undone) = match &error {
             sqlx::Error::Decode(_)
@@ -201,6 +196,20 @@ impl From<sqlx::Error> for Error {
             _ => (Class::Other, false),
         };
         Self { class, undone, detail: error.to_string() }
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        let class = match &error {
+            rusqlite::Error::InvalidColumnIndex(_) => Class::Impossible,
+            rusqlite::Error::ToSqlConversionFailure(_) => Class::Row,
+            _ => match error.sqlite_error_code() {
+                Some(code) => return Self::of_sqlite(code, error.to_string()),
+                None => Class::Other,
+            },
+        };
+        Self { class, undone: false, detail: error.to_string() }
     }
 }
 

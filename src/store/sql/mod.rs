@@ -42,5 +42,5 @@ mod value;
 pub(in crate::store) use backend::{Backend, operate_here, unrefused};
 pub(in crate::store) use connection::Connection;
 pub(in crate::store) use error::{Decision, Error, Result, Stop, before_commit};
-pub(in crate::store) use operation::{ATTEMPTS, Phase, Purpose, Rule, Transaction, Transactions};
+pub(in crate::store) use operation::{ATTEMPTS, Phase, Purpose, Rule, Transaction, Transactions, drive};
 pub(in crate::store) use value::{Batch, Sql, Value, locking, rows, values};

@@ -32,6 +32,11 @@ pub(in crate::store) enum Purpose {
 }
 
 impl Purpose {
+    /// Whatever cuts it short, nothing was done.
+    pub(in crate::store) const fn reads(self) -> bool {
+        matches!(self, Self::Read | Self::Tail)
+    }
+
     const fn attempts(self) -> usize {
         match self {
             Self::Write | Self::Once => ATTEMPTS,
@@ -110,9 +115,8 @@ where
     T: Send,
     E: Into<Stop> + Send,
 {
-    // Whatever cuts reading short, nothing was done.
     let unwatched = Phase::default();
-    let phase = if matches!(purpose, Purpose::Read | Purpose::Tail) { &unwatched } else { phase };
+    let phase = if purpose.reads() { &unwatched } else { phase };
     let mut attempts = purpose.attempts();
     loop {
         let mut transaction = transactions.begin(purpose).await?;
@@ -167,9 +171,14 @@ impl Phase {
     }
 
     /// Nobody waits for it any more. True: nothing was done and nothing will be.
-    fn give_up(&self) -> bool {
+    pub(in crate::store) fn give_up(&self) -> bool {
         let gave_up = self.0.compare_exchange(WORKING, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire);
         gave_up.map_or_else(|was| was == GIVEN_UP, |_| true)
+    }
+
+    /// Whoever waited has been told that nothing was done.
+    pub(in crate::store) fn has_given_up(&self) -> bool {
+        self.0.load(Ordering::Acquire) == GIVEN_UP
     }
 
     /// Runs `work` until the call's deadline, for at most `limit`. Cut short before its commit it did nothing; afterwards

@@ -5,14 +5,13 @@
 //! a copy of the file alone, or a log that was removed. A log of another file cannot be told from the right one.
 
 use std::path::{Path, PathBuf};
-
-use sqlx::sqlite::SqliteConnection;
+use std::time::Duration;
 
 use super::SqliteStore;
-use super::lane::Phase;
+use super::connection::Connection;
 use crate::store::StoreError;
 use crate::store::shared::columns::Columns;
-use crate::store::sql::{self, Stop};
+use crate::store::sql::{self, Backend, Sql};
 
 /// The write-ahead log beside a database file.
 fn log_file(database: &Path) -> PathBuf {
@@ -27,37 +26,39 @@ pub(super) fn lacks_log(database: &Path) -> bool {
 }
 
 /// Marks the database as open, in the file itself. Answers whether what was written last may be missing.
-pub(super) async fn begun(connection: &mut SqliteConnection, lacked_log: bool) -> sql::Result<bool> {
-    let mark =
-        sqlx::query("SELECT value FROM meta WHERE name = 'open'").fetch_optional(&mut *connection).await?;
-    let was_open = mark.map(|row| row.int(0)).transpose()?.is_some_and(|value| value != 0);
+pub(super) fn begun(connection: &Connection, lacked_log: bool) -> sql::Result<bool> {
+    let mark = connection.rows("SELECT value FROM meta WHERE name = 'open'", &[])?;
+    let was_open = mark.first().map(|row| row.flag(0)).transpose()?.unwrap_or_default();
     if !was_open {
-        sqlx::query(
+        connection.execute(
             "INSERT INTO meta (name, value) VALUES ('open', 1) ON CONFLICT (name) DO UPDATE SET value = 1",
-        )
-        .execute(&mut *connection)
-        .await?;
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&mut *connection).await?;
+            &[],
+        )?;
+        connection.rows("PRAGMA wal_checkpoint(TRUNCATE)", &[])?;
     }
     Ok(was_open && lacked_log)
 }
 
+const ENDED: Sql = Sql::sqlite("UPDATE meta SET value = 0 WHERE name = 'open'");
+
+/// Whoever closes the store has a limit of their own.
+const AS_LONG_AS_IT_TAKES: Duration = Duration::from_secs(3_600);
+
 impl SqliteStore {
     /// Waits for operations at work, refuses further ones, and closes the file: everything is in it then.
     pub async fn close(&self) {
-        self.reader.close(self.readers).await;
+        self.reader.close().await;
         self.scrub.close().await;
         if let Err(error) = self.end().await {
             tracing::warn!(%error, "the write-ahead log could not be copied into the database: keep both files together");
         }
-        self.writer.close(1).await;
+        self.writer.close().await;
     }
 
     async fn end(&self) -> Result<(), StoreError> {
-        let mut transaction = self.writer.begin().await?;
-        let unmarked =
-            sqlx::query("UPDATE meta SET value = 0 WHERE name = 'open'").execute(&mut *transaction).await;
-        transaction.finish(unmarked.map_err(Stop::from), &Phase::default()).await?.ok();
-        self.writer.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)").await.map(|_| ())
+        self.write((), |connection, ()| Box::pin(sql::Connection::run(connection, &ENDED, &[]))).await?.ok();
+        self.checkpoint(&self.writer, AS_LONG_AS_IT_TAKES, "PRAGMA wal_checkpoint(TRUNCATE)")
+            .await
+            .map(|_| ())
     }
 }

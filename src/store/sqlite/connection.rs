@@ -1,48 +1,112 @@
-//! The rules' way to the file.
+//! The rules' way to the file: every call is answered in place, on the thread that owns the connection.
 
+use std::time::Duration;
+
+use rusqlite::CachedStatement;
+use rusqlite::types::{ToSql, ToSqlOutput, Value as Stored, ValueRef};
 use serde_json::json;
-use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
-use crate::store::sql::{self, Batch, Sql, Value};
+use super::row::Row;
+use crate::store::sql::{self, Batch, Error, Sql, Value};
 
-/// A statement of the rules with its values.
-fn bound<'v>(text: &'static str, values: &'v [Value<'v>]) -> Query<'v, Sqlite, SqliteArguments> {
-    values.iter().fold(sqlx::query(text), |statement, value| match value {
-        Value::Uuid(id) => statement.bind(*id),
-        Value::Int(number) => statement.bind(*number),
-        Value::Text(text) => statement.bind(*text),
-        Value::Bytes(bytes) => statement.bind(*bytes),
-        Value::Flag(flag) => statement.bind(*flag),
-        Value::Uuids(list) => {
-            let hexadecimal = |id: &Option<Uuid>| id.map(|id| id.simple().to_string());
-            statement.bind(json!(list.iter().map(hexadecimal).collect::<Vec<_>>()).to_string())
-        }
-        Value::Ints(list) => statement.bind(json!(list).to_string()),
-        Value::Texts(list) => statement.bind(json!(list).to_string()),
-    })
-}
+/// A connection of one database thread. Its futures are ready at once, so a rule over it never waits.
+#[derive(Debug)]
+pub(in crate::store) struct Connection(rusqlite::Connection);
 
-impl sql::Connection for SqliteConnection {
-    type Row = SqliteRow;
-
-    async fn all(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<Vec<SqliteRow>> {
-        Ok(bound(sql.sqlite, values).fetch_all(self).await?)
+impl Connection {
+    pub(super) fn new(raw: rusqlite::Connection) -> Self {
+        Self(raw)
     }
 
-    async fn optional(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<Option<SqliteRow>> {
-        Ok(bound(sql.sqlite, values).fetch_optional(self).await?)
+    /// Runs a statement and collects its rows.
+    pub(super) fn rows(&self, text: &str, values: &[Value<'_>]) -> sql::Result<Vec<Row>> {
+        let mut statement = self.bound(text, values)?;
+        let columns = statement.column_count();
+        let mut answers = statement.raw_query();
+        let mut rows = Vec::new();
+        while let Some(answer) = answers.next()? {
+            rows.push(Row::read(answer, columns)?);
+        }
+        Ok(rows)
+    }
+
+    /// Runs a statement; answers how many rows it changed.
+    pub(super) fn execute(&self, text: &str, values: &[Value<'_>]) -> sql::Result<u64> {
+        let mut statement = self.bound(text, values)?;
+        let mut answers = statement.raw_query();
+        while answers.next()?.is_some() {}
+        Ok(self.0.changes())
+    }
+
+    /// Runs several statements, none of which is kept prepared.
+    pub(super) fn script(&self, text: &str) -> sql::Result<()> {
+        Ok(self.0.execute_batch(text)?)
+    }
+
+    /// How long another process at the same file is waited for.
+    pub(super) fn wait_for_others(&self, wait: Duration) -> sql::Result<()> {
+        Ok(self.0.busy_timeout(wait)?)
+    }
+
+    pub(super) fn in_transaction(&self) -> bool {
+        !self.0.is_autocommit()
+    }
+
+    /// A statement of the rules with its values. SQLite numbers `$1`, `$2`, … as they come in the text.
+    fn bound(&self, text: &str, values: &[Value<'_>]) -> sql::Result<CachedStatement<'_>> {
+        let mut statement = self.0.prepare_cached(text)?;
+        for index in 1..=statement.parameter_count() {
+            let name = statement.parameter_name(index).and_then(|name| name.get(1..));
+            let number = name.and_then(|name| name.parse::<usize>().ok()).unwrap_or_default();
+            let value = number.checked_sub(1).and_then(|at| values.get(at));
+            let value = value
+                .ok_or_else(|| Error::impossible("a statement asks for a value that it was not given"))?;
+            statement.raw_bind_parameter(index, value)?;
+        }
+        Ok(statement)
+    }
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let list = |list: serde_json::Value| ToSqlOutput::Owned(Stored::Text(list.to_string()));
+        let borrowed = match self {
+            Self::Uuid(id) => id.as_ref().map(|id| ValueRef::Blob(id.as_bytes())),
+            Self::Int(number) => number.map(ValueRef::Integer),
+            Self::Text(text) => text.map(|text| ValueRef::Text(text.as_bytes())),
+            Self::Bytes(bytes) => bytes.map(ValueRef::Blob),
+            Self::Flag(flag) => Some(ValueRef::Integer(i64::from(*flag))),
+            Self::Uuids(ids) => {
+                let hexadecimal = |id: &Option<Uuid>| id.map(|id| id.simple().to_string());
+                return Ok(list(json!(ids.iter().map(hexadecimal).collect::<Vec<_>>())));
+            }
+            Self::Ints(numbers) => return Ok(list(json!(numbers))),
+            Self::Texts(texts) => return Ok(list(json!(texts))),
+        };
+        Ok(ToSqlOutput::Borrowed(borrowed.unwrap_or(ValueRef::Null)))
+    }
+}
+
+impl sql::Connection for Connection {
+    type Row = Row;
+
+    async fn all(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<Vec<Row>> {
+        self.rows(sql.sqlite, values)
+    }
+
+    async fn optional(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<Option<Row>> {
+        Ok(self.rows(sql.sqlite, values)?.into_iter().next())
     }
 
     async fn run(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<u64> {
-        Ok(bound(sql.sqlite, values).execute(self).await?.rows_affected())
+        self.execute(sql.sqlite, values)
     }
 
-    async fn each(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<Vec<SqliteRow>> {
+    async fn each(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<Vec<Row>> {
         let mut answers = Vec::new();
         for row in sql::rows(values) {
-            answers.extend(bound(sql.sqlite, &row).fetch_all(&mut *self).await?);
+            answers.extend(self.rows(sql.sqlite, &row)?);
         }
         Ok(answers)
     }
@@ -50,7 +114,7 @@ impl sql::Connection for SqliteConnection {
     async fn batch(&mut self, batch: &Batch, values: &[Value<'_>]) -> sql::Result<()> {
         for row in sql::rows(values) {
             for text in batch.sqlite {
-                bound(text, &row).execute(&mut *self).await?;
+                self.execute(text, &row)?;
             }
         }
         Ok(())

@@ -1,13 +1,12 @@
 //! Writing a journal: a few small statements inside the transaction that read what it was decided on, so all of it holds still.
 
-use sqlx::sqlite::SqliteConnection;
-
-use super::position::last_position;
+use super::connection::Connection;
+use super::state::last_position;
 use crate::domain::{Position, Seq};
 use crate::store::shared::codec::encode;
 use crate::store::shared::columns::Columns;
 use crate::store::sql::journal::{Act, Journal, Recorder, Touched, Written};
-use crate::store::sql::{Connection, Result, Sql, values};
+use crate::store::sql::{Connection as _, Result, Sql, values};
 
 const BEGIN: Sql = Sql::sqlite(concat!(
     "SELECT last_seq, last_position, message_count, member_count, members_version, ",
@@ -78,13 +77,13 @@ const EMPTY: Sql = Sql::sqlite(
     "DELETE FROM reaction_counts WHERE conversation = $1 AND seq = $2 AND emoji = $3 AND count <= 0",
 );
 
-impl Recorder for SqliteConnection {
+impl Recorder for Connection {
     async fn write(&mut self, journal: &Journal) -> Result<Option<Written>> {
         write(self, journal).await.map(Some)
     }
 }
 
-async fn write<C: Connection>(connection: &mut C, journal: &Journal) -> Result<Written> {
+async fn write(connection: &mut Connection, journal: &Journal) -> Result<Written> {
     let id = journal.conversation;
     let row = connection.one(&BEGIN, values![id]).await?;
     let (last, previous) = (row.seq(0)?, Position(row.count(1)?));
@@ -155,12 +154,7 @@ async fn write<C: Connection>(connection: &mut C, journal: &Journal) -> Result<W
     Ok(Written { first, previous, positions, version })
 }
 
-async fn touch<C: Connection>(
-    connection: &mut C,
-    journal: &Journal,
-    touched: &Touched,
-    first: Seq,
-) -> Result<()> {
+async fn touch(connection: &mut Connection, journal: &Journal, touched: &Touched, first: Seq) -> Result<()> {
     let (id, target) = (journal.conversation, touched.target);
     match &touched.act {
         Act::Edit { body } => {

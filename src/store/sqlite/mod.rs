@@ -1,65 +1,67 @@
 //! The embedded store: one SQLite file, nothing to install.
 //!
-//! One connection writes, in the order callers arrive; a few read, each call from one snapshot of the write-ahead log.
-//! Every operation is one transaction with an application timeout. After a restart everything acknowledged is there
-//! ([`Durability::Full`]); content that a deletion left behind goes on being removed when the store is opened.
+//! One thread writes, in the order callers arrive; a few read, each call from one snapshot of the write-ahead log. An operation is
+//! handed to such a thread as a whole: one transaction, with an application timeout. After a restart everything acknowledged is
+//! there ([`Durability::Full`]); content that a deletion left behind goes on being removed when the store is opened.
 
 mod append;
 mod clean;
 mod connection;
-mod insert;
+mod history;
 mod journal;
-mod lane;
+mod migrations;
 mod open;
 mod options;
-mod position;
-mod read;
-mod roster;
-mod rows;
+mod pool;
+mod range;
+mod row;
 mod scrub;
 mod state;
+mod worker;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::sqlite::SqliteConnection;
 
 pub use options::{Durability, SqliteOptions};
 
 use super::shared::roster::Rosters;
-use super::sql::{self, Purpose, Rule, Stop};
+use super::sql::{self, Backend, Purpose, Rule, Sql, Stop};
 use super::{
     AppendError, Appended, Change, Changed, Cursor, Head, Heads, HistoryPage, HistoryQuery, Log, Mark,
     Marked, NewMessage, Outcome, Purged, RangeEvents, RangeQuery, Running, StoreError, Tail,
 };
 use crate::domain::{Committed, ConversationId, Limits, Position, Seq, Timestamp, UserId};
-use lane::Lane;
+use connection::Connection;
+use pool::{Pool, at_once};
 
 /// A database file, open. Shared behind an `Arc`; closing is [`SqliteStore::close`] or dropping the last handle.
 #[derive(Debug)]
 pub struct SqliteStore {
-    writer: Lane,
-    reader: Lane,
-    readers: usize,
+    writer: Pool,
+    reader: Pool,
     rosters: Rosters,
     timeout: Duration,
+    wait_for_others: Duration,
     limits: Limits,
     scrub: scrub::Scrub,
 }
 
-impl sql::Transactions for SqliteStore {
-    type Transaction = lane::Transaction;
-
-    async fn begin(&self, purpose: Purpose) -> Result<lane::Transaction, StoreError> {
-        match purpose {
-            Purpose::Write | Purpose::Once => self.writer.begin().await,
-            Purpose::Read | Purpose::Tail => self.reader.begin().await,
-        }
+impl SqliteStore {
+    /// Has a thread copy the write-ahead log into the file; false when somebody keeps a part of it.
+    async fn checkpoint(
+        &self,
+        pool: &Pool,
+        limit: Duration,
+        statement: &'static str,
+    ) -> Result<bool, StoreError> {
+        let wait = self.wait_for_others;
+        pool.call(limit, Purpose::Write, move |worker, _| worker.checkpoint(statement, wait)).await
     }
 }
 
-impl sql::Backend for SqliteStore {
-    type Connection = SqliteConnection;
+impl Backend for SqliteStore {
+    type Connection = Connection;
 
     const ONE_WRITER: bool = true;
 
@@ -79,16 +81,25 @@ impl sql::Backend for SqliteStore {
         &self,
         purpose: Purpose,
         arguments: A,
-        rule: Rule<SqliteConnection, A, T, E>,
+        rule: Rule<Connection, A, T, E>,
     ) -> Outcome<T>
     where
         A: Send + Sync + 'static,
         T: Send + 'static,
         E: Into<Stop> + Send + 'static,
     {
-        sql::operate_here(self, self.timeout, purpose, arguments, rule).await
+        let pool = if purpose.reads() { &self.reader } else { &self.writer };
+        let work = pool.call(self.timeout, purpose, move |worker, phase| {
+            at_once(sql::drive(&worker, purpose, &arguments, rule, phase))
+        });
+        work.await
     }
 }
+
+/// A row of its own, which takes room in the log as every write does.
+const PROBE: Sql = Sql::sqlite(
+    "INSERT INTO meta (name, value) VALUES ('probe', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1",
+);
 
 #[async_trait]
 impl Log for SqliteStore {
@@ -123,11 +134,11 @@ impl Log for SqliteStore {
     }
 
     async fn range(&self, user: UserId, query: RangeQuery) -> Outcome<RangeEvents> {
-        read::range(self, user, query).await
+        range::range(self, user, query).await
     }
 
     async fn history(&self, user: UserId, query: HistoryQuery) -> Outcome<HistoryPage> {
-        read::history(self, user, query).await
+        history::history(self, user, query).await
     }
 
     async fn heads(&self, user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError> {
@@ -161,7 +172,7 @@ impl Log for SqliteStore {
 
     async fn running(&self) -> Result<Running, StoreError> {
         // One writer at a time: nothing is committed past the log's end.
-        Ok(Running { numbers: Vec::new(), next: self.end().await?.position })
+        Ok(Running { numbers: Vec::new(), next: Log::end(self).await?.position })
     }
 
     async fn end(&self) -> Result<Cursor, StoreError> {
@@ -169,6 +180,9 @@ impl Log for SqliteStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        open::ping(self).await
+        let written =
+            self.write((), |connection, ()| Box::pin(sql::Connection::run(connection, &PROBE, &[])));
+        sql::unrefused(written.await)?;
+        Log::end(self).await.map(|_| ())
     }
 }

@@ -1,37 +1,40 @@
-//! Opening the file: how connections are set up, and bringing the schema up to date.
+//! Opening the file: how connections are set up, and what is done before the first operation.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqlSafeStr};
+use rusqlite::OpenFlags;
 
-use super::lane::{Lane, Phase};
+use super::connection::Connection;
+use super::migrations::migrate;
 use super::options::{Durability, SqliteOptions};
+use super::pool::Pool;
 use super::scrub::Scrub;
-use super::{SqliteStore, clean, position};
+use super::worker::{Connect, Watched};
+use super::{SqliteStore, clean};
 use crate::environment::SharedEnvironment;
 use crate::store::StoreError;
 use crate::store::shared::roster::Rosters;
-use crate::store::sql::{self, Stop};
+use crate::store::sql::{self, values};
 
 /// Pages of the write-ahead log after which they are copied into the file: 16 MiB, so that one fsync of the file serves
 /// thousands of messages.
-const CHECKPOINT_PAGES: &str = "4096";
+const CHECKPOINT_PAGES: u32 = 4_096;
 
 /// The log file is cut back to this size after a checkpoint, in bytes.
-const LOG_FILE_BYTES: &str = "67108864";
+const LOG_FILE_BYTES: u64 = 64 << 20;
 
-fn migrations() -> Migrator {
-    let step = |version, name: &'static str, text: &'static str| {
-        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
-    };
-    Migrator::with_migrations(vec![
-        step(1, "schema", include_str!("../../../migrations/sqlite/0001_schema.sql")),
-        step(2, "consumers", include_str!("../../../migrations/sqlite/0002_consumers.sql")),
-    ])
-}
+/// How many operations wait for the thread that writes, and for those that read.
+const MOST_WRITES_WAITING: usize = 1_024;
+const MOST_READS_WAITING: usize = 4_096;
+
+/// Statements that a connection keeps prepared; there are fewer.
+const PREPARED: usize = 256;
+
+/// After how many steps of SQLite's virtual machine a connection looks whether somebody still waits; and where they are counted.
+const WATCHED_STEPS: i32 = 1_000;
+const COUNTED_STEPS: i32 = 16;
 
 impl SqliteStore {
     /// Opens the database, making the file, its directory and its tables when they are missing.
@@ -45,134 +48,121 @@ impl SqliteStore {
     ) -> Result<Arc<Self>, StoreError> {
         let path = options.path.display().to_string();
         let failed = |what: String| StoreError::definite(format!("database file {path}: {what}"));
-        if let Some(directory) = options.path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-            tokio::fs::create_dir_all(directory)
-                .await
-                .map_err(|error| failed(format!("cannot make its directory: {error}")))?;
-        }
-        let lacked_log = clean::lacks_log(&options.path);
-        let mut connection = writing(&options)
-            .connect()
-            .await
-            .map_err(|error| failed(format!("cannot be opened for writing: {error}")))?;
-        migrate(&mut connection).await.map_err(&failed)?;
-        let lost =
-            clean::begun(&mut connection, lacked_log).await.map_err(|error| failed(error.to_string()))?;
-        if lost {
-            tracing::error!(
-                %path,
-                "the database was in use when it was copied, or its -wal file was removed: what was written last may be \
-                 missing; clients compare everything with it"
-            );
-        }
-        draw_epoch(&mut connection, &environment, lost).await.map_err(|error| failed(error.to_string()))?;
-        connection.close().await.map_err(|error| failed(error.to_string()))?;
+        let mut drawn = [0_u8; 8];
+        environment.fill_random(&mut drawn);
+        let epoch = i64::from_le_bytes(drawn);
+        let prepared = {
+            let options = options.clone();
+            tokio::task::spawn_blocking(move || prepare(&options, epoch)).await
+        };
+        prepared.map_err(|error| failed(error.to_string()))?.map_err(failed)?;
+        let (writing, reading) = (connect(&options, writer), connect(&options, reader));
+        let scrubbing = Pool::start("sqlite-scrub", 1, 1, &writing)?;
         let store = Arc::new(Self {
-            writer: Lane::new(writing(&options), 1, "BEGIN IMMEDIATE", options.steps.clone()),
-            reader: Lane::new(reading(&options), options.readers, "BEGIN", options.steps.clone()),
-            readers: options.readers,
+            writer: Pool::start("sqlite-write", 1, MOST_WRITES_WAITING, &writing)?,
+            reader: Pool::start("sqlite-read", options.readers, MOST_READS_WAITING, &reading)?,
             rosters: Rosters::new(options.roster_cache_members),
             timeout: Duration::from_millis(options.timeout_ms),
+            wait_for_others: wait_for_others(&options),
+            scrub: Scrub::new(&options, scrubbing, environment),
             limits: options.limits,
-            scrub: Scrub::new(
-                &options,
-                Lane::new(writing(&options), 1, "BEGIN", options.steps.clone()),
-                environment,
-            ),
         });
         Ok(store)
     }
 }
 
-fn common(options: &SqliteOptions) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(&options.path)
-        .foreign_keys(false)
-        // Another process at the same file (a backup, a maintenance job) is waited for, but not past our own timeout.
-        .busy_timeout(Duration::from_millis(options.timeout_ms / 2))
-        .statement_cache_capacity(256)
-        .row_buffer_size(256)
-        // No memory mapping: a failing disk would end the process by a signal instead of an error.
-        .pragma("mmap_size", "0")
-        .pragma("temp_store", "memory")
-        // Else a statement over a batch may be planned as a walk through the whole table with a look into the batch for each
-        // row: from some 100 rows on an index made for the batch seems cheap to the planner, which does not know the table.
-        .pragma("automatic_index", "off")
-        .disable_statement_logging()
+/// Everything before the first operation. `epoch`: what the log's incarnation is called should it be a new one.
+fn prepare(options: &SqliteOptions, epoch: i64) -> Result<(), String> {
+    if let Some(directory) = options.path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        std::fs::create_dir_all(directory).map_err(|error| format!("cannot make its directory: {error}"))?;
+    }
+    let lacked_log = clean::lacks_log(&options.path);
+    let connection = writer(options, &Watched::default())
+        .map_err(|error| format!("cannot be opened for writing: {error}"))?;
+    migrate(&connection)?;
+    let lost = clean::begun(&connection, lacked_log).map_err(|error| error.to_string())?;
+    if lost {
+        tracing::error!(
+            path = %options.path.display(),
+            "the database was in use when it was copied, or its -wal file was removed: what was written last may be \
+             missing; clients compare everything with it"
+        );
+    }
+    draw_epoch(&connection, epoch, lost).map_err(|error| error.to_string())
 }
 
-fn cache(bytes: u64) -> String {
-    format!("-{}", bytes / 1024)
+/// How long another process at the same file (a backup, a maintenance job) is waited for: not past the store's own timeout.
+fn wait_for_others(options: &SqliteOptions) -> Duration {
+    Duration::from_millis(options.timeout_ms / 2)
 }
 
-fn writing(options: &SqliteOptions) -> SqliteConnectOptions {
-    let synchronous = match options.durability {
-        Durability::Full => SqliteSynchronous::Full,
-        Durability::Normal => SqliteSynchronous::Normal,
-    };
-    common(options)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(synchronous)
-        .pragma("cache_size", cache(options.writer_cache_bytes))
-        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-        .pragma("journal_size_limit", LOG_FILE_BYTES)
-        // What is removed is overwritten with zeros rather than left in free pages.
-        .pragma("secure_delete", "on")
+/// Connects as `how` says, again and again.
+fn connect(
+    options: &SqliteOptions,
+    how: fn(&SqliteOptions, &Watched) -> sql::Result<Connection>,
+) -> Arc<Connect> {
+    let options = options.clone();
+    Arc::new(move |watched: &Watched| how(&options, watched))
 }
 
-fn reading(options: &SqliteOptions) -> SqliteConnectOptions {
-    common(options).read_only(true).pragma("cache_size", cache(options.reader_cache_bytes))
+/// What all connections are. `mmap_size`: a failing disk would end the process by a signal instead of an error.
+/// `automatic_index`: else a statement over a batch may be planned as a walk through the whole table with a look into the batch for
+/// each row, because the planner does not know how large the table is.
+fn common(
+    options: &SqliteOptions,
+    watched: &Watched,
+    flags: OpenFlags,
+    cache_bytes: u64,
+) -> sql::Result<rusqlite::Connection> {
+    let raw = rusqlite::Connection::open_with_flags(&options.path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    raw.busy_timeout(wait_for_others(options))?;
+    raw.set_prepared_statement_cache_capacity(PREPARED);
+    raw.execute_batch(&format!(
+        "PRAGMA foreign_keys = off; PRAGMA mmap_size = 0; PRAGMA temp_store = memory; PRAGMA automatic_index = off; \
+         PRAGMA cache_size = -{};",
+        cache_bytes / 1_024
+    ))?;
+    watch(&raw, watched.clone(), options.steps.clone())?;
+    Ok(raw)
 }
 
-async fn migrate(connection: &mut SqliteConnection) -> Result<(), String> {
-    let migrations = migrations();
-    let newest = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
-    // `run` is generic over how it gets its connection, which makes this future impossible to send between threads.
-    migrations.run_direct(None, connection, false).await.map_err(|error| match error {
-        MigrateError::VersionMissing(version) => format!(
-            "a newer release has written it (schema {version}, this release knows {newest}): run that release or a \
-             newer one, or restore a backup from before it"
-        ),
-        MigrateError::VersionMismatch(version) => {
-            format!("its schema {version} was made by a build with other tables: restore a backup or use that build")
+fn watch(raw: &rusqlite::Connection, watched: Watched, steps: Option<Arc<AtomicU64>>) -> sql::Result<()> {
+    let every = if steps.is_some() { COUNTED_STEPS } else { WATCHED_STEPS };
+    let interrupts = move || {
+        if let Some(steps) = &steps {
+            steps.fetch_add(COUNTED_STEPS as u64, Ordering::Relaxed);
         }
-        MigrateError::Execute(error) => format!("cannot be read or written as a database: {error}"),
-        other => format!("cannot be brought up to date: {other}"),
-    })
+        watched.given_up()
+    };
+    Ok(raw.progress_handler(every, Some(interrupts))?)
+}
+
+/// `secure_delete`: what is removed is overwritten with zeros rather than left in free pages.
+fn writer(options: &SqliteOptions, watched: &Watched) -> sql::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let raw = common(options, watched, flags, options.writer_cache_bytes)?;
+    let synchronous = match options.durability {
+        Durability::Full => "full",
+        Durability::Normal => "normal",
+    };
+    raw.execute_batch(&format!(
+        "PRAGMA journal_mode = wal; PRAGMA synchronous = {synchronous}; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; \
+         PRAGMA journal_size_limit = {LOG_FILE_BYTES}; PRAGMA secure_delete = on;"
+    ))?;
+    Ok(Connection::new(raw))
+}
+
+fn reader(options: &SqliteOptions, watched: &Watched) -> sql::Result<Connection> {
+    let raw = common(options, watched, OpenFlags::SQLITE_OPEN_READ_ONLY, options.reader_cache_bytes)?;
+    Ok(Connection::new(raw))
 }
 
 /// The log's incarnation: drawn when the file is made, and anew when its end may be another than clients have seen.
-async fn draw_epoch(
-    connection: &mut SqliteConnection,
-    environment: &SharedEnvironment,
-    anew: bool,
-) -> sql::Result<()> {
-    let mut drawn = [0_u8; 8];
-    environment.fill_random(&mut drawn);
+fn draw_epoch(connection: &Connection, epoch: i64, anew: bool) -> sql::Result<()> {
     let statement = if anew {
-        "INSERT OR REPLACE INTO meta (name, value) VALUES ('epoch', ?1)"
+        "INSERT OR REPLACE INTO meta (name, value) VALUES ('epoch', $1)"
     } else {
-        "INSERT OR IGNORE INTO meta (name, value) VALUES ('epoch', ?1)"
+        "INSERT OR IGNORE INTO meta (name, value) VALUES ('epoch', $1)"
     };
-    sqlx::query(statement).bind(i64::from_le_bytes(drawn)).execute(connection).await?;
-    Ok(())
-}
-
-/// Writes a row of its own, which takes room in the log as every write does, and reads.
-pub(super) async fn ping(store: &SqliteStore) -> Result<(), StoreError> {
-    let phase = Phase::default();
-    let work = async {
-        let mut transaction = store.writer.begin().await?;
-        let written = sqlx::query(
-            "INSERT INTO meta (name, value) VALUES ('probe', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1",
-        )
-        .execute(&mut *transaction)
-        .await;
-        transaction.finish(written.map_err(Stop::from), &phase).await?.ok();
-        let mut transaction = store.reader.begin().await?;
-        let read = position::last(&mut transaction).await;
-        transaction.end(read.map_err(Stop::from)).await
-    };
-    phase.bound(store.timeout, work).await.map(|_| ())
+    connection.execute(statement, values![epoch]).map(|_| ())
 }

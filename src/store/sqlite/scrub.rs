@@ -8,11 +8,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::SqliteStore;
-use super::lane::Lane;
 use super::options::SqliteOptions;
+use super::pool::Pool;
 use crate::environment::SharedEnvironment;
 use crate::store::StoreError;
-use crate::store::sql::Phase;
 
 /// Between two times that the log is emptied, in milliseconds.
 const EVERY_MS: u64 = 20_000;
@@ -21,7 +20,7 @@ const EVERY_MS: u64 = 20_000;
 #[derive(Debug)]
 pub(super) struct Scrub {
     /// Copies without keeping anybody from writing.
-    lane: Lane,
+    pool: Pool,
     log: PathBuf,
     environment: SharedEnvironment,
     /// On the monotonic clock, one more than it says; 0: not yet.
@@ -29,14 +28,14 @@ pub(super) struct Scrub {
 }
 
 impl Scrub {
-    pub(super) fn new(options: &SqliteOptions, lane: Lane, environment: SharedEnvironment) -> Self {
+    pub(super) fn new(options: &SqliteOptions, pool: Pool, environment: SharedEnvironment) -> Self {
         let mut log = options.path.clone().into_os_string();
         log.push("-wal");
-        Self { lane, log: log.into(), environment, emptied_ms: AtomicU64::new(0) }
+        Self { pool, log: log.into(), environment, emptied_ms: AtomicU64::new(0) }
     }
 
     pub(super) async fn close(&self) {
-        self.lane.close(1).await;
+        self.pool.close().await;
     }
 
     /// Long enough ago, and there is something in it.
@@ -55,11 +54,8 @@ pub(super) async fn scrub(store: &SqliteStore) -> Result<bool, StoreError> {
     if !store.scrub.is_due().await {
         return Ok(true);
     }
-    let work = async {
-        store.scrub.lane.checkpoint("PRAGMA wal_checkpoint(PASSIVE)").await?;
-        store.writer.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)").await
-    };
-    let empty = Phase::default().bound(store.timeout, work).await?;
+    store.checkpoint(&store.scrub.pool, store.timeout, "PRAGMA wal_checkpoint(PASSIVE)").await?;
+    let empty = store.checkpoint(&store.writer, store.timeout, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
     if empty {
         store.scrub.emptied_ms.store(store.scrub.environment.monotonic_ms() + 1, Ordering::Relaxed);
     }

@@ -1,4 +1,8 @@
-//! The columns of a conversation's row, and who may read.
+//! Parts of statements: the columns of a conversation's row, and the newest position.
+//!
+//! An event takes the next position and is written under it. A receipt or a membership without an event takes one too, so that a
+//! cursor behind it sees that something moved and a cursor past it does not; such positions are kept in `position_floor`. Positions
+//! therefore have holes, seqs never.
 
 pub(super) use crate::store::sql::conversations::membership_of;
 
@@ -10,3 +14,11 @@ macro_rules! room_columns {
     };
 }
 pub(super) use room_columns;
+
+/// The newest position taken; 0 in an empty log.
+macro_rules! last_position {
+    () => {
+        "(SELECT max(value, coalesce((SELECT max(position) FROM events), 0)) FROM meta WHERE name = 'position_floor')"
+    };
+}
+pub(super) use last_position;

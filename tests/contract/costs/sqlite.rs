@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tidings::domain::Limits;
 use tidings::store::sqlite::{SqliteOptions, SqliteStore};
 
@@ -24,12 +22,10 @@ impl Meter for Steps {
     }
 
     async fn fill(&self, statements: Vec<String>) {
-        let options = SqliteConnectOptions::new().filename(self.harness.path());
-        let mut connection = options.connect().await.unwrap();
+        let connection = rusqlite::Connection::open(self.harness.path()).unwrap();
         for statement in statements {
-            sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(&mut connection).await.expect(&statement);
+            connection.execute_batch(&statement).expect(&statement);
         }
-        connection.close().await.unwrap();
     }
 
     /// A walk through 100,000 rows takes 200,000 steps and more. The triggers that keep feeds do more for some messages than

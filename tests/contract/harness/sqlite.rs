@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use sqlx::ConnectOptions;
-use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 use tidings::domain::Limits;
 use tidings::environment::{ManualEnvironment, SharedEnvironment};
@@ -69,11 +67,10 @@ impl Harness for SqliteHarness {
     }
 
     async fn skip_positions(&self, by: u64) {
-        let options = SqliteConnectOptions::new().filename(self.path());
-        let mut connection = options.connect().await.unwrap();
+        let connection = rusqlite::Connection::open(self.path()).unwrap();
         let statement = "UPDATE meta SET value = ?1 + max(value, coalesce((SELECT max(position) FROM events), 0)) \
              WHERE name = 'position_floor'";
-        sqlx::query(statement).bind(by as i64).execute(&mut connection).await.unwrap();
+        connection.execute(statement, [by as i64]).unwrap();
     }
 
     fn position_per_event(&self) -> bool {

@@ -192,7 +192,8 @@ async fn may_meet<C: Connection>(
     Ok(())
 }
 
-async fn insert<C: Connection>(connection: &mut C, room: &Room) -> sql::Result<()> {
+/// Writes the row of a conversation without events.
+pub(in crate::store) async fn insert<C: Connection>(connection: &mut C, room: &Room) -> sql::Result<()> {
     let conversation = &room.conversation;
     let values = values![
         room.id(),

@@ -4,6 +4,7 @@ mod create;
 mod listing;
 mod look;
 
+pub(in crate::store) use create::insert;
 pub(in crate::store) use look::{membership_of, roster};
 
 use std::sync::Arc;

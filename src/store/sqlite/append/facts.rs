@@ -1,17 +1,14 @@
-//! What deciding on a batch needs to know, read in four statements at most.
+//! What deciding on a batch needs to know: a few small statements for each message, and each thing once.
 
 use std::collections::{HashMap, HashSet};
-
-use sqlx::sqlite::SqliteConnection;
 
 use crate::domain::{ClientId, ConversationId, ConversationKind, Seq, Timestamp, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::{ROOM_COLUMNS, Room};
 use crate::store::shared::roster::{Roster, Rosters};
-use crate::store::sql;
-use crate::store::sqlite::roster::rosters_of;
-use crate::store::sqlite::rows::MultiRow;
-use crate::store::sqlite::state::room_columns;
+use crate::store::sql::{self, Connection as _, Sql, values};
+use crate::store::sqlite::connection::Connection;
+use crate::store::sqlite::state::{last_position, room_columns};
 use crate::store::{NewMessage, Target};
 
 /// A send that is in the log already.
@@ -49,61 +46,54 @@ pub(super) struct Facts {
     pub replied: HashSet<(ConversationId, Seq)>,
 }
 
-static SENDS: MultiRow = MultiRow::new(
-    "WITH k (sender, client_id) AS (VALUES ",
-    2,
-    ") SELECT s.sender, s.client_id, s.conversation, s.seq, s.sent_at, s.fingerprint \
-     FROM k CROSS JOIN sends s ON s.sender = k.sender AND s.client_id = k.client_id",
+const LAST_POSITION: Sql = Sql::sqlite(concat!("SELECT ", last_position!()));
+
+const SENT: Sql = Sql::sqlite(
+    "SELECT conversation, seq, sent_at, fingerprint FROM sends WHERE sender = $1 AND client_id = $2",
 );
 
 macro_rules! peer {
     () => {
-        "coalesce(k.other, iif(c.low = k.sender, c.high, c.low))"
+        "coalesce($3, iif(c.low = $2, c.high, c.low))"
     };
 }
 
-static STANDINGS: MultiRow = MultiRow::new(
-    "WITH k (conversation, sender, other) AS (VALUES ",
-    3,
-    concat!(
-        ") SELECT ",
-        room_columns!(),
-        ", k.conversation, k.sender, m.joined_seq, \
-         (SELECT u.erased_at IS NULL FROM users u WHERE u.id = k.sender), \
-         (SELECT u.erased_at IS NULL FROM users u WHERE u.id = ",
-        peer!(),
-        "), EXISTS (SELECT 1 FROM blocks b WHERE b.blocker = k.sender AND b.blocked = ",
-        peer!(),
-        ") OR EXISTS (SELECT 1 FROM blocks b WHERE b.blocked = k.sender AND b.blocker = ",
-        peer!(),
-        "), (SELECT max(value, coalesce((SELECT max(position) FROM events), 0)) \
-             FROM meta WHERE name = 'position_floor') \
-         FROM k LEFT JOIN conversations c ON c.id = k.conversation AND c.deleted_at IS NULL \
-                LEFT JOIN members m ON m.user_id = k.sender AND m.conversation = k.conversation \
-         WHERE k.sender IS NOT NULL"
-    ),
-);
+/// The conversation, if there is one, and the sender in it.
+const STANDING: Sql = Sql::sqlite(concat!(
+    "SELECT ",
+    room_columns!(),
+    ", m.joined_seq, (SELECT u.erased_at IS NULL FROM users u WHERE u.id = $2), \
+     (SELECT u.erased_at IS NULL FROM users u WHERE u.id = ",
+    peer!(),
+    "), EXISTS (SELECT 1 FROM blocks b WHERE b.blocker = $2 AND b.blocked = ",
+    peer!(),
+    ") OR EXISTS (SELECT 1 FROM blocks b WHERE b.blocked = $2 AND b.blocker = ",
+    peer!(),
+    ") FROM (SELECT 1) LEFT JOIN conversations c ON c.id = $1 AND c.deleted_at IS NULL \
+     LEFT JOIN members m ON m.user_id = $2 AND m.conversation = $1"
+));
 
-static REPLIED: MultiRow = MultiRow::new(
-    "WITH k (conversation, seq) AS (VALUES ",
-    2,
-    ") SELECT e.conversation, e.seq FROM k \
-     CROSS JOIN events e ON e.conversation = k.conversation AND e.seq = k.seq AND e.kind = 0",
-);
+const REPLIED: Sql = Sql::sqlite("SELECT 1 FROM events WHERE conversation = $1 AND seq = $2 AND kind = 0");
+
+const MEMBERS: Sql =
+    Sql::sqlite("SELECT user_id, joined_seq FROM members WHERE conversation = $1 ORDER BY user_id");
 
 impl Facts {
     pub(super) async fn read(
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         rosters: &Rosters,
         batch: &[NewMessage],
     ) -> sql::Result<Self> {
-        let mut facts = Self::default();
-        facts.read_earlier(connection, batch).await?;
-        facts.read_standings(connection, batch).await?;
-        facts.read_replied(connection, batch).await?;
-        let rooms: Vec<&Room> = facts.rooms.values().collect();
-        let read = rosters_of(rosters, connection, &rooms).await?;
-        facts.rosters = rooms.iter().map(|room| room.id()).zip(read).collect();
+        let last_position = connection.one(&LAST_POSITION, &[]).await?.count(0)?;
+        let mut facts = Self { last_position, ..Self::default() };
+        for new in batch {
+            facts.read_earlier(connection, new).await?;
+            facts.read_standing(connection, new).await?;
+            facts.read_replied(connection, new).await?;
+        }
+        for (id, room) in &facts.rooms {
+            facts.rosters.insert(*id, roster_of(connection, rosters, room).await?);
+        }
         Ok(facts)
     }
 
@@ -113,83 +103,64 @@ impl Facts {
         groups.map(|(id, roster)| (*id, roster.clone())).collect()
     }
 
-    async fn read_earlier(
-        &mut self,
-        connection: &mut SqliteConnection,
-        batch: &[NewMessage],
-    ) -> sql::Result<()> {
-        let rows = SENDS.fetch(connection, batch, |query, new| {
-            query.bind(*new.sender.as_uuid()).bind(*new.client_id.as_uuid())
-        });
-        for row in rows.await? {
+    async fn read_earlier(&mut self, connection: &mut Connection, new: &NewMessage) -> sql::Result<()> {
+        if let Some(row) = connection.optional(&SENT, values![new.sender, new.client_id]).await? {
             let earlier = Earlier {
-                conversation: row.conversation(2)?,
-                seq: row.seq(3)?,
-                sent_at: row.time(4)?,
-                fingerprint: row.int_or_null(5)?,
+                conversation: row.conversation(0)?,
+                seq: row.seq(1)?,
+                sent_at: row.time(2)?,
+                fingerprint: row.int_or_null(3)?,
             };
-            self.earlier.insert((row.user(0)?, row.client_id(1)?), earlier);
+            self.earlier.insert((new.sender, new.client_id), earlier);
         }
         Ok(())
     }
 
-    async fn read_standings(
-        &mut self,
-        connection: &mut SqliteConnection,
-        batch: &[NewMessage],
-    ) -> sql::Result<()> {
-        let mut asked: Vec<(ConversationId, UserId, Option<UserId>)> = Vec::with_capacity(batch.len());
-        let mut seen = HashSet::with_capacity(batch.len());
-        for new in batch {
-            let other = match new.target {
-                Target::User(other) => Some(other),
-                Target::Conversation(_) => None,
-            };
-            let key = (new.target.conversation(new.sender), new.sender, other);
-            if seen.insert(key) {
-                asked.push(key);
-            }
-        }
-        let rows = STANDINGS.fetch(connection, &asked, |query, (conversation, sender, other)| {
-            query
-                .bind(*conversation.as_uuid())
-                .bind(*sender.as_uuid())
-                .bind(other.map(|user| *user.as_uuid()))
-        });
-        for row in rows.await? {
-            let at = ROOM_COLUMNS;
-            if let Some(room) = Room::read(&row, 0)? {
-                self.rooms.insert(room.id(), room);
-            }
-            let standing = Standing {
-                joined_seq: row.int_or_null(at + 2)?.map(Seq::from_stored),
-                sender_lives: row.int_or_null(at + 3)? == Some(1),
-                peer_lives: row.int_or_null(at + 4)? == Some(1),
-                blocked: row.flag(at + 5)?,
-            };
-            self.standings.insert((row.conversation(at)?, row.user(at + 1)?), standing);
-            self.last_position = row.count(at + 6)?;
-        }
-        Ok(())
-    }
-
-    async fn read_replied(
-        &mut self,
-        connection: &mut SqliteConnection,
-        batch: &[NewMessage],
-    ) -> sql::Result<()> {
-        let named: Vec<_> = batch
-            .iter()
-            .filter_map(|new| new.content.reply_to.map(|seq| (new.target.conversation(new.sender), seq)))
-            .collect();
-        if named.is_empty() {
+    async fn read_standing(&mut self, connection: &mut Connection, new: &NewMessage) -> sql::Result<()> {
+        let id = new.target.conversation(new.sender);
+        let other = match new.target {
+            Target::User(other) => Some(other),
+            Target::Conversation(_) => None,
+        };
+        // Of a conversation that is not there yet, only who names the other user can tell who it is.
+        let told = other.is_none() || self.rooms.contains_key(&id);
+        if told && self.standings.contains_key(&(id, new.sender)) {
             return Ok(());
         }
-        let rows = REPLIED
-            .fetch(connection, &named, |query, (id, seq)| query.bind(*id.as_uuid()).bind(seq.as_stored()));
-        for row in rows.await? {
-            self.replied.insert((row.conversation(0)?, row.seq(1)?));
+        let row = connection.one(&STANDING, values![id, new.sender, other]).await?;
+        if let Some(room) = Room::read(&row, 0)? {
+            self.rooms.insert(id, room);
+        }
+        let at = ROOM_COLUMNS;
+        let standing = Standing {
+            joined_seq: row.int_or_null(at)?.map(Seq::from_stored),
+            sender_lives: row.int_or_null(at + 1)? == Some(1),
+            peer_lives: row.int_or_null(at + 2)? == Some(1),
+            blocked: row.flag(at + 3)?,
+        };
+        self.standings.insert((id, new.sender), standing);
+        Ok(())
+    }
+
+    async fn read_replied(&mut self, connection: &mut Connection, new: &NewMessage) -> sql::Result<()> {
+        let Some(seq) = new.content.reply_to else { return Ok(()) };
+        let id = new.target.conversation(new.sender);
+        if connection.optional(&REPLIED, values![id, seq]).await?.is_some() {
+            self.replied.insert((id, seq));
         }
         Ok(())
     }
+}
+
+/// Who is in a direct or group conversation; of a channel nobody is named.
+async fn roster_of(connection: &mut Connection, rosters: &Rosters, room: &Room) -> sql::Result<Roster> {
+    if room.kind() == ConversationKind::Channel {
+        return Ok(Roster::new(room.members_version, &[]));
+    }
+    if let Some(known) = rosters.known(room).await {
+        return Ok(known);
+    }
+    let rows = connection.all(&MEMBERS, values![room.id()]).await?;
+    let members = rows.iter().map(|row| Ok((row.user(0)?, row.seq(1)?))).collect::<sql::Result<Vec<_>>>()?;
+    Ok(Roster::new(room.members_version, &members))
 }

@@ -1,18 +1,16 @@
-//! Appending a batch: read the facts, decide in memory, write the outcome. Few statements, whatever the batch's size.
+//! Appending a batch: read the facts, decide in memory, write the outcome.
 
 mod facts;
 mod plan;
 mod write;
 
-use futures_util::future::BoxFuture;
-use sqlx::sqlite::SqliteConnection;
-
 use super::SqliteStore;
-use super::lane::{Phase, Transaction};
+use super::connection::Connection;
 use crate::domain::{ConversationId, Refusal, Timestamp};
 use crate::store::shared::roster::{Roster, Rosters};
-use crate::store::sql::Stop;
+use crate::store::sql::{Backend, Connection as _, Sql, Stop};
 use crate::store::{AppendError, Appended, NewMessage, StoreError};
+use futures_util::future::BoxFuture;
 
 /// One answer per message.
 type Answers = Vec<Result<Appended, Refusal>>;
@@ -24,6 +22,12 @@ struct Done {
     rosters: Vec<(ConversationId, Roster)>,
 }
 
+const UNDO: Sql = Sql::sqlite("ROLLBACK");
+const BEGIN: Sql = Sql::sqlite("BEGIN IMMEDIATE");
+const PART: Sql = Sql::sqlite("SAVEPOINT part");
+const UNDO_PART: Sql = Sql::sqlite("ROLLBACK TO part");
+const END_PART: Sql = Sql::sqlite("RELEASE part");
+
 pub(super) async fn append(
     store: &SqliteStore,
     batch: &[NewMessage],
@@ -32,13 +36,11 @@ pub(super) async fn append(
     if batch.is_empty() {
         return Ok(Vec::new());
     }
-    let phase = Phase::default();
-    let work = async {
-        let mut transaction = store.writer.begin().await?;
-        let worked = in_transaction(&mut transaction, &store.rosters, batch, now).await;
-        transaction.finish(worked, &phase).await
-    };
-    let done = match phase.bound(store.timeout, work).await? {
+    let asked = (store.rosters.clone(), batch.to_vec(), now);
+    let done = store.write(asked, |connection, (rosters, batch, now)| {
+        Box::pin(in_transaction(connection, rosters, batch, *now))
+    });
+    let done = match done.await? {
         Ok(done) => done,
         Err(refusal) => return Ok(batch.iter().map(|_| Err(refusal.clone().into())).collect()),
     };
@@ -49,23 +51,24 @@ pub(super) async fn append(
 }
 
 async fn in_transaction(
-    transaction: &mut Transaction,
+    connection: &mut Connection,
     rosters: &Rosters,
     batch: &[NewMessage],
     now: Timestamp,
 ) -> Result<Done, Stop> {
-    match attempt(transaction, rosters, batch, now).await {
+    match attempt(connection, rosters, batch, now).await {
         Err(Stop::Failed(error)) if error.concerns_a_row() => {
             tracing::warn!(%error, messages = batch.len(), "a message cannot be stored; looking for it");
-            transaction.begin_anew().await?;
-            split(transaction, rosters, batch, now).await
+            connection.run(&UNDO, &[]).await?;
+            connection.run(&BEGIN, &[]).await?;
+            split(connection, rosters, batch, now).await
         }
         other => other,
     }
 }
 
 async fn attempt(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     rosters: &Rosters,
     batch: &[NewMessage],
     now: Timestamp,
@@ -79,22 +82,22 @@ async fn attempt(
 
 /// Appends in halves, each undone by itself when it fails, until the row that cannot be stored stands alone.
 fn split<'a>(
-    connection: &'a mut SqliteConnection,
+    connection: &'a mut Connection,
     rosters: &'a Rosters,
     batch: &'a [NewMessage],
     now: Timestamp,
 ) -> BoxFuture<'a, Result<Done, Stop>> {
     Box::pin(async move {
-        sqlx::query("SAVEPOINT part").execute(&mut *connection).await?;
+        connection.run(&PART, &[]).await?;
         let error = match attempt(connection, rosters, batch, now).await {
             Err(Stop::Failed(error)) if error.concerns_a_row() => error,
             other => {
-                sqlx::query("RELEASE part").execute(&mut *connection).await?;
+                connection.run(&END_PART, &[]).await?;
                 return other;
             }
         };
-        sqlx::query("ROLLBACK TO part").execute(&mut *connection).await?;
-        sqlx::query("RELEASE part").execute(&mut *connection).await?;
+        connection.run(&UNDO_PART, &[]).await?;
+        connection.run(&END_PART, &[]).await?;
         if batch.len() == 1 {
             tracing::warn!(%error, "refused a message that cannot be stored");
             return Ok(Done {

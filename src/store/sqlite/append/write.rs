@@ -1,105 +1,72 @@
-//! Carrying out a plan: at most six statements per 256 messages.
-
-use sqlx::sqlite::SqliteConnection;
+//! Carrying out a plan: small statements, because each costs next to nothing on the database's thread.
 
 use super::plan::Plan;
-use crate::domain::{Role, Seq, Timestamp};
-use crate::store::sql;
-use crate::store::sqlite::insert::{NewMember, insert_members, insert_rooms};
-use crate::store::sqlite::rows::MultiRow;
+use crate::domain::Timestamp;
+use crate::store::shared::room::Room;
+use crate::store::sql::conversations::insert;
+use crate::store::sql::{self, Connection as _, Sql, values};
+use crate::store::sqlite::connection::Connection;
 
-static EVENTS: MultiRow = MultiRow::new(
+/// A member of a direct conversation that its first message makes.
+const MEMBER: Sql = Sql::sqlite(
+    "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, \
+     changed_position) VALUES ($1, $2, 0, 0, 0, 0, 0, 0, 0)",
+);
+
+const EVENT: Sql = Sql::sqlite(
     "INSERT INTO events (position, conversation, seq, kind, sender, sent_at, client_id, messages_before, extra, body) \
-     SELECT column1, column2, column3, 0, column4, column5, column6, column7, column8, column9 FROM (VALUES ",
-    9,
-    ") WHERE column1 IS NOT NULL",
+     VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9)",
 );
 
-static SENDS: MultiRow = MultiRow::new(
-    "INSERT INTO sends (sender, client_id, conversation, seq, sent_at, fingerprint) SELECT * FROM (VALUES ",
-    6,
-    ") WHERE column1 IS NOT NULL",
+const SEND: Sql = Sql::sqlite(
+    "INSERT INTO sends (sender, client_id, conversation, seq, sent_at, fingerprint) VALUES ($1, $2, $3, $4, $5, $6)",
 );
 
-static ROOMS: MultiRow = MultiRow::new(
-    "WITH v (id, last_seq, message_count, last_position) AS (VALUES ",
-    4,
-    ") UPDATE conversations SET last_seq = v.last_seq, message_count = v.message_count, last_position = v.last_position \
-     FROM v WHERE conversations.id = v.id",
+const MOVED: Sql = Sql::sqlite(
+    "UPDATE conversations SET last_seq = $2, message_count = $3, last_position = $4 WHERE id = $1",
 );
 
-static READS: MultiRow = MultiRow::new(
-    "WITH v (user_id, conversation, seq, count) AS (VALUES ",
-    4,
-    ") UPDATE members SET read_seq = v.seq, read_count = v.count, delivered_seq = max(delivered_seq, v.seq) \
-     FROM v WHERE members.user_id = v.user_id AND members.conversation = v.conversation",
+const READ: Sql = Sql::sqlite(
+    "UPDATE members SET read_seq = $3, read_count = $4, delivered_seq = max(delivered_seq, $3) \
+     WHERE user_id = $1 AND conversation = $2",
 );
 
-pub(super) async fn write(connection: &mut SqliteConnection, plan: &Plan, now: Timestamp) -> sql::Result<()> {
-    if plan.accepted.is_empty() {
-        return Ok(());
+pub(super) async fn write(connection: &mut Connection, plan: &Plan, now: Timestamp) -> sql::Result<()> {
+    for room in &plan.made {
+        make_direct(connection, room).await?;
     }
-    if !plan.made.is_empty() {
-        insert_rooms(connection, &plan.made).await?;
-        let members: Vec<NewMember> = plan
-            .made
-            .iter()
-            .flat_map(|room| {
-                let mut users = room.pair.map_or_else(Vec::new, |(low, high)| vec![low, high]);
-                users.dedup();
-                users.into_iter().map(|user| NewMember {
-                    user,
-                    conversation: room.id(),
-                    role: Role::Member,
-                    joined_seq: Seq::ZERO,
-                    read_count: 0,
-                    changed_position: 0,
-                })
-            })
-            .collect();
-        insert_members(connection, &members).await?;
+    for new in &plan.accepted {
+        let event = values![
+            new.position as i64,
+            new.conversation,
+            new.seq,
+            new.sender,
+            now,
+            new.client_id,
+            new.messages_before as i64,
+            new.extra.as_deref(),
+            new.body.as_deref()
+        ];
+        connection.run(&EVENT, event).await?;
+        let send = values![new.sender, new.client_id, new.conversation, new.seq, now, new.fingerprint];
+        connection.run(&SEND, send).await?;
     }
-    EVENTS
-        .execute(connection, &plan.accepted, |query, new| {
-            query
-                .bind(new.position as i64)
-                .bind(*new.conversation.as_uuid())
-                .bind(new.seq.as_stored())
-                .bind(*new.sender.as_uuid())
-                .bind(now.as_unix_ms())
-                .bind(*new.client_id.as_uuid())
-                .bind(new.messages_before as i64)
-                .bind(new.extra.as_deref())
-                .bind(new.body.as_deref())
-        })
-        .await?;
-    SENDS
-        .execute(connection, &plan.accepted, |query, new| {
-            query
-                .bind(*new.sender.as_uuid())
-                .bind(*new.client_id.as_uuid())
-                .bind(*new.conversation.as_uuid())
-                .bind(new.seq.as_stored())
-                .bind(now.as_unix_ms())
-                .bind(new.fingerprint)
-        })
-        .await?;
-    ROOMS
-        .execute(connection, &plan.moved, |query, room| {
-            query
-                .bind(*room.id().as_uuid())
-                .bind(room.conversation.last_seq.as_stored())
-                .bind(room.message_count as i64)
-                .bind(room.last_position.0 as i64)
-        })
-        .await?;
-    READS
-        .execute(connection, &plan.reads, |query, read| {
-            query
-                .bind(*read.user.as_uuid())
-                .bind(*read.conversation.as_uuid())
-                .bind(read.seq.as_stored())
-                .bind(read.count as i64)
-        })
-        .await
+    for room in &plan.moved {
+        let (messages, position) = (room.message_count as i64, room.last_position.0 as i64);
+        connection.run(&MOVED, values![room.id(), room.conversation.last_seq, messages, position]).await?;
+    }
+    for read in &plan.reads {
+        connection.run(&READ, values![read.user, read.conversation, read.seq, read.count as i64]).await?;
+    }
+    Ok(())
+}
+
+async fn make_direct(connection: &mut Connection, room: &Room) -> sql::Result<()> {
+    insert(connection, room).await?;
+    let Some((low, high)) = room.pair else { return Ok(()) };
+    connection.run(&MEMBER, values![low, room.id()]).await?;
+    if high != low {
+        connection.run(&MEMBER, values![high, room.id()]).await?;
+    }
+    Ok(())
 }

@@ -1,27 +1,22 @@
 //! A stretch of one conversation's events, from the snapshot that tells who may see it.
 
-use sqlx::sqlite::SqliteConnection;
-
+use super::SqliteStore;
+use super::connection::Connection;
+use super::state::membership_of;
 use crate::domain::{Position, UserId};
 use crate::store::shared::columns::impossible;
 use crate::store::sql::range::{Key, range as events};
 use crate::store::sql::{Backend, Stop};
-use crate::store::sqlite::SqliteStore;
-use crate::store::sqlite::state::membership_of;
 use crate::store::{Outcome, RangeEvents, RangeQuery};
 
-pub(in crate::store::sqlite) async fn range(
-    store: &SqliteStore,
-    user: UserId,
-    query: RangeQuery,
-) -> Outcome<RangeEvents> {
+pub(super) async fn range(store: &SqliteStore, user: UserId, query: RangeQuery) -> Outcome<RangeEvents> {
     let read = store
         .read((user, query), |connection, (user, query)| Box::pin(in_snapshot(connection, *user, *query)));
     read.await
 }
 
 async fn in_snapshot(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     user: UserId,
     query: RangeQuery,
 ) -> Result<RangeEvents, Stop> {

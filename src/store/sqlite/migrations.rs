@@ -1,0 +1,64 @@
+//! The schema: the one list of its steps, and bringing a file up to date.
+
+use sha2::{Digest, Sha256};
+
+use super::connection::Connection;
+use crate::store::shared::columns::Columns;
+use crate::store::sql::{self, Value, values};
+
+/// Every step, in its order; the first is version 1.
+const STEPS: [&str; 2] = [
+    include_str!("../../../migrations/sqlite/0001_schema.sql"),
+    include_str!("../../../migrations/sqlite/0002_consumers.sql"),
+];
+
+/// Which steps a file has had, and what they were made of.
+const TABLE: &str =
+    "CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, checksum TEXT NOT NULL) STRICT";
+
+/// Takes the steps that the file has not had, all or none of them.
+///
+/// # Errors
+/// What is wrong with the file and what to do, for the operator.
+pub(super) fn migrate(connection: &Connection) -> Result<(), String> {
+    let failed = |error: sql::Error| format!("cannot be read or written as a database: {error}");
+    connection.execute("BEGIN IMMEDIATE", &[]).map_err(failed)?;
+    let had = connection
+        .execute(TABLE, &[])
+        .and_then(|_| connection.rows("SELECT version, checksum FROM migrations ORDER BY version", &[]));
+    for row in had.map_err(failed)? {
+        let (version, checksum) = (row.count(0).map_err(failed)?, row.text(1).map_err(failed)?);
+        let step = usize::try_from(version).ok().and_then(|version| STEPS.get(version.checked_sub(1)?));
+        let Some(step) = step else {
+            return Err(format!(
+                "a newer release has written it (schema {version}, this release knows {}): run that release or a newer one, or \
+                 restore a backup from before it",
+                STEPS.len()
+            ));
+        };
+        if checksum != checksum_of(step) {
+            return Err(format!(
+                "its schema {version} was made by a build with other tables: restore a backup or use that build"
+            ));
+        }
+    }
+    let next = connection.rows("SELECT coalesce(max(version), 0) FROM migrations", &[]).and_then(|rows| {
+        let row = rows.into_iter().next().ok_or_else(sql::Error::no_row)?;
+        row.count(0)
+    });
+    let next = next.map_err(failed)? as usize;
+    for (step, version) in STEPS.iter().zip(1_i64..).skip(next) {
+        let taken = connection.script(step).and_then(|()| {
+            let checksum = checksum_of(step);
+            let values: &[Value<'_>] = values![version, checksum.as_str()];
+            connection.execute("INSERT INTO migrations (version, checksum) VALUES ($1, $2)", values)
+        });
+        taken.map_err(|error| format!("cannot be brought up to schema {version}: {error}"))?;
+    }
+    connection.execute("COMMIT", &[]).map_err(failed)?;
+    Ok(())
+}
+
+fn checksum_of(step: &str) -> String {
+    Sha256::digest(step).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,181 @@
+//! Database threads: each owns a connection and does one operation after the other, from a bounded queue that they share.
+//!
+//! An operation is handed over as a whole: it crosses to a thread once, and its answer back once.
+//!
+//! - *Limit*: as many operations wait as the pool was made for. On full: [`StoreError::Overloaded`], nothing was done.
+//! - *Who stops waiting*: an operation that has not begun is skipped. One that reads is interrupted. One that writes goes on to its
+//!   end, unless its caller was told that nothing was done: then it is interrupted and undone.
+//! - *A panic* of an operation ends the process (`crate::panics`). Where no hook is set, the pool refuses further operations.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
+
+use super::worker::{Connect, Worker};
+use crate::store::StoreError;
+use crate::store::sql::{Phase, Purpose};
+
+type Job = Box<dyn FnOnce(&Worker) + Send>;
+
+/// See the module's documentation. When it is dropped, its threads do what waits and end.
+pub(super) struct Pool {
+    shared: Arc<Shared>,
+    /// Answers nothing once every thread has ended.
+    ended: AsyncMutex<mpsc::Receiver<()>>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    more: Condvar,
+    most_waiting: usize,
+}
+
+struct Queue {
+    jobs: VecDeque<Job>,
+    open: bool,
+}
+
+impl Pool {
+    /// Starts `threads` threads named `name`; each connects when it has something to do.
+    pub(super) fn start(
+        name: &str,
+        threads: usize,
+        most_waiting: usize,
+        connect: &Arc<Connect>,
+    ) -> Result<Self, StoreError> {
+        let queue = Mutex::new(Queue { jobs: VecDeque::new(), open: true });
+        let shared = Arc::new(Shared { queue, more: Condvar::new(), most_waiting });
+        let (alive, ended) = mpsc::channel(1);
+        let pool = Self { shared, ended: AsyncMutex::new(ended) };
+        for _ in 0..threads.max(1) {
+            let (shared, connect, alive) = (Arc::clone(&pool.shared), Arc::clone(connect), alive.clone());
+            let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+                let _ends = Ends(&shared);
+                let worker = Worker::new(connect);
+                while let Some(job) = shared.next() {
+                    job(&worker);
+                }
+                drop(worker);
+                drop(alive);
+            });
+            thread.map_err(|error| StoreError::definite(format!("no thread for the database: {error}")))?;
+        }
+        Ok(pool)
+    }
+
+    /// Has `work` done on one of the threads and waits for it until the call's deadline, for at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError::Overloaded`] and what `work` fails with. When it is late, definite as long as it had not begun to commit.
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        purpose: Purpose,
+        work: impl FnOnce(&Worker, &Phase) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let phase = Arc::new(Phase::default());
+        let watched = Arc::clone(&phase);
+        let (answer, answered) = oneshot::channel();
+        self.shared.add(Box::new(move |worker| {
+            if !answer.is_closed() && !watched.has_given_up() {
+                let done = worker.watched(&watched, |worker| work(worker, &watched));
+                // Whoever has gone meanwhile does not hear it.
+                let _ = answer.send(done);
+            }
+        }))?;
+        let _unread = purpose.reads().then(|| GivesUp(&phase));
+        let unanswered = || {
+            let detail = "a database thread ended";
+            Err(if phase.give_up() { StoreError::definite(detail) } else { StoreError::indefinite(detail) })
+        };
+        phase.bound(limit, async { answered.await.unwrap_or_else(|_| unanswered()) }).await
+    }
+
+    /// Refuses further operations, waits for those that were handed over, and for the threads to close their connections.
+    pub(super) async fn close(&self) {
+        self.shared.close();
+        let _ = self.ended.lock().await.recv().await;
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let queue = self.shared.queue();
+        f.debug_struct("Pool").field("waiting", &queue.jobs.len()).field("open", &queue.open).finish()
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // No job runs while it is held.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, job: Job) -> Result<(), StoreError> {
+        let mut queue = self.queue();
+        if !queue.open {
+            return Err(StoreError::definite("the store is closed"));
+        }
+        if queue.jobs.len() >= self.most_waiting {
+            return Err(StoreError::Overloaded);
+        }
+        queue.jobs.push_back(job);
+        drop(queue);
+        self.more.notify_one();
+        Ok(())
+    }
+
+    /// The next job; `None` when there is none and will be none.
+    fn next(&self) -> Option<Job> {
+        let waits = |queue: &mut Queue| queue.jobs.is_empty() && queue.open;
+        let queue = self.more.wait_while(self.queue(), waits);
+        queue.unwrap_or_else(PoisonError::into_inner).jobs.pop_front()
+    }
+
+    fn close(&self) {
+        self.queue().open = false;
+        self.more.notify_all();
+    }
+}
+
+/// The end of a thread. After a panic nobody waits for an answer that does not come.
+struct Ends<'s>(&'s Shared);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.close();
+            let jobs = std::mem::take(&mut self.0.queue().jobs);
+            drop(jobs);
+        }
+    }
+}
+
+/// A reader: once they have gone, what they asked for is of no use.
+struct GivesUp<'p>(&'p Phase);
+
+impl Drop for GivesUp<'_> {
+    fn drop(&mut self) {
+        self.0.give_up();
+    }
+}
+
+/// The outcome of work over a connection that answers in place.
+pub(super) fn at_once<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let waited = || Err(StoreError::Inconsistent("an operation waited for more than its connection".into()));
+    work.now_or_never().unwrap_or_else(waited)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! What a database thread works with: its connection, and transactions on it that cannot be left half done.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::connection::Connection;
+use crate::store::StoreError;
+use crate::store::shared::columns::Columns;
+use crate::store::sql::{self, Error, Phase, Purpose, before_commit};
+
+/// Makes a connection that gives up a statement when nobody waits for it any more.
+pub(super) type Connect = dyn Fn(&Watched) -> sql::Result<Connection> + Send + Sync;
+
+/// The operation under way on a thread, as its connection looks at it in the middle of a statement.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Watched(Arc<Mutex<Option<Arc<Phase>>>>);
+
+impl Watched {
+    fn set(&self, phase: Option<Arc<Phase>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    /// Nobody waits for the operation, and it has not begun to commit.
+    pub(super) fn given_up(&self) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .is_some_and(|phase| phase.has_given_up())
+    }
+}
+
+/// One database thread's connection, made when it is first needed and again after one was lost.
+pub(super) struct Worker {
+    connect: Arc<Connect>,
+    idle: Mutex<Option<Connection>>,
+    watched: Watched,
+}
+
+impl Worker {
+    pub(super) fn new(connect: Arc<Connect>) -> Self {
+        Self { connect, idle: Mutex::default(), watched: Watched::default() }
+    }
+
+    /// Does the work of an operation, which is interrupted when its phase says that it was given up.
+    pub(super) fn watched<T>(&self, phase: &Arc<Phase>, work: impl FnOnce(&Self) -> T) -> T {
+        self.watched.set(Some(Arc::clone(phase)));
+        let done = work(self);
+        self.watched.set(None);
+        done
+    }
+
+    /// Copies the write-ahead log into the file, without waiting for anybody; false when a reader or another process keeps a
+    /// part of it. `wait`: how long others are waited for usually.
+    pub(super) fn checkpoint(&self, statement: &str, wait: Duration) -> Result<bool, StoreError> {
+        let connection = self.take().map_err(before_commit)?;
+        let busy = (|| {
+            connection.wait_for_others(Duration::ZERO)?;
+            let rows = connection.rows(statement, &[])?;
+            connection.wait_for_others(wait)?;
+            rows.first().ok_or_else(Error::no_row)?.flag(0)
+        })();
+        let busy = busy.map_err(before_commit)?;
+        self.give_back(connection);
+        Ok(!busy)
+    }
+
+    fn take(&self) -> sql::Result<Connection> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        idle.map_or_else(|| (self.connect)(&self.watched), Ok)
+    }
+
+    fn give_back(&self, connection: Connection) {
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("idle", &self.idle).finish_non_exhaustive()
+    }
+}
+
+impl<'w> sql::Transactions for &'w Worker {
+    type Transaction = Transaction<'w>;
+
+    async fn begin(&self, purpose: Purpose) -> Result<Transaction<'w>, StoreError> {
+        let begin = if purpose.reads() { "BEGIN" } else { "BEGIN IMMEDIATE" };
+        let connection = self.take().map_err(before_commit)?;
+        // Also where one before could not even be undone.
+        connection.execute(begin, &[]).map_err(before_commit)?;
+        Ok(Transaction { connection, worker: self })
+    }
+}
+
+/// An open transaction. Dropped before it is finished, it takes its connection with it, and SQLite undoes it.
+pub(super) struct Transaction<'w> {
+    connection: Connection,
+    worker: &'w Worker,
+}
+
+impl sql::Transaction for Transaction<'_> {
+    type Connection = Connection;
+
+    fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    fn commits_by_itself(&self) -> bool {
+        false
+    }
+
+    async fn commit(self) -> sql::Result<()> {
+        self.connection.execute("COMMIT", &[])?;
+        self.worker.give_back(self.connection);
+        Ok(())
+    }
+
+    async fn undo(self, _why: Option<&Error>) {
+        // After some errors SQLite has undone it by itself.
+        if !self.connection.in_transaction() || self.connection.execute("ROLLBACK", &[]).is_ok() {
+            self.worker.give_back(self.connection);
+        }
+    }
+}
