@@ -9,7 +9,7 @@
 //! ├── Receipts      keeps read and delivered positions, coalesced
 //! ├── Presence      says who is gone
 //! ├── Typing        says who has stopped typing
-//! └── worker threads, each: Switchboard ── Session, one per connection          (src/gateway)
+//! └── worker threads, each: Hub ── Session, one per connection          (src/gateway)
 //! ```
 //!
 //! Nothing here restarts in place: a panic in any of them ends the process at once ([`crate::panics`], ADR 0020). What was

@@ -1,4 +1,4 @@
-//! The HTTP server: REST by actix-web, upgrades by the gateway, one switchboard per worker thread.
+//! The HTTP server: REST by actix-web, upgrades by the gateway, one hub per worker thread.
 
 use std::io;
 use std::net::TcpListener;
@@ -21,9 +21,9 @@ use crate::actors::Node;
 use crate::api::{self, ApiState, Pulse};
 use crate::config;
 use crate::domain::Limits;
-use crate::gateway::doorman::Doorman;
+use crate::gateway::admission::Admission;
+use crate::gateway::hub::Hub;
 use crate::gateway::session::state::Bounds;
-use crate::gateway::switchboard::Switchboard;
 use crate::gateway::{GatewayOptions, upgrade};
 use crate::identity::Identity;
 use crate::panics;
@@ -33,7 +33,7 @@ use crate::panics;
 pub struct Parts {
     pub node: Node,
     pub identity: Identity,
-    pub doorman: Arc<Doorman>,
+    pub admission: Arc<Admission>,
     pub api: ApiState,
     pub gateway: GatewayOptions,
     pub limits: Limits,
@@ -79,12 +79,11 @@ pub fn start(listener: TcpListener, settings: &config::Server, parts: Parts) -> 
                 .upgrade(fn_factory(move || {
                     let (parts, next_worker) = (sockets.clone(), Arc::clone(&next_worker));
                     async move {
-                        let switchboard =
-                            start_switchboard(parts, next_worker.fetch_add(1, Ordering::SeqCst));
+                        let hub = start_hub(parts, next_worker.fetch_add(1, Ordering::SeqCst));
                         Ok::<_, ()>(fn_service(move |(request, framed)| {
-                            let switchboard = std::rc::Rc::clone(&switchboard);
+                            let hub = std::rc::Rc::clone(&hub);
                             async move {
-                                upgrade::take_over(switchboard, serves_sockets, request, framed).await;
+                                upgrade::take_over(hub, serves_sockets, request, framed).await;
                                 Ok::<(), actix_http::Error>(())
                             }
                         }))
@@ -121,13 +120,13 @@ async fn no_upgrade() -> HttpResponse {
         .body(body)
 }
 
-fn start_switchboard(parts: Parts, worker: u8) -> std::rc::Rc<Switchboard> {
+fn start_hub(parts: Parts, worker: u8) -> std::rc::Rc<Hub> {
     if let Some(pulse) = parts.pulses.get(usize::from(worker)) {
         actix_rt::spawn(Arc::clone(pulse).beat(Arc::clone(parts.node.environment())));
     }
-    let Parts { node, identity, doorman, gateway, limits, mut draining, drained, .. } = parts;
-    let switchboard = Switchboard::start(worker, node, identity, doorman, Bounds { gateway, limits });
-    let drain = std::rc::Rc::clone(&switchboard);
+    let Parts { node, identity, admission, gateway, limits, mut draining, drained, .. } = parts;
+    let hub = Hub::start(worker, node, identity, admission, Bounds { gateway, limits });
+    let drain = std::rc::Rc::clone(&hub);
     actix_rt::spawn(async move {
         let window_ms = match draining.wait_for(Option::is_some).await {
             Ok(window_ms) => (*window_ms).unwrap_or(0),
@@ -137,5 +136,5 @@ fn start_switchboard(parts: Parts, worker: u8) -> std::rc::Rc<Switchboard> {
         // Nobody waits any more once the window is over.
         let _ = drained.send(()).await;
     });
-    switchboard
+    hub
 }

@@ -35,7 +35,7 @@ use crate::api::{ApiState, Pulse, Readiness, RenderMetrics};
 use crate::bus::redis::RedisBook;
 use crate::config::{Role, Settings, StoreBackend, TrustedProxies};
 use crate::environment::{SharedEnvironment, SystemEnvironment};
-use crate::gateway::doorman::Doorman;
+use crate::gateway::admission::Admission;
 use crate::identity::{Identity, IdentityError, Source};
 use crate::protocol::Failure;
 use crate::store::postgres::{OpenError, PostgresStore};
@@ -236,8 +236,8 @@ impl App {
         let parts = http::Parts {
             node: self.node.clone(),
             identity: self.identity.clone(),
-            doorman: Doorman::new(
-                options::doorman(&self.settings, Arc::clone(&proxies)),
+            admission: Admission::new(
+                options::admission(&self.settings, Arc::clone(&proxies)),
                 Arc::clone(&self.environment),
             ),
             api: self.api_state(proxies),

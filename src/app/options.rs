@@ -11,7 +11,7 @@ use crate::actors::writer::WriterOptions;
 use crate::config::{self, Settings, Synchronous, TrustedProxies};
 use crate::domain::AllowedOrigins;
 use crate::gateway::GatewayOptions;
-use crate::gateway::doorman::DoormanOptions;
+use crate::gateway::admission::AdmissionOptions;
 use crate::identity::{
     ExternalKeys, ExternalOptions, IdentityOptions, KeySource, PasswordOptions, SignUps, ThrottleOptions,
 };
@@ -112,9 +112,9 @@ pub fn allowed_origins(settings: &Settings) -> AllowedOrigins {
 }
 
 /// Who may come in, and how fast.
-pub fn doorman(settings: &Settings, proxies: Arc<TrustedProxies>) -> DoormanOptions {
+pub fn admission(settings: &Settings, proxies: Arc<TrustedProxies>) -> AdmissionOptions {
     let gateway = &settings.gateway;
-    DoormanOptions {
+    AdmissionOptions {
         per_address_per_second: gateway.hellos_per_ip_per_second,
         per_address_burst: gateway.hello_burst_per_ip,
         hellos_in_flight: gateway.hellos_in_flight,
@@ -228,7 +228,7 @@ mod tests {
             postgres(settings),
             node(settings),
             gateway(settings),
-            doorman(settings, TrustedProxies::new(settings.server.trusted_proxies.clone())),
+            admission(settings, TrustedProxies::new(settings.server.trusted_proxies.clone())),
             identity(settings),
             bus.unwrap_or_default()
         )

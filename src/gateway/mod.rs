@@ -1,23 +1,17 @@
-//! The gateway: one actor per connection that owns its socket, and one switchboard per worker thread that feeds them.
+//! The gateway: one session per connection that owns its socket, and one hub per worker thread that feeds them.
 //!
-//! A connection's way: [`upgrade`] checks the HTTP handshake and takes the TCP stream over; a [`session`] actor reads frames
-//! ([`assembler`]), decides ([`session::state`], pure), and writes ([`outbox`], bounded in bytes). What other people say comes
-//! through the [`switchboard`], which empties the worker's inbox and writes to every session concerned, a batch at a time.
+//! [`upgrade`] checks the HTTP handshake, asks [`admission`] and takes the TCP stream over. A [`session`] reads frames
+//! ([`session::assembler`]), decides ([`session::state`], pure) and writes ([`session::outbox`], bounded in bytes). What other
+//! people say comes through the [`hub`], which empties the worker's inbox and writes to every session concerned, a batch at a
+//! time.
 //!
 //! Measured reasons for owning the socket are in ADR 0001.
 
-pub mod assembler;
-mod context;
-pub mod cursor;
-pub mod doorman;
-mod line;
-pub mod outbox;
-mod seats;
+pub mod admission;
+pub mod hub;
 pub mod session;
-mod socket;
-pub mod switchboard;
 pub mod upgrade;
-mod wheel;
+mod user_connections;
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use actix_http::{HttpMessage, Request, Response, StatusCode, Version, h1};
 use futures_util::SinkExt;
 use tokio::net::TcpStream;
 
-use super::switchboard::Switchboard;
+use super::hub::Hub;
 use crate::domain::AllowedOrigins;
 use crate::protocol::{Encoding, ErrorCode, Failure};
 
@@ -210,23 +210,22 @@ pub fn no_upgrade() -> (StatusCode, Vec<u8>) {
     (StatusCode::UPGRADE_REQUIRED, refusal_body(Refused::Version))
 }
 
-/// Answers an upgrade and, when it is good and the process `serves` sockets, hands its stream to the switchboard.
+/// Answers an upgrade and, when it is good and the process `serves` sockets, hands its stream to the hub.
 pub async fn take_over(
-    switchboard: Rc<Switchboard>,
+    hub: Rc<Hub>,
     serves: bool,
     request: Request,
     mut framed: Framed<TcpStream, h1::Codec>,
 ) {
     let judged = if !serves {
         Err(Refused::NoGateway)
-    } else if switchboard.is_draining() {
+    } else if hub.is_draining() {
         Err(Refused::Draining)
     } else {
-        judge(&request, &switchboard.bounds().gateway.allowed_origins).and_then(|agreed| {
-            knock(&switchboard, &request, framed.io_ref()).map(|address| (agreed, address))
-        })
+        judge(&request, &hub.bounds().gateway.allowed_origins)
+            .and_then(|agreed| check_rate(&hub, &request, framed.io_ref()).map(|address| (agreed, address)))
     };
-    let timeout = switchboard.bounds().gateway.handshake_timeout;
+    let timeout = hub.bounds().gateway.handshake_timeout;
     match judged {
         Ok((agreed, address)) => {
             let mut response = handshake_response(request.head());
@@ -238,11 +237,11 @@ pub async fn take_over(
             let item = h1::Message::Item((response, actix_http::body::BodySize::None));
             if matches!(tokio::time::timeout(timeout, framed.send(item)).await, Ok(Ok(()))) {
                 let parts = framed.into_parts();
-                switchboard.open(parts.io, agreed.encoding, agreed.bearer, parts.read_buf, address);
+                hub.open(parts.io, agreed.encoding, agreed.bearer, parts.read_buf, address);
             }
         }
         Err(refused) => {
-            switchboard.count_refused_upgrade(refused.label());
+            hub.count_refused_upgrade(refused.label());
             let body = refusal_body(refused);
             let size = actix_http::body::BodySize::Sized(body.len() as u64);
             let item = h1::Message::Item((refusal(refused).drop_body(), size));
@@ -257,21 +256,21 @@ pub async fn take_over(
     }
 }
 
-/// Asks the doorman, for the address that the request comes from, and answers it.
-fn knock(switchboard: &Switchboard, request: &Request, stream: &TcpStream) -> Result<IpAddr, Refused> {
-    let doorman = switchboard.doorman();
+/// Asks the admission, for the address that the request comes from, and answers it.
+fn check_rate(hub: &Hub, request: &Request, stream: &TcpStream) -> Result<IpAddr, Refused> {
+    let admission = hub.admission();
     let peer = stream.peer_addr().ok().map(|peer| peer.ip());
-    let address = doorman.address(peer, request.headers());
-    if switchboard.has_no_room() {
+    let address = admission.address(peer, request.headers());
+    if hub.has_no_room() {
         let retry_after_ms = 1_000;
-        switchboard.count_turned_away(&Failure::Overloaded { retry_after_ms });
+        hub.count_turned_away(&Failure::Overloaded { retry_after_ms });
         return Err(Refused::Overloaded { retry_after_ms });
     }
-    if let Some(retry_after_ms) = switchboard.refused_ms(address) {
+    if let Some(retry_after_ms) = hub.refused_ms(address) {
         return Err(Refused::RateLimited { retry_after_ms });
     }
-    doorman.knock(address).map(|()| address).map_err(|failure| {
-        switchboard.count_turned_away(&failure);
+    admission.check_rate(address).map(|()| address).map_err(|failure| {
+        hub.count_turned_away(&failure);
         match failure {
             Failure::RateLimited { retry_after_ms } => Refused::RateLimited { retry_after_ms },
             Failure::Overloaded { retry_after_ms } => Refused::Overloaded { retry_after_ms },

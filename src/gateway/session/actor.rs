@@ -1,4 +1,4 @@
-//! The actor around a line: reads while its rules allow, and says when the connection is over.
+//! The actor around a connection: reads while its rules allow, and says when the connection is over.
 
 use std::future::Future;
 use std::io;
@@ -9,22 +9,22 @@ use std::task::{Context, Poll};
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext};
 
-use crate::gateway::context::SessionContext;
-use crate::gateway::line::Line;
-use crate::gateway::switchboard::Switchboard;
+use super::context::SessionContext;
+use crate::gateway::hub::Hub;
+use crate::gateway::session::connection::Connection;
 use crate::panics;
 
 /// One connection's actor.
 pub struct Session {
-    line: Rc<Line>,
-    switchboard: Rc<Switchboard>,
+    connection: Rc<Connection>,
+    hub: Rc<Hub>,
 }
 
 impl Session {
-    /// Starts the actor of a line on this thread.
-    pub fn start_on(line: Rc<Line>, switchboard: Rc<Switchboard>) {
-        let session = Self { line: Rc::clone(&line), switchboard: Rc::clone(&switchboard) };
-        actix_rt::spawn(SessionTask { context: SessionContext::future(session), line, switchboard });
+    /// Starts the actor of a connection on this thread.
+    pub fn start_on(connection: Rc<Connection>, hub: Rc<Hub>) {
+        let session = Self { connection: Rc::clone(&connection), hub: Rc::clone(&hub) };
+        actix_rt::spawn(SessionTask { context: SessionContext::future(session), connection, hub });
     }
 }
 
@@ -36,7 +36,7 @@ impl Actor for Session {
     }
 
     fn stopped(&mut self, _: &mut SessionContext) {
-        self.switchboard.forget(&self.line);
+        self.hub.forget(&self.connection);
     }
 }
 
@@ -55,26 +55,26 @@ impl ActorFuture<Session> for ReadLoop {
         _: &mut SessionContext,
         task: &mut Context<'_>,
     ) -> Poll<()> {
-        let (line, switchboard) = (&session.line, &session.switchboard);
+        let (connection, hub) = (&session.connection, &session.hub);
         for _ in 0..READS_PER_POLL {
-            if line.is_over() {
+            if connection.is_over() {
                 return Poll::Ready(());
             }
-            if !line.may_read(switchboard.bounds()) {
-                line.read_is_paused();
+            if !connection.may_read(hub.bounds()) {
+                connection.read_is_paused();
                 return Poll::Pending;
             }
-            switchboard.obey_carried(line);
-            if !line.may_read(switchboard.bounds()) {
-                line.read_is_paused();
+            hub.handle_carried(connection);
+            if !connection.may_read(hub.bounds()) {
+                connection.read_is_paused();
                 return Poll::Pending;
             }
-            match line.stream().poll_read_ready(task) {
+            match connection.stream().poll_read_ready(task) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Ready(Ok(())) => {}
             }
-            match switchboard.read(line) {
+            match hub.read(connection) {
                 Ok(0) => return Poll::Ready(()),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -89,18 +89,18 @@ impl ActorFuture<Session> for ReadLoop {
 /// Drives the actor, then writes what it and others queued: one vectored write for all of it.
 struct SessionTask {
     context: actix::dev::ContextFut<Session, SessionContext>,
-    line: Rc<Line>,
-    switchboard: Rc<Switchboard>,
+    connection: Rc<Connection>,
+    hub: Rc<Hub>,
 }
 
 impl Future for SessionTask {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
-        self.line.remember_task(task.waker());
+        self.connection.remember_task(task.waker());
         let Ok(served) = panics::caught(|| self.as_mut().serve(task)) else {
-            self.switchboard.panicked(&self.line);
-            self.switchboard.forget(&self.line);
+            self.hub.panicked(&self.connection);
+            self.hub.forget(&self.connection);
             return Poll::Ready(());
         };
         served
@@ -113,18 +113,18 @@ impl SessionTask {
             return Poll::Ready(());
         }
         loop {
-            let drained = self.switchboard.flush(&self.line);
-            if self.line.is_over() || self.line.may_resume_reading(self.switchboard.bounds()) {
+            let drained = self.hub.flush(&self.connection);
+            if self.connection.is_over() || self.connection.may_resume_reading(self.hub.bounds()) {
                 task.waker().wake_by_ref();
                 return Poll::Pending;
             }
             if drained {
                 return Poll::Pending;
             }
-            match self.line.stream().poll_write_ready(task) {
+            match self.connection.stream().poll_write_ready(task) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => self.line.end(),
+                Poll::Ready(Err(_)) => self.connection.end(),
             }
         }
     }

@@ -1,12 +1,13 @@
 //! A session's rules as a plain value: frames, answers and the clock in, [`Effect`]s out.
 
+use super::cursor;
 use super::effect::Effect;
 use super::feed::Feed;
+use super::minute_counter::MinuteCounter;
 use super::watches::Watches;
-use super::window::Window;
 use crate::actors::presence::state::Device;
 use crate::domain::{Limits, Mark, Refusal, SessionId, Timestamp, UserId};
-use crate::gateway::{GatewayOptions, cursor};
+use crate::gateway::GatewayOptions;
 use crate::identity::{Claims, Standing};
 use crate::protocol::client::{Hello, MarkUpTo, Send, Sync, Watch};
 use crate::protocol::{ClientFrame, Close, Error, ErrorCode, Failure, Rejected, RequestId, checks};
@@ -63,8 +64,8 @@ pub struct SessionState {
     in_flight: u16,
     unanswered_pings: u8,
     next_ping_ms: u64,
-    malformed: Window,
-    rate_limited: Window,
+    malformed: MinuteCounter,
+    rate_limited: MinuteCounter,
     compare_ms: Option<u64>,
     /// When to ask again whom the session may be told of.
     review_ms: Option<u64>,
@@ -109,8 +110,8 @@ impl SessionState {
             in_flight: 0,
             unanswered_pings: 0,
             next_ping_ms: moment.mono_ms + bounds.gateway.heartbeat_ms,
-            malformed: Window::default(),
-            rate_limited: Window::default(),
+            malformed: MinuteCounter::default(),
+            rate_limited: MinuteCounter::default(),
             compare_ms: None,
             review_ms: None,
             again: None,
@@ -218,7 +219,7 @@ impl SessionState {
     }
 
     /// The token was checked. `refresh`: the `auth` request that brought it; `None`: the `hello`.
-    pub fn on_admission(
+    pub fn on_token_checked(
         &mut self,
         admission: Result<Claims, Failure>,
         refresh: Option<RequestId>,

@@ -4,7 +4,7 @@ use actix::dev::{AsyncContextParts, ContextFut, ContextParts, Mailbox};
 use actix::fut::ActorFuture;
 use actix::{ActorContext, ActorState, Addr, AsyncContext, SpawnHandle};
 
-use super::session::Session;
+use super::Session;
 
 /// The context that [`Session`] runs in.
 pub struct SessionContext {

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use super::Switchboard;
+use super::Hub;
 use crate::actors::inbox::SessionKey;
 use crate::domain::UserId;
-use crate::gateway::cursor;
+use crate::gateway::session::cursor;
 use crate::gateway::session::entering::Entered;
 use crate::protocol::server::{HeadEntry, LimitsView, ServerFrame, Welcome};
 
@@ -47,17 +47,17 @@ impl Iterator for Pages {
     }
 }
 
-impl Switchboard {
+impl Hub {
     /// The session stands: says so, then the heads that found no room in the welcome.
     pub(super) async fn welcome(self: &Rc<Self>, key: SessionKey, user: UserId, entered: Entered) {
         self.node.meters().resume.heads.record(entered.heads.len() as f64);
         let mut pages = Pages::of(entered);
         let first = pages.next();
-        self.with(key, |this, line| {
+        self.with(key, |this, connection| {
             let moment = this.moment();
             let Page { heads, cursor, reset } = first.unwrap_or_default();
             let welcome = Welcome {
-                session: line.state.borrow().id,
+                session: connection.state.borrow().id,
                 user,
                 server_time: moment.now,
                 heartbeat_ms: this.bounds.gateway.heartbeat_ms,
@@ -66,13 +66,13 @@ impl Switchboard {
                 reset,
                 cursor,
                 heads,
-                token_expires_in_ms: line.state.borrow().token_expires_in_ms(moment),
+                token_expires_in_ms: connection.state.borrow().token_expires_in_ms(moment),
             };
-            this.say(line, &ServerFrame::Welcome(Box::new(welcome)));
-            this.hello_ended(line, "welcome");
-            line.state.borrow_mut().on_entered(moment, &this.bounds);
-            let deadline_ms = line.state.borrow().next_deadline_ms(&this.bounds);
-            this.look_at(line, deadline_ms);
+            this.say(connection, &ServerFrame::Welcome(Box::new(welcome)));
+            this.hello_ended(connection, "welcome");
+            connection.state.borrow_mut().on_entered(moment, &this.bounds);
+            let deadline_ms = connection.state.borrow().next_deadline_ms(&this.bounds);
+            this.look_at(connection, deadline_ms);
         });
         self.tell_pages(key, pages).await;
     }
@@ -87,17 +87,17 @@ impl Switchboard {
             if !self.room(key).await {
                 return;
             }
-            self.with(key, |this, line| {
-                this.say(line, &ServerFrame::Heads { cursor: cursor.as_deref(), heads: &heads, reset });
+            self.with(key, |this, connection| {
+                this.say(connection, &ServerFrame::Heads { cursor: cursor.as_deref(), heads: &heads, reset });
             });
         }
-        self.with(key, |this, line| {
-            let held = line.state.borrow_mut().feed.go_live();
+        self.with(key, |this, connection| {
+            let held = connection.state.borrow_mut().feed.go_live();
             for delivery in held {
-                this.deliver(line, &delivery);
+                this.deliver(connection, &delivery);
             }
-            if line.presence_lost.get() {
-                this.review_soon(line);
+            if connection.presence_lost.get() {
+                this.review_soon(connection);
             }
         });
     }
@@ -105,15 +105,17 @@ impl Switchboard {
     /// Waits until a session's queue has room; `false`: the connection is over.
     pub(super) async fn room(&self, key: SessionKey) -> bool {
         loop {
-            let Some(line) = self.registry.borrow().get(key).filter(|line| !line.is_ending()) else {
+            let Some(connection) =
+                self.registry.borrow().get(key).filter(|connection| !connection.is_ending())
+            else {
                 return false;
             };
-            if line.waiting_bytes() <= self.bounds.gateway.outbox_bytes {
+            if connection.waiting_bytes() <= self.bounds.gateway.outbox_bytes {
                 return true;
             }
-            let queue = line.queue();
+            let queue = connection.queue();
             // Whoever waits does not keep the connection.
-            drop(line);
+            drop(connection);
             queue.room.notified().await;
         }
     }

@@ -1,8 +1,8 @@
-//! Doorman: how fast one address may knock, and how many connections may be on their way in at once.
+//! Admission: how fast one address may check_rate, and how many connections may be on their way in at once.
 //!
-//! - *Owns*: the node's rates per address; the places between `hello` and `welcome`; who waits for one; the connections of each
-//!   user ([`Seats`]).
-//! - *Limits*: as many hellos at once as there are places, as many again waiting; addresses as [`Limit`] bounds them.
+//! - *Owns*: the node's rates per address; the permits between `hello` and `welcome`; who waits for one; the connections of each
+//!   user ([`UserConnections`]).
+//! - *Limits*: as many hellos at once as there are permits, as many again waiting; addresses as [`Limit`] bounds them.
 //! - *On full*: upgrades are answered 503 and hellos `overloaded`, both with a wait that is spread.
 
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use actix_http::header::{self, HeaderMap};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::seats::Seats;
+use super::user_connections::UserConnections;
 use crate::config::{TrustedProxies, subscriber};
 use crate::environment::SharedEnvironment;
 use crate::identity::Limit;
@@ -22,9 +22,9 @@ use crate::protocol::Failure;
 /// The least that somebody turned away should wait; up to three times that, so that not all come back at once.
 const COME_BACK_MS: u64 = 1_000;
 
-/// The doorman's bounds.
+/// The admission's bounds.
 #[derive(Debug, Clone)]
-pub struct DoormanOptions {
+pub struct AdmissionOptions {
     /// Upgrades of one address in the long run, per second; 0: any number.
     pub per_address_per_second: u32,
     /// Upgrades of one address at once.
@@ -37,20 +37,20 @@ pub struct DoormanOptions {
     pub proxies: Arc<TrustedProxies>,
 }
 
-/// A hello's place; given back when dropped.
+/// A hello's permit; given back when dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct Permit {
     _permit: OwnedSemaphorePermit,
 }
 
 /// See the module's documentation. One per node, shared by its workers.
-pub struct Doorman {
-    options: DoormanOptions,
+pub struct Admission {
+    options: AdmissionOptions,
     environment: SharedEnvironment,
     addresses: Limit<IpAddr>,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     waiting: AtomicUsize,
-    seats: Arc<Seats>,
+    user_connections: Arc<UserConnections>,
 }
 
 /// Somebody who waits; counted until dropped.
@@ -62,26 +62,26 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl Doorman {
-    /// A doorman with all places free.
-    pub fn new(options: DoormanOptions, environment: SharedEnvironment) -> Arc<Self> {
+impl Admission {
+    /// A admission with all permits free.
+    pub fn new(options: AdmissionOptions, environment: SharedEnvironment) -> Arc<Self> {
         Arc::new(Self {
             addresses: Limit::per_second(
                 options.per_address_per_second,
                 options.per_address_burst,
                 Arc::clone(&environment),
             ),
-            places: Arc::new(Semaphore::new(options.hellos_in_flight)),
+            permits: Arc::new(Semaphore::new(options.hellos_in_flight)),
             waiting: AtomicUsize::new(0),
-            seats: Arc::default(),
+            user_connections: Arc::default(),
             environment,
             options,
         })
     }
 
     /// The connections of each user.
-    pub const fn seats(&self) -> &Arc<Seats> {
-        &self.seats
+    pub const fn user_connections(&self) -> &Arc<UserConnections> {
+        &self.user_connections
     }
 
     /// Whose request it is, past the proxies that are believed.
@@ -94,9 +94,9 @@ impl Doorman {
     /// behind a proxy on it, `server.trusted_proxies` makes the clients' own addresses known.
     ///
     /// # Errors
-    /// `RateLimited` with the wait; `Overloaded` when more wait for a place already than may.
-    pub fn knock(&self, address: IpAddr) -> Result<(), Failure> {
-        if self.places.available_permits() == 0 && self.is_full() {
+    /// `RateLimited` with the wait; `Overloaded` when more wait for a permit already than may.
+    pub fn check_rate(&self, address: IpAddr) -> Result<(), Failure> {
+        if self.permits.available_permits() == 0 && self.is_full() {
             return Err(self.overloaded());
         }
         if address.to_canonical().is_loopback() {
@@ -105,13 +105,13 @@ impl Doorman {
         self.addresses.check(&subscriber(address))
     }
 
-    /// Waits for a place between `hello` and `welcome`.
+    /// Waits for a permit between `hello` and `welcome`.
     ///
     /// # Errors
     /// `Overloaded` when too many wait, or the wait grew too long.
-    pub async fn place(&self) -> Result<Place, Failure> {
-        if let Some(place) = self.place_now() {
-            return Ok(place);
+    pub async fn acquire(&self) -> Result<Permit, Failure> {
+        if let Some(permit) = self.try_acquire() {
+            return Ok(permit);
         }
         let joined = self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |waiting| {
             (waiting < self.options.hellos_in_flight).then_some(waiting + 1)
@@ -120,17 +120,17 @@ impl Doorman {
             return Err(self.overloaded());
         }
         let _waiting = Waiting(&self.waiting);
-        let turn = Arc::clone(&self.places).acquire_owned();
+        let turn = Arc::clone(&self.permits).acquire_owned();
         match tokio::time::timeout(self.options.patience, turn).await {
-            Ok(Ok(permit)) => Ok(Place { _permit: permit }),
+            Ok(Ok(permit)) => Ok(Permit { _permit: permit }),
             Ok(Err(_)) | Err(_) => Err(self.overloaded()),
         }
     }
 
-    /// A place, when one is free and nobody waits for it.
-    pub fn place_now(&self) -> Option<Place> {
-        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        Some(Place { _permit: permit })
+    /// A permit, when one is free and nobody waits for it.
+    pub fn try_acquire(&self) -> Option<Permit> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        Some(Permit { _permit: permit })
     }
 
     fn is_full(&self) -> bool {
@@ -148,15 +148,15 @@ mod tests {
     use super::*;
     use crate::environment::ManualEnvironment;
 
-    fn doorman(per_second: u32, places: usize, patience_ms: u64) -> Arc<Doorman> {
-        let options = DoormanOptions {
+    fn admission(per_second: u32, permits: usize, patience_ms: u64) -> Arc<Admission> {
+        let options = AdmissionOptions {
             per_address_per_second: per_second,
             per_address_burst: 2,
-            hellos_in_flight: places,
+            hellos_in_flight: permits,
             patience: Duration::from_millis(patience_ms),
             proxies: TrustedProxies::new(vec!["10.0.0.0/8".parse().expect("a network")]),
         };
-        Doorman::new(options, Arc::new(ManualEnvironment::new(1_000, 1)))
+        Admission::new(options, Arc::new(ManualEnvironment::new(1_000, 1)))
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn each_address_has_its_rate_and_this_machine_none() {
-        let doorman = doorman(1, 1, 100);
+        let admission = admission(1, 1, 100);
         for (address, passes) in [
             ("203.0.113.9", true),
             ("203.0.113.9", true),
@@ -175,47 +175,50 @@ mod tests {
             ("2001:db8::2", true),
             ("2001:db8::3", false),
         ] {
-            assert_eq!(doorman.knock(ip(address)).is_ok(), passes, "{address}");
+            assert_eq!(admission.check_rate(ip(address)).is_ok(), passes, "{address}");
         }
-        assert!((0..100).all(|_| doorman.knock(ip("127.0.0.1")).is_ok()));
+        assert!((0..100).all(|_| admission.check_rate(ip("127.0.0.1")).is_ok()));
         assert!(matches!(
-            doorman.knock(ip("203.0.113.9")),
+            admission.check_rate(ip("203.0.113.9")),
             Err(Failure::RateLimited { retry_after_ms: 1.. })
         ));
     }
 
     #[test]
     fn only_our_own_proxies_name_the_client() {
-        let (doorman, mut headers) = (doorman(1, 1, 100), HeaderMap::new());
+        let (admission, mut headers) = (admission(1, 1, 100), HeaderMap::new());
         headers.insert(header::X_FORWARDED_FOR, header::HeaderValue::from_static("6.6.6.6, 203.0.113.9"));
-        assert_eq!(doorman.address(Some(ip("10.0.0.1")), &headers), ip("203.0.113.9"));
-        assert_eq!(doorman.address(Some(ip("198.51.100.1")), &headers), ip("198.51.100.1"));
+        assert_eq!(admission.address(Some(ip("10.0.0.1")), &headers), ip("203.0.113.9"));
+        assert_eq!(admission.address(Some(ip("198.51.100.1")), &headers), ip("198.51.100.1"));
     }
 
     #[tokio::test]
     async fn a_full_queue_turns_away_and_a_free_place_is_given_on() {
-        let doorman = doorman(0, 1, 60_000);
-        let place = doorman.place().await.expect("free");
-        assert!(doorman.place_now().is_none());
+        let admission = admission(0, 1, 60_000);
+        let permit = admission.acquire().await.expect("free");
+        assert!(admission.try_acquire().is_none());
         let waits = tokio::spawn({
-            let doorman = Arc::clone(&doorman);
-            async move { doorman.place().await.is_ok() }
+            let admission = Arc::clone(&admission);
+            async move { admission.acquire().await.is_ok() }
         });
-        while !doorman.is_full() {
+        while !admission.is_full() {
             tokio::task::yield_now().await;
         }
-        assert!(matches!(doorman.place().await, Err(Failure::Overloaded { retry_after_ms: 1_000..3_000 })));
-        assert!(matches!(doorman.knock(ip("203.0.113.9")), Err(Failure::Overloaded { .. })));
-        drop(place);
+        assert!(matches!(
+            admission.acquire().await,
+            Err(Failure::Overloaded { retry_after_ms: 1_000..3_000 })
+        ));
+        assert!(matches!(admission.check_rate(ip("203.0.113.9")), Err(Failure::Overloaded { .. })));
+        drop(permit);
         assert!(waits.await.expect("the one that waited"));
-        assert!(doorman.knock(ip("203.0.113.9")).is_ok() && doorman.place_now().is_some());
+        assert!(admission.check_rate(ip("203.0.113.9")).is_ok() && admission.try_acquire().is_some());
     }
 
     #[tokio::test]
     async fn nobody_waits_longer_than_a_hello_may_take() {
-        let doorman = doorman(0, 1, 10);
-        let _place = doorman.place().await.expect("free");
-        assert!(matches!(doorman.place().await, Err(Failure::Overloaded { .. })));
-        assert!(!doorman.is_full(), "whoever gave up waits no more");
+        let admission = admission(0, 1, 10);
+        let _place = admission.acquire().await.expect("free");
+        assert!(matches!(admission.acquire().await, Err(Failure::Overloaded { .. })));
+        assert!(!admission.is_full(), "whoever gave up waits no more");
     }
 }

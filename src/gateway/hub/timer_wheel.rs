@@ -8,13 +8,13 @@ const SLOTS: usize = 256;
 
 /// A hashed wheel. Deadlines further away than one turn are looked at once per turn and put back.
 #[derive(Debug)]
-pub struct Wheel {
+pub struct TimerWheel {
     slots: Vec<Vec<SessionKey>>,
     /// The slot number (not reduced) that was turned last.
     turned: u64,
 }
 
-impl Wheel {
+impl TimerWheel {
     /// A wheel that stands at `now_ms`.
     pub fn new(now_ms: u64) -> Self {
         Self { slots: (0..SLOTS).map(|_| Vec::new()).collect(), turned: now_ms / SLOT_MS }
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn is_never_early_within_a_turn_and_at_most_a_slot_late() {
-        let mut wheel = Wheel::new(1_000);
+        let mut wheel = TimerWheel::new(1_000);
         wheel.schedule(KEY, 5_100);
         assert!(wheel.turn(5_099).is_empty());
         assert_eq!(wheel.turn(5_100 + SLOT_MS), [KEY]);
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn what_is_overdue_or_far_away_still_comes() {
-        let mut wheel = Wheel::new(10_000);
+        let mut wheel = TimerWheel::new(10_000);
         wheel.schedule(KEY, 0);
         assert_eq!(wheel.turn(10_000 + SLOT_MS), [KEY]);
         wheel.schedule(KEY, 10_000_000);

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Switchboard;
-use super::registry::Lines;
+use super::Hub;
+use super::registry::Sessions;
 use crate::actors::inbox::{Item, Reply};
 use crate::bus::{Presence, Signal};
 use crate::domain::{ConversationId, ConversationKind, EventKind, Topic, UserId};
-use crate::gateway::line::Line;
+use crate::gateway::session::connection::Connection;
 use crate::panics;
 use crate::protocol::delivery::Delivery;
 use crate::protocol::server::{PresenceState, ServerFrame};
@@ -54,9 +54,9 @@ pub(super) fn presence_frame(user: UserId, presence: Presence) -> ServerFrame<'s
     ServerFrame::Presence { user, state, last_seen }
 }
 
-impl Switchboard {
-    /// Hands out a batch; call [`Switchboard::flush_touched`] after it.
-    pub(super) fn distribute(self: &Rc<Self>, items: &mut Vec<Item>) {
+impl Hub {
+    /// Hands out a batch; call [`Hub::flush_touched`] after it.
+    pub(super) fn fan_out(self: &Rc<Self>, items: &mut Vec<Item>) {
         let mut oldest_event_ms = None;
         for item in items.drain(..) {
             match item {
@@ -70,9 +70,9 @@ impl Switchboard {
                 Item::Signal { signal, users } => self.on_signal(&signal, &users),
                 Item::Missed { conversation, users } => self.readers_lag(conversation, &users),
                 Item::Reply { session, id, reply } => {
-                    let Some(line) = self.registry.borrow().get(session) else { continue };
-                    self.for_one(&line, || self.on_reply(&line, &id, reply));
-                    self.touch(&line);
+                    let Some(connection) = self.registry.borrow().get(session) else { continue };
+                    self.for_one(&connection, || self.on_reply(&connection, &id, reply));
+                    self.touch(&connection);
                 }
             }
         }
@@ -89,8 +89,8 @@ impl Switchboard {
             ConversationKind::Direct | ConversationKind::Group => {
                 let registry = self.registry.borrow();
                 for user in users {
-                    for line in registry.of_user(*user) {
-                        self.for_one(line, || self.deliver(line, delivery));
+                    for connection in registry.of_user(*user) {
+                        self.for_one(connection, || self.deliver(connection, delivery));
                     }
                 }
             }
@@ -100,16 +100,18 @@ impl Switchboard {
                     self.subscribe_user(*user, conversation);
                 }
                 let registry = self.registry.borrow();
-                for line in registry.of_channel(conversation) {
-                    self.for_one(line, || self.deliver(line, delivery));
+                for connection in registry.of_channel(conversation) {
+                    self.for_one(connection, || self.deliver(connection, delivery));
                 }
                 drop(registry);
                 match &event.kind {
                     EventKind::MemberLeft { user, .. } => self.unsubscribe_user(*user, conversation),
                     EventKind::ConversationChanged(changes) if changes.deleted => {
-                        let lines = self.registry.borrow().of_channel(conversation).to_vec();
+                        let connections = self.registry.borrow().of_channel(conversation).to_vec();
                         self.on_ending(event, users);
-                        lines.iter().for_each(|line| self.unsubscribe_channel(line, conversation));
+                        connections
+                            .iter()
+                            .for_each(|connection| self.unsubscribe_channel(connection, conversation));
                         return;
                     }
                     _ => {}
@@ -120,29 +122,32 @@ impl Switchboard {
     }
 
     /// Queues an event for a session, unless it is not wanted or there is no room.
-    pub(super) fn deliver(&self, line: &Rc<Line>, delivery: &Arc<Delivery>) {
+    pub(super) fn deliver(&self, connection: &Rc<Connection>, delivery: &Arc<Delivery>) {
         panics::point("delivery");
-        let (Some(user), true) = (line.user(), line.state.borrow_mut().feed.wants(delivery)) else { return };
-        let frame = delivery.frame(line.encoding, user);
+        let (Some(user), true) = (connection.user(), connection.state.borrow_mut().feed.wants(delivery))
+        else {
+            return;
+        };
+        let frame = delivery.frame(connection.encoding, user);
         let meters = self.node.meters();
-        if line.waiting_bytes() + frame.len() > self.bounds.gateway.outbox_bytes {
-            line.state.borrow_mut().feed.lag();
+        if connection.waiting_bytes() + frame.len() > self.bounds.gateway.outbox_bytes {
+            connection.state.borrow_mut().feed.lag();
             meters.delivery.lags.increment(1);
-            self.say(line, &ServerFrame::Lagging { conversation: None });
+            self.say(connection, &ServerFrame::Lagging { conversation: None });
         } else {
             meters.delivery.deliveries.increment(1);
-            line.push(frame.clone());
+            connection.push(frame.clone());
         }
-        self.touch(line);
+        self.touch(connection);
     }
 
     /// Something may have been lost on the way here: every session compares heads, and asks whom it may be told of.
     pub(super) fn everybody_lags(self: &Rc<Self>) {
-        for line in self.registry.borrow().all() {
-            self.for_one(&line, || {
-                self.signals_lost(&line);
-                if line.state.borrow_mut().feed.lag() {
-                    self.touch(&line);
+        for connection in self.registry.borrow().all() {
+            self.for_one(&connection, || {
+                self.signals_lost(&connection);
+                if connection.state.borrow_mut().feed.lag() {
+                    self.touch(&connection);
                 }
             });
         }
@@ -152,44 +157,44 @@ impl Switchboard {
     fn readers_lag(self: &Rc<Self>, conversation: ConversationId, users: &[UserId]) {
         let registry = self.registry.borrow();
         let of_users = users.iter().flat_map(|user| registry.of_user(*user));
-        for line in registry.of_channel(conversation).iter().chain(of_users) {
-            if line.state.borrow_mut().feed.lag() {
-                self.touch(line);
+        for connection in registry.of_channel(conversation).iter().chain(of_users) {
+            if connection.state.borrow_mut().feed.lag() {
+                self.touch(connection);
             }
         }
     }
 
     fn subscribe_user(self: &Rc<Self>, user: UserId, channel: ConversationId) {
-        let lines: Vec<_> = self.registry.borrow().of_user(user).to_vec();
-        for line in lines {
-            self.for_one(&line, || self.subscribe_channel(&line, channel));
+        let connections: Vec<_> = self.registry.borrow().of_user(user).to_vec();
+        for connection in connections {
+            self.for_one(&connection, || self.subscribe_channel(&connection, channel));
         }
     }
 
     /// Subscribes a session to a channel it is not subscribed to yet.
-    pub(super) fn subscribe_channel(&self, line: &Rc<Line>, channel: ConversationId) {
-        if line.channels.borrow().contains(&channel) {
+    pub(super) fn subscribe_channel(&self, connection: &Rc<Connection>, channel: ConversationId) {
+        if connection.channels.borrow().contains(&channel) {
             return;
         }
-        line.channels.borrow_mut().push(channel);
-        self.registry.borrow_mut().join_channel(channel, line);
+        connection.channels.borrow_mut().push(channel);
+        self.registry.borrow_mut().join_channel(channel, connection);
         self.node.router().subscribe(self.worker, Topic::Channel(channel));
     }
 
     fn unsubscribe_user(&self, user: UserId, channel: ConversationId) {
-        let lines: Vec<_> = self.registry.borrow().of_user(user).to_vec();
-        for line in lines {
-            self.for_one(&line, || self.unsubscribe_channel(&line, channel));
+        let connections: Vec<_> = self.registry.borrow().of_user(user).to_vec();
+        for connection in connections {
+            self.for_one(&connection, || self.unsubscribe_channel(&connection, channel));
         }
     }
 
     /// Unsubscribes a session from a channel.
-    pub(super) fn unsubscribe_channel(&self, line: &Rc<Line>, channel: ConversationId) {
-        let mut channels = line.channels.borrow_mut();
+    pub(super) fn unsubscribe_channel(&self, connection: &Rc<Connection>, channel: ConversationId) {
+        let mut channels = connection.channels.borrow_mut();
         let Some(at) = channels.iter().position(|other| *other == channel) else { return };
         channels.swap_remove(at);
         drop(channels);
-        self.registry.borrow_mut().leave_channel(channel, line);
+        self.registry.borrow_mut().leave_channel(channel, connection);
         self.node.router().unsubscribe(self.worker, Topic::Channel(channel));
     }
 
@@ -217,16 +222,16 @@ impl Switchboard {
             Signal::Presence { user, presence } => {
                 let encoded = Encoded::new(presence_frame(*user, *presence));
                 let mut about = About { user: *user, own: true, encoded };
-                for line in self.tell(self.registry.borrow().watchers(*user), &mut about) {
-                    line.presence_lost.set(true);
+                for connection in self.tell(self.registry.borrow().watchers(*user), &mut about) {
+                    connection.presence_lost.set(true);
                 }
             }
             Signal::Blocked { by, user, on } => self.on_block(*by, *user, *on),
             Signal::Revoked(revocation) => {
-                let lines: Vec<_> = self.registry.borrow().of_user(revocation.user).to_vec();
-                for line in lines {
-                    self.for_one(&line, || self.check_standing(&line));
-                    self.touch(&line);
+                let connections: Vec<_> = self.registry.borrow().of_user(revocation.user).to_vec();
+                for connection in connections {
+                    self.for_one(&connection, || self.check_standing(&connection));
+                    self.touch(&connection);
                 }
             }
         }
@@ -240,33 +245,33 @@ impl Switchboard {
 
     /// Queues a signal for those who may be told of its user. One that finds no room is dropped, since nothing depends on it;
     /// answers for whom.
-    fn tell(&self, lines: &[Rc<Line>], about: &mut About<'_>) -> Lines {
-        let mut dropped = Lines::new();
-        for line in lines {
-            let own = line.user() == Some(about.user);
-            let may_be_told = if own { about.own } else { line.blocks.borrow().allow(about.user) };
+    fn tell(&self, connections: &[Rc<Connection>], about: &mut About<'_>) -> Sessions {
+        let mut dropped = Sessions::new();
+        for connection in connections {
+            let own = connection.user() == Some(about.user);
+            let may_be_told = if own { about.own } else { connection.blocks.borrow().allow(about.user) };
             if !may_be_told {
                 continue;
             }
-            if line.waiting_bytes() > self.bounds.gateway.outbox_bytes / 2 {
-                dropped.push(Rc::clone(line));
+            if connection.waiting_bytes() > self.bounds.gateway.outbox_bytes / 2 {
+                dropped.push(Rc::clone(connection));
                 continue;
             }
-            self.for_one(line, || self.push(line, about.encoded.frame(line.encoding)));
-            self.touch(line);
+            self.for_one(connection, || self.push(connection, about.encoded.frame(connection.encoding)));
+            self.touch(connection);
         }
         dropped
     }
 
-    fn on_reply(self: &Rc<Self>, line: &Rc<Line>, id: &RequestId, reply: Reply) {
-        line.state.borrow_mut().on_answered();
+    fn on_reply(self: &Rc<Self>, connection: &Rc<Connection>, id: &RequestId, reply: Reply) {
+        connection.state.borrow_mut().on_answered();
         let failure = match reply {
             Reply::Sent(Ok((message_id, appended))) => {
-                if let Some(user) = line.user() {
+                if let Some(user) = connection.user() {
                     self.node.typing().said(user, appended.conversation);
                 }
                 return self.say(
-                    line,
+                    connection,
                     &ServerFrame::Ack {
                         id,
                         conversation: appended.conversation,
@@ -279,7 +284,7 @@ impl Switchboard {
             }
             Reply::Changed(Ok((conversation, changed))) => {
                 return self.say(
-                    line,
+                    connection,
                     &ServerFrame::Ack {
                         id,
                         conversation,
@@ -297,15 +302,20 @@ impl Switchboard {
             }
             Reply::Changed(Err(failure)) => Error::from(failure),
         };
-        self.say_error(line, Some(id), &failure);
+        self.say_error(connection, Some(id), &failure);
     }
 
     /// Answers a request with an error.
-    pub(super) fn say_error(self: &Rc<Self>, line: &Rc<Line>, id: Option<&RequestId>, error: &Error) {
+    pub(super) fn say_error(
+        self: &Rc<Self>,
+        connection: &Rc<Connection>,
+        id: Option<&RequestId>,
+        error: &Error,
+    ) {
         self.node.meters().connections.errors.of(error.code.as_str()).increment(1);
-        self.say(line, &ServerFrame::Error { id, error });
+        self.say(connection, &ServerFrame::Error { id, error });
         if error.code == ErrorCode::RateLimited {
-            self.decide(line, |state, moment, _, effects| state.on_rate_limited(moment, effects));
+            self.decide(connection, |state, moment, _, effects| state.on_rate_limited(moment, effects));
         }
     }
 }

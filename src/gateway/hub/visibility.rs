@@ -8,13 +8,13 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::Switchboard;
-use super::distribute::presence_frame;
+use super::Hub;
+use super::fan_out::presence_frame;
 use crate::actors::inbox::SessionKey;
 use crate::bus::Presence;
 use crate::domain::{ConversationKind, Event, EventKind, UserId};
-use crate::gateway::line::Line;
 use crate::gateway::session::blocks::MOST_BLOCKS;
+use crate::gateway::session::connection::Connection;
 use crate::protocol::Failure;
 
 /// Users asked for at once.
@@ -53,20 +53,21 @@ impl Endings {
     }
 }
 
-impl Switchboard {
+impl Hub {
     /// Reads between whom and a session's user a block stands.
     pub(super) async fn learn_blocks(self: &Rc<Self>, key: SessionKey, user: UserId) {
         // A block that is set after the reading is told by the bus.
         self.node.router().settled().await;
-        let Some(reading) = self.registry.borrow().get(key).map(|line| line.blocks.borrow_mut().begin())
+        let Some(reading) =
+            self.registry.borrow().get(key).map(|connection| connection.blocks.borrow_mut().begin())
         else {
             return;
         };
         let read = self.node.read(self.node.store().blocked_with(user, MOST_BLOCKS + 1)).await;
-        let Some(line) = self.registry.borrow().get(key) else { return };
+        let Some(connection) = self.registry.borrow().get(key) else { return };
         match read {
-            Ok(users) => line.blocks.borrow_mut().learn(reading, users),
-            Err(_) => self.review_soon(&line),
+            Ok(users) => connection.blocks.borrow_mut().learn(reading, users),
+            Err(_) => self.review_soon(&connection),
         }
     }
 
@@ -90,15 +91,15 @@ impl Switchboard {
     pub(super) fn on_block(self: &Rc<Self>, by: UserId, user: UserId, on: bool) {
         for (one, other) in [(by, user), (user, by)] {
             self.endings.borrow_mut().note(Some(one));
-            let lines = self.registry.borrow().of_user(one).to_vec();
-            for line in lines {
+            let connections = self.registry.borrow().of_user(one).to_vec();
+            for connection in connections {
                 if on {
-                    line.blocks.borrow_mut().add(other);
-                    self.end_watch(&line, other);
+                    connection.blocks.borrow_mut().add(other);
+                    self.end_watch(&connection, other);
                 }
                 // The other one's block may stand on, and a reading that is under way may be older than this.
-                let (this, key) = (Rc::clone(self), line.key());
-                self.spawn_for(&line, async move { this.learn_blocks(key, one).await });
+                let (this, key) = (Rc::clone(self), connection.key());
+                self.spawn_for(&connection, async move { this.learn_blocks(key, one).await });
             }
         }
     }
@@ -111,107 +112,111 @@ impl Switchboard {
                 self.endings.borrow_mut().note(Some(*user));
                 self.node.typing().left(*user, conversation);
                 let registry = self.registry.borrow();
-                let concerned = |line: &&Rc<Line>| match conversation.kind() {
-                    ConversationKind::Channel => line.channels.borrow().contains(&conversation),
+                let concerned = |connection: &&Rc<Connection>| match conversation.kind() {
+                    ConversationKind::Channel => connection.channels.borrow().contains(&conversation),
                     ConversationKind::Direct | ConversationKind::Group => {
-                        line.user().is_some_and(|user| users.contains(&user))
+                        connection.user().is_some_and(|user| users.contains(&user))
                     }
                 };
                 let watchers = registry.watchers(*user).iter().filter(concerned).cloned().collect();
                 let own = registry.of_user(*user).to_vec();
                 drop(registry);
                 self.check_watchers(*user, watchers);
-                own.iter().for_each(|line| self.check_watches(line));
+                own.iter().for_each(|connection| self.check_watches(connection));
             }
             EventKind::ConversationChanged(changes) if changes.deleted => {
                 self.endings.borrow_mut().note(None);
                 let registry = self.registry.borrow();
-                let lines: Vec<Rc<Line>> = match conversation.kind() {
+                let connections: Vec<Rc<Connection>> = match conversation.kind() {
                     ConversationKind::Channel => registry.of_channel(conversation).to_vec(),
                     ConversationKind::Direct | ConversationKind::Group => {
                         users.iter().flat_map(|user| registry.of_user(*user)).cloned().collect()
                     }
                 };
                 drop(registry);
-                lines.iter().for_each(|line| self.check_watches(line));
+                connections.iter().for_each(|connection| self.check_watches(connection));
             }
             _ => {}
         }
     }
 
-    /// Ends the watches on `user` of those lines whose users may not see them any more.
-    fn check_watchers(self: &Rc<Self>, user: UserId, lines: Vec<Rc<Line>>) {
-        if lines.is_empty() {
+    /// Ends the watches on `user` of those connections whose users may not see them any more.
+    fn check_watchers(self: &Rc<Self>, user: UserId, connections: Vec<Rc<Connection>>) {
+        if connections.is_empty() {
             return;
         }
         let this = Rc::clone(self);
-        let watchers: Vec<(SessionKey, UserId)> =
-            lines.iter().filter_map(|line| Some((line.key(), line.user()?))).collect();
+        let watchers: Vec<(SessionKey, UserId)> = connections
+            .iter()
+            .filter_map(|connection| Some((connection.key(), connection.user()?)))
+            .collect();
         actix_rt::spawn(async move {
             let _turn = this.reviews.acquire().await;
             let users: Vec<UserId> = watchers.iter().map(|(_, watcher)| *watcher).collect();
             // Whether two may see each other does not depend on who asks.
             let visible = this.visible(user, &users).await;
             for (key, watcher) in watchers {
-                this.with(key, |this, line| match &visible {
+                this.with(key, |this, connection| match &visible {
                     Ok(visible) if visible.contains(&watcher) => {}
-                    Ok(_) => this.end_watch(line, user),
-                    Err(_) => this.review_soon(line),
+                    Ok(_) => this.end_watch(connection, user),
+                    Err(_) => this.review_soon(connection),
                 });
             }
         });
     }
 
     /// Ends those watches of a session that its user may not have any more.
-    fn check_watches(self: &Rc<Self>, line: &Rc<Line>) {
-        if line.state.borrow().watches.is_empty() {
+    fn check_watches(self: &Rc<Self>, connection: &Rc<Connection>) {
+        if connection.state.borrow().watches.is_empty() {
             return;
         }
-        let (this, key) = (Rc::clone(self), line.key());
-        self.spawn_for(line, async move {
+        let (this, key) = (Rc::clone(self), connection.key());
+        self.spawn_for(connection, async move {
             let _turn = this.reviews.acquire().await;
             this.reviewed_watches(key).await;
         });
     }
 
     async fn reviewed_watches(self: &Rc<Self>, key: SessionKey) {
-        let Some(line) = self.registry.borrow().get(key) else { return };
-        let (Some(user), watched) = (line.user(), line.state.borrow().watches.all()) else { return };
-        drop(line);
+        let Some(connection) = self.registry.borrow().get(key) else { return };
+        let (Some(user), watched) = (connection.user(), connection.state.borrow().watches.all()) else {
+            return;
+        };
+        drop(connection);
         if watched.is_empty() {
             return;
         }
         let visible = self.visible(user, &watched).await;
-        self.with(key, |this, line| match &visible {
+        self.with(key, |this, connection| match &visible {
             Ok(visible) => {
                 watched.iter().filter(|user| !visible.contains(user)).for_each(|user| {
-                    this.end_watch(line, *user);
+                    this.end_watch(connection, *user);
                 });
             }
-            Err(_) => this.review_soon(line),
+            Err(_) => this.review_soon(connection),
         });
     }
 
     /// A watch may go on no more: the last word is that nobody is there.
-    fn end_watch(&self, line: &Rc<Line>, user: UserId) {
-        if self.unwatch(line, user) {
-            self.say(line, &presence_frame(user, Presence::Offline { last_seen: None }));
-            self.touch(line);
+    fn end_watch(&self, connection: &Rc<Connection>, user: UserId) {
+        if self.unwatch(connection, user) {
+            self.say(connection, &presence_frame(user, Presence::Offline { last_seen: None }));
+            self.touch(connection);
         }
     }
 
     /// Asks again whom a session may be told of.
-    pub(super) fn review(self: &Rc<Self>, line: &Rc<Line>) {
-        let Some(user) = line.user() else { return };
-        let (this, key) = (Rc::clone(self), line.key());
-        self.spawn_for(line, async move {
+    pub(super) fn review(self: &Rc<Self>, connection: &Rc<Connection>) {
+        let Some(user) = connection.user() else { return };
+        let (this, key) = (Rc::clone(self), connection.key());
+        self.spawn_for(connection, async move {
             let _turn = this.reviews.acquire().await;
             this.learn_blocks(key, user).await;
             this.reviewed_watches(key).await;
-            let Some(line) = this.registry.borrow().get(key) else { return };
-            let lost = line.presence_lost.take();
-            let watched = line.state.borrow().watches.all();
-            drop(line);
+            let Some(connection) = this.registry.borrow().get(key) else { return };
+            let lost = connection.presence_lost.take();
+            let watched = connection.state.borrow().watches.all();
+            drop(connection);
             if lost && !watched.is_empty() {
                 this.tell_presence(key, watched).await;
             }
@@ -220,19 +225,19 @@ impl Switchboard {
 
     /// Signals may have been lost on the way to a session: it is told nothing more until it was asked again whom it may be told
     /// of, and then how those are whom it watches.
-    pub(super) fn signals_lost(&self, line: &Rc<Line>) {
-        if line.user().is_some() {
-            line.blocks.borrow_mut().doubt();
-            line.presence_lost.set(true);
-            self.review_soon(line);
+    pub(super) fn signals_lost(&self, connection: &Rc<Connection>) {
+        if connection.user().is_some() {
+            connection.blocks.borrow_mut().doubt();
+            connection.presence_lost.set(true);
+            self.review_soon(connection);
         }
     }
 
     /// Asks soon, but not all at once, whom a session may be told of.
-    pub(super) fn review_soon(&self, line: &Line) {
-        line.state.borrow_mut().review_soon(self.moment());
-        let deadline_ms = line.state.borrow().next_deadline_ms(&self.bounds);
-        self.look_at(line, deadline_ms);
+    pub(super) fn review_soon(&self, connection: &Connection) {
+        connection.state.borrow_mut().review_soon(self.moment());
+        let deadline_ms = connection.state.borrow().next_deadline_ms(&self.bounds);
+        self.look_at(connection, deadline_ms);
     }
 }
 

@@ -1,5 +1,5 @@
-//! A line: one connection's socket with its queue and its session's state, shared on one thread by the session's actor
-//! (which reads) and the switchboard (which writes for everybody at once).
+//! A connection: one connection's socket with its queue and its session's state, shared on one thread by the session's actor
+//! (which reads) and the hub (which writes for everybody at once).
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -13,14 +13,14 @@ use tokio::net::TcpStream;
 use tokio::sync::{Mutex, Notify};
 
 use super::assembler::Assembler;
-use super::doorman::Place;
+use super::blocks::Blocks;
 use super::outbox::{Outbox, SLICES};
-use super::seats::Seat;
-use super::session::blocks::Blocks;
-use super::session::state::{Bounds, SessionState};
+use super::state::{Bounds, SessionState};
 use crate::actors::connections::Counted;
 use crate::actors::inbox::SessionKey;
 use crate::domain::{ConversationId, UserId};
+use crate::gateway::admission::Permit;
+use crate::gateway::user_connections::UserConnection;
 use crate::protocol::Encoding;
 
 /// How far a connection is on its way out.
@@ -50,7 +50,7 @@ pub struct Queue {
 pub const LINGER_MS: u64 = 2_000;
 
 /// See the module's documentation.
-pub struct Line {
+pub struct Connection {
     /// The session's rules.
     pub state: RefCell<SessionState>,
     /// How frames are encoded.
@@ -66,9 +66,9 @@ pub struct Line {
     /// Presence may have been lost on the way to the client: what is watched is told anew.
     pub presence_lost: Cell<bool>,
     /// Its place among the hellos under way.
-    pub place: Cell<Option<Place>>,
+    pub permit: Cell<Option<Permit>>,
     /// Its place among the connections of its user.
-    pub seat: Cell<Option<Seat>>,
+    pub user_connection: Cell<Option<UserConnection>>,
     /// Whose connection it is, past the proxies that are believed.
     pub address: IpAddr,
     /// When it was upgraded, until its hello has ended one way or the other.
@@ -89,8 +89,8 @@ pub struct Line {
     shown: Cell<(usize, bool)>,
 }
 
-impl Line {
-    /// A line over a socket that has just been upgraded.
+impl Connection {
+    /// A connection over a socket that has just been upgraded.
     pub fn new(
         stream: TcpStream,
         encoding: Encoding,
@@ -108,8 +108,8 @@ impl Line {
             carry: RefCell::new(leftover),
             blocks: RefCell::default(),
             presence_lost: Cell::new(false),
-            place: Cell::new(None),
-            seat: Cell::new(None),
+            permit: Cell::new(None),
+            user_connection: Cell::new(None),
             address,
             opened_us: Cell::new(Some(opened_us)),
             _counted: counted,
@@ -134,12 +134,12 @@ impl Line {
         &self.stream
     }
 
-    /// The session's place at the switchboard.
+    /// The session's place at the hub.
     pub fn key(&self) -> SessionKey {
         self.key.get()
     }
 
-    /// Gives the line its place.
+    /// Gives the connection its place.
     pub fn set_key(&self, key: SessionKey) {
         self.key.set(key);
     }
@@ -224,7 +224,7 @@ impl Line {
         }
     }
 
-    /// The read loop stopped because [`Line::may_read`] said no.
+    /// The read loop stopped because [`Connection::may_read`] said no.
     pub fn read_is_paused(&self) {
         self.read_paused.set(true);
     }
@@ -341,7 +341,7 @@ impl Line {
         due
     }
 
-    /// Marks the line as having something to flush; `true` when it was not marked.
+    /// Marks the connection as having something to flush; `true` when it was not marked.
     pub fn touch(&self) -> bool {
         !self.touched.replace(true)
     }

@@ -1,4 +1,4 @@
-//! Seats: how many connections each user has to this node, over all its worker threads. Bounded by the connections.
+//! UserConnections: how many connections each user has to this node, over all its worker threads. Bounded by the connections.
 
 use std::sync::Arc;
 
@@ -9,33 +9,33 @@ use crate::domain::UserId;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
-pub struct Seats {
+pub struct UserConnections {
     taken: DashMap<UserId, u32>,
 }
 
 /// One connection of a user; given back when dropped.
 #[derive(Debug)]
-pub struct Seat {
-    seats: Arc<Seats>,
+pub struct UserConnection {
+    user_connections: Arc<UserConnections>,
     user: UserId,
 }
 
-impl Seats {
+impl UserConnections {
     /// One more connection of `user`; `None` when there are `most` already.
-    pub fn take(self: &Arc<Self>, user: UserId, most: usize) -> Option<Seat> {
+    pub fn take(self: &Arc<Self>, user: UserId, most: usize) -> Option<UserConnection> {
         let mut taken = self.taken.entry(user).or_insert(0);
         if *taken as usize >= most {
             return None;
         }
         *taken += 1;
         drop(taken);
-        Some(Seat { seats: Arc::clone(self), user })
+        Some(UserConnection { user_connections: Arc::clone(self), user })
     }
 }
 
-impl Drop for Seat {
+impl Drop for UserConnection {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut entry) = self.seats.taken.entry(self.user) {
+        if let Entry::Occupied(mut entry) = self.user_connections.taken.entry(self.user) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
                 entry.remove();
@@ -52,21 +52,21 @@ mod tests {
 
     #[test]
     fn a_user_has_so_many_connections_whatever_thread_they_come_to() {
-        let seats = Arc::new(Seats::default());
+        let user_connections = Arc::new(UserConnections::default());
         let user = UserId::from_uuid(Uuid::from_u128(1));
         let threads: Vec<_> = (0..4)
             .map(|_| {
-                let seats = Arc::clone(&seats);
-                std::thread::spawn(move || seats.take(user, 3))
+                let user_connections = Arc::clone(&user_connections);
+                std::thread::spawn(move || user_connections.take(user, 3))
             })
             .collect();
-        let mut taken: Vec<Seat> =
+        let mut taken: Vec<UserConnection> =
             threads.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect();
         assert_eq!(taken.len(), 3);
-        assert!(seats.take(user, 3).is_none());
+        assert!(user_connections.take(user, 3).is_none());
         taken.pop();
-        assert!(seats.take(user, 3).is_some(), "a connection ended");
+        assert!(user_connections.take(user, 3).is_some(), "a connection ended");
         drop(taken);
-        assert!(seats.taken.is_empty());
+        assert!(user_connections.taken.is_empty());
     }
 }

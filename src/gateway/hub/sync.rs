@@ -6,10 +6,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::Switchboard;
+use super::Hub;
 use crate::actors::inbox::SessionKey;
 use crate::domain::{Event, EventKind, JsonText, UserId};
-use crate::gateway::line::Line;
+use crate::gateway::session::connection::Connection;
 use crate::panics;
 use crate::protocol::client::SyncRange;
 use crate::protocol::event::EventList;
@@ -24,11 +24,11 @@ const SYNC_BYTES: usize = 512 * 1024;
 /// What an event weighs beside its content.
 const EVENT_BYTES: usize = 320;
 
-impl Switchboard {
-    pub(super) fn sync(self: &Rc<Self>, line: &Rc<Line>, id: RequestId, ranges: Vec<SyncRange>) {
-        let (this, key, queue) = (Rc::clone(self), line.key(), line.queue());
-        let Some(user) = line.user() else { return };
-        self.spawn_for(line, async move {
+impl Hub {
+    pub(super) fn sync(self: &Rc<Self>, connection: &Rc<Connection>, id: RequestId, ranges: Vec<SyncRange>) {
+        let (this, key, queue) = (Rc::clone(self), connection.key(), connection.queue());
+        let Some(user) = connection.user() else { return };
+        self.spawn_for(connection, async move {
             panics::point("sync");
             let _turn = queue.turn.lock().await;
             if !this.room(key).await {
@@ -41,12 +41,12 @@ impl Switchboard {
             };
             let ended_us = this.node.environment().monotonic_us();
             this.node.meters().resume.sync_latency.record_since_us(began_us, ended_us);
-            this.with(key, |this, line| match synced {
+            this.with(key, |this, connection| match synced {
                 Ok(more) => {
-                    line.state.borrow_mut().on_answered();
-                    this.say(line, &ServerFrame::Synced { id: &id, more });
+                    connection.state.borrow_mut().on_answered();
+                    this.say(connection, &ServerFrame::Synced { id: &id, more });
                 }
-                Err(failure) => this.refuse(line, &id, failure),
+                Err(failure) => this.refuse(connection, &id, failure),
             });
         });
     }
@@ -67,7 +67,7 @@ impl Switchboard {
                 return Ok(true);
             }
             // Whose token was ended, or who went, is read nothing more.
-            if self.registry.borrow().get(key).is_none_or(|line| line.is_ending()) {
+            if self.registry.borrow().get(key).is_none_or(|connection| connection.is_ending()) {
                 break;
             }
             let asked = range.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
@@ -84,14 +84,14 @@ impl Switchboard {
             bytes_left = bytes_left.saturating_sub(events.iter().map(|event| weight_bytes(event)).sum());
             self.node.meters().resume.sync_events.record(events.len() as f64);
             let mut full = false;
-            self.with(key, |this, line| {
+            self.with(key, |this, connection| {
                 let parts = parts(&events);
                 let last = parts.len().saturating_sub(1);
                 for (at, part) in parts.into_iter().enumerate() {
                     let list = EventList { events: part, viewer: user };
                     let frame = ServerFrame::Events { id, conversation: range.conversation, events: list };
-                    this.say(line, &frame);
-                    full = this.is_full(line);
+                    this.say(connection, &frame);
+                    full = this.is_full(connection);
                     if full {
                         more |= at < last;
                         return;
@@ -107,12 +107,12 @@ impl Switchboard {
     }
 
     /// Whether a client's queue is above its limit after what can be written is written.
-    fn is_full(self: &Rc<Self>, line: &Rc<Line>) -> bool {
+    fn is_full(self: &Rc<Self>, connection: &Rc<Connection>) -> bool {
         let most = self.bounds.gateway.outbox_bytes;
-        if line.waiting_bytes() > most {
-            self.flush(line);
+        if connection.waiting_bytes() > most {
+            self.flush(connection);
         }
-        line.waiting_bytes() > most
+        connection.waiting_bytes() > most
     }
 }
 

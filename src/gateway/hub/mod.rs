@@ -1,4 +1,4 @@
-//! Switchboard: one per worker thread; knows the thread's sessions, feeds them, and carries out what they ask for.
+//! Hub: one per worker thread; knows the thread's sessions, feeds them, and carries out what they ask for.
 //!
 //! - *Owns*: the registry of the thread's sessions by user, channel and watched user ([`registry`]); their timer wheel; the
 //!   scratch buffer they read into.
@@ -9,15 +9,16 @@
 //! - *On restart*: goes with its thread and its connections.
 //! - *On full*: an inbox that overflowed makes every session compare heads.
 
-mod distribute;
-mod enter;
-mod one;
-mod perform;
-mod ranges;
+mod effects;
+mod fan_out;
+mod heads;
+mod isolation;
 mod registry;
 mod requests;
-mod rights;
-mod telling;
+mod resume;
+mod sync;
+mod timer_wheel;
+mod visibility;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -32,15 +33,15 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use self::registry::Registry;
-use self::rights::Endings;
-use super::assembler::Incoming;
-use super::doorman::Doorman;
-use super::line::{LINGER_MS, Line};
+use self::timer_wheel::{SLOT_MS, TimerWheel};
+use self::visibility::Endings;
+use super::admission::Admission;
 use super::session::Session;
+use super::session::assembler::Incoming;
+use super::session::connection::{Connection, LINGER_MS};
 use super::session::effect::Effect;
 use super::session::state::{Bounds, Moment, SessionState};
-use super::socket::give_up_after;
-use super::wheel::{SLOT_MS, Wheel};
+use super::session::stream::give_up_after;
 use crate::actors::Node;
 use crate::actors::inbox::SessionKey;
 use crate::actors::router::interest::WorkerId;
@@ -63,11 +64,11 @@ const REVIEWS: usize = 4;
 const FLUSHES_PER_TURN: usize = 256;
 
 /// See the module's documentation.
-pub struct Switchboard {
+pub struct Hub {
     worker: WorkerId,
     node: Node,
     identity: Identity,
-    doorman: Arc<Doorman>,
+    admission: Arc<Admission>,
     bounds: Rc<Bounds>,
     /// Sessions that read heads at once because they missed something; the others wait their turn, their events held.
     catch_ups: Semaphore,
@@ -76,42 +77,42 @@ pub struct Switchboard {
     /// Whom the last ends of memberships and blocks concerned.
     endings: RefCell<Endings>,
     registry: RefCell<Registry>,
-    wheel: RefCell<Wheel>,
+    timers: RefCell<TimerWheel>,
     scratch: RefCell<BytesMut>,
     effects: RefCell<Vec<Effect>>,
-    touched: RefCell<Vec<Rc<Line>>>,
+    touched: RefCell<Vec<Rc<Connection>>>,
     draining: Cell<bool>,
 }
 
-impl Switchboard {
-    /// Starts the switchboard of this thread: its inbox is emptied and its wheel turned from now on.
+impl Hub {
+    /// Starts the hub of this thread: its inbox is emptied and its wheel turned from now on.
     pub fn start(
         worker: WorkerId,
         node: Node,
         identity: Identity,
-        doorman: Arc<Doorman>,
+        admission: Arc<Admission>,
         bounds: Bounds,
     ) -> Rc<Self> {
         let now_ms = node.environment().monotonic_ms();
-        let switchboard = Rc::new(Self {
+        let hub = Rc::new(Self {
             worker,
             node,
             identity,
-            doorman,
+            admission,
             bounds: Rc::new(bounds),
             catch_ups: Semaphore::new(CATCH_UPS),
             reviews: Semaphore::new(REVIEWS),
             endings: RefCell::default(),
             registry: RefCell::default(),
-            wheel: RefCell::new(Wheel::new(now_ms)),
+            timers: RefCell::new(TimerWheel::new(now_ms)),
             scratch: RefCell::new(BytesMut::with_capacity(SCRATCH_BYTES)),
             effects: RefCell::default(),
             touched: RefCell::default(),
             draining: Cell::new(false),
         });
-        actix_rt::spawn(Rc::clone(&switchboard).empty_inbox());
-        actix_rt::spawn(Rc::clone(&switchboard).turn_wheel());
-        switchboard
+        actix_rt::spawn(Rc::clone(&hub).empty_inbox());
+        actix_rt::spawn(Rc::clone(&hub).run_timers());
+        hub
     }
 
     /// What bounds its sessions.
@@ -125,8 +126,8 @@ impl Switchboard {
     }
 
     /// Who lets connections in.
-    pub(super) fn doorman(&self) -> &Doorman {
-        &self.doorman
+    pub(super) fn admission(&self) -> &Admission {
+        &self.admission
     }
 
     /// Counts an upgrade that was answered with an HTTP error.
@@ -134,7 +135,7 @@ impl Switchboard {
         self.node.meters().connections.upgrades_refused.of(reason).increment(1);
     }
 
-    /// Counts somebody whom the doorman turned away.
+    /// Counts somebody whom the admission turned away.
     pub(super) fn count_turned_away(&self, failure: &Failure) {
         let load = &self.node.meters().load;
         match failure {
@@ -167,7 +168,7 @@ impl Switchboard {
         let state = SessionState::new(id, bearer, moment, &self.bounds);
         let deadline_ms = state.next_deadline_ms(&self.bounds);
         let opened_us = self.node.environment().monotonic_us();
-        let line = Rc::new(Line::new(
+        let connection = Rc::new(Connection::new(
             stream,
             encoding,
             state,
@@ -177,72 +178,72 @@ impl Switchboard {
             opened_us,
         ));
         let patience_ms = self.bounds.gateway.write_deadline_ms + LINGER_MS;
-        if let Err(error) = give_up_after(line.stream(), Duration::from_millis(patience_ms)) {
+        if let Err(error) = give_up_after(connection.stream(), Duration::from_millis(patience_ms)) {
             tracing::debug!(%error, "a socket's patience could not be set");
         }
-        self.registry.borrow_mut().insert(&line);
-        self.look_at(&line, deadline_ms);
+        self.registry.borrow_mut().insert(&connection);
+        self.look_at(&connection, deadline_ms);
         self.node.meters().connections.open.increment(1.0);
-        Session::start_on(line, Rc::clone(self));
+        Session::start_on(connection, Rc::clone(self));
     }
 
     /// A connection is over: everything that knew of it forgets it.
-    pub(super) fn forget(&self, line: &Rc<Line>) {
-        let abrupt = !line.is_ending();
-        line.end();
-        let removed = self.registry.borrow_mut().remove(line);
+    pub(super) fn forget(&self, connection: &Rc<Connection>) {
+        let abrupt = !connection.is_ending();
+        connection.end();
+        let removed = self.registry.borrow_mut().remove(connection);
         if !removed {
             return;
         }
-        self.show(line, (0, false));
+        self.show(connection, (0, false));
         if abrupt {
             self.count_close(NO_CLOSE_FRAME);
         }
         let meters = self.node.meters();
         meters.connections.open.decrement(1.0);
-        self.hello_ended(line, "gone");
-        line.has_room();
-        line.seat.take();
-        let channels = line.channels.take();
+        self.hello_ended(connection, "gone");
+        connection.has_room();
+        connection.user_connection.take();
+        let channels = connection.channels.take();
         for channel in channels {
-            self.registry.borrow_mut().leave_channel(channel, line);
+            self.registry.borrow_mut().leave_channel(channel, connection);
             self.node.router().unsubscribe(self.worker, Topic::Channel(channel));
         }
-        let watched = line.state.borrow().watches.all();
+        let watched = connection.state.borrow().watches.all();
         for user in watched {
-            self.unwatch(line, user);
+            self.unwatch(connection, user);
         }
-        if let Some(user) = line.user() {
-            self.registry.borrow_mut().leave_user(user, line);
+        if let Some(user) = connection.user() {
+            self.registry.borrow_mut().leave_user(user, connection);
             self.node.router().unsubscribe(self.worker, Topic::User(user));
-            let device = line.state.borrow().device();
+            let device = connection.state.borrow().device();
             self.node.presence().went(user, device);
-            self.node.typing().gone(user, (self.worker, line.key()));
+            self.node.typing().gone(user, (self.worker, connection.key()));
         }
     }
 
-    /// Reads once from a line's socket and obeys what is complete. Answers the bytes read; 0: the client is gone.
-    pub(super) fn read(self: &Rc<Self>, line: &Rc<Line>) -> io::Result<usize> {
-        if line.is_ending() {
-            return self.read_away(line);
+    /// Reads once from a connection's socket and obeys what is complete. Answers the bytes read; 0: the client is gone.
+    pub(super) fn read(self: &Rc<Self>, connection: &Rc<Connection>) -> io::Result<usize> {
+        if connection.is_ending() {
+            return self.read_away(connection);
         }
-        let mut carry = line.carry.take();
+        let mut carry = connection.carry.take();
         if !carry.is_empty() {
             carry.reserve(SCRATCH_BYTES / 16);
-            let read = line.stream().try_read_buf(&mut carry);
-            self.obey(line, &mut carry);
-            *line.carry.borrow_mut() = if carry.is_empty() { BytesMut::new() } else { carry };
+            let read = connection.stream().try_read_buf(&mut carry);
+            self.handle_frames(connection, &mut carry);
+            *connection.carry.borrow_mut() = if carry.is_empty() { BytesMut::new() } else { carry };
             return read;
         }
         let mut scratch = self.scratch.take();
         scratch.clear();
         // All frames cut from the buffer are dropped by now, so this takes the same memory back.
         scratch.reserve(SCRATCH_BYTES);
-        let read = line.stream().try_read_buf(&mut scratch);
+        let read = connection.stream().try_read_buf(&mut scratch);
         if read.is_ok() {
-            self.obey(line, &mut scratch);
+            self.handle_frames(connection, &mut scratch);
             if !scratch.is_empty() {
-                *line.carry.borrow_mut() = BytesMut::from(&scratch[..]);
+                *connection.carry.borrow_mut() = BytesMut::from(&scratch[..]);
             }
         }
         self.scratch.replace(scratch);
@@ -253,100 +254,102 @@ impl Switchboard {
     }
 
     /// Takes what a client still sends after the close, so that no reset overtakes the close frame; only so much of it.
-    fn read_away(&self, line: &Line) -> io::Result<usize> {
+    fn read_away(&self, connection: &Connection) -> io::Result<usize> {
         let mut scratch = self.scratch.take();
         scratch.clear();
         scratch.reserve(SCRATCH_BYTES);
-        let read = line.stream().try_read_buf(&mut scratch);
+        let read = connection.stream().try_read_buf(&mut scratch);
         self.scratch.replace(scratch);
         match read {
-            Ok(count) if line.read_away(count) > LINGER_BYTES => Ok(0),
+            Ok(count) if connection.read_away(count) > LINGER_BYTES => Ok(0),
             read => read,
         }
     }
 
     /// Obeys what was read before and not yet obeyed: what came glued to the handshake, and what was left when the session's
     /// rules let no more requests in.
-    pub(super) fn obey_carried(self: &Rc<Self>, line: &Rc<Line>) {
-        let mut carry = line.carry.take();
+    pub(super) fn handle_carried(self: &Rc<Self>, connection: &Rc<Connection>) {
+        let mut carry = connection.carry.take();
         if !carry.is_empty() {
-            self.obey(line, &mut carry);
-            *line.carry.borrow_mut() = if carry.is_empty() { BytesMut::new() } else { carry };
+            self.handle_frames(connection, &mut carry);
+            *connection.carry.borrow_mut() = if carry.is_empty() { BytesMut::new() } else { carry };
         }
     }
 
     /// Obeys the complete messages in `source` while the session's rules let it.
-    fn obey(self: &Rc<Self>, line: &Rc<Line>, source: &mut BytesMut) {
-        while line.may_read(&self.bounds) {
-            if line.is_ending() {
+    fn handle_frames(self: &Rc<Self>, connection: &Rc<Connection>, source: &mut BytesMut) {
+        while connection.may_read(&self.bounds) {
+            if connection.is_ending() {
                 source.clear();
                 return;
             }
-            let next = line.assembler.borrow_mut().next(source, self.bounds.limits.frame_bytes);
+            let next = connection.assembler.borrow_mut().next(source, self.bounds.limits.frame_bytes);
             match next {
-                Ok(Some(incoming)) => self.on_incoming(line, incoming),
+                Ok(Some(incoming)) => self.on_incoming(connection, incoming),
                 Ok(None) => return,
                 Err(close) => {
                     source.clear();
-                    self.close(line, close);
+                    self.close(connection, close);
                     return;
                 }
             }
         }
     }
 
-    fn on_incoming(self: &Rc<Self>, line: &Rc<Line>, incoming: Incoming) {
-        let payload = match (incoming, line.encoding) {
+    fn on_incoming(self: &Rc<Self>, connection: &Rc<Connection>, incoming: Incoming) {
+        let payload = match (incoming, connection.encoding) {
             (Incoming::Text(payload), Encoding::Json)
             | (Incoming::Binary(payload), Encoding::MessagePack) => payload,
-            (Incoming::Text(_) | Incoming::Binary(_), _) => return self.close(line, Close::WrongKind),
+            (Incoming::Text(_) | Incoming::Binary(_), _) => return self.close(connection, Close::WrongKind),
             (Incoming::Ping(payload), _) => {
-                line.state.borrow_mut().on_sign_of_life();
-                return line.push(frame(Opcode::Pong, &payload));
+                connection.state.borrow_mut().on_sign_of_life();
+                return connection.push(frame(Opcode::Pong, &payload));
             }
-            (Incoming::Pong, _) => return line.state.borrow_mut().on_sign_of_life(),
+            (Incoming::Pong, _) => return connection.state.borrow_mut().on_sign_of_life(),
             (Incoming::Close(code), _) => {
                 let answer = code.map_or_else(Vec::new, |code| code.to_be_bytes().to_vec());
                 self.count_close(code.unwrap_or(1000));
-                return line.push_close(frame(Opcode::Close, &answer));
+                return connection.push_close(frame(Opcode::Close, &answer));
             }
         };
         panics::point("frame");
-        let decoded = line.encoding.decode(&payload);
+        let decoded = connection.encoding.decode(&payload);
         if let Ok(request) = &decoded {
             self.node.meters().connections.frames_in.of(request.name()).increment(1);
         }
-        self.decide(line, |state, moment, bounds, effects| state.on_frame(decoded, moment, bounds, effects));
+        self.decide(connection, |state, moment, bounds, effects| {
+            state.on_frame(decoded, moment, bounds, effects);
+        });
     }
 
     /// Lets a session's rules decide, and carries out what they want.
     fn decide(
         self: &Rc<Self>,
-        line: &Rc<Line>,
+        connection: &Rc<Connection>,
         rule: impl FnOnce(&mut SessionState, Moment, &Bounds, &mut Vec<Effect>),
     ) {
         let mut effects = self.effects.take();
-        rule(&mut line.state.borrow_mut(), self.moment(), &self.bounds, &mut effects);
+        rule(&mut connection.state.borrow_mut(), self.moment(), &self.bounds, &mut effects);
         for effect in effects.drain(..) {
-            self.perform(line, effect);
+            self.carry_out(connection, effect);
         }
         self.effects.replace(effects);
     }
 
     /// Queues a frame for one session.
-    fn say(&self, line: &Line, message: &ServerFrame<'_>) {
-        self.push(line, line.encoding.encode(message));
+    fn say(&self, connection: &Connection, message: &ServerFrame<'_>) {
+        self.push(connection, connection.encoding.encode(message));
     }
 
-    fn push(&self, line: &Line, frame: Bytes) {
+    fn push(&self, connection: &Connection, frame: Bytes) {
         self.node.meters().connections.frames_out.increment(1);
-        line.push(frame);
+        connection.push(frame);
     }
 
     /// Counts how a connection's hello ended, the first time this is said of it, and gives its place on.
-    fn hello_ended(&self, line: &Line, result: &str) {
-        line.place.take();
-        let Some(opened_us) = line.opened_us.take() else { return };
+    fn hello_ended(&self, connection: &Connection, result: &str) {
+        connection.permit.take();
+        let Some(opened_us) = connection.opened_us.take() else { return };
         let meters = &self.node.meters().connections;
         meters.hellos.of(result).increment(1);
         if result == "welcome" {
@@ -354,12 +357,12 @@ impl Switchboard {
         }
     }
 
-    fn close(&self, line: &Line, close: Close) {
-        if line.is_ending() {
+    fn close(&self, connection: &Connection, close: Close) {
+        if connection.is_ending() {
             return;
         }
         self.hello_ended(
-            line,
+            connection,
             match close {
                 Close::Unauthenticated | Close::Banned => "unauthenticated",
                 Close::TimedOut => "timeout",
@@ -374,8 +377,8 @@ impl Switchboard {
             },
         );
         self.count_close(close.code());
-        line.push_close(close_frame(close));
-        line.wake();
+        connection.push_close(close_frame(close));
+        connection.wake();
     }
 
     fn count_close(&self, code: u16) {
@@ -384,38 +387,38 @@ impl Switchboard {
     }
 
     /// Writes what waits for a session; `true` when nothing waits any more.
-    pub(super) fn flush(self: &Rc<Self>, line: &Rc<Line>) -> bool {
+    pub(super) fn flush(self: &Rc<Self>, connection: &Rc<Connection>) -> bool {
         let now_ms = self.node.environment().monotonic_ms();
-        let ending = line.is_ending();
-        let flushed = line.flush(now_ms);
-        if line.is_over() && !ending {
+        let ending = connection.is_ending();
+        let flushed = connection.flush(now_ms);
+        if connection.is_over() && !ending {
             self.count_close(NO_CLOSE_FRAME);
         }
-        self.show(line, (line.waiting_bytes(), line.state.borrow().feed.is_lagging()));
+        self.show(connection, (connection.waiting_bytes(), connection.state.borrow().feed.is_lagging()));
         if flushed.writes > 0 {
             let meters = &self.node.meters().connections;
             meters.writes.increment(flushed.writes);
             meters.bytes_out.increment(flushed.bytes as u64);
         }
-        if let Some(until_ms) = line.linger(now_ms) {
-            self.look_at(line, until_ms);
+        if let Some(until_ms) = connection.linger(now_ms) {
+            self.look_at(connection, until_ms);
         } else if !flushed.drained {
-            self.look_at(line, now_ms + self.bounds.gateway.write_deadline_ms);
+            self.look_at(connection, now_ms + self.bounds.gateway.write_deadline_ms);
         }
-        if line.waiting_bytes() <= self.bounds.gateway.outbox_bytes {
-            line.has_room();
+        if connection.waiting_bytes() <= self.bounds.gateway.outbox_bytes {
+            connection.has_room();
         }
-        if line.waiting_bytes() <= self.bounds.gateway.lag_resume_bytes
-            && line.state.borrow().feed.is_lagging()
+        if connection.waiting_bytes() <= self.bounds.gateway.lag_resume_bytes
+            && connection.state.borrow().feed.is_lagging()
         {
-            self.perform(line, Effect::CatchUp);
+            self.carry_out(connection, Effect::CatchUp);
         }
         flushed.drained
     }
 
     /// Keeps the gauges of queued bytes and lagging connections. Mostly nothing changed, and nothing is written.
-    fn show(&self, line: &Line, now: (usize, bool)) {
-        let before = line.show(now);
+    fn show(&self, connection: &Connection, now: (usize, bool)) {
+        let before = connection.show(now);
         if before == now {
             return;
         }
@@ -425,9 +428,9 @@ impl Switchboard {
     }
 
     /// Marks a session whose queue got something outside its own task.
-    fn touch(&self, line: &Rc<Line>) {
-        if line.touch() {
-            self.touched.borrow_mut().push(Rc::clone(line));
+    fn touch(&self, connection: &Rc<Connection>) {
+        if connection.touch() {
+            self.touched.borrow_mut().push(Rc::clone(connection));
         }
     }
 
@@ -439,15 +442,18 @@ impl Switchboard {
                 self.touched.replace(touched);
                 return;
             }
-            for (flushes, line) in touched.drain(..).enumerate() {
+            for (flushes, connection) in touched.drain(..).enumerate() {
                 if flushes > 0 && flushes % FLUSHES_PER_TURN == 0 {
                     tokio::task::yield_now().await;
                 }
-                line.untouch();
+                connection.untouch();
                 // A socket that is full, a session that may read again and one that ended are its own task's business.
-                self.for_one(&line, || {
-                    if !self.flush(&line) || line.is_over() || line.may_resume_reading(&self.bounds) {
-                        line.wake();
+                self.for_one(&connection, || {
+                    if !self.flush(&connection)
+                        || connection.is_over()
+                        || connection.may_resume_reading(&self.bounds)
+                    {
+                        connection.wake();
                     }
                 });
             }
@@ -464,73 +470,76 @@ impl Switchboard {
                 self.everybody_lags();
             }
             panics::point("hub");
-            self.distribute(&mut items);
+            self.fan_out(&mut items);
             self.flush_touched().await;
         }
     }
 
-    async fn turn_wheel(self: Rc<Self>) {
+    async fn run_timers(self: Rc<Self>) {
         let mut every = tokio::time::interval(Duration::from_millis(SLOT_MS));
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             every.tick().await;
             let now_ms = self.node.environment().monotonic_ms();
-            let due = self.wheel.borrow_mut().turn(now_ms);
+            let due = self.timers.borrow_mut().turn(now_ms);
             for key in due {
-                let Some(line) = self.registry.borrow().get(key) else { continue };
-                if line.take_look(now_ms) {
-                    self.for_one(&line, || self.look(&line, now_ms));
+                let Some(connection) = self.registry.borrow().get(key) else { continue };
+                if connection.take_look(now_ms) {
+                    self.for_one(&connection, || self.look(&connection, now_ms));
                 } else {
                     // Asked for again since, or further away than one turn of the wheel.
-                    self.wheel.borrow_mut().schedule(key, line.next_look_ms());
+                    self.timers.borrow_mut().schedule(key, connection.next_look_ms());
                 }
             }
             self.flush_touched().await;
         }
     }
 
-    fn look(self: &Rc<Self>, line: &Rc<Line>, now_ms: u64) {
-        if let Some(again_ms) = line.linger(now_ms) {
-            return self.look_at(line, again_ms);
+    fn look(self: &Rc<Self>, connection: &Rc<Connection>, now_ms: u64) {
+        if let Some(again_ms) = connection.linger(now_ms) {
+            return self.look_at(connection, again_ms);
         }
-        if line.is_ending() {
+        if connection.is_ending() {
             return;
         }
-        let stalled_ms = line.stalled_ms(now_ms);
-        self.decide(line, |state, moment, bounds, effects| {
+        let stalled_ms = connection.stalled_ms(now_ms);
+        self.decide(connection, |state, moment, bounds, effects| {
             state.on_tick(moment, stalled_ms, bounds, effects);
         });
         if stalled_ms >= self.bounds.gateway.write_deadline_ms {
             // The close frame cannot be written either.
-            line.end();
+            connection.end();
         }
-        let deadline_ms = line.state.borrow().next_deadline_ms(&self.bounds);
-        self.look_at(line, deadline_ms.max(now_ms + 1));
-        self.touch(line);
+        let deadline_ms = connection.state.borrow().next_deadline_ms(&self.bounds);
+        self.look_at(connection, deadline_ms.max(now_ms + 1));
+        self.touch(connection);
     }
 
-    fn look_at(&self, line: &Line, at_ms: u64) {
-        if line.look_by(at_ms) {
-            self.wheel.borrow_mut().schedule(line.key(), at_ms);
+    fn look_at(&self, connection: &Connection, at_ms: u64) {
+        if connection.look_by(at_ms) {
+            self.timers.borrow_mut().schedule(connection.key(), at_ms);
         }
     }
 
     /// Runs a session's rule later, from a task of this thread, and writes what came of it; nothing when it is gone.
-    fn with(self: &Rc<Self>, key: SessionKey, act: impl FnOnce(&Rc<Self>, &Rc<Line>)) {
-        let Some(line) = self.registry.borrow().get(key) else { return };
-        act(self, &line);
-        if !self.flush(&line) || line.is_over() || line.may_resume_reading(&self.bounds) {
-            line.wake();
+    fn with(self: &Rc<Self>, key: SessionKey, act: impl FnOnce(&Rc<Self>, &Rc<Connection>)) {
+        let Some(connection) = self.registry.borrow().get(key) else { return };
+        act(self, &connection);
+        if !self.flush(&connection) || connection.is_over() || connection.may_resume_reading(&self.bounds) {
+            connection.wake();
         }
     }
 
     /// Tells every session to reconnect within `window_ms`, spread evenly, and closes those that are left after it.
     pub async fn drain(self: Rc<Self>, window_ms: u64) {
         self.draining.set(true);
-        for line in self.registry.borrow().all() {
+        for connection in self.registry.borrow().all() {
             let after_ms = self.node.environment().random_below(window_ms / 2);
-            self.say(&line, &ServerFrame::Reconnect { after_ms, deadline_ms: window_ms, handover: false });
-            self.touch(&line);
+            self.say(
+                &connection,
+                &ServerFrame::Reconnect { after_ms, deadline_ms: window_ms, handover: false },
+            );
+            self.touch(&connection);
         }
         self.flush_touched().await;
         let mut waited_ms = 0;
@@ -538,9 +547,9 @@ impl Switchboard {
             tokio::time::sleep(Duration::from_millis(SLOT_MS)).await;
             waited_ms += SLOT_MS;
         }
-        for line in self.registry.borrow().all() {
-            self.close(&line, Close::Release);
-            self.touch(&line);
+        for connection in self.registry.borrow().all() {
+            self.close(&connection, Close::Release);
+            self.touch(&connection);
         }
         self.flush_touched().await;
     }

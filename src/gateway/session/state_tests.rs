@@ -63,7 +63,7 @@ impl Table {
     fn live() -> Self {
         let mut table = Self::new(None);
         table.says(0, r#"{"type":"hello","token":"t"}"#);
-        table.state.on_admission(Ok(admission(ADA, TOKEN_MS, 0)), None, moment(0), &mut table.effects);
+        table.state.on_token_checked(Ok(admission(ADA, TOKEN_MS, 0)), None, moment(0), &mut table.effects);
         table.state.feed.hold();
         let cursor = Cursor { epoch: 1, position: Position(1) };
         table.state.feed.arrive(Vec::new(), cursor, ADA, &[]);
@@ -105,7 +105,7 @@ fn a_hello_leads_to_a_check_and_then_in() {
     assert_eq!(token, "t");
     assert!(!table.state.may_read(&table.bounds), "nothing is read until the welcome");
     table.effects.clear();
-    table.state.on_admission(Ok(admission(ADA, TOKEN_MS, 0)), None, moment(0), &mut table.effects);
+    table.state.on_token_checked(Ok(admission(ADA, TOKEN_MS, 0)), None, moment(0), &mut table.effects);
     let [Effect::Enter { user, since: None, brought_cursor: true, positions }] = &table.effects[..] else {
         panic!("{:?}", table.effects)
     };
@@ -118,7 +118,7 @@ fn a_hello_leads_to_a_check_and_then_in() {
 fn heads_that_cannot_be_read_end_a_hello_but_not_a_session() {
     let mut entering = Table::new(None);
     entering.says(0, r#"{"type":"hello","token":"t"}"#);
-    entering.state.on_admission(Ok(admission(ADA, TOKEN_MS, 0)), None, moment(0), &mut entering.effects);
+    entering.state.on_token_checked(Ok(admission(ADA, TOKEN_MS, 0)), None, moment(0), &mut entering.effects);
     entering.state.on_heads_failed(moment(0), &mut entering.effects);
     assert_eq!(entering.closed(), Some(Close::Internal), "nothing was promised: the client comes back");
 
@@ -195,7 +195,7 @@ fn a_token_that_is_refused_says_why_by_the_close() {
         let mut table = Table::new(Some("t"));
         table.says(0, r#"{"type":"hello"}"#);
         table.taken();
-        table.state.on_admission(Err(failure), None, moment(0), &mut table.effects);
+        table.state.on_token_checked(Err(failure), None, moment(0), &mut table.effects);
         assert_eq!(table.closed(), Some(close));
         let wait = table.effects.iter().find_map(|effect| match effect {
             Effect::Error { id: None, error } => error.retry_after_ms,
@@ -212,16 +212,16 @@ fn a_new_token_is_for_the_same_user_and_a_bad_one_changes_nothing() {
     assert!(matches!(&table.taken()[..], [Effect::Authenticate { refresh: Some(RequestId::Number(1)), .. }]));
     let id = || Some(RequestId::Number(1));
     let bad = Err(Failure::Unauthenticated("bad"));
-    table.state.on_admission(bad, id(), moment(0), &mut table.effects);
+    table.state.on_token_checked(bad, id(), moment(0), &mut table.effects);
     assert!(
         matches!(&table.taken()[..], [Effect::Error { error, .. }] if error.code == ErrorCode::Unauthenticated)
     );
     assert_eq!(table.state.token_expires_in_ms(moment(0)), TOKEN_MS as u64, "the old token holds");
-    table.state.on_admission(Ok(admission(ADA, 2 * TOKEN_MS, 0)), id(), moment(0), &mut table.effects);
+    table.state.on_token_checked(Ok(admission(ADA, 2 * TOKEN_MS, 0)), id(), moment(0), &mut table.effects);
     assert!(matches!(&table.taken()[..], [Effect::Ok(_)]));
     assert_eq!(table.state.token_expires_in_ms(moment(0)), 2 * TOKEN_MS as u64);
     let ben = UserId::from_uuid(Uuid::from_u128(0xbe));
-    table.state.on_admission(Ok(admission(ben, TOKEN_MS, 0)), id(), moment(0), &mut table.effects);
+    table.state.on_token_checked(Ok(admission(ben, TOKEN_MS, 0)), id(), moment(0), &mut table.effects);
     assert_eq!(table.closed(), Some(Close::Unauthenticated));
 }
 

@@ -3,29 +3,33 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::Switchboard;
-use crate::gateway::line::Line;
+use super::Hub;
+use crate::gateway::session::connection::Connection;
 use crate::panics;
 use crate::protocol::Close;
 
-impl Switchboard {
+impl Hub {
     /// Does work for one session on behalf of others (a delivery, a timer). A session that is over is left alone.
-    pub(super) fn for_one(&self, line: &Rc<Line>, work: impl FnOnce()) {
-        if !line.is_over() && panics::caught(work).is_err() {
-            self.panicked(line);
+    pub(super) fn for_one(&self, connection: &Rc<Connection>, work: impl FnOnce()) {
+        if !connection.is_over() && panics::caught(work).is_err() {
+            self.panicked(connection);
         }
     }
 
     /// Does work for one session in a task of its own.
-    pub(super) fn spawn_for(self: &Rc<Self>, line: &Rc<Line>, work: impl Future<Output = ()> + 'static) {
-        let (this, key) = (Rc::clone(self), line.key());
+    pub(super) fn spawn_for(
+        self: &Rc<Self>,
+        connection: &Rc<Connection>,
+        work: impl Future<Output = ()> + 'static,
+    ) {
+        let (this, key) = (Rc::clone(self), connection.key());
         // Boxed before it is contained, so that it is not kept twice.
         let work = Box::pin(work);
         actix_rt::spawn(async move {
             if panics::contained(work).await.is_err() {
-                let line = this.registry.borrow().get(key);
-                if let Some(line) = line {
-                    this.panicked(&line);
+                let connection = this.registry.borrow().get(key);
+                if let Some(connection) = connection {
+                    this.panicked(&connection);
                 }
             }
         });
@@ -33,14 +37,14 @@ impl Switchboard {
 
     /// A session's work ended in a panic. Its rules may be half carried out, so nothing is asked of them any more: the client is
     /// told to connect again, and the session's task takes it out of everything that knew of it.
-    pub(in crate::gateway) fn panicked(&self, line: &Rc<Line>) {
+    pub(in crate::gateway) fn panicked(&self, connection: &Rc<Connection>) {
         self.node.meters().faults.panics.of("session").increment(1);
         let now_ms = self.node.environment().monotonic_ms();
-        self.node.offenders().note(line.address, now_ms);
-        self.close(line, Close::Internal);
+        self.node.offenders().note(connection.address, now_ms);
+        self.close(connection, Close::Internal);
         // Once, without waiting: a client whose socket is full learns it from the end of the connection.
-        line.flush(now_ms);
-        line.end();
+        connection.flush(now_ms);
+        connection.end();
     }
 
     /// Whether the process has as many connections as it may have.
