@@ -3,13 +3,17 @@ FROM rust:1-slim-bookworm AS build
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends build-essential cmake clang
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked --bin tidings
+RUN scripts/release /out
+
+# Debug information of the same build: docker build --target symbols --output DIR .
+FROM scratch AS symbols
+COPY --from=build /out/tidings.debug /
 
 FROM debian:bookworm-slim
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends ca-certificates openssl \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --home-dir /var/lib/tidings --create-home tidings
-COPY --from=build /src/target/release/tidings /usr/local/bin/tidings
+COPY --from=build /out/tidings /usr/local/bin/tidings
 USER tidings
 WORKDIR /var/lib/tidings
 EXPOSE 8080
