@@ -139,7 +139,7 @@ fn heads() -> Vec<HeadEntry> {
     vec![HeadEntry::Moved(head), HeadEntry::Moved(other), HeadEntry::from(ConversationId::direct(BEN, BEN))]
 }
 
-fn welcome() -> ServerFrame<'static> {
+fn welcome(reset: bool) -> ServerFrame<'static> {
     ServerFrame::Welcome(Box::new(Welcome {
         session: SessionId::from_uuid(Uuid::from_u128(0x5e)),
         user: ADA,
@@ -149,7 +149,7 @@ fn welcome() -> ServerFrame<'static> {
         cursor: Some("AQAA".to_owned()),
         heads: heads(),
         more_heads: false,
-        reset: false,
+        reset,
         token_expires_in_ms: 899_000,
     }))
 }
@@ -171,7 +171,8 @@ fn server_frames() {
     };
     let (delivered_seq, read_seq) = (Some(seq(4)), Some(seq(3)));
     let frames = [
-        ("welcome", welcome()),
+        ("welcome", welcome(false)),
+        ("welcome_reset", welcome(true)),
         (
             "events",
             ServerFrame::Events { id: &id, conversation, events: EventList { events: &listed, viewer: ADA } },
@@ -181,6 +182,7 @@ fn server_frames() {
         ("ack_change", ack(false)),
         ("heads", ServerFrame::Heads { cursor: Some("AQAA"), heads: &list, reset: false }),
         ("heads_first", ServerFrame::Heads { cursor: None, heads: &[], reset: false }),
+        ("heads_reset", ServerFrame::Heads { cursor: None, heads: &list, reset: true }),
         ("lagging", ServerFrame::Lagging { conversation: None }),
         ("receipt", ServerFrame::Receipt { conversation, user: BEN, delivered_seq, read_seq }),
         ("typing", ServerFrame::Typing { conversation, user: BEN, on: true }),

@@ -14,6 +14,9 @@ use crate::{
 /// An unanswered send is taken for lost with its connection after this long, in microseconds.
 pub const ANSWER_US: u64 = 10_000_000;
 
+/// Acked lines that are kept, newest last, to be offered again should the log turn out to be another one.
+const KEPT_LINES: usize = 500;
+
 /// Where a line goes.
 #[derive(Clone, Debug)]
 pub enum To {
@@ -69,6 +72,8 @@ pub struct Outbox {
     entries: HashMap<u64, Entry>,
     by_request: HashMap<u64, u64>,
     waiting: VecDeque<u64>,
+    /// See [`KEPT_LINES`].
+    acked: VecDeque<(u64, Entry)>,
     not_before_us: u64,
     /// How often the server asked to slow down.
     pub pushed_back: u64,
@@ -84,6 +89,7 @@ impl Outbox {
             entries: HashMap::new(),
             by_request: HashMap::new(),
             waiting: VecDeque::new(),
+            acked: VecDeque::new(),
             not_before_us: 0,
             pushed_back: 0,
         }
@@ -139,7 +145,25 @@ impl Outbox {
             duplicate: frame.duplicate,
             at_us: now_us,
         });
-        Some(self.said(order, &entry, ack.map_or(Outcome::Unanswered, Outcome::Acked)))
+        let said = self.said(order, &entry, ack.map_or(Outcome::Unanswered, Outcome::Acked));
+        if self.acked.len() == KEPT_LINES {
+            self.acked.pop_front();
+        }
+        self.acked.push_back((order, entry));
+        Some(said)
+    }
+
+    /// The log is another one, and may lack the last lines it took: they go out again under their keys, before all others. Answers
+    /// the keys; the acks they had count no more.
+    pub fn offer_again(&mut self) -> Vec<Uuid> {
+        let acked = std::mem::take(&mut self.acked);
+        let keys = acked.iter().map(|(_, entry)| entry.line.client_id).collect();
+        for (order, mut entry) in acked {
+            entry.in_flight = None;
+            self.entries.insert(order, entry);
+            self.requeue(order);
+        }
+        keys
     }
 
     /// An `error` for one of our sends: a retryable or indefinite one is repeated after the wait the server named, any
@@ -266,6 +290,30 @@ mod tests {
         let said = outbox.give_up();
         assert_eq!((said.len(), said[0].attempts, said[0].connection), (3, 2, 1));
         assert!(said.iter().all(|said| said.outcome == Outcome::Unanswered));
+    }
+
+    #[test]
+    fn another_log_is_offered_the_last_lines_again_in_order_with_the_same_keys() {
+        let mut outbox = outbox(3, 2);
+        write(&mut outbox, 1, 1, 0);
+        for id in [2, 1] {
+            let ack = format!(r#"{{"type":"ack","id":{id},"conversation":"c","seq":7,"duplicate":false}}"#);
+            assert!(outbox.acked(&frame(&ack), 50).is_some());
+        }
+        outbox.disconnected();
+        let mut keys = outbox.offer_again();
+        keys.sort();
+        assert_eq!(keys, [0, 1].map(|n| Uuid::from_bytes([n; 16])));
+        assert!(outbox.offer_again().is_empty(), "once");
+        assert_eq!(
+            write(&mut outbox, 3, 2, 60),
+            ["line 0", "line 1"],
+            "before the line that was not said yet"
+        );
+        let ack = frame(r#"{"type":"ack","id":3,"conversation":"c","seq":5,"duplicate":true}"#);
+        let said = outbox.acked(&ack, 70).unwrap();
+        assert_eq!((said.attempts, said.client_id), (2, Uuid::from_bytes([0; 16])));
+        assert!(matches!(said.outcome, Outcome::Acked(Ack { seq: 5, .. })));
     }
 
     #[test]

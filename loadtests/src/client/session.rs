@@ -1,7 +1,7 @@
 //! A client over its whole life: connects, resumes, says lines, reconnects with backoff, and records what it saw.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -270,10 +270,14 @@ impl Session {
             self.skip_history(&frame.heads);
         }
         if frame.reset {
-            // What was seen of the old log is no part of the final one; acks that it took along show as lost.
+            // What was seen of the old log is no part of the final one. What it took is offered to the new one.
             self.resume.reset();
             self.reader.streams.clear();
             self.reader.own.clear();
+            let offered: HashSet<Uuid> = self.outbox.offer_again().into_iter().collect();
+            let before = self.said.len();
+            self.said.retain(|said| !offered.contains(&said.client_id));
+            self.setup.progress.ended.fetch_sub((before - self.said.len()) as u64, Relaxed);
         }
         self.resume.heads(frame.cursor.clone(), &frame.heads);
         for head in frame.heads.iter().filter(|head| !head.left) {
