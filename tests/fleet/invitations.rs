@@ -12,6 +12,9 @@ async fn fleets() -> [Fleet; 2] {
     [Fleet::new().await, Fleet::on_postgres().await]
 }
 
+/// So soon whoever is added is told, whatever becomes of the bus.
+const SOON_MS: u64 = 1_000;
+
 /// The ways from one node to another.
 const BUS: [Way; 3] = [Way::Up, Way::Lossy, Way::Away];
 
@@ -75,9 +78,13 @@ async fn whoever_is_added_right_after_a_message_is_told() {
                 for _ in 0..60 {
                     fleet.say(&one, ada, room, false).await;
                 }
+                let begun_ms = fleet.now_ms();
                 let joined = fleet.invite(&one, ada, room, ben).await;
+                assert_eq!(two.receive(joined).await, [joined], "{kind:?}, {way:?}");
+                let took_ms = fleet.now_ms() - begun_ms;
+                assert!(took_ms < SOON_MS, "{kind:?}, {way:?}: told after {took_ms} ms");
                 let said = fleet.say(&one, ada, room, false).await;
-                assert_eq!(two.receive(said).await, [joined, said], "{kind:?}, {way:?}");
+                assert_eq!(two.receive(said).await, [said], "{kind:?}, {way:?}");
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Several nodes over one log: whatever the bus loses, every node passes every event on, in order and once.
 
 mod another_log;
+mod blocks;
 mod counted;
 mod held_back;
 mod invitations;
