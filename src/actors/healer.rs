@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::router::{Mend, Need, Router};
+use super::router::{Need, Repair, Router};
 use crate::domain::{Committed, ConversationId, Seq, UserId};
 use crate::panics;
 use crate::store::{Log, StoreError};
@@ -31,26 +31,32 @@ pub const READS: usize = 32;
 
 /// Reads that helped nothing although the store answered, before a hole is given up.
 const VAIN_READS: u32 = 8;
-/// Reads that the store did not answer, before a hole is given up: a few minutes' worth. Whoever compared heads sooner would
-/// only be refused by the same store.
+/// Reads that the store did not answer, before a hole is given up: a few minutes. Until then comparing heads would fail as well,
+/// since it reads the same store.
 const UNANSWERED_READS: u32 = 60;
 /// Pauses double from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Runs until the router is gone.
-pub async fn run(router: Arc<Router>, log: Arc<dyn Log>, meters: Arc<Meters>, holes: mpsc::Receiver<Mend>) {
+pub async fn run(
+    router: Arc<Router>,
+    log: Arc<dyn Log>,
+    meters: Arc<Meters>,
+    repairs: mpsc::Receiver<Repair>,
+) {
     let healer = Healer { router, log, meters, reads: Semaphore::new(READS) };
     let healer = &healer;
-    let holes = futures_util::stream::unfold(holes, async |mut holes| Some((holes.recv().await?, holes)));
-    holes
+    let repairs =
+        futures_util::stream::unfold(repairs, async |mut repairs| Some((repairs.recv().await?, repairs)));
+    repairs
         .inspect(|_| panics::point("healer"))
-        .for_each_concurrent(AT_WORK, async move |mend| match mend {
-            Mend::Hole { conversation, users } => {
+        .for_each_concurrent(AT_WORK, async move |repair| match repair {
+            Repair::Hole { conversation, users } => {
                 tokio::time::sleep(PATIENCE).await;
                 healer.heal(conversation, &users).await;
             }
-            Mend::Look(conversation) => healer.look(conversation).await,
+            Repair::NewChannel(channel) => healer.catch_up(channel).await,
         })
         .await;
 }
@@ -98,8 +104,8 @@ impl Healer {
         }
     }
 
-    /// Reads what was said before this node's subscription to a channel stood; mostly nothing.
-    async fn look(&self, channel: ConversationId) {
+    /// Reads what was committed to a channel before this node's subscription was active; usually nothing.
+    async fn catch_up(&self, channel: ConversationId) {
         self.router.settled().await;
         let Some(after) = self.router.last(channel) else { return };
         match self.read(channel, after).await {

@@ -14,7 +14,7 @@ use super::offenders::Offenders;
 use super::presence::PresenceBoard;
 use super::rates::Rates;
 use super::receipts::{Keep, Receipts, ReceiptsOptions, announce};
-use super::router::{Mend, Router};
+use super::router::{Repair, Router};
 use super::shares::Shares;
 use super::typing::TypingBoard;
 use super::writer::{Asker, Job, Writer, WriterOptions};
@@ -83,7 +83,7 @@ impl Node {
         store: SharedStore,
         environment: SharedEnvironment,
         router: Arc<Router>,
-        holes: tokio::sync::mpsc::Receiver<Mend>,
+        holes: tokio::sync::mpsc::Receiver<Repair>,
         meters: Arc<Meters>,
         options: NodeOptions,
     ) -> Self {

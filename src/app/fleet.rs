@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use super::AppError;
 use crate::actors::Node;
 use crate::actors::follower::{self, Follower, NOTICES};
-use crate::actors::router::announced::Announced;
+use crate::actors::router::published::PublishedSet;
 use crate::bus::health::BusHealth;
 use crate::config::{Role, Settings, StoreBackend};
 use crate::consumers::jobs::Jobs;
@@ -62,7 +62,7 @@ impl Fleet {
             return Ok(fleet);
         }
         if settings.server.has_role(Role::Relay) {
-            let announced = Arc::new(Announced::default());
+            let announced = Arc::new(PublishedSet::default());
             router.announce_to(Arc::clone(&announced));
             let relay = Relay {
                 store: Arc::clone(&store),

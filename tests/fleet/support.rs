@@ -8,7 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tidings::actors::follower::{Follower, NOTICES};
 use tidings::actors::inbox::{Inbox, Item};
-use tidings::actors::router::announced::Announced;
+use tidings::actors::router::published::PublishedSet;
 use tidings::actors::router::{ChannelHold, Router, RouterOptions};
 use tidings::bus::health::BusHealth;
 use tidings::bus::local::{LocalBus, LocalExchange};
@@ -165,7 +165,7 @@ impl Fleet {
         let meters = Arc::new(Meters::new());
         let (router, _holes) = Router::new(Vec::new(), meters.clone(), RouterOptions::default());
         router.connect(Arc::new(self.exchange.attach(router.clone())));
-        let announced = Arc::new(Announced::default());
+        let announced = Arc::new(PublishedSet::default());
         router.announce_to(announced.clone());
         let relay = Relay {
             store: self.store.clone(),

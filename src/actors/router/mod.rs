@@ -10,10 +10,12 @@
 //! - *On full*: a full inbox drops events and tells its sessions to compare heads; a full healer's queue leaves the hole to
 //!   the next event of the conversation, or to the next digest.
 
-pub mod announced;
+mod cluster;
+mod dispatch;
 pub mod interest;
-mod others;
-mod passing;
+pub mod published;
+#[cfg(test)]
+mod tests;
 pub mod tracker;
 
 use std::sync::atomic::AtomicU64;
@@ -22,8 +24,8 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use smallvec::SmallVec;
 use tokio::sync::mpsc;
 
-use self::announced::Announced;
 use self::interest::{Interest, MAX_WORKERS, WorkerId, WorkerSet};
+use self::published::PublishedSet;
 use self::tracker::{Source, Tracker};
 use super::inbox::{Inbox, Item};
 use super::presence::told::{News, Told, Word};
@@ -32,8 +34,8 @@ use crate::domain::{Committed, ConversationId, Revocation, Seq, Topic, UserId, t
 use crate::panics::{poisoned, shared};
 use crate::telemetry::Meters;
 
-pub use self::others::Notice;
-pub use self::passing::ChannelHold;
+pub use self::cluster::Notice;
+pub use self::dispatch::ChannelHold;
 pub use self::tracker::Need;
 
 /// The bounds of a [`Router`].
@@ -59,21 +61,21 @@ pub struct RoutedReply {
     pub item: Item,
 }
 
-/// What the healer is asked for.
+/// What the healer is asked to read again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mend {
-    /// Events are missing: read them.
+pub enum Repair {
+    /// A conversation from which events are missing.
     Hole {
-        /// Of which conversation.
+        /// The conversation.
         conversation: ConversationId,
-        /// Whom the event or the digest that showed it was for; see [`crate::domain::Audience`].
+        /// The audience of the event or digest that showed the hole; see [`crate::domain::Audience`].
         users: Arc<[UserId]>,
     },
-    /// This node has just begun to follow a channel: read what was said before its subscription stood.
-    Look(ConversationId),
+    /// A channel that this node has just begun to follow: events may have been committed before its subscription was active.
+    NewChannel(ConversationId),
 }
 
-/// Who is told of what the bus says has ended.
+/// Called for every revocation that arrives on the bus.
 type OnRevoked = Box<dyn Fn(&Revocation) + Send + Sync>;
 
 /// No position is as high.
@@ -87,13 +89,14 @@ pub struct Router {
     inboxes: Vec<Arc<Inbox>>,
     bus: OnceLock<SharedBus>,
     follower: OnceLock<mpsc::Sender<Notice>>,
-    announced: OnceLock<Arc<Announced>>,
+    /// Where a relay in this process finds what nodes have published.
+    announced: OnceLock<Arc<PublishedSet>>,
     /// Keeps the list of revoked tokens; told of what the bus says has ended.
     on_revoked: OnceLock<OnRevoked>,
     /// Everything before this position has been passed on here; [`NO_FOLLOWER`] where no other process writes.
     covered: AtomicU64,
     held_back_ms: AtomicU64,
-    holes: mpsc::Sender<Mend>,
+    repairs: mpsc::Sender<Repair>,
     me: Weak<Router>,
     meters: Arc<Meters>,
 }
@@ -115,9 +118,9 @@ impl Router {
         inboxes: Vec<Arc<Inbox>>,
         meters: Arc<Meters>,
         options: RouterOptions,
-    ) -> (Arc<Self>, mpsc::Receiver<Mend>) {
+    ) -> (Arc<Self>, mpsc::Receiver<Repair>) {
         assert!(inboxes.len() <= MAX_WORKERS, "one bit per worker");
-        let (holes, to_heal) = mpsc::channel(options.healing_conversations);
+        let (repairs, to_heal) = mpsc::channel(options.healing_conversations);
         let state = State {
             tracker: Tracker::new(options.tracked_conversations),
             epoch: None,
@@ -134,7 +137,7 @@ impl Router {
             on_revoked: OnceLock::new(),
             covered: AtomicU64::new(NO_FOLLOWER),
             held_back_ms: AtomicU64::new(0),
-            holes,
+            repairs,
             me: Weak::clone(me),
             meters,
         });
@@ -184,7 +187,7 @@ impl Router {
         };
         if self.interest.remove(worker, topic, unsubscribe) {
             match topic {
-                Topic::Channel(conversation) => self.lock().tracker.rest(conversation),
+                Topic::Channel(conversation) => self.lock().tracker.unfollow(conversation),
                 Topic::Presence(user) => self.told.forget(user),
                 Topic::User(_) | Topic::Digest | Topic::Published => {}
             }
@@ -202,7 +205,7 @@ impl Router {
     /// A session begins to read a channel and was told of everything up to `last`.
     pub fn begin(&self, channel: ConversationId, last: Seq) {
         let _shared = shared();
-        self.lock().tracker.begin(channel, last);
+        self.lock().tracker.follow_from(channel, last);
     }
 
     /// The last seq of a conversation that was passed on here.

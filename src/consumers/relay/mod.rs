@@ -1,11 +1,11 @@
 //! Relay: the guarantee behind the bus. Publishes what was committed and nobody published, and tells gateways what moved.
 //!
-//! - *Owns*: what it read and nobody settled yet ([`state`]); its place in the log ([`super::place`]).
+//! - *Owns*: the events it has read and whose grace period has not ended ([`state`]); its place in the log ([`super::place`]).
 //! - *Receives*: the log in commit order; announcements of what nodes published.
 //! - *Emits*: late events and digests, to the bus and to this process's own sessions.
 //! - *Limits*: [`state::PENDING_EVENTS`] read ahead; [`BATCH_EVENTS`] per read.
 //! - *On restart*: goes on from its cursor; what was told twice is recognised by seq and dropped.
-//! - *On full*: reads no further until what it has is settled; its lag shows.
+//! - *On full*: reads no further until earlier events are done; its lag shows.
 
 pub mod state;
 
@@ -18,7 +18,7 @@ use self::state::RelayState;
 use super::place::{Place, Turn};
 use crate::actors::follower::ahead::Ahead;
 use crate::actors::router::Router;
-use crate::actors::router::announced::Announced;
+use crate::actors::router::published::PublishedSet;
 use crate::environment::SharedEnvironment;
 use crate::panics;
 use crate::store::{Cursor, SharedStore};
@@ -32,7 +32,7 @@ const EVERY: Duration = Duration::from_millis(50);
 const STANDBY: Duration = Duration::from_millis(250);
 /// Between two looks at whether the log is still the same one.
 const LOCATE_EVERY_MS: u64 = 1_000;
-/// Between two looks at what holds an end back that stands still.
+/// While the log's end stands still: between two questions whether a transaction holds it back.
 const HELD_BACK_EVERY_MS: u64 = 250;
 /// Between two writes of the cursor.
 const KEEP_EVERY_MS: u64 = 1_000;
@@ -47,7 +47,7 @@ pub struct Relay {
     /// Where late events and digests go.
     pub router: Arc<Router>,
     /// What nodes said they published; also given to [`Router::announce_to`].
-    pub announced: Arc<Announced>,
+    pub announced: Arc<PublishedSet>,
     /// Time.
     pub environment: SharedEnvironment,
     /// What is measured.

@@ -59,15 +59,15 @@ impl Tracker {
         self.track(conversation).learn(first, last, covered)
     }
 
-    /// Somebody begins to read here and has everything up to `last`.
-    pub fn begin(&mut self, conversation: ConversationId, last: Seq) {
-        self.track(conversation).begin(last);
+    /// A local reader begins to read the conversation, and has everything up to `last`.
+    pub fn follow_from(&mut self, conversation: ConversationId, last: Seq) {
+        self.track(conversation).follow_from(last);
     }
 
-    /// Nobody reads a conversation here any more. What was passed on is remembered while there is room.
-    pub fn rest(&mut self, conversation: ConversationId) {
+    /// The last local reader of a conversation has left. What was passed on is remembered while there is room.
+    pub fn unfollow(&mut self, conversation: ConversationId) {
         if let Some(track) = self.tracks.get_mut(&conversation) {
-            track.rest();
+            track.unfollow();
         }
     }
 
@@ -87,10 +87,11 @@ impl Tracker {
         self.tracks.get_mut(&conversation).map_or(Need::Nothing, Track::need)
     }
 
-    /// A hole cannot be looked into now: the next sign of it starts healing again. Only for a hole that is not covered yet.
-    pub fn put_off(&mut self, conversation: ConversationId) {
+    /// A hole cannot be read now: the next event or digest that shows it starts healing again. Only for a hole that is not covered
+    /// yet.
+    pub fn postpone(&mut self, conversation: ConversationId) {
         if let Some(track) = self.tracks.get_mut(&conversation) {
-            track.put_off();
+            track.postpone();
         }
     }
 

@@ -88,13 +88,13 @@ fn repeats_are_dropped_and_holes_held_until_filled() {
 fn forgets_quiet_conversations_at_its_bound() {
     let room = |n: u128| ConversationId::from_random(ConversationKind::Group, Uuid::from_u128(n << 8));
     let mut tracker = Tracker::new(2);
-    tracker.begin(room(1), seq(5));
-    tracker.begin(room(2), seq(5));
-    tracker.rest(room(2));
-    tracker.begin(room(3), seq(5));
+    tracker.follow_from(room(1), seq(5));
+    tracker.follow_from(room(2), seq(5));
+    tracker.unfollow(room(2));
+    tracker.follow_from(room(3), seq(5));
     assert_eq!((tracker.len(), tracker.last(room(2))), (2, None), "nobody read it");
     assert!(tracker.learn(room(1), seq(6), seq(6), ALL));
-    tracker.begin(room(4), seq(5));
+    tracker.follow_from(room(4), seq(5));
     assert_eq!((tracker.len(), tracker.last(room(1))), (2, Some(seq(5))), "it is being healed");
 }
 
@@ -151,7 +151,7 @@ fn an_event_that_nobody_here_reads_moves_the_track_on() {
 fn an_event_that_nobody_here_reads_hides_no_hole() {
     let covered = Some(Position(6));
     let mut tracker = Tracker::new(10);
-    tracker.begin(conversation(), seq(5));
+    tracker.follow_from(conversation(), seq(5));
     assert_eq!(admit(&mut tracker, 8, false, covered), Verdict::Unread, "6 and 7 may be for somebody here");
     assert_eq!(passed_from(&mut tracker, &[6, 7], covered), [6, 7]);
 }
@@ -177,7 +177,7 @@ fn a_hole_put_off_is_filled_by_whatever_brings_it_and_nothing_comes_twice() {
     let mut tracker = Tracker::new(10);
     assert_eq!(passed(&mut tracker, &[4, 5]), [4, 5]);
     assert!(tracker.learn(conversation(), seq(4), seq(7), ALL));
-    tracker.put_off(conversation());
+    tracker.postpone(conversation());
     assert_eq!(passed(&mut tracker, &[4, 5, 6]), [6], "the log from before the digest");
     assert_eq!(admit(&mut tracker, 8, true, ALL), Verdict::Hole, "healing starts again");
     assert_eq!(passed(&mut tracker, &[7]), [7, 8]);
@@ -187,14 +187,14 @@ fn a_hole_put_off_is_filled_by_whatever_brings_it_and_nothing_comes_twice() {
 fn who_comes_back_is_not_told_again_what_was_passed_on_before() {
     let mut tracker = Tracker::new(10);
     let covered = Some(Position(2));
-    tracker.begin(conversation(), seq(3));
+    tracker.follow_from(conversation(), seq(3));
     assert_eq!(passed_from(&mut tracker, &[4, 5], covered), [4, 5]);
-    tracker.rest(conversation());
+    tracker.unfollow(conversation());
     assert_eq!(tracker.last(conversation()), Some(seq(5)));
     assert_eq!(admit(&mut tracker, 5, true, covered), Verdict::Repeat, "a late copy");
-    tracker.begin(conversation(), seq(9));
+    tracker.follow_from(conversation(), seq(9));
     assert_eq!(passed_from(&mut tracker, &[8, 9, 10], covered), [10]);
-    tracker.rest(conversation());
+    tracker.unfollow(conversation());
     assert!(passed_from(&mut tracker, &[13], covered).is_empty(), "11 and 12 are missing");
     assert_eq!(heal(&mut tracker, 13, covered), [11, 12, 13]);
 }

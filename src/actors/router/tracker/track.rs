@@ -117,7 +117,7 @@ impl Track {
             if source == Source::Stretch && seq == hole.from.next() {
                 hole.step_back(self.last, seq);
             }
-            self.hold(one);
+            self.buffer(one);
             return Verdict::Held;
         }
         if source == Source::Told && covered.is_some_and(|covered| one.position < covered) {
@@ -145,7 +145,7 @@ impl Track {
                 let from = before(seq, back.saturating_add(1)).max(self.last);
                 let floor = covered.unwrap_or_default();
                 self.phase = Phase::Healing(Hole { known: seq, floor, from, back });
-                self.hold(one);
+                self.buffer(one);
                 Verdict::Hole
             }
         }
@@ -168,14 +168,14 @@ impl Track {
     }
 
     /// Somebody begins to read here and has everything up to `last`.
-    pub fn begin(&mut self, last: Seq) {
+    pub fn follow_from(&mut self, last: Seq) {
         if self.is_idle() {
             *self = Self { last: self.last.max(last), phase: Phase::Live, held: BTreeMap::new() };
         }
     }
 
     /// Nobody reads here any more. A hole is still healed: who is named in what is missing may be here.
-    pub fn rest(&mut self) {
+    pub fn unfollow(&mut self) {
         if matches!(self.phase, Phase::Live) {
             self.phase = Phase::Idle;
             self.held.clear();
@@ -219,7 +219,7 @@ impl Track {
     }
 
     /// A hole cannot be looked into now, and is not covered yet: the next sign of it starts healing again.
-    pub fn put_off(&mut self) {
+    pub fn postpone(&mut self) {
         if matches!(self.phase, Phase::Healing(_)) {
             self.phase = Phase::Live;
         }
@@ -249,7 +249,7 @@ impl Track {
         matches!(self.phase, Phase::Healing(_))
     }
 
-    fn hold(&mut self, one: &Committed) {
+    fn buffer(&mut self, one: &Committed) {
         if self.held.len() < HELD_EVENTS {
             self.held.insert(one.event.seq, one.clone());
         }

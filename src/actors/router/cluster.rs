@@ -1,5 +1,4 @@
-//! What a router does where other processes write to the same log: it tells them, and holds what they tell against what it
-//! passed on.
+//! Router, multi-node part: publishes local commits to the bus, and compares relay digests with what was delivered here.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,9 +7,9 @@ use std::sync::atomic::Ordering;
 use smallvec::SmallVec;
 use tokio::sync::mpsc;
 
-use super::announced::Announced;
-use super::passing::same_conversation;
-use super::{Mend, Router};
+use super::dispatch::same_conversation;
+use super::published::PublishedSet;
+use super::{Repair, Router};
 use crate::bus::{Cargo, Digest, Moved, Parcel};
 use crate::domain::{Committed, Position, Topic, topics};
 use crate::store::Cursor;
@@ -78,7 +77,7 @@ impl Router {
     }
 
     /// From now on what nodes publish is noted in `announced`, for a relay in this process.
-    pub fn announce_to(&self, announced: Arc<Announced>) {
+    pub fn announce_to(&self, announced: Arc<PublishedSet>) {
         let already = self.announced.set(announced);
         debug_assert!(already.is_ok(), "one relay listens");
         if let Some(bus) = self.bus.get() {
@@ -86,8 +85,8 @@ impl Router {
         }
     }
 
-    /// Holds a digest against what was passed on here, and has what is missing read. `false`: so much is missing that the
-    /// log is to be read as a whole from where the digest begins.
+    /// Compares a digest with what was passed on here, and asks the healer for what is missing. `false`: so much is missing that the
+    /// whole log has to be read from where the digest begins.
     pub fn compare(&self, digest: &Digest) -> bool {
         let covered = self.covered();
         let mut missing = Vec::new();
@@ -96,16 +95,16 @@ impl Router {
             if !self.interest.workers(topics(*conversation, users)).is_empty()
                 && state.tracker.learn(*conversation, *first, *last, covered)
             {
-                missing.push(Mend::Hole { conversation: *conversation, users: Arc::clone(users) });
+                missing.push(Repair::Hole { conversation: *conversation, users: Arc::clone(users) });
             }
         }
         self.meters.resume.gaps_detected.of("digest").increment(missing.len() as u64);
         let mut asked = missing.len() <= HOLES_PER_DIGEST;
         for hole in missing {
-            let Mend::Hole { conversation, .. } = hole else { continue };
-            asked = asked && self.holes.try_send(hole).is_ok();
+            let Repair::Hole { conversation, .. } = hole else { continue };
+            asked = asked && self.repairs.try_send(hole).is_ok();
             if !asked {
-                state.tracker.put_off(conversation);
+                state.tracker.postpone(conversation);
             }
         }
         asked

@@ -1,4 +1,4 @@
-//! What nodes said they have published, for the relay, which publishes the rest.
+//! Which events nodes announced as published. The relay publishes the others.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -19,11 +19,11 @@ struct Generations {
 
 /// The announcements of the last seconds: between one and two generations of half the bound each.
 #[derive(Debug, Default)]
-pub struct Announced {
+pub struct PublishedSet {
     generations: Mutex<Generations>,
 }
 
-impl Announced {
+impl PublishedSet {
     /// Notes events of the log `epoch` that somebody published.
     pub fn note(&self, epoch: u64, events: impl IntoIterator<Item = (ConversationId, Seq)>) {
         let mut generations = self.lock();
@@ -68,7 +68,7 @@ mod tests {
     fn remembers_what_was_published_once_and_is_bounded() {
         let conversation = ConversationId::from_random(ConversationKind::Group, Uuid::from_u128(1));
         let seq = |n| (conversation, Seq::new(n).unwrap_or_default());
-        let announced = Announced::default();
+        let announced = PublishedSet::default();
         announced.note(1, [seq(1), seq(2)]);
         assert!(!announced.take(2, conversation, seq(1).1), "another log has another event there");
         assert!(announced.take(1, conversation, seq(1).1));

@@ -1,4 +1,4 @@
-//! From what was committed or arrived to the workers' inboxes, in the order of each conversation.
+//! Router, local part: puts events into the inboxes of the workers that have readers, in the order of each conversation.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::interest::{WorkerId, WorkerSet};
 use super::tracker::{Source, Verdict};
-use super::{Mend, NO_FOLLOWER, Notice, RoutedReply, Router, State};
+use super::{NO_FOLLOWER, Notice, Repair, RoutedReply, Router, State};
 use crate::actors::inbox::Item;
 use crate::domain::{Committed, ConversationId, ConversationKind, EventKind, Position, Topic, topics};
 use crate::panics;
@@ -63,7 +63,7 @@ impl Router {
             state.outgoing[usize::from(worker)].push(item);
         }
         for run in committed.chunk_by(same_conversation) {
-            self.judge(state, run, source, covered);
+            self.dispatch_run(state, run, source, covered);
         }
         self.meters.delivery.tracked.set(state.tracker.len() as f64);
         let mut dropped = Vec::new();
@@ -82,9 +82,9 @@ impl Router {
         (covered != NO_FOLLOWER).then_some(Position(covered))
     }
 
-    /// Judges successive events of one conversation. Those that nobody here reads count too when a later one is read: they
-    /// show that it has all its predecessors.
-    fn judge(&self, state: &mut State, run: &[Committed], source: Source, covered: Option<Position>) {
+    /// Dispatches successive events of one conversation. Events without a local reader count too when a later one has some: they
+    /// show that none of its predecessors is missing.
+    fn dispatch_run(&self, state: &mut State, run: &[Committed], source: Source, covered: Option<Position>) {
         let readers: SmallVec<[WorkerSet; 1]> = run.iter().map(|one| self.readers(one)).collect();
         let remember = readers.iter().any(|workers| !workers.is_empty());
         for (one, mut workers) in run.iter().zip(readers) {
@@ -109,8 +109,8 @@ impl Router {
                     self.meters.resume.gaps_detected.of("live").increment(1);
                     let users = Arc::clone(&one.audience.users);
                     // A full queue leaves the hole to the conversation's next event.
-                    if self.holes.try_send(Mend::Hole { conversation, users }).is_err() {
-                        state.tracker.put_off(conversation);
+                    if self.repairs.try_send(Repair::Hole { conversation, users }).is_err() {
+                        state.tracker.postpone(conversation);
                     }
                 }
             }
@@ -134,7 +134,7 @@ impl Router {
         for worker in workers.iter() {
             let users = Arc::clone(&one.audience.users);
             // From this very event on: the worker may take a while to subscribe its sessions.
-            let hold = joining.contains(worker).then(|| self.hold(worker, conversation));
+            let hold = joining.contains(worker).then(|| self.hold_channel(worker, conversation));
             state.outgoing[usize::from(worker)].push(Item::Event {
                 delivery: Arc::clone(&delivery),
                 users,
@@ -143,7 +143,7 @@ impl Router {
         }
         if begins {
             // What is said before the bus carries the channel here is read; a full queue leaves it to the next event.
-            let _ = self.holes.try_send(Mend::Look(conversation));
+            let _ = self.repairs.try_send(Repair::NewChannel(conversation));
         }
     }
 
@@ -151,7 +151,7 @@ impl Router {
         !self.interest.workers(std::iter::once(Topic::Channel(channel))).is_empty()
     }
 
-    fn hold(&self, worker: WorkerId, channel: ConversationId) -> ChannelHold {
+    fn hold_channel(&self, worker: WorkerId, channel: ConversationId) -> ChannelHold {
         self.subscribe(worker, Topic::Channel(channel));
         ChannelHold { router: Weak::clone(&self.me), worker, channel }
     }
