@@ -87,8 +87,6 @@ const MAY_IMPORT_ALL: &[&str] = &["app", "main"];
 
 /// Files over the limit of lines, each with the reason why it has only one reason to change.
 const LONG_FILES: &[(&str, &str)] = &[
-    ("src/gateway/session/state.rs", "one table of what each request of a session is answered with"),
-    ("src/gateway/hub/mod.rs", "the life of a thread's connections, from open to drained"),
     ("tests/browser/sdk.test.mjs", "the protocol module's behaviour, case by case"),
     ("web/tidings.js", "one module without DOM and without imports: what another client takes along"),
 ];

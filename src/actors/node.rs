@@ -4,7 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, Arbiter};
+use actix::{Actor, Addr};
+use actix_rt::ArbiterHandle;
 use tokio::sync::oneshot;
 
 use super::backlogs::Backlogs;
@@ -79,7 +80,7 @@ const FORGET_QUIET_EVERY: Duration = Duration::from_secs(30);
 impl Node {
     /// Starts a node's actors on `arbiter`. `holes` comes from [`Router::new`].
     pub fn start(
-        arbiter: &Arbiter,
+        arbiter: &ArbiterHandle,
         store: SharedStore,
         environment: SharedEnvironment,
         router: Arc<Router>,
@@ -97,7 +98,7 @@ impl Node {
             Arc::clone(&meters),
             receipts_options,
         );
-        let receipts = Receipts::start_in_arbiter(&arbiter.handle(), |_| receipts);
+        let receipts = Receipts::start_in_arbiter(arbiter, |_| receipts);
         let presence = PresenceBoard::new(
             Arc::clone(&router),
             Arc::clone(&environment),
@@ -105,7 +106,7 @@ impl Node {
             options.offline_after_ms,
         );
         let keeper = presence.keeper();
-        super::presence::Presence::start_in_arbiter(&arbiter.handle(), |_| keeper);
+        super::presence::Presence::start_in_arbiter(arbiter, |_| keeper);
         let typing = TypingBoard::new(
             Arc::clone(&store),
             Arc::clone(&router),
@@ -114,7 +115,7 @@ impl Node {
             options.typing_timeout_ms,
         );
         let keeper = typing.keeper();
-        super::typing::Typing::start_in_arbiter(&arbiter.handle(), |_| keeper);
+        super::typing::Typing::start_in_arbiter(arbiter, |_| keeper);
         let log = Arc::clone(&store) as Arc<dyn Log>;
         arbiter.spawn(healer::run(Arc::clone(&router), log, Arc::clone(&meters), holes));
         let limits = options.limits;

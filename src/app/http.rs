@@ -120,7 +120,7 @@ async fn no_upgrade() -> HttpResponse {
         .body(body)
 }
 
-fn start_hub(parts: Parts, worker: u8) -> std::rc::Rc<Hub> {
+fn start_hub(parts: Parts, worker: u8) -> std::rc::Rc<Hub<TcpStream>> {
     if let Some(pulse) = parts.pulses.get(usize::from(worker)) {
         actix_rt::spawn(Arc::clone(pulse).beat(Arc::clone(parts.node.environment())));
     }

@@ -166,7 +166,7 @@ impl App {
         let bus = bus::open(&settings, &router, &meters, &environment)?;
         let actors = Arbiter::new();
         let node = Node::start(
-            &actors,
+            &actors.handle(),
             store,
             Arc::clone(&environment),
             router,

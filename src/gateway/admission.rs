@@ -1,6 +1,6 @@
-//! Admission: how fast one address may check_rate, and how many connections may be on their way in at once.
+//! Admission: how fast one address may connect, and how many hellos may be in progress at once.
 //!
-//! - *Owns*: the node's rates per address; the permits between `hello` and `welcome`; who waits for one; the connections of each
+//! - *Owns*: the node's rates per address; the permits between `hello` and `welcome`; the hellos that wait for one; the connections of each
 //!   user ([`UserConnections`]).
 //! - *Limits*: as many hellos at once as there are permits, as many again waiting; addresses as [`Limit`] bounds them.
 //! - *On full*: upgrades are answered 503 and hellos `overloaded`, both with a wait that is spread.
@@ -19,10 +19,10 @@ use crate::environment::SharedEnvironment;
 use crate::identity::Limit;
 use crate::protocol::Failure;
 
-/// The least that somebody turned away should wait; up to three times that, so that not all come back at once.
+/// The shortest wait that a refused client is told; the longest is three times that, so that not all come back at once.
 const COME_BACK_MS: u64 = 1_000;
 
-/// The admission's bounds.
+/// The bounds of admission.
 #[derive(Debug, Clone)]
 pub struct AdmissionOptions {
     /// Upgrades of one address in the long run, per second; 0: any number.
@@ -33,11 +33,11 @@ pub struct AdmissionOptions {
     pub hellos_in_flight: usize,
     /// How long a hello may wait for its turn.
     pub patience: Duration,
-    /// Whose word about addresses is believed.
+    /// The proxies whose forwarded addresses are believed.
     pub proxies: Arc<TrustedProxies>,
 }
 
-/// A hello's permit; given back when dropped.
+/// Lets one hello proceed; released when dropped.
 #[derive(Debug)]
 pub struct Permit {
     _permit: OwnedSemaphorePermit,
@@ -53,7 +53,7 @@ pub struct Admission {
     user_connections: Arc<UserConnections>,
 }
 
-/// Somebody who waits; counted until dropped.
+/// A hello that waits; counted until dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl Drop for Waiting<'_> {
@@ -63,7 +63,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Admission {
-    /// A admission with all permits free.
+    /// Admission with all permits free.
     pub fn new(options: AdmissionOptions, environment: SharedEnvironment) -> Arc<Self> {
         Arc::new(Self {
             addresses: Limit::per_second(

@@ -45,3 +45,24 @@ pub struct GatewayOptions {
     /// How long an upgrade's answer may take to be written.
     pub handshake_timeout: Duration,
 }
+
+#[cfg(test)]
+impl GatewayOptions {
+    /// What the tests of sessions count on.
+    fn for_tests() -> Self {
+        Self {
+            hello_timeout_ms: 5_000,
+            heartbeat_ms: 25_000,
+            write_deadline_ms: 10_000,
+            outbox_bytes: 1 << 20,
+            lag_resume_bytes: 1 << 16,
+            malformed_per_minute: 20,
+            in_flight_requests: 2,
+            token_warning_ms: 60_000,
+            allowed_origins: AllowedOrigins::default(),
+            connections_per_user: 50,
+            anti_entropy_ms: Some(60_000),
+            handshake_timeout: Duration::from_secs(1),
+        }
+    }
+}

@@ -212,7 +212,7 @@ pub fn no_upgrade() -> (StatusCode, Vec<u8>) {
 
 /// Answers an upgrade and, when it is good and the process `serves` sockets, hands its stream to the hub.
 pub async fn take_over(
-    hub: Rc<Hub>,
+    hub: Rc<Hub<TcpStream>>,
     serves: bool,
     request: Request,
     mut framed: Framed<TcpStream, h1::Codec>,
@@ -222,10 +222,10 @@ pub async fn take_over(
     } else if hub.is_draining() {
         Err(Refused::Draining)
     } else {
-        judge(&request, &hub.bounds().gateway.allowed_origins)
+        judge(&request, &hub.worker().bounds.gateway.allowed_origins)
             .and_then(|agreed| check_rate(&hub, &request, framed.io_ref()).map(|address| (agreed, address)))
     };
-    let timeout = hub.bounds().gateway.handshake_timeout;
+    let timeout = hub.worker().bounds.gateway.handshake_timeout;
     match judged {
         Ok((agreed, address)) => {
             let mut response = handshake_response(request.head());
@@ -241,7 +241,7 @@ pub async fn take_over(
             }
         }
         Err(refused) => {
-            hub.count_refused_upgrade(refused.label());
+            hub.worker().count_refused_upgrade(refused.label());
             let body = refusal_body(refused);
             let size = actix_http::body::BodySize::Sized(body.len() as u64);
             let item = h1::Message::Item((refusal(refused).drop_body(), size));
@@ -256,21 +256,23 @@ pub async fn take_over(
     }
 }
 
-/// Asks the admission, for the address that the request comes from, and answers it.
-fn check_rate(hub: &Hub, request: &Request, stream: &TcpStream) -> Result<IpAddr, Refused> {
-    let admission = hub.admission();
+/// Asks whether the address that the request comes from may connect now; answers the address.
+fn check_rate(hub: &Hub<TcpStream>, request: &Request, stream: &TcpStream) -> Result<IpAddr, Refused> {
+    let admission = &hub.worker().admission;
     let peer = stream.peer_addr().ok().map(|peer| peer.ip());
     let address = admission.address(peer, request.headers());
-    if hub.has_no_room() {
+    if hub.worker().node.connections().is_full() {
         let retry_after_ms = 1_000;
-        hub.count_turned_away(&Failure::Overloaded { retry_after_ms });
+        hub.worker().count_turned_away(&Failure::Overloaded { retry_after_ms });
         return Err(Refused::Overloaded { retry_after_ms });
     }
-    if let Some(retry_after_ms) = hub.refused_ms(address) {
+    let node = &hub.worker().node;
+    let now_ms = node.environment().monotonic_ms();
+    if let Some(retry_after_ms) = node.offenders().refused_ms(address, now_ms) {
         return Err(Refused::RateLimited { retry_after_ms });
     }
     admission.check_rate(address).map(|()| address).map_err(|failure| {
-        hub.count_turned_away(&failure);
+        hub.worker().count_turned_away(&failure);
         match failure {
             Failure::RateLimited { retry_after_ms } => Refused::RateLimited { retry_after_ms },
             Failure::Overloaded { retry_after_ms } => Refused::Overloaded { retry_after_ms },

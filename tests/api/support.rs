@@ -150,7 +150,7 @@ impl World {
             request_burst: requests,
         };
         let arbiter = actix::Arbiter::new();
-        Node::start(&arbiter, self.store.clone(), environment, router, holes, meters, options)
+        Node::start(&arbiter.handle(), self.store.clone(), environment, router, holes, meters, options)
     }
 }
 

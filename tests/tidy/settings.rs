@@ -54,7 +54,7 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "gateway.in_flight_requests",
-        "src/gateway/session/tests.rs",
+        "src/gateway/session/state_tests.rs",
         "requests_under_way_are_bounded_and_reading_goes_on_when_one_is_answered",
         "in_flight_requests",
     ),

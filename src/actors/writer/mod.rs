@@ -20,7 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::prelude::SendError;
-use actix::{Actor, ActorFutureExt, Addr, Arbiter, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix_rt::ArbiterHandle;
 use tokio::sync::oneshot;
 
 use self::gate::{Gate, Shut};
@@ -133,7 +134,7 @@ pub struct Writer {
 impl Writer {
     /// Starts the shards, each on `arbiter`.
     pub fn start(
-        arbiter: &Arbiter,
+        arbiter: &ArbiterHandle,
         store: &SharedStore,
         router: &Arc<Router>,
         environment: &SharedEnvironment,
@@ -159,7 +160,7 @@ impl Writer {
                 state: WriterState::new(options.batch_messages, options.queue_messages),
                 desk: Arc::clone(&desk),
             };
-            WriterShard::start_in_arbiter(&arbiter.handle(), move |context| {
+            WriterShard::start_in_arbiter(arbiter, move |context| {
                 context.set_mailbox_capacity(shard.desk.options.queue_messages);
                 shard
             })

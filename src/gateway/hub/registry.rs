@@ -8,120 +8,132 @@ use smallvec::SmallVec;
 
 use crate::actors::inbox::SessionKey;
 use crate::domain::{ConversationId, UserId};
-use crate::gateway::session::connection::Connection;
+use crate::gateway::session::Session;
+use crate::gateway::session::stream::ByteStream;
 use crate::panics::shared;
 
-/// A few connections, most often one.
-pub type Sessions = SmallVec<[Rc<Connection>; 1]>;
+/// A few sessions, most often one.
+pub type Sessions<S> = SmallVec<[Rc<Session<S>>; 1]>;
 
 /// See the module's documentation.
-#[derive(Default)]
-pub struct Registry {
-    slots: Slab<Rc<Connection>>,
+pub struct Registry<S> {
+    slots: Slab<Rc<Session<S>>>,
     generation: u32,
-    users: HashMap<UserId, Sessions>,
-    channels: HashMap<ConversationId, Vec<Rc<Connection>>>,
-    watchers: HashMap<UserId, Sessions>,
+    users: HashMap<UserId, Sessions<S>>,
+    channels: HashMap<ConversationId, Vec<Rc<Session<S>>>>,
+    watchers: HashMap<UserId, Sessions<S>>,
 }
 
-impl Registry {
-    /// Gives a connection its place.
-    pub fn insert(&mut self, connection: &Rc<Connection>) {
+impl<S> Default for Registry<S> {
+    fn default() -> Self {
+        Self {
+            slots: Slab::new(),
+            generation: 0,
+            users: HashMap::new(),
+            channels: HashMap::new(),
+            watchers: HashMap::new(),
+        }
+    }
+}
+
+impl<S: ByteStream> Registry<S> {
+    /// Takes a session in and gives it its key.
+    pub fn insert(&mut self, session: &Rc<Session<S>>) {
         let _shared = shared();
         self.generation = self.generation.wrapping_add(1);
-        let slot = self.slots.insert(Rc::clone(connection));
-        connection.set_key(SessionKey {
+        let slot = self.slots.insert(Rc::clone(session));
+        session.set_key(SessionKey {
             slot: u32::try_from(slot).unwrap_or(u32::MAX),
             generation: self.generation,
         });
     }
 
-    /// Takes a connection's place away; `false` when it had none.
-    pub fn remove(&mut self, connection: &Rc<Connection>) -> bool {
+    /// Takes a session out; `false` when it is not here.
+    pub fn remove(&mut self, session: &Rc<Session<S>>) -> bool {
         let _shared = shared();
-        let slot = connection.key().slot as usize;
-        let here = self.slots.get(slot).is_some_and(|other| Rc::ptr_eq(other, connection));
+        let slot = session.key().slot as usize;
+        let here = self.slots.get(slot).is_some_and(|other| Rc::ptr_eq(other, session));
         if here {
             self.slots.remove(slot);
         }
         here
     }
 
-    /// The connection at a place, unless it has changed hands.
-    pub fn get(&self, key: SessionKey) -> Option<Rc<Connection>> {
-        self.slots.get(key.slot as usize).filter(|connection| connection.key() == key).cloned()
+    /// The session with this key; a successor in its slot has another one.
+    pub fn get(&self, key: SessionKey) -> Option<Rc<Session<S>>> {
+        self.slots.get(key.slot as usize).filter(|session| session.key() == key).cloned()
     }
 
-    /// Every connection.
-    pub fn all(&self) -> Vec<Rc<Connection>> {
-        self.slots.iter().map(|(_, connection)| Rc::clone(connection)).collect()
+    /// Every session.
+    pub fn all(&self) -> Vec<Rc<Session<S>>> {
+        self.slots.iter().map(|(_, session)| Rc::clone(session)).collect()
     }
 
-    /// How many connections there are.
+    /// How many sessions there are.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// The connections of a user.
-    pub fn of_user(&self, user: UserId) -> &[Rc<Connection>] {
+    /// The sessions of a user.
+    pub fn of_user(&self, user: UserId) -> &[Rc<Session<S>>] {
         self.users.get(&user).map_or(&[], SmallVec::as_slice)
     }
 
-    /// A connection has entered as `user`.
-    pub fn join_user(&mut self, user: UserId, connection: &Rc<Connection>) {
+    /// A session has entered as `user`.
+    pub fn join_user(&mut self, user: UserId, session: &Rc<Session<S>>) {
         let _shared = shared();
-        self.users.entry(user).or_default().push(Rc::clone(connection));
+        self.users.entry(user).or_default().push(Rc::clone(session));
     }
 
-    /// A connection of `user` is gone.
-    pub fn leave_user(&mut self, user: UserId, connection: &Rc<Connection>) {
+    /// A session of `user` is gone.
+    pub fn leave_user(&mut self, user: UserId, session: &Rc<Session<S>>) {
         let _shared = shared();
-        leave(&mut self.users, user, connection);
+        leave(&mut self.users, user, session);
     }
 
-    /// The connections subscribed to a channel.
-    pub fn of_channel(&self, channel: ConversationId) -> &[Rc<Connection>] {
+    /// The sessions subscribed to a channel.
+    pub fn of_channel(&self, channel: ConversationId) -> &[Rc<Session<S>>] {
         self.channels.get(&channel).map_or(&[], Vec::as_slice)
     }
 
-    /// A connection is subscribed to a channel.
-    pub fn join_channel(&mut self, channel: ConversationId, connection: &Rc<Connection>) {
+    /// A session is subscribed to a channel.
+    pub fn join_channel(&mut self, channel: ConversationId, session: &Rc<Session<S>>) {
         let _shared = shared();
-        self.channels.entry(channel).or_default().push(Rc::clone(connection));
+        self.channels.entry(channel).or_default().push(Rc::clone(session));
     }
 
-    /// A connection is subscribed no more.
-    pub fn leave_channel(&mut self, channel: ConversationId, connection: &Rc<Connection>) {
+    /// A session is subscribed no more.
+    pub fn leave_channel(&mut self, channel: ConversationId, session: &Rc<Session<S>>) {
         let _shared = shared();
-        let Some(connections) = self.channels.get_mut(&channel) else { return };
-        connections.retain(|other| !Rc::ptr_eq(other, connection));
-        if connections.is_empty() {
+        let Some(sessions) = self.channels.get_mut(&channel) else { return };
+        sessions.retain(|other| !Rc::ptr_eq(other, session));
+        if sessions.is_empty() {
             self.channels.remove(&channel);
         }
     }
 
-    /// The connections that watch a user.
-    pub fn watchers(&self, user: UserId) -> &[Rc<Connection>] {
+    /// The sessions that watch a user.
+    pub fn watchers(&self, user: UserId) -> &[Rc<Session<S>>] {
         self.watchers.get(&user).map_or(&[], SmallVec::as_slice)
     }
 
-    /// A connection watches a user.
-    pub fn watch(&mut self, user: UserId, connection: &Rc<Connection>) {
+    /// A session watches a user.
+    pub fn watch(&mut self, user: UserId, session: &Rc<Session<S>>) {
         let _shared = shared();
-        self.watchers.entry(user).or_default().push(Rc::clone(connection));
+        self.watchers.entry(user).or_default().push(Rc::clone(session));
     }
 
-    /// A connection watches a user no more.
-    pub fn unwatch(&mut self, user: UserId, connection: &Rc<Connection>) {
+    /// A session watches a user no more.
+    pub fn unwatch(&mut self, user: UserId, session: &Rc<Session<S>>) {
         let _shared = shared();
-        leave(&mut self.watchers, user, connection);
+        leave(&mut self.watchers, user, session);
     }
 }
 
-fn leave(map: &mut HashMap<UserId, Sessions>, user: UserId, connection: &Rc<Connection>) {
-    let Some(connections) = map.get_mut(&user) else { return };
-    connections.retain(|other| !Rc::ptr_eq(other, connection));
-    if connections.is_empty() {
+fn leave<S>(map: &mut HashMap<UserId, Sessions<S>>, user: UserId, session: &Rc<Session<S>>) {
+    let Some(sessions) = map.get_mut(&user) else { return };
+    sessions.retain(|other| !Rc::ptr_eq(other, session));
+    if sessions.is_empty() {
         map.remove(&user);
     }
 }

@@ -1,80 +1,143 @@
-//! The actor around a connection: reads while its rules allow, and says when the connection is over.
+//! The session's actor: the path of a frame, from the socket through the rules to the socket.
 
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use actix::fut::ActorFuture;
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext};
+use bytes::BytesMut;
 
-use super::context::SessionContext;
-use crate::gateway::hub::Hub;
-use crate::gateway::session::connection::Connection;
+use super::assembler::Incoming;
+use super::blocks::Blocks;
+use super::connection::Connection;
+use super::effect::Effect;
+use super::mailbox::Mailbox;
+use super::output::{AnswerQueue, LINGER_MS};
+use super::requests::HelloInProgress;
+use super::state::{Bounds, Moment, SessionState};
+use super::stream::ByteStream;
+use super::worker::Worker;
+use crate::actors::connections::Counted;
+use crate::actors::inbox::SessionKey;
+use crate::domain::{ConversationId, SessionId, UserId};
+use crate::gateway::user_connections::UserConnection;
 use crate::panics;
+use crate::protocol::frame::{Opcode, frame};
+use crate::protocol::{Close, Encoding};
 
-/// One connection's actor.
-pub struct Session {
-    connection: Rc<Connection>,
-    hub: Rc<Hub>,
+/// One connection's actor. Its task and the hub of its thread hold it, and nobody else for longer than a moment.
+pub struct Session<S> {
+    pub(super) worker: Rc<Worker<S>>,
+    pub(super) connection: Connection<S>,
+    /// The rules, and where the session is in its life.
+    pub(super) state: RefCell<SessionState>,
+    pub(super) mailbox: Mailbox,
+    /// The channels this session is subscribed to.
+    pub(super) channels: RefCell<Vec<ConversationId>>,
+    /// Of whom it is told nothing.
+    pub(super) blocks: RefCell<Blocks>,
+    /// Presence may have been lost on the way to the client: what is watched is told anew.
+    pub(super) presence_lost: Cell<bool>,
+    /// Whose connection it is, past the proxies that are believed.
+    pub(super) address: IpAddr,
+    /// Exists until the hello has ended one way or the other.
+    pub(super) hello: Cell<Option<Box<HelloInProgress>>>,
+    /// Its share of the connections that its user may have; exists once it has entered.
+    pub(super) user_connection: Cell<Option<UserConnection>>,
+    /// Where large answers wait; made when the first one comes.
+    pub(super) answers: RefCell<Option<Rc<AnswerQueue>>>,
+    /// What the gauges count of this connection: bytes that wait, and whether it lags.
+    pub(super) shown: Cell<(usize, bool)>,
+    /// When the hub calls [`Session::on_timer`] next, on the monotonic clock.
+    pub(super) next_timer_ms: Cell<u64>,
+    key: Cell<SessionKey>,
+    task: RefCell<Option<Waker>>,
+    read_paused: Cell<bool>,
+    touched: Cell<bool>,
+    _counted: Counted,
 }
 
-impl Session {
-    /// Starts the actor of a connection on this thread.
-    pub fn start_on(connection: Rc<Connection>, hub: Rc<Hub>) {
-        let session = Self { connection: Rc::clone(&connection), hub: Rc::clone(&hub) };
-        actix_rt::spawn(SessionTask { context: SessionContext::future(session), connection, hub });
+/// Reads that one turn may make before other tasks of the thread have theirs.
+const READS_PER_TURN: usize = 16;
+
+impl<S: ByteStream> Session<S> {
+    /// A session over a stream that has just been upgraded. `leftover`: bytes the client sent right behind its handshake.
+    pub fn new(
+        worker: &Rc<Worker<S>>,
+        stream: S,
+        encoding: Encoding,
+        bearer: Option<String>,
+        leftover: BytesMut,
+        address: IpAddr,
+    ) -> Rc<Self> {
+        let environment = worker.node.environment();
+        let id = SessionId::from_uuid(environment.new_uuid());
+        let patience_ms = worker.bounds.gateway.write_deadline_ms + LINGER_MS;
+        if let Err(error) = stream.give_up_after(Duration::from_millis(patience_ms)) {
+            tracing::debug!(%error, "a socket's patience could not be set");
+        }
+        Rc::new(Self {
+            connection: Connection::new(stream, encoding, leftover),
+            state: RefCell::new(SessionState::new(id, bearer, worker.moment(), &worker.bounds)),
+            mailbox: Mailbox::default(),
+            channels: RefCell::default(),
+            blocks: RefCell::default(),
+            presence_lost: Cell::new(false),
+            address,
+            hello: Cell::new(Some(Box::new(HelloInProgress::new(environment.monotonic_us())))),
+            user_connection: Cell::new(None),
+            answers: RefCell::default(),
+            shown: Cell::new((0, false)),
+            next_timer_ms: Cell::new(u64::MAX),
+            key: Cell::new(SessionKey { slot: u32::MAX, generation: 0 }),
+            task: RefCell::default(),
+            read_paused: Cell::new(false),
+            touched: Cell::new(false),
+            _counted: worker.node.connections().count(),
+            worker: Rc::clone(worker),
+        })
     }
-}
 
-impl Actor for Session {
-    type Context = SessionContext;
-
-    fn started(&mut self, context: &mut SessionContext) {
-        context.spawn(ReadLoop.map(|(), _, context: &mut SessionContext| context.stop()));
+    /// Starts the session's task on this thread; the hub has given it its key.
+    pub fn start(self: &Rc<Self>) {
+        self.schedule_rules();
+        self.worker.node.meters().connections.open.increment(1.0);
+        actix_rt::spawn(Task(Rc::clone(self)));
     }
 
-    fn stopped(&mut self, _: &mut SessionContext) {
-        self.hub.forget(&self.connection);
+    /// One turn of the task: the mailbox, then what the client sent, then what waits for it. Ready: the connection is over.
+    fn turn(self: &Rc<Self>, task: &mut Context<'_>) -> Poll<()> {
+        self.handle_mailbox();
+        if self.read_frames(task).is_ready() {
+            return Poll::Ready(());
+        }
+        self.write_frames(task);
+        Poll::Pending
     }
-}
 
-/// Reads that one poll may make before other tasks have their turn.
-const READS_PER_POLL: usize = 16;
-
-/// Reads frames until the connection is over.
-struct ReadLoop;
-
-impl ActorFuture<Session> for ReadLoop {
-    type Output = ();
-
-    fn poll(
-        self: Pin<&mut Self>,
-        session: &mut Session,
-        _: &mut SessionContext,
-        task: &mut Context<'_>,
-    ) -> Poll<()> {
-        let (connection, hub) = (&session.connection, &session.hub);
-        for _ in 0..READS_PER_POLL {
-            if connection.is_over() {
+    /// Reads and handles frames while the rules allow it. Ready: the connection is over.
+    fn read_frames(self: &Rc<Self>, task: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..READS_PER_TURN {
+            if self.is_over() {
                 return Poll::Ready(());
             }
-            if !connection.may_read(hub.bounds()) {
-                connection.read_is_paused();
+            if self.may_read() {
+                self.connection.handle_kept(|kept| self.handle_frames(kept));
+            }
+            if !self.may_read() {
+                self.read_paused.set(true);
                 return Poll::Pending;
             }
-            hub.handle_carried(connection);
-            if !connection.may_read(hub.bounds()) {
-                connection.read_is_paused();
-                return Poll::Pending;
-            }
-            match connection.stream().poll_read_ready(task) {
+            match self.connection.stream().poll_readable(task) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Ready(Ok(())) => {}
             }
-            match hub.read(connection) {
+            match self.read_once() {
                 Ok(0) => return Poll::Ready(()),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -84,48 +147,184 @@ impl ActorFuture<Session> for ReadLoop {
         task.waker().wake_by_ref();
         Poll::Pending
     }
-}
 
-/// Drives the actor, then writes what it and others queued: one vectored write for all of it.
-struct SessionTask {
-    context: actix::dev::ContextFut<Session, SessionContext>,
-    connection: Rc<Connection>,
-    hub: Rc<Hub>,
-}
+    fn read_once(self: &Rc<Self>) -> io::Result<usize> {
+        if self.is_closing() {
+            return self.connection.read_and_drop(&self.worker.scratch);
+        }
+        let count = self.connection.read(&self.worker.scratch, |read| self.handle_frames(read))?;
+        self.worker.node.meters().connections.bytes_in.increment(count as u64);
+        Ok(count)
+    }
 
-impl Future for SessionTask {
-    type Output = ();
+    /// Handles the complete messages in `source` while the rules allow it.
+    fn handle_frames(self: &Rc<Self>, source: &mut BytesMut) {
+        while self.may_read() {
+            if self.is_closing() {
+                source.clear();
+                return;
+            }
+            match self.connection.next_message(source, self.worker.bounds.limits.frame_bytes) {
+                Ok(Some(incoming)) => self.handle_message(incoming),
+                Ok(None) => return,
+                Err(close) => {
+                    source.clear();
+                    self.close(close);
+                    return;
+                }
+            }
+        }
+    }
 
-    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
-        self.connection.remember_task(task.waker());
-        let Ok(served) = panics::caught(|| self.as_mut().serve(task)) else {
-            self.hub.panicked(&self.connection);
-            self.hub.forget(&self.connection);
-            return Poll::Ready(());
+    fn handle_message(self: &Rc<Self>, incoming: Incoming) {
+        let encoding = self.connection.encoding;
+        let payload = match (incoming, encoding) {
+            (Incoming::Text(payload), Encoding::Json)
+            | (Incoming::Binary(payload), Encoding::MessagePack) => payload,
+            (Incoming::Text(_) | Incoming::Binary(_), _) => return self.close(Close::WrongKind),
+            (Incoming::Ping(payload), _) => {
+                self.state.borrow_mut().on_sign_of_life();
+                return self.push(frame(Opcode::Pong, &payload));
+            }
+            (Incoming::Pong, _) => return self.state.borrow_mut().on_sign_of_life(),
+            (Incoming::Close(code), _) => return self.answer_close(code),
         };
-        served
+        panics::point("frame");
+        let decoded = encoding.decode(&payload);
+        if let Ok(request) = &decoded {
+            self.worker.node.meters().connections.frames_in.of(request.name()).increment(1);
+        }
+        self.decide(|state, moment, bounds, effects| state.on_frame(decoded, moment, bounds, effects));
+    }
+
+    /// Lets the rules decide, and carries out what they want.
+    pub(super) fn decide(
+        self: &Rc<Self>,
+        rule: impl FnOnce(&mut SessionState, Moment, &Bounds, &mut Vec<Effect>),
+    ) {
+        let mut effects = self.worker.effects.take();
+        rule(&mut self.state.borrow_mut(), self.worker.moment(), &self.worker.bounds, &mut effects);
+        for effect in effects.drain(..) {
+            self.carry_out(effect);
+        }
+        self.worker.effects.replace(effects);
+    }
+
+    /// Writes what waits, one vectored write for all of it, until nothing waits or the socket is full.
+    fn write_frames(self: &Rc<Self>, task: &mut Context<'_>) {
+        loop {
+            let drained = self.flush();
+            if self.is_over() || self.may_resume_reading() {
+                return task.waker().wake_by_ref();
+            }
+            if drained {
+                return;
+            }
+            match self.connection.stream().poll_writable(task) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => self.end(),
+            }
+        }
+    }
+
+    /// Whether more may be read now.
+    fn may_read(&self) -> bool {
+        let state = self.state.borrow();
+        if state.life.is_closing() {
+            return !state.life.is_over();
+        }
+        let bounds = &self.worker.bounds;
+        state.may_read(bounds) && self.connection.waiting_bytes() <= bounds.gateway.outbox_bytes
+    }
+
+    /// Whether reading stopped because the rules or the queue did not allow more, and may go on.
+    pub(super) fn may_resume_reading(&self) -> bool {
+        let resume = self.read_paused.get() && self.may_read();
+        if resume {
+            self.read_paused.set(false);
+        }
+        resume
+    }
+
+    /// Wakes the session's task.
+    pub fn wake(&self) {
+        if let Some(task) = &*self.task.borrow() {
+            task.wake_by_ref();
+        }
+    }
+
+    fn remember_task(&self, waker: &Waker) {
+        let mut task = self.task.borrow_mut();
+        if !task.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *task = Some(waker.clone());
+        }
+    }
+
+    /// Whether it is subscribed to a channel.
+    pub fn reads_channel(&self, channel: ConversationId) -> bool {
+        self.channels.borrow().contains(&channel)
+    }
+
+    /// Whose session it is, once its token was checked.
+    pub fn user(&self) -> Option<UserId> {
+        self.state.borrow().user()
+    }
+
+    /// Whether its user's topics are subscribed to.
+    pub(super) fn has_entered(&self) -> bool {
+        let entered = self.user_connection.take();
+        let has = entered.is_some();
+        self.user_connection.set(entered);
+        has
+    }
+
+    /// Whether the connection ends.
+    pub fn is_closing(&self) -> bool {
+        self.state.borrow().life.is_closing()
+    }
+
+    /// Whether the connection has ended.
+    pub fn is_over(&self) -> bool {
+        self.state.borrow().life.is_over()
+    }
+
+    /// The session's key in its hub.
+    pub const fn key(&self) -> SessionKey {
+        self.key.get()
+    }
+
+    /// The hub gives the session its key.
+    pub fn set_key(&self, key: SessionKey) {
+        self.key.set(key);
+    }
+
+    /// Marks the session as having something to write; `true` when it was not marked.
+    pub fn touch(&self) -> bool {
+        !self.touched.replace(true)
+    }
+
+    /// Clears the mark.
+    pub fn untouch(&self) {
+        self.touched.set(false);
     }
 }
 
-impl SessionTask {
-    fn serve(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
-        if Pin::new(&mut self.context).poll(task).is_ready() {
-            return Poll::Ready(());
+/// Drives a session. A panic in its work ends this session and nothing else.
+struct Task<S: ByteStream>(Rc<Session<S>>);
+
+impl<S: ByteStream> Future for Task<S> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
+        let session = &self.0;
+        session.remember_task(task.waker());
+        match panics::caught(|| session.turn(task)) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(())) => {}
+            Err(_) => session.panicked(),
         }
-        loop {
-            let drained = self.hub.flush(&self.connection);
-            if self.connection.is_over() || self.connection.may_resume_reading(self.hub.bounds()) {
-                task.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            if drained {
-                return Poll::Pending;
-            }
-            match self.connection.stream().poll_write_ready(task) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => self.connection.end(),
-            }
-        }
+        session.leave();
+        Poll::Ready(())
     }
 }

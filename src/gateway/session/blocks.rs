@@ -1,4 +1,4 @@
-//! Between whom and a session's user a block stands, whoever of the two has set it. It is asked whenever somebody's typing,
+//! The users between whom and the session's user there is a block, set by either of the two. It is asked whenever somebody's typing,
 //! receipt or presence is about to be told.
 
 use crate::domain::UserId;

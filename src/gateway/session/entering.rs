@@ -1,12 +1,13 @@
 //! The way in, and back in: subscribe first, read second, tell third. Answers in, the next step out.
 //!
 //! Whatever is committed is in the heads that are told, or pushed behind them, never both: the
-//! subscriptions stand before the heads are read, the [`Feed`] holds what comes meanwhile, and heads that may be older than
+//! subscriptions stand before the heads are read, what comes meanwhile is held ([`Life`]), and heads that may be older than
 //! a loss or a subscription are read again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::feed::{Arrival, Feed};
+use super::life::Life;
 use crate::domain::{ConversationId, ConversationKind, Seq, UserId};
 use crate::store::{Cursor, Head, Heads};
 
@@ -24,7 +25,7 @@ pub enum Step {
     Read(Option<Cursor>),
     /// Read the heads of these, and say [`Entering::on_named`].
     ReadNamed(Vec<ConversationId>),
-    /// Tell these heads, then [`Feed::go_live`].
+    /// Tell these heads, then [`Life::go_live`].
     Tell(Entered),
     /// Something came between every time.
     GiveUp,
@@ -59,7 +60,7 @@ pub struct Entering {
 }
 
 impl Entering {
-    /// Begins; the session's own topic is subscribed to and its feed holds.
+    /// Begins; the session's own topic is subscribed to and its events are held.
     pub fn new(user: UserId, since: Option<Cursor>, positions: HashMap<ConversationId, Seq>) -> (Self, Step) {
         let entering = Self { user, since, positions, gathered: None, reads_left: READS };
         (entering, Step::Settle)
@@ -77,7 +78,13 @@ impl Entering {
     }
 
     /// Heads were read. `subscribed`: the session's channels.
-    pub fn on_heads(&mut self, heads: Heads, feed: &mut Feed, subscribed: &[ConversationId]) -> Step {
+    pub fn on_heads(
+        &mut self,
+        heads: Heads,
+        life: &mut Life,
+        feed: &mut Feed,
+        subscribed: &[ConversationId],
+    ) -> Step {
         let gathered = match self.gathered.take() {
             None => {
                 let known_log = self.since.is_some_and(|since| since.epoch == heads.cursor.epoch);
@@ -98,17 +105,29 @@ impl Entering {
                 gathered
             }
         };
-        self.proceed(gathered, feed, subscribed)
+        self.proceed(gathered, life, feed, subscribed)
     }
 
     /// The heads of those of the named conversations that the user is in were read.
-    pub fn on_named(&mut self, heads: Vec<Head>, feed: &mut Feed, subscribed: &[ConversationId]) -> Step {
+    pub fn on_named(
+        &mut self,
+        heads: Vec<Head>,
+        life: &mut Life,
+        feed: &mut Feed,
+        subscribed: &[ConversationId],
+    ) -> Step {
         let Some(mut gathered) = self.gathered.take() else { return self.read() };
         gathered.add_named(heads, &self.positions);
-        self.proceed(gathered, feed, subscribed)
+        self.proceed(gathered, life, feed, subscribed)
     }
 
-    fn proceed(&mut self, gathered: Gathered, feed: &mut Feed, subscribed: &[ConversationId]) -> Step {
+    fn proceed(
+        &mut self,
+        gathered: Gathered,
+        life: &mut Life,
+        feed: &mut Feed,
+        subscribed: &[ConversationId],
+    ) -> Step {
         let known: HashSet<ConversationId> = subscribed.iter().copied().collect();
         let channels = gathered.channels.iter().map(|(channel, _)| *channel);
         let missing: Vec<ConversationId> = channels.filter(|channel| !known.contains(channel)).collect();
@@ -116,7 +135,7 @@ impl Entering {
             self.gathered = Some(gathered);
             return Step::Subscribe(missing);
         }
-        match feed.arrive(gathered.announced(), gathered.cursor, self.user, &gathered.channels) {
+        match feed.arrive(life, gathered.announced(), gathered.cursor, self.user, &gathered.channels) {
             Arrival::Tell { since } => {
                 let reset = self.since.is_some_and(|had| had.epoch != gathered.cursor.epoch);
                 Step::Tell(Entered { reset, ..gathered.entered(&since, subscribed) })

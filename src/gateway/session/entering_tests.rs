@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::entering::{Entering, Step};
 use super::feed::{Compared, Feed};
+use super::life::Life;
 use crate::domain::{
     ConversationId, ConversationKind, Event, EventKind, Head, Position, Seq, Timestamp, UserId,
 };
@@ -28,7 +29,7 @@ fn room(n: usize) -> ConversationId {
 enum Act {
     /// A transaction takes its position and its place in a room.
     Begin(usize),
-    /// The oldest one of a room is committed, and published to whoever is subscribed.
+    /// The oldest one of a room is committed, and published to those who are subscribed.
     Commit(usize),
     /// The worker's inbox hands on so many items.
     Deliver(usize),
@@ -58,7 +59,6 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     proptest::collection::vec(act, 1..120)
 }
 
-#[derive(Default)]
 struct World {
     /// The next position and what is under way, by room.
     next: u64,
@@ -68,6 +68,7 @@ struct World {
     begun: [u64; ROOMS],
     published: Vec<Arc<Delivery>>,
     inbox: VecDeque<Arc<Delivery>>,
+    life: Life,
     feed: Feed,
     subscribed: Vec<ConversationId>,
     way: Option<(Entering, Step)>,
@@ -78,6 +79,23 @@ struct World {
 }
 
 impl World {
+    fn new() -> Self {
+        Self {
+            next: 0,
+            under_way: BTreeMap::new(),
+            last: Default::default(),
+            begun: Default::default(),
+            published: Vec::new(),
+            inbox: VecDeque::new(),
+            life: Life::Authenticating,
+            feed: Feed::default(),
+            subscribed: Vec::new(),
+            way: None,
+            snapshot: None,
+            held: HashMap::new(),
+        }
+    }
+
     fn begin(&mut self, room: usize) {
         self.next += 1;
         // One transaction at a time holds a conversation's row.
@@ -138,20 +156,21 @@ impl World {
     }
 
     fn deliver(&mut self, delivery: &Arc<Delivery>) {
-        if self.feed.wants(delivery) {
+        if self.feed.wants(&mut self.life, delivery) {
             self.pushed(delivery);
         }
     }
 
     /// A session that lags catches up, as it does when its queue has drained.
     fn catch_up(&mut self) {
-        if self.way.is_none() && self.feed.is_lagging() {
+        if self.way.is_none() && self.life.is_draining() {
             self.enter(self.feed.cursor());
         }
     }
 
     fn enter(&mut self, since: Option<Cursor>) {
-        self.feed.hold();
+        self.life.read_heads();
+        self.feed.drop_doubts();
         self.way = Some(Entering::new(ADA, since, HashMap::new()));
         self.snapshot = None;
     }
@@ -166,21 +185,24 @@ impl World {
             }
             Step::Read(since) => {
                 let heads = self.snapshot.take().unwrap_or_else(|| self.heads(since));
-                entering.on_heads(heads, &mut self.feed, &self.subscribed)
+                entering.on_heads(heads, &mut self.life, &mut self.feed, &self.subscribed)
             }
-            Step::ReadNamed(_) => entering.on_named(Vec::new(), &mut self.feed, &self.subscribed),
+            Step::ReadNamed(_) => {
+                entering.on_named(Vec::new(), &mut self.life, &mut self.feed, &self.subscribed)
+            }
             Step::Tell(entered) => {
                 for head in entered.heads {
                     let held = self.held.entry(head.conversation).or_default();
                     *held = (*held).max(head.last_seq.get());
                 }
-                for delivery in self.feed.go_live() {
+                self.life.welcome();
+                for delivery in self.life.go_live() {
                     self.deliver(&delivery);
                 }
                 return self.catch_up();
             }
             Step::GiveUp => {
-                self.feed.wait();
+                self.life.wait_for_heads();
                 return self.enter(self.feed.cursor());
             }
         };
@@ -199,13 +221,13 @@ impl World {
             }
             Act::Overflow => {
                 self.inbox.clear();
-                self.feed.lag();
+                self.life.lag();
                 self.catch_up();
             }
             Act::Repeat(at) => {
                 // The router passes repeats on only of what it has passed on before.
                 let known = self.published.len() - self.inbox.len().min(self.published.len());
-                if known > 0 && self.feed.is_live() {
+                if known > 0 && self.life.is_live() {
                     let delivery = Arc::clone(&self.published[at % known]);
                     let held = self.held.get(&delivery.event().conversation).copied().unwrap_or(0);
                     if delivery.event().seq.get() <= held {
@@ -222,10 +244,10 @@ impl World {
             Act::Compare => {
                 let Some(since) = self.feed.cursor() else { return };
                 let heads = self.heads(Some(since));
-                if self.feed.compare(since, heads, &self.subscribed) == Compared::Doubtful {
+                if self.feed.compare(&self.life, since, heads, &self.subscribed) == Compared::Doubtful {
                     // What is on its way comes before the second look.
                     self.act(Act::Deliver(usize::MAX));
-                    let again = self.feed.look_again(&self.subscribed);
+                    let again = self.feed.look_again(&self.life, &self.subscribed);
                     assert_ne!(again, Compared::Doubtful, "nothing was lost without a word");
                 }
             }
@@ -240,7 +262,7 @@ impl World {
             self.act(Act::Deliver(usize::MAX));
             self.answer();
         }
-        assert!(self.feed.is_live(), "whatever happened, the session is live in the end");
+        assert!(self.life.is_live(), "whatever happened, the session is live in the end");
         for n in 0..ROOMS {
             let held = self.held.get(&room(n)).copied().unwrap_or(0);
             assert_eq!(held, self.last[n].0, "room {n}");
@@ -253,7 +275,7 @@ proptest! {
 
     #[test]
     fn a_client_has_everything_once_and_in_order(before in acts(), after in acts()) {
-        let mut world = World::default();
+        let mut world = World::new();
         before.into_iter().filter(|act| matches!(act, Act::Begin(_) | Act::Commit(_))).for_each(|act| world.act(act));
         world.inbox.clear();
         world.enter(None);
@@ -264,10 +286,10 @@ proptest! {
 
 #[test]
 fn the_second_overflow_of_a_burst_while_heads_are_read_loses_nothing() {
-    let mut world = World::default();
+    let mut world = World::new();
     world.enter(None);
     (0..20).for_each(|_| world.answer());
-    assert!(world.feed.is_live());
+    assert!(world.life.is_live());
     let say = |world: &mut World| {
         world.begin(0);
         world.commit(0);

@@ -8,29 +8,10 @@ use std::sync::Arc;
 
 use super::given::Given;
 use super::hearing::{Hearing, hearing};
+use super::life::{Held, Life};
 use crate::domain::{ConversationId, Seq, UserId};
 use crate::protocol::delivery::Delivery;
 use crate::store::{Cursor, Heads};
-
-/// Events held while heads are read and told; past it the heads are read once more.
-const HELD_EVENTS: usize = 1_024;
-
-#[derive(Debug, Default)]
-enum Mode {
-    /// Nothing is wanted yet.
-    #[default]
-    Closed,
-    /// Heads are to be read, and it is not this session's turn: they will count whatever comes until then.
-    Waiting,
-    /// Heads are being read or told.
-    Holding(Vec<Arc<Delivery>>),
-    /// More came meanwhile than may be held, or something was lost: the heads under way may be older than that.
-    Overflowed,
-    /// Events are pushed.
-    Live,
-    /// Something was not pushed: heads are to be read.
-    Lagging,
-}
 
 /// What a comparison could not explain, until it is looked at again: the events may be on their way.
 #[derive(Debug)]
@@ -45,7 +26,6 @@ struct Doubts {
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub struct Feed {
-    mode: Mode,
     given: Given,
     /// Everything before it was given.
     cursor: Option<Cursor>,
@@ -78,81 +58,43 @@ pub enum Compared {
 }
 
 impl Feed {
-    /// Heads will be read, but not yet.
-    pub fn wait(&mut self) {
-        self.mode = Mode::Waiting;
-        self.doubts = None;
-    }
-
-    /// Holds events from now on; heads are about to be read.
-    pub fn hold(&mut self) {
-        self.mode = Mode::Holding(Vec::new());
+    /// Heads will be read: what an earlier comparison could not explain is moot.
+    pub fn drop_doubts(&mut self) {
         self.doubts = None;
     }
 
     /// Judges an event; `true`: push it now.
-    pub fn wants(&mut self, delivery: &Arc<Delivery>) -> bool {
-        match &mut self.mode {
-            Mode::Live => {
-                let event = delivery.event();
-                self.cursor.is_none_or(|cursor| delivery.position() >= cursor.position)
-                    && self.given.give(event.conversation, event.seq, delivery.position())
-            }
-            Mode::Holding(held) if held.len() < HELD_EVENTS => {
-                held.push(Arc::clone(delivery));
-                false
-            }
-            Mode::Holding(_) => {
-                self.mode = Mode::Overflowed;
-                false
-            }
-            Mode::Closed | Mode::Waiting | Mode::Overflowed | Mode::Lagging => false,
+    pub fn wants(&mut self, life: &mut Life, delivery: &Arc<Delivery>) -> bool {
+        if life.is_live() {
+            let event = delivery.event();
+            return self.cursor.is_none_or(|cursor| delivery.position() >= cursor.position)
+                && self.given.give(event.conversation, event.seq, delivery.position());
         }
-    }
-
-    /// Something was lost on the way to the client; `true`: heads are to be read, and nobody is about to.
-    pub fn lag(&mut self) -> bool {
-        match self.mode {
-            Mode::Live => {
-                self.mode = Mode::Lagging;
-                true
-            }
-            Mode::Holding(_) => {
-                self.mode = Mode::Overflowed;
-                false
-            }
-            // Heads that are read from now on count what was lost.
-            Mode::Closed | Mode::Waiting | Mode::Overflowed | Mode::Lagging => false,
-        }
-    }
-
-    /// Whether events are pushed.
-    pub const fn is_live(&self) -> bool {
-        matches!(self.mode, Mode::Live)
-    }
-
-    /// Whether the session waits for its queue to drain.
-    pub const fn is_lagging(&self) -> bool {
-        matches!(self.mode, Mode::Lagging)
+        life.hold_event(delivery);
+        false
     }
 
     /// Heads were read, `announced` holding each conversation's newest seq, `channels` those that the user was in.
     pub fn arrive(
         &mut self,
+        life: &mut Life,
         announced: Vec<(ConversationId, Seq)>,
         cursor: Cursor,
         user: UserId,
         channels: &[(ConversationId, Seq)],
     ) -> Arrival {
-        let Mode::Holding(held) = std::mem::take(&mut self.mode) else {
-            self.hold();
+        let Some(Held::Events(held)) = life.held() else {
+            life.read_heads();
             return Arrival::Again;
         };
+        let held = std::mem::take(held);
         self.given = Given::announced(announced);
         self.cursor = Some(cursor);
         let fresh = held.into_iter().filter(|delivery| self.is_news(delivery)).collect();
         let Hearing { events, since } = hearing(fresh, user, channels);
-        self.mode = Mode::Holding(events);
+        if let Some(held) = life.held() {
+            *held = Held::Events(events);
+        }
         Arrival::Tell { since }
     }
 
@@ -164,28 +106,16 @@ impl Feed {
             && self.given.up_to(event.conversation).is_none_or(|seq| seq < event.seq)
     }
 
-    /// The heads are told: answers what came since, to be judged and pushed like everything after it.
-    pub fn go_live(&mut self) -> Vec<Arc<Delivery>> {
-        match std::mem::take(&mut self.mode) {
-            Mode::Holding(held) => {
-                self.mode = Mode::Live;
-                held
-            }
-            Mode::Overflowed => {
-                self.mode = Mode::Lagging;
-                Vec::new()
-            }
-            other => {
-                self.mode = other;
-                Vec::new()
-            }
-        }
-    }
-
     /// Holds what the log says has moved since `since` against what this session was given, and the channels that the user is
     /// in against those that it is `subscribed` to.
-    pub fn compare(&mut self, since: Cursor, heads: Heads, subscribed: &[ConversationId]) -> Compared {
-        if !self.is_live() || self.cursor != Some(since) {
+    pub fn compare(
+        &mut self,
+        life: &Life,
+        since: Cursor,
+        heads: Heads,
+        subscribed: &[ConversationId],
+    ) -> Compared {
+        if !life.is_live() || self.cursor != Some(since) {
             return Compared::Moot;
         }
         if heads.cursor.epoch != since.epoch {
@@ -203,12 +133,12 @@ impl Feed {
         let mut channels: Vec<_> = heads.channels.into_iter().map(|(channel, _)| channel).collect();
         channels.sort_unstable();
         self.doubts = Some(Box::new(Doubts { cursor: heads.cursor, moved, channels }));
-        self.look_again(subscribed)
+        self.look_again(life, subscribed)
     }
 
     /// Looks again at what a comparison could not explain.
-    pub fn look_again(&mut self, subscribed: &[ConversationId]) -> Compared {
-        let Some(doubts) = self.doubts.take().filter(|_| self.is_live()) else { return Compared::Moot };
+    pub fn look_again(&mut self, life: &Life, subscribed: &[ConversationId]) -> Compared {
+        let Some(doubts) = self.doubts.take().filter(|_| life.is_live()) else { return Compared::Moot };
         let given = |(id, seq): &(ConversationId, Seq)| self.given.up_to(*id).unwrap_or_default() >= *seq;
         let same_channels = doubts.channels.len() == subscribed.len()
             && subscribed.iter().all(|channel| doubts.channels.binary_search(channel).is_ok());
@@ -259,17 +189,23 @@ mod tests {
         Arc::new(Delivery::new(Arc::new(event), Position(n)))
     }
 
-    fn arrive(feed: &mut Feed, announced: &[(u128, u64)], position: u64) -> Arrival {
+    fn arrive(life: &mut Life, feed: &mut Feed, announced: &[(u128, u64)], position: u64) -> Arrival {
         let announced = announced.iter().map(|(id, n)| (conversation(*id), seq(*n))).collect();
-        feed.arrive(announced, cursor(position), ADA, &[])
+        feed.arrive(life, announced, cursor(position), ADA, &[])
     }
 
-    fn live(position: u64) -> Feed {
-        let mut feed = Feed::default();
-        feed.hold();
-        assert_eq!(arrive(&mut feed, &[], position), Arrival::Tell { since: Vec::new() });
-        assert!(feed.go_live().is_empty() && feed.is_live());
-        feed
+    /// A session that was welcomed and reads heads.
+    fn reading() -> (Life, Feed) {
+        let mut life = Life::Live;
+        life.read_heads();
+        (life, Feed::default())
+    }
+
+    fn live(position: u64) -> (Life, Feed) {
+        let (mut life, mut feed) = reading();
+        assert_eq!(arrive(&mut life, &mut feed, &[], position), Arrival::Tell { since: Vec::new() });
+        assert!(life.go_live().is_empty() && life.is_live());
+        (life, feed)
     }
 
     fn heads(moved: &[(u128, u64)], quiet: &[u128], position: u64) -> Heads {
@@ -289,81 +225,82 @@ mod tests {
 
     #[test]
     fn what_lies_before_the_heads_is_never_pushed_however_late_it_comes() {
-        let mut feed = live(5);
-        assert!(!feed.wants(&delivery(conversation(1), 4)));
-        assert!(feed.wants(&delivery(conversation(1), 5)));
-        assert!(!feed.wants(&delivery(conversation(1), 5)), "none twice");
+        let (mut life, mut feed) = live(5);
+        assert!(!feed.wants(&mut life, &delivery(conversation(1), 4)));
+        assert!(feed.wants(&mut life, &delivery(conversation(1), 5)));
+        assert!(!feed.wants(&mut life, &delivery(conversation(1), 5)), "none twice");
     }
 
     #[test]
     fn a_lagging_session_is_pushed_nothing_until_heads_are_read() {
-        let mut feed = live(1);
-        assert!(feed.wants(&delivery(conversation(1), 1)));
-        assert!(feed.lag() && !feed.lag());
-        assert!(!feed.wants(&delivery(conversation(1), 2)));
-        feed.wait();
-        assert!(!feed.wants(&delivery(conversation(1), 3)), "the heads will count it");
-        feed.hold();
-        assert!(!feed.wants(&delivery(conversation(1), 4)));
-        assert_eq!(arrive(&mut feed, &[(1, 3)], 1), Arrival::Tell { since: Vec::new() });
-        assert!(!feed.wants(&delivery(conversation(1), 5)), "the heads are being told");
-        let held: Vec<u64> = feed.go_live().iter().map(|delivery| delivery.event().seq.get()).collect();
+        let (mut life, mut feed) = live(1);
+        assert!(feed.wants(&mut life, &delivery(conversation(1), 1)));
+        assert!(life.lag() && !life.lag());
+        assert!(!feed.wants(&mut life, &delivery(conversation(1), 2)));
+        life.wait_for_heads();
+        assert!(!feed.wants(&mut life, &delivery(conversation(1), 3)), "the heads will count it");
+        life.read_heads();
+        assert!(!feed.wants(&mut life, &delivery(conversation(1), 4)));
+        assert_eq!(arrive(&mut life, &mut feed, &[(1, 3)], 1), Arrival::Tell { since: Vec::new() });
+        assert!(!feed.wants(&mut life, &delivery(conversation(1), 5)), "the heads are being told");
+        let held: Vec<u64> = life.go_live().iter().map(|delivery| delivery.event().seq.get()).collect();
         assert_eq!(held, [4, 5]);
     }
 
     #[test]
     fn what_is_lost_while_heads_are_read_makes_them_be_read_again() {
-        let mut feed = Feed::default();
-        feed.hold();
-        assert!(!feed.lag(), "heads are being read already");
-        assert_eq!(arrive(&mut feed, &[], 1), Arrival::Again);
-        assert!(!feed.wants(&delivery(conversation(1), 1)));
-        assert_eq!(arrive(&mut feed, &[(1, 1)], 2), Arrival::Tell { since: Vec::new() });
-        assert!(!feed.lag(), "they are being told");
-        assert!(feed.go_live().is_empty() && feed.is_lagging(), "then read once more");
+        let (mut life, mut feed) = reading();
+        assert!(!life.lag(), "heads are being read already");
+        assert_eq!(arrive(&mut life, &mut feed, &[], 1), Arrival::Again);
+        assert!(!feed.wants(&mut life, &delivery(conversation(1), 1)));
+        assert_eq!(arrive(&mut life, &mut feed, &[(1, 1)], 2), Arrival::Tell { since: Vec::new() });
+        assert!(!life.lag(), "they are being told");
+        assert!(life.go_live().is_empty() && life.is_draining(), "then read once more");
     }
 
     #[test]
     fn too_much_in_the_meantime_reads_the_heads_again() {
-        let mut feed = Feed::default();
-        feed.hold();
-        for n in 1..=HELD_EVENTS as u64 + 1 {
-            feed.wants(&delivery(conversation(1), n));
+        let (mut life, mut feed) = reading();
+        for n in 1..=crate::gateway::session::life::HELD_EVENTS as u64 + 1 {
+            feed.wants(&mut life, &delivery(conversation(1), n));
         }
-        assert_eq!(arrive(&mut feed, &[], 1), Arrival::Again);
-        assert_eq!(arrive(&mut feed, &[], 1), Arrival::Tell { since: Vec::new() });
+        assert_eq!(arrive(&mut life, &mut feed, &[], 1), Arrival::Again);
+        assert_eq!(arrive(&mut life, &mut feed, &[], 1), Arrival::Tell { since: Vec::new() });
     }
 
     #[test]
     fn a_comparison_asks_what_this_session_was_given() {
-        let mut feed = live(5);
-        assert!(feed.wants(&delivery(conversation(1), 5)));
-        assert_eq!(feed.compare(cursor(5), heads(&[(1, 5), (2, 3)], &[2], 9), &[]), Compared::Same);
+        let (mut life, mut feed) = live(5);
+        assert!(feed.wants(&mut life, &delivery(conversation(1), 5)));
+        assert_eq!(feed.compare(&life, cursor(5), heads(&[(1, 5), (2, 3)], &[2], 9), &[]), Compared::Same);
         assert_eq!(feed.cursor(), Some(cursor(9)));
-        assert_eq!(feed.compare(cursor(5), heads(&[], &[], 11), &[]), Compared::Moot, "an older question");
+        assert_eq!(
+            feed.compare(&life, cursor(5), heads(&[], &[], 11), &[]),
+            Compared::Moot,
+            "an older question"
+        );
         let lost = heads(&[(1, 10)], &[], 11);
-        assert_eq!(feed.compare(cursor(9), lost, &[]), Compared::Doubtful);
-        assert_eq!(feed.look_again(&[]), Compared::Doubtful, "it did not come");
-        assert!(feed.wants(&delivery(conversation(1), 10)));
-        assert_eq!(feed.look_again(&[]), Compared::Same, "it was on its way");
+        assert_eq!(feed.compare(&life, cursor(9), lost, &[]), Compared::Doubtful);
+        assert_eq!(feed.look_again(&life, &[]), Compared::Doubtful, "it did not come");
+        assert!(feed.wants(&mut life, &delivery(conversation(1), 10)));
+        assert_eq!(feed.look_again(&life, &[]), Compared::Same, "it was on its way");
         assert_eq!(feed.cursor(), Some(cursor(11)));
         let mut other = heads(&[], &[], 1);
         other.cursor.epoch = 2;
-        assert_eq!(feed.compare(cursor(11), other, &[]), Compared::Amiss);
+        assert_eq!(feed.compare(&life, cursor(11), other, &[]), Compared::Amiss);
         let mut channels = heads(&[], &[], 20);
         channels.channels = vec![(conversation(7), seq(1))];
-        assert_eq!(feed.compare(cursor(11), channels, &[]), Compared::Doubtful);
-        assert_eq!(feed.look_again(&[conversation(7)]), Compared::Same, "subscribed meanwhile");
+        assert_eq!(feed.compare(&life, cursor(11), channels, &[]), Compared::Doubtful);
+        assert_eq!(feed.look_again(&life, &[conversation(7)]), Compared::Same, "subscribed meanwhile");
     }
 
     #[test]
     fn late_copies_of_what_was_announced_are_known_however_long_the_log_stands_still() {
-        let mut feed = Feed::default();
-        feed.hold();
-        assert_eq!(arrive(&mut feed, &[(1, 7)], 3), Arrival::Tell { since: Vec::new() });
-        feed.go_live();
-        assert_eq!(feed.compare(cursor(3), heads(&[(1, 7)], &[], 3), &[]), Compared::Same);
-        assert!(!feed.wants(&delivery(conversation(1), 7)));
-        assert!(feed.wants(&delivery(conversation(1), 8)));
+        let (mut life, mut feed) = reading();
+        assert_eq!(arrive(&mut life, &mut feed, &[(1, 7)], 3), Arrival::Tell { since: Vec::new() });
+        life.go_live();
+        assert_eq!(feed.compare(&life, cursor(3), heads(&[(1, 7)], &[], 3), &[]), Compared::Same);
+        assert!(!feed.wants(&mut life, &delivery(conversation(1), 7)));
+        assert!(feed.wants(&mut life, &delivery(conversation(1), 8)));
     }
 }

@@ -1,32 +1,51 @@
-//! Session: one per connection; owns the socket, speaks the protocol, feeds on live events.
+//! Session: one actor per connection; owns the socket, speaks the protocol, is pushed live events.
 //!
-//! - *Owns*: its TCP stream, its outbound queue, its rules' state ([`state`]), its way in ([`entering`]), which live events it
-//!   wants ([`feed`]).
-//! - *Receives*: bytes from the client; events, signals and replies from the worker's [`super::hub`]; ticks of its wheel.
-//! - *Emits*: [`effect`]s, carried out by the hub.
-//! - *Limits*: bytes that wait for the client, requests under way, malformed and rate-limited frames per minute.
+//! - *Owns*: its [`connection`] (stream, assembler, outbox), where it is in its [`life`], its rules ([`state`],
+//!   [`request_rules`]), its way in ([`entering`]), which live events it wants ([`feed`]).
+//! - *Receives*: bytes from the client; control messages in its [`mailbox`]; events, signals and replies, a batch at a time, from
+//!   the hub of its thread ([`deliveries`]); timers.
+//! - *Emits*: [`effect`]s of its rules, carried out by [`effects`]; frames into its queue ([`output`]); what it wants to be given
+//!   to the hub ([`worker::Directory`]).
+//! - *Limits*: bytes that wait for the client, requests under way, control messages, malformed and rate-limited frames per minute.
 //! - *On restart*: there is none; the client reconnects and resumes by cursor.
-//! - *On full*: a full queue switches the client to pulling (`lagging`); at the bound of requests nothing more is read.
+//! - *On full*: a full queue switches the client to pulling (`lagging`); at the bound of requests nothing more is read; a full
+//!   mailbox ends the session.
+//!
+//! A session is generic over its stream, and takes time and randomness from its node's environment, so that all sessions of a
+//! process can run on one thread under a clock that stands still.
 
 mod actor;
 pub mod assembler;
 pub mod blocks;
 pub mod connection;
-mod context;
+mod control;
 pub mod cursor;
+pub mod deliveries;
 pub mod effect;
+mod effects;
 pub mod entering;
 #[cfg(test)]
 mod entering_tests;
 pub mod feed;
 mod given;
+mod heads;
 mod hearing;
+pub mod life;
+pub mod mailbox;
 mod minute_counter;
 pub mod outbox;
+mod output;
+mod request_rules;
+mod requests;
+mod resume;
+mod session_ref;
 pub mod state;
 #[cfg(test)]
 mod state_tests;
 pub mod stream;
+mod sync;
+mod visibility;
 mod watches;
+pub mod worker;
 
-pub(super) use actor::Session;
+pub use actor::Session;

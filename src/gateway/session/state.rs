@@ -1,17 +1,20 @@
 //! A session's rules as a plain value: frames, answers and the clock in, [`Effect`]s out.
 
+use std::sync::Arc;
+
 use super::cursor;
 use super::effect::Effect;
 use super::feed::Feed;
+use super::life::Life;
 use super::minute_counter::MinuteCounter;
 use super::watches::Watches;
 use crate::actors::presence::state::Device;
-use crate::domain::{Limits, Mark, Refusal, SessionId, Timestamp, UserId};
+use crate::domain::{Limits, SessionId, Timestamp, UserId};
 use crate::gateway::GatewayOptions;
 use crate::identity::{Claims, Standing};
-use crate::protocol::client::{Hello, MarkUpTo, Send, Sync, Watch};
-use crate::protocol::{ClientFrame, Close, Error, ErrorCode, Failure, Rejected, RequestId, checks};
-use crate::store::{Change, NewMessage, Target};
+use crate::protocol::client::Hello;
+use crate::protocol::delivery::Delivery;
+use crate::protocol::{ClientFrame, Close, ErrorCode, Failure, Rejected, RequestId};
 
 /// This moment, on both scales.
 #[derive(Debug, Clone, Copy)]
@@ -32,18 +35,6 @@ pub struct Bounds {
 }
 
 #[derive(Debug)]
-enum Phase {
-    /// Waiting for `hello`.
-    Greeting { deadline_ms: u64 },
-    /// Checking the token, reading heads. Nothing is read from the socket meanwhile.
-    Entering,
-    /// Speaking.
-    Live,
-    /// Said good-bye.
-    Closed,
-}
-
-#[derive(Debug)]
 struct Token {
     claims: Claims,
     ends_mono_ms: u64,
@@ -55,13 +46,16 @@ struct Token {
 pub struct SessionState {
     /// The session's id, told in `welcome`.
     pub id: SessionId,
+    /// Where it is in its life.
+    pub life: Life,
     /// Which live events it is pushed.
     pub feed: Feed,
-    phase: Phase,
     hello: Option<Box<Hello>>,
+    /// Whose token it brought.
+    user: Option<UserId>,
     token: Option<Box<Token>>,
-    device: Device,
-    in_flight: u16,
+    pub(super) device: Device,
+    pub(super) in_flight: u16,
     unanswered_pings: u8,
     next_ping_ms: u64,
     malformed: MinuteCounter,
@@ -102,9 +96,10 @@ impl SessionState {
         let hello = bearer.map(|token| Box::new(Hello { token: Some(token), ..Hello::default() }));
         Self {
             id,
+            life: Life::Greeting { deadline_ms: moment.mono_ms + bounds.gateway.hello_timeout_ms },
             feed: Feed::default(),
-            phase: Phase::Greeting { deadline_ms: moment.mono_ms + bounds.gateway.hello_timeout_ms },
             hello,
+            user: None,
             token: None,
             device: Device::Foreground,
             in_flight: 0,
@@ -120,8 +115,8 @@ impl SessionState {
     }
 
     /// Who this is, once the token was checked.
-    pub fn user(&self) -> Option<UserId> {
-        self.token.as_ref().map(|token| token.claims.user)
+    pub const fn user(&self) -> Option<UserId> {
+        self.user
     }
 
     /// What its token says, once it was checked.
@@ -134,14 +129,9 @@ impl SessionState {
         self.device
     }
 
-    /// Whether the connection was ended from this side.
-    pub const fn is_closed(&self) -> bool {
-        matches!(self.phase, Phase::Closed)
-    }
-
     /// Whether another frame may be read now: requests under way are bounded, and entering comes first.
     pub const fn may_read(&self, bounds: &Bounds) -> bool {
-        !matches!(self.phase, Phase::Entering) && self.in_flight < bounds.gateway.in_flight_requests
+        self.life.reads_frames() && self.in_flight < bounds.gateway.in_flight_requests
     }
 
     /// How long the token lives.
@@ -151,9 +141,9 @@ impl SessionState {
 
     /// When [`SessionState::on_tick`] wants to be called next.
     pub fn next_deadline_ms(&self, bounds: &Bounds) -> u64 {
-        let hello = match self.phase {
-            Phase::Greeting { deadline_ms } => deadline_ms,
-            Phase::Entering | Phase::Live | Phase::Closed => u64::MAX,
+        let hello = match self.life {
+            Life::Greeting { deadline_ms } => deadline_ms,
+            _ => u64::MAX,
         };
         let token = self.token.as_ref().map_or(u64::MAX, |token| {
             let ahead_ms = if token.warned { 0 } else { bounds.gateway.token_warning_ms };
@@ -165,10 +155,26 @@ impl SessionState {
     }
 
     fn close(&mut self, close: Close, effects: &mut Vec<Effect>) {
-        if !self.is_closed() {
-            self.phase = Phase::Closed;
+        if self.life.close() {
             effects.push(Effect::Close(close));
         }
+    }
+
+    /// Heads are about to be read: from now on events are held.
+    pub fn read_heads(&mut self) {
+        self.life.read_heads();
+        self.feed.drop_doubts();
+    }
+
+    /// Heads will be read, but not yet.
+    pub fn wait_for_heads(&mut self) {
+        self.life.wait_for_heads();
+        self.feed.drop_doubts();
+    }
+
+    /// Judges an event; `true`: push it now.
+    pub fn wants(&mut self, delivery: &Arc<Delivery>) -> bool {
+        self.feed.wants(&mut self.life, delivery)
     }
 
     /// Takes a frame, well-formed or not.
@@ -180,14 +186,12 @@ impl SessionState {
         effects: &mut Vec<Effect>,
     ) {
         self.unanswered_pings = 0;
-        match (&self.phase, frame) {
-            (Phase::Closed, _) => {}
-            (Phase::Greeting { .. }, Ok(ClientFrame::Hello(hello))) => self.on_hello(hello, effects),
-            (Phase::Greeting { .. }, _) => self.close(Close::NotTidings, effects),
-            (Phase::Entering | Phase::Live, Ok(frame)) => self.on_request(frame, bounds, effects),
-            (Phase::Entering | Phase::Live, Err(rejected)) => {
-                self.on_rejected(rejected, moment, bounds, effects);
-            }
+        match (&self.life, frame) {
+            (Life::Closing(_), _) => {}
+            (Life::Greeting { .. }, Ok(ClientFrame::Hello(hello))) => self.on_hello(hello, effects),
+            (Life::Greeting { .. }, _) => self.close(Close::NotTidings, effects),
+            (_, Ok(frame)) => self.on_request(frame, bounds, effects),
+            (_, Err(rejected)) => self.on_rejected(rejected, moment, bounds, effects),
         }
     }
 
@@ -214,7 +218,7 @@ impl SessionState {
             return self.close(Close::NotTidings, effects);
         }
         self.hello = Some(hello);
-        self.phase = Phase::Entering;
+        self.life = Life::Authenticating;
         effects.push(Effect::Authenticate { token, refresh: None });
     }
 
@@ -226,7 +230,7 @@ impl SessionState {
         moment: Moment,
         effects: &mut Vec<Effect>,
     ) {
-        if self.is_closed() {
+        if self.life.is_closing() {
             return;
         }
         if refresh.is_some() {
@@ -267,13 +271,14 @@ impl SessionState {
     fn adopt(&mut self, claims: Claims, moment: Moment) {
         let left_ms = u64::try_from(claims.expires_at.ms_since(moment.now)).unwrap_or(0);
         let ends_mono_ms = moment.mono_ms.saturating_add(left_ms);
+        self.user = Some(claims.user);
         self.token = Some(Box::new(Token { claims, ends_mono_ms, warned: false }));
     }
 
-    /// The welcome is on its way: requests may come.
-    pub fn on_entered(&mut self, moment: Moment, bounds: &Bounds) {
-        if matches!(self.phase, Phase::Entering) {
-            self.phase = Phase::Live;
+    /// The welcome is queued: requests may come.
+    pub fn on_welcomed(&mut self, moment: Moment, bounds: &Bounds) {
+        if matches!(self.life, Life::Entering(_)) {
+            self.life.welcome();
             let first_ms = |period_ms: u64| moment.mono_ms + period_ms / 2 + self.spread_ms(period_ms / 2);
             let (compare_ms, review_ms) = (bounds.gateway.anti_entropy_ms.map(first_ms), first_ms(REVIEW_MS));
             self.compare_ms = compare_ms;
@@ -290,10 +295,10 @@ impl SessionState {
     /// Heads could not be read. Before the welcome nothing was promised, and the client comes back; after it the session
     /// tries again.
     pub fn on_heads_failed(&mut self, moment: Moment, effects: &mut Vec<Effect>) {
-        if !matches!(self.phase, Phase::Live) {
+        if !self.life.is_welcomed() {
             return self.close(Close::Internal, effects);
         }
-        self.feed.wait();
+        self.wait_for_heads();
         let wait_ms = CATCH_UP_AGAIN_MS + self.spread_ms(CATCH_UP_AGAIN_MS);
         self.again = Some((moment.mono_ms + wait_ms, Again::CatchUp));
     }
@@ -321,130 +326,9 @@ impl SessionState {
         }
     }
 
-    fn under_way(&mut self, effect: Effect, effects: &mut Vec<Effect>) {
+    pub(super) fn under_way(&mut self, effect: Effect, effects: &mut Vec<Effect>) {
         self.in_flight += 1;
         effects.push(effect);
-    }
-
-    fn on_request(&mut self, frame: ClientFrame, bounds: &Bounds, effects: &mut Vec<Effect>) {
-        match frame {
-            ClientFrame::Send(send) => self.on_send(*send, bounds, effects),
-            ClientFrame::Edit(edit) => {
-                let change = Change::Edit { target: edit.seq, body: edit.body, client_id: edit.client_id };
-                let checked = match &change {
-                    Change::Edit { body, .. } => checks::body(body, &bounds.limits),
-                    _ => Ok(()),
-                };
-                self.on_change(edit.id, edit.conversation, change, checked, effects);
-            }
-            ClientFrame::Delete(delete) => {
-                let change = Change::Delete { target: delete.seq };
-                self.on_change(delete.id, delete.conversation, change, Ok(()), effects);
-            }
-            ClientFrame::React(react) => {
-                let emoji = checks::composed(&react.emoji);
-                let checked = checks::emoji(&emoji);
-                let change = Change::React { target: react.seq, emoji, on: true };
-                self.on_change(react.id, react.conversation, change, checked, effects);
-            }
-            ClientFrame::Unreact(react) => {
-                let emoji = checks::composed(&react.emoji);
-                let checked = checks::emoji(&emoji);
-                let change = Change::React { target: react.seq, emoji, on: false };
-                self.on_change(react.id, react.conversation, change, checked, effects);
-            }
-            ClientFrame::Read(mark) => self.on_mark(mark, true, effects),
-            ClientFrame::Delivered(mark) => self.on_mark(mark, false, effects),
-            ClientFrame::Typing(typing) => {
-                effects.push(Effect::Typing { conversation: typing.conversation, on: typing.on });
-            }
-            ClientFrame::Watch(watch) => self.on_watch(watch, bounds, effects),
-            ClientFrame::Unwatch(watch) if watch.users.len() > bounds.limits.watch_users => {
-                refuse(watch.id, Refusal::TooLarge("users: over limits.watch_users"), effects);
-            }
-            ClientFrame::Unwatch(watch) => {
-                effects.push(Effect::Unwatch { id: watch.id, users: watch.users });
-            }
-            ClientFrame::Sync(sync) => self.on_sync(sync, bounds, effects),
-            ClientFrame::Auth(auth) => {
-                self.under_way(Effect::Authenticate { token: auth.token, refresh: Some(auth.id) }, effects);
-            }
-            ClientFrame::Background(bare) => self.on_moved(Device::Background, bare.id, effects),
-            ClientFrame::Foreground(bare) => self.on_moved(Device::Foreground, bare.id, effects),
-            ClientFrame::Ping(bare) => effects.push(Effect::Pong(bare.id)),
-            ClientFrame::Hello(_) => effects.push(Effect::Error {
-                id: None,
-                error: Error::new(ErrorCode::Conflict, "hello was said already; send auth for a new token"),
-            }),
-        }
-    }
-
-    fn on_send(&mut self, mut send: Send, bounds: &Bounds, effects: &mut Vec<Effect>) {
-        let Some(sender) = self.user() else { return };
-        let target = match (send.conversation, send.to) {
-            (Some(conversation), None) => Ok(Target::Conversation(conversation)),
-            (None, Some(user)) => Ok(Target::User(user)),
-            _ => Err(Refusal::Invalid("conversation, to: exactly one of the two".into())),
-        };
-        let client_id = send.client_id;
-        let message = target.and_then(|target| {
-            let content = checks::content(send.take_content(), &bounds.limits)?;
-            Ok(NewMessage { sender, target, client_id, content })
-        });
-        match message {
-            Ok(message) => self.under_way(Effect::Send { id: send.id, message }, effects),
-            Err(refusal) => refuse(send.id, refusal, effects),
-        }
-    }
-
-    fn on_change(
-        &mut self,
-        id: RequestId,
-        conversation: crate::domain::ConversationId,
-        change: Change,
-        checked: Result<(), Refusal>,
-        effects: &mut Vec<Effect>,
-    ) {
-        match checked {
-            Ok(()) => self.under_way(Effect::Change { id, conversation, change }, effects),
-            Err(refusal) => refuse(id, refusal, effects),
-        }
-    }
-
-    fn on_mark(&mut self, up_to: MarkUpTo, read: bool, effects: &mut Vec<Effect>) {
-        let Some(user) = self.user() else { return };
-        let seq = Some(up_to.seq);
-        let mark =
-            Mark { user, conversation: up_to.conversation, delivered: seq, read: seq.filter(|_| read) };
-        if up_to.id.is_some() {
-            self.in_flight += 1;
-        }
-        effects.push(Effect::Mark { id: up_to.id, mark });
-    }
-
-    fn on_watch(&mut self, watch: Watch, bounds: &Bounds, effects: &mut Vec<Effect>) {
-        if !self.watches.ask(&watch.users, bounds.limits.watch_users) {
-            return refuse(watch.id, Refusal::TooLarge("users: over limits.watch_users"), effects);
-        }
-        self.under_way(Effect::Watch { id: watch.id, users: watch.users }, effects);
-    }
-
-    fn on_sync(&mut self, sync: Sync, bounds: &Bounds, effects: &mut Vec<Effect>) {
-        if sync.ranges.len() > bounds.limits.sync_ranges {
-            return refuse(sync.id, Refusal::TooLarge("ranges: over limits.sync_ranges"), effects);
-        }
-        if sync.ranges.iter().any(|range| range.limit == Some(0)) {
-            return refuse(sync.id, Refusal::Invalid("ranges: limit must be at least 1".into()), effects);
-        }
-        self.under_way(Effect::Sync { id: sync.id, ranges: sync.ranges }, effects);
-    }
-
-    fn on_moved(&mut self, to: Device, id: Option<RequestId>, effects: &mut Vec<Effect>) {
-        let from = std::mem::replace(&mut self.device, to);
-        if from != to {
-            effects.push(Effect::Moved { from, to });
-        }
-        effects.extend(id.map(Effect::Ok));
     }
 
     /// A pong, or any other sign of life below the protocol.
@@ -463,7 +347,7 @@ impl SessionState {
 
     /// Time passed. `stalled_ms`: for how long the socket has taken no byte of what waits.
     pub fn on_tick(&mut self, moment: Moment, stalled_ms: u64, bounds: &Bounds, effects: &mut Vec<Effect>) {
-        if let Phase::Greeting { deadline_ms } = self.phase
+        if let Life::Greeting { deadline_ms } = self.life
             && moment.mono_ms >= deadline_ms
         {
             return self.close(Close::TimedOut, effects);
@@ -486,7 +370,7 @@ impl SessionState {
         {
             self.compare_ms = Some(moment.mono_ms + period_ms);
             // What an earlier comparison could not explain is looked at first.
-            if self.feed.is_live() && self.again.is_none() {
+            if self.life.is_live() && self.again.is_none() {
                 effects.push(Effect::Compare);
             }
         }
@@ -509,8 +393,4 @@ impl SessionState {
             effects.push(Effect::Ping);
         }
     }
-}
-
-fn refuse(id: RequestId, refusal: Refusal, effects: &mut Vec<Effect>) {
-    effects.push(Effect::Error { id: Some(id), error: Failure::from(refusal).into() });
 }

@@ -1,12 +1,10 @@
 //! The rules of a session, without socket, store or clock.
 
-use std::time::Duration;
-
 use uuid::Uuid;
 
 use super::effect::Effect;
 use super::state::{Bounds, Moment, SessionState};
-use crate::domain::{AllowedOrigins, FamilyId, Limits, Position, SessionId, Timestamp, UserId};
+use crate::domain::{FamilyId, Limits, Position, SessionId, Timestamp, UserId};
 use crate::gateway::GatewayOptions;
 use crate::identity::{Claims, Standing};
 use crate::protocol::{Close, Encoding, ErrorCode, Failure, RequestId};
@@ -17,21 +15,7 @@ const HEARTBEAT_MS: u64 = 25_000;
 const TOKEN_MS: i64 = 900_000;
 
 fn bounds() -> Bounds {
-    let gateway = GatewayOptions {
-        hello_timeout_ms: 5_000,
-        heartbeat_ms: HEARTBEAT_MS,
-        write_deadline_ms: 10_000,
-        outbox_bytes: 1 << 20,
-        lag_resume_bytes: 1 << 16,
-        malformed_per_minute: 20,
-        in_flight_requests: 2,
-        token_warning_ms: 60_000,
-        allowed_origins: AllowedOrigins::default(),
-        connections_per_user: 50,
-        anti_entropy_ms: Some(60_000),
-        handshake_timeout: Duration::from_secs(1),
-    };
-    Bounds { gateway, limits: Limits::default() }
+    Bounds { gateway: GatewayOptions::for_tests(), limits: Limits::default() }
 }
 
 fn moment(mono_ms: u64) -> Moment {
@@ -64,11 +48,11 @@ impl Table {
         let mut table = Self::new(None);
         table.says(0, r#"{"type":"hello","token":"t"}"#);
         table.state.on_token_checked(Ok(admission(ADA, TOKEN_MS, 0)), None, moment(0), &mut table.effects);
-        table.state.feed.hold();
+        table.state.read_heads();
         let cursor = Cursor { epoch: 1, position: Position(1) };
-        table.state.feed.arrive(Vec::new(), cursor, ADA, &[]);
-        table.state.feed.go_live();
-        table.state.on_entered(moment(0), &table.bounds);
+        table.state.feed.arrive(&mut table.state.life, Vec::new(), cursor, ADA, &[]);
+        table.state.on_welcomed(moment(0), &table.bounds);
+        table.state.life.go_live();
         table.effects.clear();
         table
     }
@@ -110,7 +94,8 @@ fn a_hello_leads_to_a_check_and_then_in() {
         panic!("{:?}", table.effects)
     };
     assert!(*user == ADA && positions.is_empty());
-    table.state.on_entered(moment(0), &table.bounds);
+    table.state.read_heads();
+    table.state.on_welcomed(moment(0), &table.bounds);
     assert!(table.state.may_read(&table.bounds) && table.state.user() == Some(ADA));
 }
 
@@ -123,9 +108,9 @@ fn heads_that_cannot_be_read_end_a_hello_but_not_a_session() {
     assert_eq!(entering.closed(), Some(Close::Internal), "nothing was promised: the client comes back");
 
     let mut table = Table::live();
-    table.state.feed.lag();
+    table.state.life.lag();
     table.state.on_heads_failed(moment(0), &mut table.effects);
-    assert!(table.closed().is_none() && !table.state.feed.is_lagging(), "no other reading begins meanwhile");
+    assert!(table.closed().is_none() && !table.state.life.is_draining(), "no other reading begins meanwhile");
     table.ticks(999);
     assert!(table.taken().is_empty());
     table.ticks(2_000);
@@ -337,13 +322,30 @@ fn a_token_that_was_revoked_ends_its_session() {
 }
 
 #[test]
+fn a_token_that_was_revoked_while_entering_never_gets_in() {
+    let mut table = Table::new(None);
+    table.says(0, r#"{"type":"hello","token":"t"}"#);
+    table.state.on_token_checked(Ok(admission(ADA, TOKEN_MS, 0)), None, moment(0), &mut table.effects);
+    table.state.read_heads();
+    table.state.on_standing(Standing::SignedOut, &mut table.effects);
+    assert_eq!(table.closed(), Some(Close::Unauthenticated));
+    // The heads arrive all the same.
+    table.state.on_welcomed(moment(0), &table.bounds);
+    table.state.on_heads_failed(moment(0), &mut table.effects);
+    assert!(table.state.life.go_live().is_empty() && table.state.life.is_closing());
+    table.taken();
+    table.says(1, r#"{"type":"ping"}"#);
+    assert!(table.effects.is_empty());
+}
+
+#[test]
 fn comparisons_come_once_a_period_and_only_while_events_are_pushed() {
     let mut table = Table::live();
     let mut compared = Vec::new();
     for at_ms in (0..300_000).step_by(1_000) {
         table.state.on_sign_of_life();
         if at_ms == 200_000 {
-            table.state.feed.lag();
+            table.state.life.lag();
         }
         table.ticks(at_ms);
         let wants = table.taken().iter().any(|effect| matches!(effect, Effect::Compare));
@@ -353,7 +355,7 @@ fn comparisons_come_once_a_period_and_only_while_events_are_pushed() {
     assert!(compared[0] >= 30_000 && compared[1] - compared[0] == 60_000, "{compared:?}");
     let mut never = Table::new(None);
     never.bounds.gateway.anti_entropy_ms = None;
-    never.state.on_entered(moment(0), &never.bounds);
+    never.state.on_welcomed(moment(0), &never.bounds);
     never.state.on_tick(moment(4_000), 0, &never.bounds, &mut never.effects);
     assert!(never.effects.is_empty());
 }

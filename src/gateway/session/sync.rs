@@ -6,10 +6,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::Hub;
-use crate::actors::inbox::SessionKey;
+use super::Session;
+use super::session_ref::SessionRef;
+use super::stream::ByteStream;
 use crate::domain::{Event, EventKind, JsonText, UserId};
-use crate::gateway::session::connection::Connection;
 use crate::panics;
 use crate::protocol::client::SyncRange;
 use crate::protocol::event::EventList;
@@ -24,42 +24,43 @@ const SYNC_BYTES: usize = 512 * 1024;
 /// What an event weighs beside its content.
 const EVENT_BYTES: usize = 320;
 
-impl Hub {
-    pub(super) fn sync(self: &Rc<Self>, connection: &Rc<Connection>, id: RequestId, ranges: Vec<SyncRange>) {
-        let (this, key, queue) = (Rc::clone(self), connection.key(), connection.queue());
-        let Some(user) = connection.user() else { return };
-        self.spawn_for(connection, async move {
+impl<S: ByteStream> Session<S> {
+    pub(super) fn sync(self: &Rc<Self>, id: RequestId, ranges: Vec<SyncRange>) {
+        let Some(user) = self.user() else { return };
+        let queue = self.answers();
+        self.spawn(|this| async move {
             panics::point("sync");
             let _turn = queue.turn.lock().await;
-            if !this.room(key).await {
+            if !this.room().await {
                 return;
             }
-            let began_us = this.node.environment().monotonic_us();
-            let synced = match this.node.admit_request(user) {
-                Ok(()) => this.read_ranges(key, user, &id, ranges).await,
+            let began_us = this.worker.node.environment().monotonic_us();
+            let synced = match this.worker.node.admit_request(user) {
+                Ok(()) => this.read_ranges(user, &id, ranges).await,
                 Err(failure) => Err(failure),
             };
-            let ended_us = this.node.environment().monotonic_us();
-            this.node.meters().resume.sync_latency.record_since_us(began_us, ended_us);
-            this.with(key, |this, connection| match synced {
+            let ended_us = this.worker.node.environment().monotonic_us();
+            this.worker.node.meters().resume.sync_latency.record_since_us(began_us, ended_us);
+            this.with(|session| match synced {
                 Ok(more) => {
-                    connection.state.borrow_mut().on_answered();
-                    this.say(connection, &ServerFrame::Synced { id: &id, more });
+                    session.state.borrow_mut().on_answered();
+                    session.send(&ServerFrame::Synced { id: &id, more });
                 }
-                Err(failure) => this.refuse(connection, &id, failure),
+                Err(failure) => session.refuse(&id, failure),
             });
         });
     }
+}
 
+impl<S: ByteStream> SessionRef<S> {
     /// Reads the ranges one after another and says what was read; answers whether anything was cut short.
     async fn read_ranges(
-        self: &Rc<Self>,
-        key: SessionKey,
+        &self,
         user: UserId,
         id: &RequestId,
         ranges: Vec<SyncRange>,
     ) -> Result<bool, Failure> {
-        let (mut events_left, mut bytes_left) = (self.bounds.limits.sync_events, SYNC_BYTES);
+        let (mut events_left, mut bytes_left) = (self.worker.bounds.limits.sync_events, SYNC_BYTES);
         let mut more = false;
         let mut ranges = ranges.into_iter();
         while let Some(range) = ranges.next() {
@@ -67,7 +68,7 @@ impl Hub {
                 return Ok(true);
             }
             // Whose token was ended, or who went, is read nothing more.
-            if self.registry.borrow().get(key).is_none_or(|connection| connection.is_ending()) {
+            if self.open().is_none() {
                 break;
             }
             let asked = range.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
@@ -75,23 +76,23 @@ impl Hub {
                 conversation: range.conversation,
                 after: range.after,
                 limit: asked.min(events_left),
-                max_bytes: bytes_left.min(self.bounds.gateway.outbox_bytes),
+                max_bytes: bytes_left.min(self.worker.bounds.gateway.outbox_bytes),
             };
             let RangeEvents { events, more: beyond } =
-                self.node.read(self.node.store().range(user, query)).await??;
+                self.worker.node.read(self.worker.node.store().range(user, query)).await??;
             more |= beyond && events.len() < asked;
             events_left = events_left.saturating_sub(events.len());
             bytes_left = bytes_left.saturating_sub(events.iter().map(|event| weight_bytes(event)).sum());
-            self.node.meters().resume.sync_events.record(events.len() as f64);
+            self.worker.node.meters().resume.sync_events.record(events.len() as f64);
             let mut full = false;
-            self.with(key, |this, connection| {
+            self.with(|session| {
                 let parts = parts(&events);
                 let last = parts.len().saturating_sub(1);
                 for (at, part) in parts.into_iter().enumerate() {
                     let list = EventList { events: part, viewer: user };
                     let frame = ServerFrame::Events { id, conversation: range.conversation, events: list };
-                    this.say(connection, &frame);
-                    full = this.is_full(connection);
+                    session.send(&frame);
+                    full = session.is_full();
                     if full {
                         more |= at < last;
                         return;
@@ -104,15 +105,6 @@ impl Hub {
             }
         }
         Ok(more)
-    }
-
-    /// Whether a client's queue is above its limit after what can be written is written.
-    fn is_full(self: &Rc<Self>, connection: &Rc<Connection>) -> bool {
-        let most = self.bounds.gateway.outbox_bytes;
-        if connection.waiting_bytes() > most {
-            self.flush(connection);
-        }
-        connection.waiting_bytes() > most
     }
 }
 

@@ -1,0 +1,138 @@
+//! What the hub hands to a session: events, signals about users, and the answers of actors.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Session;
+use super::stream::ByteStream;
+use crate::actors::inbox::Reply;
+use crate::bus::Presence;
+use crate::domain::UserId;
+use crate::panics;
+use crate::protocol::delivery::Delivery;
+use crate::protocol::server::{PresenceState, ServerFrame};
+use crate::protocol::{Encoding, Error, RequestId};
+
+/// A signal about a user, encoded at most once per encoding.
+pub struct About<'a> {
+    user: UserId,
+    /// Whether the user's own devices are told too.
+    own: bool,
+    message: ServerFrame<'a>,
+    frames: [Option<Bytes>; 2],
+}
+
+impl<'a> About<'a> {
+    /// `message` about `user`. `own`: the user's own devices are told too.
+    pub const fn new(user: UserId, own: bool, message: ServerFrame<'a>) -> Self {
+        Self { user, own, message, frames: [None, None] }
+    }
+
+    fn frame(&mut self, encoding: Encoding) -> Bytes {
+        let slot = match encoding {
+            Encoding::Json => 0,
+            Encoding::MessagePack => 1,
+        };
+        self.frames[slot].get_or_insert_with(|| encoding.encode(&self.message)).clone()
+    }
+}
+
+/// What became of a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signalled {
+    /// It is queued.
+    Queued,
+    /// The session may not be told of the user.
+    Unwanted,
+    /// There was no room, and nothing depends on it.
+    Dropped,
+}
+
+/// A user's presence as clients see it.
+pub fn presence_frame(user: UserId, presence: Presence) -> ServerFrame<'static> {
+    let (state, last_seen) = match presence {
+        Presence::Online => (PresenceState::Online, None),
+        Presence::Away => (PresenceState::Away, None),
+        Presence::Offline { last_seen } => (PresenceState::Offline, last_seen),
+    };
+    ServerFrame::Presence { user, state, last_seen }
+}
+
+impl<S: ByteStream> Session<S> {
+    /// Queues an event, unless it is not wanted or there is no room; `true`: there is something to write.
+    pub fn deliver(&self, delivery: &Arc<Delivery>) -> bool {
+        panics::point("delivery");
+        let mut state = self.state.borrow_mut();
+        let (true, Some(user)) = (state.wants(delivery), state.user()) else { return false };
+        let frame = delivery.frame(self.connection.encoding, user);
+        let meters = &self.worker.node.meters().delivery;
+        if self.connection.waiting_bytes() + frame.len() > self.worker.bounds.gateway.outbox_bytes {
+            state.life.lag();
+            drop(state);
+            meters.lags.increment(1);
+            self.send(&ServerFrame::Lagging { conversation: None });
+        } else {
+            meters.deliveries.increment(1);
+            self.connection.push(frame.clone());
+        }
+        true
+    }
+
+    /// Queues a signal, when the session may be told of its user.
+    pub fn signal(&self, about: &mut About<'_>) -> Signalled {
+        let own = self.user() == Some(about.user);
+        let may_be_told = if own { about.own } else { self.blocks.borrow().allow(about.user) };
+        if !may_be_told {
+            return Signalled::Unwanted;
+        }
+        if self.connection.waiting_bytes() > self.worker.bounds.gateway.outbox_bytes / 2 {
+            return Signalled::Dropped;
+        }
+        self.push(about.frame(self.connection.encoding));
+        Signalled::Queued
+    }
+
+    /// Presence was lost on the way to the client.
+    pub fn lost_presence(&self) {
+        self.presence_lost.set(true);
+    }
+
+    /// An actor answers a request.
+    pub fn on_reply(self: &Rc<Self>, id: &RequestId, reply: Reply) {
+        self.state.borrow_mut().on_answered();
+        let error = match reply {
+            Reply::Sent(Ok((message_id, appended))) => {
+                if let Some(user) = self.user() {
+                    self.worker.node.typing().said(user, appended.conversation);
+                }
+                return self.send(&ServerFrame::Ack {
+                    id,
+                    conversation: appended.conversation,
+                    seq: appended.seq,
+                    message_id: Some(message_id),
+                    sent_at: Some(appended.sent_at),
+                    duplicate: Some(appended.committed.is_none()),
+                });
+            }
+            Reply::Changed(Ok((conversation, changed))) => {
+                return self.send(&ServerFrame::Ack {
+                    id,
+                    conversation,
+                    seq: changed.seq,
+                    message_id: None,
+                    sent_at: None,
+                    duplicate: changed.committed.is_empty().then_some(true),
+                });
+            }
+            Reply::Sent(Err(failure)) => {
+                let error = Error::from(failure);
+                self.worker.node.meters().sends.refusals.of(error.code.as_str()).increment(1);
+                error
+            }
+            Reply::Changed(Err(failure)) => Error::from(failure),
+        };
+        self.send_error(Some(id), &error);
+    }
+}

@@ -1,0 +1,96 @@
+//! A session's mailbox: what others ask of it that is no delivery.
+//!
+//! *Limit*: [`MOST_CONTROLS`] messages. *On full*: the session ends at once and its client resumes by cursor, so that nothing
+//! that was asked of it is skipped.
+
+use std::cell::RefCell;
+
+use crate::domain::UserId;
+use crate::protocol::Close;
+
+/// One control message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// End the connection with this close code.
+    Close(Close),
+    /// Ask the client to connect again: after `after_ms`, before `deadline_ms`.
+    Reconnect {
+        /// How long the client should wait first, in milliseconds.
+        after_ms: u64,
+        /// When the connection ends at the latest, in milliseconds from now.
+        deadline_ms: u64,
+    },
+    /// A token of the session's user was revoked; it may be this session's.
+    Revoked,
+    /// A block between the session's user and `other` was set or lifted.
+    Blocked {
+        /// The other user.
+        other: UserId,
+        /// Whether it was set.
+        on: bool,
+    },
+    /// Events of one of the session's conversations were lost on the way: read heads.
+    EventsLost,
+    /// Anything may have been lost on the way: read heads, and read again whom the session may be told of.
+    AllLost,
+    /// The user may see fewer others than before: check whom the session watches.
+    CheckWatches,
+}
+
+/// Messages that may wait. A session handles them at its next turn, so a few are plenty.
+pub const MOST_CONTROLS: usize = 32;
+
+/// More messages wait than may.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub struct Mailbox {
+    waiting: RefCell<Vec<Control>>,
+}
+
+impl Mailbox {
+    /// Puts a message behind those that wait. One that waits already and says the same is not repeated.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn post(&self, control: Control) -> Result<(), Full> {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.last() == Some(&control) {
+            return Ok(());
+        }
+        if waiting.len() == MOST_CONTROLS {
+            return Err(Full);
+        }
+        waiting.push(control);
+        Ok(())
+    }
+
+    /// Takes all that wait, the oldest first.
+    pub fn take(&self) -> Vec<Control> {
+        self.waiting.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn keeps_the_order_and_is_bounded() {
+        let mailbox = Mailbox::default();
+        let blocked =
+            |n: usize| Control::Blocked { other: UserId::from_uuid(Uuid::from_u128(n as u128)), on: true };
+        for n in 0..MOST_CONTROLS {
+            assert_eq!(mailbox.post(blocked(n)), Ok(()));
+            assert_eq!(mailbox.post(blocked(n)), Ok(()), "the same once more takes no room");
+        }
+        assert_eq!(mailbox.post(Control::Revoked), Err(Full));
+        let taken = mailbox.take();
+        assert_eq!((taken.len(), taken[0], taken[1]), (MOST_CONTROLS, blocked(0), blocked(1)));
+        assert!(mailbox.take().is_empty() && mailbox.post(Control::Revoked).is_ok());
+    }
+}

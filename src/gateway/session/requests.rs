@@ -1,0 +1,143 @@
+//! Requests that ask the store: tokens, receipts with an answer, presence.
+
+use std::rc::Rc;
+
+use super::Session;
+use super::deliveries::presence_frame;
+use super::session_ref::SessionRef;
+use super::stream::ByteStream;
+use crate::domain::{Mark, UserId};
+use crate::gateway::admission::Permit;
+use crate::protocol::server::ServerFrame;
+use crate::protocol::{Failure, RequestId};
+
+/// What exists of a connection until its hello has ended one way or the other.
+#[derive(Debug)]
+pub struct HelloInProgress {
+    /// When the connection was upgraded, on the monotonic clock.
+    pub opened_us: u64,
+    /// One of the hellos that may be in progress at once.
+    permit: Option<Permit>,
+}
+
+impl HelloInProgress {
+    /// The connection was upgraded at `opened_us`.
+    pub const fn new(opened_us: u64) -> Self {
+        Self { opened_us, permit: None }
+    }
+}
+
+impl<S: ByteStream> Session<S> {
+    /// Checks a token. `refresh`: the `auth` request that brought it; `None`: the `hello`.
+    pub(super) fn authenticate(self: &Rc<Self>, token: String, refresh: Option<RequestId>) {
+        self.spawn(|this| async move {
+            // A hello costs a signature and a reading of heads: only so many at once.
+            let permit = match &refresh {
+                None => this.worker.admission.acquire().await.map(Some),
+                Some(_) => Ok(None),
+            };
+            let (checked, permit) = match permit {
+                Ok(permit) => (this.worker.identity.authenticate(&token).await, permit),
+                Err(failure) => {
+                    this.worker.node.meters().load.sheds.of("hellos").increment(1);
+                    (Err(failure), None)
+                }
+            };
+            this.with(|session| {
+                if let Some(mut hello) = session.hello.take() {
+                    hello.permit = permit;
+                    session.hello.set(Some(hello));
+                }
+                session.decide(|state, moment, _, effects| {
+                    state.on_token_checked(checked, refresh, moment, effects);
+                });
+                // What ended while the token was being checked found no session to close. From here on it does.
+                session.check_standing();
+                // The new token may end, or be warned of, before the next timer.
+                session.schedule_rules();
+            });
+        });
+    }
+
+    /// Closes a session whose token was revoked.
+    pub(super) fn check_standing(self: &Rc<Self>) {
+        let Some(claims) = self.state.borrow().claims() else { return };
+        let standing = self.worker.identity.standing(&claims);
+        self.decide(|state, _, _, effects| state.on_standing(standing, effects));
+    }
+
+    /// Stores a receipt before it answers.
+    pub(super) fn mark(self: &Rc<Self>, id: RequestId, mark: Mark) {
+        self.spawn(|this| async move {
+            let node = &this.worker.node;
+            let marked = match node.admit_request(mark.user) {
+                Ok(()) => node.mark(mark).await,
+                Err(failure) => Err(failure),
+            };
+            this.answer(&id, marked);
+        });
+    }
+
+    /// Watches those of `users` whom the session may see, and tells how they are.
+    pub(super) fn watch(self: &Rc<Self>, id: RequestId, users: Vec<UserId>) {
+        let Some(user) = self.user() else { return };
+        self.spawn(|this| async move {
+            let visible = match this.worker.node.admit_request(user) {
+                Ok(()) => this.worker.visible(user, &users).await,
+                Err(failure) => Err(failure),
+            };
+            let (visible, failed) = match visible {
+                Ok(visible) => (visible, None),
+                Err(failure) => (Vec::new(), Some(failure)),
+            };
+            // Subscribe first, look second: whatever changes after the look is told by a signal.
+            this.with(|session| {
+                let begun = session.state.borrow_mut().watches.answer(&users, &visible);
+                for user in begun {
+                    session.worker.directory.watch(user, session);
+                }
+            });
+            match failed {
+                Some(failure) => this.answer(&id, Err(failure)),
+                None => {
+                    this.tell_presence(visible).await;
+                    this.answer(&id, Ok(()));
+                }
+            }
+        });
+    }
+
+    /// The session watches `user` no more; whether it did.
+    pub(super) fn unwatch(self: &Rc<Self>, user: UserId) -> bool {
+        let ended = self.state.borrow_mut().watches.end(user);
+        if ended {
+            self.worker.directory.unwatch(user, self);
+        }
+        ended
+    }
+}
+
+impl<S: ByteStream> SessionRef<S> {
+    fn answer(&self, id: &RequestId, done: Result<(), Failure>) {
+        self.with(|session| match done {
+            Ok(()) => {
+                session.state.borrow_mut().on_answered();
+                session.send(&ServerFrame::Ok { id });
+            }
+            Err(failure) => session.refuse(id, failure),
+        });
+    }
+
+    /// Tells how those of `users` are whom the session watches.
+    pub(super) async fn tell_presence(&self, users: Vec<UserId>) {
+        let presence = self.worker.node.presence();
+        let seen = presence.seen(&users).await;
+        self.with(|session| {
+            for (user, looked) in users.into_iter().zip(seen) {
+                if session.state.borrow().watches.stands(user) {
+                    session.send(&presence_frame(user, presence.answer(user, looked)));
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,79 @@
+//! A session's work that waits for something: it goes on in a task of its own, and does not keep the session.
+
+use std::rc::{Rc, Weak};
+
+use super::Session;
+use super::stream::ByteStream;
+use super::worker::Worker;
+use crate::panics;
+
+/// A session that may be gone.
+pub struct SessionRef<S> {
+    /// What it shares with the other sessions of its thread.
+    pub worker: Rc<Worker<S>>,
+    session: Weak<Session<S>>,
+}
+
+impl<S> Clone for SessionRef<S> {
+    fn clone(&self) -> Self {
+        Self { worker: Rc::clone(&self.worker), session: Weak::clone(&self.session) }
+    }
+}
+
+impl<S: ByteStream> SessionRef<S> {
+    /// Refers to `session`.
+    pub fn of(session: &Rc<Session<S>>) -> Self {
+        Self { worker: Rc::clone(&session.worker), session: Rc::downgrade(session) }
+    }
+
+    /// The session, unless its connection has ended.
+    pub fn get(&self) -> Option<Rc<Session<S>>> {
+        self.session.upgrade().filter(|session| !session.is_over())
+    }
+
+    /// The session, unless its connection ends.
+    pub fn open(&self) -> Option<Rc<Session<S>>> {
+        self.session.upgrade().filter(|session| !session.is_closing())
+    }
+
+    /// Does something with the session and writes what came of it; nothing when it is gone.
+    pub fn with(&self, act: impl FnOnce(&Rc<Session<S>>)) {
+        if let Some(session) = self.get() {
+            act(&session);
+            session.flush_or_wake();
+        }
+    }
+
+    /// Waits until the session's queue has room; `false`: the connection ends.
+    pub async fn room(&self) -> bool {
+        loop {
+            let Some(session) = self.open() else { return false };
+            if session.connection.waiting_bytes() <= self.worker.bounds.gateway.outbox_bytes {
+                return true;
+            }
+            let answers = session.answers();
+            // What waits does not keep the session.
+            drop(session);
+            answers.room.notified().await;
+        }
+    }
+}
+
+impl<S: ByteStream> Session<S> {
+    /// Does work for this session in a task of this thread. A panic in it ends this session and nothing else.
+    pub(super) fn spawn<W>(self: &Rc<Self>, work: impl FnOnce(SessionRef<S>) -> W)
+    where
+        W: Future<Output = ()> + 'static,
+    {
+        let this = SessionRef::of(self);
+        // Boxed before it is contained, so that it is not kept twice.
+        let work = Box::pin(work(this.clone()));
+        actix_rt::spawn(async move {
+            if panics::contained(work).await.is_err()
+                && let Some(session) = this.get()
+            {
+                session.panicked();
+            }
+        });
+    }
+}

@@ -1,0 +1,121 @@
+//! What the sessions of one worker thread share.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use tokio::sync::Semaphore;
+
+use super::Session;
+use super::connection::SCRATCH_BYTES;
+use super::effect::Effect;
+use super::state::{Bounds, Moment};
+use super::visibility::Endings;
+use crate::actors::Node;
+use crate::actors::inbox::SessionKey;
+use crate::actors::router::interest::WorkerId;
+use crate::domain::{ConversationId, UserId};
+use crate::gateway::admission::Admission;
+use crate::identity::Identity;
+use crate::protocol::Failure;
+
+/// Sessions of a thread that catch up at once.
+const CATCH_UPS: usize = 16;
+/// Sessions of a thread of which it is asked at once whom they may be told of.
+const REVIEWS: usize = 4;
+
+/// What a session asks of the hub of its thread: to be found by what it reads, and to be called back in time.
+pub trait Directory<S> {
+    /// The session has entered as `user`: it gets what concerns the user.
+    fn join_user(&self, user: UserId, session: &Rc<Session<S>>);
+    /// The session gets that no more.
+    fn leave_user(&self, user: UserId, session: &Rc<Session<S>>);
+    /// The session gets a channel's events and signals.
+    fn join_channel(&self, channel: ConversationId, session: &Rc<Session<S>>);
+    /// The session gets them no more.
+    fn leave_channel(&self, channel: ConversationId, session: &Rc<Session<S>>);
+    /// The session gets a user's presence.
+    fn watch(&self, user: UserId, session: &Rc<Session<S>>);
+    /// The session gets it no more.
+    fn unwatch(&self, user: UserId, session: &Rc<Session<S>>);
+    /// Calls [`Session::on_timer`] at `at_ms` on the monotonic clock, or up to a slot of the wheel later.
+    fn schedule(&self, session: SessionKey, at_ms: u64);
+    /// The session is over; `false`: the hub did not know it.
+    fn remove(&self, session: &Rc<Session<S>>) -> bool;
+}
+
+/// See the module's documentation.
+pub struct Worker<S> {
+    /// The thread's number.
+    pub id: WorkerId,
+    /// The node's actors.
+    pub node: Node,
+    /// Checks tokens.
+    pub identity: Identity,
+    /// Lets connections in.
+    pub admission: Arc<Admission>,
+    /// What bounds the sessions.
+    pub bounds: Bounds,
+    /// The hub.
+    pub directory: Rc<dyn Directory<S>>,
+    /// Sessions that read heads at once because they missed something; the others wait their turn, their events held.
+    pub(super) catch_ups: Semaphore,
+    /// Sessions whose rights are read again at once.
+    pub(super) reviews: Semaphore,
+    /// Whom the last ends of memberships and blocks concerned.
+    pub(super) endings: RefCell<Endings>,
+    pub(super) scratch: RefCell<BytesMut>,
+    pub(super) effects: RefCell<Vec<Effect>>,
+}
+
+impl<S> Worker<S> {
+    /// What the sessions of thread `id` share.
+    pub fn new(
+        id: WorkerId,
+        node: Node,
+        identity: Identity,
+        admission: Arc<Admission>,
+        bounds: Bounds,
+        directory: Rc<dyn Directory<S>>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            id,
+            node,
+            identity,
+            admission,
+            bounds,
+            directory,
+            catch_ups: Semaphore::new(CATCH_UPS),
+            reviews: Semaphore::new(REVIEWS),
+            endings: RefCell::default(),
+            scratch: RefCell::new(BytesMut::with_capacity(SCRATCH_BYTES)),
+            effects: RefCell::default(),
+        })
+    }
+
+    /// This moment.
+    pub fn moment(&self) -> Moment {
+        let environment = self.node.environment();
+        Moment { mono_ms: environment.monotonic_ms(), now: environment.now() }
+    }
+
+    /// This moment on the monotonic clock.
+    pub fn now_ms(&self) -> u64 {
+        self.node.environment().monotonic_ms()
+    }
+
+    /// Counts an upgrade that was answered with an HTTP error.
+    pub fn count_refused_upgrade(&self, reason: &str) {
+        self.node.meters().connections.upgrades_refused.of(reason).increment(1);
+    }
+
+    /// Counts a connection that admission turned away.
+    pub fn count_turned_away(&self, failure: &Failure) {
+        let load = &self.node.meters().load;
+        match failure {
+            Failure::RateLimited { .. } => load.rate_limited.of("hello").increment(1),
+            _ => load.sheds.of("hellos").increment(1),
+        }
+    }
+}
