@@ -204,7 +204,7 @@ BEGIN
             SET last_seq = g.seq, message_count = g.messages, last_txid = g.position
             FROM (
                 SELECT a.conversation, max(a.seq) AS seq, max(a.before) + 1 AS messages, max(a.position) AS position
-                FROM a GROUP BY a.conversation
+                FROM a GROUP BY a.conversation ORDER BY a.conversation
             ) g
             WHERE c.id = g.conversation
         ), read AS (
@@ -308,6 +308,7 @@ DECLARE
     v_first    bigint;
     v_sender   uuid;
     v_key      uuid;
+    v_user     uuid;
 BEGIN
     SELECT * INTO v_room FROM conversations c WHERE c.id = p_conversation FOR NO KEY UPDATE;
     IF NOT FOUND OR v_room.deleted_at IS NOT NULL OR v_room.settings_seq <> p_settings_seq
@@ -317,8 +318,12 @@ BEGIN
     v_position := greatest(v_position, v_room.last_txid);
     v_first := v_room.last_seq + 1;
 
+    -- LIMIT: one look-up each, or the plan may read all members first.
     PERFORM 1 FROM unnest(p_users, p_users_joined, p_users_ranked) AS g (user_id, joined, ranked)
-    LEFT JOIN members m ON m.user_id = g.user_id AND m.conversation = p_conversation
+    LEFT JOIN LATERAL (
+        SELECT o.joined_seq, o.role_seq FROM members o
+        WHERE o.user_id = g.user_id AND o.conversation = p_conversation LIMIT 1
+    ) m ON true
     WHERE m.joined_seq IS DISTINCT FROM g.joined OR m.role_seq IS DISTINCT FROM g.ranked;
     IF FOUND THEN RETURN; END IF;
 
@@ -383,17 +388,23 @@ BEGIN
         ) b;
         DELETE FROM departures d WHERE d.conversation = p_conversation AND d.user_id = ANY (p_joined);
     END IF;
+    -- One by one, by the whole key: asked for all at once, a plan made for conversations of the usual size goes over all members
+    -- of a large one. In their order: receipts take these rows too, without the conversation's lock.
+    FOR v_user IN SELECT u.user_id FROM unnest(p_left || p_ranked) AS u (user_id) ORDER BY u.user_id LOOP
+        PERFORM 1 FROM members m WHERE m.user_id = v_user AND m.conversation = p_conversation FOR UPDATE;
+    END LOOP;
     IF cardinality(p_left) > 0 THEN
-        DELETE FROM members m WHERE m.conversation = p_conversation AND m.user_id = ANY (p_left);
+        FOREACH v_user IN ARRAY p_left LOOP
+            DELETE FROM members m WHERE m.user_id = v_user AND m.conversation = p_conversation;
+        END LOOP;
         INSERT INTO departures (user_id, conversation, left_seq)
         SELECT b.user_id, p_conversation, v_room.last_seq + b.nth FROM unnest(p_left, p_left_nth) AS b (user_id, nth)
         ON CONFLICT (user_id, conversation) DO UPDATE SET left_seq = excluded.left_seq;
     END IF;
-    IF cardinality(p_ranked) > 0 THEN
-        UPDATE members m SET role = b.role, role_seq = v_room.last_seq + b.nth
-        FROM unnest(p_ranked, p_ranked_roles, p_ranked_nth) AS b (user_id, role, nth)
-        WHERE m.conversation = p_conversation AND m.user_id = b.user_id;
-    END IF;
+    FOR v_nth IN 1 .. cardinality(p_ranked) LOOP
+        UPDATE members m SET role = p_ranked_roles[v_nth], role_seq = v_room.last_seq + p_ranked_nth[v_nth]
+        WHERE m.user_id = p_ranked[v_nth] AND m.conversation = p_conversation;
+    END LOOP;
 
     -- A text that was replaced or deleted is in no row, and neither is what was made of it: a short text can be guessed from
     -- its hash.

@@ -8,7 +8,7 @@ use tidings::domain::{
     Changes, ConversationId, ConversationKind, FamilyId, Mark, Role, Seq, User, UserId, Username,
 };
 use tidings::store::{
-    Change, Cursor, HistoryQuery, NewConversation, NewFamily, NewUser, RangeQuery, RevocationCursor, Target,
+    Change, Cursor, HistoryQuery, JobKind, NewConversation, NewFamily, NewUser, RangeQuery, RevocationCursor, Target,
 };
 
 use crate::harness::World;
@@ -227,8 +227,11 @@ operations! {
         stage.world.store.audience(stage.group).await.unwrap();
     };
     "acquaintances" SIZES => |stage, size| {
-        let own = stage.peers[0];
-        stage.world.store.acquaintances(own, &stage.peers[..size]).await.unwrap();
+        let store = &stage.world.store;
+        // Who shares nothing with them is looked for longest.
+        assert!(store.acquaintances(stage.everywhere, &stage.peers[..size]).await.unwrap().is_empty());
+        assert_eq!(store.acquaintances(stage.everywhere, &[stage.ben]).await.unwrap(), [stage.ben]);
+        assert_eq!(store.acquaintances(stage.peers[0], &[stage.everywhere]).await.unwrap(), []);
     };
     "tail, stretch, end, ping" &[1, 100] => |stage, size| {
         let cursor = stage.cursor().await;
@@ -236,6 +239,8 @@ operations! {
         let tail = stage.world.store.tail(cursor.position, size).await.unwrap();
         assert_eq!(tail.committed.len(), size);
         stage.world.store.stretch(stage.town, Seq::new(300).unwrap(), size).await.unwrap();
+        assert_eq!(stage.world.store.ahead(cursor.position, size).await.unwrap().committed.len(), size);
+        stage.world.store.running().await.unwrap();
         stage.world.store.ping().await.unwrap();
     };
     "accounts" &[1] => |stage, _size| {
@@ -247,6 +252,7 @@ operations! {
         store.rename(user, "renamed").await.unwrap().unwrap();
         store.set_password(user, "other").await.unwrap().unwrap();
         store.password_hash(user).await.unwrap();
+        assert!(store.is_living(user).await.unwrap());
         let guest = stage.world.user("guest").await;
         let name = Username::parse(&format!("claimed{}", stage.number())).unwrap();
         store.claim(guest, &name, "hash").await.unwrap().unwrap();
@@ -256,6 +262,7 @@ operations! {
         for blocked in [true, false] {
             store.set_block(stage.ada, stage.peers[9], blocked).await.unwrap().unwrap();
             store.blocks(stage.ada).await.unwrap();
+            store.blocked_with(stage.ada, 100).await.unwrap();
         }
     };
     "families and revocations" &[1] => |stage, _size| {
@@ -292,10 +299,13 @@ operations! {
         stage.world.change(user, room, Change::React { target, emoji: "+".to_owned(), on: true }).await;
         stage.world.erase(user).await;
     };
-    "consumers" &[1] => |stage, _size| {
+    "consumers and jobs" &[1] => |stage, _size| {
         let (store, holder) = (&stage.world.store, stage.world.uuid());
         store.lease("costs", holder, 1_000, stage.world.now()).await.unwrap();
         store.advance("costs", holder, stage.cursor().await).await.unwrap();
         store.release("costs", holder).await.unwrap();
+        store.purging().await.unwrap();
+        store.work(JobKind::Erasure, stage.world.now()).await.unwrap();
+        store.backlog(JobKind::Erasure).await.unwrap();
     };
 }

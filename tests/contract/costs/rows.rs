@@ -4,9 +4,10 @@ use tidings::domain::{ConversationId, UserId};
 
 use super::operations::Stage;
 
-/// Rows in SQLite's dialect.
+/// The same rows in two dialects.
 #[derive(Debug, Clone, Copy)]
 pub enum Rows {
+    Postgres,
     Sqlite,
 }
 
@@ -14,18 +15,23 @@ impl Rows {
     /// The id of the user, or the conversation, that a number stands for.
     fn id(self, family: u32, number: &str) -> String {
         match self {
+            Self::Postgres => {
+                format!("('{family:08x}-0000-4000-8000-' || lpad(to_hex({number}), 12, '0'))::uuid")
+            }
             Self::Sqlite => format!("unhex(printf('{family:08x}000040008000%012x', {number}))"),
         }
     }
 
     fn hash(self, number: &str) -> String {
         match self {
+            Self::Postgres => format!("decode(lpad(to_hex({number}), 64, '0'), 'hex')"),
             Self::Sqlite => format!("unhex(printf('%064x', {number}))"),
         }
     }
 
     fn known(self, id: &uuid::Uuid) -> String {
         match self {
+            Self::Postgres => format!("'{id}'::uuid"),
             Self::Sqlite => format!("x'{}'", id.simple()),
         }
     }
@@ -47,11 +53,15 @@ impl Rows {
         let (token, spent, device) = (self.hash("i"), self.hash("i + 1000000000"), self.hash("i"));
         let last = to - 1;
         let numbers = match self {
+            Self::Postgres => format!("generate_series({from}::bigint, {last}) AS g (i)"),
             Self::Sqlite => format!(
                 "(WITH RECURSIVE n (i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i < {last}) SELECT i FROM n) AS g"
             ),
         };
         let (position, own_position, of_town, changed, moved) = match self {
+            Self::Postgres => {
+                ("txid", "tidings_position()", "tidings_position()", "changed_txid", "last_txid")
+            }
             Self::Sqlite => (
                 "position",
                 "(SELECT max(position) FROM events) + i + 1",
@@ -63,7 +73,7 @@ impl Rows {
         let end = format!("(SELECT last_seq FROM conversations WHERE id = {town})");
         let said = format!("(SELECT message_count FROM conversations WHERE id = {town})");
         let nth = format!("i - {from}");
-        vec![
+        let mut statements = vec![
             format!(
                 "INSERT INTO users (id, username, display_name, guest, created_at) \
                  SELECT {user}, 'user' || i, 'user', FALSE, 0 FROM {numbers}"
@@ -132,6 +142,20 @@ impl Rows {
                      {moved} = (SELECT max({position}) FROM events WHERE conversation = {town}) WHERE id = {town}",
                 count = to - from
             ),
-        ]
+        ];
+        // The triggers of SQLite are quick.
+        if let Self::Postgres = self {
+            statements.insert(0, "SET session_replication_role = replica".to_owned());
+            statements.push(
+                "UPDATE meta SET value = (SELECT max(id) FROM revocations) WHERE name = 'revocations'"
+                    .to_owned(),
+            );
+            statements.push(format!(
+                "INSERT INTO feeds (user_id, conversation, position) SELECT m.user_id, m.conversation, \
+                     CASE WHEN m.conversation = {town} THEN 9223372036854775807 ELSE 1 END FROM members m \
+                 ON CONFLICT DO NOTHING"
+            ));
+        }
+        statements
     }
 }

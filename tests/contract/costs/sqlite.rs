@@ -11,7 +11,7 @@ use super::{Meter, Rows, a_group_of_any_size_is_found, costs_do_not_grow};
 use crate::harness::{SqliteHarness, World};
 
 struct Steps {
-    harness: SqliteHarness,
+    harness: Arc<SqliteHarness>,
     steps: Arc<AtomicU64>,
 }
 
@@ -37,13 +37,14 @@ impl Meter for Steps {
 
 #[tokio::test]
 async fn no_operation_takes_more_steps_when_more_is_stored() {
-    let harness = SqliteHarness::new();
+    let harness = Arc::new(SqliteHarness::new());
     let steps = Arc::new(AtomicU64::new(0));
     let limits = Limits { group_members: 64, ..Limits::default() };
     let options = SqliteOptions { steps: Some(Arc::clone(&steps)), limits, ..harness.options() };
     let store = SqliteStore::open(options, harness.environment()).await.unwrap();
     let world = World::around(Arc::clone(&store) as _);
-    a_group_of_any_size_is_found(&world, &harness).await;
-    costs_do_not_grow(&world, &Steps { harness, steps }, Rows::Sqlite).await;
+    a_group_of_any_size_is_found(&world, &*harness).await;
+    let meter = Steps { harness: Arc::clone(&harness), steps };
+    costs_do_not_grow(&world, &*harness, &meter, Rows::Sqlite).await;
     store.close().await;
 }

@@ -94,9 +94,23 @@ fn page<R, T, K>(
     Ok(Page { items, next })
 }
 
-/// Shared conversations are looked for from the user's own side: their memberships are fewer than everybody's.
+/// The first conversation of a user from another one on.
+macro_rules! next_of {
+    ($user:literal, $from:literal) => {
+        concat!(
+            "(SELECT m.conversation FROM members m WHERE m.user_id = ",
+            $user,
+            " AND m.conversation ",
+            $from,
+            " ORDER BY m.conversation LIMIT 1)"
+        )
+    };
+}
+
+/// A shared conversation is looked for in both users' memberships at once, in their order: each look-up goes past all that lie
+/// before the other user's next one. So it takes twice as many as the one of them has who has fewer.
 macro_rules! acquainted {
-    ($other:literal, $from:literal) => {
+    ($other:literal, $from:literal, $least:literal) => {
         concat!(
             "SELECT ",
             $other,
@@ -104,18 +118,34 @@ macro_rules! acquainted {
             " WHERE ($1 = ",
             $other,
             " OR EXISTS ( \
-                 SELECT 1 FROM members a CROSS JOIN members b CROSS JOIN conversations c \
-                 WHERE b.user_id = ",
-            $other,
-            " AND b.conversation = a.conversation AND c.id = a.conversation \
-                 AND c.deleted_at IS NULL AND a.user_id = $1)) AND NOT ",
+                 WITH RECURSIVE walk (own, theirs) AS ( \
+                     SELECT ",
+            next_of!("$1", $least),
+            ", ",
+            next_of!($other, $least),
+            " UNION ALL \
+                     SELECT CASE WHEN w.own < w.theirs THEN ",
+            next_of!("$1", ">= w.theirs"),
+            " WHEN w.own = w.theirs THEN ",
+            next_of!("$1", "> w.theirs"),
+            " ELSE w.own END, CASE WHEN w.theirs < w.own THEN ",
+            next_of!($other, ">= w.own"),
+            " ELSE w.theirs END \
+                     FROM walk w WHERE w.own IS NOT NULL AND w.theirs IS NOT NULL \
+                 ) \
+                 SELECT 1 FROM walk w CROSS JOIN conversations c \
+                 WHERE w.own = w.theirs AND c.id = w.own AND c.deleted_at IS NULL)) AND NOT ",
             blocked!("$1", $other)
         )
     };
 }
 const ACQUAINTED: Sql = Sql {
-    postgres: acquainted!("k.other", " FROM unnest($2::uuid[]) AS k (other)"),
-    sqlite: acquainted!("$2", ""),
+    postgres: acquainted!(
+        "k.other",
+        " FROM unnest($2::uuid[]) AS k (other)",
+        ">= '00000000-0000-0000-0000-000000000000'::uuid"
+    ),
+    sqlite: acquainted!("$2", "", ">= x''"),
 };
 
 pub(super) async fn acquaintances<C: Connection>(
