@@ -169,11 +169,12 @@ CREATE TABLE departures (
 );
 
 -- For each user the conversations that concern them, by when they last moved: what a hello reads. A position here may lag behind
--- the conversation's, but by less than 4,096 positions, so one message in many touches these rows. Whoever asks what moved since a
--- position begins at the stretch of 4,096 that holds it and compares with the conversation itself.
+-- the conversation's, but by less than 65,536 positions, so one message in many touches these rows. Whoever asks what moved since
+-- a position begins at the stretch of 65,536 that holds it and compares with the conversation itself.
 --
 -- In a channel, and in a group of more than 16, no message touches rows: such a conversation is always compared, so its rows bear
--- the highest position there is. Who has left keeps a row with the position of leaving.
+-- the highest position there is. They keep it when the group shrinks: a row never moves back while the membership lasts, since a
+-- receipt, which does not hold the conversation's lock, may be under way. Who has left keeps a row with the position of leaving.
 CREATE TABLE feeds (
     user_id      uuid NOT NULL,
     conversation uuid NOT NULL,
@@ -188,12 +189,13 @@ BEGIN
     SELECT m.user_id, NEW.id,
            CASE WHEN NEW.member_count > 16 THEN 9223372036854775807 ELSE greatest(NEW.last_txid, m.changed_txid) END
     FROM members m WHERE m.conversation = NEW.id ORDER BY m.user_id
-    ON CONFLICT (user_id, conversation) DO UPDATE SET position = excluded.position;
+    ON CONFLICT (user_id, conversation) DO UPDATE SET position = excluded.position
+    WHERE feeds.position < excluded.position;
     RETURN NULL;
 END
 $$;
 CREATE TRIGGER feed_moved AFTER UPDATE OF last_txid, member_count ON conversations FOR EACH ROW
-WHEN (NEW.kind <> 2 AND ((NEW.member_count <= 16 AND NEW.last_txid >> 12 <> OLD.last_txid >> 12)
+WHEN (NEW.kind <> 2 AND ((NEW.member_count <= 16 AND NEW.last_txid >> 16 <> OLD.last_txid >> 16)
     OR (NEW.member_count > 16 AND OLD.member_count <= 16)))
 EXECUTE FUNCTION tidings_feed_moved();
 
@@ -219,7 +221,7 @@ BEGIN
 END
 $$;
 CREATE TRIGGER feed_read AFTER UPDATE OF changed_txid ON members FOR EACH ROW
-WHEN (NEW.changed_txid >> 12 <> OLD.changed_txid >> 12) EXECUTE FUNCTION tidings_feed_read();
+WHEN (NEW.changed_txid >> 16 <> OLD.changed_txid >> 16) EXECUTE FUNCTION tidings_feed_read();
 
 CREATE FUNCTION tidings_feed_left() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

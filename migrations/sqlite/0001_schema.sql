@@ -97,11 +97,12 @@ CREATE TABLE departures (
 ) STRICT, WITHOUT ROWID;
 
 -- For each user the conversations that concern them, by when they last moved: what a hello reads. A position here may lag behind
--- the conversation's, but by less than 4,096 positions, so one message in many touches these rows. Whoever asks what moved since a
--- position begins at the stretch of 4,096 that holds it and compares with the conversation itself.
+-- the conversation's, but by less than 65,536 positions, so one message in many touches these rows. Whoever asks what moved since
+-- a position begins at the stretch of 65,536 that holds it and compares with the conversation itself.
 --
 -- In a channel, and in a group of more than 16, no message touches rows: such a conversation is always compared, so its rows bear
--- the highest position there is. Who has left keeps a row with the position of leaving.
+-- the highest position there is. They keep it when the group shrinks: a row never moves back while the membership lasts. Who has left
+-- keeps a row with the position of leaving.
 CREATE TABLE feeds (
     user_id      BLOB NOT NULL,
     conversation BLOB NOT NULL,
@@ -111,14 +112,15 @@ CREATE TABLE feeds (
 CREATE INDEX feeds_by_position ON feeds (user_id, position);
 
 CREATE TRIGGER feed_moved AFTER UPDATE OF last_position, member_count ON conversations
-WHEN NEW.kind <> 2 AND ((NEW.member_count <= 16 AND NEW.last_position >> 12 <> OLD.last_position >> 12)
+WHEN NEW.kind <> 2 AND ((NEW.member_count <= 16 AND NEW.last_position >> 16 <> OLD.last_position >> 16)
     OR (NEW.member_count > 16 AND OLD.member_count <= 16))
 BEGIN
     INSERT INTO feeds (user_id, conversation, position)
     SELECT m.user_id, NEW.id,
            iif(NEW.member_count > 16, 9223372036854775807, max(NEW.last_position, m.changed_position))
     FROM members m WHERE m.conversation = NEW.id
-    ON CONFLICT (user_id, conversation) DO UPDATE SET position = excluded.position;
+    ON CONFLICT (user_id, conversation) DO UPDATE SET position = excluded.position
+    WHERE feeds.position < excluded.position;
 END;
 
 CREATE TRIGGER feed_joined AFTER INSERT ON members
@@ -132,7 +134,7 @@ END;
 
 -- A receipt of another device.
 CREATE TRIGGER feed_read AFTER UPDATE OF changed_position ON members
-WHEN NEW.changed_position >> 12 <> OLD.changed_position >> 12
+WHEN NEW.changed_position >> 16 <> OLD.changed_position >> 16
 BEGIN
     UPDATE feeds SET position = NEW.changed_position
     WHERE user_id = NEW.user_id AND conversation = NEW.conversation AND position < NEW.changed_position;

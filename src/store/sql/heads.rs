@@ -76,7 +76,7 @@ macro_rules! heads {
              FROM since s CROSS JOIN feeds f CROSS JOIN conversations c \
              LEFT JOIN members m ON m.user_id = $1 AND m.conversation = c.id \
              LEFT JOIN departures d ON d.user_id = $1 AND d.conversation = c.id \
-             WHERE f.user_id = $1 AND f.position >= (s.position >> 12) << 12 AND c.id = f.conversation \
+             WHERE f.user_id = $1 AND f.position >= (s.position >> 16) << 16 AND c.id = f.conversation \
                AND CASE WHEN m.user_id IS NULL THEN s.position > 0 AND f.position >= s.position AND d.left_seq IS NOT NULL \
                         WHEN c.deleted_at IS NOT NULL THEN s.position > 0 AND c.",
             $last,

@@ -8,7 +8,8 @@ use tidings::domain::{
     Changes, ConversationId, ConversationKind, FamilyId, Mark, Role, Seq, User, UserId, Username,
 };
 use tidings::store::{
-    Change, Cursor, HistoryQuery, JobKind, NewConversation, NewFamily, NewUser, RangeQuery, RevocationCursor, Target,
+    Change, Cursor, HistoryQuery, JobKind, NewConversation, NewFamily, NewUser, RangeQuery, RevocationCursor,
+    Target,
 };
 
 use crate::harness::World;

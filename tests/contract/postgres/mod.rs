@@ -2,6 +2,7 @@
 
 mod erasure;
 mod faults;
+mod feeds;
 mod late;
 mod pooler;
 mod races;

@@ -100,7 +100,7 @@ async fn what_moved_is_found_however_far_the_log_has_gone_on() {
     let first = world.store.heads(ben, None).await.unwrap().cursor;
     let mut cursor = first;
     for step in 0..12 {
-        world.harness.skip_positions(1_500).await;
+        world.harness.skip_positions(24_000).await;
         let which = [group, channel, direct][step % 3];
         let said = world.say(ada, which, "hi").await;
         let heads = since(&world, ben, cursor).await;
