@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow, Postgres};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, Postgres};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
@@ -26,24 +26,12 @@ pub(in crate::store) struct Link {
 
 impl Link {
     /// Runs a statement and collects its rows.
-    pub(super) async fn all(&mut self, statement: Statement<'_>) -> sql::Result<Vec<Pg>> {
+    pub(super) async fn fetch(&mut self, statement: Statement<'_>) -> sql::Result<Vec<Pg>> {
         let rows = statement.persistent(self.prepared).fetch_all(&mut self.raw).await?;
         Ok(rows.into_iter().map(Pg).collect())
     }
 
-    /// Runs a statement that answers at most one row.
-    pub(super) async fn optional(&mut self, statement: Statement<'_>) -> sql::Result<Option<Pg>> {
-        let row: Option<PgRow> = statement.persistent(self.prepared).fetch_optional(&mut self.raw).await?;
-        Ok(row.map(Pg))
-    }
-
-    /// Runs a statement that answers one row.
-    pub(super) async fn one(&mut self, statement: Statement<'_>) -> sql::Result<Pg> {
-        self.optional(statement).await?.ok_or_else(sql::Error::no_row)
-    }
-
-    /// Runs a statement; answers how many rows it changed.
-    pub(super) async fn run(&mut self, statement: Statement<'_>) -> sql::Result<u64> {
+    async fn execute(&mut self, statement: Statement<'_>) -> sql::Result<u64> {
         Ok(statement.persistent(self.prepared).execute(&mut self.raw).await?.rows_affected())
     }
 
@@ -108,23 +96,24 @@ impl sql::Connection for Link {
     type Row = Pg;
 
     async fn all(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<Vec<Pg>> {
-        Self::all(self, bound(sql.postgres, values)).await
+        self.fetch(bound(sql.postgres, values)).await
     }
 
     async fn optional(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<Option<Pg>> {
-        Self::optional(self, bound(sql.postgres, values)).await
+        let statement = bound(sql.postgres, values).persistent(self.prepared);
+        Ok(statement.fetch_optional(&mut self.raw).await?.map(Pg))
     }
 
     async fn run(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<u64> {
-        Self::run(self, bound(sql.postgres, values)).await
+        self.execute(bound(sql.postgres, values)).await
     }
 
     async fn each(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<Vec<Pg>> {
-        Self::all(self, bound(sql.postgres, values)).await
+        self.fetch(bound(sql.postgres, values)).await
     }
 
     async fn batch(&mut self, batch: &Batch, values: &[Value<'_>]) -> sql::Result<()> {
-        Self::run(self, bound(batch.postgres, values)).await.map(|_| ())
+        self.execute(bound(batch.postgres, values)).await.map(|_| ())
     }
 }
 

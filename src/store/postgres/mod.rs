@@ -11,18 +11,14 @@ mod journal;
 mod lane;
 mod link;
 mod options;
-mod ping;
 mod read;
 mod replicas;
 mod rows;
 mod schema;
-mod state;
-mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use metrics::Gauge;
 use secrecy::SecretString;
 
@@ -30,12 +26,12 @@ pub use options::PostgresOptions;
 pub use schema::{OpenError, check, migrate};
 
 use super::shared::roster::Rosters;
-use super::sql::{self, Purpose, Rule, Stop};
+use super::sql::{self, Backend, Connection, Purpose, Rule, Sql, Stop};
 use super::{
-    AppendError, Appended, Change, Changed, Cursor, Head, Heads, HistoryPage, HistoryQuery, Log, Mark,
-    Marked, NewMessage, Outcome, Purged, RangeEvents, RangeQuery, Running, StoreError, Tail,
+    AppendError, Appended, HistoryPage, HistoryQuery, NewMessage, Outcome, RangeEvents, RangeQuery, Running,
+    StoreError,
 };
-use crate::domain::{Committed, ConversationId, Limits, Position, Seq, Timestamp, UserId};
+use crate::domain::{Limits, Timestamp, UserId};
 use crate::environment::SharedEnvironment;
 use crate::telemetry::meters::PostgresMeters;
 use lane::{Generation, Lane, Mode};
@@ -121,7 +117,11 @@ impl sql::Transactions for PostgresStore {
     }
 }
 
-impl sql::Backend for PostgresStore {
+/// A lock on a row is refused by a server that does not write, as an update is, and leaves nothing for vacuum.
+const LOCKED: Sql = Sql::postgres("SELECT 1 FROM meta WHERE name = 'schema' FOR KEY SHARE");
+const REACHED: Sql = Sql::postgres("SELECT tidings_end()");
+
+impl Backend for PostgresStore {
     type Connection = Link;
 
     const ONE_WRITER: bool = false;
@@ -132,6 +132,33 @@ impl sql::Backend for PostgresStore {
 
     fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    async fn append(
+        &self,
+        batch: &[NewMessage],
+        now: Timestamp,
+    ) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
+        append::append(self, batch, now).await
+    }
+
+    async fn range(&self, user: UserId, query: RangeQuery) -> Outcome<RangeEvents> {
+        read::range(self, user, query).await
+    }
+
+    async fn history(&self, user: UserId, query: HistoryQuery) -> Outcome<HistoryPage> {
+        read::history(self, user, query).await
+    }
+
+    async fn running(&self) -> Result<Running, StoreError> {
+        read::running(self).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let locked = self.write((), |link, ()| Box::pin(link.run(&LOCKED, &[]))).await;
+        sql::unrefused(locked)?;
+        let reached = self.read((), |link, ()| Box::pin(link.run(&REACHED, &[]))).await;
+        sql::unrefused(reached).map(|_| ())
     }
 
     async fn scrub(&self) -> Result<bool, StoreError> {
@@ -145,87 +172,5 @@ impl sql::Backend for PostgresStore {
         E: Into<Stop> + Send + 'static,
     {
         sql::operate_here(self, self.timeout, purpose, arguments, rule).await
-    }
-}
-
-#[async_trait]
-impl Log for PostgresStore {
-    async fn append(
-        &self,
-        batch: &[NewMessage],
-        now: Timestamp,
-    ) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
-        append::append(self, batch, now).await
-    }
-
-    async fn change(
-        &self,
-        actor: UserId,
-        conversation: ConversationId,
-        change: &Change,
-        now: Timestamp,
-    ) -> Outcome<Changed> {
-        sql::change::change(self, actor, conversation, change, now).await
-    }
-
-    async fn purge(&self) -> Result<Option<Purged>, StoreError> {
-        sql::purge::purge(self).await
-    }
-
-    async fn purging(&self) -> Result<u64, StoreError> {
-        sql::purge::purging(self).await
-    }
-
-    async fn mark(&self, marks: &[Mark], _now: Timestamp) -> Result<Vec<Marked>, StoreError> {
-        sql::marks::mark(self, marks).await
-    }
-
-    async fn range(&self, user: UserId, query: RangeQuery) -> Outcome<RangeEvents> {
-        read::range(self, user, query).await
-    }
-
-    async fn history(&self, user: UserId, query: HistoryQuery) -> Outcome<HistoryPage> {
-        read::history(self, user, query).await
-    }
-
-    async fn heads(&self, user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError> {
-        sql::heads::heads(self, user, since).await
-    }
-
-    async fn heads_of(
-        &self,
-        user: UserId,
-        conversations: &[ConversationId],
-    ) -> Result<Vec<Head>, StoreError> {
-        sql::heads::heads_of(self, user, conversations).await
-    }
-
-    async fn stretch(
-        &self,
-        conversation: ConversationId,
-        after: Seq,
-        limit: usize,
-    ) -> Result<Vec<Committed>, StoreError> {
-        sql::tail::stretch(self, conversation, after, limit).await
-    }
-
-    async fn tail(&self, after: Position, limit: usize) -> Result<Tail, StoreError> {
-        sql::tail::tail(self, after, limit).await
-    }
-
-    async fn ahead(&self, after: Position, limit: usize) -> Result<Tail, StoreError> {
-        sql::tail::ahead(self, after, limit).await
-    }
-
-    async fn running(&self) -> Result<Running, StoreError> {
-        read::running(self).await
-    }
-
-    async fn end(&self) -> Result<Cursor, StoreError> {
-        sql::heads::end(self).await
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        ping::ping(self).await
     }
 }

@@ -7,9 +7,12 @@ use super::connection::Connection;
 use super::error::Stop;
 use super::journal::Recorder;
 use super::operation::{Phase, Purpose, Rule, Transaction, Transactions, drive};
-use crate::domain::Limits;
+use crate::domain::{Limits, Timestamp, UserId};
 use crate::store::shared::roster::Rosters;
-use crate::store::{Outcome, StoreError};
+use crate::store::{
+    AppendError, Appended, HistoryPage, HistoryQuery, NewMessage, Outcome, RangeEvents, RangeQuery, Running,
+    StoreError,
+};
 
 /// A database that runs operations. It knows nothing of the rules.
 ///
@@ -25,6 +28,26 @@ pub(in crate::store) trait Backend: Send + Sync + 'static {
     fn rosters(&self) -> &Rosters;
 
     fn limits(&self) -> &Limits;
+
+    /// See [`crate::store::Log::append`].
+    fn append(
+        &self,
+        batch: &[NewMessage],
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Vec<Result<Appended, AppendError>>, StoreError>> + Send;
+
+    /// See [`crate::store::Log::range`].
+    fn range(&self, user: UserId, query: RangeQuery) -> impl Future<Output = Outcome<RangeEvents>> + Send;
+
+    /// See [`crate::store::Log::history`].
+    fn history(&self, user: UserId, query: HistoryQuery)
+    -> impl Future<Output = Outcome<HistoryPage>> + Send;
+
+    /// See [`crate::store::Log::running`].
+    fn running(&self) -> impl Future<Output = Result<Running, StoreError>> + Send;
+
+    /// See [`crate::store::Log::ping`].
+    fn ping(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// See [`crate::store::Jobs::scrub`].
     fn scrub(&self) -> impl Future<Output = Result<bool, StoreError>> + Send;

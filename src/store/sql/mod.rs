@@ -20,23 +20,25 @@
 //! - An embedded operation runs on the database's thread: a rule awaits its connection and nothing else.
 
 pub(in crate::store) mod accounts;
+pub(in crate::store) mod authorize;
 mod backend;
 mod blocks;
-pub(in crate::store) mod change;
+mod change;
 mod connection;
 mod consumers;
 pub(in crate::store) mod conversations;
 mod erasure;
 mod error;
-pub(in crate::store) mod heads;
+mod heads;
 mod jobs;
 pub(in crate::store) mod journal;
-pub(in crate::store) mod marks;
+mod log;
+mod marks;
 mod operation;
-pub(in crate::store) mod purge;
+mod purge;
 pub(in crate::store) mod range;
 mod roster;
-pub(in crate::store) mod tail;
+mod tail;
 mod value;
 
 pub(in crate::store) use backend::{Backend, operate_here, unrefused};

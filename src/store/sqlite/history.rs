@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::SqliteStore;
 use super::connection::Connection;
 use super::row::Row;
-use super::state::membership_of;
 use crate::domain::{ConversationId, Event, Seq, UserId};
 use crate::store::shared::codec::{decode, event_columns};
 use crate::store::shared::columns::Columns;
+use crate::store::sql::authorize::key;
 use crate::store::sql::{self, Backend, Connection as _, Sql, Stop, values};
 use crate::store::{HistoryPage, HistoryQuery, MessageView, Outcome, ReactionCount};
 
@@ -24,8 +24,7 @@ async fn in_snapshot(
     user: UserId,
     query: HistoryQuery,
 ) -> Result<HistoryPage, Stop> {
-    let (room, membership) = membership_of(connection, query.conversation, user).await?;
-    let visible = membership.member.first_visible(room.conversation.history);
+    let visible = key(connection, query.conversation, user).await?.first;
     let limit = query.limit.max(1);
     let (mut rows, backwards) = match (query.before, query.after) {
         (None, Some(after)) => {

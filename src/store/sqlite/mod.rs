@@ -21,17 +21,15 @@ mod worker;
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-
 pub use options::{Durability, SqliteOptions};
 
 use super::shared::roster::Rosters;
 use super::sql::{self, Backend, Purpose, Rule, Sql, Stop};
 use super::{
-    AppendError, Appended, Change, Changed, Cursor, Head, Heads, HistoryPage, HistoryQuery, Log, Mark,
-    Marked, NewMessage, Outcome, Purged, RangeEvents, RangeQuery, Running, StoreError, Tail,
+    AppendError, Appended, HistoryPage, HistoryQuery, Log, NewMessage, Outcome, RangeEvents, RangeQuery,
+    Running, StoreError,
 };
-use crate::domain::{Committed, ConversationId, Limits, Position, Seq, Timestamp, UserId};
+use crate::domain::{Limits, Timestamp, UserId};
 use connection::Connection;
 use pool::{Pool, at_once};
 
@@ -60,6 +58,11 @@ impl SqliteStore {
     }
 }
 
+/// A row of its own, which takes room in the log as every write does.
+const PROBE: Sql = Sql::sqlite(
+    "INSERT INTO meta (name, value) VALUES ('probe', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1",
+);
+
 impl Backend for SqliteStore {
     type Connection = Connection;
 
@@ -71,6 +74,33 @@ impl Backend for SqliteStore {
 
     fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    async fn append(
+        &self,
+        batch: &[NewMessage],
+        now: Timestamp,
+    ) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
+        append::append(self, batch, now).await
+    }
+
+    async fn range(&self, user: UserId, query: RangeQuery) -> Outcome<RangeEvents> {
+        range::range(self, user, query).await
+    }
+
+    async fn history(&self, user: UserId, query: HistoryQuery) -> Outcome<HistoryPage> {
+        history::history(self, user, query).await
+    }
+
+    async fn running(&self) -> Result<Running, StoreError> {
+        // One writer at a time: nothing is committed past the log's end.
+        Ok(Running { numbers: Vec::new(), next: Log::end(self).await?.position })
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let written = self.write((), |on, ()| Box::pin(sql::Connection::run(on, &PROBE, &[])));
+        sql::unrefused(written.await)?;
+        Log::end(self).await.map(|_| ())
     }
 
     async fn scrub(&self) -> Result<bool, StoreError> {
@@ -93,96 +123,5 @@ impl Backend for SqliteStore {
             at_once(sql::drive(&worker, purpose, &arguments, rule, phase))
         });
         work.await
-    }
-}
-
-/// A row of its own, which takes room in the log as every write does.
-const PROBE: Sql = Sql::sqlite(
-    "INSERT INTO meta (name, value) VALUES ('probe', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1",
-);
-
-#[async_trait]
-impl Log for SqliteStore {
-    async fn append(
-        &self,
-        batch: &[NewMessage],
-        now: Timestamp,
-    ) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
-        append::append(self, batch, now).await
-    }
-
-    async fn change(
-        &self,
-        actor: UserId,
-        conversation: ConversationId,
-        change: &Change,
-        now: Timestamp,
-    ) -> Outcome<Changed> {
-        sql::change::change(self, actor, conversation, change, now).await
-    }
-
-    async fn purge(&self) -> Result<Option<Purged>, StoreError> {
-        sql::purge::purge(self).await
-    }
-
-    async fn purging(&self) -> Result<u64, StoreError> {
-        sql::purge::purging(self).await
-    }
-
-    async fn mark(&self, marks: &[Mark], _now: Timestamp) -> Result<Vec<Marked>, StoreError> {
-        sql::marks::mark(self, marks).await
-    }
-
-    async fn range(&self, user: UserId, query: RangeQuery) -> Outcome<RangeEvents> {
-        range::range(self, user, query).await
-    }
-
-    async fn history(&self, user: UserId, query: HistoryQuery) -> Outcome<HistoryPage> {
-        history::history(self, user, query).await
-    }
-
-    async fn heads(&self, user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError> {
-        sql::heads::heads(self, user, since).await
-    }
-
-    async fn heads_of(
-        &self,
-        user: UserId,
-        conversations: &[ConversationId],
-    ) -> Result<Vec<Head>, StoreError> {
-        sql::heads::heads_of(self, user, conversations).await
-    }
-
-    async fn stretch(
-        &self,
-        conversation: ConversationId,
-        after: Seq,
-        limit: usize,
-    ) -> Result<Vec<Committed>, StoreError> {
-        sql::tail::stretch(self, conversation, after, limit).await
-    }
-
-    async fn tail(&self, after: Position, limit: usize) -> Result<Tail, StoreError> {
-        sql::tail::tail(self, after, limit).await
-    }
-
-    async fn ahead(&self, after: Position, limit: usize) -> Result<Tail, StoreError> {
-        sql::tail::ahead(self, after, limit).await
-    }
-
-    async fn running(&self) -> Result<Running, StoreError> {
-        // One writer at a time: nothing is committed past the log's end.
-        Ok(Running { numbers: Vec::new(), next: Log::end(self).await?.position })
-    }
-
-    async fn end(&self) -> Result<Cursor, StoreError> {
-        sql::heads::end(self).await
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        let written =
-            self.write((), |connection, ()| Box::pin(sql::Connection::run(connection, &PROBE, &[])));
-        sql::unrefused(written.await)?;
-        Log::end(self).await.map(|_| ())
     }
 }

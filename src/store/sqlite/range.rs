@@ -2,10 +2,10 @@
 
 use super::SqliteStore;
 use super::connection::Connection;
-use super::state::membership_of;
-use crate::domain::{Position, UserId};
+use crate::domain::UserId;
 use crate::store::shared::columns::impossible;
-use crate::store::sql::range::{Key, range as events};
+use crate::store::sql::authorize::key;
+use crate::store::sql::range::range as events;
 use crate::store::sql::{Backend, Stop};
 use crate::store::{Outcome, RangeEvents, RangeQuery};
 
@@ -20,14 +20,7 @@ async fn in_snapshot(
     user: UserId,
     query: RangeQuery,
 ) -> Result<RangeEvents, Stop> {
-    let (room, membership) = membership_of(connection, query.conversation, user).await?;
-    let key = Key {
-        conversation: query.conversation,
-        user,
-        first: membership.member.first_visible(room.conversation.history),
-        last: room.conversation.last_seq,
-        blanked: Position(0),
-    };
+    let key = key(connection, query.conversation, user).await?;
     let seen = events(connection, &key, &query).await?;
     Ok(seen.ok_or_else(|| impossible("a conversation that is gone from its own snapshot"))?.answer)
 }

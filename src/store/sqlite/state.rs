@@ -4,8 +4,6 @@
 //! cursor behind it sees that something moved and a cursor past it does not; such positions are kept in `position_floor`. Positions
 //! therefore have holes, seqs never.
 
-pub(super) use crate::store::sql::conversations::membership_of;
-
 /// The columns that [`crate::store::shared::room::Room::read`] reads, from a table named `c`.
 macro_rules! room_columns {
     () => {

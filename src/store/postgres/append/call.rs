@@ -75,7 +75,7 @@ impl Call<'_> {
                     .collect::<Vec<_>>(),
             )
             .bind(self.now.as_unix_ms());
-        let rows = link.all(statement).await?;
+        let rows = link.fetch(statement).await?;
         if rows.len() != self.entries.len() {
             return Err(impossible("an answer for every message"));
         }

@@ -15,10 +15,9 @@ use self::call::{Answer, Call};
 use self::entry::Entry;
 use super::PostgresStore;
 use super::lane::{Mode, Phase};
-use super::work::{ATTEMPTS, unrefused};
 use crate::domain::{Refusal, Timestamp};
 use crate::store::shared::roster::Roster;
-use crate::store::sql::{self, Stop};
+use crate::store::sql::{self, ATTEMPTS, Stop, unrefused};
 use crate::store::{AppendError, Appended, NewMessage, StoreError};
 
 /// One answer per message; `None` as long as the database has not spoken about it.

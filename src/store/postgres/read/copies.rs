@@ -13,24 +13,23 @@
 
 use std::time::Duration;
 
-use super::key::key;
 use crate::domain::{ConversationId, UserId};
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::lane::{Mode, Phase};
 use crate::store::postgres::link::Link;
 use crate::store::postgres::replicas::Verdict;
-use crate::store::postgres::work::{read, unrefused};
+use crate::store::sql::authorize::key;
 use crate::store::sql::range::{Key, Seen};
-use crate::store::sql::{self, Stop};
+use crate::store::sql::{self, Backend, Stop, unrefused};
 use crate::store::{Outcome, StoreError};
 
 /// How often an answer is read anew because the membership is another one after it.
 const ATTEMPTS: usize = 3;
 
 /// A question that any new enough copy of the log can answer.
-pub(super) trait Ask: Sync {
+pub(super) trait Ask: Clone + Send + Sync + 'static {
     /// What is answered.
-    type Answer: Send;
+    type Answer: Send + 'static;
 
     /// The answer from one snapshot; `None` when this copy is too old for it.
     fn read(&self, link: &mut Link) -> impl Future<Output = sql::Result<Option<Seen<Self::Answer>>>> + Send;
@@ -43,7 +42,7 @@ pub(super) async fn read_with<A: Ask>(
     user: UserId,
     question: impl Fn(Key) -> A,
 ) -> Outcome<A::Answer> {
-    let mut given = match read!(store, reader, |link| key(link, conversation, user))? {
+    let mut given = match key_of(store, conversation, user).await? {
         Ok(key) => key,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -52,7 +51,7 @@ pub(super) async fn read_with<A: Ask>(
         if !seen.newer {
             return Ok(Ok(seen.answer));
         }
-        let now = match read!(store, reader, |link| key(link, conversation, user))? {
+        let now = match key_of(store, conversation, user).await? {
             Ok(key) => key,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -62,6 +61,12 @@ pub(super) async fn read_with<A: Ask>(
         given = now;
     }
     Err(StoreError::definite("the membership changes faster than it can be read"))
+}
+
+async fn key_of(store: &PostgresStore, conversation: ConversationId, user: UserId) -> Outcome<Key> {
+    let read = store
+        .read((conversation, user), |link, (conversation, user)| Box::pin(key(link, *conversation, *user)));
+    read.await
 }
 
 /// The answer of a replica, else of the primary.
@@ -84,7 +89,8 @@ async fn answered<A: Ask>(store: &PostgresStore, ask: &A) -> Result<Seen<A::Answ
             Err(_) => store.replicas.judge(index, Verdict::Failed),
         }
     }
-    let seen = unrefused(read!(store, reader, |link| ask.read(link)))?;
+    let on_primary = store.read(ask.clone(), |link, ask| Box::pin(ask.read(link))).await;
+    let seen = unrefused(on_primary)?;
     // The primary that gave the key has what the key names, unless another has taken its place in between.
     seen.ok_or_else(|| StoreError::definite("the primary is behind what it said a moment ago"))
 }

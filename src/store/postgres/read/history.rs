@@ -8,8 +8,8 @@ use crate::store::postgres::link::Link;
 use crate::store::postgres::rows::Pg;
 use crate::store::shared::codec::{EVENT_COLUMNS, decode, event_columns};
 use crate::store::shared::columns::{Columns, impossible};
-use crate::store::sql;
 use crate::store::sql::range::{Key, Seen};
+use crate::store::sql::{self, Connection, Sql, values};
 use crate::store::{HistoryPage, HistoryQuery, MessageView, Outcome, ReactionCount};
 
 pub(in crate::store::postgres) async fn history(
@@ -43,9 +43,10 @@ macro_rules! page {
     };
 }
 
-const FORWARDS: &str = page!("ASC");
-const BACKWARDS: &str = page!("DESC");
+const FORWARDS: Sql = Sql::postgres(page!("ASC"));
+const BACKWARDS: Sql = Sql::postgres(page!("DESC"));
 
+#[derive(Clone)]
 pub(super) struct Ask {
     key: Key,
     query: HistoryQuery,
@@ -57,20 +58,15 @@ impl super::copies::Ask for Ask {
     async fn read(&self, link: &mut Link) -> sql::Result<Option<Seen<HistoryPage>>> {
         let limit = self.query.limit.max(1);
         let end = self.key.last;
-        let (text, first, last) = match (self.query.before, self.query.after) {
-            (None, Some(after)) => (FORWARDS, self.key.first.max(after.next()), end),
-            (before, _) => (BACKWARDS, self.key.first, before.map_or(end, Seq::previous).min(end)),
+        let (sql, first, last) = match (self.query.before, self.query.after) {
+            (None, Some(after)) => (&FORWARDS, self.key.first.max(after.next()), end),
+            (before, _) => (&BACKWARDS, self.key.first, before.map_or(end, Seq::previous).min(end)),
         };
-        let statement = sqlx::query(text)
-            .bind(*self.key.conversation.as_uuid())
-            .bind(first.as_stored())
-            .bind(last.as_stored())
-            // One row more than the page holds tells whether more lie beyond.
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1)
-            .bind(end.as_stored())
-            .bind(self.key.blanked.0 as i64)
-            .bind(*self.key.user.as_uuid());
-        let rows = link.all(statement).await?;
+        // One row more than the page holds tells whether more lie beyond.
+        let most = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
+        let key = &self.key;
+        let values = values![key.conversation, first, last, most, end, key.blanked.0 as i64, key.user];
+        let rows = link.all(sql, values).await?;
         if rows.is_empty() {
             return Ok(None);
         }
@@ -83,7 +79,7 @@ impl super::copies::Ask for Ask {
                 messages.push(view);
             }
         }
-        if text == BACKWARDS {
+        if self.query.after.is_none() || self.query.before.is_some() {
             messages.reverse();
         }
         Ok(Some(Seen { answer: HistoryPage { messages, more: rows.len() > limit }, newer }))

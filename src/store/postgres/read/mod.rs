@@ -3,7 +3,6 @@
 
 mod copies;
 mod history;
-mod key;
 mod range;
 mod running;
 

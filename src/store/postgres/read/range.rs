@@ -16,6 +16,7 @@ pub(in crate::store::postgres) async fn range(
     read_with(store, query.conversation, user, |key| Range { key, query }).await
 }
 
+#[derive(Clone)]
 struct Range {
     key: Key,
     query: RangeQuery,

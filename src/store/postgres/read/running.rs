@@ -3,22 +3,22 @@
 use crate::domain::Position;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::link::Link;
-use crate::store::postgres::work::{read, unrefused};
 use crate::store::shared::columns::Columns;
-use crate::store::sql;
+use crate::store::sql::{self, Backend, Connection, Sql, unrefused};
 use crate::store::{Running, StoreError};
 
-const RUNNING: &str = "\
-SELECT m.value + pg_snapshot_xmax(s.now)::text::bigint, \
+const RUNNING: Sql = Sql::postgres(
+    "SELECT m.value + pg_snapshot_xmax(s.now)::text::bigint, \
     ARRAY(SELECT m.value + x.number::text::bigint FROM pg_snapshot_xip(s.now) AS x (number)) \
-FROM meta m, (SELECT pg_current_snapshot() AS now) s WHERE m.name = 'position_base'";
+FROM meta m, (SELECT pg_current_snapshot() AS now) s WHERE m.name = 'position_base'",
+);
 
 pub(in crate::store::postgres) async fn running(store: &PostgresStore) -> Result<Running, StoreError> {
-    unrefused(read!(store, reader, |link| undecided(link)))
+    unrefused(store.read((), |link, ()| Box::pin(undecided(link))).await)
 }
 
 async fn undecided(link: &mut Link) -> sql::Result<Running> {
-    let row = link.one(sqlx::query(RUNNING)).await?;
+    let row = link.one(&RUNNING, &[]).await?;
     let numbers = row.ints(1)?.unwrap_or_default();
     let numbers = numbers.into_iter().map(|number| Position(number.cast_unsigned())).collect();
     Ok(Running { numbers, next: Position(row.count(0)?) })

@@ -35,7 +35,7 @@ macro_rules! of {
 const CONVERSATION: Sql = Sql { postgres: of!("last_txid"), sqlite: of!("last_position") };
 
 /// A conversation that is not deleted and the membership of `user` in it.
-pub(in crate::store) async fn conversation_of<C: Connection>(
+pub(super) async fn conversation_of<C: Connection>(
     connection: &mut C,
     id: ConversationId,
     user: UserId,
@@ -47,7 +47,7 @@ pub(in crate::store) async fn conversation_of<C: Connection>(
 }
 
 /// A conversation and the membership of `user`, or what an outsider is told.
-pub(in crate::store) async fn membership_of<C: Connection>(
+pub(super) async fn membership_of<C: Connection>(
     connection: &mut C,
     id: ConversationId,
     user: UserId,

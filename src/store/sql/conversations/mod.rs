@@ -5,7 +5,7 @@ mod listing;
 mod look;
 
 pub(in crate::store) use create::insert;
-pub(in crate::store) use look::{membership_of, roster};
+pub(in crate::store) use look::roster;
 
 use std::sync::Arc;
 

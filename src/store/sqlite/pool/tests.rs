@@ -43,15 +43,17 @@ async fn busy(pool: &Arc<Pool>) -> blocking::Sender<()> {
 
 /// One statement in one transaction; answers the number it answers, if any.
 async fn run(pool: &Pool, limit: Duration, purpose: Purpose, text: &'static str) -> Result<i64, StoreError> {
-    let work = move |worker: &Worker, phase: &Phase| {
-        at_once(async {
-            let mut transaction = sql::Transactions::begin(&worker, purpose).await?;
-            let worked = sql::Transaction::connection(&mut transaction).rows(text, &[]);
-            let worked = worked.and_then(|rows| rows.first().map_or(Ok(0), |row| row.int(0)));
-            sql::Transaction::finish(transaction, worked.map_err(sql::Stop::from), phase).await
-        })
-    };
-    pool.call(limit, purpose, work).await.map(|done| done.unwrap())
+    pool.call(limit, purpose, move |worker, phase| one(worker, phase, purpose, text)).await
+}
+
+fn one(worker: &Worker, phase: &Phase, purpose: Purpose, text: &'static str) -> Result<i64, StoreError> {
+    at_once(async {
+        let mut transaction = sql::Transactions::begin(&worker, purpose).await?;
+        let worked = sql::Transaction::connection(&mut transaction).rows(text, &[]);
+        let worked = worked.and_then(|rows| rows.first().map_or(Ok(0), |row| row.int(0)));
+        let done = sql::Transaction::finish(transaction, worked.map_err(sql::Stop::from), phase).await?;
+        Ok(done.unwrap())
+    })
 }
 
 #[tokio::test]
@@ -106,15 +108,15 @@ async fn a_write_that_is_late_is_undone_and_one_whose_caller_has_gone_is_done() 
         "INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
     assert!(run(&pool, SHORT, Purpose::Write, LATE).await.unwrap_err().is_definite());
     const BEGUN: &str = "INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 200000) SELECT i FROM n";
-    let abandoned = run(&pool, LONG, Purpose::Write, BEGUN);
-    // Polled once, it is handed over; the thread has begun it when its queue is empty.
-    let mut abandoned = Box::pin(abandoned);
-    assert!(abandoned.as_mut().now_or_never().is_none());
-    while !pool.shared.queue().jobs.is_empty() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    let (begun, begins) = oneshot::channel();
+    let abandoned = pool.call(LONG, Purpose::Write, |worker, phase| {
+        let _ = begun.send(());
+        one(worker, phase, Purpose::Write, BEGUN)
+    });
+    tokio::select! {
+        _ = abandoned => panic!("it takes longer"),
+        _ = begins => {}
     }
-    tokio::time::sleep(Duration::from_millis(5)).await;
-    drop(abandoned);
     assert_eq!(run(&pool, LONG, Purpose::Read, "SELECT count(*) FROM t").await.unwrap(), 200_000);
 }
 

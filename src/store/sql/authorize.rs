@@ -1,0 +1,44 @@
+//! What the caller may see of a conversation, and how new a copy of the log must be to show it.
+
+use super::range::Key;
+use super::{Connection, Error, Sql, Stop, values};
+use crate::domain::{
+    ConversationId, HistoryPolicy, JoinPolicy, Member, Position, Refusal, Role, Seq, UserId,
+};
+use crate::store::shared::columns::Columns;
+
+macro_rules! key {
+    ($blanked:literal) => {
+        concat!(
+            "SELECT c.history, c.join_policy, c.last_seq, m.joined_seq, ",
+            $blanked,
+            " FROM conversations c LEFT JOIN members m ON m.conversation = c.id AND m.user_id = $2 \
+             WHERE c.id = $1 AND c.deleted_at IS NULL"
+        )
+    };
+}
+const KEY: Sql = Sql { postgres: key!("c.blanked_txid"), sqlite: key!("0") };
+
+/// The key to a conversation, or what an outsider is told.
+pub(in crate::store) async fn key<C: Connection>(
+    connection: &mut C,
+    conversation: ConversationId,
+    user: UserId,
+) -> Result<Key, Stop> {
+    let row = connection.optional(&KEY, values![conversation, user]).await?.ok_or(Refusal::NotFound)?;
+    let Some(joined) = row.int_or_null(3)? else {
+        let open = JoinPolicy::parse(&row.text(1)?) == Some(JoinPolicy::Open);
+        return Err(if open { Refusal::NotMember } else { Refusal::NotFound }.into());
+    };
+    let history = HistoryPolicy::parse(&row.text(0)?)
+        .ok_or_else(|| Error::impossible("a policy that this release does not know"))?;
+    let member = Member {
+        user,
+        role: Role::Member,
+        joined_seq: Seq::from_stored(joined),
+        delivered_seq: Seq::ZERO,
+        read_seq: Seq::ZERO,
+    };
+    let (first, last) = (member.first_visible(history), row.seq(2)?);
+    Ok(Key { conversation, user, first, last, blanked: Position(row.count(4)?) })
+}
