@@ -1,11 +1,11 @@
 //! Writing a journal: one call of a function in the database, which commits by itself.
 
-use super::link::Link;
+use super::connection::Connection;
 use crate::domain::{Position, Seq, UserId};
 use crate::store::shared::codec::encode;
 use crate::store::shared::columns::Columns;
 use crate::store::sql::journal::{Act, Given, Journal, Recorder, Written};
-use crate::store::sql::{Connection, Result, Sql, Value, values};
+use crate::store::sql::{Connection as _, Result, Sql, Value, values};
 
 const WRITE: Sql = Sql::postgres(
     "SELECT first, previous, txid, version FROM tidings_record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
@@ -29,7 +29,7 @@ fn numbers<T>(list: &[T], number: impl Fn(&T) -> i64) -> Value<'static> {
     Value::ints(list.iter().map(number))
 }
 
-impl Recorder for Link {
+impl Recorder for Connection {
     async fn write(&mut self, journal: &Journal) -> Result<Option<Written>> {
         let (mut kinds, mut targets) = (Vec::new(), Vec::new());
         let (mut extras, mut bodies) = (Vec::new(), Vec::new());

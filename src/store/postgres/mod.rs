@@ -7,10 +7,10 @@
 //! group memberships holds, which is checked against the database at each use.
 
 mod append;
+mod connection;
 mod journal;
-mod lane;
-mod link;
 mod options;
+mod pool;
 mod read;
 mod replicas;
 mod rows;
@@ -26,7 +26,7 @@ pub use options::PostgresOptions;
 pub use schema::{OpenError, check, migrate};
 
 use super::shared::roster::Rosters;
-use super::sql::{self, Backend, Connection, Purpose, Rule, Sql, Stop};
+use super::sql::{self, Backend, Connection as _, Purpose, Rule, Sql, Stop};
 use super::{
     AppendError, Appended, HistoryPage, HistoryQuery, NewMessage, Outcome, RangeEvents, RangeQuery, Running,
     StoreError,
@@ -34,16 +34,16 @@ use super::{
 use crate::domain::{Limits, Timestamp, UserId};
 use crate::environment::SharedEnvironment;
 use crate::telemetry::meters::PostgresMeters;
-use lane::{Generation, Lane, Mode};
-use link::{Dial, Link};
+use connection::{Connection, Connector};
+use pool::{Generation, Mode, Pool};
 use replicas::Replicas;
 
 /// A database server, in use. Shared behind an `Arc`; closing is [`PostgresStore::close`] or dropping the last handle.
 #[derive(Debug)]
 pub struct PostgresStore {
-    writer: Lane,
-    reader: Lane,
-    tailer: Lane,
+    writer: Pool,
+    reader: Pool,
+    tailer: Pool,
     replicas: Replicas,
     rosters: Rosters,
     timeout: Duration,
@@ -62,28 +62,31 @@ impl PostgresStore {
     ) -> Result<Arc<Self>, OpenError> {
         schema::look(&options.url, &options, true).await?;
         let meters = PostgresMeters::new();
-        let lane = |dial: Dial, size: usize, generation: Generation, in_use: &Gauge| {
+        let pool = |connector: Connector, size: usize, generation: Generation, in_use: &Gauge| {
             let environment = Arc::clone(&environment);
-            Lane::new(dial, size, options.acquire_timeout_ms, generation, environment, in_use.clone())
+            Pool::new(connector, size, options.acquire_timeout_ms, generation, environment, in_use.clone())
         };
-        let dial = |url: &SecretString, primary: bool| {
-            Dial::new(url, &options, primary).map_err(|error| OpenError::Unusable(error.to_string()))
+        let connector = |url: &SecretString, primary: bool| {
+            Connector::new(url, &options, primary).map_err(|error| OpenError::Unusable(error.to_string()))
         };
         let read = options.read_connections;
         let mut replicas = Vec::with_capacity(options.read_urls.len());
         for url in &options.read_urls {
-            replicas.push(lane(dial(url, false)?, read, Generation::default(), &meters.replica_reading));
+            replicas.push(pool(connector(url, false)?, read, Generation::default(), &meters.replica_reading));
         }
         let rosters = Rosters::new(options.roster_cache_members);
-        let (primary, together) = (dial(&options.url, true)?, Generation::with(&rosters));
-        let to_primary = |size, in_use| lane(primary.clone(), size, together.clone(), in_use);
+        let (primary, together) = (connector(&options.url, true)?, Generation::with(&rosters));
+        let to_primary = |size, in_use| pool(primary.clone(), size, together.clone(), in_use);
         let store = Arc::new(Self {
             writer: to_primary(options.write_connections, &meters.writing),
             reader: to_primary(read, &meters.reading),
             tailer: match &options.tail_url {
-                Some(url) => {
-                    lane(dial(url, false)?, options.tail_connections, Generation::default(), &meters.tailing)
-                }
+                Some(url) => pool(
+                    connector(url, false)?,
+                    options.tail_connections,
+                    Generation::default(),
+                    &meters.tailing,
+                ),
                 None => to_primary(options.tail_connections, &meters.tailing),
             },
             replicas: Replicas::new(replicas, Arc::clone(&environment), meters.clone()),
@@ -105,9 +108,9 @@ impl PostgresStore {
 }
 
 impl sql::Transactions for PostgresStore {
-    type Transaction = lane::Transaction;
+    type Transaction = pool::Transaction;
 
-    async fn begin(&self, purpose: Purpose) -> Result<lane::Transaction, StoreError> {
+    async fn begin(&self, purpose: Purpose) -> Result<pool::Transaction, StoreError> {
         match purpose {
             Purpose::Write => self.writer.begin(Mode::Write).await,
             Purpose::Once => self.writer.begin(Mode::Single).await,
@@ -122,7 +125,7 @@ const LOCKED: Sql = Sql::postgres("SELECT 1 FROM meta WHERE name = 'schema' FOR 
 const REACHED: Sql = Sql::postgres("SELECT tidings_end()");
 
 impl Backend for PostgresStore {
-    type Connection = Link;
+    type Connection = Connection;
 
     const ONE_WRITER: bool = false;
 
@@ -155,9 +158,9 @@ impl Backend for PostgresStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        let locked = self.write((), |link, ()| Box::pin(link.run(&LOCKED, &[]))).await;
+        let locked = self.write((), |connection, ()| Box::pin(connection.run(&LOCKED, &[]))).await;
         sql::unrefused(locked)?;
-        let reached = self.read((), |link, ()| Box::pin(link.run(&REACHED, &[]))).await;
+        let reached = self.read((), |connection, ()| Box::pin(connection.run(&REACHED, &[]))).await;
         sql::unrefused(reached).map(|_| ())
     }
 
@@ -165,7 +168,12 @@ impl Backend for PostgresStore {
         Ok(true)
     }
 
-    async fn operate<A, T, E>(&self, purpose: Purpose, arguments: A, rule: Rule<Link, A, T, E>) -> Outcome<T>
+    async fn operate<A, T, E>(
+        &self,
+        purpose: Purpose,
+        arguments: A,
+        rule: Rule<Connection, A, T, E>,
+    ) -> Outcome<T>
     where
         A: Send + Sync + 'static,
         T: Send + 'static,

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::lane::Lane;
+use super::pool::Pool;
 use crate::environment::SharedEnvironment;
 use crate::telemetry::meters::PostgresMeters;
 
@@ -84,17 +84,17 @@ impl Rotation {
 /// The replicas' connections with their rotation.
 #[derive(Debug)]
 pub(super) struct Replicas {
-    lanes: Vec<Lane>,
+    pools: Vec<Pool>,
     rotation: Mutex<Rotation>,
     environment: SharedEnvironment,
     meters: PostgresMeters,
 }
 
 impl Replicas {
-    pub(super) fn new(lanes: Vec<Lane>, environment: SharedEnvironment, meters: PostgresMeters) -> Self {
-        meters.replicas.set(lanes.len() as f64);
-        let rotation = Mutex::new(Rotation::new(lanes.len()));
-        Self { lanes, rotation, environment, meters }
+    pub(super) fn new(pools: Vec<Pool>, environment: SharedEnvironment, meters: PostgresMeters) -> Self {
+        meters.replicas.set(pools.len() as f64);
+        let rotation = Mutex::new(Rotation::new(pools.len()));
+        Self { pools, rotation, environment, meters }
     }
 
     fn rotation(&self) -> MutexGuard<'_, Rotation> {
@@ -103,7 +103,7 @@ impl Replicas {
 
     /// The replica to ask after `tried` others did not serve.
     pub(super) fn next(&self, tried: usize) -> Option<usize> {
-        if tried >= self.lanes.len() {
+        if tried >= self.pools.len() {
             return None;
         }
         self.rotation().next(self.environment.monotonic_ms())
@@ -121,13 +121,13 @@ impl Replicas {
         self.meters.replicas.set(rotation.in_turn() as f64);
     }
 
-    pub(super) fn lane(&self, index: usize) -> &Lane {
-        &self.lanes[index]
+    pub(super) fn pool(&self, index: usize) -> &Pool {
+        &self.pools[index]
     }
 
     pub(super) async fn close(&self) {
-        for lane in &self.lanes {
-            lane.close().await;
+        for pool in &self.pools {
+            pool.close().await;
         }
     }
 }

@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqlSafeStr};
 use thiserror::Error;
 
-use super::link::Dial;
+use super::connection::Connector;
 use super::options::PostgresOptions;
 use crate::store::StoreError;
 
@@ -114,9 +114,10 @@ pub(super) async fn look(
     options: &PostgresOptions,
     primary: bool,
 ) -> Result<Standing, OpenError> {
-    let dial = Dial::new(url, options, primary).map_err(|error| OpenError::Unusable(error.to_string()))?;
+    let connector =
+        Connector::new(url, options, primary).map_err(|error| OpenError::Unusable(error.to_string()))?;
     let patience = std::time::Duration::from_millis(options.timeout_ms);
-    let (standing, foreign) = match tokio::time::timeout(patience, dial.look()).await {
+    let (standing, foreign) = match tokio::time::timeout(patience, connector.look()).await {
         Ok(Ok(found)) => found,
         Ok(Err(StoreError::Inconsistent(what))) => return Err(OpenError::Unusable(what)),
         Ok(Err(StoreError::Unavailable { detail, .. })) => return Err(OpenError::Unreachable(detail)),

@@ -10,7 +10,7 @@ use crate::domain::{
     Committed, ConversationId, Event, EventKind, Message, Position, Refusal, Seq, Timestamp,
 };
 use crate::store::Appended;
-use crate::store::postgres::link::Link;
+use crate::store::postgres::connection::Connection;
 use crate::store::postgres::rows::Pg;
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::content::{REPLY, REUSED};
@@ -48,7 +48,7 @@ pub(super) struct Answer {
 }
 
 impl Call<'_> {
-    pub(super) async fn make(&self, link: &mut Link) -> sql::Result<Answer> {
+    pub(super) async fn make(&self, connection: &mut Connection) -> sql::Result<Answer> {
         let of = |value: fn(&Entry<'_>) -> Uuid| self.entries.iter().map(value).collect::<Vec<_>>();
         let others: Option<Vec<Option<Uuid>>> = self
             .entries
@@ -75,7 +75,7 @@ impl Call<'_> {
                     .collect::<Vec<_>>(),
             )
             .bind(self.now.as_unix_ms());
-        let rows = link.fetch(statement).await?;
+        let rows = connection.fetch(statement).await?;
         if rows.len() != self.entries.len() {
             return Err(impossible("an answer for every message"));
         }

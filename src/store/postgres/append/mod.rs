@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use self::call::{Answer, Call};
 use self::entry::Entry;
 use super::PostgresStore;
-use super::lane::{Mode, Phase};
+use super::pool::{Mode, Phase};
 use crate::domain::{Refusal, Timestamp};
 use crate::store::shared::roster::Roster;
 use crate::store::sql::{self, ATTEMPTS, Stop, unrefused};

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::domain::{Seq, UserId};
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::link::Link;
+use crate::store::postgres::connection::Connection;
 use crate::store::postgres::rows::Pg;
 use crate::store::shared::codec::{EVENT_COLUMNS, decode, event_columns};
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::sql::range::{Key, Seen};
-use crate::store::sql::{self, Connection, Sql, values};
+use crate::store::sql::{self, Connection as _, Sql, values};
 use crate::store::{HistoryPage, HistoryQuery, MessageView, Outcome, ReactionCount};
 
 pub(in crate::store::postgres) async fn history(
@@ -17,7 +17,7 @@ pub(in crate::store::postgres) async fn history(
     user: UserId,
     query: HistoryQuery,
 ) -> Outcome<HistoryPage> {
-    super::copies::read_with(store, query.conversation, user, |key| Ask { key, query }).await
+    super::replica_reads::read_with(store, query.conversation, user, |key| Ask { key, query }).await
 }
 
 /// The statement answers nothing when the copy is too old, and one row without a message when there is none to see.
@@ -52,10 +52,10 @@ pub(super) struct Ask {
     query: HistoryQuery,
 }
 
-impl super::copies::Ask for Ask {
+impl super::replica_reads::Ask for Ask {
     type Answer = HistoryPage;
 
-    async fn read(&self, link: &mut Link) -> sql::Result<Option<Seen<HistoryPage>>> {
+    async fn read(&self, connection: &mut Connection) -> sql::Result<Option<Seen<HistoryPage>>> {
         let limit = self.query.limit.max(1);
         let end = self.key.last;
         let (sql, first, last) = match (self.query.before, self.query.after) {
@@ -66,7 +66,7 @@ impl super::copies::Ask for Ask {
         let most = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
         let key = &self.key;
         let values = values![key.conversation, first, last, most, end, key.blanked.0 as i64, key.user];
-        let rows = link.all(sql, values).await?;
+        let rows = connection.all(sql, values).await?;
         if rows.is_empty() {
             return Ok(None);
         }

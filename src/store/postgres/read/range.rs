@@ -1,9 +1,9 @@
 //! A stretch of one conversation's events, from a copy that is new enough.
 
-use super::copies::{Ask, read_with};
+use super::replica_reads::{Ask, read_with};
 use crate::domain::UserId;
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::link::Link;
+use crate::store::postgres::connection::Connection;
 use crate::store::sql;
 use crate::store::sql::range::{Key, Seen, range as events};
 use crate::store::{Outcome, RangeEvents, RangeQuery};
@@ -25,7 +25,7 @@ struct Range {
 impl Ask for Range {
     type Answer = RangeEvents;
 
-    async fn read(&self, link: &mut Link) -> sql::Result<Option<Seen<RangeEvents>>> {
-        events(link, &self.key, &self.query).await
+    async fn read(&self, connection: &mut Connection) -> sql::Result<Option<Seen<RangeEvents>>> {
+        events(connection, &self.key, &self.query).await
     }
 }

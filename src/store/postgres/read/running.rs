@@ -2,9 +2,9 @@
 
 use crate::domain::Position;
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::link::Link;
+use crate::store::postgres::connection::Connection;
 use crate::store::shared::columns::Columns;
-use crate::store::sql::{self, Backend, Connection, Sql, unrefused};
+use crate::store::sql::{self, Backend, Connection as _, Sql, unrefused};
 use crate::store::{Running, StoreError};
 
 const RUNNING: Sql = Sql::postgres(
@@ -14,11 +14,11 @@ FROM meta m, (SELECT pg_current_snapshot() AS now) s WHERE m.name = 'position_ba
 );
 
 pub(in crate::store::postgres) async fn running(store: &PostgresStore) -> Result<Running, StoreError> {
-    unrefused(store.read((), |link, ()| Box::pin(undecided(link))).await)
+    unrefused(store.read((), |connection, ()| Box::pin(undecided(connection))).await)
 }
 
-async fn undecided(link: &mut Link) -> sql::Result<Running> {
-    let row = link.one(&RUNNING, &[]).await?;
+async fn undecided(connection: &mut Connection) -> sql::Result<Running> {
+    let row = connection.one(&RUNNING, &[]).await?;
     let numbers = row.ints(1)?.unwrap_or_default();
     let numbers = numbers.into_iter().map(|number| Position(number.cast_unsigned())).collect();
     Ok(Running { numbers, next: Position(row.count(0)?) })

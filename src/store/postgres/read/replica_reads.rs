@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use crate::domain::{ConversationId, UserId};
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::lane::{Mode, Phase};
-use crate::store::postgres::link::Link;
+use crate::store::postgres::connection::Connection;
+use crate::store::postgres::pool::{Mode, Phase};
 use crate::store::postgres::replicas::Verdict;
 use crate::store::sql::authorize::key;
 use crate::store::sql::range::{Key, Seen};
@@ -32,7 +32,10 @@ pub(super) trait Ask: Clone + Send + Sync + 'static {
     type Answer: Send + 'static;
 
     /// The answer from one snapshot; `None` when this copy is too old for it.
-    fn read(&self, link: &mut Link) -> impl Future<Output = sql::Result<Option<Seen<Self::Answer>>>> + Send;
+    fn read(
+        &self,
+        connection: &mut Connection,
+    ) -> impl Future<Output = sql::Result<Option<Seen<Self::Answer>>>> + Send;
 }
 
 /// Asks `question`, made from the key to the conversation, where it is best answered.
@@ -64,8 +67,9 @@ pub(super) async fn read_with<A: Ask>(
 }
 
 async fn key_of(store: &PostgresStore, conversation: ConversationId, user: UserId) -> Outcome<Key> {
-    let read = store
-        .read((conversation, user), |link, (conversation, user)| Box::pin(key(link, *conversation, *user)));
+    let read = store.read((conversation, user), |connection, (conversation, user)| {
+        Box::pin(key(connection, *conversation, *user))
+    });
     read.await
 }
 
@@ -89,7 +93,7 @@ async fn answered<A: Ask>(store: &PostgresStore, ask: &A) -> Result<Seen<A::Answ
             Err(_) => store.replicas.judge(index, Verdict::Failed),
         }
     }
-    let on_primary = store.read(ask.clone(), |link, ask| Box::pin(ask.read(link))).await;
+    let on_primary = store.read(ask.clone(), |connection, ask| Box::pin(ask.read(connection))).await;
     let seen = unrefused(on_primary)?;
     // The primary that gave the key has what the key names, unless another has taken its place in between.
     seen.ok_or_else(|| StoreError::definite("the primary is behind what it said a moment ago"))
@@ -103,7 +107,7 @@ async fn on_replica<A: Ask>(
 ) -> Result<Option<Seen<A::Answer>>, StoreError> {
     let phase = Phase::default();
     let work = async {
-        let mut transaction = store.replicas.lane(index).begin(Mode::Single).await?;
+        let mut transaction = store.replicas.pool(index).begin(Mode::Single).await?;
         let worked = ask.read(&mut transaction).await.map_err(Stop::from);
         transaction.finish(worked, &Phase::default()).await
     };

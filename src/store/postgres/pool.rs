@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metrics::Gauge;
-use sqlx::Connection;
+use sqlx::Connection as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::link::{Dial, Link};
+use super::connection::{Connection, Connector};
 use crate::environment::SharedEnvironment;
 use crate::store::shared::roster::Rosters;
 pub(super) use crate::store::sql::Phase;
@@ -38,8 +38,8 @@ pub(super) enum Mode {
 }
 
 /// Up to a fixed number of connections, opened when first needed; callers wait their turn in order.
-pub(super) struct Lane {
-    dial: Dial,
+pub(super) struct Pool {
+    connector: Connector,
     acquire: Duration,
     turns: Arc<Semaphore>,
     size: usize,
@@ -53,7 +53,7 @@ struct Shared {
     in_use: Gauge,
 }
 
-/// Counts how often connections to a server were parted with; those made before are not used any more. All lanes to a server
+/// Counts how often connections to a server were parted with; those made before are not used any more. All pools to a server
 /// share it: what one of them hears, no other has to hear again at a caller's expense.
 ///
 /// Behind the same name another server may answer from now on, which counts the versions of a membership anew from wherever
@@ -82,7 +82,7 @@ impl Generation {
 }
 
 struct Resting {
-    link: Link,
+    connection: Connection,
     generation: u64,
     made_ms: u64,
     since_ms: u64,
@@ -94,15 +94,15 @@ impl Shared {
     }
 }
 
-impl std::fmt::Debug for Lane {
+impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lane").field("size", &self.size).field("dial", &"…").finish()
+        f.debug_struct("Pool").field("size", &self.size).field("connector", &"…").finish()
     }
 }
 
-impl Lane {
+impl Pool {
     pub(super) fn new(
-        dial: Dial,
+        connector: Connector,
         size: usize,
         acquire_ms: u64,
         generation: Generation,
@@ -111,7 +111,7 @@ impl Lane {
     ) -> Self {
         let size = size.max(1);
         Self {
-            dial,
+            connector,
             acquire: Duration::from_millis(acquire_ms),
             turns: Arc::new(Semaphore::new(size)),
             size,
@@ -160,23 +160,30 @@ impl Lane {
             idle.retain(|resting| resting.generation == generation);
             idle.pop().filter(|resting| now_ms.saturating_sub(resting.made_ms) < LIFE_MS)
         };
-        let (link, made_ms) = match fresh {
+        let (connection, made_ms) = match fresh {
             Some(mut resting) if now_ms.saturating_sub(resting.since_ms) > QUIET_MS => {
-                match resting.link.ping().await {
-                    Ok(()) => (resting.link, resting.made_ms),
+                match resting.connection.ping().await {
+                    Ok(()) => (resting.connection, resting.made_ms),
                     // The server was away in the meantime: the others that rest are as dead as this one.
                     Err(_) => {
                         self.shared.generation.end();
-                        (self.dial.connect().await?, now_ms)
+                        (self.connector.connect().await?, now_ms)
                     }
                 }
             }
-            Some(resting) => (resting.link, resting.made_ms),
-            None => (self.dial.connect().await?, now_ms),
+            Some(resting) => (resting.connection, resting.made_ms),
+            None => (self.connector.connect().await?, now_ms),
         };
         self.shared.in_use.increment(1.0);
         let shared = Arc::clone(&self.shared);
-        Ok(Transaction { link: Some(link), shared, generation, made_ms, open: false, _turn: turn })
+        Ok(Transaction {
+            connection: Some(connection),
+            shared,
+            generation,
+            made_ms,
+            open: false,
+            _turn: turn,
+        })
     }
 
     /// Lets nobody begin any more, waits for those at work and closes every connection.
@@ -185,8 +192,8 @@ impl Lane {
         let all = self.turns.acquire_many(turns).await;
         self.turns.close();
         let resting = std::mem::take(&mut *self.shared.idle());
-        for Resting { link, .. } in resting {
-            link.close().await;
+        for Resting { connection, .. } in resting {
+            connection.close().await;
         }
         drop(all);
     }
@@ -194,7 +201,7 @@ impl Lane {
 
 /// A connection in use, mostly inside a transaction. Dropped before [`Transaction::finish`], it takes its connection with it.
 pub(in crate::store) struct Transaction {
-    link: Option<Link>,
+    connection: Option<Connection>,
     shared: Arc<Shared>,
     generation: u64,
     made_ms: u64,
@@ -210,7 +217,7 @@ impl Transaction {
 
     /// Undoes everything and frees the connection, unless even that fails.
     pub(super) async fn roll_back(mut self) {
-        if self.link.is_none() {
+        if self.connection.is_none() {
             return;
         }
         if !self.open || self.script("ROLLBACK".to_owned()).await.is_ok() {
@@ -232,17 +239,17 @@ impl Transaction {
     }
 
     fn drop_link(&mut self) {
-        if self.link.take().is_some() {
+        if self.connection.take().is_some() {
             self.shared.in_use.decrement(1.0);
         }
     }
 
     fn give_back(&mut self) {
-        let Some(link) = self.link.take() else { return };
+        let Some(connection) = self.connection.take() else { return };
         self.shared.in_use.decrement(1.0);
         let since_ms = self.shared.environment.monotonic_ms();
         self.shared.idle().push(Resting {
-            link,
+            connection,
             generation: self.generation,
             made_ms: self.made_ms,
             since_ms,
@@ -251,9 +258,9 @@ impl Transaction {
 }
 
 impl sql::Transaction for Transaction {
-    type Connection = Link;
+    type Connection = Connection;
 
-    fn connection(&mut self) -> &mut Link {
+    fn connection(&mut self) -> &mut Connection {
         self
     }
 
@@ -287,17 +294,17 @@ impl Drop for Transaction {
 }
 
 impl Deref for Transaction {
-    type Target = Link;
+    type Target = Connection;
 
-    fn deref(&self) -> &Link {
+    fn deref(&self) -> &Connection {
         // It is taken out only where the transaction ends; whoever ends it does not use it any more.
-        self.link.as_ref().expect("a transaction holds its connection until it is finished")
+        self.connection.as_ref().expect("a transaction holds its connection until it is finished")
     }
 }
 
 impl DerefMut for Transaction {
-    fn deref_mut(&mut self) -> &mut Link {
+    fn deref_mut(&mut self) -> &mut Connection {
         // As in `deref`.
-        self.link.as_mut().expect("a transaction holds its connection until it is finished")
+        self.connection.as_mut().expect("a transaction holds its connection until it is finished")
     }
 }

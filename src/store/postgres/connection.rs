@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, Postgres};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _};
 
 use super::options::PostgresOptions;
 use super::rows::Pg;
@@ -19,12 +19,12 @@ use crate::store::sql::{self, Batch, Sql, Value, before_commit};
 pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
 /// A connection to a server whose schema this release knows.
-pub(in crate::store) struct Link {
+pub(in crate::store) struct Connection {
     raw: PgConnection,
     prepared: bool,
 }
 
-impl Link {
+impl Connection {
     /// Runs a statement and collects its rows.
     pub(super) async fn fetch(&mut self, statement: Statement<'_>) -> sql::Result<Vec<Pg>> {
         let rows = statement.persistent(self.prepared).fetch_all(&mut self.raw).await?;
@@ -54,7 +54,7 @@ impl Link {
     }
 }
 
-impl Deref for Link {
+impl Deref for Connection {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
@@ -62,7 +62,7 @@ impl Deref for Link {
     }
 }
 
-impl DerefMut for Link {
+impl DerefMut for Connection {
     fn deref_mut(&mut self) -> &mut PgConnection {
         &mut self.raw
     }
@@ -92,7 +92,7 @@ fn parameters(text: &str) -> usize {
     numbers.max().unwrap_or(0)
 }
 
-impl sql::Connection for Link {
+impl sql::Connection for Connection {
     type Row = Pg;
 
     async fn all(&mut self, sql: &Sql, values: &[Value<'_>]) -> sql::Result<Vec<Pg>> {
@@ -117,16 +117,16 @@ impl sql::Connection for Link {
     }
 }
 
-/// How connections of one lane are made.
+/// How connections of one pool are made.
 #[derive(Debug, Clone)]
-pub(super) struct Dial {
+pub(super) struct Connector {
     options: PgConnectOptions,
     prepared: bool,
     /// The server must take writes: a standby or a demoted primary is refused.
     primary: bool,
 }
 
-impl Dial {
+impl Connector {
     /// For the server at `url`.
     ///
     /// # Errors
@@ -150,30 +150,30 @@ impl Dial {
     }
 
     /// Connects, and makes sure of the server's part and schema before anybody is given the connection.
-    pub(super) async fn connect(&self) -> Result<Link, StoreError> {
+    pub(super) async fn connect(&self) -> Result<Connection, StoreError> {
         let raw = self.options.connect().await.map_err(before_commit)?;
-        let mut link = Link { raw, prepared: self.prepared };
-        let standing = Self::standing(&mut link).await?;
+        let mut connection = Connection { raw, prepared: self.prepared };
+        let standing = Self::standing(&mut connection).await?;
         standing.fit(self.primary).map_err(StoreError::definite)?;
-        Ok(link)
+        Ok(connection)
     }
 
     /// Connects whatever the server is, for looking at it. The second answer: the log came from another server, whose
     /// positions go on here only after a step that nobody has taken yet.
     pub(super) async fn look(&self) -> Result<(Standing, bool), StoreError> {
         let raw = self.options.connect().await.map_err(before_commit)?;
-        let mut link = Link { raw, prepared: self.prepared };
-        let standing = Self::standing(&mut link).await?;
+        let mut connection = Connection { raw, prepared: self.prepared };
+        let standing = Self::standing(&mut connection).await?;
         if standing.known().is_err() {
             return Ok((standing, false));
         }
-        let rows = link.script("SELECT tidings_needs_restoring()".to_owned()).await;
+        let rows = connection.script("SELECT tidings_needs_restoring()".to_owned()).await;
         let foreign = rows.and_then(|rows| rows.first().ok_or_else(sql::Error::no_row)?.flag(0));
         Ok((standing, foreign.map_err(before_commit)?))
     }
 
-    async fn standing(link: &mut Link) -> Result<Standing, StoreError> {
-        match link.script(schema::STANDING.to_owned()).await {
+    async fn standing(connection: &mut Connection) -> Result<Standing, StoreError> {
+        match connection.script(schema::STANDING.to_owned()).await {
             Ok(rows) => {
                 let row = rows.first().ok_or_else(sql::Error::no_row).map_err(before_commit)?;
                 let read = || -> sql::Result<Standing> {
