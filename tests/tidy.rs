@@ -12,6 +12,8 @@ mod metrics;
 mod settings;
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "tidy/words.rs"]
+mod words;
 
 use source::Source;
 
@@ -269,8 +271,23 @@ fn nothing_names_a_machine() {
 
 #[test]
 fn docs_and_comments_name_paths_that_exist() {
-    const TOPS: &[&str] =
-        &["src/", "docs/", "config/", "tests/", "scripts/", "k8s/", "loadtests/", "web/", "migrations/"];
+    const TOPS: &[&str] = &[
+        "src/",
+        "docs/",
+        "config/",
+        "tests/",
+        "scripts/",
+        "k8s/",
+        "loadtests/",
+        "web/",
+        "migrations/",
+        "benches/",
+        ".github/",
+    ];
+    let pages = with_extension("", &["md"]);
+    for page in ["CONTRIBUTING.md", "docs/GLOSSARY.md", ".github/PULL_REQUEST_TEMPLATE.md"] {
+        assert!(pages.iter().any(|(path, _)| path == page), "{page} is not among the pages that are read");
+    }
     let mut broken = Vec::new();
     for (path, text) in with_extension("", &["md", "rs", "toml", "mjs", "js"]) {
         for (index, line) in text.lines().enumerate() {

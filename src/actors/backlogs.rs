@@ -10,7 +10,7 @@ use crate::store::JobKind;
 /// Jobs of one kind that are not done, as last read from the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pending {
-    /// Which.
+    /// The kind of jobs that wait.
     pub kind: JobKind,
     /// How many.
     pub jobs: u64,

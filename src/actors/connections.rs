@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// See the module's documentation.
+/// Counts the node's open connections against their limit.
 #[derive(Debug)]
 pub struct Connections {
     open: AtomicUsize,

@@ -4,7 +4,7 @@
 //! a thread's sessions hands it over as one batch and wakes the thread once.
 //!
 //! Bound: bytes of undelivered events. Policy when full: the batch's events are dropped and the overflow is remembered;
-//! the thread then tells every session to compare heads, so nothing is lost but hurry. Replies are never dropped: their
+//! the thread then tells every session to compare heads, so events come later and none is lost. Replies are never dropped: their
 //! number is bounded by the requests in flight. Revocations are never dropped either, since nothing would repeat them: each
 //! takes a call that its user may make only so often.
 
@@ -53,7 +53,7 @@ pub enum Item {
     },
     /// A passing signal for the same.
     Signal {
-        /// What.
+        /// The signal to tell the sessions.
         signal: Signal,
         /// For whom; empty for a channel's subscribers.
         users: Arc<[UserId]>,
@@ -61,7 +61,7 @@ pub enum Item {
     /// Events of a conversation were missed here for good: its channel's local subscribers, or the local sessions of `users`,
     /// compare heads.
     Missed {
-        /// Which.
+        /// The conversation concerned.
         conversation: ConversationId,
         /// See [`crate::domain::Audience`].
         users: Arc<[UserId]>,

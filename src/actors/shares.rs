@@ -22,7 +22,7 @@ struct Share {
     active: bool,
 }
 
-/// See the module's documentation.
+/// On how many nodes each user is who asked for something lately.
 #[derive(Default)]
 pub struct Shares {
     users: DashMap<UserId, Share>,

@@ -63,7 +63,7 @@ impl Problem {
         Error::new(ErrorCode::Invalid, detail).into()
     }
 
-    /// 404.
+    /// 404: no such path.
     pub fn not_found() -> Self {
         Refusal::NotFound.into()
     }
@@ -81,7 +81,7 @@ impl Problem {
         Self::with_status(ErrorCode::BadFrame, StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")
     }
 
-    /// 415.
+    /// 415: the body is of a type that is not read.
     pub fn unsupported_media_type() -> Self {
         let detail = "the body must be application/json in UTF-8, without a content encoding";
         Self::with_status(ErrorCode::BadFrame, StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)

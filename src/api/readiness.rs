@@ -68,7 +68,7 @@ struct Known {
 /// How one dependency is.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct DependencyView {
-    /// Which.
+    /// The name of the dependency.
     #[schema(value_type = String)]
     name: &'static str,
     /// How it does.

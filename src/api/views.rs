@@ -37,7 +37,7 @@ impl From<User> for UserBody {
     }
 }
 
-/// Users.
+/// The users that were found.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Users)]
 pub struct UsersBody {

@@ -49,7 +49,7 @@ pub fn shown(readiness: Readiness, bus: Option<&Arc<RedisBus>>) -> Readiness {
     )
 }
 
-/// Makes presence one over all nodes when there is a bus between them; answers this node's hand on the book.
+/// Makes presence one over all nodes when there is a bus between them; answers this node's handle to the presence book.
 pub fn share_presence(
     settings: &Settings,
     bus: Option<&Arc<RedisBus>>,

@@ -26,7 +26,7 @@ pub enum FolderError {
         "the data folder {folder} is in use by process {holder}: stop that server, or name another folder with --data-dir"
     )]
     InUse {
-        /// Which.
+        /// The data folder concerned.
         folder: PathBuf,
         /// The process id, as far as it is known.
         holder: String,
@@ -40,11 +40,11 @@ pub enum FolderError {
     /// The system refused.
     #[error("the data folder {folder}: {what}: {error}")]
     Failed {
-        /// Which.
+        /// The data folder concerned.
         folder: PathBuf,
         /// What could not be done.
         what: &'static str,
-        /// Why.
+        /// What the operating system said.
         error: io::Error,
     },
 }

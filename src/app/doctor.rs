@@ -15,7 +15,7 @@ use crate::telemetry::exporter::file_limit;
 /// One thing that was tried.
 #[derive(Debug)]
 pub struct Finding {
-    /// What.
+    /// What was tried.
     pub what: String,
     /// `Err` says what to do.
     pub outcome: Result<String, String>,

@@ -63,15 +63,15 @@ pub enum AppError {
         "cannot listen on {address}: {error}; choose another with --listen HOST:PORT (port 0 takes a free one)"
     )]
     Listen {
-        /// Which.
+        /// The address that was asked for.
         address: SocketAddr,
-        /// Why.
+        /// What the operating system said.
         error: io::Error,
     },
     /// The server's threads.
     #[error("the server failed: {0}")]
     Server(#[from] io::Error),
-    /// Metrics.
+    /// The exporter of metrics could not be installed.
     #[error(transparent)]
     Metrics(#[from] crate::telemetry::exporter::ExporterError),
     /// What the store knows of revocations could not be read.

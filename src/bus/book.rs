@@ -1,7 +1,7 @@
 //! The presence book: what each node knows of its users, for the other nodes to read.
 //!
-//! A node writes only about its own connections. What it wrote counts as long as it lives: a node that dies is forgotten
-//! after its lease. To add a backend: implement [`PresenceBook`], name it in `app`, add it to the suite's worlds.
+//! A node writes only about its own connections. Its entries count as long as its lease: those of a node that died
+//! end with it. To add a backend: implement [`PresenceBook`], name it in `app`, add it to the suite's worlds.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,15 +11,16 @@ use async_trait::async_trait;
 use super::Presence;
 use crate::domain::{Timestamp, UserId};
 
-/// The book cannot be read now; go by what this node knows itself.
+/// The book cannot be read now; the caller uses what this node knows itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BookAway;
 
-/// One node's hand on the book. Entries are [`Presence::Online`] and [`Presence::Away`]; being offline is having none.
+/// This node's handle to the shared presence book. Entries are [`Presence::Online`] and [`Presence::Away`]; an offline user has
+/// none.
 #[async_trait]
 pub trait PresenceBook: Send + Sync {
-    /// This node knows `presence` of `user` from now on; `None` or offline: nothing. Returns at once; written soon, and kept until it is
-    /// changed or this node dies.
+    /// Sets this node's entry of `user`; `None` or offline removes it. Returns at once. The entry is written soon, and
+    /// kept until it is changed or this node ends.
     fn put(&self, user: UserId, presence: Option<Presence>);
 
     /// What the other nodes know of `users`, in their order, once everything put here before is written.

@@ -12,11 +12,11 @@ use super::problems::SectionProblems;
 choice! {
     /// Who may sign up.
     SignUps {
-        /// Anyone.
+        /// Anybody may sign up, as a guest or by name.
         Open = "open",
         /// Guests only; they may not claim a name.
         Guests = "guests",
-        /// Nobody.
+        /// Nobody may sign up.
         Closed = "closed",
     }
 }

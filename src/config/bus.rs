@@ -44,7 +44,7 @@ pub struct Bus {
     pub redis: Redis,
 }
 
-/// `[bus.redis]`.
+/// `[bus.redis]`; every key is explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Redis {

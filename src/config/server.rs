@@ -16,7 +16,7 @@ choice! {
         All = "all",
         /// WebSocket connections.
         Gateway = "gateway",
-        /// REST.
+        /// Answers REST calls and serves the web client.
         Api = "api",
         /// Publishes what the log holds and nobody has published.
         Relay = "relay",

@@ -44,7 +44,7 @@ pub struct Store {
     pub postgres: Postgres,
 }
 
-/// `[store.sqlite]`.
+/// `[store.sqlite]`; every key is explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sqlite {
@@ -54,7 +54,7 @@ pub struct Sqlite {
     pub readers: u32,
 }
 
-/// `[store.postgres]`.
+/// `[store.postgres]`; every key is explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Postgres {

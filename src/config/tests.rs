@@ -263,17 +263,45 @@ fn units_and_near_misses() {
     assert_eq!(nearest("mongodb", ["sqlite", "postgres"]), None);
 }
 
-#[test]
-fn the_example_of_a_fleet_loads_with_its_urls_from_the_environment() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/fleet.example.toml");
-    let environment = [
-        ("TIDINGS__STORE__POSTGRES__URL", "postgres://tidings:secret@db/tidings"),
-        ("TIDINGS__BUS__REDIS__URL", "redis://:secret@redis"),
-        ("TIDINGS__SERVER__ROLES", "gateway"),
-    ];
-    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+/// Loads the example of this name; also answers its warnings as one text.
+fn example(name: &str, environment: &[(&str, &str)]) -> (Settings, String) {
+    let file = format!("{}/config/examples/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+    let environment: Vec<_> =
+        environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let options = LoadOptions { file: Some(file.into()), environment, overrides: Vec::new() };
     let settings = Settings::load(options).unwrap();
+    let warnings = settings.warnings().join("\n");
+    (settings, warnings)
+}
+
+#[test]
+fn the_examples_for_one_process_load_without_a_warning() {
+    for name in ["laptop", "one-server"] {
+        let (settings, warnings) = example(name, &[]);
+        assert_eq!(settings.store.backend, StoreBackend::Sqlite, "{name}");
+        assert_eq!(warnings, "", "{name}");
+    }
+}
+
+#[test]
+fn the_example_of_a_fleet_loads_with_its_urls_from_the_environment() {
+    let (settings, warnings) = example(
+        "fleet",
+        &[
+            ("TIDINGS__STORE__POSTGRES__URL", "postgres://tidings:secret@db/tidings"),
+            ("TIDINGS__BUS__REDIS__URL", "redis://:secret@redis"),
+            ("TIDINGS__SERVER__ROLES", "gateway"),
+        ],
+    );
     assert_eq!(settings.store.backend, StoreBackend::Postgres);
-    assert_eq!(settings.warnings().len(), 1, "only /metrics on a public address: {:?}", settings.warnings());
+    assert_eq!(warnings.lines().count(), 1, "only /metrics on a public address: {warnings}");
+}
+
+#[test]
+fn every_example_is_loaded_here() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples");
+    let mut found: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    found.sort();
+    assert_eq!(found, ["fleet.toml", "laptop.toml", "one-server.toml"], "load a new example in a test above");
 }

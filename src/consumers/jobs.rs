@@ -34,7 +34,7 @@ pub struct Jobs {
     pub store: SharedStore,
     /// Where committed events go.
     pub router: Arc<Router>,
-    /// Time.
+    /// The clock and the source of randomness.
     pub environment: SharedEnvironment,
     /// What is measured.
     pub meters: Arc<Meters>,

@@ -26,7 +26,7 @@ pub enum Turn {
     Goes,
 }
 
-/// See the module's documentation.
+/// One process's claim to a consumer's work: its lease and its cursor.
 pub struct Place {
     name: &'static str,
     holder: Uuid,

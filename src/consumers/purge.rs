@@ -28,7 +28,7 @@ const REST: [Duration; 2] = [Duration::from_millis(2), Duration::from_secs(1)];
 pub struct Purge {
     /// Where deleted conversations are.
     pub store: SharedStore,
-    /// Time.
+    /// The clock and the source of randomness.
     pub environment: SharedEnvironment,
     /// Events gone over.
     pub done: Counter,

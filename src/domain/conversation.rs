@@ -57,7 +57,7 @@ impl ConversationKind {
 pub enum HistoryPolicy {
     /// From one's own join event on.
     FromJoin,
-    /// Everything.
+    /// Everything, from the first event on.
     All,
 }
 
@@ -163,7 +163,7 @@ pub struct Conversation {
 /// One user's membership.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Who.
+    /// The user who is a member.
     pub user: UserId,
     /// What they may do.
     pub role: Role,
@@ -188,7 +188,7 @@ impl Member {
 /// One conversation from one user's point of view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// Which.
+    /// The conversation it describes.
     pub conversation: ConversationId,
     /// Its name.
     pub name: Option<String>,
@@ -207,9 +207,9 @@ pub struct Head {
 /// A receipt to keep: positions only move forward and never past the newest event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
-    /// Whose.
+    /// The user whose receipt moves.
     pub user: UserId,
-    /// Where.
+    /// The conversation it moves in.
     pub conversation: ConversationId,
     /// Devices have received up to here.
     pub delivered: Option<Seq>,

@@ -47,16 +47,16 @@ pub enum EventKind {
     },
     /// Somebody became a member.
     MemberJoined {
-        /// Who.
+        /// The new member.
         user: UserId,
         /// As what.
         role: Role,
     },
     /// Somebody is a member no more.
     MemberLeft {
-        /// Who.
+        /// The former member.
         user: UserId,
-        /// Why.
+        /// Why they left.
         reason: LeaveReason,
     },
     /// Settings or somebody's role changed.

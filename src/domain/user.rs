@@ -7,7 +7,7 @@ use super::{FamilyId, Timestamp, UserId};
 /// A user's public profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// Who.
+    /// The user's id.
     pub id: UserId,
     /// The unique name to sign in and be found by; guests and external users have none.
     pub username: Option<Username>,

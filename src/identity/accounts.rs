@@ -14,7 +14,7 @@ const REPEAT_WITHIN: Duration = Duration::from_secs(30);
 
 /// A sign-in, for the client.
 pub struct SignedIn {
-    /// Who.
+    /// The account's user.
     pub user: User,
     /// For requests and connections, as a bearer token.
     pub access_token: String,

@@ -15,11 +15,11 @@ pub enum KeySource {
 /// Who may sign up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignUps {
-    /// Anyone.
+    /// Anybody may sign up, as a guest or by name.
     Open,
     /// Guests only; they may not claim a name.
     Guests,
-    /// Nobody.
+    /// Nobody may sign up.
     Closed,
 }
 

@@ -63,7 +63,7 @@ impl<'de> Deserialize<'de> for RequestId {
 /// An `id` of whatever type: read first, so that an error can repeat a good one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LenientId {
-    /// Well-formed.
+    /// A request id that an answer can repeat.
     Good(RequestId),
     /// Of another type, or too long.
     Bad,
@@ -214,7 +214,7 @@ pub struct SendContent {
 pub struct Edit {
     /// Repeated in the `ack`.
     pub id: RequestId,
-    /// Where.
+    /// The conversation it is about.
     pub conversation: ConversationId,
     /// The message.
     pub seq: Seq,
@@ -230,7 +230,7 @@ pub struct Edit {
 pub struct Delete {
     /// Repeated in the `ack`.
     pub id: RequestId,
-    /// Where.
+    /// The conversation it is about.
     pub conversation: ConversationId,
     /// The message.
     pub seq: Seq,
@@ -241,7 +241,7 @@ pub struct Delete {
 pub struct React {
     /// Repeated in the `ack`.
     pub id: RequestId,
-    /// Where.
+    /// The conversation it is about.
     pub conversation: ConversationId,
     /// The message.
     pub seq: Seq,
@@ -255,16 +255,16 @@ pub struct MarkUpTo {
     /// Given: answered with `ok`.
     #[serde(default)]
     pub id: Option<RequestId>,
-    /// Where.
+    /// The conversation it is about.
     pub conversation: ConversationId,
     /// Up to here.
     pub seq: Seq,
 }
 
-/// `typing`.
+/// `typing`: the user begins or stops typing.
 #[derive(Debug, Clone, DeriveDeserialize, JsonSchema)]
 pub struct Typing {
-    /// Where.
+    /// The conversation it is about.
     pub conversation: ConversationId,
     /// Began (true) or stopped.
     pub on: bool,

@@ -13,7 +13,7 @@ pub const HEADER_ROOM: usize = 10;
 pub enum Opcode {
     /// UTF-8 text.
     Text,
-    /// Bytes.
+    /// A message of bytes, as in MessagePack.
     Binary,
     /// The end, with code and reason.
     Close,

@@ -19,7 +19,7 @@ pub struct Welcome {
     pub session: SessionId,
     /// Whom the token names.
     pub user: UserId,
-    /// Now.
+    /// The server's clock when this was written.
     pub server_time: Timestamp,
     /// How often the server pings.
     pub heartbeat_ms: u64,
@@ -127,7 +127,7 @@ pub struct LeftView {
 /// One conversation that moved.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct HeadView {
-    /// Which.
+    /// The conversation it describes.
     pub conversation: ConversationId,
     /// Its kind.
     pub kind: ConversationKind,

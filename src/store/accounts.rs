@@ -33,7 +33,7 @@ pub enum NewUserOutcome {
 /// What signing in by password needs.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// Who.
+    /// The account's user.
     pub user: User,
     /// Argon2id in PHC form.
     pub password_hash: String,
@@ -44,7 +44,7 @@ pub struct Credentials {
 pub struct NewFamily {
     /// Its id, named in access tokens.
     pub id: FamilyId,
-    /// Whose.
+    /// The user who signed in.
     pub user: UserId,
     /// SHA-256 of the first refresh token.
     pub token_hash: [u8; 32],
@@ -57,7 +57,7 @@ pub struct NewFamily {
 pub struct Family {
     /// Its id.
     pub id: FamilyId,
-    /// Whose.
+    /// The user who signed in.
     pub user: UserId,
 }
 

@@ -36,7 +36,7 @@ const GRACE: Duration = Duration::from_millis(500);
 /// Between two lines in the log about failures, in milliseconds.
 const LOG_EVERY_MS: u64 = 1_000;
 
-/// See the module's documentation.
+/// A store whose calls have a deadline and are measured.
 pub struct Guarded {
     store: SharedStore,
     timeout: Duration,

@@ -35,11 +35,11 @@ impl Target {
 pub struct NewMessage {
     /// Who says it.
     pub sender: UserId,
-    /// Where.
+    /// The conversation it is sent to.
     pub target: Target,
     /// The idempotency key.
     pub client_id: ClientId,
-    /// What.
+    /// What it says.
     pub content: Content,
 }
 
@@ -107,9 +107,9 @@ pub enum Change {
     },
     /// Give `user` a role; `Owner` hands ownership over and makes the actor an admin.
     SetRole {
-        /// Who.
+        /// The member concerned.
         user: UserId,
-        /// Which.
+        /// Their new role.
         role: Role,
     },
     /// Change settings (`name`, `history`, `join` of [`Changes`]).
@@ -201,7 +201,7 @@ pub struct HistoryQuery {
 /// How often a reaction was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReactionCount {
-    /// Which.
+    /// The reaction's emoji.
     pub emoji: String,
     /// By how many.
     pub count: u64,

@@ -16,7 +16,7 @@ const EVERY_MS: u64 = 400;
 /// A transaction that is open for so long is none that appends to the log: those end with the store's timeout.
 const OLD_MS: u64 = 10_000;
 
-/// See the module's documentation.
+/// Where reading past the end of the log goes on.
 #[derive(Debug, Default)]
 pub struct Ahead {
     /// Undecided transactions, and when each was first seen.

@@ -52,7 +52,7 @@ pub struct Follower {
     pub router: Arc<Router>,
     /// What is followed.
     pub log: Arc<dyn Log>,
-    /// Time.
+    /// The clock and the source of randomness.
     pub environment: SharedEnvironment,
     /// What is measured.
     pub meters: Arc<Meters>,

@@ -29,7 +29,7 @@ pub enum Joins {
     Behind,
 }
 
-/// See the module's documentation.
+/// The follower's decisions: whether the bus is trusted, and up to where the log was passed on here.
 #[derive(Debug)]
 pub struct FollowerState {
     covered: Option<Cursor>,

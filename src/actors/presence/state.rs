@@ -51,7 +51,7 @@ pub struct PresenceState {
 /// A user whose presence is another now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PresenceChanged {
-    /// Who.
+    /// The user whose presence changed.
     pub user: UserId,
     /// What it is now.
     pub presence: Presence,

@@ -23,7 +23,7 @@ use crate::panics;
 use crate::store::{Marked, SharedStore};
 use crate::telemetry::Meters;
 
-/// See the module's documentation.
+/// The actor that stores receipts.
 pub struct Receipts {
     state: ReceiptsState,
     storing: bool,

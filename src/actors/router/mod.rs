@@ -81,7 +81,7 @@ type OnRevoked = Box<dyn Fn(&Revocation) + Send + Sync>;
 /// No position is as high.
 const NO_FOLLOWER: u64 = u64::MAX;
 
-/// See the module's documentation.
+/// The router of one node, shared by everything that has events or signals to hand on.
 pub struct Router {
     state: Mutex<State>,
     interest: Interest,

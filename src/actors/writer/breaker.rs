@@ -17,7 +17,7 @@ enum State {
     Trying { pause_ms: u64 },
 }
 
-/// See the module's documentation.
+/// A circuit breaker; it knows no clock and no database.
 #[derive(Debug)]
 pub struct Breaker {
     state: State,

@@ -27,7 +27,7 @@ struct State {
     breaker: Breaker,
 }
 
-/// See the module's documentation.
+/// The limit and the breaker, shared by all shards.
 pub struct Gate {
     state: Mutex<State>,
     freed: Notify,

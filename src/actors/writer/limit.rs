@@ -21,7 +21,7 @@ pub enum Outcome {
     Failed,
 }
 
-/// See the module's documentation.
+/// The number of batches that may be in flight now.
 #[derive(Debug)]
 pub struct AdaptiveLimit {
     limit: f64,

@@ -86,9 +86,9 @@ pub enum Job {
     Change {
         /// As whom.
         actor: UserId,
-        /// Where.
+        /// The conversation to change.
         conversation: ConversationId,
-        /// What.
+        /// What to change in it.
         change: Change,
         /// When it was received.
         received_us: u64,

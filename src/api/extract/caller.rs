@@ -18,7 +18,7 @@ use crate::protocol::Failure;
 pub struct Caller(pub Claims);
 
 impl Caller {
-    /// Who.
+    /// The user whose token this request bears.
     pub fn user(&self) -> UserId {
         self.0.user
     }

@@ -14,7 +14,7 @@ use super::outgoing::Outgoing;
 use super::status::PartId;
 use crate::domain::Topic;
 
-/// See the module's documentation.
+/// One connection to one Redis server, kept up as long as it is wanted.
 pub struct Link {
     /// Where the server is.
     pub place: Place,
@@ -28,7 +28,7 @@ pub struct Link {
     pub subscriber: PartId,
     /// Topics whose subscription may differ from what is wanted.
     stale: Mutex<Stale>,
-    /// The newest asking whose topics are subscribed as they should be.
+    /// The number of the newest marking whose topics are all subscribed as wanted.
     agreed: watch::Sender<u64>,
     stirred: Notify,
     moved_here: AtomicBool,
@@ -38,7 +38,7 @@ pub struct Link {
 #[derive(Default)]
 struct Stale {
     topics: HashSet<Topic>,
-    /// How often something was put in.
+    /// How often topics were marked.
     asked: u64,
 }
 
@@ -59,7 +59,7 @@ impl Link {
         })
     }
 
-    /// Have another look at these topics.
+    /// Marks topics whose subscription may differ from what is wanted, and wakes the subscriber.
     pub fn stir(&self, topics: impl IntoIterator<Item = Topic>) {
         let mut stale = lock(&self.stale);
         stale.topics.extend(topics);
@@ -68,7 +68,7 @@ impl Link {
         self.stirred.notify_one();
     }
 
-    /// Resolves when every topic stirred so far was looked at.
+    /// Resolves when the subscriber has reconciled every topic marked before this call.
     pub async fn settled(&self) {
         let asked = lock(&self.stale).asked;
         let mut agreed = self.agreed.subscribe();
@@ -76,18 +76,18 @@ impl Link {
         let _ = agreed.wait_for(|agreed| *agreed >= asked).await;
     }
 
-    /// Topics came here from another server: what was published meanwhile may be lost.
+    /// Notes that topics moved here from another server: what was published meanwhile may be lost.
     pub fn moved_here(&self) {
         self.moved_here.store(true, Ordering::SeqCst);
         self.stirred.notify_one();
     }
 
-    /// Whether topics came here since the last question.
+    /// Whether topics moved here since the last call.
     pub fn take_moved_here(&self) -> bool {
         self.moved_here.swap(false, Ordering::SeqCst)
     }
 
-    /// Takes the topics to look at. None: all before were looked at.
+    /// Takes the marked topics. None left: all marked before are reconciled.
     pub fn take_stale(&self) -> HashSet<Topic> {
         let mut stale = lock(&self.stale);
         if stale.topics.is_empty() {
@@ -96,7 +96,7 @@ impl Link {
         std::mem::take(&mut stale.topics)
     }
 
-    /// Waits until there may be topics to look at.
+    /// Waits until topics may have been marked.
     pub async fn stirred(&self) {
         self.stirred.notified().await;
     }

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 pub struct Outbound {
     /// Where to.
     pub channels: SmallVec<[String; 2]>,
-    /// What.
+    /// The message as bytes.
     pub envelope: Vec<u8>,
     /// It was sent once already, on a connection that broke before the server answered.
     pub tried: bool,

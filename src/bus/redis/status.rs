@@ -25,7 +25,7 @@ struct Parts {
     known: BTreeMap<PartId, Part>,
 }
 
-/// See the module's documentation.
+/// What is known about the connections to Redis.
 pub struct Status {
     parts: Mutex<Parts>,
     health: watch::Sender<BusHealth>,

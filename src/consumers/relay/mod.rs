@@ -48,7 +48,7 @@ pub struct Relay {
     pub router: Arc<Router>,
     /// What nodes said they published; also given to [`Router::announce_to`].
     pub announced: Arc<PublishedSet>,
-    /// Time.
+    /// The clock and the source of randomness.
     pub environment: SharedEnvironment,
     /// What is measured.
     pub meters: Arc<Meters>,

@@ -81,7 +81,7 @@ struct Hole {
     back: u64,
 }
 
-/// See the module's documentation.
+/// What was passed on of one conversation, and what waits for an event before it.
 #[derive(Debug, Default)]
 pub struct Track {
     /// Everything up to here was passed on, or nobody here is to get it.

@@ -46,7 +46,7 @@ const LONG_DEAD_LEASES: u32 = 10;
 /// Changes are gathered for so long before they are written.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// One node's hand on the book; see the module's documentation. Dropping it lets the lease run out.
+/// This node's handle to the presence book in Redis. When it is dropped, its lease runs out.
 pub struct RedisBook {
     hand: Arc<Hand>,
     keeper: AbortHandle,

@@ -19,7 +19,7 @@ struct State {
     rewritten: Option<UserId>,
 }
 
-/// See the module's documentation.
+/// This node's entries, and which of them are still to be written.
 #[derive(Default)]
 pub struct Own {
     state: Mutex<State>,
