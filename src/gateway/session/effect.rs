@@ -22,16 +22,16 @@ pub enum Effect {
     Ok(RequestId),
     /// Answer a `ping`.
     Pong(Option<RequestId>),
-    /// Check a token. `refresh` is the `auth` request to answer; `None`: this is the `hello`.
+    /// Check the token of a `hello` or an `auth`.
     Authenticate {
         /// The token.
         token: String,
-        /// See above.
+        /// The `auth` request to answer; `None` for a `hello`.
         refresh: Option<RequestId>,
     },
     /// The user is known: subscribe, be present, read heads since the cursor.
     Enter {
-        /// Who.
+        /// The user whose token was good.
         user: UserId,
         /// What the client brought.
         since: Option<Cursor>,
@@ -59,9 +59,9 @@ pub enum Effect {
     Change {
         /// The request to answer.
         id: RequestId,
-        /// Where.
+        /// The conversation to change.
         conversation: ConversationId,
-        /// What.
+        /// What to change in it.
         change: Change,
     },
     /// Keep a receipt: in time without a request to answer, else before answering.
@@ -73,7 +73,7 @@ pub enum Effect {
     },
     /// Tell the others that the user is typing.
     Typing {
-        /// Where.
+        /// The conversation that is typed in.
         conversation: ConversationId,
         /// Began or stopped.
         on: bool,
@@ -82,28 +82,28 @@ pub enum Effect {
     Watch {
         /// The request to answer.
         id: RequestId,
-        /// Whose.
+        /// The users to watch.
         users: Vec<UserId>,
     },
     /// Watch these users no more, and answer.
     Unwatch {
         /// The request to answer.
         id: RequestId,
-        /// Whose.
+        /// The users that were watched.
         users: Vec<UserId>,
     },
     /// Read ranges.
     Sync {
         /// The request to answer.
         id: RequestId,
-        /// Which.
+        /// What to read.
         ranges: Vec<SyncRange>,
     },
     /// The device moved between foreground and background.
     Moved {
-        /// From.
+        /// What it was before.
         from: Device,
-        /// To.
+        /// What it is now.
         to: Device,
     },
     /// Warn of the token's end.
