@@ -282,6 +282,7 @@ fn twenty_malformed_frames_in_a_minute_are_too_many() {
 #[test]
 fn requests_under_way_are_bounded_and_reading_goes_on_when_one_is_answered() {
     let mut table = Table::live();
+    table.bounds.gateway.in_flight_requests = 2;
     let send = r#"{"type":"send","id":1,"to":"u_000000000000000000000000000000be","client_id":"0197f3c0-1111-7222-8333-444455556666","body":"b"}"#;
     for _ in 0..table.bounds.gateway.in_flight_requests {
         assert!(table.state.may_read(&table.bounds));
