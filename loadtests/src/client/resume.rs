@@ -89,8 +89,11 @@ impl Resume {
         }
         for head in heads {
             if head.left {
-                self.places.remove(head.conversation.as_str());
-                self.lacking.retain(|conversation| *conversation != head.conversation);
+                // What was read stays held: whoever comes back reads on from there.
+                if let Some(place) = self.places.get_mut(head.conversation.as_str()) {
+                    place.known = place.ahead.last().copied().unwrap_or_default().max(place.held);
+                }
+                self.lacking.remove(head.conversation.as_str());
                 continue;
             }
             let place = self.places.entry(head.conversation.clone()).or_default();
@@ -231,6 +234,18 @@ mod tests {
         resume.event(&"c".into(), 3, Some(0));
         resume.answered(1, None, 0);
         assert_eq!((resume.held("c"), resume.due_us()), (5, None));
+    }
+
+    #[test]
+    fn whoever_left_asks_for_nothing_and_reads_on_after_coming_back() {
+        let mut resume = Resume::default();
+        resume.heads(None, &[head("c", 1)]);
+        resume.event(&"c".into(), 1, None);
+        resume.heads(None, &[head("c", 2)]);
+        resume.heads(None, &[Head { left: true, ..head("c", 0) }]);
+        assert!(asks(&mut resume, 1, 0).is_empty());
+        resume.heads(None, &[head("c", 4)]);
+        assert_eq!(asks(&mut resume, 2, 0), [("c".to_owned(), 1, 3)]);
     }
 
     #[test]
