@@ -26,6 +26,8 @@ use crate::environment::SharedEnvironment;
 const KEPT_MS: u64 = 1_000;
 /// A dependency that has not answered for so long does not work.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// A write that was not committed for so long does not work; less than [`PATIENCE`], so that this is what is reported.
+const WRITE_PATIENCE: Duration = Duration::from_millis(400);
 /// How long a report waits for answers: balancers give up on a check after half a second, and would take the process out.
 const WAIT: Duration = Duration::from_millis(100);
 /// A thread that has not turned for so long stands still.
@@ -50,7 +52,7 @@ pub type Probe = Box<dyn Fn() -> Asked + Send + Sync>;
 pub type Detail = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
 struct Dependency {
-    name: &'static str,
+    name: String,
     probe: Probe,
     known: watch::Sender<Known>,
 }
@@ -69,8 +71,7 @@ struct Known {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct DependencyView {
     /// The name of the dependency.
-    #[schema(value_type = String)]
-    name: &'static str,
+    name: String,
     /// How it does.
     state: DependencyState,
     /// Since when it has been so.
@@ -168,14 +169,18 @@ impl Readiness {
 
     /// Adds a dependency to the report.
     #[must_use]
-    pub fn with(mut self, name: &'static str, probe: Probe) -> Self {
+    pub fn with(mut self, name: impl Into<String>, probe: Probe) -> Self {
         let known = Known {
             state: DependencyState::Away,
             since: self.environment.now(),
             asked_ms: None,
             asking_ms: None,
         };
-        self.dependencies.push(Arc::new(Dependency { name, probe, known: watch::Sender::new(known) }));
+        self.dependencies.push(Arc::new(Dependency {
+            name: name.into(),
+            probe,
+            known: watch::Sender::new(known),
+        }));
         self
     }
 
@@ -287,15 +292,18 @@ impl Readiness {
         } else {
             (known.state, known.since)
         };
-        DependencyView { name: dependency.name, state, since }
+        DependencyView { name: dependency.name.clone(), state, since }
     }
 }
 
-/// What the last sends met counts as well: a small write may pass where larger ones fail, as on a disk that is nearly full.
+/// What the last sends met counts as well: a small write may pass where larger ones fail, as on a disk that is nearly full. A write
+/// that takes too long counts as failed: a commit that waits for a standby may take for ever while reads are served.
 async fn store_state(node: &Node) -> DependencyState {
-    if node.read(node.store().ping()).await.is_ok() && !node.writer().is_refusing() {
+    let written = tokio::time::timeout(WRITE_PATIENCE, node.read(node.store().ping()));
+    let (written, read) = tokio::join!(written, node.read(node.store().end()));
+    if matches!(written, Ok(Ok(()))) && !node.writer().is_refusing() {
         DependencyState::Works
-    } else if node.read(node.store().end()).await.is_ok() {
+    } else if read.is_ok() {
         DependencyState::ReadsOnly
     } else {
         DependencyState::Away

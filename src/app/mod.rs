@@ -7,6 +7,7 @@ mod banner;
 mod bus;
 mod bus_keys;
 mod data_folder;
+mod database;
 pub mod doctor;
 mod embedded;
 mod fleet;
@@ -126,24 +127,28 @@ impl App {
             StoreBackend::Sqlite => Some(Embedded::open(&settings, &environment).await?),
             StoreBackend::Postgres => None,
         };
-        let store = match &embedded {
+        let mut server = None;
+        let store: SharedStore = match &embedded {
             Some(embedded) => embedded.store(),
             None => {
-                waiting::until("store", &listener, &environment, || open_postgres(&settings, &environment))
-                    .await?
+                let open = || open_postgres(&settings, &environment);
+                let opened = waiting::until("store", &listener, &environment, open).await?;
+                server = Some(Arc::clone(&opened));
+                opened
             }
         };
         let timeout = options::store_timeout(&settings);
         let store = Guarded::shared(store, timeout, Arc::clone(&environment), &meters.store);
-        let mut app = match Self::assemble(settings, listener, environment, exporter, meters, store).await {
-            Ok(app) => app,
-            Err(error) => {
-                if let Some(embedded) = embedded {
-                    embedded.close().await;
+        let mut app =
+            match Self::assemble(settings, listener, environment, exporter, meters, (store, server)).await {
+                Ok(app) => app,
+                Err(error) => {
+                    if let Some(embedded) = embedded {
+                        embedded.close().await;
+                    }
+                    return Err(error);
                 }
-                return Err(error);
-            }
-        };
+            };
         app.embedded = embedded;
         Ok(app)
     }
@@ -154,7 +159,7 @@ impl App {
         environment: SharedEnvironment,
         exporter: Exporter,
         meters: Arc<Meters>,
-        store: SharedStore,
+        (store, server): (SharedStore, Option<Arc<PostgresStore>>),
     ) -> Result<Self, AppError> {
         let identity =
             Identity::new(options::identity(&settings), Arc::clone(&store), Arc::clone(&environment))?;
@@ -179,7 +184,12 @@ impl App {
         let fleet = Fleet::start(&settings, &node, &actors, health).await?;
         node.connections().allow(settings.server.max_connections);
         let pulses = pulses(&settings);
-        let readiness = bus::shown(Readiness::new(&node), bus.as_ref())
+        let readiness = Readiness::new(&node);
+        let readiness = match &server {
+            Some(server) => database::shown(readiness, server, &node),
+            None => readiness,
+        };
+        let readiness = bus::shown(readiness, bus.as_ref())
             .with_connections(Arc::clone(node.connections()))
             .with_pulses(pulses.iter().cloned());
         Ok(Self {
@@ -339,12 +349,12 @@ fn pulses(settings: &Settings) -> Vec<Arc<Pulse>> {
 async fn open_postgres(
     settings: &Settings,
     environment: &SharedEnvironment,
-) -> Result<SharedStore, Missing<AppError>> {
+) -> Result<Arc<PostgresStore>, Missing<AppError>> {
     let opened = PostgresStore::open(options::postgres(settings), Arc::clone(environment)).await;
-    Ok(opened.map_err(|error| match error {
+    opened.map_err(|error| match error {
         OpenError::Unreachable(_) => Missing::Away(error.to_string()),
         OpenError::Unusable(_) => Missing::Hopeless(error.into()),
-    })?)
+    })
 }
 
 fn listen(address: SocketAddr, backlog: u32) -> Result<TcpListener, AppError> {

@@ -37,7 +37,7 @@ async fn until_store_is(rest: &Rest, state: &str) {
         }
     };
     let shown = tokio::time::timeout(DEADLINE, shown).await;
-    assert!(shown.is_ok(), "the store is never {state}");
+    assert!(shown.is_ok(), "the store is never {state}: {}", report(rest).await);
 }
 
 async fn send(ws: &mut Ws, conversation: &str, body: &str) -> Value {
@@ -98,15 +98,19 @@ struct Pair {
 impl Pair {
     async fn over(postgres: &Postgres) -> Self {
         let url = postgres.database("pair").await;
+        Self::on(&[("TIDINGS__STORE__POSTGRES__URL", &url)]).await
+    }
+
+    async fn on(urls: &[(&str, &str)]) -> Self {
         let keys = TempDir::new().unwrap();
         let key = keys.path().join("key.pem");
         fs::write(&key, KEY).unwrap();
-        let settings = [
+        let common = [
             ("TIDINGS__STORE__BACKEND", "postgres"),
-            ("TIDINGS__STORE__POSTGRES__URL", &url),
             ("TIDINGS__AUTH__KEY_FILES", key.to_str().unwrap()),
             ("TIDINGS__STORE__TIMEOUT_MS", "1500"),
         ];
+        let settings = [urls, &common].concat();
         let servers = [Server::start(&settings).await, Server::start(&settings).await];
         Self { _keys: keys, servers }
     }
@@ -154,6 +158,76 @@ async fn a_database_that_is_cut_off_or_gone_takes_no_gateway_out_of_rotation() {
     postgres.kill();
     pair.all_say("away").await;
     postgres.restart(Options::default()).await;
+}
+
+/// Waits until the report of `rest` is as wanted.
+async fn until_report(rest: &Rest, what: &str, wanted: impl Fn(&Value) -> bool) {
+    let began = now();
+    loop {
+        let report = report(rest).await;
+        if wanted(&report) {
+            return;
+        }
+        assert!(began.elapsed() < DEADLINE, "never {what}: {report}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn state_of<'a>(report: &'a Value, name: &str) -> Option<&'a str> {
+    let found = report["dependencies"].as_array()?.iter().find(|one| one["name"] == name)?;
+    found["state"].as_str()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_cannot_commit_a_frozen_replica_and_an_open_transaction_are_reported() {
+    let postgres = Postgres::start(Options { durable: true, ..Options::default() }).await;
+    let url = postgres.database("pair").await;
+    let replica = postgres.replica(Options::default()).await;
+    let replica_url = replica.url("pair");
+    let pair = Pair::on(&[
+        ("TIDINGS__STORE__POSTGRES__URL", &url),
+        ("TIDINGS__STORE__POSTGRES__READ_URLS", &replica_url),
+    ])
+    .await;
+    let rest = Rest::new(&pair.servers[0]);
+    let (ada, ben) = (rest.guest("Ada").await, rest.guest("Ben").await);
+    let group = rest.conversation(&ada, "group", &[&ben]).await;
+    rest.send(&ada, &group, "kept").await;
+    until_report(&rest, "all well", |report| {
+        state_of(report, "store") == Some("works") && state_of(report, "replica_1") == Some("works")
+    })
+    .await;
+
+    replica.pause();
+    until_report(&rest, "without its replica", |report| {
+        state_of(report, "replica_1") == Some("away") && state_of(report, "store") == Some("works")
+    })
+    .await;
+    replica.resume();
+    until_report(&rest, "with its replica", |report| state_of(report, "replica_1") == Some("works")).await;
+
+    let mut open = postgres.connect("postgres").await;
+    sqlx::raw_sql("BEGIN; CREATE TABLE held (n int)").execute(&mut open).await.unwrap();
+    until_report(&rest, "held back", |report| {
+        report["details"]["oldest_transaction_ms"].as_u64().is_some_and(|held_ms| held_ms >= 1_000)
+    })
+    .await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut open).await.unwrap();
+    until_report(&rest, "let go", |report| report["details"]["oldest_transaction_ms"] == 0).await;
+
+    // A commit waits for a standby that is gone: what is written fails, what is read does not.
+    postgres.run("ALTER SYSTEM SET synchronous_standby_names = 'gone'").await;
+    postgres.run("SELECT pg_reload_conf()").await;
+    pair.all_say("reads_only").await;
+    let (mut ws, welcome) = Ws::signed_in(&pair.servers[1], Encoding::Json, &ada).await;
+    assert!(welcome["heads"].as_array().is_some_and(|heads| heads.len() == 1), "{welcome}");
+    assert!(rest.events(&ben, &group).await.iter().any(|event| event["body"] == "kept"));
+    let refused = send(&mut ws, &group, "not now").await;
+    assert_eq!((&refused["code"], &refused["retryable"]), (&json!("unavailable"), &json!(true)), "{refused}");
+    postgres.run("ALTER SYSTEM RESET synchronous_standby_names").await;
+    postgres.run("SELECT pg_reload_conf()").await;
+    pair.all_say("works").await;
+    chat_works(&pair.servers[0], &ada, &ben).await;
 }
 
 /// The parts that only a process with a database server has.

@@ -35,7 +35,7 @@ use crate::domain::{Limits, Timestamp, UserId};
 use crate::environment::SharedEnvironment;
 use crate::telemetry::meters::PostgresMeters;
 use connection::{Connection, Connector};
-use pool::{Generation, Mode, Pool};
+use pool::{Generation, Mode, Phase, Pool};
 use replicas::Replicas;
 
 /// A database server, in use. Shared behind an `Arc`; closing is [`PostgresStore::close`] or dropping the last handle.
@@ -96,6 +96,25 @@ impl PostgresStore {
             meters,
         });
         Ok(store)
+    }
+
+    /// How many replicas are configured to read from.
+    pub fn replicas(&self) -> usize {
+        self.replicas.count()
+    }
+
+    /// Whether a replica answers a read; `index` counts from 0 in the order of the settings.
+    ///
+    /// # Errors
+    /// It does not answer, or not within the store's timeout. Definite: nothing was asked of it but to read.
+    pub async fn ping_replica(&self, index: usize) -> Result<(), StoreError> {
+        let asked = async {
+            let mut transaction = self.replicas.pool(index).begin(Mode::Single).await?;
+            let reached = transaction.run(&REACHED, &[]).await.map_err(Stop::from);
+            sql::unrefused(transaction.finish(reached, &Phase::default()).await).map(|_| ())
+        };
+        let late = |_| StoreError::definite("the replica does not answer");
+        tokio::time::timeout(self.timeout, asked).await.map_err(late)?
     }
 
     /// Waits for operations at work, refuses further ones and closes every connection.

@@ -121,6 +121,10 @@ impl Replicas {
         self.meters.replicas.set(rotation.in_turn() as f64);
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.pools.len()
+    }
+
     pub(super) fn pool(&self, index: usize) -> &Pool {
         &self.pools[index]
     }

@@ -1,0 +1,31 @@
+//! What a database server adds to the report of readiness.
+
+use std::sync::Arc;
+
+use crate::actors::Node;
+use crate::api::{DependencyState, Probe, Readiness};
+use crate::store::postgres::PostgresStore;
+
+/// Shows each replica among the dependencies, as `replica_1` and so on in the order of the settings, and for how long the oldest open
+/// transaction that has written keeps the log's end where it is.
+pub fn shown(readiness: Readiness, server: &Arc<PostgresStore>, node: &Node) -> Readiness {
+    let node = node.clone();
+    let held_back = Box::new(move || Some(node.router().held_back_ms()));
+    let readiness = readiness.with_detail("oldest_transaction_ms", held_back);
+    (0..server.replicas()).fold(readiness, |readiness, index| {
+        readiness.with(format!("replica_{}", index + 1), replica(server, index))
+    })
+}
+
+fn replica(server: &Arc<PostgresStore>, index: usize) -> Probe {
+    let server = Arc::clone(server);
+    Box::new(move || {
+        let server = Arc::clone(&server);
+        Box::pin(async move {
+            match server.ping_replica(index).await {
+                Ok(()) => DependencyState::Works,
+                Err(_) => DependencyState::Away,
+            }
+        })
+    })
+}
