@@ -8,6 +8,7 @@ mod support;
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod servers;
 
+mod background;
 mod bad_input;
 mod beside;
 mod channels;

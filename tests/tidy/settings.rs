@@ -258,6 +258,10 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
         "typing_ends_after_its_time",
         "PRESENCE__TYPING_TIMEOUT_MS",
     ),
+    ("receipts.flush_ms", BACKGROUND, "receipts_are_told_as_often_as_was_set", "RECEIPTS__FLUSH_MS"),
+    ("store.sqlite.readers", BACKGROUND, "as_many_threads_read_the_file_as_was_set", "SQLITE__READERS"),
+    ("store.postgres.read_connections", FAULTS, BESIDE, "read_connections: 2"),
+    ("store.postgres.tail_connections", FAULTS, BESIDE, "tail_connections: 3"),
     (
         "receipts.queue_marks",
         "src/actors/receipts/state.rs",
@@ -275,16 +279,13 @@ const UNSHOWN: &[(&str, &str)] = &[
     ("gateway.lag_resume_bytes", "when a lagging reader goes on shows from outside only as a moment"),
     ("auth.revocation_poll_ms", "the interval shows from outside only as a delay"),
     ("store.sqlite.synchronous", "what it changes shows at a power cut"),
-    ("store.sqlite.readers", "how many read side by side shows as speed only"),
-    ("store.postgres.read_connections", "how many read side by side shows as speed only"),
-    ("store.postgres.tail_connections", "how many follow the tail side by side shows as speed only"),
     ("bus.redis.timeout_ms", "shows as the moment at which a frozen server is given up on"),
     ("bus.redis.ping_ms", "shows as the moment at which a frozen server is given up on"),
     ("presence.lease_ms", "shows as the moment at which a dead node's users go offline"),
-    ("receipts.flush_ms", "shows as a delay of receipts"),
 ];
 
 const SETTINGS: &str = "tests/it/settings.rs";
+const BACKGROUND: &str = "tests/it/background.rs";
 const BUS_KEYS: &str = "src/app/bus_keys.rs";
 const DOORS: &str = "tests/it/doors.rs";
 const EXAMPLES: &str = "tests/it/examples.rs";
@@ -295,6 +296,7 @@ const HOLDS: &str = "what_a_request_may_hold_is_what_was_set";
 const GUESSING: &str = "guessing_is_slowed_per_account_and_per_forwarded_address";
 const PINNED: &str = "what_the_operator_pinned_is_held_against_every_token";
 const NO_CONNECTION: &str = "who_gets_no_connection_in_time_hears_a_definite_no";
+const BESIDE: &str = "as_many_read_and_follow_side_by_side_as_there_are_connections";
 const SERVED: &str = "a_server_is_ready_without_its_bus_and_says_since_when";
 
 /// The keys of `config/default.toml`.

@@ -136,6 +136,45 @@ async fn who_gets_no_connection_in_time_hears_a_definite_no() {
 }
 
 #[tokio::test]
+async fn as_many_read_and_follow_side_by_side_as_there_are_connections() {
+    let (world, harness) = world().await;
+    let few = PostgresOptions { read_connections: 2, tail_connections: 3, ..harness.options() };
+    let options = PostgresOptions { acquire_timeout_ms: 200, ..few };
+    let store = PostgresStore::open(options, harness.environment()).await.unwrap();
+    let [ada, ben] = world.users().await;
+    world.group(&[ada, ben]).await;
+    let mut lock = harness.server.connect(&harness.name).await;
+    let text = "BEGIN; LOCK TABLE conversations, events IN ACCESS EXCLUSIVE MODE";
+    sqlx::raw_sql(text).execute(&mut lock).await.unwrap();
+    let reads = (0..5).map(|_| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.heads(ada, None).await.map(|_| ()) })
+    });
+    let tails = (0..5).map(|_| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.tail(Default::default(), 10).await.map(|_| ()) })
+    });
+    let (reads, tails): (Vec<_>, Vec<_>) = (reads.collect(), tails.collect());
+    for (calls, connections) in [(&reads, 2), (&tails, 3)] {
+        until("the others are refused", || async {
+            calls.iter().filter(|call| call.is_finished()).count() == 5 - connections
+        })
+        .await;
+    }
+    sqlx::raw_sql("ROLLBACK").execute(&mut lock).await.unwrap();
+    for (calls, connections) in [(reads, 2), (tails, 3)] {
+        let mut served = 0;
+        for call in calls {
+            match call.await.unwrap() {
+                Ok(()) => served += 1,
+                Err(error) => assert!(is_unavailable(&error, true), "{error}"),
+            }
+        }
+        assert_eq!(served, connections);
+    }
+}
+
+#[tokio::test]
 async fn what_the_first_of_two_transactions_of_a_batch_committed_is_acknowledged_though_the_second_cannot_begin()
  {
     let (world, harness) = world().await;

@@ -1,9 +1,11 @@
 //! The real binary as a child process, on a data directory and a port of its own.
 
 use std::fs::{self, File, OpenOptions};
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -106,8 +108,28 @@ impl Server {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Keeps what the server has measured, where `scripts/moved` looks whether every series moved in some test.
+    fn keep_series(&self) {
+        let Some(directory) = std::env::var_os("TIDINGS_SERIES_DIR") else { return };
+        let patience = Duration::from_secs(2);
+        let scrape = || -> std::io::Result<Vec<u8>> {
+            let mut stream = TcpStream::connect_timeout(&self.addr, patience)?;
+            stream.set_read_timeout(Some(patience))?;
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: tests\r\nConnection: close\r\n\r\n")?;
+            let mut page = Vec::new();
+            stream.read_to_end(&mut page)?;
+            Ok(page)
+        };
+        // One that has ended or does not answer is not asked; others move the same series.
+        if let Ok(page) = scrape() {
+            let file = Path::new(&directory).join(format!("{}-{}", self.addr.port(), super::uuid()));
+            fs::write(file, page).unwrap();
+        }
+    }
+
     /// `kill -9`: the process is gone when this returns.
     pub async fn kill(&mut self) {
+        self.keep_series();
         self.child.kill().await.unwrap();
     }
 
@@ -148,6 +170,7 @@ impl Server {
 
     /// SIGTERM, then waits until it has ended by itself.
     pub async fn terminate(&mut self) -> ExitStatus {
+        self.keep_series();
         self.ask_to_stop().await;
         self.ended().await
     }
@@ -158,6 +181,14 @@ impl Server {
             spawn_on(self.dir.path(), &self.data, &self.addr.to_string(), &self.env, &self.wrapper).await;
         self.child = child;
         self.addr = addr;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.child.id().is_some() {
+            self.keep_series();
+        }
     }
 }
 
@@ -256,7 +287,6 @@ async fn spawn_on(
 }
 
 fn write_line(file: &mut File, line: &str) {
-    use std::io::Write;
     // The directory may be gone already when the last lines of a killed server arrive.
     let _ = writeln!(file, "{line}");
 }
