@@ -213,6 +213,22 @@ async fn who_leaves_is_gone_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_node_counts_for_as_long_as_its_lease() {
+    let redis = Redis::start().await;
+    let (short_bus, short) = hand(&redis).await;
+    let long_bus = connected(options(&redis), &ear()).await;
+    let long = long_bus.book(Duration::from_secs(600));
+    let (_bus, reader) = hand(&redis).await;
+    short.put(user(1), Some(Online));
+    long.put(user(2), Some(Online));
+    until(&*reader, user(1), Some(Online)).await;
+    until(&*reader, user(2), Some(Online)).await;
+    drop((short, short_bus, long, long_bus));
+    until(&*reader, user(1), None).await;
+    assert_eq!(reader.others(&[user(2)]).await, Ok(vec![Some(Online)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_dead_nodes_left_is_removed_by_whoever_reads_it() {
     let redis = Redis::start().await;
     let (_staying_bus, staying) = hand(&redis).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings::bus::Bus;
-use tidings::bus::redis::{Place, RedisBus, server};
+use tidings::bus::redis::{Place, RedisBus, RedisOptions, server};
 
 use crate::ear::{Ear, ear};
 use crate::servers::{Redis, free_port};
@@ -30,7 +30,7 @@ async fn a_server_that_comes_later_is_found() {
     let port = free_port();
     let ear = ear();
     let place = Place::Single(server(&format!("redis://127.0.0.1:{port}")).unwrap());
-    let bus = begun(tidings::bus::redis::RedisOptions::new(place), &ear);
+    let bus = begun(RedisOptions::new(place), &ear);
     bus.subscribe(topic(1));
     let refused = bus.healthy().wait_for(|health| health.reason.contains("refused")).await.is_ok();
     assert!(refused && !bus.health().up);
@@ -68,6 +68,19 @@ async fn after_a_kill_everything_is_subscribed_anew_before_the_gap_is_told() {
     ear.number(2).await;
     assert_eq!(ear.numbers(), [1, 2]);
     assert!(counted("tidings_bus_reconnects_total") > reconnects);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_is_given_up_on_after_the_times_that_were_set() {
+    const LONG: Duration = Duration::from_secs(60);
+    let redis = Redis::start().await;
+    let as_usual = connected(options(&redis), &ear()).await;
+    let patient = connected(RedisOptions { timeout: LONG, ..options(&redis) }, &ear()).await;
+    let seldom = connected(RedisOptions { ping: LONG, ..options(&redis) }, &ear()).await;
+    redis.freeze();
+    up(&as_usual, false).await;
+    assert!(patient.health().up, "it waits longer for an answer");
+    assert!(seldom.health().up, "it has not asked yet");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,13 +3,15 @@
 use std::fs;
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::json;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::Encoding;
 use crate::support::client::Ws;
 use crate::support::rest::Rest;
 use crate::support::server::Server;
+use crate::support::{Encoding, now};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn as_many_threads_read_the_file_as_was_set() {
@@ -34,5 +36,42 @@ async fn receipts_are_told_as_often_as_was_set() {
         reads.send(&json!({ "type": "read", "conversation": group, "seq": sent["seq"] })).await;
         let told = timeout(Duration::from_secs(patience_s), hears.expect("receipt")).await;
         assert_eq!(told.is_ok(), soon, "every {flush_ms} ms");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn as_many_connections_wait_for_a_server_that_stands_still_as_was_set() {
+    const TRIED: usize = 8;
+    for (backlog, all) in [("2", false), ("64", true)] {
+        let server = Server::start(&[("TIDINGS__SERVER__BACKLOG", backlog)]).await;
+        server.signal("STOP").await;
+        let mut waiting = Vec::new();
+        for _ in 0..TRIED {
+            // A handshake that finds the queue full is tried again after a second.
+            let connected = timeout(Duration::from_millis(300), TcpStream::connect(server.addr())).await;
+            waiting.extend(connected.ok());
+        }
+        server.signal("CONT").await;
+        assert_eq!(waiting.len() == TRIED, all, "{} of {TRIED} with {backlog}", waiting.len());
+    }
+}
+
+/// How often a server has read which tokens were ended.
+async fn revocation_reads(rest: &Rest) -> u64 {
+    const LINE: &str = "tidings_store_latency_seconds_count{operation=\"revocations\"} ";
+    let page = rest.call(Method::GET, "/metrics", None, None).await.text;
+    page.lines().find_map(|line| line.strip_prefix(LINE)).expect("it is counted").parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revocations_are_read_as_often_as_was_set() {
+    for (poll_ms, often) in [("100", true), ("800", false)] {
+        let server = Server::start(&[("TIDINGS__AUTH__REVOCATION_POLL_MS", poll_ms)]).await;
+        let rest = Rest::new(&server);
+        let (began, first) = (now(), revocation_reads(&rest).await);
+        while revocation_reads(&rest).await < first + 8 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(began.elapsed() < Duration::from_secs(5), often, "every {poll_ms} ms");
     }
 }

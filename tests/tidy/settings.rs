@@ -258,6 +258,32 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
         "typing_ends_after_its_time",
         "PRESENCE__TYPING_TIMEOUT_MS",
     ),
+    (
+        "server.backlog",
+        BACKGROUND,
+        "as_many_connections_wait_for_a_server_that_stands_still_as_was_set",
+        "SERVER__BACKLOG",
+    ),
+    (
+        "auth.revocation_poll_ms",
+        BACKGROUND,
+        "revocations_are_read_as_often_as_was_set",
+        "AUTH__REVOCATION_POLL_MS",
+    ),
+    (
+        "store.sqlite.synchronous",
+        "src/store/sqlite/open.rs",
+        "a_commit_waits_for_the_disk_as_was_set",
+        "Durability::Normal",
+    ),
+    ("bus.redis.timeout_ms", BUS_FAULTS, FROZEN, "timeout: LONG"),
+    ("bus.redis.ping_ms", BUS_FAULTS, FROZEN, "ping: LONG"),
+    (
+        "presence.lease_ms",
+        "tests/bus/book.rs",
+        "a_dead_node_counts_for_as_long_as_its_lease",
+        "bus.book(Duration::from_secs(600))",
+    ),
     ("receipts.flush_ms", BACKGROUND, "receipts_are_told_as_often_as_was_set", "RECEIPTS__FLUSH_MS"),
     ("store.sqlite.readers", BACKGROUND, "as_many_threads_read_the_file_as_was_set", "SQLITE__READERS"),
     ("store.postgres.read_connections", FAULTS, BESIDE, "read_connections: 2"),
@@ -274,18 +300,13 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
 ];
 
 /// Keys whose effect no test shows yet, each with the reason. That they are read is shown in `src/app/options.rs`.
-const UNSHOWN: &[(&str, &str)] = &[
-    ("server.backlog", "the kernel's queue cannot be filled at will: connections are accepted at once"),
-    ("gateway.lag_resume_bytes", "when a lagging reader goes on shows from outside only as a moment"),
-    ("auth.revocation_poll_ms", "the interval shows from outside only as a delay"),
-    ("store.sqlite.synchronous", "what it changes shows at a power cut"),
-    ("bus.redis.timeout_ms", "shows as the moment at which a frozen server is given up on"),
-    ("bus.redis.ping_ms", "shows as the moment at which a frozen server is given up on"),
-    ("presence.lease_ms", "shows as the moment at which a dead node's users go offline"),
-];
+const UNSHOWN: &[(&str, &str)] =
+    &[("gateway.lag_resume_bytes", "when a lagging reader goes on shows from outside only as a moment")];
 
 const SETTINGS: &str = "tests/it/settings.rs";
 const BACKGROUND: &str = "tests/it/background.rs";
+const BUS_FAULTS: &str = "tests/bus/faults.rs";
+const FROZEN: &str = "a_frozen_server_is_given_up_on_after_the_times_that_were_set";
 const BUS_KEYS: &str = "src/app/bus_keys.rs";
 const DOORS: &str = "tests/it/doors.rs";
 const EXAMPLES: &str = "tests/it/examples.rs";

@@ -166,3 +166,20 @@ fn draw_epoch(connection: &Connection, epoch: i64, anew: bool) -> sql::Result<()
     };
     connection.execute(statement, values![epoch]).map(|_| ())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::shared::columns::Columns;
+
+    #[test]
+    fn a_commit_waits_for_the_disk_as_was_set() {
+        let directory = tempfile::tempdir().unwrap();
+        for (durability, level) in [(Durability::Full, 2), (Durability::Normal, 1)] {
+            let options = SqliteOptions { durability, ..SqliteOptions::new(directory.path().join("log")) };
+            let connection = writer(&options, &Watched::default()).unwrap();
+            let rows = connection.rows("PRAGMA synchronous", &[]).unwrap();
+            assert_eq!(rows[0].int(0).unwrap(), level, "{durability:?}");
+        }
+    }
+}
