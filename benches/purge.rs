@@ -65,6 +65,7 @@ async fn measure(store: SharedStore) {
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let purged = Arc::new(AtomicU64::new(0));
     let purge = Purge {
+        backlogs: Arc::default(),
         store: Arc::clone(&store),
         environment: SystemEnvironment::shared(),
         done: Counter::from_arc(Arc::clone(&purged)),

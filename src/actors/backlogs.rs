@@ -23,6 +23,8 @@ pub struct Pending {
 pub struct Backlogs {
     hint: Notify,
     pending: Mutex<Vec<Pending>>,
+    /// Deleted conversations whose content is not gone yet; `None` until the consumer that purges has looked.
+    purges: Mutex<Option<u64>>,
 }
 
 impl Backlogs {
@@ -41,6 +43,16 @@ impl Backlogs {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         pending.retain(|one| one.kind != kind);
         pending.push(Pending { kind, jobs, oldest_ms });
+    }
+
+    /// Keeps how many deleted conversations still have content.
+    pub fn show_purges(&self, conversations: u64) {
+        *self.purges.lock().unwrap_or_else(PoisonError::into_inner) = Some(conversations);
+    }
+
+    /// How many deleted conversations still have content, as last read; `None` where this process does not purge.
+    pub fn purges(&self) -> Option<u64> {
+        *self.purges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is not done.

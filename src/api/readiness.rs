@@ -141,7 +141,7 @@ impl Readiness {
             let node = node.clone();
             Box::pin(async move { store_state(&node).await })
         });
-        let (jobs, oldest) = (backlog.clone(), backlog);
+        let (jobs, oldest, purges) = (backlog.clone(), backlog.clone(), backlog);
         Self::empty(environment)
             .with("store", store)
             .with_detail(
@@ -150,6 +150,7 @@ impl Readiness {
                     jobs.backlogs().pending().iter().map(|one| one.jobs).reduce(u64::wrapping_add)
                 }),
             )
+            .with_detail("purges", Box::new(move || purges.backlogs().purges()))
             .with_detail(
                 "oldest_job_ms",
                 Box::new(move || oldest.backlogs().pending().iter().map(|one| one.oldest_ms).max()),

@@ -53,6 +53,7 @@ impl Fleet {
             let purge = Purge {
                 store: Arc::clone(&store),
                 environment: Arc::clone(&environment),
+                backlogs: Arc::clone(node.backlogs()),
                 done: meters.purge.done.clone(),
                 left: meters.purge.left.clone(),
             };

@@ -14,6 +14,7 @@ use metrics::{Counter, Gauge};
 use tokio::sync::watch;
 
 use super::place::{Place, Turn};
+use crate::actors::backlogs::Backlogs;
 use crate::environment::SharedEnvironment;
 use crate::store::SharedStore;
 
@@ -30,6 +31,8 @@ pub struct Purge {
     pub store: SharedStore,
     /// The clock and the source of randomness.
     pub environment: SharedEnvironment,
+    /// Where readiness pages find how much is left.
+    pub backlogs: Arc<Backlogs>,
     /// Events gone over.
     pub done: Counter,
     /// Events left of the conversation at work.
@@ -42,7 +45,11 @@ impl Purge {
         let mut place = Place::new("purge", Arc::clone(&self.store), Arc::clone(&self.environment));
         loop {
             // Nobody needs a lease on nothing: an idle installation writes nothing.
-            let pause = match self.store.purging().await {
+            let purging = self.store.purging().await;
+            if let Ok(conversations) = purging {
+                self.backlogs.show_purges(conversations);
+            }
+            let pause = match purging {
                 Ok(0) => {
                     self.left.set(0.0);
                     place.leave().await;

@@ -48,6 +48,12 @@ async fn a_deleted_conversation_leaves_the_files_though_the_server_is_killed_mea
     server.restart().await;
     let rest = Rest::new(&server);
     until_gone(server.data()).await;
+    let purges = async {
+        while rest.call(Method::GET, "/readyz", None, None).await.body["details"]["purges"] != 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), purges).await.expect("/readyz says that nothing is left");
     assert!(holds(server.data(), "stays"));
     assert_eq!(rest.call(Method::DELETE, &path, Some(&ada.access), None).await.status, 204, "asked again");
     rest.send(&ada, &stays, "goes on").await;
