@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tidings::bus::Bus;
 use tidings::bus::redis::{Place, RedisBus, RedisOptions, server};
+use tokio::time::timeout;
 
 use crate::ear::{Ear, ear};
 use crate::servers::{Redis, free_port};
@@ -70,17 +71,32 @@ async fn after_a_kill_everything_is_subscribed_anew_before_the_gap_is_told() {
     assert!(counted("tidings_bus_reconnects_total") > reconnects);
 }
 
+/// A connection that is kept through a freeze loses nothing, so it tells no gap; one that was given up and made anew does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_server_is_given_up_on_after_the_times_that_were_set() {
     const LONG: Duration = Duration::from_secs(60);
     let redis = Redis::start().await;
-    let as_usual = connected(options(&redis), &ear()).await;
-    let patient = connected(RedisOptions { timeout: LONG, ..options(&redis) }, &ear()).await;
-    let seldom = connected(RedisOptions { ping: LONG, ..options(&redis) }, &ear()).await;
+    let (hasty_ear, patient_ear, seldom_ear) = (ear(), ear(), ear());
+    let as_usual = connected(options(&redis), &hasty_ear).await;
+    let patient = connected(RedisOptions { timeout: LONG, ..options(&redis) }, &patient_ear).await;
+    let seldom = connected(RedisOptions { ping: LONG, ..options(&redis) }, &seldom_ear).await;
+    for bus in [&as_usual, &patient, &seldom] {
+        bus.subscribe(topic(1));
+    }
+    settle(&redis, topic(1), 3).await;
     redis.freeze();
-    up(&as_usual, false).await;
-    assert!(patient.health().up, "it waits longer for an answer");
+    // Both of its connections are given up: the text of a look that is late has no time in it.
+    let mut health = as_usual.healthy();
+    let given_up = health.wait_for(|health| health.reason.matches("no answer within").count() == 2);
+    timeout(crate::ear::DEADLINE, given_up).await.expect("both are given up").expect("the bus lives");
+    up(&patient, false).await;
     assert!(seldom.health().up, "it has not asked yet");
+    redis.thaw();
+    up(&as_usual, true).await;
+    up(&patient, true).await;
+    hasty_ear.until("the gap of a new connection", |ear| ear.gaps() == 1).await;
+    assert_eq!(patient_ear.gaps(), 0, "it waits longer, and keeps its connections");
+    assert_eq!(seldom_ear.gaps(), 0, "it did not ask, and keeps its connections");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

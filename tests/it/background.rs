@@ -69,9 +69,12 @@ async fn revocations_are_read_as_often_as_was_set() {
         let server = Server::start(&[("TIDINGS__AUTH__REVOCATION_POLL_MS", poll_ms)]).await;
         let rest = Rest::new(&server);
         let (began, first) = (now(), revocation_reads(&rest).await);
-        while revocation_reads(&rest).await < first + 8 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let eight_more = async {
+            while revocation_reads(&rest).await < first + 8 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(Duration::from_secs(60), eight_more).await.expect("the server reads them again and again");
         assert_eq!(began.elapsed() < Duration::from_secs(5), often, "every {poll_ms} ms");
     }
 }

@@ -2,9 +2,12 @@
 
 #[path = "cluster.rs"]
 pub mod cluster;
+#[path = "ports.rs"]
+pub mod ports;
 #[path = "redis.rs"]
 pub mod redis;
 #[path = "sentinel.rs"]
 pub mod sentinel;
 
-pub use self::redis::{Redis, free_port};
+pub use self::ports::free_port;
+pub use self::redis::Redis;

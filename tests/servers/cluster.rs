@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::redis::{DEADLINE, Redis, free_port};
+use super::ports::free_port;
+use super::redis::{DEADLINE, Redis};
 
 /// The number of slots of a Cluster.
 const SLOTS: usize = 16_384;

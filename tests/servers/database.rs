@@ -1,5 +1,7 @@
 //! A Postgres server alone, for tests that need nothing else.
 
+#[path = "ports.rs"]
+pub mod ports;
 #[path = "postgres.rs"]
 pub mod postgres;
 #[path = "process.rs"]

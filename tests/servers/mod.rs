@@ -6,6 +6,8 @@
 
 #[path = "pgbouncer.rs"]
 pub mod pgbouncer;
+#[path = "ports.rs"]
+pub mod ports;
 #[path = "postgres.rs"]
 pub mod postgres;
 #[path = "process.rs"]

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::postgres::Postgres;
-use super::process::{Process, free_port, give_away, program, unprivileged, until};
+use super::ports::free_port;
+use super::process::{Process, give_away, program, unprivileged, until};
 
 /// A running pooler. Dropping it stops it.
 pub struct PgBouncer {

@@ -8,7 +8,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use tempfile::TempDir;
 
-use super::process::{Process, free_port, give_away, program, run, unprivileged, until};
+use super::ports::free_port;
+use super::process::{Process, give_away, program, run, unprivileged, until};
 
 /// The user who owns everything.
 const USER: &str = "tidings";

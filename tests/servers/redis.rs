@@ -1,11 +1,12 @@
 //! A real `redis-server` as a child process, with the faults that happen to it.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
+
+use super::ports::free_port;
 
 /// How long a server may take to come up.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -18,11 +19,6 @@ pub struct Redis {
     port: u16,
     arguments: Vec<String>,
     folder: TempDir,
-}
-
-/// A port that nobody listens on just now.
-pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 impl Redis {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::redis::{DEADLINE, Redis, free_port};
+use super::ports::free_port;
+use super::redis::{DEADLINE, Redis};
 
 /// The name under which the Sentinel watches the primary.
 pub const MASTER: &str = "chat";

@@ -4,7 +4,7 @@ use tidings::store::postgres::{OpenError, PostgresOptions, PostgresStore, check,
 
 use super::{run, world};
 use crate::harness::PostgresHarness;
-use crate::servers::process::free_port;
+use crate::servers::ports::free_port;
 
 async fn refused(harness: &PostgresHarness) -> OpenError {
     PostgresStore::open(harness.options(), harness.environment()).await.unwrap_err()
