@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::postgres::Postgres;
 use super::ports::free_port;
+use super::postgres::Postgres;
 use super::process::{Process, give_away, program, unprivileged, until};
 
 /// A running pooler. Dropping it stops it.

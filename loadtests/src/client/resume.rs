@@ -24,6 +24,8 @@ pub struct Resume {
     lacking: BTreeSet<ConversationId>,
     asked: Option<Asked>,
     not_before_us: u64,
+    /// A question about several was refused for good because of one of them: ask about one at a time until that one is found.
+    one_at_a_time: bool,
 }
 
 #[derive(Debug, Default)]
@@ -89,11 +91,7 @@ impl Resume {
         }
         for head in heads {
             if head.left {
-                // What was read stays held: whoever comes back reads on from there.
-                if let Some(place) = self.places.get_mut(head.conversation.as_str()) {
-                    place.known = place.ahead.last().copied().unwrap_or_default().max(place.held);
-                }
-                self.lacking.remove(head.conversation.as_str());
+                self.leave(&head.conversation);
                 continue;
             }
             let place = self.places.entry(head.conversation.clone()).or_default();
@@ -128,8 +126,8 @@ impl Resume {
         if let (Some(now_us), Some(asked)) = (synced_at_us, &mut self.asked) {
             asked.heard_us = now_us;
             asked.brought += 1;
-            place.empty_answers = 0;
         }
+        place.empty_answers = 0;
         if place.held < place.known || self.lacking.contains(conversation.as_str()) {
             self.note(conversation);
         }
@@ -140,7 +138,8 @@ impl Resume {
         if self.asked.is_some() || self.lacking.is_empty() || now_us < self.not_before_us {
             return None;
         }
-        let conversations: Vec<_> = self.lacking.iter().take(limits.sync_ranges.max(1)).cloned().collect();
+        let most = if self.one_at_a_time { 1 } else { limits.sync_ranges.max(1) };
+        let conversations: Vec<_> = self.lacking.iter().take(most).cloned().collect();
         let ranges = conversations
             .iter()
             .filter_map(|conversation| Some(self.places.get(conversation)?.range(conversation, limits)))
@@ -149,13 +148,32 @@ impl Resume {
         Some(ranges)
     }
 
-    /// The answer to `id` is complete, or was refused with a wait.
-    pub fn answered(&mut self, id: u64, retry_after_us: Option<u64>, now_us: u64) {
+    /// The question `id` was refused: with a wait, after which it may be asked again, or for good, as that of a member who was
+    /// removed. Then the conversation that caused it is found, and left alone until the server speaks of it again.
+    pub fn refused(&mut self, id: u64, retry_after_us: Option<u64>, now_us: u64) {
         let Some(asked) = self.asked.take_if(|asked| asked.id == id) else { return };
         if let Some(wait_us) = retry_after_us {
             self.not_before_us = now_us + wait_us;
-            return;
+        } else if let [conversation] = asked.conversations.as_slice() {
+            self.one_at_a_time = false;
+            self.leave(conversation);
+        } else {
+            self.one_at_a_time = true;
         }
+    }
+
+    /// What was read stays held: whoever comes back reads on from there.
+    fn leave(&mut self, conversation: &ConversationId) {
+        if let Some(place) = self.places.get_mut(conversation.as_str()) {
+            place.known = place.ahead.last().copied().unwrap_or_default().max(place.held);
+            place.empty_answers = MAX_EMPTY;
+        }
+        self.lacking.remove(conversation.as_str());
+    }
+
+    /// The answer to `id` is complete.
+    pub fn answered(&mut self, id: u64, now_us: u64) {
+        let Some(asked) = self.asked.take_if(|asked| asked.id == id) else { return };
         if asked.brought == 0 {
             self.not_before_us = now_us + RETRY_US;
             for conversation in &asked.conversations {
@@ -178,6 +196,7 @@ impl Resume {
     pub fn disconnected(&mut self) {
         self.asked = None;
         self.not_before_us = 0;
+        self.one_at_a_time = false;
     }
 
     /// When [`Resume::ask`] or [`Resume::stalled`] is next worth calling; `None` while nothing lacks.
@@ -219,7 +238,7 @@ mod tests {
         for seq in 1..=3 {
             resume.event(&"c".into(), seq, Some(1));
         }
-        resume.answered(1, None, 2);
+        resume.answered(1, 2);
         assert_eq!((resume.held("c"), resume.due_us(), resume.cursor()), (3, None, Some("a")));
     }
 
@@ -232,7 +251,7 @@ mod tests {
         resume.event(&"c".into(), 5, None);
         resume.event(&"c".into(), 2, Some(0));
         resume.event(&"c".into(), 3, Some(0));
-        resume.answered(1, None, 0);
+        resume.answered(1, 0);
         assert_eq!((resume.held("c"), resume.due_us()), (5, None));
     }
 
@@ -246,6 +265,24 @@ mod tests {
         assert!(asks(&mut resume, 1, 0).is_empty());
         resume.heads(None, &[head("c", 4)]);
         assert_eq!(asks(&mut resume, 2, 0), [("c".to_owned(), 1, 3)]);
+    }
+
+    #[test]
+    fn one_conversation_that_may_not_be_read_does_not_hold_up_the_others() {
+        let mut resume = Resume::default();
+        resume.heads(None, &[head("c", 2), head("d", 3)]);
+        assert_eq!(asks(&mut resume, 1, 0).len(), 2);
+        resume.refused(1, None, 0);
+        assert_eq!(asks(&mut resume, 2, 0), [("c".to_owned(), 0, 2)]);
+        resume.refused(2, None, 0);
+        assert_eq!(asks(&mut resume, 3, 0), [("d".to_owned(), 0, 3)]);
+        resume.refused(3, Some(5), 0);
+        assert!(asks(&mut resume, 4, 4).is_empty(), "waits as it was told");
+        assert_eq!(asks(&mut resume, 4, 5), [("d".to_owned(), 0, 3)]);
+        resume.event(&"d".into(), 1, Some(5));
+        resume.answered(4, 5);
+        resume.event(&"c".into(), 3, None);
+        assert_eq!(asks(&mut resume, 5, 5).len(), 2, "whoever is added again asks again");
     }
 
     #[test]
@@ -277,7 +314,7 @@ mod tests {
         let mut now_us = 0;
         for id in 0..u64::from(MAX_EMPTY) {
             assert_eq!(asks(&mut resume, id, now_us).len(), 1, "attempt {id}");
-            resume.answered(id, None, now_us);
+            resume.answered(id, now_us);
             assert!(asks(&mut resume, id + 1000, now_us).is_empty(), "waits first");
             now_us += RETRY_US;
         }

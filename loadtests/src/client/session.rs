@@ -248,15 +248,16 @@ impl Session {
                     self.saw(&conversation, &event, mark);
                 }
             }
-            FrameType::Synced => self.resume.answered(frame.id.unwrap_or_default(), None, now_us),
+            FrameType::Synced => self.resume.answered(frame.id.unwrap_or_default(), now_us),
             FrameType::Heads => self.heads(&frame),
             FrameType::Ack => {
                 let said = self.outbox.acked(&frame, now_us);
                 self.ended(said);
             }
             FrameType::Error => {
-                let wait_us = frame.retry_after_ms.unwrap_or(300) * 1000;
-                self.resume.answered(frame.id.unwrap_or_default(), Some(wait_us), now_us);
+                let may_repeat = frame.retryable || !frame.definite;
+                let wait_us = may_repeat.then(|| frame.retry_after_ms.unwrap_or(300) * 1000);
+                self.resume.refused(frame.id.unwrap_or_default(), wait_us, now_us);
                 let said = self.outbox.refused(&frame, now_us);
                 self.ended(said);
             }
