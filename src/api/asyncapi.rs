@@ -7,7 +7,7 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
-use crate::protocol::client;
+use crate::protocol::ClientFrame;
 use crate::protocol::event::EventView;
 use crate::protocol::server::ServerFrame;
 
@@ -84,28 +84,8 @@ fn document() -> Value {
 
 /// Each type's schema with the `type` that names it on the wire.
 fn client_frames(generator: &mut SchemaGenerator) -> Vec<(String, Value)> {
-    fn frame<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
-        T::json_schema(generator).to_value()
-    }
-    let frames = [
-        ("hello", frame::<client::Hello>(generator)),
-        ("send", frame::<client::Send>(generator)),
-        ("edit", frame::<client::Edit>(generator)),
-        ("delete", frame::<client::Delete>(generator)),
-        ("react", frame::<client::React>(generator)),
-        ("unreact", frame::<client::React>(generator)),
-        ("read", frame::<client::MarkUpTo>(generator)),
-        ("delivered", frame::<client::MarkUpTo>(generator)),
-        ("typing", frame::<client::Typing>(generator)),
-        ("watch", frame::<client::Watch>(generator)),
-        ("unwatch", frame::<client::Watch>(generator)),
-        ("sync", frame::<client::Sync>(generator)),
-        ("auth", frame::<client::Auth>(generator)),
-        ("background", frame::<client::Bare>(generator)),
-        ("foreground", frame::<client::Bare>(generator)),
-        ("ping", frame::<client::Bare>(generator)),
-    ];
-    frames.into_iter().map(|(name, schema)| (name.to_owned(), typed(name, schema))).collect()
+    let frames = ClientFrame::schemas(generator).into_iter();
+    frames.map(|(name, schema)| (name.to_owned(), typed(name, schema.to_value()))).collect()
 }
 
 /// The variants of [`ServerFrame`], and `event`, which is written by a type of its own.

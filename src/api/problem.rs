@@ -146,7 +146,7 @@ impl ResponseError for Problem {
         }
         response.json(ProblemView {
             kind: format!("urn:tidings:error:{}", self.error.code.as_str()),
-            title: title(self.error.code),
+            title: self.error.code.title(),
             status: self.status.as_u16(),
             detail: self.error.message.clone(),
             code: self.error.code.as_str(),
@@ -154,24 +154,6 @@ impl ResponseError for Problem {
             definite: self.error.definite,
             retry_after_ms: self.error.retry_after_ms,
         })
-    }
-}
-
-const fn title(code: ErrorCode) -> &'static str {
-    match code {
-        ErrorCode::BadFrame => "The request is not well-formed",
-        ErrorCode::UnknownType => "Unknown type",
-        ErrorCode::TooLarge => "Over a limit",
-        ErrorCode::Unauthenticated => "No good token",
-        ErrorCode::Forbidden => "Not allowed",
-        ErrorCode::NotFound => "Not found",
-        ErrorCode::NotMember => "Not a member",
-        ErrorCode::Blocked => "Blocked",
-        ErrorCode::Invalid => "A field is invalid",
-        ErrorCode::Conflict => "Conflict",
-        ErrorCode::RateLimited => "Too many requests",
-        ErrorCode::Overloaded => "The server is busy",
-        ErrorCode::Unavailable => "Temporarily unavailable",
     }
 }
 

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
-use schemars::JsonSchema;
-use serde::de::{self, Deserialize, Deserializer, IgnoredAny, Visitor};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, IgnoredAny, Visitor};
 use serde::{Deserialize as DeriveDeserialize, Serialize};
 use serde_json::Value;
 
@@ -317,48 +317,69 @@ pub struct Bare {
     pub id: Option<RequestId>,
 }
 
-/// Everything a client can say.
-#[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "each variant carries the documented frame of its name")]
-pub enum ClientFrame {
-    Hello(Box<Hello>),
-    Send(Box<Send>),
-    Edit(Box<Edit>),
-    Delete(Delete),
-    React(React),
-    Unreact(React),
-    Read(MarkUpTo),
-    Delivered(MarkUpTo),
-    Typing(Typing),
-    Watch(Watch),
-    Unwatch(Watch),
-    Sync(Sync),
-    Auth(Auth),
-    Background(Bare),
-    Foreground(Bare),
-    Ping(Bare),
+/// Reads one frame as the type that its `type` names.
+pub trait FrameReader {
+    /// Why a frame cannot be read.
+    type Error;
+
+    /// Reads the fields of `T`.
+    ///
+    /// # Errors
+    /// When the frame is not well-formed or does not fit `T`.
+    fn read<T: DeserializeOwned>(&self) -> Result<T, Self::Error>;
 }
 
-impl ClientFrame {
-    /// The frame's type on the wire.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Hello(_) => "hello",
-            Self::Send(_) => "send",
-            Self::Edit(_) => "edit",
-            Self::Delete(_) => "delete",
-            Self::React(_) => "react",
-            Self::Unreact(_) => "unreact",
-            Self::Read(_) => "read",
-            Self::Delivered(_) => "delivered",
-            Self::Typing(_) => "typing",
-            Self::Watch(_) => "watch",
-            Self::Unwatch(_) => "unwatch",
-            Self::Sync(_) => "sync",
-            Self::Auth(_) => "auth",
-            Self::Background(_) => "background",
-            Self::Foreground(_) => "foreground",
-            Self::Ping(_) => "ping",
+/// Writes [`ClientFrame`] and everything that follows from the names of frames from one table.
+macro_rules! client_frames {
+    ($($variant:ident($fields:ty) = $name:literal,)+) => {
+        /// Everything a client can say.
+        #[derive(Debug, Clone)]
+        #[expect(missing_docs, reason = "each variant carries the documented frame of its name")]
+        pub enum ClientFrame {
+            $($variant($fields),)+
         }
-    }
+
+        impl ClientFrame {
+            /// The types of all frames: values of a metric's label.
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
+
+            /// The frame's type on the wire.
+            pub const fn name(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $name),+ }
+            }
+
+            /// The frame of this type; `None` when there is no such type.
+            pub fn read<R: FrameReader>(name: &str, reader: &R) -> Option<Result<Self, R::Error>> {
+                Some(match name {
+                    $($name => reader.read().map(Self::$variant),)+
+                    _ => return None,
+                })
+            }
+
+            /// Each frame's type with the schema of its fields.
+            pub fn schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
+                vec![$(($name, <$fields>::json_schema(generator))),+]
+            }
+        }
+    };
+}
+
+// The only list of what clients send; the codec, the AsyncAPI document and the metrics' labels follow it.
+client_frames! {
+    Hello(Box<Hello>) = "hello",
+    Send(Box<Send>) = "send",
+    Edit(Box<Edit>) = "edit",
+    Delete(Delete) = "delete",
+    React(React) = "react",
+    Unreact(React) = "unreact",
+    Read(MarkUpTo) = "read",
+    Delivered(MarkUpTo) = "delivered",
+    Typing(Typing) = "typing",
+    Watch(Watch) = "watch",
+    Unwatch(Watch) = "unwatch",
+    Sync(Sync) = "sync",
+    Auth(Auth) = "auth",
+    Background(Bare) = "background",
+    Foreground(Bare) = "foreground",
+    Ping(Bare) = "ping",
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::client::{Bare, ClientFrame, Envelope, LenientId, RequestId};
+use super::client::{ClientFrame, Envelope, FrameReader, LenientId, RequestId};
 use super::error::{Error, ErrorCode};
 use super::frame::{HEADER_ROOM, Opcode, seal};
 
@@ -33,6 +33,20 @@ pub struct Rejected {
 impl Rejected {
     fn bad_frame(message: &'static str) -> Self {
         Self { id: None, error: Error::new(ErrorCode::BadFrame, message) }
+    }
+}
+
+/// The bytes of a frame whose type is known.
+struct Payload<'a> {
+    encoding: Encoding,
+    bytes: &'a [u8],
+}
+
+impl FrameReader for Payload<'_> {
+    type Error = Error;
+
+    fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        self.encoding.parse(self.bytes)
     }
 }
 
@@ -133,24 +147,8 @@ impl Encoding {
     }
 
     fn typed(self, frame_type: &str, payload: &[u8]) -> Result<ClientFrame, Error> {
-        Ok(match frame_type {
-            "send" => ClientFrame::Send(self.parse(payload)?),
-            "read" => ClientFrame::Read(self.parse(payload)?),
-            "delivered" => ClientFrame::Delivered(self.parse(payload)?),
-            "typing" => ClientFrame::Typing(self.parse(payload)?),
-            "sync" => ClientFrame::Sync(self.parse(payload)?),
-            "ping" => ClientFrame::Ping(self.parse::<Bare>(payload)?),
-            "edit" => ClientFrame::Edit(self.parse(payload)?),
-            "delete" => ClientFrame::Delete(self.parse(payload)?),
-            "react" => ClientFrame::React(self.parse(payload)?),
-            "unreact" => ClientFrame::Unreact(self.parse(payload)?),
-            "hello" => ClientFrame::Hello(self.parse(payload)?),
-            "auth" => ClientFrame::Auth(self.parse(payload)?),
-            "watch" => ClientFrame::Watch(self.parse(payload)?),
-            "unwatch" => ClientFrame::Unwatch(self.parse(payload)?),
-            "background" => ClientFrame::Background(self.parse(payload)?),
-            "foreground" => ClientFrame::Foreground(self.parse(payload)?),
-            _ => return Err(Error::new(ErrorCode::UnknownType, "a frame type this server does not know")),
+        ClientFrame::read(frame_type, &Payload { encoding: self, bytes: payload }).unwrap_or_else(|| {
+            Err(Error::new(ErrorCode::UnknownType, "a frame type this server does not know"))
         })
     }
 

@@ -7,125 +7,109 @@ use serde::Serialize;
 
 use crate::domain::Refusal;
 
-/// What went wrong, as clients may rely on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ErrorCode {
-    /// Not a well-formed frame or body; fix the client.
-    BadFrame,
-    /// A frame type this server does not know.
-    UnknownType,
-    /// Over a size limit.
-    TooLarge,
-    /// Token missing, bad, expired or revoked; get another.
-    Unauthenticated,
-    /// One's role does not allow it.
-    Forbidden,
-    /// No such thing, or not for this user to see.
-    NotFound,
-    /// Join first.
-    NotMember,
-    /// One of the two users has blocked the other.
-    Blocked,
-    /// A field has the wrong type or value.
-    Invalid,
-    /// Taken, or a `client_id` used before for something else.
-    Conflict,
-    /// Too many requests of this user; wait.
-    RateLimited,
-    /// Too much load; nothing was done; wait.
-    Overloaded,
-    /// A dependency is away; it may have been done when not definite.
-    Unavailable,
-}
-
-impl ErrorCode {
-    /// All codes, in the order of the catalogue.
-    pub const ALL: [Self; 13] = [
-        Self::BadFrame,
-        Self::UnknownType,
-        Self::TooLarge,
-        Self::Unauthenticated,
-        Self::Forbidden,
-        Self::NotFound,
-        Self::NotMember,
-        Self::Blocked,
-        Self::Invalid,
-        Self::Conflict,
-        Self::RateLimited,
-        Self::Overloaded,
-        Self::Unavailable,
-    ];
-
-    /// The names of all codes, in the same order.
-    pub const NAMES: [&'static str; Self::ALL.len()] = {
-        let mut names = [""; Self::ALL.len()];
-        let mut at = 0;
-        while at < names.len() {
-            names[at] = Self::ALL[at].as_str();
-            at += 1;
+/// Writes [`ErrorCode`] and everything that is known about each code from one table.
+macro_rules! error_codes {
+    ($($variant:ident = $name:literal {
+        http: $http:literal, retryable: $retryable:literal, title: $title:literal, meaning: $meaning:literal $(,)?
+    })+) => {
+        /// What went wrong, as clients may rely on it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+        pub enum ErrorCode {
+            $(
+                #[doc = $meaning]
+                #[serde(rename = $name)]
+                $variant,
+            )+
         }
-        names
-    };
 
-    /// The code's name on the wire and as a metric label.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::BadFrame => "bad_frame",
-            Self::UnknownType => "unknown_type",
-            Self::TooLarge => "too_large",
-            Self::Unauthenticated => "unauthenticated",
-            Self::Forbidden => "forbidden",
-            Self::NotFound => "not_found",
-            Self::NotMember => "not_member",
-            Self::Blocked => "blocked",
-            Self::Invalid => "invalid",
-            Self::Conflict => "conflict",
-            Self::RateLimited => "rate_limited",
-            Self::Overloaded => "overloaded",
-            Self::Unavailable => "unavailable",
-        }
-    }
+        impl ErrorCode {
+            /// All codes, in the order of the catalogue.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-    /// The HTTP status that carries this code.
-    pub const fn http_status(self) -> u16 {
-        match self {
-            Self::BadFrame | Self::UnknownType => 400,
-            Self::Unauthenticated => 401,
-            Self::Forbidden | Self::NotMember | Self::Blocked => 403,
-            Self::NotFound => 404,
-            Self::Conflict => 409,
-            Self::TooLarge => 413,
-            Self::Invalid => 422,
-            Self::RateLimited => 429,
-            Self::Overloaded | Self::Unavailable => 503,
-        }
-    }
+            /// The names of all codes, in the same order: values of a metric's label.
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
 
-    /// What it means and what a client should do, as the protocol page says it.
-    pub const fn meaning(self) -> &'static str {
-        match self {
-            Self::BadFrame => "not a well-formed frame or body; fix the client",
-            Self::UnknownType => "a frame type this server does not know",
-            Self::TooLarge => "body, data or a list is over its limit",
-            Self::Unauthenticated => "token missing, bad, expired or revoked; get another",
-            Self::Forbidden => "one's role does not allow it",
-            Self::NotFound => "no such thing, or not for you to see",
-            Self::NotMember => "join first",
-            Self::Blocked => "the other user has blocked you, or you them",
-            Self::Invalid => "a field has the wrong type or value; `message` names it",
-            Self::Conflict => "taken, or a `client_id` used before for something else",
-            Self::RateLimited => "wait `retry_after_ms`",
-            Self::Overloaded => "wait `retry_after_ms`; nothing was done",
-            Self::Unavailable => {
-                "a dependency is away; when `definite` is false it may have been done: repeat with the same `client_id`"
+            /// The code's name on the wire and as a metric label.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            /// The HTTP status that carries this code.
+            pub const fn http_status(self) -> u16 {
+                match self { $(Self::$variant => $http),+ }
+            }
+
+            /// Whether the same request may succeed later, unchanged.
+            pub const fn retryable(self) -> bool {
+                match self { $(Self::$variant => $retryable),+ }
+            }
+
+            /// The title of its problem document, for people.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title),+ }
+            }
+
+            /// What it means and what a client should do, as the protocol page says it.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning),+ }
             }
         }
-    }
+    };
+}
 
-    /// Whether the same request may succeed later, unchanged.
-    pub const fn retryable(self) -> bool {
-        matches!(self, Self::RateLimited | Self::Overloaded | Self::Unavailable)
+// The only list of codes. The tables of docs/PROTOCOL.md and docs/METRICS.md, both schemas and the tests follow it.
+error_codes! {
+    BadFrame = "bad_frame" {
+        http: 400, retryable: false, title: "The request is not well-formed",
+        meaning: "not a well-formed frame or body; fix the client",
+    }
+    UnknownType = "unknown_type" {
+        http: 400, retryable: false, title: "Unknown type",
+        meaning: "a frame type this server does not know",
+    }
+    TooLarge = "too_large" {
+        http: 413, retryable: false, title: "Over a limit",
+        meaning: "body, data or a list is over its limit",
+    }
+    Unauthenticated = "unauthenticated" {
+        http: 401, retryable: false, title: "No good token",
+        meaning: "token missing, bad, expired or revoked; get another",
+    }
+    Forbidden = "forbidden" {
+        http: 403, retryable: false, title: "Not allowed",
+        meaning: "one's role does not allow it",
+    }
+    NotFound = "not_found" {
+        http: 404, retryable: false, title: "Not found",
+        meaning: "no such thing, or not for you to see",
+    }
+    NotMember = "not_member" {
+        http: 403, retryable: false, title: "Not a member",
+        meaning: "join first",
+    }
+    Blocked = "blocked" {
+        http: 403, retryable: false, title: "Blocked",
+        meaning: "the other user has blocked you, or you them",
+    }
+    Invalid = "invalid" {
+        http: 422, retryable: false, title: "A field is invalid",
+        meaning: "a field has the wrong type or value; `message` names it",
+    }
+    Conflict = "conflict" {
+        http: 409, retryable: false, title: "Conflict",
+        meaning: "taken, or a `client_id` used before for something else",
+    }
+    RateLimited = "rate_limited" {
+        http: 429, retryable: true, title: "Too many requests",
+        meaning: "wait `retry_after_ms`",
+    }
+    Overloaded = "overloaded" {
+        http: 503, retryable: true, title: "The server is busy",
+        meaning: "wait `retry_after_ms`; nothing was done",
+    }
+    Unavailable = "unavailable" {
+        http: 503, retryable: true, title: "Temporarily unavailable",
+        meaning: "a dependency is away; when `definite` is false it may have been done: repeat with the same `client_id`",
     }
 }
 
@@ -245,10 +229,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_what_serde_writes() {
+    fn whoever_may_retry_is_told_by_a_status_that_says_so() {
         for code in ErrorCode::ALL {
-            let written = serde_json::to_string(&code).unwrap_or_default();
-            assert_eq!(written, format!("\"{}\"", code.as_str()));
+            assert_eq!(code.retryable(), matches!(code.http_status(), 429 | 503), "{}", code.as_str());
         }
     }
 

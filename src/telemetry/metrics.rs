@@ -5,7 +5,7 @@
 use metrics::Unit::{self, Bytes, Count, Seconds};
 
 use super::definition::{CounterBy, CounterDef, GaugeDef, HistogramDef, Kind, LatencyBy, LatencyDef, Metric};
-use crate::protocol::ErrorCode;
+use crate::protocol::{ClientFrame, Close, ErrorCode};
 
 /// For what a person waits for: dense between 1 ms and 1 s, where the promises are (50 ms in a region, 1 s across).
 const WAIT_S: &[f64] =
@@ -23,29 +23,6 @@ const HELLO_RESULTS: &[&str] =
     &["welcome", "unauthenticated", "not_a_hello", "timeout", "unavailable", "gone"];
 const UPGRADE_REFUSALS: &[&str] =
     &["bad_request", "subprotocol", "origin", "rate_limited", "overloaded", "draining"];
-const CLOSE_CODES: &[&str] = &[
-    "1000", "1001", "1002", "1003", "1006", "1007", "1009", "1011", "1012", "1013", "4400", "4401", "4403",
-    "4408", "4429",
-];
-const FRAME_TYPES: &[&str] = &[
-    "hello",
-    "send",
-    "edit",
-    "delete",
-    "react",
-    "unreact",
-    "read",
-    "delivered",
-    "typing",
-    "watch",
-    "unwatch",
-    "sync",
-    "auth",
-    "background",
-    "foreground",
-    "ping",
-];
-const ERROR_CODES: &[&str] = &ErrorCode::NAMES;
 const SHED_REASONS: &[&str] = &[
     "writer_queue",
     "writer_wait",
@@ -134,7 +111,7 @@ const WORKS: &[&str] = &["session", "request", "connection"];
 
 /// Writes the constants and the list of all of them from one table.
 macro_rules! catalogue {
-    ($($id:ident: $def:ident = $name:literal, $unit:ident, $(by $label:literal in $values:ident,)? $(buckets $buckets:ident,)? $help:literal;)+) => {
+    ($($id:ident: $def:ident = $name:literal, $unit:ident, $(by $label:literal in $values:expr,)? $(buckets $buckets:ident,)? $help:literal;)+) => {
         $(
             #[doc = $help]
             pub const $id: $def = $def(Metric {
@@ -178,8 +155,8 @@ catalogue! {
     HELLOS: CounterBy = "tidings_hellos_total", Count, by "result" in HELLO_RESULTS, "Upgraded connections by how their hello ended.";
     HELLO_LATENCY: LatencyDef = "tidings_hello_latency_seconds", Seconds, buckets WAIT_S, "From the upgrade to the welcome.";
     UPGRADES_REFUSED: CounterBy = "tidings_upgrades_refused_total", Count, by "reason" in UPGRADE_REFUSALS, "Upgrades answered with an HTTP error.";
-    CLOSES: CounterBy = "tidings_closes_total", Count, by "code" in CLOSE_CODES, "Ended connections by close code; 1006 is an end without a close frame.";
-    FRAMES_IN: CounterBy = "tidings_frames_in_total", Count, by "type" in FRAME_TYPES, "Frames received from clients.";
+    CLOSES: CounterBy = "tidings_closes_total", Count, by "code" in Close::COUNTED, "Ended connections by close code; 1006 is an end without a close frame.";
+    FRAMES_IN: CounterBy = "tidings_frames_in_total", Count, by "type" in ClientFrame::NAMES, "Frames received from clients.";
     FRAMES_OUT: CounterDef = "tidings_frames_out_total", Count, "Frames written to clients.";
     WRITES: CounterDef = "tidings_socket_writes_total", Count, "System calls that wrote to clients; frames per write tell how well writes are gathered.";
     BYTES_IN: CounterDef = "tidings_bytes_in_total", Bytes, "Bytes received from clients.";
@@ -187,8 +164,8 @@ catalogue! {
     SENDS: CounterDef = "tidings_sends_total", Count, "Sends received, over WebSocket and REST, repeated ones too.";
     ACKS: CounterDef = "tidings_acks_total", Count, "Sends that were acknowledged as new.";
     DUPLICATES: CounterDef = "tidings_duplicate_sends_total", Count, "Sends that were acknowledged as duplicates.";
-    SEND_REFUSALS: CounterBy = "tidings_send_refusals_total", Count, by "code" in ERROR_CODES, "Sends that were answered with an error.";
-    ERRORS: CounterBy = "tidings_errors_total", Count, by "code" in ERROR_CODES, "Requests of any kind that were answered with an error.";
+    SEND_REFUSALS: CounterBy = "tidings_send_refusals_total", Count, by "code" in ErrorCode::NAMES, "Sends that were answered with an error.";
+    ERRORS: CounterBy = "tidings_errors_total", Count, by "code" in ErrorCode::NAMES, "Requests of any kind that were answered with an error.";
     ACK_LATENCY: LatencyDef = "tidings_ack_latency_seconds", Seconds, buckets WAIT_S, "From a send's arrival to its ack.";
     DELIVERIES: CounterDef = "tidings_deliveries_total", Count, "Events queued for a connection as live push.";
     DELIVERY_LATENCY: LatencyDef = "tidings_delivery_latency_seconds", Seconds, buckets WAIT_S, "From an event's acceptance to its first write on a worker: one measurement per event and worker, not per recipient.";

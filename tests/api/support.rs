@@ -20,6 +20,7 @@ use tidings::config::TrustedProxies;
 use tidings::domain::{AllowedOrigins, Limits, Timestamp};
 use tidings::environment::{Environment, SharedEnvironment, SystemEnvironment};
 use tidings::identity::{Identity, IdentityOptions, PasswordOptions, ThrottleOptions};
+use tidings::protocol::ErrorCode;
 use tidings::store::SharedStore;
 use tidings::store::sqlite::{SqliteOptions, SqliteStore};
 use tidings::telemetry::Meters;
@@ -289,8 +290,13 @@ impl Answer {
         assert_eq!(self.headers["content-type"], "application/problem+json");
         assert_eq!(self.body["status"], status);
         assert_eq!(self.body["type"], format!("urn:tidings:error:{code}"));
-        assert!(self.body["title"].is_string() && self.body["definite"].is_boolean(), "{}", self.text);
-        assert_eq!(self.body["retryable"], matches!(code, "rate_limited" | "overloaded" | "unavailable"));
+        assert!(self.body["definite"].is_boolean(), "{}", self.text);
+        let known =
+            ErrorCode::ALL.iter().find(|known| known.as_str() == code).expect("a code of the catalogue");
+        assert_eq!(
+            (&self.body["title"], &self.body["retryable"]),
+            (&json!(known.title()), &json!(known.retryable()))
+        );
         let waits = matches!(status, 429 | 503);
         assert_eq!(self.headers.contains_key("retry-after"), waits, "{:?}", self.headers);
         assert_eq!(self.body["retry_after_ms"].is_u64(), waits, "{}", self.text);

@@ -2,29 +2,13 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tidings::protocol::ErrorCode;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::world::{Actor, World};
 use crate::support::client::{Incoming, Ws};
 use crate::support::{DEADLINE, Encoding};
-
-/// The contract's error codes, and whether each may be retried.
-const ERRORS: [(&str, bool); 13] = [
-    ("bad_frame", false),
-    ("unknown_type", false),
-    ("too_large", false),
-    ("unauthenticated", false),
-    ("forbidden", false),
-    ("not_found", false),
-    ("not_member", false),
-    ("blocked", false),
-    ("invalid", false),
-    ("conflict", false),
-    ("rate_limited", true),
-    ("overloaded", true),
-    ("unavailable", true),
-];
 
 /// The answers a case allows. Whatever is not allowed is wrong.
 #[derive(Clone, Copy, Debug, Default)]
@@ -244,10 +228,11 @@ fn judge(case: &Case, sent: &Message, outcome: &Outcome) -> Result<(), String> {
 /// What is wrong with the shape of an error frame or problem document, if anything.
 pub fn fault_of(error: &Value) -> Option<String> {
     let code = error["code"].as_str().unwrap_or_default();
-    let Some((_, retryable)) = ERRORS.iter().find(|(known, _)| *known == code) else {
+    let Some(known) = ErrorCode::ALL.iter().find(|known| known.as_str() == code) else {
         return Some(format!("{code:?} is not in the catalogue"));
     };
-    if error["retryable"] != *retryable {
+    let retryable = known.retryable();
+    if error["retryable"] != retryable {
         return Some("retryable is not as the catalogue says".into());
     }
     if !error["definite"].is_boolean() || !retryable && error["definite"] != true {
