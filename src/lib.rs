@@ -16,5 +16,6 @@ pub mod gateway;
 pub mod identity;
 pub mod panics;
 pub mod protocol;
+pub mod rate_limit;
 pub mod store;
 pub mod telemetry;

@@ -6,7 +6,8 @@
 //! status. Clients resume by cursor on another node, or on this one after its start.
 //!
 //! What clients share (the router, the registry of a thread, presence) is touched between [`shared`] and its end: a panic
-//! there would leave it half changed, so it ends the process too. [`poisoned`] is the backstop for locks.
+//! there would leave it half changed, so it ends the process too. [`lock`] is the backstop: it ends the process when a panic
+//! unwound through the lock.
 
 use std::backtrace::Backtrace;
 use std::cell::Cell;
@@ -14,7 +15,7 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::{OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use thiserror::Error;
 
@@ -111,6 +112,11 @@ impl Drop for Shared {
 pub fn poisoned<G>(_: PoisonError<G>) -> G {
     tracing::error!("a panic left a lock's contents half changed: the process ends");
     std::process::abort()
+}
+
+/// Locks `mutex`. The one way to lock one: see [`poisoned`].
+pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(poisoned)
 }
 
 /// A place where tests make a debug build panic, once: by a file of that name in the folder given to [`install`].

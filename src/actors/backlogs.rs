@@ -1,10 +1,10 @@
 //! What is known here of work that goes on after its operation was answered: for readiness pages, and to wake whoever does it.
 
 use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use tokio::sync::Notify;
 
+use crate::panics::lock;
 use crate::store::JobKind;
 
 /// Jobs of one kind that are not done, as last read from the store.
@@ -40,23 +40,23 @@ impl Backlogs {
 
     /// Keeps what was read of the jobs of a kind.
     pub fn show(&self, kind: JobKind, jobs: u64, oldest_ms: u64) {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = lock(&self.pending);
         pending.retain(|one| one.kind != kind);
         pending.push(Pending { kind, jobs, oldest_ms });
     }
 
     /// Keeps how many deleted conversations still have content.
     pub fn show_purges(&self, conversations: u64) {
-        *self.purges.lock().unwrap_or_else(PoisonError::into_inner) = Some(conversations);
+        *lock(&self.purges) = Some(conversations);
     }
 
     /// How many deleted conversations still have content, as last read; `None` where this process does not purge.
     pub fn purges(&self) -> Option<u64> {
-        *self.purges.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.purges)
     }
 
     /// What is not done.
     pub fn pending(&self) -> Vec<Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.pending).clone()
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::router::{Need, Repair, Router};
 use crate::domain::{Committed, ConversationId, Seq, UserId};
+use crate::environment::Backoff;
 use crate::panics;
 use crate::store::{Log, StoreError};
 use crate::telemetry::Meters;
@@ -35,8 +36,8 @@ const VAIN_READS: u32 = 8;
 /// since it reads the same store.
 const UNANSWERED_READS: u32 = 60;
 /// Pauses double from the first to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const FIRST_PAUSE_MS: u64 = 50;
+const LONGEST_PAUSE_MS: u64 = 2_000;
 
 /// Runs until the router is gone.
 pub async fn run(
@@ -72,6 +73,7 @@ impl Healer {
     /// Reads until nothing is missing, or reading does not help.
     async fn heal(&self, conversation: ConversationId, users: &Arc<[UserId]>) {
         let (mut vain, mut unanswered) = (0, 0);
+        let mut pauses = Backoff::new(FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
         let mut need = self.router.need(conversation);
         while let Need::After(after) = need {
             match self.read(conversation, after).await {
@@ -91,8 +93,10 @@ impl Healer {
             if vain >= VAIN_READS || unanswered >= UNANSWERED_READS {
                 need = Need::TooMuch;
             } else if vain + unanswered > 0 {
-                tokio::time::sleep(pause(vain + unanswered)).await;
+                tokio::time::sleep(Duration::from_millis(pauses.next_ms())).await;
                 need = self.router.need(conversation);
+            } else {
+                pauses.reset();
             }
         }
         if need == Need::TooMuch {
@@ -120,8 +124,4 @@ impl Healer {
         let _turn = self.reads.acquire().await;
         self.log.stretch(conversation, after, STRETCH_EVENTS).await
     }
-}
-
-fn pause(times: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(1 << (times - 1).min(10)).min(LONGEST_PAUSE)
 }

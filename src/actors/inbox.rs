@@ -8,7 +8,7 @@
 //! number is bounded by the requests in flight. Revocations are never dropped either, since nothing would repeat them: each
 //! takes a call that its user may make only so often.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
@@ -16,6 +16,7 @@ use futures_util::task::AtomicWaker;
 use super::router::ChannelHold;
 use crate::bus::Signal;
 use crate::domain::{ConversationId, MessageId, UserId};
+use crate::panics::lock;
 use crate::protocol::delivery::Delivery;
 use crate::protocol::{Failure, RequestId};
 use crate::store::{Appended, Changed};
@@ -115,7 +116,7 @@ impl Inbox {
         if items.is_empty() {
             return dropped;
         }
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock(&self.queue);
         let was_empty = queue.items.is_empty() && !queue.overflowed;
         for item in items.drain(..) {
             let weight = item.weight_bytes();
@@ -137,7 +138,7 @@ impl Inbox {
     /// Takes everything, leaving `spare` (emptied) to be filled next, so that steady traffic allocates nothing.
     pub fn poll_take(&self, spare: &mut Vec<Item>, context: &Context<'_>) -> Poll<bool> {
         self.waker.register(context.waker());
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock(&self.queue);
         if queue.items.is_empty() && !queue.overflowed {
             return Poll::Pending;
         }
@@ -148,13 +149,13 @@ impl Inbox {
 
     /// Marks that something may have been lost on the way here.
     pub fn overflow(&self) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).overflowed = true;
+        lock(&self.queue).overflowed = true;
         self.waker.wake();
     }
 
     /// Items waiting now.
     pub fn len(&self) -> usize {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).items.len()
+        lock(&self.queue).items.len()
     }
 
     /// Whether nothing waits.

@@ -23,7 +23,6 @@ pub mod inbox;
 mod node;
 pub mod offenders;
 pub mod presence;
-pub mod rates;
 pub mod receipts;
 pub mod router;
 pub mod shares;

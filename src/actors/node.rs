@@ -13,7 +13,6 @@ use super::connections::Connections;
 use super::healer;
 use super::offenders::Offenders;
 use super::presence::PresenceBoard;
-use super::rates::Rates;
 use super::receipts::{Keep, Receipts, ReceiptsOptions, announce};
 use super::router::{Repair, Router};
 use super::shares::Shares;
@@ -24,6 +23,7 @@ use crate::bus::book::SharedBook;
 use crate::domain::{ConversationId, Limits, Mark, Revocation, UserId};
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
+use crate::rate_limit::RateLimit;
 use crate::store::{
     Appended, Change, Changed, Created, Log, NewConversation, NewMessage, SharedStore, StoreError,
 };
@@ -64,8 +64,8 @@ struct Inner {
     receipts: Addr<Receipts>,
     presence: PresenceBoard,
     typing: TypingBoard,
-    sends: Rates,
-    requests: Rates,
+    sends: RateLimit<UserId>,
+    requests: RateLimit<UserId>,
     shares: Arc<Shares>,
     offenders: Offenders,
     backlogs: Arc<Backlogs>,
@@ -73,9 +73,6 @@ struct Inner {
     meters: Arc<Meters>,
     options: NodeOptions,
 }
-
-/// How often quiet users are dropped from the rate limits.
-const FORGET_QUIET_EVERY: Duration = Duration::from_secs(30);
 
 impl Node {
     /// Starts a node's actors on `arbiter`. `holes` comes from [`Router::new`].
@@ -119,8 +116,9 @@ impl Node {
         let log = Arc::clone(&store) as Arc<dyn Log>;
         arbiter.spawn(healer::run(Arc::clone(&router), log, Arc::clone(&meters), holes));
         let limits = options.limits;
-        let sends = Rates::new(limits.sends_per_second, limits.send_burst);
-        let requests = Rates::new(options.requests_per_second, options.request_burst);
+        let per_second = |most, burst| RateLimit::per_second(most, burst, Arc::clone(&environment));
+        let sends = per_second(limits.sends_per_second, limits.send_burst);
+        let requests = per_second(options.requests_per_second, options.request_burst);
         let inner = Inner {
             store,
             environment,
@@ -138,18 +136,7 @@ impl Node {
             meters,
             options,
         };
-        let node = Self { inner: Arc::new(inner) };
-        let quiet = Arc::downgrade(&node.inner);
-        arbiter.spawn(async move {
-            let mut every = tokio::time::interval(FORGET_QUIET_EVERY);
-            loop {
-                every.tick().await;
-                let Some(inner) = quiet.upgrade() else { break };
-                inner.sends.forget_quiet();
-                inner.requests.forget_quiet();
-            }
-        });
-        node
+        Self { inner: Arc::new(inner) }
     }
 
     /// The durable truth.
@@ -238,7 +225,7 @@ impl Node {
     pub fn admit_send(&self, user: UserId) -> Result<(), Failure> {
         self.inner
             .sends
-            .admit_times(user, self.inner.shares.times(user))
+            .check_times(&user, self.inner.shares.times(user))
             .inspect_err(|_| self.inner.meters.load.rate_limited.of("send").increment(1))
     }
 
@@ -249,7 +236,7 @@ impl Node {
     pub fn admit_request(&self, user: UserId) -> Result<(), Failure> {
         self.inner
             .requests
-            .admit_times(user, self.inner.shares.times(user))
+            .check_times(&user, self.inner.shares.times(user))
             .inspect_err(|_| self.inner.meters.load.rate_limited.of("request").increment(1))
     }
 

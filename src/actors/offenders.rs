@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::subscriber;
-use crate::panics::poisoned;
+use crate::panics::lock;
 
 /// Addresses remembered at once.
 const ADDRESSES: usize = 10_000;
@@ -42,7 +42,7 @@ impl Offenders {
             return;
         }
         let address = subscriber(address);
-        let mut records = self.records.lock().unwrap_or_else(poisoned);
+        let mut records = lock(&self.records);
         if records.len() >= ADDRESSES && !records.contains_key(&address) {
             let oldest = records.iter().min_by_key(|(_, record)| record.last_ms).map(|(address, _)| *address);
             oldest.map(|oldest| records.remove(&oldest));
@@ -63,7 +63,7 @@ impl Offenders {
             return None;
         }
         let address = subscriber(address);
-        let mut records = self.records.lock().unwrap_or_else(poisoned);
+        let mut records = lock(&self.records);
         let record = *records.get(&address)?;
         let until_ms = record.last_ms + if record.panics < PANICS { WITHIN_MS } else { REFUSED_MS };
         if now_ms >= until_ms {

@@ -4,12 +4,13 @@
 //! end with it. To add a backend: implement [`PresenceBook`], name it in `app`, add it to the suite's worlds.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
 use super::Presence;
 use crate::domain::{Timestamp, UserId};
+use crate::panics::lock;
 
 /// The book cannot be read now; the caller uses what this node knows itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,8 +112,4 @@ impl Drop for LocalBook {
     fn drop(&mut self) {
         lock(&self.books.nodes).retain(|pages| !Arc::ptr_eq(pages, &self.own));
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

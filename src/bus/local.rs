@@ -5,6 +5,7 @@ use std::sync::{Arc, RwLock, Weak};
 
 use super::{Bus, Listener, Parcel};
 use crate::domain::Topic;
+use crate::panics::poisoned;
 
 /// A process-wide exchange that nodes attach to.
 #[derive(Default)]
@@ -27,7 +28,7 @@ impl LocalExchange {
     /// Attaches a node.
     pub fn attach(self: &Arc<Self>, listener: Arc<dyn Listener>) -> LocalBus {
         let station = Arc::new(Station { listener, topics: RwLock::default() });
-        let mut stations = self.stations.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut stations = self.stations.write().unwrap_or_else(poisoned);
         stations.retain(|other| other.strong_count() > 0);
         stations.push(Arc::downgrade(&station));
         drop(stations);
@@ -37,12 +38,12 @@ impl LocalExchange {
 
 impl Bus for LocalBus {
     fn publish(&self, parcels: Vec<Parcel>) {
-        let stations = self.exchange.stations.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let stations = self.exchange.stations.read().unwrap_or_else(poisoned);
         for other in stations.iter().filter_map(Weak::upgrade) {
             if Arc::ptr_eq(&other, &self.station) {
                 continue;
             }
-            let topics = other.topics.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let topics = other.topics.read().unwrap_or_else(poisoned);
             let wanted: Vec<Parcel> = parcels
                 .iter()
                 .filter(|parcel| parcel.topics.iter().any(|topic| topics.contains(topic)))
@@ -56,10 +57,10 @@ impl Bus for LocalBus {
     }
 
     fn subscribe(&self, topic: Topic) {
-        self.station.topics.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(topic);
+        self.station.topics.write().unwrap_or_else(poisoned).insert(topic);
     }
 
     fn unsubscribe(&self, topic: Topic) {
-        self.station.topics.write().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&topic);
+        self.station.topics.write().unwrap_or_else(poisoned).remove(&topic);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - *Owns*: the node's rates per address; the permits between `hello` and `welcome`; the hellos that wait for one; the connections of each
 //!   user ([`UserConnections`]).
-//! - *Limits*: as many hellos at once as there are permits, as many again waiting; addresses as [`Limit`] bounds them.
+//! - *Limits*: as many hellos at once as there are permits, as many again waiting; addresses as [`RateLimit`] bounds them.
 //! - *On full*: upgrades are answered 503 and hellos `overloaded`, both with a wait that is spread.
 
 use std::net::IpAddr;
@@ -16,8 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::user_connections::UserConnections;
 use crate::config::{TrustedProxies, subscriber};
 use crate::environment::SharedEnvironment;
-use crate::identity::Limit;
 use crate::protocol::Failure;
+use crate::rate_limit::RateLimit;
 
 /// The shortest wait that a refused client is told; the longest is three times that, so that not all come back at once.
 const COME_BACK_MS: u64 = 1_000;
@@ -47,7 +47,7 @@ pub struct Permit {
 pub struct Admission {
     options: AdmissionOptions,
     environment: SharedEnvironment,
-    addresses: Limit<IpAddr>,
+    addresses: RateLimit<IpAddr>,
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
     user_connections: Arc<UserConnections>,
@@ -66,7 +66,7 @@ impl Admission {
     /// Admission with all permits free.
     pub fn new(options: AdmissionOptions, environment: SharedEnvironment) -> Arc<Self> {
         Arc::new(Self {
-            addresses: Limit::per_second(
+            addresses: RateLimit::per_second(
                 options.per_address_per_second,
                 options.per_address_burst,
                 Arc::clone(&environment),

@@ -7,7 +7,6 @@ mod accounts;
 mod external;
 mod jwks;
 mod keys;
-mod limit;
 mod options;
 mod passwords;
 mod refresh;
@@ -29,7 +28,6 @@ use self::external::External;
 pub use self::external::ExternalError;
 pub use self::keys::KeyError;
 use self::keys::Keyring;
-pub use self::limit::Limit;
 pub use self::options::{
     ExternalKeys, ExternalOptions, IdentityOptions, KeySource, PasswordOptions, SignUps, ThrottleOptions,
 };

@@ -2,26 +2,26 @@
 
 use std::net::IpAddr;
 
-use super::limit::Limit;
 use super::options::ThrottleOptions;
 use crate::config::subscriber;
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
+use crate::rate_limit::RateLimit;
 
 /// All limits of identity.
 pub struct Throttle {
-    accounts: Limit<String>,
-    sign_in_addresses: Limit<IpAddr>,
-    sign_up_addresses: Limit<IpAddr>,
-    refresh_addresses: Limit<IpAddr>,
+    accounts: RateLimit<String>,
+    sign_in_addresses: RateLimit<IpAddr>,
+    sign_up_addresses: RateLimit<IpAddr>,
+    refresh_addresses: RateLimit<IpAddr>,
 }
 
 impl Throttle {
     /// Sets the limits.
     pub fn new(options: ThrottleOptions, environment: SharedEnvironment) -> Self {
-        let per_minute = |most| Limit::per_minute(most, environment.clone());
+        let per_minute = |most| RateLimit::per_minute(most, environment.clone());
         Self {
-            accounts: Limit::per_minute(options.sign_ins_per_minute, environment.clone()),
+            accounts: RateLimit::per_minute(options.sign_ins_per_minute, environment.clone()),
             sign_in_addresses: per_minute(options.sign_ins_per_ip_per_minute),
             sign_up_addresses: per_minute(options.sign_ups_per_ip_per_minute),
             refresh_addresses: per_minute(options.refreshes_per_ip_per_minute),
@@ -63,7 +63,7 @@ impl Throttle {
 
     /// This machine itself is not limited by address: whoever is on it could do worse. Behind a proxy on the same machine,
     /// `server.trusted_proxies` makes the clients' own addresses known.
-    fn address(&self, limit: &Limit<IpAddr>, address: IpAddr) -> Result<(), Failure> {
+    fn address(&self, limit: &RateLimit<IpAddr>, address: IpAddr) -> Result<(), Failure> {
         if address.to_canonical().is_loopback() { Ok(()) } else { limit.check(&subscriber(address)) }
     }
 }

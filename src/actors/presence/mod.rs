@@ -23,7 +23,7 @@ use super::router::Router;
 use crate::bus::{Presence as Seen, Signal};
 use crate::domain::UserId;
 use crate::environment::SharedEnvironment;
-use crate::panics::{self, poisoned, shared};
+use crate::panics::{self, lock, shared};
 use crate::telemetry::Meters;
 
 /// What sessions hold. A lock rather than a mailbox: counts must not be lost when a mailbox is full, and no call waits.
@@ -125,7 +125,7 @@ impl PresenceBoard {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, PresenceState> {
-        self.state.lock().unwrap_or_else(poisoned)
+        lock(&self.state)
     }
 }
 

@@ -5,7 +5,7 @@
 //! in the book again and again. While the book is away, each node goes by what it knows itself.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -16,6 +16,7 @@ use super::told::alike;
 use crate::bus::Presence as Seen;
 use crate::bus::book::{SharedBook, together};
 use crate::domain::UserId;
+use crate::panics::lock;
 
 /// Changes that may wait for the book; one more is told by what is known here.
 pub const WAITING_CHANGES: usize = 4_096;
@@ -130,7 +131,7 @@ const fn is_there(presence: Seen) -> bool {
 
 impl Sharing {
     fn take_doubted(&self) -> HashSet<UserId> {
-        std::mem::take(&mut *self.doubted.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.doubted))
     }
 }
 
@@ -138,7 +139,7 @@ impl PresenceBoard {
     /// What a new watcher is to be told of `user`, whom [`PresenceBoard::seen`] found to be `looked`. Subscribe before looking.
     pub fn answer(&self, user: UserId, looked: Seen) -> Seen {
         if let Some(sharing) = self.sharing.get() {
-            sharing.doubted.lock().unwrap_or_else(PoisonError::into_inner).insert(user);
+            lock(&sharing.doubted).insert(user);
         }
         self.router.told(user, looked)
     }

@@ -31,7 +31,7 @@ use super::inbox::{Inbox, Item};
 use super::presence::told::{News, Told, Word};
 use crate::bus::{Cargo, Listener, Parcel, Presence, SharedBus, Signal};
 use crate::domain::{Committed, ConversationId, Revocation, Seq, Topic, UserId, topics};
-use crate::panics::{poisoned, shared};
+use crate::panics::{lock, shared};
 use crate::telemetry::Meters;
 
 pub use self::cluster::Notice;
@@ -327,7 +327,7 @@ impl Router {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(poisoned)
+        lock(&self.state)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Which events nodes announced as published. The relay publishes the others.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::domain::{ConversationId, Seq};
+use crate::panics::lock;
 
 /// Announcements kept, newest last; older ones are forgotten and at worst published again.
 const MOST: usize = 200_000;
@@ -53,7 +54,7 @@ impl PublishedSet {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Generations> {
-        self.generations.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.generations)
     }
 }
 

@@ -19,7 +19,7 @@ use super::router::Router;
 use crate::bus::Signal;
 use crate::domain::{ConversationId, ConversationKind, UserId};
 use crate::environment::SharedEnvironment;
-use crate::panics::{poisoned, shared};
+use crate::panics::{lock, shared};
 use crate::store::SharedStore;
 use crate::telemetry::Meters;
 
@@ -162,7 +162,7 @@ impl TypingBoard {
     }
 
     fn lock(&self) -> MutexGuard<'_, TypingState> {
-        self.inner.state.lock().unwrap_or_else(poisoned)
+        lock(&self.inner.state)
     }
 }
 

@@ -3,6 +3,8 @@
 //! After failures in a row nothing is tried for a moment and everything is answered at once; then one batch tries, and its
 //! end decides. A database that is away is thus asked by one batch at a time, whoever and however many wait.
 
+use crate::environment::Backoff;
+
 /// Failures in a row after which it opens.
 const FAILURES: u32 = 2;
 /// The first pause; it doubles with every try that failed.
@@ -21,11 +23,12 @@ enum State {
 #[derive(Debug)]
 pub struct Breaker {
     state: State,
+    pauses: Backoff,
 }
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { state: State::Closed { failures: 0 } }
+        Self { state: State::Closed { failures: 0 }, pauses: Backoff::new(FIRST_PAUSE_MS, LONGEST_PAUSE_MS) }
     }
 }
 
@@ -50,15 +53,15 @@ impl Breaker {
     /// it takes.
     pub fn ended(&mut self, worked: bool, timed_out: bool, now_ms: u64) {
         self.state = match self.state {
-            _ if worked => State::Closed { failures: 0 },
+            _ if worked => {
+                self.pauses.reset();
+                State::Closed { failures: 0 }
+            }
             State::Closed { failures } if failures + 1 < FAILURES && !timed_out => {
                 State::Closed { failures: failures + 1 }
             }
-            State::Closed { .. } => {
-                State::Open { until_ms: now_ms + FIRST_PAUSE_MS, pause_ms: FIRST_PAUSE_MS }
-            }
-            State::Trying { pause_ms } => {
-                let pause_ms = (2 * pause_ms).min(LONGEST_PAUSE_MS);
+            State::Closed { .. } | State::Trying { .. } => {
+                let pause_ms = self.pauses.next_ms();
                 State::Open { until_ms: now_ms + pause_ms, pause_ms }
             }
             // A batch that began before it opened.

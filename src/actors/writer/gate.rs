@@ -1,6 +1,6 @@
 //! The gate that all shards of a writer pass on their way to the database: the adaptive limit and the circuit breaker.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use super::breaker::Breaker;
 use super::limit::{AdaptiveLimit, Outcome};
 use crate::environment::SharedEnvironment;
+use crate::panics::lock;
 use crate::telemetry::Meters;
 
 /// Why a batch may not be tried now.
@@ -107,7 +108,7 @@ impl Gate {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -3,9 +3,11 @@
 //! Bound: bytes. Policy when full: what arrives is dropped and remembered as a gap, so that the listener reads the log.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use tokio::sync::Notify;
+
+use crate::panics::lock;
 
 /// What an envelope weighs beside its bytes.
 const ENVELOPE_BYTES: usize = 64;
@@ -67,7 +69,7 @@ impl Incoming {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 }
 

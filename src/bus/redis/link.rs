@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
@@ -13,6 +13,7 @@ use super::options::Place;
 use super::outgoing::Outgoing;
 use super::status::PartId;
 use crate::domain::Topic;
+use crate::panics::lock;
 
 /// One connection to one Redis server, kept up as long as it is wanted.
 pub struct Link {
@@ -111,8 +112,4 @@ impl Link {
         lock(&self.tasks).drain(..).for_each(|task| task.abort());
         self.connection.store(None);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -15,7 +15,6 @@
 //!
 //! Redis may be away at the start, and for any time: connections are tried for ever.
 
-mod backoff;
 mod book;
 mod channels;
 mod cluster;
@@ -33,7 +32,7 @@ mod subscriber;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use redis::Value;
@@ -50,12 +49,18 @@ use crate::bus::envelope::{NodeId, Stamp, encode};
 use crate::bus::health::BusHealth;
 use crate::bus::{Bus, Listener, Parcel, Settled};
 use crate::domain::Topic;
-use crate::environment::SharedEnvironment;
+use crate::environment::{Backoff, SharedEnvironment};
+use crate::panics::lock;
 use crate::telemetry::Meters;
 use crate::telemetry::meters::BusMeters;
 
 pub use book::RedisBook;
 pub use options::{Place, RedisOptions, server};
+
+/// How long the connections' tasks wait before they connect again: 50 ms, doubling to 1 s.
+fn reconnect_backoff() -> Backoff {
+    Backoff::new(50, 1_000)
+}
 
 /// What the connections' tasks share.
 struct Shared {
@@ -284,8 +289,4 @@ impl Shared {
     fn look_around(&self) {
         self.astray.notify_one();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,10 +4,12 @@
 //! the newest have nothing after them that would betray their loss.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use smallvec::SmallVec;
 use tokio::sync::Notify;
+
+use crate::panics::lock;
 
 /// An envelope and the channels it goes to.
 #[derive(Debug)]
@@ -114,7 +116,7 @@ impl Outgoing {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 }
 

@@ -7,12 +7,11 @@ use redis::{Pipeline, PushInfo, PushKind, RedisResult, Value};
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
-use super::Shared;
-use super::backoff::Backoff;
 use super::connect::{Trouble, dial, primary, replaced, require_primary, role, within};
 use super::link::Link;
 use super::outgoing::Outbound;
 use super::pulse::pulse;
+use super::{Shared, reconnect_backoff};
 
 /// About how much one pipeline carries.
 const PIPELINE_BYTES: usize = 1 << 20;
@@ -25,13 +24,13 @@ const SPREAD: &str = "for at = 2, #ARGV do redis.call('PUBLISH', ARGV[at], ARGV[
 
 /// Runs for ever: connects, publishes, and connects again when that fails.
 pub async fn run(shared: Arc<Shared>, link: Arc<Link>) {
-    let mut backoff = Backoff::default();
+    let mut backoff = reconnect_backoff();
     loop {
         let trouble = serve(&shared, &link, &mut backoff).await;
         link.connection.store(None);
         shared.status.down(link.publisher, &trouble.0);
         shared.look_around();
-        tokio::time::sleep(backoff.next(&*shared.environment)).await;
+        tokio::time::sleep(backoff.next_spread(&*shared.environment)).await;
     }
 }
 

@@ -1,12 +1,13 @@
 //! How the connections are, together: the bus is up while all of them are.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
 use crate::bus::health::BusHealth;
 use crate::environment::SharedEnvironment;
+use crate::panics::lock;
 use crate::telemetry::meters::BusMeters;
 
 /// One connection's place in the [`Status`].
@@ -113,7 +114,7 @@ impl Status {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Parts> {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.parts)
     }
 }
 

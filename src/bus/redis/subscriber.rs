@@ -10,25 +10,25 @@ use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, PushInfo, PushKind, RedisResult, Value};
 use tokio::sync::Notify;
 
-use super::Shared;
-use super::backoff::Backoff;
 use super::connect::{Trouble, dial, primary, replaced, require_primary, role, within};
 use super::link::Link;
 use super::pulse::pulse;
+use super::{Shared, reconnect_backoff};
 use crate::domain::Topic;
+use crate::environment::Backoff;
 
 /// Channels per round trip: few enough that a server answers them well within a timeout.
 const CHANNELS_AT_ONCE: usize = 1_000;
 
 /// Runs for ever: connects, follows, and connects again when that fails.
 pub async fn run(shared: Arc<Shared>, link: Arc<Link>) {
-    let mut backoff = Backoff::default();
+    let mut backoff = reconnect_backoff();
     let mut connected_before = false;
     loop {
         let trouble = follow(&shared, &link, &mut backoff, &mut connected_before).await;
         shared.status.down(link.subscriber, &trouble.0);
         shared.look_around();
-        tokio::time::sleep(backoff.next(&*shared.environment)).await;
+        tokio::time::sleep(backoff.next_spread(&*shared.environment)).await;
     }
 }
 

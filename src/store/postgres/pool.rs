@@ -8,7 +8,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use metrics::Gauge;
@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::{Connection, Connector};
 use crate::environment::SharedEnvironment;
+use crate::panics::lock;
 use crate::store::shared::roster::Rosters;
 pub(super) use crate::store::sql::Phase;
 use crate::store::sql::{self, Stop};
@@ -90,7 +91,7 @@ struct Resting {
 
 impl Shared {
     fn idle(&self) -> MutexGuard<'_, Vec<Resting>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.idle)
     }
 }
 

@@ -1,9 +1,10 @@
 //! The replicas, and which of them are asked.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::pool::Pool;
-use crate::environment::SharedEnvironment;
+use crate::environment::{Backoff, SharedEnvironment};
+use crate::panics::lock;
 use crate::telemetry::meters::PostgresMeters;
 
 /// How long a replica is left alone after its first failure, and at most, in milliseconds.
@@ -22,12 +23,18 @@ pub(super) enum Verdict {
 }
 
 /// One replica's standing.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Standing {
     /// When it may be tried again; `None` while it is in the rotation.
     out_until_ms: Option<u64>,
     /// How long it is left alone after its next failure.
-    back_off_ms: u64,
+    backoff: Backoff,
+}
+
+impl Standing {
+    const fn in_rotation() -> Self {
+        Self { out_until_ms: None, backoff: Backoff::new(FIRST_MS, MOST_MS) }
+    }
 }
 
 /// Takes replicas in turn. One that fails is left alone for a while, twice as long each time; then one read tries it, and it
@@ -40,8 +47,7 @@ pub(super) struct Rotation {
 
 impl Rotation {
     pub(super) fn new(replicas: usize) -> Self {
-        let standing = Standing { out_until_ms: None, back_off_ms: FIRST_MS };
-        Self { standings: vec![standing; replicas], turn: 0 }
+        Self { standings: vec![Standing::in_rotation(); replicas], turn: 0 }
     }
 
     /// The replica to ask at `now_ms`. One whose time is over is given to one caller only, until that caller has judged it or
@@ -54,7 +60,7 @@ impl Rotation {
             let free = standing.out_until_ms.is_none_or(|until_ms| until_ms <= now_ms);
             if free {
                 if standing.out_until_ms.is_some() {
-                    standing.out_until_ms = Some(now_ms + standing.back_off_ms);
+                    standing.out_until_ms = Some(now_ms + standing.backoff.peek_ms());
                 }
                 self.turn = (index + 1) % count;
                 return Some(index);
@@ -67,10 +73,9 @@ impl Rotation {
     pub(super) fn judge(&mut self, index: usize, verdict: Verdict, now_ms: u64) {
         let Some(standing) = self.standings.get_mut(index) else { return };
         match verdict {
-            Verdict::Served => *standing = Standing { out_until_ms: None, back_off_ms: FIRST_MS },
+            Verdict::Served => *standing = Standing::in_rotation(),
             Verdict::Behind | Verdict::Failed => {
-                standing.out_until_ms = Some(now_ms + standing.back_off_ms);
-                standing.back_off_ms = (standing.back_off_ms * 2).min(MOST_MS);
+                standing.out_until_ms = Some(now_ms + standing.backoff.next_ms());
             }
         }
     }
@@ -98,7 +103,7 @@ impl Replicas {
     }
 
     fn rotation(&self) -> MutexGuard<'_, Rotation> {
-        self.rotation.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.rotation)
     }
 
     /// The replica to ask after `tried` others did not serve.

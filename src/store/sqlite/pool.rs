@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use futures_util::FutureExt;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
 use super::worker::{Connect, Worker};
+use crate::panics::{lock, poisoned};
 use crate::store::StoreError;
 use crate::store::sql::{Phase, Purpose};
 
@@ -119,7 +120,7 @@ impl fmt::Debug for Pool {
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         // No job runs while it is held.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 
     fn add(&self, job: Job) -> Result<(), StoreError> {
@@ -140,7 +141,7 @@ impl Shared {
     fn next(&self) -> Option<Job> {
         let waits = |queue: &mut Queue| queue.jobs.is_empty() && queue.open;
         let queue = self.more.wait_while(self.queue(), waits);
-        queue.unwrap_or_else(PoisonError::into_inner).jobs.pop_front()
+        queue.unwrap_or_else(poisoned).jobs.pop_front()
     }
 
     fn close(&self) {

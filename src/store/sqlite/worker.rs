@@ -1,10 +1,11 @@
 //! What a database thread works with: its connection, and transactions on it that cannot be left half done.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::connection::Connection;
+use crate::panics::lock;
 use crate::store::StoreError;
 use crate::store::shared::columns::Columns;
 use crate::store::sql::{self, Error, Phase, Purpose, before_commit};
@@ -18,16 +19,12 @@ pub(super) struct Watched(Arc<Mutex<Option<Arc<Phase>>>>);
 
 impl Watched {
     fn set(&self, phase: Option<Arc<Phase>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+        *lock(&self.0) = phase;
     }
 
     /// Nobody waits for the operation, and it has not begun to commit.
     pub(super) fn given_up(&self) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_ref()
-            .is_some_and(|phase| phase.has_given_up())
+        lock(&self.0).as_ref().is_some_and(|phase| phase.has_given_up())
     }
 }
 
@@ -67,12 +64,12 @@ impl Worker {
     }
 
     fn take(&self) -> sql::Result<Connection> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let idle = lock(&self.idle).take();
         idle.map_or_else(|| (self.connect)(&self.watched), Ok)
     }
 
     fn give_back(&self, connection: Connection) {
-        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+        *lock(&self.idle) = Some(connection);
     }
 }
 

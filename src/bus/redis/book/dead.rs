@@ -1,7 +1,9 @@
 //! Nodes that died: when they were last alive, and for how long their entries are still of use.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+
+use crate::panics::lock;
 
 /// Nodes whose deaths are remembered; above it the entries of more wait until some are forgotten.
 const MOST: usize = 10_000;
@@ -22,7 +24,7 @@ impl Dead {
         now_ms: u64,
         long_ms: u64,
     ) -> HashSet<&'a str> {
-        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut nodes = lock(&self.nodes);
         // Whoever is named no more is of no interest: its entries are gone.
         nodes.retain(|node, since_ms| !living.contains(node.as_str()) && now_ms < *since_ms + 10 * long_ms);
         let dead = named.iter().copied().filter(|node| !living.contains(node));

@@ -3,12 +3,15 @@
 //! Nothing else in the tree reads a clock or draws random bytes: `clippy.toml` forbids it. Production code is given
 //! [`SystemEnvironment`], tests a [`ManualEnvironment`] whose clock stands still until it is told to move.
 
+mod backoff;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use uuid::Uuid;
 
+pub use self::backoff::Backoff;
 use crate::domain::Timestamp;
 
 /// A clock and a source of random bytes.

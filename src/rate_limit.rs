@@ -1,4 +1,5 @@
-//! How often one of very many may do something: a rate per key over the injected clock, in bounded memory.
+//! The one rate limit: how often each of very many users or addresses may do something, on the injected clock and in bounded
+//! memory.
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -50,12 +51,13 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> StateStore for Remembered<K> 
 }
 
 /// One limit over many keys. Cheap to ask: no call walks the keys.
-pub struct Limit<K: Hash + Eq + Clone + Send + Sync + 'static> {
+pub struct RateLimit<K: Hash + Eq + Clone + Send + Sync + 'static> {
     limiter: Option<RateLimiter<K, Remembered<K>, EnvironmentClock, NoOpMiddleware<Duration>>>,
+    burst: u32,
     clock: EnvironmentClock,
 }
 
-impl<K: Hash + Eq + Clone + Debug + Send + Sync + 'static> Limit<K> {
+impl<K: Hash + Eq + Clone + Debug + Send + Sync + 'static> RateLimit<K> {
     /// So many a minute, all of them at once when need be; 0: any number.
     pub fn per_minute(most: u32, environment: SharedEnvironment) -> Self {
         Self::new(NonZeroU32::new(most).map(Quota::per_minute), MAX_REMEMBERED, environment)
@@ -70,6 +72,7 @@ impl<K: Hash + Eq + Clone + Debug + Send + Sync + 'static> Limit<K> {
 
     fn new(quota: Option<Quota>, remembered: u64, environment: SharedEnvironment) -> Self {
         let clock = EnvironmentClock(environment);
+        let burst = quota.map_or(0, |quota| quota.burst_size().get());
         let limiter = quota.map(|quota| {
             // Whoever was quiet for so long has the whole allowance again, remembered or not.
             let refilled = quota.replenish_interval().saturating_mul(quota.burst_size().get());
@@ -79,16 +82,27 @@ impl<K: Hash + Eq + Clone + Debug + Send + Sync + 'static> Limit<K> {
                 .time_to_idle(refilled.max(Duration::from_secs(1)));
             RateLimiter::new(quota, Remembered(keys.build()), clock.clone())
         });
-        Self { limiter, clock }
+        Self { limiter, burst, clock }
     }
 
     /// May `key` do it now? Counts it.
     ///
     /// # Errors
-    /// `RateLimited` with the wait.
+    /// `RateLimited` with the wait, in milliseconds, after which the next one passes.
     pub fn check(&self, key: &K) -> Result<(), Failure> {
+        self.check_times(key, 1)
+    }
+
+    /// May `key` do it now, when it counts as `times`? More than may be done at once counts as exactly that many.
+    ///
+    /// # Errors
+    /// As [`RateLimit::check`].
+    pub fn check_times(&self, key: &K, times: u32) -> Result<(), Failure> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
-        limiter.check_key(key).map_err(|refused| {
+        let times = NonZeroU32::new(times.min(self.burst)).unwrap_or(NonZeroU32::MIN);
+        // More than the burst was cut to it above.
+        let Ok(checked) = limiter.check_key_n(key, times) else { return Ok(()) };
+        checked.map_err(|refused| {
             let wait: Duration = refused.earliest_possible().duration_since(self.clock.now()).into();
             Failure::RateLimited {
                 retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1),
@@ -105,7 +119,7 @@ mod tests {
     #[test]
     fn the_wait_that_is_told_is_enough_and_others_are_not_concerned() {
         let environment = Arc::new(ManualEnvironment::new(1_000_000, 1));
-        let limit = Limit::per_minute(2, environment.clone());
+        let limit = RateLimit::per_minute(2, environment.clone());
         assert!(limit.check(&"ada").is_ok() && limit.check(&"ada").is_ok());
         let Err(Failure::RateLimited { retry_after_ms }) = limit.check(&"ada") else {
             panic!("the third is too many");
@@ -114,14 +128,24 @@ mod tests {
         assert!(limit.check(&"ben").is_ok());
         environment.advance_ms(retry_after_ms);
         assert!(limit.check(&"ada").is_ok());
-        let none = Limit::per_second(0, 0, environment);
+        let none = RateLimit::per_second(0, 0, environment);
         assert!((0..100).all(|_| none.check(&"ada").is_ok()));
+    }
+
+    #[test]
+    fn what_counts_several_times_takes_as_much_and_at_most_the_burst() {
+        let environment = Arc::new(ManualEnvironment::new(1_000_000, 1));
+        let limit = RateLimit::per_second(1, 3, environment);
+        assert!(limit.check_times(&"ada", 2).is_ok() && limit.check_times(&"ada", 2).is_err(), "one is left");
+        assert!(limit.check(&"ada").is_ok() && limit.check(&"ada").is_err());
+        assert!(limit.check_times(&"ben", 9).is_ok(), "cut to the burst");
+        assert!(limit.check(&"ben").is_err());
     }
 
     #[test]
     fn at_its_bound_it_forgets_the_quiet_and_turns_nobody_away() {
         let environment = Arc::new(ManualEnvironment::new(1_000_000, 1));
-        let limit = Limit::new(NonZeroU32::new(1).map(Quota::per_minute), 4_000, environment);
+        let limit = RateLimit::new(NonZeroU32::new(1).map(Quota::per_minute), 4_000, environment);
         let known = u64::MAX;
         assert!(limit.check(&known).is_ok());
         for stranger in 0..12_000 {
