@@ -1,9 +1,12 @@
 //! Time and randomness, the two inputs that every rule takes as arguments.
 //!
-//! Nothing else in the tree reads a clock or draws random bytes: `clippy.toml` forbids it. Production code is given
-//! [`SystemEnvironment`], tests a [`ManualEnvironment`] whose clock stands still until it is told to move.
+//! Nothing else in the tree reads a clock or draws random bytes: `clippy.toml` forbids it. Production code is
+//! given [`SystemEnvironment`], tests a [`ManualEnvironment`] whose clock stands still until it is told to
+//! move.
 
 mod backoff;
+#[cfg(test)]
+pub mod paused;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,8 +19,8 @@ use crate::domain::Timestamp;
 
 /// A clock and a source of random bytes.
 ///
-/// `monotonic_ms` never goes back and is the only time that deadlines and rates may use; `now` is wall-clock time for
-/// timestamps that people see and for token expiry.
+/// `monotonic_ms` never goes back and is the only time that deadlines and rates may use; `now` is wall-clock
+/// time for timestamps that people see and for token expiry.
 pub trait Environment: Send + Sync + fmt::Debug {
     /// Wall-clock time, in milliseconds since 1970.
     fn now(&self) -> Timestamp;
@@ -77,8 +80,8 @@ impl Environment for SystemEnvironment {
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {
-        // The operating system's generator is seeded long before a server starts; a failure here leaves no safe
-        // way on, since tokens and ids would become guessable.
+        // The operating system's generator is seeded long before a server starts; a failure here leaves no
+        // safe way on, since tokens and ids would become guessable.
         aws_lc_rs::rand::fill(bytes).expect("the operating system's random generator answers");
     }
 }

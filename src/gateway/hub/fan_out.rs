@@ -79,8 +79,8 @@ impl<S: ByteStream> Hub<S> {
         }
     }
 
-    /// Somebody left, or a conversation ended: its channel is unsubscribed from, and those who watched somebody because of it
-    /// may do so no more.
+    /// Somebody left, or a conversation ended: its channel is unsubscribed from, and those who watched
+    /// somebody because of it may do so no more.
     fn on_ending(&self, event: &Event, users: &[UserId]) {
         let conversation = event.conversation;
         match &event.kind {

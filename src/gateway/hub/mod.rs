@@ -1,13 +1,17 @@
-//! Hub: one per worker thread; knows the thread's sessions, hands them what came for them, and calls them back in time.
+//! Hub: one per worker thread; knows the thread's sessions, hands them what came for them, and calls them
+//! back in time.
 //!
-//! - *Owns*: the registry of the thread's sessions by user, channel and watched user ([`registry`]); their timers
-//!   ([`timer_wheel`]).
+//! - *Owns*: the registry of the thread's sessions by user, channel and watched user ([`registry`]); their
+//!   timers ([`timer_wheel`]).
 //! - *Receives*: batches from the worker's inbox; what its sessions want to be given ([`directory`]).
-//! - *Emits*: events, signals, replies and control messages to its sessions, one flush per session and batch ([`fan_out`]).
+//! - *Emits*: events, signals, replies and control messages to its sessions, one flush per session and batch
+//!   ([`fan_out`]).
 //! - *Limits*: the inbox's bound; the connections.
 //! - *On restart*: goes with its thread and its connections.
 //! - *On full*: an inbox that overflowed makes every session compare heads.
 
+#[cfg(test)]
+mod clock_tests;
 mod directory;
 mod fan_out;
 mod registry;
@@ -41,7 +45,7 @@ use crate::protocol::{Close, Encoding};
 /// Sessions flushed before other tasks of the thread have their turn.
 const FLUSHES_PER_TURN: usize = 256;
 
-/// See the module's documentation.
+/// The hub of one worker thread.
 pub struct Hub<S> {
     worker: Rc<Worker<S>>,
     directory: Rc<HubDirectory<S>>,
@@ -145,7 +149,8 @@ impl<S: ByteStream> Hub<S> {
         self.flush_touched().await;
     }
 
-    /// Gives each of `sessions` a control message and lets it handle its mailbox now: what is handed over next finds it handled.
+    /// Gives each of `sessions` a control message and lets it handle its mailbox now: what is handed over
+    /// next finds it handled.
     fn control(&self, sessions: &[Rc<Session<S>>], control: Control) {
         for session in sessions {
             self.isolated(session, || {
@@ -188,7 +193,8 @@ impl<S: ByteStream> Hub<S> {
         }
     }
 
-    /// Asks every client to connect again within `window_ms`, spread evenly, and closes the sessions that are left after it.
+    /// Asks every client to connect again within `window_ms`, spread evenly, and closes the sessions that are
+    /// left after it.
     pub async fn drain(self: Rc<Self>, window_ms: u64) {
         self.draining.set(true);
         for session in self.directory.registry.borrow().all() {

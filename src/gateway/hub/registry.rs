@@ -1,4 +1,5 @@
-//! A thread's sessions: by slot, by user, by channel, by watched user. Bounded by the connections and what they may ask for.
+//! A thread's sessions: by slot, by user, by channel, by watched user. Bounded by the connections and what
+//! they may ask for.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -15,7 +16,7 @@ use crate::panics::shared;
 /// A few sessions, most often one.
 pub type Sessions<S> = SmallVec<[Rc<Session<S>>; 1]>;
 
-/// See the module's documentation.
+/// The sessions of one worker thread, found by user, channel, or watched user.
 pub struct Registry<S> {
     slots: Slab<Rc<Session<S>>>,
     generation: u32,

@@ -1,4 +1,5 @@
-//! Whole sessions over an in-memory stream: node, hub and sessions run on the test's thread, under a clock that stands still.
+//! Whole sessions over an in-memory stream: node, hub and sessions run on the test's thread, under a clock
+//! that stands still.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
@@ -33,11 +34,11 @@ const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const HEARTBEAT_MS: u64 = 25_000;
 
 /// A node on this thread.
-struct World {
-    environment: Arc<ManualEnvironment>,
-    identity: Identity,
-    node: Node,
-    hub: Rc<Hub<Polled<DuplexStream>>>,
+pub(super) struct World<E = ManualEnvironment> {
+    pub(super) environment: Arc<E>,
+    pub(super) identity: Identity,
+    pub(super) node: Node,
+    pub(super) hub: Rc<Hub<Polled<DuplexStream>>>,
     _folder: tempfile::TempDir,
 }
 
@@ -47,8 +48,19 @@ impl World {
     }
 
     async fn bounded(bounds: Bounds) -> Self {
+        Self::on(Arc::new(ManualEnvironment::new(1_700_000_000_000, 7)), bounds).await
+    }
+
+    /// Lets time pass, and the timers with it.
+    async fn pass_ms(&self, ms: u64) {
+        self.environment.advance_ms(ms);
+        self.hub.turn_timers().await;
+    }
+}
+
+impl<E: Environment + 'static> World<E> {
+    pub(super) async fn on(environment: Arc<E>, bounds: Bounds) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let environment = Arc::new(ManualEnvironment::new(1_700_000_000_000, 7));
         let shared: SharedEnvironment = Arc::clone(&environment) as SharedEnvironment;
         let options = SqliteOptions::new(folder.path().join("tidings.db"));
         let store: SharedStore = SqliteStore::open(options, Arc::clone(&shared)).await.expect("a database");
@@ -72,28 +84,22 @@ impl World {
     }
 
     /// A connection, not greeted yet, of which so many bytes fit into the stream.
-    fn connect(&self, stream_bytes: usize) -> Client {
+    pub(super) fn connect(&self, stream_bytes: usize) -> Client {
         let (ours, theirs) = tokio::io::duplex(stream_bytes);
         self.hub.open(Polled::new(ours), Encoding::Json, None, BytesMut::new(), LOCALHOST);
         Client { stream: theirs, read: BytesMut::new() }
     }
 
-    async fn guest(&self, device: &str) -> (UserId, String) {
+    pub(super) async fn guest(&self, device: &str) -> (UserId, String) {
         let guest = self.identity.guest(Some(device), None, LOCALHOST).await.expect("a guest");
         (guest.user.id, guest.access_token)
     }
 
-    async fn welcomed(&self, token: &str, stream_bytes: usize) -> Client {
+    pub(super) async fn welcomed(&self, token: &str, stream_bytes: usize) -> Client {
         let mut client = self.connect(stream_bytes);
         client.say(&format!(r#"{{"type":"hello","token":"{token}"}}"#)).await;
         client.hear("welcome").await;
         client
-    }
-
-    /// Lets time pass, and the timers with it.
-    async fn pass_ms(&self, ms: u64) {
-        self.environment.advance_ms(ms);
-        self.hub.turn_timers().await;
     }
 
     async fn until_empty(&self) {
@@ -106,7 +112,7 @@ impl World {
     }
 }
 
-fn bounds() -> Bounds {
+pub(super) fn bounds() -> Bounds {
     Bounds { gateway: GatewayOptions::for_tests(), limits: Limits::default() }
 }
 
@@ -131,18 +137,18 @@ fn node_options() -> NodeOptions {
 }
 
 /// The peer of a session: speaks just enough WebSocket.
-struct Client {
+pub(super) struct Client {
     stream: DuplexStream,
     read: BytesMut,
 }
 
-const TEXT: u8 = 0x1;
-const CLOSE: u8 = 0x8;
-const PING: u8 = 0x9;
-const PONG: u8 = 0xa;
+pub(super) const TEXT: u8 = 0x1;
+pub(super) const CLOSE: u8 = 0x8;
+pub(super) const PING: u8 = 0x9;
+pub(super) const PONG: u8 = 0xa;
 
 impl Client {
-    async fn send(&mut self, opcode: u8, payload: &[u8]) {
+    pub(super) async fn send(&mut self, opcode: u8, payload: &[u8]) {
         let mut frame = vec![0x80 | opcode];
         match payload.len() {
             0..=125 => frame.push(0x80 | payload.len() as u8),
@@ -157,12 +163,12 @@ impl Client {
         within(self.stream.write_all(&frame)).await.expect("the stream is open");
     }
 
-    async fn say(&mut self, text: &str) {
+    pub(super) async fn say(&mut self, text: &str) {
         self.send(TEXT, text.as_bytes()).await;
     }
 
     /// Sends a message with `length` bytes of body to a user, and waits for its ack.
-    async fn send_message(&mut self, to: UserId, n: u32, length: usize) {
+    pub(super) async fn send_message(&mut self, to: UserId, n: u32, length: usize) {
         let body = "b".repeat(length);
         let client_id = format!("0197f3c0-1111-7222-8333-{n:012x}");
         let text =
@@ -173,11 +179,16 @@ impl Client {
 
     /// The next frame: opcode and payload; `None` at the end of the stream.
     async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        within(self.next_frame()).await
+    }
+
+    /// The same, however long it takes.
+    pub(super) async fn next_frame(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {
             if let Some(frame) = self.take_frame() {
                 return Some(frame);
             }
-            if within(self.stream.read_buf(&mut self.read)).await.expect("the stream can be read") == 0 {
+            if self.stream.read_buf(&mut self.read).await.expect("the stream can be read") == 0 {
                 return None;
             }
         }
@@ -209,7 +220,7 @@ impl Client {
     }
 
     /// The next message of this type.
-    async fn hear(&mut self, kind: &str) -> Value {
+    pub(super) async fn hear(&mut self, kind: &str) -> Value {
         loop {
             let message: Value = serde_json::from_slice(&self.expect(TEXT).await).expect("JSON");
             if message["type"] == kind {

@@ -1,4 +1,5 @@
-//! The one timer of a worker's sessions: a wheel of slots, so that a connection costs eight bytes of timer and no task.
+//! The one timer of a worker's sessions: a wheel of slots, so that a connection costs eight bytes of timer
+//! and no task.
 
 use crate::actors::inbox::SessionKey;
 
@@ -20,7 +21,8 @@ impl TimerWheel {
         Self { slots: (0..SLOTS).map(|_| Vec::new()).collect(), turned: now_ms / SLOT_MS }
     }
 
-    /// Asks for `session` to be looked at, at `at_ms` or up to a slot later; sooner when it is more than a turn away.
+    /// Asks for `session` to be looked at, at `at_ms` or up to a slot later; sooner when it is more than a
+    /// turn away.
     pub fn schedule(&mut self, session: SessionKey, at_ms: u64) {
         let wanted = at_ms.div_ceil(SLOT_MS).max(self.turned + 1).min(self.turned + SLOTS as u64 - 1);
         self.slots[wanted as usize % SLOTS].push(session);

@@ -82,6 +82,8 @@ impl Pool {
         let phase = Arc::new(Phase::default());
         let watched = Arc::clone(&phase);
         let (answer, answered) = oneshot::channel();
+        #[cfg(test)]
+        let _clock = crate::environment::paused::hold();
         self.shared.add(Box::new(move |worker| {
             if !answer.is_closed() && !watched.has_given_up() {
                 let done = worker.watched(&watched, |worker| work(worker, &watched));
