@@ -1,6 +1,6 @@
-//! What sends elsewhere wait while a conversation of 300,000 events is purged: `cargo bench --bench purge` for the embedded
-//! store, `cargo bench --bench purge -- postgres` for one on a temporary Postgres server of this machine. Ends with an error
-//! when the 99th percentile is 100 ms or more.
+//! How long sends elsewhere wait while a conversation of 300,000 events is purged: `cargo bench --bench
+//! purge` for the embedded store, `cargo bench --bench purge -- postgres` for one on a temporary Postgres
+//! server of this machine. Ends with an error when the 99th percentile is 100 ms or more.
 
 #![expect(clippy::disallowed_methods, reason = "a bench measures the time of the machine")]
 

@@ -1,9 +1,9 @@
-//! How fast a store is: `cargo bench --bench store` for the embedded one, `cargo bench --bench store -- postgres` for one on
-//! a temporary Postgres server of this machine.
+//! How fast a store is: `cargo bench --bench store` for the embedded one, `cargo bench --bench store --
+//! postgres` for one on a temporary Postgres server of this machine.
 //!
-//! `append/N` is one durable commit of N messages over 200 groups (throughput in messages), `one_room/N` the same into
-//! one; `history`, `range` and `tail` read from a conversation of 1,000, 100,000 and 1,000,000 events; `heads` resumes a user
-//! of 10, 100 and 1,000 conversations.
+//! `append/N` is one durable commit of N messages over 200 groups (throughput in messages), `one_room/N` the
+//! same into one; `history`, `range` and `tail` read from a conversation of 1,000, 100,000 and 1,000,000
+//! events; `heads` resumes a user of 10, 100 and 1,000 conversations.
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -32,7 +32,8 @@ mod servers;
 
 use servers::postgres::{Options, Postgres};
 
-/// Whether Postgres was asked for; the word is also a part of its benchmarks' names, so that the filter lets them pass.
+/// Whether Postgres was asked for; the word is also a part of its benchmarks' names, so that the filter lets
+/// them pass.
 fn on_postgres() -> bool {
     std::env::args().any(|argument| argument.starts_with("postgres"))
 }

@@ -1,8 +1,8 @@
 //! Tidings: a self-hosted, actor-based realtime chat server.
 //!
-//! Imports point one way: `app` → {`gateway`, `api`, `consumers`} → {`actors`, `identity`} → {`store` and `bus` traits, `protocol`} →
-//! `domain`. Only `app` names a backend; `config`, `telemetry` and `environment` are leaves. `tests/tidy.rs` holds this
-//! against the code.
+//! Imports point one way: `app` → {`gateway`, `api`, `consumers`} → {`actors`, `identity`} → {`store` and
+//! `bus` traits, `protocol`} → `domain`. Only `app` names a backend; `config`, `telemetry` and `environment`
+//! are leaves. `tests/tidy.rs` holds this against the code.
 
 pub mod actors;
 pub mod api;

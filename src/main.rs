@@ -39,7 +39,8 @@ struct SettingsArgs {
     /// The address to listen on; port 0 takes a free one [server.listen].
     #[arg(long, global = true, value_name = "HOST:PORT")]
     listen: Option<String>,
-    /// The part of the work this process takes on: all, gateway, api, relay (repeat for several) [server.roles].
+    /// The part of the work this process takes on: all, gateway, api, relay (repeat for several)
+    /// [server.roles].
     #[arg(long, global = true, value_name = "ROLE")]
     role: Vec<String>,
     /// Any other setting, e.g. --set limits.sends_per_second=100 (repeat for several).
@@ -56,7 +57,8 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// Bring the tables of a Postgres database up to this release; run it before the servers of a new release.
+    /// Bring the tables of a Postgres database up to this release; run it before the servers of a new
+    /// release.
     Migrate,
     /// Try what a start needs and say what to do about what fails.
     Doctor,
@@ -129,8 +131,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Runs on an actix system whose own thread is a multi-thread tokio runtime: database drivers and log consumers share it,
-/// the server's workers and the actors' arbiter have theirs.
+/// Runs on an actix system whose own thread is a multi-thread tokio runtime: database drivers and log
+/// consumers share it, the server's workers and the actors' arbiter have theirs.
 fn in_system(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     let runner = actix::System::with_tokio_rt(|| {
         tokio::runtime::Builder::new_multi_thread()
@@ -178,8 +180,9 @@ fn panic_points() -> Option<PathBuf> {
     set.into_iter().find(|(name, _)| name == "TIDINGS_PANIC_POINTS").map(|(_, folder)| folder.into())
 }
 
-/// Watches for SIGTERM, SIGINT and SIGHUP from now on; the future ends when one comes. There is nothing that SIGHUP could read
-/// anew, and a closed terminal means the end. SIGUSR1 and SIGUSR2, which would end the process at once, are taken and logged.
+/// Watches for SIGTERM, SIGINT and SIGHUP from now on; the future ends when one comes. There is nothing that
+/// SIGHUP could read anew, and a closed terminal means the end. SIGUSR1 and SIGUSR2, which would end the
+/// process at once, are taken and logged.
 fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;

@@ -1,13 +1,14 @@
 //! What a panic does: it ends the one client's work that caused it, or the whole process.
 //!
-//! Tokio and actix catch a panic of a task and go on without that task. An actor would be gone and nobody would learn of it,
-//! so the process would go on without a writer, or with a thread whose sessions are fed no more. [`install`] sets a hook that
-//! runs before any of them: unless the thread is inside [`caught`] (one client's work), the process ends with a non-zero
-//! status. Clients resume by cursor on another node, or on this one after its start.
+//! Tokio and actix catch a panic of a task and continue without that task. If the task was an actor, the
+//! process would run without a writer, or with a thread that no longer delivers, and nothing would report it.
+//! [`install`] sets a hook that runs before they catch it: unless the thread is inside [`caught`] (work for
+//! one client), the process ends with a non-zero status. Clients resume by cursor on another node, or on this
+//! one after its restart.
 //!
-//! What clients share (the router, the registry of a thread, presence) is touched between [`shared`] and its end: a panic
-//! there would leave it half changed, so it ends the process too. [`lock`] is the backstop: it ends the process when a panic
-//! unwound through the lock.
+//! State that clients share (the router, the registry of a thread, presence) is changed between [`shared`]
+//! and the end of its guard. A panic there would leave it half changed, so it ends the process too. [`lock`]
+//! is the backstop: it ends the process when a panic unwound through the lock.
 
 use std::backtrace::Backtrace;
 use std::cell::Cell;
@@ -20,7 +21,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use thiserror::Error;
 
 thread_local! {
-    /// Whether this thread does one client's work, and nothing that others share.
+    /// Whether this thread works for one client, and not on shared state.
     static SERVING_ONE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -32,8 +33,8 @@ static POINTS: OnceLock<PathBuf> = OnceLock::new();
 #[error("a fault of the server")]
 pub struct Panicked;
 
-/// From now on a panic outside of one client's work ends the process; `before_end` may take a moment to write the log out.
-/// `points`: a folder for [`point`], in debug builds only.
+/// From now on a panic outside work for one client ends the process. `before_end` may take a moment to write
+/// out the log. `points`: a folder for [`point`], in debug builds only.
 pub fn install(before_end: fn(), points: Option<PathBuf>) {
     if let Some(points) = points.filter(|_| cfg!(debug_assertions)) {
         // Set once; a second installation keeps the first folder.
@@ -54,30 +55,30 @@ fn report(info: &PanicHookInfo<'_>, contained: bool) {
     let message = info.payload_as_str().map(without_content).unwrap_or_default();
     let backtrace = Backtrace::force_capture();
     if contained {
-        tracing::error!(place, message, %backtrace, "a panic ended one client's work");
+        tracing::error!(place, message, %backtrace, "a panic ended the work for one client");
     } else {
-        tracing::error!(place, message, %backtrace, "a panic outside of one client's work: the process ends");
+        tracing::error!(place, message, %backtrace, "a panic outside the work for one client: the process ends");
     }
 }
 
-/// The message up to where it may quote a value: what people write never reaches the log.
+/// The message up to where it may quote a value: what users write never reaches the log.
 fn without_content(message: &str) -> &str {
     message.split(['`', '"', '\'', '{', '(']).next().unwrap_or_default().trim_end()
 }
 
-/// Does one client's work; a panic in it is logged and ends this work alone.
+/// Runs work for one client. A panic in it is logged and ends only this work.
 ///
 /// # Errors
-/// [`Panicked`]: what the work owned is gone, what it shares with others is whole.
+/// [`Panicked`]: the state that the work owned is lost; shared state is intact.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     let before = SERVING_ONE.replace(true);
-    // What is shared is touched behind `shared` or a lock, and a panic there does not come back here.
+    // Shared state is changed behind `shared` or a lock, and a panic there does not return to here.
     let done = catch_unwind(AssertUnwindSafe(work));
     SERVING_ONE.set(before);
     done.map_err(|_| Panicked)
 }
 
-/// Does one client's work that waits in between; as [`caught`].
+/// As [`caught`], for work that waits.
 ///
 /// # Errors
 /// [`Panicked`].
@@ -90,14 +91,14 @@ pub async fn contained<T>(work: impl Future<Output = T>) -> Result<T, Panicked> 
     .await
 }
 
-/// While this lives, a panic ends the process although one client's work caused it.
+/// While this lives, a panic ends the process, also during work for one client.
 #[derive(Debug)]
 #[must_use]
 pub struct Shared {
     before: bool,
 }
 
-/// Begins to change what clients share; ends with the value.
+/// Begins a change of shared state. It ends when the guard is dropped.
 pub fn shared() -> Shared {
     Shared { before: SERVING_ONE.replace(false) }
 }
@@ -108,18 +109,19 @@ impl Drop for Shared {
     }
 }
 
-/// For a lock that a panic unwound through: what it guards may be half changed, so the process ends.
+/// For a lock through which a panic unwound: its content may be half changed, so the process ends.
 pub fn poisoned<G>(_: PoisonError<G>) -> G {
     tracing::error!("a panic left a lock's contents half changed: the process ends");
     std::process::abort()
 }
 
-/// Locks `mutex`. The one way to lock one: see [`poisoned`].
+/// Locks `mutex`. Every mutex is locked through this; see [`poisoned`].
 pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(poisoned)
 }
 
-/// A place where tests make a debug build panic, once: by a file of that name in the folder given to [`install`].
+/// A place where tests make a debug build panic once, by a file of that name in the folder given to
+/// [`install`].
 pub fn point(name: &'static str) {
     if cfg!(debug_assertions)
         && let Some(points) = POINTS.get()

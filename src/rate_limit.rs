@@ -1,5 +1,5 @@
-//! The one rate limit: how often each of very many users or addresses may do something, on the injected clock and in bounded
-//! memory.
+//! The one rate limit: how often each of very many users or addresses may do something, on the injected clock
+//! and in bounded memory.
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -18,8 +18,9 @@ use moka::sync::Cache;
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
 
-/// Keys remembered at once, per limit. Attackers choose names and addresses as they like, so there is a bound; past it the
-/// key that was quiet longest is forgotten. Whoever asks more often than that stays remembered.
+/// Keys remembered at once, per limit. Attackers choose names and addresses freely, so there is a bound.
+/// Above it the key that was not used for the longest time is forgotten; a key that exceeds its limit is used
+/// often and stays.
 const MAX_REMEMBERED: u64 = 100_000;
 
 #[derive(Debug, Clone)]
@@ -50,7 +51,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> StateStore for Remembered<K> 
     }
 }
 
-/// One limit over many keys. Cheap to ask: no call walks the keys.
+/// One limit for many keys. A check never walks the keys.
 pub struct RateLimit<K: Hash + Eq + Clone + Send + Sync + 'static> {
     limiter: Option<RateLimiter<K, Remembered<K>, EnvironmentClock, NoOpMiddleware<Duration>>>,
     burst: u32,
@@ -58,12 +59,12 @@ pub struct RateLimit<K: Hash + Eq + Clone + Send + Sync + 'static> {
 }
 
 impl<K: Hash + Eq + Clone + Debug + Send + Sync + 'static> RateLimit<K> {
-    /// So many a minute, all of them at once when need be; 0: any number.
+    /// At most `most` per minute, all of them at once if necessary; 0: any number.
     pub fn per_minute(most: u32, environment: SharedEnvironment) -> Self {
         Self::new(NonZeroU32::new(most).map(Quota::per_minute), MAX_REMEMBERED, environment)
     }
 
-    /// So many a second in the long run, and `burst` at once; 0 a second: any number.
+    /// At most `most` per second in the long run, and `burst` at once; 0 per second: any number.
     pub fn per_second(most: u32, burst: u32, environment: SharedEnvironment) -> Self {
         let quota = NonZeroU32::new(most)
             .map(|most| Quota::per_second(most).allow_burst(NonZeroU32::new(burst).unwrap_or(most)));
@@ -74,7 +75,7 @@ impl<K: Hash + Eq + Clone + Debug + Send + Sync + 'static> RateLimit<K> {
         let clock = EnvironmentClock(environment);
         let burst = quota.map_or(0, |quota| quota.burst_size().get());
         let limiter = quota.map(|quota| {
-            // Whoever was quiet for so long has the whole allowance again, remembered or not.
+            // A key that was not used for this long has its whole allowance again, remembered or not.
             let refilled = quota.replenish_interval().saturating_mul(quota.burst_size().get());
             let keys = Cache::builder()
                 .max_capacity(remembered)
@@ -85,7 +86,7 @@ impl<K: Hash + Eq + Clone + Debug + Send + Sync + 'static> RateLimit<K> {
         Self { limiter, burst, clock }
     }
 
-    /// May `key` do it now? Counts it.
+    /// Checks whether `key` may do it now, and counts it.
     ///
     /// # Errors
     /// `RateLimited` with the wait, in milliseconds, after which the next one passes.
@@ -93,7 +94,8 @@ impl<K: Hash + Eq + Clone + Debug + Send + Sync + 'static> RateLimit<K> {
         self.check_times(key, 1)
     }
 
-    /// May `key` do it now, when it counts as `times`? More than may be done at once counts as exactly that many.
+    /// As [`RateLimit::check`], but counts as `times`. A number above what may be done at once counts as
+    /// exactly that.
     ///
     /// # Errors
     /// As [`RateLimit::check`].

@@ -1,11 +1,13 @@
-//! House rules that no compiler checks: who may import whom, how long files may be, and that the docs tell the truth.
+//! Rules that no compiler checks: who may import whom, how long files may be, and whether the docs are true.
 //!
-//! Everything here reads the tree as text. A rule that is broken is answered with the file, the line and the remedy.
+//! Everything here reads the tree as text. A broken rule is reported with the file, the line and the remedy.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "tidy/imports.rs"]
+mod imports;
 #[path = "tidy/metrics.rs"]
 mod metrics;
 #[path = "tidy/settings.rs"]
@@ -16,94 +18,6 @@ mod source;
 mod words;
 
 use source::Source;
-
-/// Who may import what. A part not named here may not exist; what it does not name it may not import.
-const MAY_IMPORT: &[(&str, &[&str])] = &[
-    ("domain", &[]),
-    ("environment", &["domain"]),
-    ("panics", &[]),
-    ("rate_limit", &["environment", "protocol"]),
-    ("config", &["domain"]),
-    ("telemetry", &["config", "protocol"]),
-    ("protocol", &["domain"]),
-    ("store", &["domain", "protocol"]),
-    ("store/guarded", &["store", "domain", "environment", "telemetry"]),
-    ("store/sqlite", &["panics", "store", "domain", "environment", "telemetry"]),
-    ("store/postgres", &["panics", "store", "domain", "environment", "telemetry"]),
-    ("bus", &["panics", "domain"]),
-    ("bus/local", &["panics", "bus", "domain", "environment", "telemetry"]),
-    ("bus/redis", &["panics", "bus", "domain", "environment", "telemetry"]),
-    (
-        "identity",
-        &["panics", "domain", "environment", "protocol", "rate_limit", "store", "config", "telemetry"],
-    ),
-    (
-        "actors",
-        &[
-            "panics",
-            "domain",
-            "environment",
-            "protocol",
-            "rate_limit",
-            "store",
-            "bus",
-            "telemetry",
-            "config",
-            "identity",
-        ],
-    ),
-    (
-        "gateway",
-        &[
-            "panics",
-            "actors",
-            "domain",
-            "environment",
-            "protocol",
-            "rate_limit",
-            "store",
-            "bus",
-            "telemetry",
-            "config",
-            "identity",
-        ],
-    ),
-    (
-        "api",
-        &[
-            "panics",
-            "actors",
-            "domain",
-            "environment",
-            "protocol",
-            "rate_limit",
-            "store",
-            "bus",
-            "telemetry",
-            "config",
-            "identity",
-        ],
-    ),
-    (
-        "consumers",
-        &[
-            "panics",
-            "actors",
-            "domain",
-            "environment",
-            "protocol",
-            "rate_limit",
-            "store",
-            "bus",
-            "telemetry",
-            "config",
-            "identity",
-        ],
-    ),
-];
-
-/// Parts that may import everything: `app` wires it all up, `main` is the command line.
-const MAY_IMPORT_ALL: &[&str] = &["app", "main"];
 
 /// Files over the limit of lines, each with the reason why it has only one reason to change.
 const LONG_FILES: &[(&str, &str)] = &[
@@ -166,47 +80,28 @@ fn none(broken: &[String], rule: &str) {
     assert!(broken.is_empty(), "{rule}:\n  {}\n", broken.join("\n  "));
 }
 
-/// The part that a module path (`["store", "sqlite", "log"]`) belongs to: the longest name in the table that begins it.
-fn part_of(modules: &[String]) -> String {
-    let first = modules.first().cloned().unwrap_or_default();
-    let two = modules.iter().take(2).cloned().collect::<Vec<_>>().join("/");
-    if MAY_IMPORT.iter().any(|(part, _)| *part == two) { two } else { first }
-}
+/// The most columns of a line of comment, in `.rs` files.
+const COMMENT_COLUMNS: usize = 110;
+/// Parts whose comments are not wrapped yet.
+const STILL_WIDE: &[&str] = &["src/store/", "src/config/", "tests/contract/", "tests/servers/"];
 
 #[test]
-fn imports_follow_the_table() {
-    let table: BTreeMap<&str, &[&str]> = MAY_IMPORT.iter().copied().collect();
+fn comments_fit_the_page() {
     let mut broken = Vec::new();
-    for source in server_code() {
-        let part = part_of(&source.modules());
-        if source.path == "src/lib.rs" || MAY_IMPORT_ALL.contains(&part.as_str()) {
-            continue;
-        }
-        let Some(allowed) = table.get(part.as_str()) else {
-            broken.push(format!(
-                "{}: the part {part:?} is not in the table; say what it may import",
-                source.path
-            ));
-            continue;
-        };
-        for (line, path) in source.crate_paths() {
-            let target = part_of(&path);
-            if target != part && !allowed.contains(&target.as_str()) {
-                broken.push(format!(
-                    "{}:{line}: {part} may not import {target} (crate::{})",
-                    source.path,
-                    path.join("::")
-                ));
+    let folders = ["src", "tests", "loadtests", "benches"];
+    let texts = folders.iter().flat_map(|folder| with_extension(folder, &["rs"]));
+    for (path, text) in texts.filter(|(path, _)| !STILL_WIDE.iter().any(|part| path.starts_with(part))) {
+        for (index, line) in text.lines().enumerate() {
+            let whole = line.trim_start().starts_with("//");
+            // An address, a drawing or a row of a table cannot be broken.
+            let breaks =
+                !line.contains("://") && !line.contains(['│', '─', '▶', '→']) && !line.contains("//! |");
+            if whole && breaks && line.chars().count() > COMMENT_COLUMNS {
+                broken.push(format!("{path}:{}: {} columns", index + 1, line.chars().count()));
             }
         }
-        for line in source.lines_with("super::super") {
-            broken.push(format!(
-                "{}:{line}: name the path from `crate::` instead of super::super",
-                source.path
-            ));
-        }
     }
-    none(&broken, "imports point one way (the table is at the top of tests/tidy.rs)");
+    none(&broken, "a line of comment has at most 110 columns");
 }
 
 #[test]

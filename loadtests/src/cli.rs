@@ -14,8 +14,9 @@ use crate::{
 
 /// Black-box load, replay and fault tests for a Tidings server, over its published protocol alone.
 ///
-/// Progress goes to stderr, the result as a table to stdout. Exit codes: 0 clean, 1 a threshold was broken, 2 usage,
-/// 3 the set-up failed, 4 the ledger is not clean (a promise was broken, or nothing was proven), 130 interrupted.
+/// Progress goes to stderr, the result as a table to stdout. Exit codes: 0 clean, 1 a threshold was broken, 2
+/// usage, 3 the set-up failed, 4 the ledger is not clean (a promise was broken, or nothing was proven), 130
+/// interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "loadtests", version)]
 struct Cli {

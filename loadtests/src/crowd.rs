@@ -1,4 +1,4 @@
-//! Many connections that only stay: what `idle` and `storm` have in common.
+//! Many connections that only stay connected: the common part of `idle` and `storm`.
 
 use std::{
     sync::{

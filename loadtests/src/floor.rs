@@ -1,6 +1,6 @@
-//! `floor`: what a delivery costs on this machine when there is nothing but the write. A child process (this binary
-//! again) writes one pre-encoded WebSocket frame to every socket, one write each; its CPU time is the floor that a
-//! server's can be held against.
+//! `floor`: the cost of a delivery on this machine when there is only the write. A child process (this binary
+//! again) writes one pre-encoded WebSocket frame to every socket, one write each. Its CPU time is the lower
+//! bound with which a server can be compared.
 
 use std::{fmt, io::Write, process::Stdio, time::Duration};
 

@@ -1,4 +1,4 @@
-//! `idle`: what a connection costs while nothing happens.
+//! `idle`: the cost of a connection while nothing happens.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Opaque ids as the server gives them: compared, never parsed.
+//! Opaque ids as the server sends them: compared, never parsed.
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 

@@ -1,5 +1,5 @@
-//! Real chat logs: `[HH:MM] <nick> text` and `[HH:MM]  * nick does something`. All other lines (joins, leaves, renames,
-//! notices) say nothing and are passed over.
+//! Real chat logs: `[HH:MM] <nick> text` and `[HH:MM]  * nick does something`. All other lines (joins,
+//! leaves, renames, notices) are skipped.
 
 const MINUTE_US: u64 = 60_000_000;
 /// Half a day: logs are written by 12-hour and by 24-hour clocks, and both come round.

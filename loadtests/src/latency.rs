@@ -65,8 +65,9 @@ impl Latency {
     }
 }
 
-/// Ack and live-delivery latency of a run: from when a line was meant to be said. Events that came by `sync` are
-/// left out, since their reader was away or lagging; what came while a reader chose not to read, and own messages too.
+/// Ack and live-delivery latency of a run: from when a line was meant to be said. Events that came by `sync`
+/// are left out, since their reader was away or lagging; what came while a reader chose not to read, and own
+/// messages too.
 pub fn of_run(history: &History) -> Result<[Latency; 2]> {
     let mut ack_latency = Latency::new("ack")?;
     let mut delivery = Latency::new("delivery")?;

@@ -1,5 +1,6 @@
-//! Black-box tests for a Tidings server: replay of real conversations, load, and the ledger that says which promises
-//! held. It speaks `docs/PROTOCOL.md` and shares no code with the server, so that one misreading cannot hide another.
+//! Black-box tests for a Tidings server: replay of real conversations, load, and the ledger that says which
+//! promises were kept. It speaks `docs/PROTOCOL.md` and shares no code with the server, so that one
+//! misreading cannot hide another.
 
 pub mod cli;
 pub mod client;

@@ -1,4 +1,4 @@
-//! How fast lines are said.
+//! How fast lines are sent.
 
 /// An open or a closed loop.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,4 +1,4 @@
-//! The picture of a run: latency against percentile, both axes logarithmic, so that the tail has the room it deserves.
+//! The diagram of a run: latency against percentile, both axes logarithmic, so that the tail is readable.
 
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;

@@ -1,4 +1,4 @@
-//! CPU and memory of other processes, as Linux tells them in `/proc`.
+//! CPU and memory of other processes, read from `/proc`.
 
 use std::collections::HashMap;
 

@@ -69,7 +69,8 @@ impl Report {
         self.ledger = Some(ledger);
     }
 
-    /// Prints the table, writes the files, and says how the process ends. Fails when a file cannot be written.
+    /// Prints the table, writes the files, and says how the process ends. Fails when a file cannot be
+    /// written.
     pub fn publish(&self, output: &Output) -> Result<Exit> {
         print!("{}", self.table());
         if let Some(path) = &output.json {

@@ -1,4 +1,4 @@
-//! The REST half of the protocol: what a run needs to set itself up and to read the log back at the end.
+//! The REST part of the protocol: what a run needs for its setup and for reading the log at the end.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The CPU time of every service of a cluster that `scripts/cluster` started: what a message costs, and where.
+//! The CPU time of every service of a cluster that `scripts/cluster` started, to show what a message costs in
+//! each.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -8,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use crate::procfs;
 use crate::report::Report;
 
-/// The services of a cluster's directory, each with its processes; `gateway-1` and `gateway-2` are one service.
+/// The services of a cluster's directory, each with its processes; `gateway-1` and `gateway-2` are one
+/// service.
 #[derive(Clone, Debug, Default)]
 pub struct Services {
     roots: BTreeMap<String, Vec<u32>>,

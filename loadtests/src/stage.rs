@@ -1,5 +1,5 @@
-//! What every subcommand shares: the servers under test, accounts made with bounded concurrency, the final read of the
-//! log, and the bars on stderr.
+//! What every subcommand shares: the servers under test, accounts made with bounded concurrency, the final
+//! read of the log, and the bars on stderr.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -135,7 +135,8 @@ impl Stage {
         done
     }
 
-    /// What a session of `account` needs. `first` picks the preferred server; the others follow for when it is away.
+    /// What a session of `account` needs. `first` picks the preferred server; the others follow for when it
+    /// is away.
     pub fn session(&self, name: &str, account: Account, first: usize, window: usize) -> Result<Setup> {
         let mut dials = self.dials.clone();
         let count = dials.len().max(1);
@@ -153,7 +154,8 @@ impl Stage {
         })
     }
 
-    /// Waits until `count` says at least `wanted`, showing it. Returns whether it came to that within `at_most`.
+    /// Waits until `count` says at least `wanted`, showing it. Returns whether it came to that within
+    /// `at_most`.
     pub async fn await_count(
         &self,
         what: &str,
@@ -184,8 +186,8 @@ impl Stage {
         reached
     }
 
-    /// Reads the final logs from every server, then gives the sessions up to `settle` to hold all of it. `due` names
-    /// each session's conversations, in the sessions' order.
+    /// Reads the final logs from every server, then gives the sessions up to `settle` to hold all of it.
+    /// `due` names each session's conversations, in the sessions' order.
     pub async fn finish(
         &self,
         logs: Vec<(Account, ConversationId)>,
@@ -278,8 +280,8 @@ pub fn bar(what: &str, len: u64) -> ProgressBar {
     bar
 }
 
-/// Waits until nothing is delivered any more and the servers are all but idle for half a second. Returns whether it
-/// came to that within half a minute.
+/// Waits until nothing is delivered any more and the servers are all but idle for half a second. Returns
+/// whether it came to that within half a minute.
 pub async fn quiet(stage: &Stage, pids: &[u32]) -> Result<bool> {
     const LOOK: Duration = Duration::from_millis(500);
     /// Five per cent of one core.

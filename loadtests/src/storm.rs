@@ -1,4 +1,4 @@
-//! `storm`: everybody comes back at once.
+//! `storm`: all clients reconnect at once.
 
 use anyhow::{Context, Result};
 use tokio::task::JoinSet;

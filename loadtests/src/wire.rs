@@ -134,7 +134,8 @@ pub enum FrameType {
     Other,
 }
 
-/// A server frame, flat: one struct parses in one pass, where an internally tagged enum buffers every frame first.
+/// A server frame, flat: one struct parses in one pass, where an internally tagged enum buffers every frame
+/// first.
 #[derive(Debug, Deserialize)]
 pub struct ServerFrame {
     /// Says which of the other fields mean something.

@@ -1,4 +1,5 @@
-//! The whole tool, as a process, against a server that breaks one promise: the exit code and the ledger must tell.
+//! The whole tool, as a process, against a server that breaks one promise: the exit code and the ledger must
+//! show it.
 
 mod mock;
 

@@ -1,4 +1,5 @@
-//! What is known here of work that goes on after its operation was answered: for readiness pages, and to wake whoever does it.
+//! What this process knows of work that continues after its operation was answered. Readiness pages show it,
+//! and operations use it to wake the consumer that does the work.
 
 use std::sync::Mutex;
 
@@ -18,17 +19,17 @@ pub struct Pending {
     pub oldest_ms: u64,
 }
 
-/// See the module's documentation. A process that does no such work knows of none.
+/// The backlogs that this process last read. A process that does no such work knows of none.
 #[derive(Debug, Default)]
 pub struct Backlogs {
     hint: Notify,
     pending: Mutex<Vec<Pending>>,
-    /// Deleted conversations whose content is not gone yet; `None` until the consumer that purges has looked.
+    /// Deleted conversations that still have content; `None` until the purge consumer has read the number.
     purges: Mutex<Option<u64>>,
 }
 
 impl Backlogs {
-    /// There is a new job.
+    /// Wakes the consumer: there is a new job.
     pub fn hint(&self) {
         self.hint.notify_one();
     }
@@ -38,24 +39,25 @@ impl Backlogs {
         self.hint.notified().await;
     }
 
-    /// Keeps what was read of the jobs of a kind.
+    /// Stores what was read of the jobs of one kind.
     pub fn show(&self, kind: JobKind, jobs: u64, oldest_ms: u64) {
         let mut pending = lock(&self.pending);
         pending.retain(|one| one.kind != kind);
         pending.push(Pending { kind, jobs, oldest_ms });
     }
 
-    /// Keeps how many deleted conversations still have content.
+    /// Stores how many deleted conversations still have content.
     pub fn show_purges(&self, conversations: u64) {
         *lock(&self.purges) = Some(conversations);
     }
 
-    /// How many deleted conversations still have content, as last read; `None` where this process does not purge.
+    /// How many deleted conversations still have content, as last read; `None` in a process that does not
+    /// purge.
     pub fn purges(&self) -> Option<u64> {
         *lock(&self.purges)
     }
 
-    /// What is not done.
+    /// The jobs that are not done.
     pub fn pending(&self) -> Vec<Pending> {
         lock(&self.pending).clone()
     }

@@ -1,4 +1,4 @@
-//! How many connections a node has, HTTP and WebSocket together, and how many it may have.
+//! How many connections a node has (HTTP and WebSocket together), and how many it may have.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ pub struct Connections {
     most: AtomicUsize,
 }
 
-/// One of them; counted until dropped.
+/// One open connection. It is counted until this value is dropped.
 #[derive(Debug)]
 pub struct Counted(Arc<Connections>);
 
@@ -21,28 +21,28 @@ impl Default for Connections {
 }
 
 impl Connections {
-    /// From now on there may be `most`.
+    /// From now on at most `most` connections may be open.
     pub fn allow(&self, most: usize) {
         self.most.store(most, Ordering::Relaxed);
     }
 
-    /// One more.
+    /// Counts one more connection until the returned value is dropped.
     pub fn count(self: &Arc<Self>) -> Counted {
         self.open.fetch_add(1, Ordering::Relaxed);
         Counted(Arc::clone(self))
     }
 
-    /// How many there are.
+    /// How many connections are open.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// There are as many as there may be.
+    /// Whether as many connections are open as may be.
     pub fn is_full(&self) -> bool {
         self.open() >= self.most.load(Ordering::Relaxed)
     }
 
-    /// Fewer than one in a hundred are left.
+    /// Whether fewer than one in a hundred are left.
     pub fn is_nearly_full(&self) -> bool {
         let most = self.most.load(Ordering::Relaxed);
         self.open() >= most - (most / 100).max(1).min(most)

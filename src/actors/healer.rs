@@ -1,12 +1,14 @@
-//! Healer: reads the log behind the holes that the router noticed.
+//! Healer: reads events from the log that the router found missing.
 //!
 //! - *Owns*: nothing; the router's tracker says what is missing.
-//! - *Receives*: conversations with a hole, and those this node has just begun to follow.
+//! - *Receives*: conversations with a hole, and channels that this node has just begun to follow.
 //! - *Emits*: the missing events, to the router.
-//! - *Limits*: the router's queue of holes; [`AT_WORK`] conversations; [`READS`] side by side; [`STRETCH_EVENTS`] per read;
-//!   a pause after each read that helped nothing, and an end to their number.
+//! - *Limits*: the router's queue of holes; [`AT_WORK`] conversations; [`READS`] reads at once;
+//!   [`STRETCH_EVENTS`] events per read. A pause follows each read that found nothing new, and the number of
+//!   such reads is limited.
 //! - *On restart*: the next event of a conversation, or the next digest, shows its hole again.
-//! - *On full*: the router puts the hole off: the next event, or the log read as a whole, shows it again.
+//! - *On full*: the router drops the request. The next event of the conversation, or the next read of the
+//!   whole log, shows the hole again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,25 +23,25 @@ use crate::panics;
 use crate::store::{Log, StoreError};
 use crate::telemetry::Meters;
 
-/// How long a missing event may still be on its way: commit order is not publish order.
+/// How long a missing event may still be on its way: events are not always published in commit order.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// Events per read.
 pub const STRETCH_EVENTS: usize = 500;
-/// Conversations that are being healed, most of them pausing when the store is away.
+/// Conversations that are healed at once. When the store is unavailable, most of them are pausing.
 pub const AT_WORK: usize = 1_024;
-/// Reads under way.
+/// Reads at once.
 pub const READS: usize = 32;
 
-/// Reads that helped nothing although the store answered, before a hole is given up.
+/// After so many reads that found nothing new a hole is given up.
 const VAIN_READS: u32 = 8;
-/// Reads that the store did not answer, before a hole is given up: a few minutes. Until then comparing heads would fail as well,
-/// since it reads the same store.
+/// After so many reads that the store did not answer a hole is given up. That takes a few minutes. Comparing
+/// heads earlier would fail as well, because it reads the same store.
 const UNANSWERED_READS: u32 = 60;
 /// Pauses double from the first to the longest.
 const FIRST_PAUSE_MS: u64 = 50;
 const LONGEST_PAUSE_MS: u64 = 2_000;
 
-/// Runs until the router is gone.
+/// Runs until the router is dropped.
 pub async fn run(
     router: Arc<Router>,
     log: Arc<dyn Log>,
@@ -70,7 +72,7 @@ struct Healer {
 }
 
 impl Healer {
-    /// Reads until nothing is missing, or reading does not help.
+    /// Reads until nothing is missing or until reading does not help.
     async fn heal(&self, conversation: ConversationId, users: &Arc<[UserId]>) {
         let (mut vain, mut unanswered) = (0, 0);
         let mut pauses = Backoff::new(FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
@@ -86,7 +88,7 @@ impl Healer {
                 }
                 Err(StoreError::Unavailable { .. } | StoreError::Overloaded) => unanswered += 1,
                 Err(error) => {
-                    tracing::warn!(%error, %conversation, "events that are missing could not be read");
+                    tracing::warn!(%error, %conversation, "missing events could not be read");
                     vain = VAIN_READS;
                 }
             }
@@ -100,7 +102,7 @@ impl Healer {
             }
         }
         if need == Need::TooMuch {
-            tracing::warn!(%conversation, "a hole was not healed; those who read there compare heads");
+            tracing::warn!(%conversation, "a hole was not healed; the readers of the conversation compare heads");
             self.meters.resume.gaps_given_up.increment(1);
             self.router.give_up(conversation, users);
         } else {
@@ -108,19 +110,20 @@ impl Healer {
         }
     }
 
-    /// Reads what was committed to a channel before this node's subscription was active; usually nothing.
+    /// Reads what was committed to a channel before this node's subscription was active. Usually that is
+    /// nothing.
     async fn catch_up(&self, channel: ConversationId) {
         self.router.settled().await;
         let Some(after) = self.router.last(channel) else { return };
         match self.read(channel, after).await {
             Ok(events) => self.router.healed(&events),
             // The next event of the channel, or the next digest, shows what is missing.
-            Err(error) => tracing::debug!(%error, "a new subscription was not looked behind"),
+            Err(error) => tracing::debug!(%error, "events before a new subscription could not be read"),
         }
     }
 
     async fn read(&self, conversation: ConversationId, after: Seq) -> Result<Vec<Committed>, StoreError> {
-        // Never closed, so a turn always comes.
+        // The semaphore is never closed, so a permit always comes.
         let _turn = self.reads.acquire().await;
         self.log.stretch(conversation, after, STRETCH_EVENTS).await
     }

@@ -1,19 +1,20 @@
-//! The one inbox of a worker thread: what its sessions are to get crosses threads here, a batch at a time.
+//! The inbox of a worker thread. Other threads put events, signals and replies for its sessions here, one
+//! batch at a time.
 //!
-//! Waking another thread for every message doubles the cost of a direct message (ADR 0001), so whoever has something for
-//! a thread's sessions hands it over as one batch and wakes the thread once.
+//! Waking another thread for every message doubles the cost of a direct message (ADR 0001). So a thread that
+//! has items for the sessions of another thread hands them over as one batch and wakes that thread once.
 //!
-//! Bound: bytes of undelivered events. Policy when full: the batch's events are dropped and the overflow is remembered;
-//! the thread then tells every session to compare heads, so events come later and none is lost. Replies are never dropped: their
-//! number is bounded by the requests in flight. Revocations are never dropped either, since nothing would repeat them: each
-//! takes a call that its user may make only so often.
+//! Bound: bytes of undelivered events. Policy when full: the batch's events are dropped and the overflow is
+//! noted. The worker then makes every session compare heads, so the events arrive later and none is lost.
+//! Replies are never dropped: the requests in flight bound their number. Revocations are never dropped,
+//! because nothing would repeat them. Each of them takes a call that is rate limited.
 
+use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
-use super::router::ChannelHold;
 use crate::bus::Signal;
 use crate::domain::{ConversationId, MessageId, UserId};
 use crate::panics::lock;
@@ -21,7 +22,8 @@ use crate::protocol::delivery::Delivery;
 use crate::protocol::{Failure, RequestId};
 use crate::store::{Appended, Changed};
 
-/// A session's place in its worker: slot and generation, so that a late reply never reaches a successor.
+/// A session's slot in its worker. The generation ensures that a late reply never reaches the next session in
+/// the same slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionKey {
     /// The slot in the worker's slab.
@@ -39,7 +41,34 @@ pub enum Reply {
     Changed(Result<(ConversationId, Changed), Failure>),
 }
 
-/// One thing for a worker's sessions.
+/// Keeps a channel's events coming to a worker until its sessions have subscribed themselves. Dropping it
+/// ends that.
+pub struct ChannelHold {
+    release: Option<Box<dyn FnOnce() + Send + Sync>>,
+}
+
+impl ChannelHold {
+    /// `release` is called once, when the hold is dropped.
+    pub fn new(release: impl FnOnce() + Send + Sync + 'static) -> Self {
+        Self { release: Some(Box::new(release)) }
+    }
+}
+
+impl Drop for ChannelHold {
+    fn drop(&mut self) {
+        if let Some(release) = self.release.take() {
+            release();
+        }
+    }
+}
+
+impl fmt::Debug for ChannelHold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ChannelHold")
+    }
+}
+
+/// One item for a worker's sessions.
 #[derive(Debug)]
 pub enum Item {
     /// An event for the channel's local subscribers, or the local sessions of `users`.
@@ -48,28 +77,29 @@ pub enum Item {
         delivery: Arc<Delivery>,
         /// See [`crate::domain::Audience`].
         users: Arc<[UserId]>,
-        /// The event makes one of the worker's users a reader of a channel: the channel's events come here from now on, and
-        /// stop when this is dropped unless a session was subscribed meanwhile.
+        /// The event makes one of the worker's users a reader of a channel. The channel's events are
+        /// delivered to this worker until the hold is dropped, or longer if a session subscribed in the
+        /// meantime.
         hold: Option<ChannelHold>,
     },
-    /// A passing signal for the same.
+    /// A signal for the channel's local subscribers, or the local sessions of `users`.
     Signal {
-        /// The signal to tell the sessions.
+        /// The signal to deliver.
         signal: Signal,
-        /// For whom; empty for a channel's subscribers.
+        /// The users it is for; empty for a channel's subscribers.
         users: Arc<[UserId]>,
     },
-    /// Events of a conversation were missed here for good: its channel's local subscribers, or the local sessions of `users`,
-    /// compare heads.
+    /// Events of a conversation are lost on this node: its channel's local subscribers, or the local sessions
+    /// of `users`, must compare heads.
     Missed {
         /// The conversation concerned.
         conversation: ConversationId,
         /// See [`crate::domain::Audience`].
         users: Arc<[UserId]>,
     },
-    /// An answer for one session.
+    /// A reply for one session.
     Reply {
-        /// Whose request.
+        /// The session that made the request.
         session: SessionKey,
         /// The request's id.
         id: RequestId,
@@ -79,7 +109,7 @@ pub enum Item {
 }
 
 impl Item {
-    /// What the item weighs against the bound.
+    /// What the item counts against the bound, in bytes.
     fn weight_bytes(&self) -> usize {
         match self {
             Self::Event { delivery, .. } => 256 + delivery.weight_bytes(),
@@ -96,7 +126,7 @@ struct Queue {
     overflowed: bool,
 }
 
-/// A worker thread's inbox; see the module's documentation.
+/// The inbox of one worker thread.
 pub struct Inbox {
     queue: Mutex<Queue>,
     waker: AtomicWaker,
@@ -109,8 +139,8 @@ impl Inbox {
         Arc::new(Self { queue: Mutex::default(), waker: AtomicWaker::new(), bound_bytes })
     }
 
-    /// Hands over a batch, draining `items`, and wakes the worker once. Answers the events that found no room; whoever holds a
-    /// lock drops them after it.
+    /// Hands over a batch, draining `items`, and wakes the worker once. Returns the events that found no
+    /// room, so that a caller who holds a lock can drop them after releasing it.
     pub fn put(&self, items: &mut Vec<Item>) -> Vec<Item> {
         let mut dropped = Vec::new();
         if items.is_empty() {
@@ -135,7 +165,8 @@ impl Inbox {
         dropped
     }
 
-    /// Takes everything, leaving `spare` (emptied) to be filled next, so that steady traffic allocates nothing.
+    /// Takes everything and leaves `spare` (emptied) to be filled next, so that steady traffic allocates
+    /// nothing.
     pub fn poll_take(&self, spare: &mut Vec<Item>, context: &Context<'_>) -> Poll<bool> {
         self.waker.register(context.waker());
         let mut queue = lock(&self.queue);
@@ -147,13 +178,13 @@ impl Inbox {
         Poll::Ready(std::mem::take(&mut queue.overflowed))
     }
 
-    /// Marks that something may have been lost on the way here.
+    /// Notes that something may have been lost on the way here.
     pub fn overflow(&self) {
         lock(&self.queue).overflowed = true;
         self.waker.wake();
     }
 
-    /// Items waiting now.
+    /// How many items wait.
     pub fn len(&self) -> usize {
         lock(&self.queue).items.len()
     }

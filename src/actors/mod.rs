@@ -1,4 +1,4 @@
-//! The actors of a node, and the handle that gateway and API hold.
+//! The actors of a node, and the handle through which gateway and API use them.
 //!
 //! ```text
 //! Node (handle)
@@ -12,10 +12,11 @@
 //! └── worker threads, each: Hub ── Session, one per connection          (src/gateway)
 //! ```
 //!
-//! Nothing here restarts in place: a panic in any of them ends the process at once ([`crate::panics`], ADR 0020). What was
-//! not committed was not acknowledged, and what was is read from the log after the start.
+//! Nothing is restarted in place: a panic in any actor ends the process at once ([`crate::panics`], ADR
+//! 0020). Uncommitted work was not acknowledged, and committed work is read from the log after the restart.
 
 pub mod backlogs;
+pub mod cluster_rate;
 pub mod connections;
 pub mod follower;
 pub mod healer;
@@ -25,7 +26,6 @@ pub mod offenders;
 pub mod presence;
 pub mod receipts;
 pub mod router;
-pub mod shares;
 pub mod typing;
 pub mod writer;
 

@@ -1,4 +1,4 @@
-//! The handle to a node: every operation that gateway and API can ask for.
+//! The handle to a node: every operation that gateway and API may call.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,17 +9,17 @@ use actix_rt::ArbiterHandle;
 use tokio::sync::oneshot;
 
 use super::backlogs::Backlogs;
+use super::cluster_rate::ClusterRate;
 use super::connections::Connections;
 use super::healer;
 use super::offenders::Offenders;
 use super::presence::PresenceBoard;
 use super::receipts::{Keep, Receipts, ReceiptsOptions, announce};
 use super::router::{Repair, Router};
-use super::shares::Shares;
 use super::typing::TypingBoard;
 use super::writer::{Asker, Job, Writer, WriterOptions};
 use crate::bus::Signal;
-use crate::bus::book::SharedBook;
+use crate::bus::presence_registry::SharedPresenceRegistry;
 use crate::domain::{ConversationId, Limits, Mark, Revocation, UserId};
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
@@ -32,25 +32,25 @@ use crate::telemetry::Meters;
 /// The bounds of a node's actors.
 #[derive(Debug, Clone, Copy)]
 pub struct NodeOptions {
-    /// What requests may not exceed.
+    /// The limits on requests.
     pub limits: Limits,
     /// The writer's bounds.
     pub writer: WriterOptions,
     /// How often receipts are stored.
     pub receipts_flush: Duration,
-    /// Receipts that may wait.
+    /// Receipts that may wait to be stored.
     pub receipts_queue: usize,
-    /// How long a user stays present after the last device went.
+    /// How long a user stays present after their last device disconnected.
     pub offline_after_ms: u64,
-    /// How long somebody types who says nothing more.
+    /// How long a user counts as typing after the client last said so.
     pub typing_timeout_ms: u64,
     /// Requests other than sends that a user may make per second; 0: any number.
     pub requests_per_second: u32,
-    /// Such requests at once.
+    /// How many such requests may be made at once.
     pub request_burst: u32,
 }
 
-/// One node, shared by everything that serves peers. Cheap to clone.
+/// One node, shared by everything that serves clients. Cheap to clone.
 #[derive(Clone)]
 pub struct Node {
     inner: Arc<Inner>,
@@ -66,7 +66,7 @@ struct Inner {
     typing: TypingBoard,
     sends: RateLimit<UserId>,
     requests: RateLimit<UserId>,
-    shares: Arc<Shares>,
+    cluster_rate: Arc<ClusterRate>,
     offenders: Offenders,
     backlogs: Arc<Backlogs>,
     connections: Arc<Connections>,
@@ -75,7 +75,7 @@ struct Inner {
 }
 
 impl Node {
-    /// Starts a node's actors on `arbiter`. `holes` comes from [`Router::new`].
+    /// Starts a node's actors on `arbiter`. [`Router::new`] returns `holes`.
     pub fn start(
         arbiter: &ArbiterHandle,
         store: SharedStore,
@@ -103,7 +103,7 @@ impl Node {
             options.offline_after_ms,
         );
         let keeper = presence.keeper();
-        super::presence::Presence::start_in_arbiter(arbiter, |_| keeper);
+        super::presence::PresenceExpiry::start_in_arbiter(arbiter, |_| keeper);
         let typing = TypingBoard::new(
             Arc::clone(&store),
             Arc::clone(&router),
@@ -112,7 +112,7 @@ impl Node {
             options.typing_timeout_ms,
         );
         let keeper = typing.keeper();
-        super::typing::Typing::start_in_arbiter(arbiter, |_| keeper);
+        super::typing::TypingExpiry::start_in_arbiter(arbiter, |_| keeper);
         let log = Arc::clone(&store) as Arc<dyn Log>;
         arbiter.spawn(healer::run(Arc::clone(&router), log, Arc::clone(&meters), holes));
         let limits = options.limits;
@@ -129,7 +129,7 @@ impl Node {
             typing,
             sends,
             requests,
-            shares: Arc::default(),
+            cluster_rate: Arc::default(),
             offenders: Offenders::default(),
             backlogs: Arc::default(),
             connections: Arc::default(),
@@ -139,12 +139,12 @@ impl Node {
         Self { inner: Arc::new(inner) }
     }
 
-    /// The durable truth.
+    /// The store.
     pub fn store(&self) -> &SharedStore {
         &self.inner.store
     }
 
-    /// Time and randomness.
+    /// The clock and the source of randomness.
     pub fn environment(&self) -> &SharedEnvironment {
         &self.inner.environment
     }
@@ -154,17 +154,17 @@ impl Node {
         &self.inner.options.limits
     }
 
-    /// Who is to get what.
+    /// The router.
     pub fn router(&self) -> &Arc<Router> {
         &self.inner.router
     }
 
-    /// The way into the log, for sessions, which answer through their worker's inbox.
+    /// The writer, for sessions. It replies through the inbox of the session's worker.
     pub fn writer(&self) -> &Writer {
         &self.inner.writer
     }
 
-    /// Who is there.
+    /// Which users are connected.
     pub fn presence(&self) -> &PresenceBoard {
         &self.inner.presence
     }
@@ -174,22 +174,22 @@ impl Node {
         &self.inner.connections
     }
 
-    /// Who made this node panic again and again.
+    /// Addresses whose requests made this node panic repeatedly.
     pub fn offenders(&self) -> &Offenders {
         &self.inner.offenders
     }
 
-    /// Who is typing.
+    /// Which users are typing.
     pub fn typing(&self) -> &TypingBoard {
         &self.inner.typing
     }
 
-    /// What is measured.
+    /// The metrics.
     pub fn meters(&self) -> &Arc<Meters> {
         &self.inner.meters
     }
 
-    /// Awaits a store call that changes nothing.
+    /// Awaits a store call that only reads.
     ///
     /// # Errors
     /// `Unavailable`, definitely.
@@ -203,7 +203,7 @@ impl Node {
     /// Awaits a store call that changes something.
     ///
     /// # Errors
-    /// `Unavailable`, indefinite when it may have been done.
+    /// `Unavailable`; indefinite when the change may have been made.
     pub async fn write<T>(
         &self,
         call: impl Future<Output = Result<T, StoreError>> + Send,
@@ -211,36 +211,36 @@ impl Node {
         Ok(call.await?)
     }
 
-    /// From now on users who are on several nodes share their rates among them; `book` is read every `every`. Call once, inside
-    /// a tokio runtime.
-    pub fn share_rates(&self, book: SharedBook, every: Duration) {
-        let shares = Arc::clone(&self.inner.shares);
-        tokio::spawn(async move { shares.keep(book, every).await });
+    /// From now on users who are connected to several nodes have one rate limit in the whole cluster.
+    /// `registry` is read every `every`. Call once, inside a tokio runtime.
+    pub fn share_rates(&self, registry: SharedPresenceRegistry, every: Duration) {
+        let cluster_rate = Arc::clone(&self.inner.cluster_rate);
+        tokio::spawn(async move { cluster_rate.keep(registry, every).await });
     }
 
-    /// May `user` send another message now? Counts it.
+    /// Checks whether `user` may send another message now, and counts it.
     ///
     /// # Errors
     /// `RateLimited` with the wait.
     pub fn admit_send(&self, user: UserId) -> Result<(), Failure> {
         self.inner
             .sends
-            .check_times(&user, self.inner.shares.times(user))
+            .check_times(&user, self.inner.cluster_rate.times(user))
             .inspect_err(|_| self.inner.meters.load.rate_limited.of("send").increment(1))
     }
 
-    /// May `user` make another request other than a send now? Counts it.
+    /// Checks whether `user` may make another request that is not a send now, and counts it.
     ///
     /// # Errors
     /// `RateLimited` with the wait.
     pub fn admit_request(&self, user: UserId) -> Result<(), Failure> {
         self.inner
             .requests
-            .check_times(&user, self.inner.shares.times(user))
+            .check_times(&user, self.inner.cluster_rate.times(user))
             .inspect_err(|_| self.inner.meters.load.rate_limited.of("request").increment(1))
     }
 
-    /// Appends a message through the writer and publishes it; answers when it is committed.
+    /// Appends a message through the writer and publishes it. Returns when it is committed.
     ///
     /// # Errors
     /// A definite refusal, `Overloaded`, or `Unavailable`.
@@ -254,7 +254,7 @@ impl Node {
         Ok(appended)
     }
 
-    /// Carries out a change through the writer and publishes its events.
+    /// Applies a change through the writer and publishes its events.
     ///
     /// # Errors
     /// A definite refusal, `Overloaded`, or `Unavailable`.
@@ -271,7 +271,7 @@ impl Node {
         answer.await.unwrap_or(Err(Failure::Unavailable { definite: false }))
     }
 
-    /// Makes a conversation and publishes its join events.
+    /// Creates a conversation and publishes its join events.
     ///
     /// # Errors
     /// A definite refusal or `Unavailable`.
@@ -282,7 +282,7 @@ impl Node {
         Ok(created)
     }
 
-    /// Moves a receipt forward, answers when it is kept, and tells those concerned.
+    /// Moves a receipt forward, returns when it is stored, and sends it to the users concerned.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -293,14 +293,15 @@ impl Node {
         Ok(())
     }
 
-    /// Moves a receipt forward in time; a lost one is made up for by the next.
+    /// Moves a receipt forward. It is stored soon; one that is lost is made up for by the next.
     pub fn mark_soon(&self, mark: Mark) {
         if self.inner.receipts.try_send(Keep(mark)).is_err() {
             self.inner.meters.load.sheds.of("receipts").increment(1);
         }
     }
 
-    /// Sets or lifts a block; from then on no signal of one of the two reaches the other, on any node.
+    /// Sets or lifts a block. While it is set, no node delivers a signal of one of the two users to the
+    /// other.
     ///
     /// # Errors
     /// A definite refusal or `Unavailable`.
@@ -310,20 +311,21 @@ impl Node {
         Ok(())
     }
 
-    /// Makes the user's sessions on this node ask how their tokens stand.
+    /// Makes the user's sessions on this node check their tokens again.
     pub fn apply_revocation(&self, revocation: Revocation) {
         self.inner.meters.identity.revocations.increment(1);
         self.inner.router.signal_here(&Signal::Revoked(revocation), Arc::new([revocation.user]));
     }
 
-    /// The same on this node and, by the bus, on all others.
+    /// The same on this node and, through the bus, on all others.
     pub fn announce_revocation(&self, revocation: Revocation) {
         self.inner.meters.identity.revocations.increment(1);
         self.inner.router.signal(Signal::Revoked(revocation), Arc::new([revocation.user]));
     }
 
-    /// Erases an account: it is gone when this answers, and [`crate::identity::Identity::erase`] ends its tokens. What it said goes
-    /// after that, whatever becomes of this process; see [`crate::store::Jobs`].
+    /// Erases an account. The account is gone when this returns, and [`crate::identity::Identity::erase`]
+    /// ends its tokens. The content that the user wrote is removed after that, also if this process ends; see
+    /// [`crate::store::Jobs`].
     ///
     /// # Errors
     /// `NotFound`; `Unavailable`.
@@ -334,7 +336,7 @@ impl Node {
         Ok(revocation)
     }
 
-    /// What goes on after its operation was answered; for readiness pages, and to wake whoever does it.
+    /// Work that continues after its operation was answered.
     pub fn backlogs(&self) -> &Arc<Backlogs> {
         &self.inner.backlogs
     }

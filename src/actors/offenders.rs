@@ -1,7 +1,7 @@
-//! Addresses whose requests made this node panic again and again: they are refused for a while.
+//! Addresses whose requests made this node panic repeatedly. They are refused for a while.
 //!
-//! Each panic ends one client's work only, but its log line and its backtrace cost far more than the request that caused it.
-//! Bound: [`ADDRESSES`]. Policy when full: the address that caused the oldest panic is forgotten.
+//! Each panic ends one client's work only, but its log line and its backtrace cost far more than the request
+//! that caused it. Bound: [`ADDRESSES`]. Policy when full: the address with the oldest panic is forgotten.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use crate::panics::lock;
 const ADDRESSES: usize = 10_000;
 /// Panics of one address within [`WITHIN_MS`] after which it is refused.
 const PANICS: u32 = 3;
-/// The time in which they count together.
+/// Panics within this time are counted together.
 const WITHIN_MS: u64 = 60_000;
 /// For how long an address is refused.
 const REFUSED_MS: u64 = 300_000;
@@ -27,16 +27,17 @@ struct Record {
     last_ms: u64,
 }
 
-/// See the module's documentation. One per node; times are the environment's monotonic milliseconds.
+/// The addresses of one node. Times are the environment's monotonic milliseconds.
 #[derive(Debug, Default)]
 pub struct Offenders {
-    /// Whether anybody is remembered at all: on a node without faults nothing else is looked at.
+    /// Whether any address is remembered. On a node without panics nothing else is read.
     any: AtomicBool,
     records: Mutex<HashMap<IpAddr, Record>>,
 }
 
 impl Offenders {
-    /// A request from `address` caused a panic. This machine itself is never refused: it may be a proxy that nobody named.
+    /// A request from `address` caused a panic. The loopback address is never refused: it may be a proxy that
+    /// is not listed in `server.trusted_proxies`.
     pub fn note(&self, address: IpAddr, now_ms: u64) {
         if address.to_canonical().is_loopback() {
             return;

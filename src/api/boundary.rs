@@ -1,4 +1,5 @@
-//! The outermost layer: a request id, one log line for each request that fails, and headers that every answer has.
+//! The outermost layer: a request id, one log line for each request that fails, and headers that every answer
+//! has.
 //!
 //! Tokens, passwords, bodies, queries and paths (they hold ids of users) never reach the log.
 
@@ -63,7 +64,7 @@ fn decorate(headers: &mut HeaderMap, id: &str) {
     }
 }
 
-/// The caller's own request id when it has a usable one (a proxy's, say), else a new one.
+/// The caller's request id if it has a usable one (from a proxy, for example), otherwise a new one.
 fn request_id(headers: &HeaderMap, environment: &SharedEnvironment) -> String {
     let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let usable = given.filter(|id| {
@@ -73,7 +74,8 @@ fn request_id(headers: &HeaderMap, environment: &SharedEnvironment) -> String {
     usable.map_or_else(|| environment.new_uuid().simple().to_string(), str::to_owned)
 }
 
-/// An error that none of our handlers made (a missing extension, a broken extractor) becomes a problem document as well.
+/// Turns an error that none of our handlers made (a missing extension, a failed extractor) into a problem
+/// document.
 fn as_problem(response: ServiceResponse) -> ServiceResponse {
     let Some(error) = response.response().error() else { return response };
     if error.as_error::<Problem>().is_some() {

@@ -78,7 +78,7 @@ impl NewConversationBody {
                 (id, self.history.unwrap_or(HistoryPolicy::FromJoin), self.join.unwrap_or(by_kind))
             }
         };
-        // A direct conversation with oneself has one member, named once.
+        // A direct conversation with oneself has one member, who is named once.
         let members =
             if self.kind == ConversationKind::Direct { given } else { others.into_iter().collect() };
         Ok(NewConversation { id, creator, members, name, history, join })

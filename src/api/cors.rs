@@ -1,7 +1,7 @@
 //! Cross-origin requests of browsers: none by default, those of `gateway.allowed_origins` when listed.
 //!
-//! Tokens travel in a header that only the page's own code can set, so no request is refused here: what a browser of
-//! another origin may not read, it does not get to see.
+//! Tokens are sent in a header that only the page's own code can set, so no request is refused here. A
+//! browser does not show the answer to a page of an origin that is not listed.
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -47,7 +47,7 @@ pub async fn allow(
     Ok(response)
 }
 
-/// What to answer to the request's origin; `None` when it has none or is not listed.
+/// The value for the request's origin; `None` when it has none or is not listed.
 fn allowed(headers: &HeaderMap, origins: &AllowedOrigins) -> Option<HeaderValue> {
     let origin = headers.get(header::ORIGIN)?;
     origins.lists(origin.to_str().ok()?).then(|| origin.clone())

@@ -1,4 +1,4 @@
-//! Where a listing goes on, as an opaque text.
+//! The opaque text with which a listing continues.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,16 +8,16 @@ use super::Problem;
 use crate::domain::{ConversationId, UserId};
 
 /// A key that a listing is ordered by.
-pub trait Key: Sized {
-    /// Tells the listings apart: a cursor of one is none of another.
+pub trait CursorKey: Sized {
+    /// The listing. A cursor of one listing is not valid for another.
     const TAG: u8;
     /// The key's bytes.
     fn uuid(&self) -> Uuid;
-    /// The key of these bytes; `None` when they are none.
+    /// The key of these bytes; `None` when they are not a key.
     fn from_uuid(uuid: Uuid) -> Option<Self>;
 }
 
-impl Key for ConversationId {
+impl CursorKey for ConversationId {
     const TAG: u8 = 1;
 
     fn uuid(&self) -> Uuid {
@@ -29,7 +29,7 @@ impl Key for ConversationId {
     }
 }
 
-impl Key for UserId {
+impl CursorKey for UserId {
     const TAG: u8 = 2;
 
     fn uuid(&self) -> Uuid {
@@ -42,17 +42,17 @@ impl Key for UserId {
 }
 
 /// Writes a cursor.
-pub fn encode<K: Key>(key: &K) -> String {
+pub fn encode<K: CursorKey>(key: &K) -> String {
     let mut bytes = [K::TAG; 17];
     bytes[1..].copy_from_slice(key.uuid().as_bytes());
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Reads a cursor; none given is the beginning.
+/// Reads a cursor. Without one the listing begins at its start.
 ///
 /// # Errors
 /// 422 when it was not made by [`encode`] for the same listing.
-pub fn decode<K: Key>(text: Option<&str>) -> Result<Option<K>, Problem> {
+pub fn decode<K: CursorKey>(text: Option<&str>) -> Result<Option<K>, Problem> {
     let Some(text) = text else { return Ok(None) };
     let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| <[u8; 17]>::try_from(bytes).ok());
     let key = bytes.filter(|bytes| bytes[0] == K::TAG).and_then(|bytes| Uuid::from_slice(&bytes[1..]).ok());

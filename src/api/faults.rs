@@ -1,4 +1,5 @@
-//! Faults of the server while one request is served: this request is answered 500, and everybody else's go on.
+//! Faults of the server while it serves one request: this request is answered with 500, and all others
+//! continue.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -16,8 +17,8 @@ use crate::panics::{self, Panicked};
 
 type BodyError = Box<dyn std::error::Error>;
 
-/// Serving a request of `address` ended in a panic: counts it. Answers what the client is told; `decorate` adds the headers
-/// that every answer has.
+/// Serving a request of `address` panicked: counts it. Returns the answer for the client; `decorate` adds the
+/// headers that every answer has.
 pub fn answer(
     node: &Node,
     address: IpAddr,
@@ -29,7 +30,7 @@ pub fn answer(
     InternalError::from_response(Panicked, response).into()
 }
 
-/// A body that is made while it is sent is the same client's work.
+/// A body that is made while it is sent is work for the same client.
 pub fn contain_body(response: ServiceResponse, node: &Node, address: IpAddr) -> ServiceResponse {
     response.map_body(|_, body| match body.size() {
         BodySize::Stream => BoxBody::new(Contained { body, node: node.clone(), address }),

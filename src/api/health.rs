@@ -14,8 +14,8 @@ pub async fn live() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
 }
 
-/// Requests may be sent here; 503 while the process starts, drains, has no room left or has a thread that stands still. What all
-/// processes share is in the body only.
+/// Requests may be sent here; 503 while the process starts, drains, has no room left or has a thread that
+/// stands still. What all processes share is in the body only.
 #[utoipa::path(get, path = "/readyz", tag = "operations", security(()),
     responses((status = 200, body = ReadyView), (status = 503, body = ReadyView)))]
 pub async fn ready(state: Data<ApiState>) -> HttpResponse {

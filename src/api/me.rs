@@ -71,7 +71,8 @@ pub async fn change(
     show(state, caller).await
 }
 
-/// Erases the account, for good. With the answer the account is gone and its tokens are revoked; what it said goes after that.
+/// Erases the account, for good. With the answer the account is gone and its tokens are revoked; what it said
+/// goes after that.
 #[utoipa::path(delete, path = "/v1/me", tag = "me", request_body = Option<EraseMe>, responses((status = 202)))]
 pub async fn erase(
     state: Data<ApiState>,
@@ -94,8 +95,8 @@ pub async fn claim(
     Ok(HttpResponse::Ok().json(UserBody::from(user)))
 }
 
-/// Everything kept about the caller, one JSON object per line. Without the line `{"type":"end", …}` at its end it is not
-/// complete.
+/// Everything kept about the caller, one JSON object per line. Without the line `{"type":"end", …}` at its
+/// end it is not complete.
 #[utoipa::path(get, path = "/v1/me/export", tag = "me",
     responses((status = 200, content_type = "application/x-ndjson", body = String)))]
 pub async fn export(state: Data<ApiState>, caller: Caller) -> Result<HttpResponse, Problem> {
@@ -108,8 +109,9 @@ enum ExportStep {
     Done,
 }
 
-/// Reads a step when the last one was sent: a slow reader costs no memory. A reader may take hours over it, so the token is
-/// asked about before each step; when it has ended, the export breaks off without its last line.
+/// Reads a step when the last one was sent: a slow reader costs no memory. A reader may take hours over it,
+/// so the token is asked about before each step; when it has ended, the export breaks off without its last
+/// line.
 fn export_lines(state: Arc<ApiState>, claims: Claims) -> impl Stream<Item = Result<Bytes, Problem>> {
     let begin = ExportStep::Next { after: None, records: 0 };
     stream::try_unfold((state, begin), move |(state, step)| async move {

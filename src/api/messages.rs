@@ -104,7 +104,8 @@ fn needs_key() -> Problem {
     Problem::invalid("Idempotency-Key: a UUID is needed in this header")
 }
 
-/// Replaces the text of one's own message. With a key, the same call is done once, however late it comes again.
+/// Replaces the text of one's own message. With a key, the same call is done once, however late it comes
+/// again.
 #[utoipa::path(patch, path = "/v1/conversations/{conversation}/messages/{seq}", tag = "messages",
     params(("conversation" = ConversationId, Path), ("seq" = Seq, Path), ("Idempotency-Key" = Option<ClientId>, Header)),
     request_body = EditMessage, responses((status = 200, body = PlaceBody)))]

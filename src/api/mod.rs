@@ -1,7 +1,7 @@
 //! REST v1, the machine-readable descriptions, health, and the web client: one file per group of calls.
 //!
-//! Handlers take what they need through [`extract`], ask the node, and answer with a view or a [`Problem`]. Nothing here
-//! holds state or decides who may do what.
+//! Handlers take their input through [`extract`], call the node, and answer with a view or a [`Problem`].
+//! Nothing here holds state or decides who may do what.
 
 mod accounts;
 mod asyncapi;

@@ -62,7 +62,8 @@ fn document() -> Value {
     document
 }
 
-/// Events are described from the type that writes them to the socket as well: JSON Schema, which OpenAPI 3.1 shares.
+/// Events are described from the type that writes them to the socket as well: JSON Schema, which OpenAPI 3.1
+/// shares.
 fn describe_events(document: &mut Value) {
     let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
         settings.inline_subschemas = true;

@@ -26,7 +26,7 @@ pub async fn mark(
     Body(body): Body<ReadUpTo>,
 ) -> Result<HttpResponse, Problem> {
     let (user, conversation) = (caller.user(), path.conversation()?);
-    // Marks of those who are no members are dropped without a word; here there is somebody to tell.
+    // The store drops marks of users who are not members silently. Here the caller gets an error.
     let member = state.node.read(state.node.store().member(conversation, user)).await?;
     member.ok_or(Refusal::NotFound)?;
     state.node.mark(Mark { user, conversation, delivered: None, read: Some(body.seq) }).await?;

@@ -1,8 +1,9 @@
 //! Whether this process should be sent requests: what another replica would not share.
 //!
-//! Not ready while it starts or drains, while it has no room for further connections, and when one of its threads stands still.
-//! What all replicas share (the database, the bus) is reported in the body and changes nothing of the answer's status: a
-//! balancer that took every gateway out because the database is away would end connections that still receive and read.
+//! Not ready while it starts or drains, while it has no room for further connections, and when one of its
+//! threads stands still. What all replicas share (the database, the bus) is reported in the body and changes
+//! nothing of the answer's status: a balancer that took every gateway out because the database is away would
+//! end connections that still receive and read.
 //!
 //! Why: ADR 0022. A report never waits for a dependency longer than [`WAIT`].
 
@@ -26,9 +27,11 @@ use crate::environment::SharedEnvironment;
 const KEPT_MS: u64 = 1_000;
 /// A dependency that has not answered for so long does not work.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// A write that was not committed for so long does not work; less than [`PATIENCE`], so that this is what is reported.
+/// A write that was not committed for so long does not work; less than [`PATIENCE`], so that this is what is
+/// reported.
 const WRITE_PATIENCE: Duration = Duration::from_millis(400);
-/// How long a report waits for answers: balancers give up on a check after half a second, and would take the process out.
+/// How long a report waits for answers: balancers give up on a check after half a second, and would take the
+/// process out.
 const WAIT: Duration = Duration::from_millis(100);
 /// A thread that has not turned for so long stands still.
 const STILL_MS: u64 = 10_000;
@@ -192,7 +195,8 @@ impl Readiness {
         self
     }
 
-    /// The process is not ready when these are nearly used up, so that a balancer turns away before newcomers must wait.
+    /// The process is not ready when these are nearly used up, so that a balancer turns away before newcomers
+    /// must wait.
     #[must_use]
     pub fn with_connections(mut self, connections: Arc<Connections>) -> Self {
         let shown = Arc::clone(&connections);
@@ -256,7 +260,8 @@ impl Readiness {
         self.pulses.iter().filter(still).map(|pulse| pulse.name.clone()).collect()
     }
 
-    /// Asks in a task of its own, unless that was done a moment ago: whoever comes meanwhile waits for the same answer.
+    /// Asks in a task of its own, unless that was done a moment ago: whoever comes meanwhile waits for the
+    /// same answer.
     fn ask(&self, dependency: &Arc<Dependency>) -> watch::Receiver<Known> {
         let now_ms = self.environment.monotonic_ms();
         let due = dependency.known.send_if_modified(|known| {
@@ -297,8 +302,9 @@ impl Readiness {
     }
 }
 
-/// What the last sends met counts as well: a small write may pass where larger ones fail, as on a disk that is nearly full. A write
-/// that takes too long counts as failed: a commit that waits for a standby may take for ever while reads are served.
+/// What the last sends met counts as well: a small write may pass where larger ones fail, as on a disk that
+/// is nearly full. A write that takes too long counts as failed: a commit that waits for a standby may take
+/// for ever while reads are served.
 async fn store_state(node: &Node) -> DependencyState {
     let written = tokio::time::timeout(WRITE_PATIENCE, node.read(node.store().ping()));
     let (written, read) = tokio::join!(written, node.read(node.store().end()));

@@ -12,8 +12,8 @@ use super::{
     messages, openapi, reactions, read, site, tokens, users,
 };
 
-/// Registers everything this module serves. Call it last: it answers every path, with 404 where there is nothing, so what
-/// others serve (the WebSocket) must be registered before.
+/// Registers everything this module serves. Call it last: it answers every path, with 404 where there is
+/// nothing, so what others serve (the WebSocket) must be registered before.
 pub fn configure(config: &mut ServiceConfig, state: ApiState) {
     let serves_rest = state.serves_rest;
     config.app_data(Data::new(state));
@@ -34,7 +34,8 @@ pub fn configure(config: &mut ServiceConfig, state: ApiState) {
     };
     let scope = scope.wrap(from_fn(cors::allow)).wrap(from_fn(boundary::watch));
     config.service(scope);
-    // Only what is no path comes by the scope: `*`, which asks about the server as a whole (RFC 9110 section 9.3.7).
+    // Only what is no path comes by the scope: `*`, which asks about the server as a whole (RFC 9110 section
+    // 9.3.7).
     config.default_service(web::route().guard(guard::Options()).to(about_the_server));
 }
 

@@ -1,4 +1,4 @@
-//! The web client, embedded in the binary, and the answer to every path that nobody else has.
+//! The web client, embedded in the binary, and the answer to every path without another handler.
 
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderValue};
@@ -9,7 +9,7 @@ use rust_embed::{Embed, EmbeddedFile};
 
 use super::Problem;
 
-/// The page talks to its own server only, and is shown in no other page.
+/// The page connects to its own server only, and no other page may embed it.
 const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; base-uri 'none'; \
                       frame-ancestors 'none'";
 
@@ -31,7 +31,8 @@ pub async fn serve(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(file.metadata.sha256_hash()));
     let known = matches(&request, &etag);
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    // Names stay the same from release to release: a browser asks each time, and mostly hears "not modified".
+    // Names stay the same from release to release, so a browser asks each time and usually gets "not
+    // modified".
     response
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .insert_header((header::ETAG, etag))
@@ -42,7 +43,7 @@ pub async fn serve(request: HttpRequest) -> Result<HttpResponse, Problem> {
     Ok(response.content_type(file.metadata.mimetype()).body(file.data.into_owned()))
 }
 
-/// Only plain names are looked for: while developing, files are read from the disk.
+/// Only plain names are accepted: while developing, files are read from the disk.
 fn find(name: &str) -> Option<EmbeddedFile> {
     let plain = |part: &str| {
         let mut bytes = part.bytes();

@@ -26,7 +26,7 @@ pub async fn show(state: Data<ApiState>, _caller: Caller, path: Segments) -> Res
 pub async fn search(state: Data<ApiState>, _caller: Caller, query: Query) -> Result<HttpResponse, Problem> {
     let limit = query.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
     let prefix = query.text("prefix").ok_or_else(|| Problem::invalid("prefix: missing"))?;
-    // A letter more makes a username of the shortest prefix: what can begin a name follows the same rule.
+    // The prefix with one more letter must be a valid username, so a prefix follows the rules of names.
     let padded = Username::parse(&format!("{prefix}a")).ok().filter(|_| !prefix.is_empty());
     let padded = padded.or_else(|| Username::parse(prefix).ok());
     let Some(checked) = padded else {

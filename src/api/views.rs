@@ -1,4 +1,4 @@
-//! What REST answers with, made from what the store returns.
+//! The answers of REST, made from what the store returns.
 
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -9,8 +9,8 @@ use super::AppError;
 use crate::actors::Node;
 use crate::actors::router::Router;
 use crate::api::{DependencyState, Readiness};
-use crate::bus::redis::{Place, RedisBook, RedisBus, RedisOptions, server};
-use crate::bus::{Listener, Parcel};
+use crate::bus::redis::{RedisBus, RedisOptions, RedisPresenceRegistry, RedisServers, server};
+use crate::bus::{BusMessage, Listener};
 use crate::config::{BusBackend, Settings};
 use crate::environment::SharedEnvironment;
 use crate::telemetry::Meters;
@@ -18,7 +18,8 @@ use crate::telemetry::Meters;
 /// Connects `router` to the bus that the settings name; answers it when there is one between processes.
 ///
 /// # Errors
-/// [`AppError::Bus`] for settings that no bus can be made of. A bus that is away is none: it is tried for ever.
+/// [`AppError::Bus`] for settings that no bus can be made of. A bus that is away is none: it is tried for
+/// ever.
 pub fn open(
     settings: &Settings,
     router: &Arc<Router>,
@@ -49,22 +50,23 @@ pub fn shown(readiness: Readiness, bus: Option<&Arc<RedisBus>>) -> Readiness {
     )
 }
 
-/// Makes presence one over all nodes when there is a bus between them; answers this node's handle to the presence book.
+/// Makes presence one over all nodes when there is a bus between them; answers this node's handle to the
+/// presence registry.
 pub fn share_presence(
     settings: &Settings,
     bus: Option<&Arc<RedisBus>>,
     node: &Node,
-) -> Option<Arc<RedisBook>> {
+) -> Option<Arc<RedisPresenceRegistry>> {
     let lease = Duration::from_millis(settings.presence.lease_ms);
-    let book = bus?.book(lease);
+    let registry = bus?.presence_registry(lease);
     // Two looks are further apart than two renewals, so that an emptied Redis is filled again between them.
-    node.presence().share(Arc::clone(&book) as _, lease * 3 / 10);
-    node.share_rates(Arc::clone(&book) as _, SHARES_EVERY);
-    Some(book)
+    node.presence().share(Arc::clone(&registry) as _, lease * 3 / 10);
+    node.share_rates(Arc::clone(&registry) as _, CLUSTER_RATE_EVERY);
+    Some(registry)
 }
 
 /// Between two looks at who is on how many nodes.
-const SHARES_EVERY: Duration = Duration::from_secs(2);
+const CLUSTER_RATE_EVERY: Duration = Duration::from_secs(2);
 
 /// Tries whether a bus comes up; `None` when there is none to try.
 pub async fn try_out(settings: &Settings, environment: &SharedEnvironment) -> Option<Result<String, String>> {
@@ -76,7 +78,7 @@ pub async fn try_out(settings: &Settings, environment: &SharedEnvironment) -> Op
         Err(error) => return Some(Err(error.to_string())),
     };
     let patience = options.timeout * 3;
-    let bus = RedisBus::start(options, Arc::new(Deaf), &Meters::new(), Arc::clone(environment));
+    let bus = RedisBus::start(options, Arc::new(NullListener), &Meters::new(), Arc::clone(environment));
     let mut health = bus.healthy();
     let up = tokio::time::timeout(patience, health.wait_for(|health| health.up)).await;
     Some(match up {
@@ -85,11 +87,11 @@ pub async fn try_out(settings: &Settings, environment: &SharedEnvironment) -> Op
     })
 }
 
-/// Hears nothing.
-struct Deaf;
+/// Ignores everything.
+struct NullListener;
 
-impl Listener for Deaf {
-    fn on_parcels(&self, _: Vec<Parcel>) {}
+impl Listener for NullListener {
+    fn on_messages(&self, _: Vec<BusMessage>) {}
 
     fn on_gap(&self) {}
 }
@@ -100,23 +102,23 @@ pub(super) fn options(settings: &Settings) -> Result<RedisOptions, AppError> {
         server(url.expose_secret()).map_err(|error| AppError::Bus(format!("bus.redis.{key}: {error}")))
     };
     let main = named("url", &redis.url)?;
-    let place = if redis.cluster {
-        Place::Cluster(main)
+    let servers = if redis.cluster {
+        RedisServers::Cluster(main)
     } else if redis.sentinels.is_empty() {
-        Place::Single(main)
+        RedisServers::Single(main)
     } else {
         let sentinels =
             redis.sentinels.iter().map(|url| named("sentinels", url)).collect::<Result<_, _>>()?;
-        Place::Sentinel { sentinels, master: redis.sentinel_master.clone(), server: main }
+        RedisServers::Sentinel { sentinels, master: redis.sentinel_master.clone(), server: main }
     };
     Ok(RedisOptions {
-        place,
+        servers,
         prefix: redis.prefix.clone(),
         timeout: Duration::from_millis(redis.timeout_ms),
         ping: Duration::from_millis(redis.ping_ms),
         incoming_bytes: settings.bus.queue_bytes,
         outgoing_bytes: redis.outgoing_bytes,
-        outgoing_parcels: redis.outgoing_parcels,
+        outgoing_messages: redis.outgoing_messages,
         mac: Some(Arc::new(super::bus_keys::load(settings)?)),
     })
 }

@@ -38,7 +38,8 @@ fn files(settings: &Settings) -> Vec<PathBuf> {
     [keys.join("signing.pem"), keys.join("previous.pem")].into_iter().filter(|path| path.exists()).collect()
 }
 
-/// A file's content without its white space and the lines around a PEM block, so that copies that differ in line ends are one secret.
+/// A file's content without its white space and the lines around a PEM block, so that copies that differ in
+/// line ends are one secret.
 fn secret(path: &Path) -> Result<String, AppError> {
     let failed = |why: String| AppError::Bus(format!("the bus's key file {}: {why}", path.display()));
     let size = fs::metadata(path).map_err(|error| failed(error.to_string()))?.len();
@@ -57,17 +58,17 @@ fn secret(path: &Path) -> Result<String, AppError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::envelope::{EnvelopeError, NodeId, Stamp, encode};
-    use crate::bus::{Cargo, Parcel};
+    use crate::bus::envelope::{BusMessageId, EnvelopeError, NodeId, encode};
+    use crate::bus::{BusMessage, Payload};
     use crate::config::LoadOptions;
 
-    const STAMP: Stamp = Stamp { node: NodeId(1), number: 1 };
+    const ID: BusMessageId = BusMessageId { node: NodeId(1), number: 1 };
 
-    fn parcel() -> Parcel {
-        Parcel {
+    fn message() -> BusMessage {
+        BusMessage {
             topics: smallvec::smallvec![crate::domain::Topic::Published],
             epoch: Some(1),
-            cargo: Cargo::Published(Vec::new()),
+            payload: Payload::Published(Vec::new()),
         }
     }
 
@@ -92,7 +93,7 @@ mod tests {
     #[test]
     fn unsigned_messages_are_taken_as_was_set() {
         let (_folder, paths) = files(&[&"s".repeat(LEAST_BYTES)]);
-        let unsigned = encode(STAMP, &parcel()).expect("it is written");
+        let unsigned = encode(ID, &message()).expect("it is written");
         for (mac, taken) in [("accept", true), ("require", false)] {
             let keys = load(&settings(&[("bus.mac", mac), ("bus.mac_key_files", &paths[0])])).expect("keys");
             assert_eq!(keys.decode(&unsigned).is_ok(), taken, "{mac}");
@@ -104,8 +105,8 @@ mod tests {
         let (_folder, paths) =
             files(&[&"a".repeat(40), &"b".repeat(40), "short", &("a".repeat(40) + "\r\n")]);
         let keys = |path: &str| load(&settings(&[("bus.mac_key_files", path)]));
-        let signed = keys(&paths[0]).expect("a key").encode(STAMP, &parcel()).expect("it is written");
-        assert_eq!(keys(&paths[3]).expect("a key").decode(&signed), Ok((STAMP, parcel())), "the same secret");
+        let signed = keys(&paths[0]).expect("a key").encode(ID, &message()).expect("it is written");
+        assert_eq!(keys(&paths[3]).expect("a key").decode(&signed), Ok((ID, message())), "the same secret");
         assert_eq!(keys(&paths[1]).expect("a key").decode(&signed), Err(EnvelopeError::UnknownKey));
         let both = keys(&format!("{},{}", paths[1], paths[0])).expect("keys");
         assert!(both.decode(&signed).is_ok(), "the old key is accepted");

@@ -103,8 +103,8 @@ fn take(mut lock: File, folder: &Path) -> Result<File, FolderError> {
     }
 }
 
-/// Takes the rights of others away. A folder of another owner is left as it is when only its group may enter: an orchestrator
-/// gives volumes to a group.
+/// Takes the rights of others away. A folder of another owner is left as it is when only its group may enter:
+/// an orchestrator gives volumes to a group.
 fn close(folder: &Path) -> Result<(), FolderError> {
     let failed =
         |error| FolderError::Failed { folder: folder.to_owned(), what: "cannot be looked at", error };
@@ -124,8 +124,8 @@ fn close(folder: &Path) -> Result<(), FolderError> {
     Err(FolderError::Open(folder.to_owned()))
 }
 
-/// Closes what lies in the folder, and in the folder of the keys. The database's file is made before SQLite does it, so that it is
-/// private; SQLite gives its `-wal` and `-shm` the same rights.
+/// Closes what lies in the folder, and in the folder of the keys. The database's file is made before SQLite
+/// does it, so that it is private; SQLite gives its `-wal` and `-shm` the same rights.
 fn close_what_is_in(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

@@ -6,8 +6,8 @@ use crate::actors::Node;
 use crate::api::{DependencyState, Probe, Readiness};
 use crate::store::postgres::PostgresStore;
 
-/// Shows each replica among the dependencies, as `replica_1` and so on in the order of the settings, and for how long the oldest open
-/// transaction that has written keeps the log's end where it is.
+/// Shows each replica among the dependencies, as `replica_1` and so on in the order of the settings, and for
+/// how long the oldest open transaction that has written keeps the log's end where it is.
 pub fn shown(readiness: Readiness, server: &Arc<PostgresStore>, node: &Node) -> Readiness {
     let node = node.clone();
     let held_back = Box::new(move || Some(node.router().held_back_ms()));

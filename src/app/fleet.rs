@@ -1,4 +1,5 @@
-//! What a process does beside serving: it finishes jobs; where others write to the same log, it follows and relays it.
+//! What a process does beside serving: it finishes jobs; where others write to the same log, it follows and
+//! relays it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -50,7 +50,7 @@ pub struct Parts {
 }
 
 /// Starts serving on `listener`.
-pub fn start(listener: TcpListener, settings: &config::Server, parts: Parts) -> io::Result<Server> {
+pub fn start(listener: TcpListener, settings: &config::ServerSettings, parts: Parts) -> io::Result<Server> {
     let workers = settings.worker_threads();
     let next_worker = Arc::new(AtomicU8::new(0));
     let builder = Server::build()
@@ -92,7 +92,8 @@ pub fn start(listener: TcpListener, settings: &config::Server, parts: Parts) -> 
                 .finish(map_config(app, |()| AppConfig::default()))
                 .tcp();
             let node = parts.node.clone();
-            // What a connection's task does before a request or a session is reached is one client's work too.
+            // What a connection's task does before a request or a session is reached is one client's work
+            // too.
             apply_fn_factory(connections, move |stream: TcpStream, service| {
                 let (served, node) = (service.call(stream), node.clone());
                 async move {

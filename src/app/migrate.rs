@@ -1,4 +1,5 @@
-//! `tidings migrate`: brings the database's tables up to this release. A step of its own in a release, before the servers.
+//! `tidings migrate`: brings the database's tables up to this release. A step of its own in a release, before
+//! the servers.
 
 use super::AppError;
 use crate::config::{Settings, StoreBackend};

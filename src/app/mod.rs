@@ -1,7 +1,7 @@
 //! Putting a node together: the one place that names concrete backends.
 //!
-//! [`App::build`] binds the address, opens the store, loads keys and starts the actors; [`App::serve`] serves until it is told
-//! to stop. Everything else is given what it needs as plain values ([`options`]).
+//! [`App::build`] binds the address, opens the store, loads keys and starts the actors; [`App::serve`] serves
+//! until it is told to stop. Everything else is given what it needs as plain values ([`options`]).
 
 mod banner;
 mod bus;
@@ -33,7 +33,7 @@ use crate::actors::Node;
 use crate::actors::inbox::Inbox;
 use crate::actors::router::{Router, RouterOptions};
 use crate::api::{ApiState, Pulse, Readiness, RenderMetrics};
-use crate::bus::redis::RedisBook;
+use crate::bus::redis::RedisPresenceRegistry;
 use crate::config::{Role, Settings, StoreBackend, TrustedProxies};
 use crate::environment::{SharedEnvironment, SystemEnvironment};
 use crate::gateway::admission::Admission;
@@ -79,7 +79,7 @@ pub enum AppError {
     #[error("the list of revoked tokens could not be read: the database is unavailable")]
     Revocations,
     /// The log could not be read at start.
-    #[error("where the log ends could not be read: {0}")]
+    #[error("the end of the log could not be read: {0}")]
     LogEnd(String),
     /// The bus's settings.
     #[error("{0}")]
@@ -106,7 +106,7 @@ pub struct App {
     exporter: Exporter,
     actors: Arbiter,
     fleet: Fleet,
-    book: Option<Arc<RedisBook>>,
+    registry: Option<Arc<RedisPresenceRegistry>>,
     /// `None` where the database is a server's.
     embedded: Option<Embedded>,
     pulses: Vec<Arc<Pulse>>,
@@ -179,7 +179,7 @@ impl App {
             meters,
             options::node(&settings),
         );
-        let book = bus::share_presence(&settings, bus.as_ref(), &node);
+        let registry = bus::share_presence(&settings, bus.as_ref(), &node);
         let health = bus.as_ref().map(|bus| bus.healthy());
         let fleet = Fleet::start(&settings, &node, &actors, health).await?;
         node.connections().allow(settings.server.max_connections);
@@ -202,7 +202,7 @@ impl App {
             exporter,
             actors,
             fleet,
-            book,
+            registry,
             embedded: None,
             pulses,
         })
@@ -260,7 +260,7 @@ impl App {
             pulses: self.pulses.clone(),
             serves_sockets: self.settings.server.has_role(Role::Gateway),
         };
-        self.keep_house();
+        self.start_background_tasks();
         let server = http::start(self.listener, &self.settings.server, parts)?;
         let handle = server.handle();
         let serving = actix_rt::spawn(server);
@@ -279,8 +279,8 @@ impl App {
             let _ = tokio::time::timeout(Duration::from_millis(window_ms + 2_000), every_worker).await;
         }
         self.fleet.stop().await;
-        if let Some(book) = &self.book {
-            book.leave().await;
+        if let Some(registry) = &self.registry {
+            registry.leave().await;
         }
         handle.stop(true).await;
         // A worker that does not end in time is ended with the process.
@@ -311,7 +311,7 @@ impl App {
     }
 
     /// What goes on beside serving: revocations, and the metrics' upkeep.
-    fn keep_house(&self) {
+    fn start_background_tasks(&self) {
         let identity = self.identity.clone();
         let node = self.node.clone();
         let heard = self.identity.clone();

@@ -80,7 +80,8 @@ pub fn node(settings: &Settings) -> NodeOptions {
     }
 }
 
-/// The fail point between commit and publication. It exists in debug builds only: nobody's server is to be ended by it.
+/// The fail point between commit and publication. It exists in debug builds only: nobody's server is to be
+/// ended by it.
 fn crash_after_commits() -> Option<u64> {
     let set = cfg!(debug_assertions).then(config::process_environment)?;
     set.into_iter().find(|(name, _)| name == "TIDINGS_CRASH_AFTER_COMMITS")?.1.parse().ok()
@@ -160,7 +161,7 @@ pub fn identity(settings: &Settings) -> IdentityOptions {
     }
 }
 
-fn external(external: &config::External) -> ExternalOptions {
+fn external(external: &config::ExternalSettings) -> ExternalOptions {
     ExternalOptions {
         issuer: external.issuer.clone(),
         audience: external.audience.clone(),
@@ -219,7 +220,7 @@ mod tests {
     /// All that the parts are given.
     fn given(settings: &Settings) -> String {
         let bus = crate::app::bus::options(settings).map(|bus| {
-            let bytes = (bus.incoming_bytes, bus.outgoing_bytes, bus.outgoing_parcels);
+            let bytes = (bus.incoming_bytes, bus.outgoing_bytes, bus.outgoing_messages);
             format!("{} {:?} {:?} {bytes:?}", bus.prefix, bus.timeout, bus.ping)
         });
         format!(

@@ -1,7 +1,8 @@
-//! The time before the database answers: the process stays up and says what it waits for, rather than end and be started
-//! again and again.
+//! The time before the database answers: the process stays up and says what it waits for, rather than end and
+//! be started again and again.
 //!
-//! Only `/healthz` (the process lives) and `/readyz` (it is not ready, and why since when) are answered meanwhile.
+//! Only `/healthz` (the process lives) and `/readyz` (it is not ready, and why since when) are answered
+//! meanwhile.
 
 use std::io;
 use std::net::TcpListener;
@@ -28,7 +29,8 @@ pub enum Missing<E> {
     Hopeless(E),
 }
 
-/// Tries until it works, answering probes on `listener` meanwhile. `what` names the dependency in answers and in the log.
+/// Tries until it works, answering probes on `listener` meanwhile. `what` names the dependency in answers and
+/// in the log.
 ///
 /// # Errors
 /// What makes further tries hopeless.

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::sync::{Arc, RwLock, Weak};
 
-use super::{Bus, Listener, Parcel};
+use super::{Bus, BusMessage, Listener};
 use crate::domain::Topic;
 use crate::panics::poisoned;
 
-/// A process-wide exchange that nodes attach to.
+/// An exchange within one process, to which nodes attach.
 #[derive(Default)]
 pub struct LocalExchange {
     stations: RwLock<Vec<Weak<Station>>>,
@@ -18,7 +18,7 @@ struct Station {
     topics: RwLock<HashSet<Topic>>,
 }
 
-/// One node's place at a [`LocalExchange`]; leaving is dropping it.
+/// One node's connection to a [`LocalExchange`]. Dropping it detaches the node.
 pub struct LocalBus {
     exchange: Arc<LocalExchange>,
     station: Arc<Station>,
@@ -37,21 +37,21 @@ impl LocalExchange {
 }
 
 impl Bus for LocalBus {
-    fn publish(&self, parcels: Vec<Parcel>) {
+    fn publish(&self, messages: Vec<BusMessage>) {
         let stations = self.exchange.stations.read().unwrap_or_else(poisoned);
         for other in stations.iter().filter_map(Weak::upgrade) {
             if Arc::ptr_eq(&other, &self.station) {
                 continue;
             }
             let topics = other.topics.read().unwrap_or_else(poisoned);
-            let wanted: Vec<Parcel> = parcels
+            let wanted: Vec<BusMessage> = messages
                 .iter()
-                .filter(|parcel| parcel.topics.iter().any(|topic| topics.contains(topic)))
+                .filter(|message| message.topics.iter().any(|topic| topics.contains(topic)))
                 .cloned()
                 .collect();
             drop(topics);
             if !wanted.is_empty() {
-                other.listener.on_parcels(wanted);
+                other.listener.on_messages(wanted);
             }
         }
     }

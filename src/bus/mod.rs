@@ -1,13 +1,14 @@
-//! The bus between nodes, at most once: carries events that were just committed, and signals that are not kept.
+//! The bus between nodes, at most once: carries events that were just committed, and signals that are not
+//! stored.
 //!
-//! It may lose, repeat or delay anything at any time. The log is the source of truth; the router in [`crate::actors`] notices
-//! holes and repeats by seq. No ack depends on the bus. To add a backend: implement [`Bus`], name it in `app`, add it to
-//! the worlds of `tests/bus`.
+//! It may lose, repeat or delay anything at any time. The log is the source of truth. The router in
+//! [`crate::actors`] notices holes and repeats by seq, and no ack depends on the bus. To add a backend:
+//! implement [`Bus`], name it in `app`, add it to the worlds of `tests/bus`.
 
-pub mod book;
 pub mod envelope;
 pub mod health;
 pub mod local;
+pub mod presence_registry;
 pub mod redis;
 
 use std::pin::Pin;
@@ -17,16 +18,16 @@ use smallvec::SmallVec;
 
 use crate::domain::{Committed, ConversationId, Position, Revocation, Seq, Timestamp, Topic, UserId};
 
-/// Something that is told and not kept.
+/// Something that is sent and not stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signal {
-    /// Somebody began or stopped typing.
+    /// A user began or stopped typing.
     Typing {
-        /// The conversation that is typed in.
+        /// The conversation in which the user types.
         conversation: ConversationId,
         /// The user who types.
         user: UserId,
-        /// Began (true) or stopped.
+        /// Whether the user began or stopped.
         on: bool,
     },
     /// A receipt moved.
@@ -40,7 +41,7 @@ pub enum Signal {
         /// Read up to here.
         read: Option<Seq>,
     },
-    /// A user's presence changed. Those who watch are told what the signal carries.
+    /// A user's presence changed. The signal carries the presence for those who watch the user.
     Presence {
         /// The user whose presence changed.
         user: UserId,
@@ -49,13 +50,13 @@ pub enum Signal {
     },
     /// Tokens were revoked: connections on them close.
     Revoked(Revocation),
-    /// A block was set or lifted. While one holds, neither of the two is told of the other.
+    /// A block was set or lifted. While it is set, neither of the two users gets signals of the other.
     Blocked {
-        /// Who set or lifted it.
+        /// The user who set or lifted it.
         by: UserId,
         /// The user who is blocked or no longer blocked.
         user: UserId,
-        /// Set (true) or lifted.
+        /// Whether it was set or lifted.
         on: bool,
     },
 }
@@ -74,22 +75,24 @@ pub enum Presence {
     },
 }
 
-/// The content of a parcel.
+/// The content of a message.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Cargo {
+pub enum Payload {
     /// Committed events of one conversation, ascending.
     Events(Vec<Committed>),
     /// A signal.
     Signal(Signal),
-    /// What a node has just published. Relays read it, and publish what no node did.
+    /// Events that a node has just published. Relays read it, and publish the events that no node published.
     Published(Vec<(ConversationId, Seq)>),
-    /// Which conversations a relay saw move. Gateways read it, and read from the log what they missed.
+    /// The conversations that a relay found to have moved. Gateways read from the log what they did not
+    /// receive.
     Digest(Arc<Digest>),
 }
 
 /// Which conversations moved between two positions of the log.
 ///
-/// Complete: a node that has everything before `from`, and every event named here, has everything before `to`.
+/// Complete: a node that has everything before `from`, and every event named here, has everything before
+/// `to`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digest {
     /// The log's incarnation that the positions belong to.
@@ -98,8 +101,8 @@ pub struct Digest {
     pub from: Position,
     /// Where it ends; the next one begins here.
     pub to: Position,
-    /// An open transaction holds the end of the log back: later events may be committed already, and digests name them only
-    /// when it has ended.
+    /// An undecided transaction holds back the end of the log: later events may be committed already, and
+    /// digests name them only after it has ended.
     pub held_back: bool,
     /// The conversations with an event in between.
     pub moved: Vec<Moved>,
@@ -110,9 +113,9 @@ pub struct Digest {
 pub struct Moved {
     /// The conversation that moved.
     pub conversation: ConversationId,
-    /// Its first event in the digest's stretch of the log.
+    /// Its first event in this part of the log.
     pub first: Seq,
-    /// Its last one.
+    /// Its last event in this part of the log.
     pub last: Seq,
     /// The users that any of these events was for; see [`crate::domain::Audience`].
     pub users: Arc<[UserId]>,
@@ -120,30 +123,32 @@ pub struct Moved {
 
 /// One message between nodes, and the topics it is published on.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Parcel {
-    /// The topics; a node subscribed to several of them may get it several times.
+pub struct BusMessage {
+    /// The topics. A node that subscribes to several of them may receive the message several times.
     pub topics: SmallVec<[Topic; 2]>,
-    /// The epoch of the log that it is about; `None` for a signal that is about none.
+    /// The epoch of the log that it is about; `None` for a signal, which is about no log.
     pub epoch: Option<u64>,
-    /// What it says.
-    pub cargo: Cargo,
+    /// The content.
+    pub payload: Payload,
 }
 
 /// Callbacks through which the bus delivers to this node.
 pub trait Listener: Send + Sync {
-    /// Takes what arrived, for each topic in the order of publication. Must not block.
-    fn on_parcels(&self, parcels: Vec<Parcel>);
+    /// Takes messages that arrived, for each topic in the order of publication. Must not block.
+    fn on_messages(&self, messages: Vec<BusMessage>);
 
-    /// Parcels may have been lost since the last call: the node reads the log where it matters.
+    /// Messages may have been lost since the last call: the node must read the log where it has readers.
     fn on_gap(&self);
 }
 
 /// One node's connection to the others.
 ///
-/// All calls return at once. What cannot be queued is dropped and counted; nodes then read it from the log.
+/// All calls return at once. A message that cannot be queued is dropped and counted; nodes then read it from
+/// the log.
 pub trait Bus: Send + Sync {
-    /// Sends each parcel to every other node that subscribes to one of its topics. This node delivers to itself by its router.
-    fn publish(&self, parcels: Vec<Parcel>);
+    /// Sends each message to every other node that subscribes to one of its topics. To this node's own
+    /// sessions its router delivers.
+    fn publish(&self, messages: Vec<BusMessage>);
 
     /// Begins to receive `topic`: the node has its first local reader.
     fn subscribe(&self, topic: Topic);
@@ -151,8 +156,8 @@ pub trait Bus: Send + Sync {
     /// Ends receiving `topic`: the node's last local reader has gone.
     fn unsubscribe(&self, topic: Topic);
 
-    /// Resolves when every subscription made before this call is active, and soon also when the bus is away; then
-    /// [`Listener::on_gap`] is called before the bus carries anything again.
+    /// Resolves when every subscription made before this call is active. It also resolves soon while the bus
+    /// is unavailable; then [`Listener::on_gap`] is called before the bus carries anything again.
     fn settled(&self) -> Settled {
         Box::pin(std::future::ready(()))
     }

@@ -28,7 +28,7 @@ const EXTERNAL_ALGORITHMS: &[&str] =
 /// `[auth]`; every key is explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Auth {
+pub struct AuthSettings {
     /// Seconds an access token is valid.
     pub access_token_s: u64,
     /// Seconds a refresh token is valid.
@@ -61,13 +61,13 @@ pub struct Auth {
     pub refreshes_per_ip_per_minute: u32,
     /// Between looks for revoked tokens.
     pub revocation_poll_ms: u64,
-    external: External,
+    external: ExternalSettings,
 }
 
 /// `[auth.external]`: another issuer whose tokens are accepted.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct External {
+pub struct ExternalSettings {
     /// `iss` of its tokens.
     pub issuer: String,
     /// `aud` of its tokens.
@@ -88,9 +88,9 @@ pub struct External {
     pub name_claim: String,
 }
 
-impl Auth {
+impl AuthSettings {
     /// The other issuer, when one is set.
-    pub fn external(&self) -> Option<&External> {
+    pub fn external(&self) -> Option<&ExternalSettings> {
         (!self.external.issuer.is_empty()).then_some(&self.external)
     }
 
@@ -123,7 +123,7 @@ impl Auth {
     }
 }
 
-impl External {
+impl ExternalSettings {
     fn validate(&self, problems: &mut SectionProblems<'_>) {
         problems.not_empty("external.audience", &self.audience);
         problems.not_empty("external.user_claim", &self.user_claim);

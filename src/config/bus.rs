@@ -31,7 +31,7 @@ choice! {
 /// `[bus]`; every key is explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Bus {
+pub struct BusSettings {
     /// Which backend.
     pub backend: BusBackend,
     /// Bound of what was received and not yet handed to the workers.
@@ -41,13 +41,13 @@ pub struct Bus {
     /// Secrets that the MAC's keys are derived from; empty: those that sign tokens.
     pub mac_key_files: Vec<PathBuf>,
     /// With `backend = "redis"`.
-    pub redis: Redis,
+    pub redis: RedisSettings,
 }
 
 /// `[bus.redis]`; every key is explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Redis {
+pub struct RedisSettings {
     /// Where it is.
     pub url: SecretString,
     /// Who knows which server is the primary.
@@ -64,11 +64,11 @@ pub struct Redis {
     pub ping_ms: u64,
     /// Bound of what waits to be published.
     pub outgoing_bytes: usize,
-    /// The same, in parcels.
-    pub outgoing_parcels: usize,
+    /// The same, in messages.
+    pub outgoing_messages: usize,
 }
 
-impl Bus {
+impl BusSettings {
     pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
         problems.range("queue_bytes", self.queue_bytes, 65_536, 1 << 40);
         problems.when(
@@ -82,14 +82,14 @@ impl Bus {
     }
 }
 
-impl Redis {
+impl RedisSettings {
     fn validate(&self, used: bool, problems: &mut SectionProblems<'_>) {
         let is_url = |url: &SecretString| {
             let url = url.expose_secret();
             url.starts_with("redis://") || url.starts_with("rediss://")
         };
         problems.range("redis.outgoing_bytes", self.outgoing_bytes, 65_536, 1 << 40);
-        problems.range("redis.outgoing_parcels", self.outgoing_parcels, 16, 1 << 30);
+        problems.range("redis.outgoing_messages", self.outgoing_messages, 16, 1 << 30);
         problems.when(
             used && !is_url(&self.url),
             "redis.url",

@@ -8,7 +8,7 @@ use crate::domain::Origin;
 /// `[gateway]`; every key is explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Gateway {
+pub struct GatewaySettings {
     /// From the upgrade to a finished hello.
     pub hello_timeout_ms: u64,
     /// Between the server's pings.
@@ -41,7 +41,7 @@ pub struct Gateway {
     pub hello_burst_per_ip: u32,
 }
 
-impl Gateway {
+impl GatewaySettings {
     pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
         problems.range("hello_timeout_ms", self.hello_timeout_ms, 100, 120_000);
         problems.range("heartbeat_ms", self.heartbeat_ms, 1_000, 600_000);

@@ -8,7 +8,7 @@ use crate::domain;
 /// `[limits]`; every key is explained in `config/default.toml`.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Limits {
+pub struct LimitsSettings {
     /// Bytes of a message body.
     pub body_bytes: usize,
     /// Bytes of `data`, and of `attachments`.
@@ -39,7 +39,7 @@ pub struct Limits {
     pub attachments: usize,
 }
 
-impl Limits {
+impl LimitsSettings {
     /// The part that rules need and clients are told.
     pub fn to_domain(&self) -> domain::Limits {
         domain::Limits {

@@ -33,19 +33,19 @@ use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 
-pub use auth::{Auth, External, SignUps};
-pub use bus::{Bus, BusBackend, BusMac, Redis};
-pub use gateway::Gateway;
-pub use limits::Limits;
+pub use auth::{AuthSettings, ExternalSettings, SignUps};
+pub use bus::{BusBackend, BusMac, BusSettings, RedisSettings};
+pub use gateway::GatewaySettings;
+pub use limits::LimitsSettings;
 pub use network::{Network, subscriber};
-pub use presence::Presence;
+pub use presence::PresenceSettings;
 pub use problems::ConfigErrors;
 pub use proxies::TrustedProxies;
-pub use receipts::Receipts;
-pub use server::{Role, Server};
-pub use store::{Postgres, Sqlite, Store, StoreBackend, Synchronous};
-pub use telemetry::{LogFormat, Telemetry};
-pub use writer::Writer;
+pub use receipts::ReceiptsSettings;
+pub use server::{Role, ServerSettings};
+pub use store::{PostgresSettings, SqliteSettings, StoreBackend, StoreSettings, Synchronous};
+pub use telemetry::{LogFormat, TelemetrySettings};
+pub use writer::WriterSettings;
 
 use layers::Tree;
 use problems::Problems;
@@ -71,25 +71,25 @@ pub fn process_environment() -> impl Iterator<Item = (String, String)> {
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Sockets, threads and what this process does.
-    pub server: Server,
+    pub server: ServerSettings,
     /// WebSocket connections.
-    pub gateway: Gateway,
+    pub gateway: GatewaySettings,
     /// What requests may not exceed.
-    pub limits: Limits,
+    pub limits: LimitsSettings,
     /// Tokens, passwords and signing up.
-    pub auth: Auth,
+    pub auth: AuthSettings,
     /// Where the log lives.
-    pub store: Store,
+    pub store: StoreSettings,
     /// How sends are batched.
-    pub writer: Writer,
+    pub writer: WriterSettings,
     /// How events reach other processes.
-    pub bus: Bus,
+    pub bus: BusSettings,
     /// Online, away, typing.
-    pub presence: Presence,
+    pub presence: PresenceSettings,
     /// Read and delivered positions.
-    pub receipts: Receipts,
+    pub receipts: ReceiptsSettings,
     /// Logs and metrics.
-    pub telemetry: Telemetry,
+    pub telemetry: TelemetrySettings,
     tree: Tree,
 }
 
@@ -142,16 +142,16 @@ impl Settings {
     }
 
     fn from_tree(tree: Tree, problems: &mut Problems) -> Option<Self> {
-        let server = section::<Server>(&tree, "server", problems);
-        let gateway = section::<Gateway>(&tree, "gateway", problems);
-        let limits = section::<Limits>(&tree, "limits", problems);
-        let auth = section::<Auth>(&tree, "auth", problems);
-        let store = section::<Store>(&tree, "store", problems);
-        let writer = section::<Writer>(&tree, "writer", problems);
-        let bus = section::<Bus>(&tree, "bus", problems);
-        let presence = section::<Presence>(&tree, "presence", problems);
-        let receipts = section::<Receipts>(&tree, "receipts", problems);
-        let telemetry = section::<Telemetry>(&tree, "telemetry", problems);
+        let server = section::<ServerSettings>(&tree, "server", problems);
+        let gateway = section::<GatewaySettings>(&tree, "gateway", problems);
+        let limits = section::<LimitsSettings>(&tree, "limits", problems);
+        let auth = section::<AuthSettings>(&tree, "auth", problems);
+        let store = section::<StoreSettings>(&tree, "store", problems);
+        let writer = section::<WriterSettings>(&tree, "writer", problems);
+        let bus = section::<BusSettings>(&tree, "bus", problems);
+        let presence = section::<PresenceSettings>(&tree, "presence", problems);
+        let receipts = section::<ReceiptsSettings>(&tree, "receipts", problems);
+        let telemetry = section::<TelemetrySettings>(&tree, "telemetry", problems);
         let settings = Self {
             server: server?,
             gateway: gateway?,

@@ -7,14 +7,14 @@ use super::problems::SectionProblems;
 /// `[receipts]`; every key is explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Receipts {
+pub struct ReceiptsSettings {
     /// For which positions are gathered before they are stored.
     pub flush_ms: u64,
     /// Positions waiting to be stored.
     pub queue_marks: usize,
 }
 
-impl Receipts {
+impl ReceiptsSettings {
     pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
         problems.range("flush_ms", self.flush_ms, 1, 60_000);
         problems.range("queue_marks", self.queue_marks, 1, 10_000_000);

@@ -26,7 +26,7 @@ choice! {
 /// `[server]`; every key is explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Server {
+pub struct ServerSettings {
     /// Address and port to listen on.
     pub listen: SocketAddr,
     /// Worker threads; 0: one per core.
@@ -49,7 +49,7 @@ pub struct Server {
     pub roles: Vec<Role>,
 }
 
-impl Server {
+impl ServerSettings {
     /// Whether this process takes on `role`.
     pub fn has_role(&self, role: Role) -> bool {
         self.roles.iter().any(|own| *own == Role::All || *own == role)

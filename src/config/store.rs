@@ -31,7 +31,7 @@ choice! {
 /// `[store]`; every key is explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Store {
+pub struct StoreSettings {
     /// Which backend.
     pub backend: StoreBackend,
     /// Directory of files.
@@ -39,15 +39,15 @@ pub struct Store {
     /// For one operation.
     pub timeout_ms: u64,
     /// With `backend = "sqlite"`.
-    pub sqlite: Sqlite,
+    pub sqlite: SqliteSettings,
     /// With `backend = "postgres"`.
-    pub postgres: Postgres,
+    pub postgres: PostgresSettings,
 }
 
 /// `[store.sqlite]`; every key is explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Sqlite {
+pub struct SqliteSettings {
     /// What a commit survives.
     pub synchronous: Synchronous,
     /// Connections that read.
@@ -57,7 +57,7 @@ pub struct Sqlite {
 /// `[store.postgres]`; every key is explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Postgres {
+pub struct PostgresSettings {
     /// The primary.
     pub url: SecretString,
     /// Replicas for reading.
@@ -76,7 +76,7 @@ pub struct Postgres {
     pub acquire_timeout_ms: u64,
 }
 
-impl Store {
+impl StoreSettings {
     pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
         problems.range("timeout_ms", self.timeout_ms, 100, 60_000);
         problems.when(self.data_dir.as_os_str().is_empty(), "data_dir", "may not be empty");
@@ -87,7 +87,7 @@ impl Store {
     }
 }
 
-impl Postgres {
+impl PostgresSettings {
     fn validate(&self, timeout_ms: u64, problems: &mut SectionProblems<'_>) {
         let needed =
             "is needed with backend = \"postgres\": write e.g. postgres://tidings:PASSWORD@HOST/tidings";

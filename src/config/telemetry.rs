@@ -18,7 +18,7 @@ choice! {
 /// `[telemetry]`; every key is explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Telemetry {
+pub struct TelemetrySettings {
     /// How log lines look.
     pub log_format: LogFormat,
     /// What is logged, in the language of `tracing_subscriber::EnvFilter`.
@@ -27,7 +27,7 @@ pub struct Telemetry {
     pub metrics: bool,
 }
 
-impl Telemetry {
+impl TelemetrySettings {
     pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
         let parsed = tracing_subscriber::EnvFilter::try_new(&self.log_filter);
         let text = parsed.err().map(|error| {

@@ -7,7 +7,7 @@ use super::problems::SectionProblems;
 /// `[writer]`; every key is explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Writer {
+pub struct WriterSettings {
     /// Writers side by side.
     pub shards: usize,
     /// Messages in one batch.
@@ -18,7 +18,7 @@ pub struct Writer {
     pub target_commit_ms: u64,
 }
 
-impl Writer {
+impl WriterSettings {
     pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
         problems.range("shards", self.shards, 1, 1_024);
         problems.range("batch_messages", self.batch_messages, 1, 10_000);

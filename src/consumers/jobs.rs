@@ -3,8 +3,10 @@
 //! - *Owns*: nothing that is lost with it; a job and how far it has come are rows of the database.
 //! - *Receives*: jobs that operations have written; a hint that there is a new one ([`Backlogs::hint`]).
 //! - *Emits*: the events that steps commit, as they are committed.
-//! - *Limits*: one step at a time in the whole fleet; as long as a step took, so long it rests, and others' sends go first.
-//! - *On restart*: goes on with the step that was not committed; another process takes over when the lease ends.
+//! - *Limits*: one step at a time in the whole fleet; as long as a step took, so long it rests, and others'
+//!   sends go first.
+//! - *On restart*: goes on with the step that was not committed; another process takes over when the lease
+//!   ends.
 //! - *On full*: cannot be; jobs wait in the table, and their number and age show.
 //!
 //! To add a kind of job, see `store::sql::jobs`; nothing here changes.
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::place::{Place, Turn};
+use super::lease::{ConsumerLease, LeaseState};
 use crate::actors::backlogs::Backlogs;
 use crate::actors::router::Router;
 use crate::environment::SharedEnvironment;
@@ -46,16 +48,16 @@ impl Jobs {
     /// Works, or stands by, until `stop` says so; then lets another process begin at once.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let (store, environment) = (Arc::clone(&self.store), Arc::clone(&self.environment));
-        let mut place = Place::new("jobs", store, environment);
+        let mut lease = ConsumerLease::new("jobs", store, environment);
         loop {
             let pause = if self.look().await {
-                match place.turn().await {
-                    Turn::Standby => LATER,
-                    Turn::Begins { .. } | Turn::Goes => self.work_on(&stop).await,
+                match lease.check().await {
+                    LeaseState::Standby => LATER,
+                    LeaseState::Acquired { .. } | LeaseState::Held => self.work_on(&stop).await,
                 }
             } else {
                 // Nobody needs a lease on nothing: an idle installation writes nothing.
-                place.leave().await;
+                lease.release().await;
                 LOOK_EVERY
             };
             self.scrub().await;
@@ -65,7 +67,7 @@ impl Jobs {
                 _ = stop.wait_for(|stop| *stop) => break,
             }
         }
-        place.leave().await;
+        lease.release().await;
     }
 
     /// Looks what there is to do, and shows it; true when there is something.

@@ -1,16 +1,16 @@
-//! Log consumers: whatever happens after the commit and apart from the request that caused it.
+//! Log consumers: work that happens after the commit, apart from the request that caused it.
 //!
-//! A consumer reads the log in commit order from a durable cursor, one process at a time ([`place`]), in batches that bear
-//! repetition, and shows how far it lags. To add one: a folder with its pure state and a `run`, a role or a setting that
-//! starts it in `app`, its lag in the catalogue of metrics.
+//! A consumer reads the log in commit order from a durable cursor, in batches that may be repeated. One
+//! process at a time does it ([`lease`]). Its lag is a metric. To add one: a folder with its pure state and a
+//! `run`, a role or a setting that starts it in `app`, its lag in the catalogue of metrics.
 //!
 //! ```text
-//! relay    publishes what was committed and nobody published; tells gateways what moved
-//! purge    removes what was said in deleted conversations, in bounded steps
-//! jobs     goes on with what an operation has begun (erasing an account), one bounded step after the other
+//! relay    publishes committed events that no node published; sends gateways digests of what moved
+//! purge    removes the content of deleted conversations, in bounded steps
+//! jobs     continues what an operation began (erasing an account), in bounded steps
 //! ```
 
 pub mod jobs;
-pub mod place;
+pub mod lease;
 pub mod purge;
 pub mod relay;

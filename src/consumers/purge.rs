@@ -1,8 +1,10 @@
 //! Purge: removes what was said in deleted conversations, in bounded steps, whatever happens meanwhile.
 //!
-//! - *Owns*: nothing that has to be kept. What is left to do is in the database, so hang-ups, restarts and failovers change nothing.
-//! - *Receives*: the database's answers; a lease, so that one process works at a time ([`super::place`]).
-//! - *Emits*: one step after the other. Between two of them it rests for as long as a step took, so that others write meanwhile.
+//! - *Owns*: nothing that has to be kept. What is left to do is in the database, so hang-ups, restarts and
+//!   failovers change nothing.
+//! - *Receives*: the database's answers; a lease, so that one process works at a time ([`super::lease`]).
+//! - *Emits*: one step after the other. Between two of them it rests for as long as a step took, so that
+//!   others write meanwhile.
 //! - *Limits*: what one step goes over, given by the store.
 //! - *On restart*: goes on. A step is one transaction, so nothing is done half.
 //! - *On full*: the work waits in the tables; how much is left shows.
@@ -13,7 +15,7 @@ use std::time::Duration;
 use metrics::{Counter, Gauge};
 use tokio::sync::watch;
 
-use super::place::{Place, Turn};
+use super::lease::{ConsumerLease, LeaseState};
 use crate::actors::backlogs::Backlogs;
 use crate::environment::SharedEnvironment;
 use crate::store::SharedStore;
@@ -42,7 +44,7 @@ pub struct Purge {
 impl Purge {
     /// Works, or stands by, until `stop` says so; then hands over to another process at once.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut place = Place::new("purge", Arc::clone(&self.store), Arc::clone(&self.environment));
+        let mut lease = ConsumerLease::new("purge", Arc::clone(&self.store), Arc::clone(&self.environment));
         loop {
             // Nobody needs a lease on nothing: an idle installation writes nothing.
             let purging = self.store.purging().await;
@@ -52,12 +54,12 @@ impl Purge {
             let pause = match purging {
                 Ok(0) => {
                     self.left.set(0.0);
-                    place.leave().await;
+                    lease.release().await;
                     IDLE
                 }
-                Ok(_) => match place.turn().await {
-                    Turn::Standby => IDLE,
-                    Turn::Begins { .. } | Turn::Goes => self.work().await,
+                Ok(_) => match lease.check().await {
+                    LeaseState::Standby => IDLE,
+                    LeaseState::Acquired { .. } | LeaseState::Held => self.work().await,
                 },
                 Err(_) => FAILED,
             };
@@ -66,7 +68,7 @@ impl Purge {
                 _ = stop.wait_for(|stop| *stop) => break,
             }
         }
-        place.leave().await;
+        lease.release().await;
     }
 
     /// One step; answers how long to rest after it.

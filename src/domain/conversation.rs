@@ -234,8 +234,8 @@ pub enum Topic {
 
 /// Where a conversation's events go: one function decides, for every publisher and subscriber.
 ///
-/// `users` are the members of a direct or group conversation, and in a channel the user whose membership changes (a
-/// joining user is not yet subscribed to the channel).
+/// `users` are the members of a direct or group conversation, and in a channel the user whose membership
+/// changes (a joining user is not yet subscribed to the channel).
 pub fn topics(conversation: ConversationId, users: &[UserId]) -> impl Iterator<Item = Topic> + '_ {
     let channel = (conversation.kind() == ConversationKind::Channel).then_some(Topic::Channel(conversation));
     channel.into_iter().chain(users.iter().copied().map(Topic::User))

@@ -108,7 +108,8 @@ pub struct Changes {
 /// Who is to be told of an event: the channel's subscribers, or the named users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audience {
-    /// The members of a direct or group conversation; in a channel, the user whose membership the event changes.
+    /// The members of a direct or group conversation; in a channel, the user whose membership the event
+    /// changes.
     pub users: Arc<[UserId]>,
 }
 
@@ -119,8 +120,8 @@ pub struct Committed {
     pub event: Arc<Event>,
     /// Its place in the log as a whole.
     pub position: Position,
-    /// The place of its predecessor in the same conversation; `Position(0)` for the first. A node that starts to follow a
-    /// conversation here knows from it whether the predecessor lies before its own snapshot.
+    /// The place of its predecessor in the same conversation; `Position(0)` for the first. A node that starts
+    /// to follow a conversation here knows from it whether the predecessor lies before its own snapshot.
     pub previous: Position,
     /// Who is to be told.
     pub audience: Audience,

@@ -1,7 +1,7 @@
 //! Ids as newtypes, and the numbers that order things.
 //!
-//! On the wire an id is a prefix that tells its kind and 32 hexadecimal digits; inside it is 16 bytes. Clients treat the
-//! whole as opaque.
+//! On the wire an id is a prefix that tells its kind and 32 hexadecimal digits; inside it is 16 bytes.
+//! Clients treat the whole as opaque.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,7 +25,8 @@ impl std::error::Error for IdError {}
 
 fn parse_prefixed(text: &str, prefix: &str) -> Result<Uuid, IdError> {
     let digits = text.strip_prefix(prefix).ok_or(IdError)?;
-    // Only the canonical spelling is an id: two spellings of one id would defeat comparisons made on the text.
+    // Only the canonical spelling is an id: two spellings of one id would defeat comparisons made on the
+    // text.
     if digits.len() != 32 || digits.bytes().any(|b| b.is_ascii_uppercase()) {
         return Err(IdError);
     }
@@ -108,7 +109,8 @@ prefixed_id!(
 );
 
 impl UserId {
-    /// The id of an external issuer's subject: the same subject is the same user on every node, without a look-up.
+    /// The id of an external issuer's subject: the same subject is the same user on every node, without a
+    /// look-up.
     pub fn derive_external(issuer: &str, subject: &str) -> Self {
         Self(derive("tidings external user", &[issuer.as_bytes(), subject.as_bytes()]))
     }
@@ -213,7 +215,8 @@ impl fmt::Display for ClientId {
 impl FromStr for ClientId {
     type Err = IdError;
 
-    /// Takes the hyphenated form (any case) or 32 digits; the nil UUID is refused, since only a forgotten value is nil.
+    /// Takes the hyphenated form (any case) or 32 digits; the nil UUID is refused, since only a forgotten
+    /// value is nil.
     fn from_str(text: &str) -> Result<Self, IdError> {
         let well_formed = matches!(text.len(), 32 | 36);
         let uuid =
@@ -279,7 +282,8 @@ impl fmt::Display for Seq {
 
 /// A place in the log as a whole: grows with commit order, carries no clock.
 ///
-/// SQLite: the row number of the event. Postgres: the committing transaction's `xid8`, so several events may share one.
+/// SQLite: the row number of the event. Postgres: the committing transaction's `xid8`, so several events may
+/// share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position(pub u64);
 

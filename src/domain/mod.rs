@@ -1,7 +1,8 @@
-//! What Tidings is about, as plain values and rules: ids, conversations, members, messages, events, permissions, limits.
+//! What Tidings is about, as plain values and rules: ids, conversations, members, messages, events,
+//! permissions, limits.
 //!
-//! Nothing here does I/O, reads a clock, draws randomness, knows an encoding or waits. Whoever calls a rule brings the
-//! facts and `now`; the rule answers with a value or a [`Refusal`].
+//! Nothing here does I/O, reads a clock, draws randomness, knows an encoding or waits. Whoever calls a rule
+//! brings the facts and `now`; the rule answers with a value or a [`Refusal`].
 
 mod conversation;
 mod event;

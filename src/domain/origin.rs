@@ -1,4 +1,5 @@
-//! Web origins (RFC 6454), compared by meaning: letter case, a scheme's default port and a host's final dot make no difference.
+//! Web origins (RFC 6454), compared by meaning: letter case, a scheme's default port and a host's final dot
+//! make no difference.
 
 use url::{Host, Url};
 
@@ -19,7 +20,8 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Reads `scheme://host`, `scheme://host:port` or `null`; `None` for anything else, a path or a final slash included.
+    /// Reads `scheme://host`, `scheme://host:port` or `null`; `None` for anything else, a path or a final
+    /// slash included.
     pub fn parse(text: &str) -> Option<Self> {
         if text == "null" {
             return Some(Self::Opaque);
@@ -76,8 +78,8 @@ pub struct AllowedOrigins {
 }
 
 impl AllowedOrigins {
-    /// Those of a list (`*` is every one), and the one that clients know the server by, if that is known. Entries that are no
-    /// origins are left out; configuration refuses them before.
+    /// Those of a list (`*` is every one), and the one that clients know the server by, if that is known.
+    /// Entries that are no origins are left out; configuration refuses them before.
     pub fn new(listed: &[String], public_url: Option<&str>) -> Self {
         Self {
             every: listed.iter().any(|origin| origin == "*"),
@@ -93,8 +95,9 @@ impl AllowedOrigins {
 
     /// Whether a page of this origin may connect to the server that the request's `Host` names.
     ///
-    /// Where the public address is known, a `Host` that is a name counts only if it is that one: a page whose own name
-    /// resolves to this server (DNS rebinding) sends its name as both. An address or `localhost` cannot be rebound.
+    /// Where the public address is known, a `Host` that is a name counts only if it is that one: a page whose
+    /// own name resolves to this server (DNS rebinding) sends its name as both. An address or `localhost`
+    /// cannot be rebound.
     pub fn may_connect(&self, origin: &str, host: &str) -> bool {
         if self.lists(origin) {
             return true;

@@ -17,7 +17,8 @@ fn not_direct(conversation: &Conversation) -> Result<(), Refusal> {
 
 /// May `actor` (with `actor_role`, `None` when no member) make `user` a member with `role`?
 ///
-/// Joining oneself to an open conversation needs no membership; a stranger to an invite-only one learns nothing.
+/// Joining oneself to an open conversation needs no membership; a stranger to an invite-only one learns
+/// nothing.
 pub fn may_add(
     conversation: &Conversation,
     actor: UserId,
@@ -58,8 +59,8 @@ pub struct Sending {
     pub blocked: bool,
 }
 
-/// May somebody send? On Postgres `tidings_append` has this rule as SQL, since a send is one round trip; a test compares the two in
-/// every case there is.
+/// May somebody send? On Postgres `tidings_append` has this rule as SQL, since a send is one round trip; a
+/// test compares the two in every case there is.
 pub fn may_send(sending: Sending) -> Result<(), Refusal> {
     let Sending { there, direct, member, sender_lives, peer_lives, blocked } = sending;
     match there {

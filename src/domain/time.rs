@@ -44,8 +44,8 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Year, month and day of a day count from 1970, in the proleptic Gregorian calendar (years begin in March, so that
-/// the leap day is last).
+/// Year, month and day of a day count from 1970, in the proleptic Gregorian calendar (years begin in March,
+/// so that the leap day is last).
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);

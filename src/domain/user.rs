@@ -32,7 +32,8 @@ pub struct Revocation {
     pub final_: bool,
 }
 
-/// A unique name: 2 to 32 characters of `a-z 0-9 _ . -`, beginning with a letter or digit, kept in lower case.
+/// A unique name: 2 to 32 characters of `a-z 0-9 _ . -`, beginning with a letter or digit, kept in lower
+/// case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Username(String);
 

@@ -35,8 +35,8 @@ impl Backoff {
         wait_ms
     }
 
-    /// As [`Backoff::next_ms`], drawn at random from the upper half of that wait, so that many processes which failed at the
-    /// same moment do not try again at the same moment.
+    /// As [`Backoff::next_ms`], drawn at random from the upper half of that wait, so that many processes
+    /// which failed at the same moment do not try again at the same moment.
     pub fn next_spread(&mut self, environment: &dyn Environment) -> Duration {
         let longest_ms = self.next_ms();
         let half_ms = longest_ms / 2;

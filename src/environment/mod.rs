@@ -1,8 +1,8 @@
 //! Time and randomness, the two inputs that every rule takes as arguments.
 //!
-//! Nothing else in the tree reads a clock or draws random bytes: `clippy.toml` forbids it. Production code is
-//! given [`SystemEnvironment`], tests a [`ManualEnvironment`] whose clock stands still until it is told to
-//! move.
+//! Nothing else in the tree reads a clock or draws random bytes: `clippy.toml` forbids it. Production code
+//! gets a [`SystemEnvironment`]; tests get a [`ManualEnvironment`], whose clock moves only when the test
+//! moves it.
 
 mod backoff;
 #[cfg(test)]
@@ -80,13 +80,13 @@ impl Environment for SystemEnvironment {
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {
-        // The operating system's generator is seeded long before a server starts; a failure here leaves no
-        // safe way on, since tokens and ids would become guessable.
+        // The operating system's generator is seeded long before a server starts. If it fails, the process
+        // must end, because tokens and ids would be guessable.
         aws_lc_rs::rand::fill(bytes).expect("the operating system's random generator answers");
     }
 }
 
-/// A clock that moves only when told, and a predictable sequence of bytes.
+/// A clock that moves only when it is told to, and a predictable sequence of bytes.
 #[derive(Debug)]
 pub struct ManualEnvironment {
     now_ms: AtomicU64,

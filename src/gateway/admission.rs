@@ -1,9 +1,11 @@
-//! Admission: how fast one address may connect, and how many hellos may be in progress at once.
+//! Admission: how often one address may connect, and how many hellos may be in progress at once.
 //!
-//! - *Owns*: the node's rates per address; the permits between `hello` and `welcome`; the hellos that wait for one; the connections of each
-//!   user ([`UserConnections`]).
-//! - *Limits*: as many hellos at once as there are permits, as many again waiting; addresses as [`RateLimit`] bounds them.
-//! - *On full*: upgrades are answered 503 and hellos `overloaded`, both with a wait that is spread.
+//! - *Owns*: the rate of each address; the permits between `hello` and `welcome`; the hellos that wait for a
+//!   permit; the connections of each user ([`UserConnections`]).
+//! - *Limits*: as many hellos at once as there are permits, and as many again may wait; addresses as
+//!   [`RateLimit`] bounds them.
+//! - *On full*: upgrades are answered with 503 and hellos with `overloaded`, both with a randomly spread
+//!   wait.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,21 +21,22 @@ use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
 use crate::rate_limit::RateLimit;
 
-/// The shortest wait that a refused client is told; the longest is three times that, so that not all come back at once.
+/// The shortest wait in a refusal. The longest is three times that, so that not all clients come back at
+/// once.
 const COME_BACK_MS: u64 = 1_000;
 
 /// The bounds of admission.
 #[derive(Debug, Clone)]
 pub struct AdmissionOptions {
-    /// Upgrades of one address in the long run, per second; 0: any number.
+    /// Upgrades of one address per second in the long run; 0: any number.
     pub per_address_per_second: u32,
-    /// Upgrades of one address at once.
+    /// Upgrades of one address that may come at once.
     pub per_address_burst: u32,
-    /// Hellos at once on this node.
+    /// Hellos in progress at once on this node.
     pub hellos_in_flight: usize,
-    /// How long a hello may wait for its turn.
+    /// How long a hello may wait for a permit.
     pub patience: Duration,
-    /// The proxies whose forwarded addresses are believed.
+    /// The proxies whose `X-Forwarded-For` is believed.
     pub proxies: Arc<TrustedProxies>,
 }
 
@@ -43,7 +46,7 @@ pub struct Permit {
     _permit: OwnedSemaphorePermit,
 }
 
-/// See the module's documentation. One per node, shared by its workers.
+/// The admission control of one node, shared by its workers.
 pub struct Admission {
     options: AdmissionOptions,
     environment: SharedEnvironment,
@@ -53,7 +56,7 @@ pub struct Admission {
     user_connections: Arc<UserConnections>,
 }
 
-/// A hello that waits; counted until dropped.
+/// A waiting hello. It is counted until this value is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl Drop for Waiting<'_> {
@@ -84,17 +87,17 @@ impl Admission {
         &self.user_connections
     }
 
-    /// Whose request it is, past the proxies that are believed.
+    /// The client's address, past the proxies that are believed.
     pub fn address(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> IpAddr {
         let forwarded_for = headers.get_all(header::X_FORWARDED_FOR).map(header::HeaderValue::as_bytes);
         self.options.proxies.client(peer, forwarded_for)
     }
 
-    /// May `address` make another connection now? Counts it. This machine itself has no rate, like everywhere else:
-    /// behind a proxy on it, `server.trusted_proxies` makes the clients' own addresses known.
+    /// Checks whether `address` may make another connection now, and counts it. The loopback address has no
+    /// rate: behind a proxy on this machine, `server.trusted_proxies` makes the clients' own addresses known.
     ///
     /// # Errors
-    /// `RateLimited` with the wait; `Overloaded` when more wait for a permit already than may.
+    /// `RateLimited` with the wait; `Overloaded` when as many hellos wait for a permit as may.
     pub fn check_rate(&self, address: IpAddr) -> Result<(), Failure> {
         if self.permits.available_permits() == 0 && self.is_full() {
             return Err(self.overloaded());
@@ -108,7 +111,7 @@ impl Admission {
     /// Waits for a permit between `hello` and `welcome`.
     ///
     /// # Errors
-    /// `Overloaded` when too many wait, or the wait grew too long.
+    /// `Overloaded` when too many hellos wait, or this one waited too long.
     pub async fn acquire(&self) -> Result<Permit, Failure> {
         if let Some(permit) = self.try_acquire() {
             return Ok(permit);
@@ -127,7 +130,7 @@ impl Admission {
         }
     }
 
-    /// A permit, when one is free and nobody waits for it.
+    /// A permit, if one is free and no hello waits for it.
     pub fn try_acquire(&self) -> Option<Permit> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
         Some(Permit { _permit: permit })

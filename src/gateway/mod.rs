@@ -1,11 +1,12 @@
-//! The gateway: one session per connection that owns its socket, and one hub per worker thread that feeds them.
+//! The gateway: one session per connection, which owns the socket, and one hub per worker thread, which
+//! delivers to the sessions.
 //!
-//! [`upgrade`] checks the HTTP handshake, asks [`admission`] and takes the TCP stream over. A [`session`] reads frames
-//! ([`session::assembler`]), decides ([`session::state`], pure) and writes ([`session::outbox`], bounded in bytes). What other
-//! people say comes through the [`hub`], which empties the worker's inbox and writes to every session concerned, a batch at a
-//! time.
+//! [`upgrade`] checks the HTTP handshake, asks [`admission`] and takes over the TCP stream. A [`session`]
+//! reads frames ([`session::assembler`]), decides ([`session::state`], pure) and writes ([`session::outbox`],
+//! bounded in bytes). Events of other users come through the [`hub`], which empties the worker's inbox and
+//! writes to every session concerned, one batch at a time.
 //!
-//! Measured reasons for owning the socket are in ADR 0001.
+//! ADR 0001 has the measured reasons for owning the socket.
 
 pub mod admission;
 pub mod hub;
@@ -17,38 +18,38 @@ use std::time::Duration;
 
 use crate::domain::AllowedOrigins;
 
-/// Bounds and deadlines of connections.
+/// Limits and deadlines of connections.
 #[derive(Debug, Clone)]
 pub struct GatewayOptions {
     /// How long a connection may take to say `hello`.
     pub hello_timeout_ms: u64,
     /// How often the server pings.
     pub heartbeat_ms: u64,
-    /// How long a socket may take no byte before it is closed.
+    /// After how long without room for a byte a socket is closed.
     pub write_deadline_ms: u64,
-    /// Bytes that may wait for a client before it is switched to pulling.
+    /// Bytes that may wait for a client before it must read for itself (`lagging`).
     pub outbox_bytes: usize,
-    /// A lagging client is live again when no more than this waits.
+    /// A lagging client is live again when at most this many bytes wait.
     pub lag_resume_bytes: usize,
     /// Malformed frames per minute before the connection is closed.
     pub malformed_per_minute: u32,
-    /// Requests of one connection that may be under way.
+    /// Requests of one connection that may be in progress.
     pub in_flight_requests: u16,
-    /// How long before its end a token's owner is warned.
+    /// How long before a token expires its client is warned.
     pub token_warning_ms: u64,
     /// Which web pages may connect.
     pub allowed_origins: AllowedOrigins,
-    /// Connections of one user to one node.
+    /// Connections that one user may have to one node.
     pub connections_per_user: usize,
     /// How often a connection's positions are compared with the log; `None`: never.
     pub anti_entropy_ms: Option<u64>,
-    /// How long an upgrade's answer may take to be written.
+    /// How long writing the answer to an upgrade may take.
     pub handshake_timeout: Duration,
 }
 
 #[cfg(test)]
 impl GatewayOptions {
-    /// What the tests of sessions count on.
+    /// The values that the tests of sessions rely on.
     fn for_tests() -> Self {
         Self {
             hello_timeout_ms: 5_000,

@@ -1,4 +1,5 @@
-//! The handshake: checks an HTTP upgrade (RFC 6455 section 4.2), answers it, and hands the TCP stream to a session.
+//! The handshake: checks an HTTP upgrade (RFC 6455 section 4.2), answers it, and hands the TCP stream to a
+//! session.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -15,7 +16,7 @@ use super::hub::Hub;
 use crate::domain::AllowedOrigins;
 use crate::protocol::{Encoding, ErrorCode, Failure};
 
-/// Why an upgrade is not made.
+/// Why an upgrade is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     /// Not the WebSocket endpoint.
@@ -28,20 +29,20 @@ pub enum Refused {
     Method,
     /// A browser page of another origin.
     Origin,
-    /// Only subprotocols this server does not know.
+    /// Only subprotocols that this server does not know.
     Subprotocol,
-    /// A credential in the URL, where logs and proxies would keep it.
+    /// A credential in the URL, where logs and proxies would store it.
     TokenInUrl,
     /// The server is stopping.
     Draining,
-    /// The process does not take connections.
+    /// This process does not serve WebSocket connections.
     NoGateway,
-    /// This address makes connections too fast.
+    /// This address connects too often.
     RateLimited {
-        /// When the next one passes.
+        /// When the next connection is allowed.
         retry_after_ms: u64,
     },
-    /// Too many are on their way in.
+    /// Too many hellos are in progress.
     Overloaded {
         /// When to try again.
         retry_after_ms: u64,
@@ -107,7 +108,7 @@ impl Refused {
 }
 
 impl Refused {
-    /// How long to wait before another try; `None`: another try is as wrong as this one.
+    /// How long to wait before another try; `None`: another try would be refused too.
     const fn retry_after_ms(self) -> Option<u64> {
         match self {
             Self::Draining => Some(1_000),
@@ -126,7 +127,7 @@ impl Refused {
     }
 }
 
-/// What a good handshake agreed on.
+/// The result of a valid handshake.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Agreed {
     /// How frames are encoded.
@@ -137,10 +138,10 @@ pub struct Agreed {
     pub bearer: Option<String>,
 }
 
-/// Judges a handshake.
+/// Checks a handshake.
 ///
 /// # Errors
-/// Why it is refused, with the HTTP status to answer.
+/// Why it is refused; it has the HTTP status to answer with.
 pub fn judge(request: &Request, allowed_origins: &AllowedOrigins) -> Result<Agreed, Refused> {
     if request.path() != "/v1/ws" {
         return Err(Refused::NotFound);
@@ -172,7 +173,8 @@ fn has_credential(query: &str) -> bool {
     })
 }
 
-/// Browsers send `Origin`, others do not. A page may connect from the server's own host or from a listed origin.
+/// Browsers send `Origin`, others do not. A page may connect from the server's own host or from a listed
+/// origin.
 fn check_origin(headers: &HeaderMap, allowed: &AllowedOrigins) -> Result<(), Refused> {
     let mut origins = headers.get_all(header::ORIGIN);
     let Some(origin) = origins.next() else { return Ok(()) };
@@ -205,12 +207,12 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty()).then(|| token.trim().to_owned())
 }
 
-/// The answer to a request for the WebSocket endpoint that asks for no upgrade.
+/// The answer to a request for the WebSocket endpoint that is not an upgrade.
 pub fn no_upgrade() -> (StatusCode, Vec<u8>) {
     (StatusCode::UPGRADE_REQUIRED, refusal_body(Refused::Version))
 }
 
-/// Answers an upgrade and, when it is good and the process `serves` sockets, hands its stream to the hub.
+/// Answers an upgrade. If it is valid and the process serves sockets (`serves`), hands its stream to the hub.
 pub async fn take_over(
     hub: Rc<Hub<TcpStream>>,
     serves: bool,
@@ -250,13 +252,13 @@ pub async fn take_over(
                 framed.send(h1::Message::Chunk(Some(body.into()))).await?;
                 framed.send(h1::Message::Chunk(None)).await
             };
-            // A client that does not take its refusal is dropped with the stream.
+            // The stream of a client that does not read its refusal is dropped.
             let _ = tokio::time::timeout(timeout, answer).await;
         }
     }
 }
 
-/// Asks whether the address that the request comes from may connect now; answers the address.
+/// Checks whether the address of the request may connect now, and returns that address.
 fn check_rate(hub: &Hub<TcpStream>, request: &Request, stream: &TcpStream) -> Result<IpAddr, Refused> {
     let admission = &hub.worker().admission;
     let peer = stream.peer_addr().ok().map(|peer| peer.ip());

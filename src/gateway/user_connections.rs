@@ -1,4 +1,4 @@
-//! UserConnections: how many connections each user has to this node, over all its worker threads. Bounded by the connections.
+//! How many connections each user has to this node, over all its worker threads. Bounded by the connections.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use dashmap::mapref::entry::Entry;
 
 use crate::domain::UserId;
 
-/// See the module's documentation.
+/// The connections of each user to this node, counted.
 #[derive(Debug, Default)]
 pub struct UserConnections {
     taken: DashMap<UserId, u32>,
 }
 
-/// One connection of a user; given back when dropped.
+/// One connection of a user. It is counted until this value is dropped.
 #[derive(Debug)]
 pub struct UserConnection {
     user_connections: Arc<UserConnections>,
@@ -21,7 +21,7 @@ pub struct UserConnection {
 }
 
 impl UserConnections {
-    /// One more connection of `user`; `None` when there are `most` already.
+    /// Counts one more connection of `user`; `None` when there are `most` already.
     pub fn take(self: &Arc<Self>, user: UserId, most: usize) -> Option<UserConnection> {
         let mut taken = self.taken.entry(user).or_insert(0);
         if *taken as usize >= most {

@@ -1,4 +1,4 @@
-//! Signing in and out, and what changes how one signs in.
+//! Signing in and out, and changing how a user signs in.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,20 +9,21 @@ use crate::domain::{FamilyId, Refusal, Timestamp, User, UserId, Username};
 use crate::protocol::Failure;
 use crate::store::{FamilyRotation, NewFamily, Revocation};
 
-/// How long a refresh token may be shown again while its successor was not: a lost answer is asked for again by then.
+/// How long a refresh token may be presented again while its successor was not. A client that lost the answer
+/// asks again by then.
 const REPEAT_WITHIN: Duration = Duration::from_secs(30);
 
-/// A sign-in, for the client.
+/// A sign-in, as the client gets it.
 pub struct SignedIn {
     /// The account's user.
     pub user: User,
-    /// For requests and connections, as a bearer token.
+    /// The bearer token for requests and connections.
     pub access_token: String,
-    /// How long the access token lives.
+    /// How long the access token is valid.
     pub expires_in_s: u64,
-    /// For the next access token; good once.
+    /// Exchanged for the next access token. Valid once.
     pub refresh_token: String,
-    /// The account was made by this call.
+    /// Whether this call created the account.
     pub created: bool,
     family: FamilyId,
 }
@@ -31,7 +32,8 @@ impl Identity {
     /// Signs in by password.
     ///
     /// # Errors
-    /// `Unauthenticated` (which of the two is wrong is not told), `RateLimited`, `Overloaded`, `Unavailable`.
+    /// `Unauthenticated` (it does not say which of the two is wrong), `RateLimited`, `Overloaded`,
+    /// `Unavailable`.
     pub async fn sign_in(
         &self,
         username: &str,
@@ -73,8 +75,9 @@ impl Identity {
         }
     }
 
-    /// Starts a sign-in of somebody whose password was held against `stored`; `None` when it was changed meanwhile. Whoever
-    /// changes it ends the sign-ins that are there; one that is kept after that finds the change here.
+    /// Starts a sign-in of a user whose password was checked against `stored`; `None` when the password was
+    /// changed in the meantime. A change ends the sign-ins that exist; a sign-in that is stored after the
+    /// change notices it here.
     pub(super) async fn start_with_password(
         &self,
         user: User,
@@ -91,8 +94,9 @@ impl Identity {
         Ok(None)
     }
 
-    /// Exchanges a refresh token for new tokens. One that was used before ends its whole sign-in, since somebody else has it,
-    /// unless it was used a moment ago and its successor never: then the answer was lost.
+    /// Exchanges a refresh token for new tokens. A token that was used before ends its whole sign-in, because
+    /// somebody else has it. The exception: it was used a moment ago and its successor was not; then the
+    /// answer was lost.
     ///
     /// # Errors
     /// `Unauthenticated`: sign in again. `RateLimited`, `Unavailable`.
@@ -112,7 +116,7 @@ impl Identity {
             }
             FamilyRotation::Reused(family) => {
                 self.inner.meters.refreshes.of("reused").increment(1);
-                tracing::warn!(user = %family.user, "a refresh token was used twice: its sign-in is ended");
+                tracing::warn!(user = %family.user, "a refresh token was used twice: its sign-in was ended");
                 let (user, family) = (family.user, Some(family.id));
                 self.end(&[Revocation { user, family, at: now, final_: false }]);
                 Err(Failure::Unauthenticated("the refresh token was used before: its sign-in is ended"))
@@ -124,17 +128,18 @@ impl Identity {
         }
     }
 
-    /// Ends the sign-in that a token belongs to, or every one of its user's: everywhere within a second.
+    /// Ends the sign-in of a token, or all sign-ins of its user: on every node within a second.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn sign_out(&self, claims: &Claims, everywhere: bool) -> Result<(), Failure> {
-        // A token of another issuer names no sign-in of ours: all that it issued until now end, this one whatever the clocks say.
+        // A token of another issuer belongs to no sign-in of ours. All tokens that the issuer issued to this
+        // user until now are ended, this one whatever the clocks say.
         let family = if everywhere { None } else { claims.family };
         let now = self.inner.environment.now().max(claims.issued_at);
         let ended = self.write(self.inner.store.revoke(claims.user, family, now)).await?;
         self.end(&ended);
-        // A failover may have lost the sign-in, so that it was not found among all.
+        // A failover may have lost the sign-in, so that it was not among the user's sign-ins.
         if everywhere && claims.family.is_some() && self.standing(claims) == Standing::Good {
             let ended = self.write(self.inner.store.revoke(claims.user, claims.family, now)).await?;
             self.end(&ended);
@@ -142,11 +147,11 @@ impl Identity {
         Ok(())
     }
 
-    /// Erases an account with `act`, after making sure of its owner, and ends its tokens for good.
+    /// Erases an account with `act` after its owner was verified, and ends its tokens for good.
     ///
     /// # Errors
-    /// `Invalid` (the password is missing), `Forbidden` (it is wrong), `RateLimited`, `Overloaded`, `Unavailable`, and those of
-    /// `act`.
+    /// `Invalid` (the password is missing), `Forbidden` (it is wrong), `RateLimited`, `Overloaded`,
+    /// `Unavailable`, and the errors of `act`.
     pub async fn erase(
         &self,
         user: UserId,
@@ -159,12 +164,12 @@ impl Identity {
         Ok(())
     }
 
-    /// Sets a new password and ends the user's other sign-ins. Asked again because the answer was lost, it finds the new one set
-    /// and ends them all the same.
+    /// Sets a new password and ends the user's other sign-ins. When it is repeated because the answer was
+    /// lost, the new password is already set, and the other sign-ins are ended again.
     ///
     /// # Errors
-    /// `Invalid`, `Forbidden` (the present password is wrong), `Conflict` (there is none), `RateLimited`, `Overloaded`,
-    /// `Unavailable`.
+    /// `Invalid`, `Forbidden` (the present password is wrong), `Conflict` (there is none), `RateLimited`,
+    /// `Overloaded`, `Unavailable`.
     pub async fn change_password(
         &self,
         claims: &Claims,
@@ -182,7 +187,7 @@ impl Identity {
                 self.write(self.inner.store.set_password(claims.user, &hashed)).await??;
             }
             Err(wrong @ Failure::Refused(Refusal::Forbidden(_))) => {
-                // One more try on the account: whoever guesses gains nothing by this way.
+                // Counts as another try on the account, so that guessing gains nothing by repeating.
                 self.inner.throttle.account(&claims.user.to_string())?;
                 if !self.inner.passwords.verify(password, Some(stored)).await? {
                     return Err(wrong);
@@ -196,7 +201,7 @@ impl Identity {
         Ok(())
     }
 
-    /// Makes sure of a user before something that cannot be undone: who has a password must give it.
+    /// Verifies a user before something that cannot be undone: a user who has a password must give it.
     async fn confirm_password(&self, user: UserId, password: Option<String>) -> Result<(), Failure> {
         match self.read(self.inner.store.password_hash(user)).await? {
             Some(stored) => self.confirm(user, password, stored, "password: needed").await,

@@ -40,7 +40,7 @@ enum Keys {
 
 /// A token's bearer, as the issuer describes them.
 #[derive(Debug)]
-pub struct Stranger {
+pub struct ExternalIdentity {
     /// What the token says, in our terms.
     pub claims: Claims,
     /// The name to show, when the token has a usable one.
@@ -91,7 +91,12 @@ impl External {
     ///
     /// # Errors
     /// `Unauthenticated` with what is wrong; `Unavailable` when the issuer's keys cannot be read.
-    pub async fn verify(&self, token: &str, now: Timestamp, monotonic_ms: u64) -> Result<Stranger, Failure> {
+    pub async fn verify(
+        &self,
+        token: &str,
+        now: Timestamp,
+        monotonic_ms: u64,
+    ) -> Result<ExternalIdentity, Failure> {
         let bad = || Failure::Unauthenticated("the token is not valid");
         if token.len() > MAX_TOKEN_BYTES {
             return Err(bad());
@@ -118,7 +123,7 @@ impl External {
         self.judge(&token.claims, now)
     }
 
-    fn judge(&self, claims: &Map<String, Value>, now: Timestamp) -> Result<Stranger, Failure> {
+    fn judge(&self, claims: &Map<String, Value>, now: Timestamp) -> Result<ExternalIdentity, Failure> {
         let time = |name: &str| -> Result<Option<Timestamp>, Failure> {
             match claims.get(name) {
                 None | Some(Value::Null) => Ok(None),
@@ -148,7 +153,7 @@ impl External {
             return Err(Failure::Unauthenticated("the token does not name a user"));
         }
         let name = claims.get(&self.options.name_claim).and_then(Value::as_str);
-        Ok(Stranger {
+        Ok(ExternalIdentity {
             claims: Claims {
                 user: UserId::derive_external(&self.options.issuer, &subject),
                 family: None,

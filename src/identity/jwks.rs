@@ -1,9 +1,10 @@
 //! An external issuer's public keys, read from its JWKS document (RFC 7517).
 //!
-//! The address is the operator's; nothing in a token can change where keys come from. A token that names an unknown key
-//! makes the document be read again, by one reader at a time and at most once in [`MIN_INTERVAL_MS`], however many such
-//! tokens come. Beyond that, [`EXTRA_READINGS`] are spent on names that were not looked for yet: a stale token just before the
-//! issuer changes its keys does not keep those waiting that have the new one.
+//! The operator sets the address; nothing in a token can change where keys come from. A token with an unknown
+//! key makes the document be read again, by one reader at a time and at most once in [`MIN_INTERVAL_MS`],
+//! however many such tokens arrive. In between, [`EXTRA_READINGS`] reads are allowed for key names that were
+//! not looked for yet. So an old token just before the issuer changes its keys does not delay tokens with the
+//! new key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +17,13 @@ use tokio::sync::Mutex;
 
 use crate::protocol::Failure;
 
-/// Between two readings.
+/// Between two reads.
 const MIN_INTERVAL_MS: u64 = 30_000;
-/// Readings in between, one for each name that was not looked for yet.
+/// Reads in between, one for each key name that was not looked for yet.
 const EXTRA_READINGS: usize = 3;
-/// For so long the last keys are used when the issuer cannot be reached.
+/// How long the last keys are used while the issuer cannot be reached.
 const MAX_STALE_MS: u64 = 24 * 3_600 * 1_000;
-/// One reading, all of it.
+/// The timeout of one read.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
@@ -31,14 +32,14 @@ const MAX_KEYS: usize = 64;
 /// One public key of the issuer.
 pub struct ExternalKey {
     kid: Option<String>,
-    /// The only algorithm it is meant for, when the document says so.
+    /// The only algorithm it is meant for, if the document names one.
     algorithm: Option<Algorithm>,
     /// The key.
     pub key: DecodingKey,
 }
 
 impl ExternalKey {
-    /// A key from the operator's own file: whatever its token's `kid` says.
+    /// A key from the operator's own file. It matches any `kid`.
     pub fn fixed(key: DecodingKey) -> Self {
         Self { kid: None, algorithm: None, key }
     }
@@ -70,7 +71,7 @@ struct Document {
 }
 
 impl Document {
-    /// The key a token means: by its name, or without one the only key that fits.
+    /// The key that a token names; without a name the only key that fits.
     fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Arc<ExternalKey>> {
         let mut fitting = self.keys.iter().filter(|key| key.fits(algorithm));
         match kid {
@@ -84,16 +85,16 @@ impl Document {
     }
 }
 
-/// What the last attempt came to; held while one runs.
+/// The result of the last attempt. Held while one runs.
 #[derive(Default)]
 struct Attempt {
     at_ms: Option<u64>,
     failed: bool,
-    /// Names in want of which the document was read since `at_ms`; at most one more than [`EXTRA_READINGS`].
+    /// Key names for which the document was read since `at_ms`; at most one more than [`EXTRA_READINGS`].
     looked_for: Vec<String>,
 }
 
-/// The document and its reader.
+/// The document and how to read it.
 pub struct Jwks {
     http: reqwest::Client,
     url: String,
@@ -103,7 +104,7 @@ pub struct Jwks {
 }
 
 impl Jwks {
-    /// Reads nothing yet.
+    /// Nothing is read yet.
     ///
     /// # Errors
     /// When the machine's TLS roots cannot be loaded.
@@ -120,7 +121,7 @@ impl Jwks {
     /// The key that a token names. `now_ms` is monotonic.
     ///
     /// # Errors
-    /// `Unauthenticated` when the issuer has no such key, `Unavailable` when it cannot be asked.
+    /// `Unauthenticated` when the issuer has no such key, `Unavailable` when the issuer cannot be reached.
     pub async fn key(
         &self,
         kid: Option<&str>,
@@ -133,7 +134,7 @@ impl Jwks {
             if !document.older_than(self.refresh_ms, now_ms) {
                 return Ok(key.clone());
             }
-            // Somebody else may be reading already: those keys were good a moment ago.
+            // Another task may be reading already. The known keys were valid a moment ago.
             if let Ok(mut attempt) = self.attempt.try_lock() {
                 self.read(&mut attempt, None, now_ms).await;
             } else if !document.older_than(MAX_STALE_MS, now_ms) {
@@ -166,7 +167,7 @@ impl Jwks {
 
     async fn read(&self, attempt: &mut Attempt, wanted: Option<&str>, now_ms: u64) {
         if attempt.at_ms.is_some_and(|at| now_ms.saturating_sub(at) < MIN_INTERVAL_MS) {
-            // An issuer that does not answer is left in peace.
+            // An issuer that does not answer is not asked again at once.
             let extra = !attempt.failed && attempt.looked_for.len() <= EXTRA_READINGS;
             if !extra || wanted.is_none_or(|name| attempt.looked_for.iter().any(|known| known == name)) {
                 return;
@@ -178,9 +179,9 @@ impl Jwks {
         attempt.looked_for.push(wanted.unwrap_or_default().to_owned());
         attempt.failed = true;
         match self.fetch().await {
-            // An answer without a single key is a mistake of the issuer's: those it gave before stay.
+            // An answer without any key is a mistake of the issuer: the known keys stay.
             Ok(keys) if keys.is_empty() => {
-                tracing::warn!(url = %self.url, "the external issuer's document holds no key that can be used");
+                tracing::warn!(url = %self.url, "the external issuer's document has no usable key");
             }
             Ok(keys) => {
                 attempt.failed = false;

@@ -1,5 +1,6 @@
-//! The Ed25519 keys that sign access tokens: up to two, the first signs, both verify, so that keys can be changed
-//! without anybody being signed out (new key first, old one second, until the last old token has expired).
+//! The Ed25519 keys that sign access tokens: up to two, the first signs, both verify, so that keys can be
+//! changed without anybody being signed out (new key first, old one second, until the last old token has
+//! expired).
 
 use std::fs;
 use std::io::Write;
@@ -47,8 +48,8 @@ pub struct SigningKey {
     pair: Ed25519KeyPair,
     public: ParsedPublicKey,
     kid: String,
-    /// The encoded header of every token signed with this key, and the dot after it: the only header that is accepted, so
-    /// nothing in a header is ever interpreted.
+    /// The encoded header of every token signed with this key, and the dot after it: the only header that is
+    /// accepted, so nothing in a header is ever interpreted.
     header: String,
 }
 
@@ -161,8 +162,8 @@ impl Keyring {
     }
 }
 
-/// Makes a key file that only this user can read. Two servers that start on one folder at once end with one key: the
-/// second finds the file and leaves it.
+/// Makes a key file that only this user can read. Two servers that start on one folder at once end with one
+/// key: the second finds the file and leaves it.
 fn make(folder: &Path, path: &Path, environment: &SharedEnvironment) -> Result<(), KeyError> {
     let file = |source| KeyError::File { path: path.to_owned(), source };
     let mut seed = [0_u8; 32];

@@ -1,7 +1,7 @@
-//! Who is who: passwords, access and refresh tokens, tokens of another issuer, and what was revoked.
+//! Authentication: passwords, access and refresh tokens, tokens of another issuer, and revocations.
 //!
-//! [`Identity`] is the one handle. Checking a token of ours costs one signature check and no I/O (apart from the first time
-//! a node sees a user); everything else goes through the store, each call within its timeout.
+//! [`Identity`] is the one handle. Checking a token of ours costs one signature check and no I/O, apart from
+//! the first time a node sees a user. Everything else calls the store, each call with a timeout.
 
 mod accounts;
 mod external;
@@ -44,14 +44,15 @@ use crate::protocol::Failure;
 use crate::store::{NewUser, NewUserOutcome, Revocation, RevocationCursor, SharedStore, StoreError};
 use crate::telemetry::meters::IdentityMeters;
 
-/// Users this node knows to exist, at most.
+/// Users that this node knows to exist, at most.
 const KNOWN_USERS: u64 = 200_000;
 /// How often old revocations are dropped.
 const HOUSEKEEPING_MS: u64 = 60_000;
-/// Revocations are kept for so much longer than the longest token: a node whose clock is behind takes tokens for longer.
+/// Revocations are kept longer than the longest token by this much, because a node whose clock is slow
+/// accepts tokens for longer.
 const CLOCKS_APART: Duration = Duration::from_secs(3_600);
 
-/// Why identity cannot be set up. The operator must mend what it names.
+/// Why identity cannot be set up. The operator must correct what it names.
 #[derive(Debug, Error)]
 pub enum IdentityError {
     /// The signing keys.
@@ -79,7 +80,8 @@ struct Inner {
     tokens: Tokens,
     external: Option<External>,
     revocations: Revocations,
-    /// How far the store's list was read; held while it is read, so that two readers cannot set it back.
+    /// How far the store's revocations were read. Held during a read, so that two readers cannot move it
+    /// back.
     revocation_cursor: Mutex<RevocationCursor>,
     throttle: Throttle,
     meters: IdentityMeters,
@@ -87,7 +89,7 @@ struct Inner {
 }
 
 impl Identity {
-    /// Loads or makes the keys and computes one password hash; blocks for some 10 ms.
+    /// Loads or creates the keys and computes one password hash. Blocks for about 10 ms.
     ///
     /// # Errors
     /// [`IdentityError`], for the operator.
@@ -117,8 +119,8 @@ impl Identity {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Whom a token speaks for, when it is good now: signed by us or the external issuer, in force, not revoked, and of a
-    /// user that exists.
+    /// The claims of a token that is valid now: signed by us or the external issuer, in its time, not
+    /// revoked, and of a user that exists.
     ///
     /// # Errors
     /// `Unauthenticated` with what is wrong, or `Unavailable`.
@@ -126,24 +128,24 @@ impl Identity {
         let now = self.inner.environment.now();
         let claims = match self.inner.tokens.verify(token, now) {
             Some(verified) => verified?,
-            None => self.authenticate_stranger(token, now).await?,
+            None => self.authenticate_external(token, now).await?,
         };
         self.standing(&claims).into_result()?;
         self.must_exist(claims.user).await?;
-        // What was revoked while the store was asked counts too.
+        // A revocation that arrived during the store call counts too.
         self.standing(&claims)
             .into_result()
             .inspect_err(|_| self.inner.known.invalidate(&claims.user))
             .map(|()| claims)
     }
 
-    /// How a token that was good stands now. A connection asks this once it can be found by a revocation, and again whenever
-    /// there is one.
+    /// Whether a token that was valid still is. A connection asks this once a revocation can find it, and
+    /// again at every revocation.
     pub fn standing(&self, claims: &Claims) -> Standing {
         self.inner.revocations.standing(claims)
     }
 
-    /// Asks again for a token that was good: whatever goes on for long asks between its steps.
+    /// Checks again a token that was valid. Long work calls it between its steps.
     ///
     /// # Errors
     /// `Unauthenticated` when it has expired or was revoked since.
@@ -154,20 +156,21 @@ impl Identity {
         self.standing(claims).into_result()
     }
 
-    /// Who is told of what ends: of all that is new to this node, and of all that is ended here. It must not block. Set once,
+    /// `observer` is called with every revocation that is new to this node. It must not block. Set once,
     /// before serving.
     pub fn observe_revocations(&self, observer: impl Fn(&Revocation, Source) + Send + Sync + 'static) {
         let first = self.inner.revocations.observe(observer);
         debug_assert!(first, "one observer, set once");
     }
 
-    /// Takes in what the bus says another node has ended.
+    /// Another node's revocation arrived by the bus.
     pub fn heard(&self, revocation: &Revocation) {
         self.note(revocation, Source::Bus);
     }
 
-    /// Every end of a token that this node wrote to the store goes this one way: into the list, to the sessions here, and by the
-    /// bus to the other nodes. Where the way is cut short, each node's next look at the store finds it.
+    /// Every revocation that this node writes to the store takes this one path: into the list, to the
+    /// sessions here, and by the bus to the other nodes. If the path is interrupted, each node finds it in
+    /// its next read of the store.
     fn end(&self, revocations: &[Revocation]) {
         revocations.iter().for_each(|revocation| self.note(revocation, Source::Here));
     }
@@ -175,7 +178,7 @@ impl Identity {
     fn note(&self, revocation: &Revocation, source: Source) {
         self.inner.revocations.note(revocation, source, self.inner.environment.monotonic_ms());
         if revocation.final_ {
-            // The list forgets one day; whether there is such a user is asked anew.
+            // The list forgets after a while, so the store is asked again whether the user exists.
             self.inner.known.invalidate(&revocation.user);
         }
     }
@@ -185,8 +188,8 @@ impl Identity {
         self.inner.tokens.keys().jwks()
     }
 
-    /// Reads the revocations that are new since the last time. Called once before serving, so that no revoked token is
-    /// accepted after a restart, then by [`Identity::run`].
+    /// Reads the revocations that are new since the last read. Called once before serving, so that no revoked
+    /// token is accepted after a restart, and then by [`Identity::run`].
     ///
     /// # Errors
     /// `Unavailable`.
@@ -202,13 +205,13 @@ impl Identity {
         }
     }
 
-    /// Keeps revocations up to date and forgets what is over. Never ends: spawn it, and abort it at shutdown.
+    /// Keeps revocations up to date and removes old ones. Never returns: spawn it, and abort it at shutdown.
     pub async fn run(&self) {
         let mut cleaned_at_ms = 0;
         loop {
             tokio::time::sleep(self.inner.options.revocation_poll).await;
             panics::point("identity");
-            // A failure was logged; the next round tries again.
+            // The failure was logged; the next round tries again.
             let _ = self.catch_up().await;
             let now_ms = self.inner.environment.monotonic_ms();
             if now_ms.saturating_sub(cleaned_at_ms) >= HOUSEKEEPING_MS {
@@ -232,14 +235,14 @@ impl Identity {
         let _ = self.write(self.inner.store.forget_revocations(written_before)).await;
     }
 
-    async fn authenticate_stranger(&self, token: &str, now: Timestamp) -> Result<Claims, Failure> {
+    async fn authenticate_external(&self, token: &str, now: Timestamp) -> Result<Claims, Failure> {
         let Some(external) = &self.inner.external else {
             return Err(Failure::Unauthenticated("the token is not valid"));
         };
-        let stranger = external.verify(token, now, self.inner.environment.monotonic_ms()).await?;
-        let id = stranger.claims.user;
-        if self.standing(&stranger.claims) == Standing::Good && !self.inner.known.contains_key(&id) {
-            let display_name = stranger.display_name.unwrap_or_else(|| "Player".to_owned());
+        let described = external.verify(token, now, self.inner.environment.monotonic_ms()).await?;
+        let id = described.claims.user;
+        if self.standing(&described.claims) == Standing::Good && !self.inner.known.contains_key(&id) {
+            let display_name = described.display_name.unwrap_or_else(|| "Player".to_owned());
             let user = User { id, username: None, display_name, guest: false, created_at: now };
             let new = NewUser { user, password_hash: None, device_hash: None };
             match self.write(self.inner.store.create_user(&new)).await? {
@@ -247,16 +250,16 @@ impl Identity {
                     self.inner.meters.sign_ups.of("external").increment(1);
                     self.inner.known.insert(id, ());
                 }
-                // It may have been erased since.
+                // The user may have been erased since.
                 NewUserOutcome::Existing(_) => {}
                 NewUserOutcome::UsernameTaken => return Err(Failure::Unavailable { definite: true }),
             }
         }
-        Ok(stranger.claims)
+        Ok(described.claims)
     }
 
-    /// A token of ours names a user that existed when it was issued; the store is asked once per node all the same, so that
-    /// a leaked key cannot speak for users that were never made.
+    /// A token of ours names a user that existed when it was issued. The store is asked once per node
+    /// nevertheless, so that a leaked key cannot speak for users that never existed.
     async fn must_exist(&self, user: UserId) -> Result<(), Failure> {
         if self.inner.known.contains_key(&user) {
             return Ok(());

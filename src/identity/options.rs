@@ -1,4 +1,4 @@
-//! What identity needs to be told; `app` fills these in from the configuration.
+//! The options of identity. `app` fills them in from the configuration.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,8 @@ use std::time::Duration;
 pub enum KeySource {
     /// One or two PKCS#8 PEM files with Ed25519 keys: the first signs, both verify.
     Files(Vec<PathBuf>),
-    /// A folder: `signing.pem` signs and is made on the first run, `previous.pem` (when there) still verifies.
+    /// A folder: `signing.pem` signs and is created at the first start; `previous.pem`, if it exists, still
+    /// verifies.
     Folder(PathBuf),
 }
 
@@ -23,31 +24,31 @@ pub enum SignUps {
     Closed,
 }
 
-/// How passwords are hashed (Argon2id), and how much of that at once.
+/// How passwords are hashed (Argon2id), and how many at once.
 #[derive(Debug, Clone)]
 pub struct PasswordOptions {
     /// Memory per hash, in KiB.
     pub memory_kib: u32,
-    /// Passes over it.
+    /// Passes over the memory.
     pub iterations: u32,
-    /// Hashes computed at once; each takes a core and `memory_kib`.
+    /// Hashes computed at once. Each takes a core and `memory_kib`.
     pub parallel: usize,
-    /// Hashes that may wait for their turn; one more is refused at once.
+    /// Hashes that may wait. One more is refused at once.
     pub queue: usize,
-    /// The longest such a wait.
+    /// The longest wait.
     pub max_wait: Duration,
     /// The shortest password, in bytes.
     pub min_bytes: usize,
 }
 
-/// Limits on guessing and on mass sign-ups; 0 is no limit.
+/// Limits on guessing and on mass sign-ups, per minute; 0 is no limit.
 #[derive(Debug, Clone, Copy)]
 pub struct ThrottleOptions {
     /// Passwords tried on one account.
     pub sign_ins_per_minute: u32,
     /// Passwords tried from one address.
     pub sign_ins_per_ip_per_minute: u32,
-    /// Accounts and guests made from one address.
+    /// Accounts and guests created from one address.
     pub sign_ups_per_ip_per_minute: u32,
     /// Refresh tokens presented from one address.
     pub refreshes_per_ip_per_minute: u32,
@@ -62,7 +63,7 @@ pub enum ExternalKeys {
     Jwks {
         /// Its address.
         url: String,
-        /// How long fetched keys are taken as they are before the document is read again.
+        /// After how long fetched keys are read again.
         refresh: Duration,
     },
 }
@@ -82,11 +83,12 @@ pub struct ExternalOptions {
     pub user_claim: String,
     /// The claim with the name to show.
     pub name_claim: String,
-    /// Tokens issued longer ago than this are refused even when they have not expired: revocations are kept as long.
+    /// Tokens issued longer ago than this are refused even if they have not expired, because revocations are
+    /// kept only that long.
     pub max_age: Duration,
 }
 
-/// Everything identity needs to be told.
+/// All options of identity.
 #[derive(Debug, Clone)]
 pub struct IdentityOptions {
     /// `iss` of access tokens.

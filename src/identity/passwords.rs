@@ -1,10 +1,11 @@
-//! Passwords: hashed with Argon2id off the worker threads, so many at a time and no more.
+//! Passwords: hashed with Argon2id outside the worker threads, a limited number at once.
 //!
-//! A hash takes tens of milliseconds of a core and megabytes of memory by design, so this is the cheapest place to bring
-//! a server down: at most `parallel` run, at most `queue` wait, nobody longer than `max_wait`.
+//! A hash takes tens of milliseconds of a core and megabytes of memory by design, so hashing is the cheapest
+//! way to overload a server. At most `parallel` hashes run, at most `queue` wait, and none waits longer than
+//! `max_wait`.
 //!
-//! The same password is typed differently on different systems ("ü" as one character or as two), so what is hashed is its
-//! form after RFC 8265 (OpaqueString): spaces of any kind are one, and the text is composed (NFC).
+//! Systems type the same password differently ("ü" as one character or as two). So the hash is of its form
+//! after RFC 8265 (OpaqueString): all kinds of spaces become one, and the text is composed (NFC).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,9 +22,9 @@ use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
 use crate::telemetry::meters::IdentityMeters;
 
-/// Longer passwords are refused: nobody types them, and hashing them would be work for free.
+/// Longer passwords are refused: nobody types them, and an attacker could make the server hash them.
 const MAX_PASSWORD_BYTES: usize = 1_024;
-/// When to come back after the queue was full.
+/// How long a client must wait after the queue was full.
 const RETRY_AFTER_MS: u64 = 1_000;
 
 /// The password hasher.
@@ -32,14 +33,15 @@ pub struct Passwords {
     environment: SharedEnvironment,
     options: PasswordOptions,
     running: Arc<Semaphore>,
-    /// Running and waiting together.
+    /// Running and waiting hashes together.
     admitted: Arc<Semaphore>,
-    /// What an unknown user's password is checked against: a hash of random bytes with the present parameters.
+    /// A hash of random bytes with the present parameters. The password of an unknown user is checked against
+    /// it.
     decoy: String,
     meters: IdentityMeters,
 }
 
-/// A place among the hashes being computed; freed when the hash is done, even if nobody waits for it any more.
+/// A permit for one hash. It is released when the hash is done, also when its request has ended.
 struct Turn {
     _places: [OwnedSemaphorePermit; 2],
     began_us: u64,
@@ -53,7 +55,7 @@ impl Drop for Turn {
     }
 }
 
-/// Counts one that waits, for as long as it does.
+/// Counts a waiting hash while this lives.
 struct Waiting<'a>(&'a IdentityMeters);
 
 impl<'a> Waiting<'a> {
@@ -70,10 +72,10 @@ impl Drop for Waiting<'_> {
 }
 
 impl Passwords {
-    /// Makes the hasher; computes one hash.
+    /// Creates the hasher and computes one hash.
     ///
     /// # Errors
-    /// When the parameters are none that Argon2 takes.
+    /// When Argon2 does not accept the parameters.
     pub fn new(
         options: PasswordOptions,
         environment: SharedEnvironment,
@@ -114,9 +116,9 @@ impl Passwords {
         }
     }
 
-    /// Whether `password` is the one behind `stored`. Without a stored hash the work is done all the same and the answer is
-    /// no, so that the time taken does not tell whether there is such a user. A hash may be older than the rule for spellings:
-    /// the text as it came is tried second, where the two differ.
+    /// Whether `password` belongs to the hash `stored`. Without a stored hash the same work is done and the
+    /// result is `false`, so that the time does not show whether the user exists. A hash may be older than
+    /// the rule for spellings, so the text as it came is tried second if it differs.
     ///
     /// # Errors
     /// `Overloaded` when too many hashes wait.
@@ -145,7 +147,7 @@ impl Passwords {
     /// Whether a new password is acceptable.
     ///
     /// # Errors
-    /// `Invalid` when too short, too long, or holding U+0000.
+    /// `Invalid` when it is too short, too long, or contains U+0000.
     pub fn check(&self, password: &str) -> Result<(), Refusal> {
         let min = self.options.min_bytes;
         let fits = password.len() <= MAX_PASSWORD_BYTES && enforced(password).len() >= min;
@@ -173,7 +175,7 @@ impl Passwords {
     }
 }
 
-/// A password's one spelling: RFC 8265, section 4.2.2. Control characters, which the RFC forbids, are left as they are.
+/// A password's normal form: RFC 8265, section 4.2.2. Control characters, which the RFC forbids, are kept.
 fn enforced(password: &str) -> Cow<'_, str> {
     if password.is_ascii() {
         return Cow::Borrowed(password);
@@ -195,7 +197,7 @@ fn hash(argon2: &Argon2<'_>, password: &[u8], salt: [u8; 16]) -> Result<String, 
 }
 
 fn broken(what: &'static str) -> Failure {
-    tracing::error!(what, "a password could not be worked on: a damaged stored hash, or no memory");
+    tracing::error!(what, "a password could not be hashed or checked: the stored hash is damaged, or there is no memory");
     Failure::Unavailable { definite: true }
 }
 

@@ -1,4 +1,4 @@
-//! Refresh tokens: 256 random bits that mean nothing by themselves. The store keeps their SHA-256 only.
+//! Refresh tokens: 256 random bits. The store keeps only their SHA-256.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,16 +8,16 @@ use crate::environment::SharedEnvironment;
 
 const PREFIX: &str = "tr_";
 
-/// A refresh token and what the store keeps of it.
+/// A refresh token, and what the store keeps of it.
 pub struct RefreshToken {
-    /// For the client, this once.
+    /// For the client; sent once.
     pub text: String,
     /// For the store.
     pub hash: [u8; 32],
 }
 
 impl RefreshToken {
-    /// Draws a new one.
+    /// Draws a new token.
     pub fn draw(environment: &SharedEnvironment) -> Self {
         let mut secret = [0_u8; 32];
         environment.fill_random(&mut secret);
@@ -27,7 +27,7 @@ impl RefreshToken {
     }
 }
 
-/// The hash under which a presented token is looked up; `None` when it cannot be one.
+/// The hash by which a presented token is looked up; `None` when the text cannot be a token.
 pub fn hash_presented(text: &str) -> Option<[u8; 32]> {
     (text.len() == PREFIX.len() + 43 && text.starts_with(PREFIX))
         .then(|| Sha256::digest(text.as_bytes()).into())

@@ -1,10 +1,12 @@
-//! What ended before its time: an in-memory set that every token is held against.
+//! Revocations: an in-memory set against which every token is checked.
 //!
-//! - *Owns*: what every token is held against, on each request, each `hello` and for as long as a connection lives.
-//! - *Receives*: what this node ended, what the bus says others ended, and what a look at the store finds; the last makes sure
-//!   that every node knows within a second, with or without a bus.
-//! - *Emits*: each revocation to the observer, which tells sessions here and, when it was made here, the other nodes.
-//! - *Limits*: as many entries as sign-ins were ended within the life of the longest token and an hour more.
+//! - *Owns*: the revocations, which are checked at each request, at each `hello`, and while a connection
+//!   lives.
+//! - *Receives*: revocations of this node, of other nodes by the bus, and from reads of the store. The reads
+//!   ensure that every node knows within a second, with or without a bus.
+//! - *Emits*: each new revocation to the observer, which tells the sessions here and, if this node made it,
+//!   the other nodes.
+//! - *Limits*: one entry for each sign-in that ended within the life of the longest token and one hour more.
 //! - *On restart*: read from the store before serving.
 
 use std::collections::HashMap;
@@ -18,40 +20,42 @@ use crate::domain::{FamilyId, Timestamp, UserId};
 use crate::protocol::Failure;
 use crate::store::Revocation;
 
-/// Where a revocation was learned of.
+/// Where a revocation came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// This node wrote it: the others are to be told.
+    /// This node wrote it: the other nodes must be told.
     Here,
     /// The bus.
     Bus,
-    /// A look at the store.
+    /// A read of the store.
     Store,
 }
 
-/// How a token stands.
+/// Whether a token is still valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Nothing is known against it.
+    /// No revocation concerns it.
     Good,
-    /// Its sign-in was ended; another sign-in may work.
+    /// Its sign-in was ended. Another sign-in may work.
     SignedOut,
-    /// The account is gone or banned.
+    /// The account is erased or banned.
     Gone,
 }
 
 #[derive(Debug, Default)]
 struct Ended {
-    /// Tokens of another issuer, which belong to no sign-in, with an `iat` until then; and when that was noted.
+    /// Tokens of another issuer, which belong to no sign-in, with an `iat` up to this time; and when that was
+    /// noted.
     strangers: Option<(Timestamp, u64)>,
-    /// The account is gone.
+    /// The account is erased.
     gone: bool,
-    /// Each with when it was noted, on this process' own scale: the clock of the node that ended it may be anywhere.
+    /// Each with when it was noted, on the monotonic clock of this process: the clock of the node that ended
+    /// it may be wrong.
     families: SmallVec<[(FamilyId, u64); 1]>,
 }
 
 impl Ended {
-    /// Takes a revocation in; whether it told anything new.
+    /// Adds a revocation. Returns whether it was new.
     fn take(&mut self, revocation: &Revocation, now_ms: u64) -> bool {
         match revocation.family {
             Some(family) => {
@@ -115,17 +119,17 @@ impl fmt::Debug for Revocations {
 }
 
 impl Revocations {
-    /// Who is told of every revocation that is new to this node, and of each that was made here. It must not block. Set once;
-    /// answers false when there was one already.
+    /// Who is told of every revocation that is new to this node, and of each that was made here. It must not
+    /// block. Set once; answers false when there was one already.
     pub fn observe(&self, observer: impl Fn(&Revocation, Source) + Send + Sync + 'static) -> bool {
         self.observer.set(Box::new(observer)).is_ok()
     }
 
-    /// Takes a revocation in and tells the observer. One that was made here is told even when a look at the store found it
-    /// first: only this node tells the bus.
+    /// Takes a revocation in and tells the observer. One that was made here is told even when a look at the
+    /// store found it first: only this node tells the bus.
     ///
-    /// The list knows it before the observer does. So a session that registers first and asks [`Revocations::standing`] second
-    /// either sees it or is there to be told.
+    /// The list knows it before the observer does. So a session that registers first and asks
+    /// [`Revocations::standing`] second either sees it or is there to be told.
     pub fn note(&self, revocation: &Revocation, source: Source, now_ms: u64) {
         let new = {
             let mut ended = self.ended.write().unwrap_or_else(crate::panics::poisoned);
@@ -144,8 +148,8 @@ impl Revocations {
         ended.get(&claims.user).map_or(Standing::Good, |ended| ended.standing(claims))
     }
 
-    /// Drops what was noted so long ago that the tokens it concerns have expired: sign-ins before `families_before_ms`, and
-    /// whole users before `users_before_ms`.
+    /// Drops what was noted so long ago that the tokens it concerns have expired: sign-ins before
+    /// `families_before_ms`, and whole users before `users_before_ms`.
     pub fn prune(&self, families_before_ms: u64, users_before_ms: u64) {
         let mut ended = self.ended.write().unwrap_or_else(crate::panics::poisoned);
         ended.retain(|_, ended| {

@@ -1,4 +1,5 @@
-//! Signing up: accounts, guests, and guests that become accounts. Each may be asked again when its answer was lost.
+//! Signing up: accounts, guests, and guests that become accounts. Each may be asked again when its answer was
+//! lost.
 
 use std::net::IpAddr;
 
@@ -13,12 +14,12 @@ use crate::store::{Credentials, NewUser, NewUserOutcome};
 const MAX_DEVICE_BYTES: usize = 64;
 
 impl Identity {
-    /// Makes an account and signs in to it. Asked again with the same name and password, because the answer was lost, it signs
-    /// in.
+    /// Makes an account and signs in to it. Asked again with the same name and password, because the answer
+    /// was lost, it signs in.
     ///
     /// # Errors
-    /// `Invalid`, `Conflict` (the name is taken), `Forbidden` (sign-ups are closed), `RateLimited`, `Overloaded`,
-    /// `Unavailable`.
+    /// `Invalid`, `Conflict` (the name is taken), `Forbidden` (sign-ups are closed), `RateLimited`,
+    /// `Overloaded`, `Unavailable`.
     pub async fn sign_up(
         &self,
         username: &str,
@@ -60,7 +61,8 @@ impl Identity {
         }
     }
 
-    /// The name is taken; whoever has its password as well is its owner, as at a sign-in, and may try as rarely.
+    /// The name is taken; whoever has its password as well is its owner, as at a sign-in, and may try as
+    /// rarely.
     async fn sign_up_again(&self, owner: Credentials, password: String) -> Result<SignedIn, Failure> {
         let name = owner.user.username.as_ref().map(Username::as_str).unwrap_or_default();
         let may_try = self.inner.throttle.account(name).is_ok();
@@ -109,10 +111,12 @@ impl Identity {
         }
     }
 
-    /// Gives a guest a name and password. Asked again with the same, because the answer was lost, it answers the same.
+    /// Gives a guest a name and password. Asked again with the same, because the answer was lost, it answers
+    /// the same.
     ///
     /// # Errors
-    /// `Invalid`, `Conflict` (taken, or no guest), `Forbidden` (names are closed), `RateLimited`, `Overloaded`, `Unavailable`.
+    /// `Invalid`, `Conflict` (taken, or no guest), `Forbidden` (names are closed), `RateLimited`,
+    /// `Overloaded`, `Unavailable`.
     pub async fn claim(&self, user: UserId, username: &str, password: String) -> Result<User, Failure> {
         self.sign_ups_allowed(SignUps::Open)?;
         let username = parse_username(username)?;
@@ -121,7 +125,8 @@ impl Identity {
         if !known.guest {
             return self.claim_again(known, &username, password).await;
         }
-        // A hash is work: it is not done for a name that cannot be had, nor for one guest as often as it likes.
+        // A hash is work: it is not done for a name that cannot be had, nor for one guest as often as it
+        // likes.
         if self.read(self.inner.store.credentials(&username)).await?.is_some() {
             return Err(Refusal::Conflict("this username is taken").into());
         }

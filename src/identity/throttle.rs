@@ -61,8 +61,8 @@ impl Throttle {
         self.address(&self.refresh_addresses, address)
     }
 
-    /// This machine itself is not limited by address: whoever is on it could do worse. Behind a proxy on the same machine,
-    /// `server.trusted_proxies` makes the clients' own addresses known.
+    /// This machine itself is not limited by address: whoever is on it could do worse. Behind a proxy on the
+    /// same machine, `server.trusted_proxies` makes the clients' own addresses known.
     fn address(&self, limit: &RateLimit<IpAddr>, address: IpAddr) -> Result<(), Failure> {
         if address.to_canonical().is_loopback() { Ok(()) } else { limit.check(&subscriber(address)) }
     }

@@ -41,7 +41,8 @@ struct Payload<'a> {
     iat: i64,
     nbf: i64,
     exp: i64,
-    /// `iat` with milliseconds: a sign-in in the same second as "sign out everywhere" must not count as before it.
+    /// `iat` with milliseconds: a sign-in in the same second as "sign out everywhere" must not count as
+    /// before it.
     iat_ms: i64,
 }
 
@@ -122,8 +123,8 @@ impl Tokens {
         Some(self.judge(&payload, now))
     }
 
-    /// A token whose `iat` or `nbf` lies a little ahead is taken: the signature says that it was issued, by a node whose clock is
-    /// ahead of this one's, or by this one before its clock was set back.
+    /// A token whose `iat` or `nbf` lies a little ahead is taken: the signature says that it was issued, by a
+    /// node whose clock is ahead of this one's, or by this one before its clock was set back.
     fn judge(&self, payload: &Payload<'_>, now: Timestamp) -> Result<Claims, Failure> {
         if payload.iss != self.issuer || payload.aud != self.audience {
             return Err(Failure::Unauthenticated("the token is for another server"));

@@ -1,4 +1,5 @@
-//! Shape and size of what clients send, checked before anything is queued: one bad message must never reach a batch.
+//! Checks of the shape and size of what clients send, before anything is queued: one bad message must never
+//! reach a batch.
 
 use std::borrow::Cow;
 
@@ -9,7 +10,7 @@ use super::client::SendContent;
 use super::visible;
 use crate::domain::{Content, JsonText, Limits, Refusal};
 
-/// What an erased account is called.
+/// The name of an erased account.
 const ERASED_NAME: &str = "deleted";
 
 fn invalid<T>(why: &'static str) -> Result<T, Refusal> {
@@ -19,7 +20,8 @@ fn invalid<T>(why: &'static str) -> Result<T, Refusal> {
 /// Checks a message body.
 ///
 /// # Errors
-/// `Invalid` when nothing of it is visible or it holds NUL (databases refuse it), `TooLarge` over the limit.
+/// `Invalid` when nothing of it is visible or it contains NUL (databases refuse it), `TooLarge` above the
+/// limit.
 pub fn body(text: &str, limits: &Limits) -> Result<(), Refusal> {
     if text.len() > limits.body_bytes {
         return Err(Refusal::TooLarge("body: over limits.body_bytes"));
@@ -50,7 +52,7 @@ pub fn emoji(text: &str) -> Result<(), Refusal> {
 /// Checks a person's display name and trims it.
 ///
 /// # Errors
-/// As [`shown_name`]; and `Invalid` for the name that erased accounts are shown with.
+/// As [`shown_name`], and `Invalid` for the name of erased accounts.
 pub fn display_name(text: &str) -> Result<String, Refusal> {
     let name = shown_name(text)?;
     if name.eq_ignore_ascii_case(ERASED_NAME) {
@@ -62,8 +64,8 @@ pub fn display_name(text: &str) -> Result<String, Refusal> {
 /// Checks a name shown to people (display name, conversation name) and trims it.
 ///
 /// # Errors
-/// `Invalid` unless it is 1 to 64 characters that show something, without control characters and without characters that
-/// hide or reorder others.
+/// `Invalid` unless it is 1 to 64 characters that show something, without control characters and without
+/// characters that hide or reorder others.
 pub fn shown_name(text: &str) -> Result<String, Refusal> {
     let trimmed = text.trim();
     if trimmed.is_empty() || trimmed.chars().count() > 64 || trimmed.chars().any(char::is_control) {
@@ -95,7 +97,7 @@ fn holds_nul(value: &Value) -> bool {
     }
 }
 
-/// Checks all of a message and turns it into what is stored.
+/// Checks a whole message and turns it into the stored content.
 ///
 /// # Errors
 /// `Invalid` naming the field, or `TooLarge` naming the limit.
@@ -132,8 +134,8 @@ pub fn content(sent: SendContent, limits: &Limits) -> Result<Content, Refusal> {
     Ok(Content { body: sent.body, reply_to: sent.reply_to, mentions, attachments, data })
 }
 
-/// A reaction in the one form in which it is stored and compared: two keyboards may write the same letter in two ways.
-/// Variation selectors stay, since they ask for another picture.
+/// A reaction in the form in which it is stored and compared, because two keyboards may write the same letter
+/// in two ways. Variation selectors are kept, because they choose another picture.
 pub fn composed(emoji: &str) -> String {
     emoji.nfc().collect()
 }

@@ -177,7 +177,8 @@ pub struct Send {
 }
 
 impl Send {
-    /// The content alone, checked and stored like that of a REST send. (Serde's `flatten` would buffer every frame.)
+    /// The content alone, checked and stored like that of a REST send. (Serde's `flatten` would buffer every
+    /// frame.)
     pub fn take_content(&mut self) -> SendContent {
         SendContent {
             body: self.body.take(),

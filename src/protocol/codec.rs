@@ -18,10 +18,10 @@ pub enum Encoding {
     MessagePack,
 }
 
-/// Deeper nesting than this is no message of anybody's.
+/// The deepest nesting that is accepted.
 const MAX_DEPTH: usize = 128;
 
-/// A frame that cannot be obeyed, with the id to answer under when it had a readable one.
+/// A frame that cannot be handled, with the request id to answer under if it has a readable one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
     /// The request's id.
@@ -83,7 +83,8 @@ impl Encoding {
             }
         };
         if let Err(error) = written {
-            // Our own types always encode; a stored JSON text that stopped being JSON is the one way here.
+            // Our own types can always be encoded. The only exception is a stored text that is no longer
+            // JSON.
             tracing::error!(%error, "a frame could not be encoded");
             buffer.truncate(HEADER_ROOM);
         }
@@ -93,8 +94,8 @@ impl Encoding {
     /// Reads a client's frame.
     ///
     /// # Errors
-    /// `bad_frame` when it is not well-formed, `unknown_type`, or `invalid` naming the field, each with the request's id
-    /// where one could be read.
+    /// `bad_frame` when it is not well-formed, `unknown_type`, or `invalid` naming the field, each with the
+    /// request's id where one could be read.
     pub fn decode(self, payload: &[u8]) -> Result<ClientFrame, Rejected> {
         let envelope = self.envelope(payload)?;
         let id = match envelope.id {
@@ -136,7 +137,8 @@ impl Encoding {
                     Rejected::bad_frame("a MessagePack map with one string field \"type\" is expected")
                 })?;
                 let rest: Result<serde::de::IgnoredAny, _> = serde::Deserialize::deserialize(&mut reader);
-                // The reader does not tell where it stands; at the end, and only there, no further marker can be read.
+                // The reader does not report its position. At the end, and only there, no further marker can
+                // be read.
                 if is_map(payload) && matches!(rest, Err(rmp_serde::decode::Error::InvalidMarkerRead(_))) {
                     Ok(envelope)
                 } else {
@@ -160,7 +162,7 @@ impl Encoding {
         parsed.ok_or_else(|| self.explain::<T>(payload))
     }
 
-    /// Reads a frame that did not fit its type once more, to name the field: only failures pay for the path.
+    /// Reads again a frame that did not fit its type, to name the field. Only failures pay for that.
     fn explain<T: DeserializeOwned>(self, payload: &[u8]) -> Error {
         let (path, why, malformed) = match self {
             Self::Json => {
@@ -190,15 +192,15 @@ impl Encoding {
     }
 }
 
-/// A frame's type as an answer repeats it: whoever reads it knows at least which of its frames is meant.
+/// A frame's type as an error repeats it, so that the client knows which of its frames is meant.
 fn shown_type(frame_type: &str) -> &str {
     const MOST_BYTES: usize = 32;
     let plain = frame_type.len() <= MOST_BYTES && frame_type.bytes().all(|byte| byte.is_ascii_graphic());
     if plain { frame_type } else { "a frame" }
 }
 
-/// Whether JSON text nests deeper than [`MAX_DEPTH`], brackets inside strings apart. Parsers that skip unknown fields
-/// do not count, and what is stored would be read by clients whose parsers do.
+/// Whether JSON text nests deeper than [`MAX_DEPTH`]; brackets inside strings do not count. Parsers that skip
+/// unknown fields do not check it, but clients with other parsers read what is stored.
 fn too_deep(json: &[u8]) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json {
@@ -226,7 +228,8 @@ fn too_deep(json: &[u8]) -> bool {
     false
 }
 
-/// Whether a MessagePack value begins as a map: a struct would also be read from an array, which v1 does not allow.
+/// Whether a MessagePack value begins as a map: a struct would also be read from an array, which v1 does not
+/// allow.
 fn is_map(payload: &[u8]) -> bool {
     matches!(payload.first(), Some(0x80..=0x8f | 0xde | 0xdf))
 }

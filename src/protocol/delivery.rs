@@ -1,4 +1,4 @@
-//! An event on its way to many connections: encoded once per encoding and audience, shared as bytes.
+//! An event for many connections: encoded once per encoding and audience, its bytes shared.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,9 +8,10 @@ use super::Encoding;
 use super::event::EventView;
 use crate::domain::{Event, EventKind, JsonText, Position, UserId};
 
-/// One event and its encoded forms, made when first needed.
+/// One event and its encoded forms, each made when it is first needed.
 ///
-/// There are up to four: two encodings, each with the `client_id` for the sender's own devices and without for the rest.
+/// There are up to four: two encodings, each with the `client_id` for the sender's own devices and without
+/// for the rest.
 #[derive(Debug)]
 pub struct Delivery {
     event: Arc<Event>,
@@ -19,12 +20,12 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Wraps an event with its place in the log as a whole; encodes nothing yet.
+    /// Wraps an event with its position in the log. Encodes nothing yet.
     pub fn new(event: Arc<Event>, position: Position) -> Self {
         Self { event, position, encoded: Default::default() }
     }
 
-    /// The event's place in the log as a whole.
+    /// The event's position in the log.
     pub const fn position(&self) -> Position {
         self.position
     }
@@ -49,7 +50,7 @@ impl Delivery {
         }
     }
 
-    /// The complete WebSocket frame for a connection of `viewer`: a reference count, not a copy.
+    /// The complete WebSocket frame for a connection of `viewer`. It is shared, not copied.
     pub fn frame(&self, encoding: Encoding, viewer: UserId) -> &Bytes {
         let own = viewer == self.event.sender;
         let slot = match (encoding, own) {

@@ -150,12 +150,14 @@ pub struct EventView<'a> {
 }
 
 impl<'a> EventView<'a> {
-    /// The event inside a list whose conversation is named beside it. `viewer` sees the `client_id` of own messages.
+    /// The event inside a list whose conversation is named beside it. `viewer` sees the `client_id` of own
+    /// messages.
     pub fn listed(event: &'a Event, viewer: UserId) -> Self {
         Self::new(event, viewer == event.sender)
     }
 
-    /// The event inside a list, naming its conversation itself. `viewer` sees the `client_id` of own messages.
+    /// The event inside a list, naming its conversation itself. `viewer` sees the `client_id` of own
+    /// messages.
     pub fn named(event: &'a Event, viewer: UserId) -> Self {
         Self { conversation: Some(event.conversation), ..Self::new(event, viewer == event.sender) }
     }

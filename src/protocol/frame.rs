@@ -1,5 +1,5 @@
-//! Server-side WebSocket frames (RFC 6455 section 5.2): unmasked, unfragmented, header and payload in one buffer, so a
-//! frame is encoded once and its bytes are shared by every connection that gets it.
+//! Server-side WebSocket frames (RFC 6455 section 5.2): unmasked, unfragmented, header and payload in one
+//! buffer, so a frame is encoded once and its bytes are shared by every connection that gets it.
 
 use bytes::Bytes;
 
@@ -15,11 +15,11 @@ pub enum Opcode {
     Text,
     /// A message of bytes, as in MessagePack.
     Binary,
-    /// The end, with code and reason.
+    /// The end of the connection, with code and reason.
     Close,
-    /// "Are you there?"
+    /// A question whether the peer is alive.
     Ping,
-    /// "I am", with the ping's payload.
+    /// The answer to a ping, with its payload.
     Pong,
 }
 
@@ -59,7 +59,7 @@ pub fn seal(opcode: Opcode, mut buffer: Vec<u8>) -> Bytes {
     bytes.split_off(start)
 }
 
-/// A frame around a payload that is copied.
+/// A frame around a copy of the payload.
 pub fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
     let mut buffer = Vec::with_capacity(HEADER_ROOM + payload.len());
     buffer.resize(HEADER_ROOM, 0);

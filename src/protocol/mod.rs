@@ -1,7 +1,7 @@
-//! Wire contract v1 as types: what clients send, what they are told, how both are encoded.
+//! Wire contract v1 as types: the frames of clients and server, and both encodings.
 //!
-//! The authority is `docs/PROTOCOL.md`; the schemas served at `/asyncapi.json` come from these types. Nothing here waits,
-//! does I/O or decides anything.
+//! `docs/PROTOCOL.md` is the authority; the schemas at `/asyncapi.json` are made from these types. Nothing
+//! here waits, does I/O or decides anything.
 
 pub mod checks;
 pub mod client;

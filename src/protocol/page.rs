@@ -20,7 +20,7 @@ fn closes() -> String {
     table
 }
 
-/// The page with what stands between the marks replaced.
+/// The page with the text between the marks replaced.
 fn with_tables(page: &str) -> String {
     const END: &str = "<!-- end -->\n";
     let mut page = page.to_owned();

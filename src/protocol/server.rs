@@ -32,7 +32,8 @@ pub struct Welcome {
     pub heads: Vec<HeadEntry>,
     /// More follow in `heads` frames.
     pub more_heads: bool,
-    /// The log is another one than that of the cursor which the client brought: nothing it holds counts any more.
+    /// The log is another one than that of the cursor which the client brought: nothing it holds counts any
+    /// more.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub reset: bool,
     /// How long the token lives.

@@ -1,4 +1,5 @@
-//! Every frame's bytes, kept in `tests/golden`: a change to the wire is a change to a file that somebody reviews.
+//! Every frame's bytes, kept in `tests/golden`: a change to the wire is a change to a file that somebody
+//! reviews.
 //!
 //! After a change that is meant, run these tests with `UPDATE_DOCS=1`.
 

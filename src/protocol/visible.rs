@@ -1,19 +1,21 @@
-//! Texts that show nothing, and names that are not what they show.
+//! Texts in which nothing is visible, and names that look like others.
 
 use icu_properties::CodePointSetData;
 use icu_properties::props::DefaultIgnorableCodePoint;
 
-/// Braille's blank: a symbol by its properties, drawn as an empty cell.
+/// Braille's blank: by its properties a symbol, but drawn as an empty cell.
 const BLANK_BRAILLE: char = '\u{2800}';
 
-/// Whether at least one character is drawn: not white space, a control, or one that Unicode lets programs ignore.
+/// Whether at least one character is drawn: not white space, a control, or one that Unicode lets programs
+/// ignore.
 pub fn shows_something(text: &str) -> bool {
     let ignorable = CodePointSetData::new::<DefaultIgnorableCodePoint>();
     text.chars()
         .any(|c| !c.is_whitespace() && !c.is_control() && c != BLANK_BRAILLE && !ignorable.contains(c))
 }
 
-/// Whether a name holds characters that reorder what is shown, or invisible ones that make two names look alike.
+/// Whether a name contains characters that reorder what is shown, or invisible ones that make two names look
+/// alike.
 ///
 /// Joiners and variation selectors are allowed: emoji and several scripts need them.
 pub fn misleads(name: &str) -> bool {

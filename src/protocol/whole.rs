@@ -1,20 +1,20 @@
-//! Whole numbers by value: `2`, `2.0` and `2e0` are one number, as JSON Schema's `integer` has it. Game engines whose only
-//! numbers are floats (Godot, Lua) write back `2.0` where they were given `2`.
+//! Whole numbers by value: `2`, `2.0` and `2e0` are one number, as in JSON Schema's `integer`. Game engines
+//! whose only numbers are floats (Godot, Lua) write back `2.0` for a `2` that they read.
 
 use std::fmt;
 
 use serde::de::{self, Deserializer, Visitor};
 
-/// The largest number that a float of 64 bits holds without rounding, with all below it: 2^53 - 1.
+/// The largest number up to which a 64-bit float is exact: 2^53 - 1.
 const LARGEST_EXACT: f64 = 9_007_199_254_740_991.0;
 
-/// The whole number that a float is; `None` when it has a fraction, or is too large to be exact.
+/// The whole number equal to a float; `None` when it has a fraction or is too large to be exact.
 pub fn from_float(value: f64) -> Option<i64> {
     // Whole and within 2^53, so the conversion is exact.
     (value.fract() == 0.0 && value.abs() <= LARGEST_EXACT).then_some(value as i64)
 }
 
-/// The whole number, from 0, that a text of a URL names: `2` or `2.0`.
+/// The whole number, from 0, in a text of a URL: `2` or `2.0`.
 pub fn from_text(text: &str) -> Option<u64> {
     let whole = match text.split_once('.') {
         Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|digit| digit == b'0') => whole,

@@ -1,7 +1,7 @@
 //! The types that the catalogue is written in, and the handles they give.
 //!
-//! A label's values are listed with the metric. That bounds the number of series by construction: no id of a user or a
-//! conversation can become one.
+//! A label's values are listed with the metric. That bounds the number of series by construction: no id of a
+//! user or a conversation can become one.
 
 use metrics::{Counter, Gauge, Histogram, Unit};
 
@@ -97,7 +97,8 @@ impl LatencyBy {
     }
 }
 
-/// A histogram of durations, exported in seconds and fed in microseconds, as [`crate::environment::Environment`] counts them.
+/// A histogram of durations, exported in seconds and fed in microseconds, as
+/// [`crate::environment::Environment`] counts them.
 #[derive(Debug, Clone)]
 pub struct Latency(Histogram);
 
@@ -129,7 +130,8 @@ impl<H> By<H> {
 
     /// The handle of `value`, which must be one that the catalogue lists; else that of `other`.
     ///
-    /// A scan of a few short words: right for refusals and closes. What happens per message should keep the handle itself.
+    /// A scan of a few short words: right for refusals and closes. What happens per message should keep the
+    /// handle itself.
     pub fn of(&self, value: &str) -> &H {
         self.handles.iter().find(|(known, _)| *known == value).map_or(&self.other, |(_, handle)| handle)
     }

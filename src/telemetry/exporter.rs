@@ -22,7 +22,8 @@ pub struct Exporter {
 }
 
 impl Exporter {
-    /// Installs the recorder, once per process: later calls answer with the first's. Do it before any [`super::Meters`] are made.
+    /// Installs the recorder, once per process: later calls answer with the first's. Do it before any
+    /// [`super::Meters`] are made.
     ///
     /// # Errors
     /// Another recorder was installed by someone else; go on without metrics or stop.
@@ -44,7 +45,8 @@ impl Exporter {
         self.handle.render()
     }
 
-    /// Folds raw measurements into their histograms. Call it every second: until then each measurement takes memory.
+    /// Folds raw measurements into their histograms. Call it every second: until then each measurement takes
+    /// memory.
     pub fn run_upkeep(&self) {
         self.handle.run_upkeep();
     }

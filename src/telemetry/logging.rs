@@ -1,8 +1,9 @@
-//! The log: one line per fact, to standard error, never a secret or a message's content.
+//! The log: one line per fact, to standard error, never a secret or the content of a message.
 //!
-//! Nobody who serves people waits for the log. Lines go through a bounded queue to one thread that writes them: when the pipe
-//! behind standard error is not read, the queue fills and further lines are dropped and counted. So that strangers cannot fill a disk,
-//! each place in the code logs at most [`LINES_PER_SECOND`] at `info` or above; what is more is counted too.
+//! No task that serves clients waits for the log. Lines go through a bounded queue to one thread that writes
+//! them. When the pipe behind standard error is not read, the queue fills, and further lines are dropped and
+//! counted. So that clients cannot fill a disk, each place in the code logs at most [`LINES_PER_SECOND`] at
+//! `info` or above; further lines are counted too. `info` or above; what is more is counted too.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -20,7 +21,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{LogFormat, Telemetry};
+use crate::config::{LogFormat, TelemetrySettings};
 
 /// Lines that may wait to be written; a line is some hundred bytes, one with a backtrace some thousand.
 const QUEUED_LINES: usize = 8_192;
@@ -29,9 +30,9 @@ const LINES_PER_SECOND: u32 = 10;
 /// How long the end of the process waits for the last lines.
 const LAST_LINES: Duration = Duration::from_millis(1_200);
 
-/// What was started once for the process.
+/// The log of this process, started once.
 static STARTED: OnceLock<Started> = OnceLock::new();
-/// Lines left out because their place in the code logged too many.
+/// Lines dropped because their place in the code logged too many.
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
 struct Started {
@@ -42,7 +43,7 @@ struct Started {
 /// The log cannot be started.
 #[derive(Debug, Error)]
 pub enum LoggingError {
-    /// `telemetry.log_filter` does not parse; [`crate::config::Settings::load`] refuses such a one before.
+    /// `telemetry.log_filter` does not parse; [`crate::config::Settings::load`] refuses such a filter before.
     #[error("telemetry.log_filter: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// A log was started before in this process.
@@ -50,7 +51,7 @@ pub enum LoggingError {
     Started(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Lines that were never written, since the start.
+/// Lines that were dropped since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Lost {
     /// The queue was full.
@@ -59,13 +60,13 @@ pub struct Lost {
     pub too_many: u64,
 }
 
-/// Starts the log as configured; `now_ms` is a clock that never goes back. Once per process; tests that share one may ignore
-/// [`LoggingError::Started`].
+/// Starts the log as configured; `now_ms` is a clock that never goes back. Once per process; tests that share
+/// one may ignore [`LoggingError::Started`].
 ///
 /// # Errors
 /// See [`LoggingError`].
 pub fn init(
-    settings: &Telemetry,
+    settings: &TelemetrySettings,
     now_ms: impl Fn() -> u64 + Send + Sync + 'static,
 ) -> Result<(), LoggingError> {
     let filter = EnvFilter::try_new(&settings.log_filter)?;
@@ -91,34 +92,35 @@ pub fn init(
     Ok(())
 }
 
-/// Lines that were never written.
+/// Lines that were dropped since the start.
 pub fn lost() -> Lost {
     let queue_full = STARTED.get().map_or(0, |started| started.dropped.dropped_lines() as u64);
     Lost { queue_full, too_many: LEFT_OUT.load(Ordering::Relaxed) }
 }
 
-/// Writes what waits, for a moment at most: the pipe may never be read again. The end of the log.
+/// Writes waiting lines, with a timeout, because the pipe may never be read again. Call at the end of the
+/// process.
 pub fn finish() {
     let guard =
         STARTED.get().and_then(|started| started.guard.lock().unwrap_or_else(PoisonError::into_inner).take());
     let Some(guard) = guard else { return };
     let (written, wait) = mpsc::channel();
-    // The guard itself may wait for the pipe, so it is dropped elsewhere.
+    // Dropping the guard may wait for the pipe, so that happens on another thread.
     std::thread::spawn(move || {
         drop(guard);
-        // Nobody may wait any more.
+        // The end was not awaited any more.
         let _ = written.send(());
     });
-    // Nobody reads the log: the process ends without its last lines.
+    // The log is not read: the process ends without its last lines.
     let _ = wait.recv_timeout(LAST_LINES);
 }
 
-/// A standard error that is closed takes everything, so that the thread behind the queue goes on.
+/// A closed standard error accepts everything, so that the thread behind the queue continues.
 struct Unfailing(io::Stderr);
 
 impl Write for Unfailing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // There is nowhere to say that the log cannot be written.
+        // There is no other place to report that the log cannot be written.
         let _ = self.0.write_all(bytes);
         Ok(bytes.len())
     }
@@ -131,7 +133,7 @@ impl Write for Unfailing {
 /// Bounds the lines of each place in the code.
 struct Sparing<F> {
     now_ms: F,
-    /// Bounded by the places in the code.
+    /// Bounded by the number of places in the code.
     places: Mutex<HashMap<Identifier, Second>>,
 }
 
@@ -159,7 +161,7 @@ impl<S, F: Fn() -> u64> Filter<S> for Sparing<F> {
     }
 
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
-        // Who asks for `debug` wants all of it.
+        // A filter with `debug` asks for every line.
         if *event.metadata().level() > Level::INFO {
             return true;
         }

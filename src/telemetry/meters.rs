@@ -1,7 +1,8 @@
 //! The handles that code measures with: look-ups happen here, once, and never per message.
 //!
-//! Make one [`Meters`] for each worker thread or actor with [`Meters::new`], after [`super::Exporter::install`]; handles made
-//! before it measure nothing. A handle is an atomic that all makers share.
+//! Make one [`Meters`] for each worker thread or actor with [`Meters::new`], after
+//! [`super::Exporter::install`]; handles made before it measure nothing. A handle is an atomic that all
+//! makers share.
 
 use metrics::{Counter, Gauge, Histogram};
 

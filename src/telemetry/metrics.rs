@@ -7,7 +7,8 @@ use metrics::Unit::{self, Bytes, Count, Seconds};
 use super::definition::{CounterBy, CounterDef, GaugeDef, HistogramDef, Kind, LatencyBy, LatencyDef, Metric};
 use crate::protocol::{ClientFrame, Close, ErrorCode};
 
-/// For what a person waits for: dense between 1 ms and 1 s, where the promises are (50 ms in a region, 1 s across).
+/// For what a person waits for: dense between 1 ms and 1 s, where the promises are (50 ms in a region, 1 s
+/// across).
 const WAIT_S: &[f64] =
     &[0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0];
 /// For one call on a dependency: from a cached read to the default timeout of 3 s.

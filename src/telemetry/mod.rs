@@ -1,8 +1,10 @@
-//! What an operator sees: logs, metrics, and the page that explains the metrics. It knows configuration, and the
-//! catalogue of errors for its labels.
+//! What an operator sees: logs, metrics, and the page that explains the metrics. It knows configuration, and
+//! the catalogue of errors for its labels.
 //!
-//! - [`metrics`] is the catalogue: every metric's name, unit, labels and meaning, once. `docs/METRICS.md` is generated from it.
-//! - [`meters`] are the handles that code increments: made once per worker or actor, free of look-ups afterwards.
+//! - [`metrics`] is the catalogue: every metric's name, unit, labels and meaning, once. `docs/METRICS.md` is
+//!   generated from it.
+//! - [`meters`] are the handles that code increments: made once per worker or actor, free of look-ups
+//!   afterwards.
 //! - [`exporter`] renders them for Prometheus; [`logging`] starts the log.
 
 mod definition;

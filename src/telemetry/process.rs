@@ -1,4 +1,4 @@
-//! What the process uses, read from `/proc` when someone looks.
+//! The resources that the process uses, read from `/proc` when the metrics are rendered.
 
 use std::fs;
 
@@ -31,8 +31,8 @@ impl ProcessMeters {
         }
     }
 
-    /// Measures. Blocks for some file reads: call it before rendering, off the workers' hot path. What this system does not
-    /// tell stays as it was.
+    /// Measures. Blocks for some file reads: call it before rendering, not on a worker thread. A value that
+    /// this system does not report stays unchanged.
     pub fn sample(&self, uptime_ms: u64) {
         self.uptime.set(uptime_ms as f64 / 1e3);
         let set = |gauge: &Gauge, value: Option<f64>| {
@@ -59,13 +59,14 @@ fn resident_bytes() -> Option<f64> {
     Some(kib * 1024.0)
 }
 
-/// Linux 6.2 and later tell the number as the directory's size; listing 100,000 entries would take tens of milliseconds.
+/// Linux 6.2 and later report the number as the directory's size. Listing 100,000 entries would take tens of
+/// milliseconds.
 fn open_fds() -> Option<f64> {
     let told = fs::metadata("/proc/self/fd").ok()?.len();
     if told > 0 { Some(told as f64) } else { Some(fs::read_dir("/proc/self/fd").ok()?.count() as f64) }
 }
 
-/// The soft limit on open file descriptors, or none where the system does not tell. Compare it with
+/// The soft limit on open file descriptors; `None` where the system does not report it. Compare it with
 /// `server.max_connections` at start.
 pub(super) fn max_fds() -> Option<f64> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;

@@ -33,7 +33,8 @@ impl Issuer {
         json!({ "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": self.kid, "x": x })
     }
 
-    /// The public key in PEM: the fixed prefix of an Ed25519 SubjectPublicKeyInfo (RFC 8410) and the 32 bytes.
+    /// The public key in PEM: the fixed prefix of an Ed25519 SubjectPublicKeyInfo (RFC 8410) and the 32
+    /// bytes.
     fn pem(&self) -> String {
         let mut der = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
         der.extend_from_slice(self.key.public_key().as_ref());

@@ -1,4 +1,4 @@
-//! REST v1 from outside: a server on a free port over the embedded store, spoken to over HTTP.
+//! REST v1 from outside: a server on a free port over the embedded store, tested over HTTP.
 
 mod documents;
 mod external;

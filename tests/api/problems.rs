@@ -1,4 +1,4 @@
-//! What is wrong is told as a problem document, whatever it is.
+//! Every error is a problem document.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};

@@ -20,7 +20,8 @@ async fn cast(world: &World) -> Cast {
 }
 
 impl Cast {
-    /// A fresh group of owner, admin, member and a bystander; the group, the bystander and the seq of their message.
+    /// A fresh group of owner, admin, member and a bystander; the group, the bystander and the seq of their
+    /// message.
     async fn group(&self) -> (String, Person, u64) {
         let bystander = self.server.guest().await;
         let group = self.server.group(&self.owner, &[&self.admin, &self.member, &bystander]).await;

@@ -1,4 +1,4 @@
-//! The web client, cross-origin requests, and what monitors ask.
+//! The web client, cross-origin requests, and the calls of monitors.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! A server for a test, and short words for what people ask of it.
+//! A server for a test, and short functions for its calls.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
-//! What every bus owes its nodes.
+//! What every bus must do for its nodes.
 
 use std::sync::Arc;
 
-use tidings::bus::{Cargo, Digest, Moved, Parcel, Presence, Signal};
+use tidings::bus::{BusMessage, Digest, Moved, Payload, Presence, Signal};
 use tidings::domain::{ConversationId, ConversationKind, Position, Seq, Topic};
 use uuid::Uuid;
 
@@ -43,10 +43,10 @@ over_every_bus!(
     a_node_does_not_hear_itself,
     whoever_unsubscribed_hears_nothing,
     subscribing_again_at_once_ends_subscribed,
-    a_parcel_for_several_topics_is_heard_once,
+    a_message_for_several_topics_is_received_once,
     a_burst_arrives_in_order,
     order_holds_per_topic_whatever_the_number_of_topics,
-    every_kind_of_cargo_arrives_unchanged,
+    every_kind_of_payload_arrives_unchanged,
 );
 
 async fn subscribers_hear_others_do_not(world: World) {
@@ -56,13 +56,13 @@ async fn subscribers_hear_others_do_not(world: World) {
     world.settle(topic(1), 1).await;
     world.settle(topic(2), 1).await;
     sender.bus.publish(vec![numbered(&[topic(1)], 1), numbered(&[topic(3)], 2), numbered(&[topic(2)], 3)]);
-    one.ear.number(1).await;
-    other.ear.number(3).await;
+    one.listener.number(1).await;
+    other.listener.number(3).await;
     sender.bus.publish(vec![numbered(&[topic(1), topic(2)], 4)]);
-    one.ear.number(4).await;
-    other.ear.number(4).await;
-    assert_eq!(one.ear.numbers(), [1, 4]);
-    assert_eq!(other.ear.numbers(), [3, 4]);
+    one.listener.number(4).await;
+    other.listener.number(4).await;
+    assert_eq!(one.listener.numbers(), [1, 4]);
+    assert_eq!(other.listener.numbers(), [3, 4]);
 }
 
 async fn a_node_does_not_hear_itself(world: World) {
@@ -71,11 +71,11 @@ async fn a_node_does_not_hear_itself(world: World) {
     other.bus.subscribe(topic(1));
     world.settle(topic(1), 2).await;
     one.bus.publish(vec![numbered(&[topic(1)], 1)]);
-    other.ear.number(1).await;
+    other.listener.number(1).await;
     other.bus.publish(vec![numbered(&[topic(1)], 2)]);
-    one.ear.number(2).await;
-    assert_eq!(one.ear.numbers(), [2]);
-    assert_eq!(other.ear.numbers(), [1]);
+    one.listener.number(2).await;
+    assert_eq!(one.listener.numbers(), [2]);
+    assert_eq!(other.listener.numbers(), [1]);
 }
 
 async fn whoever_unsubscribed_hears_nothing(world: World) {
@@ -87,8 +87,8 @@ async fn whoever_unsubscribed_hears_nothing(world: World) {
     one.bus.unsubscribe(topic(1));
     world.settle(topic(1), 0).await;
     sender.bus.publish(vec![numbered(&[topic(1)], 1), numbered(&[topic(2)], 2)]);
-    one.ear.number(2).await;
-    assert_eq!(one.ear.numbers(), [2]);
+    one.listener.number(2).await;
+    assert_eq!(one.listener.numbers(), [2]);
     one.bus.unsubscribe(topic(9));
 }
 
@@ -104,11 +104,11 @@ async fn subscribing_again_at_once_ends_subscribed(world: World) {
     world.settle(topic(1), 1).await;
     world.settle(topic(2), 0).await;
     sender.bus.publish(vec![numbered(&[topic(2)], 1), numbered(&[topic(1)], 2)]);
-    one.ear.number(2).await;
-    assert_eq!(one.ear.numbers(), [2]);
+    one.listener.number(2).await;
+    assert_eq!(one.listener.numbers(), [2]);
 }
 
-async fn a_parcel_for_several_topics_is_heard_once(world: World) {
+async fn a_message_for_several_topics_is_received_once(world: World) {
     let (one, sender) = (world.node().await, world.node().await);
     let members: Vec<Topic> = (1..=100).map(topic).collect();
     for member in &members {
@@ -118,9 +118,9 @@ async fn a_parcel_for_several_topics_is_heard_once(world: World) {
         world.settle(*member, 1).await;
     }
     sender.bus.publish(vec![numbered(&members, 1), numbered(&members[..2], 2), numbered(&members[..3], 3)]);
-    one.ear.number(3).await;
-    assert_eq!(one.ear.numbers(), [1, 2, 3]);
-    assert_eq!(one.ear.heard()[0].topics.len(), 100, "with all its topics");
+    one.listener.number(3).await;
+    assert_eq!(one.listener.numbers(), [1, 2, 3]);
+    assert_eq!(one.listener.received()[0].topics.len(), 100, "with all its topics");
 }
 
 async fn a_burst_arrives_in_order(world: World) {
@@ -131,9 +131,9 @@ async fn a_burst_arrives_in_order(world: World) {
     for first in (1..=MANY).step_by(100) {
         sender.bus.publish((first..first + 100).map(|number| numbered(&[topic(1)], number)).collect());
     }
-    one.ear.until("the burst", |ear| ear.numbers().len() as u64 >= MANY).await;
-    assert_eq!(one.ear.numbers(), (1..=MANY).collect::<Vec<_>>());
-    assert!(one.ear.largest_batch() > 1, "what is ready comes together");
+    one.listener.until("the burst", |listener| listener.numbers().len() as u64 >= MANY).await;
+    assert_eq!(one.listener.numbers(), (1..=MANY).collect::<Vec<_>>());
+    assert!(one.listener.largest_batch() > 1, "what is ready comes together");
 }
 
 async fn order_holds_per_topic_whatever_the_number_of_topics(world: World) {
@@ -145,11 +145,11 @@ async fn order_holds_per_topic_whatever_the_number_of_topics(world: World) {
         let topics = if number % 3 == 0 { crowd.as_slice() } else { &crowd[..1] };
         sender.bus.publish(vec![numbered(topics, number)]);
     }
-    one.ear.number(300).await;
-    assert_eq!(one.ear.numbers(), (1..=300).collect::<Vec<_>>());
+    one.listener.number(300).await;
+    assert_eq!(one.listener.numbers(), (1..=300).collect::<Vec<_>>());
 }
 
-async fn every_kind_of_cargo_arrives_unchanged(world: World) {
+async fn every_kind_of_payload_arrives_unchanged(world: World) {
     let (one, sender) = (world.node().await, world.node().await);
     let conversation = ConversationId::from_random(ConversationKind::Channel, Uuid::from_u128(3));
     let topics = [Topic::Channel(conversation), Topic::Presence(user(1)), Topic::Digest, Topic::Published];
@@ -161,15 +161,18 @@ async fn every_kind_of_cargo_arrives_unchanged(world: World) {
     let moved = Moved { conversation, first: seq, last: seq, users: Arc::new([user(1)]) };
     let digest =
         Digest { epoch: 1, from: Position(1), to: Position(2), held_back: false, moved: vec![moved] };
-    let parcel =
-        |topic: Topic, cargo: Cargo| Parcel { topics: [topic].as_slice().into(), epoch: None, cargo };
+    let message = |topic: Topic, payload: Payload| BusMessage {
+        topics: [topic].as_slice().into(),
+        epoch: None,
+        payload,
+    };
     let sent = vec![
-        parcel(topics[0], Cargo::Signal(Signal::Typing { conversation, user: user(1), on: true })),
-        parcel(topics[1], Cargo::Signal(Signal::Presence { user: user(1), presence: Presence::Away })),
-        parcel(topics[2], Cargo::Digest(Arc::new(digest))),
-        parcel(topics[3], Cargo::Published(vec![(conversation, seq)])),
+        message(topics[0], Payload::Signal(Signal::Typing { conversation, user: user(1), on: true })),
+        message(topics[1], Payload::Signal(Signal::Presence { user: user(1), presence: Presence::Away })),
+        message(topics[2], Payload::Digest(Arc::new(digest))),
+        message(topics[3], Payload::Published(vec![(conversation, seq)])),
     ];
     sender.bus.publish(sent.clone());
-    one.ear.until("all kinds", |ear| ear.heard().len() >= sent.len()).await;
-    assert_eq!(one.ear.heard(), sent);
+    one.listener.until("all kinds", |listener| listener.received().len() >= sent.len()).await;
+    assert_eq!(one.listener.received(), sent);
 }

@@ -1,15 +1,16 @@
-//! What every bus owes its nodes, run over each of them; and what the networked one owes them when its server fails.
+//! What every bus must do for its nodes, run with each of them; and what the networked one must do when its
+//! server fails.
 
 #[path = "../servers/buses.rs"]
 mod servers;
 
-mod book;
 mod cluster;
 mod contract;
-mod ear;
 mod faults;
 mod misuse;
 mod presence;
+mod presence_registry;
+mod recording_listener;
 mod sentinel;
 mod served;
 mod world;

@@ -1,4 +1,5 @@
-//! Presence over several nodes: each with its router and its board, as a process has them, on one bus and one book.
+//! Presence over several nodes: each with its router and its board, as in a process, on one bus and one
+//! registry.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -9,16 +10,16 @@ use tidings::actors::inbox::{Inbox, Item};
 use tidings::actors::presence::PresenceBoard;
 use tidings::actors::presence::state::Device;
 use tidings::actors::router::{Router, RouterOptions};
-use tidings::bus::book::LocalBooks;
 use tidings::bus::local::LocalExchange;
+use tidings::bus::presence_registry::LocalPresenceRegistries;
 use tidings::bus::redis::RedisBus;
 use tidings::bus::{Presence, Signal};
 use tidings::domain::{Topic, UserId};
 use tidings::environment::SystemEnvironment;
 use tokio::sync::Mutex;
 
-use crate::book::LEASE;
-use crate::ear::DEADLINE;
+use crate::presence_registry::LEASE;
+use crate::recording_listener::DEADLINE;
 use crate::servers::Redis;
 use crate::world::{meters, options, settle, up, user};
 
@@ -45,10 +46,10 @@ impl Process {
         (router, board)
     }
 
-    fn local(exchange: &Arc<LocalExchange>, books: &Arc<LocalBooks>) -> Self {
+    fn local(exchange: &Arc<LocalExchange>, registries: &Arc<LocalPresenceRegistries>) -> Self {
         let (router, board) = Self::start();
         router.connect(Arc::new(exchange.attach(router.clone())));
-        let sharing = board.share(Arc::new(books.open()), LOOK_EVERY);
+        let sharing = board.share(Arc::new(registries.open()), LOOK_EVERY);
         Self { router, board, bus: None, sharing, told: Mutex::default(), shown: Mutex::default() }
     }
 
@@ -57,7 +58,7 @@ impl Process {
         let bus = RedisBus::start(options(redis), router.clone(), &meters(), SystemEnvironment::shared());
         router.connect(bus.clone());
         up(&bus, true).await;
-        let sharing = board.share(bus.book(LEASE), LOOK_EVERY);
+        let sharing = board.share(bus.presence_registry(LEASE), LOOK_EVERY);
         Self { router, board, bus: Some(bus), sharing, told: Mutex::default(), shown: Mutex::default() }
     }
 
@@ -70,7 +71,8 @@ impl Process {
         answer
     }
 
-    /// The next change that watchers here see. A signal that came while they looked says the same as the look.
+    /// The next change that watchers here see. A signal that came while they looked says the same as the
+    /// look.
     async fn told(&self) -> (UserId, Presence) {
         let mut told = self.told.lock().await;
         let mut shown = self.shown.lock().await;
@@ -110,12 +112,13 @@ fn is_offline(presence: Presence) -> bool {
 async fn a_user_on_two_nodes(one: &Process, other: &Process, watcher: &Process, subscribed: impl AsyncFn()) {
     let whom = user(1);
     one.board.came(whom, Device::Foreground);
-    // Whoever watches a user that is online elsewhere learns so: at once, or when the book has it.
+    // Whoever watches a user that is online elsewhere learns so: at once, or when the registry has it.
     if watcher.watch(whom).await != Presence::Online {
         assert_eq!(watcher.told().await, (whom, Presence::Online));
     }
     subscribed().await;
-    // A second device on another node is no news, nor is its end, nor the end of the first while the second stays.
+    // A second device on another node is no news, nor is its end, nor the end of the first while the second
+    // stays.
     other.board.came(whom, Device::Background);
     other.board.moved(whom, Device::Background, Device::Foreground);
     other.board.moved(whom, Device::Foreground, Device::Background);
@@ -133,8 +136,8 @@ async fn a_user_on_two_nodes(one: &Process, other: &Process, watcher: &Process, 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn presence_is_one_over_all_nodes_of_a_process() {
-    let (exchange, books) = (Arc::default(), Arc::default());
-    let [one, other, watcher] = std::array::from_fn(|_| Process::local(&exchange, &books));
+    let (exchange, registries) = (Arc::default(), Arc::default());
+    let [one, other, watcher] = std::array::from_fn(|_| Process::local(&exchange, &registries));
     a_user_on_two_nodes(&one, &other, &watcher, async || {}).await;
 }
 

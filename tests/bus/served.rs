@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::ear::DEADLINE;
+use crate::recording_listener::DEADLINE;
 use crate::servers::Redis;
 
 struct Served {

@@ -1,18 +1,18 @@
-//! Nodes on a bus, whichever it is.
+//! Nodes on any of the buses.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use smallvec::smallvec;
 use tidings::bus::local::LocalExchange;
-use tidings::bus::redis::{Place, RedisBus, RedisOptions, server};
-use tidings::bus::{Bus, Cargo, Parcel};
+use tidings::bus::redis::{RedisBus, RedisOptions, RedisServers, server};
+use tidings::bus::{Bus, BusMessage, Payload};
 use tidings::domain::{ConversationId, ConversationKind, Seq, Topic, UserId};
 use tidings::environment::SystemEnvironment;
 use tidings::telemetry::{Exporter, Meters};
 use uuid::Uuid;
 
-use crate::ear::{Ear, ear};
+use crate::recording_listener::{RecordingListener, listener};
 use crate::servers::Redis;
 use crate::servers::cluster::Cluster;
 
@@ -29,7 +29,7 @@ pub enum World {
 /// One node on it.
 pub struct Node {
     pub bus: Arc<dyn Bus>,
-    pub ear: Arc<Ear>,
+    pub listener: Arc<RecordingListener>,
 }
 
 impl World {
@@ -50,16 +50,16 @@ impl World {
 
     /// A new node, connected.
     pub async fn node(&self) -> Node {
-        let ear = ear();
+        let listener = listener();
         match self {
-            Self::Local(exchange) => Node { bus: Arc::new(exchange.attach(ear.clone())), ear },
+            Self::Local(exchange) => Node { bus: Arc::new(exchange.attach(listener.clone())), listener },
             Self::Redis(redis) => {
-                let bus = connected(options(redis), &ear).await;
-                Node { bus, ear }
+                let bus = connected(options(redis), &listener).await;
+                Node { bus, listener }
             }
             Self::Cluster(cluster) => {
-                let bus = connected(cluster_options(cluster), &ear).await;
-                Node { bus, ear }
+                let bus = connected(cluster_options(cluster), &listener).await;
+                Node { bus, listener }
             }
         }
     }
@@ -76,22 +76,22 @@ impl World {
 
 /// Options for a server, with patience as in production.
 pub fn options(redis: &Redis) -> RedisOptions {
-    RedisOptions::new(Place::Single(server(&redis.url()).unwrap()))
+    RedisOptions::new(RedisServers::Single(server(&redis.url()).unwrap()))
 }
 
 /// Options for a Cluster.
 pub fn cluster_options(cluster: &Cluster) -> RedisOptions {
-    RedisOptions::new(Place::Cluster(server(&cluster.url()).unwrap()))
+    RedisOptions::new(RedisServers::Cluster(server(&cluster.url()).unwrap()))
 }
 
 /// A bus that has begun to connect.
-pub fn begun(options: RedisOptions, ear: &Arc<Ear>) -> Arc<RedisBus> {
-    RedisBus::start(options, ear.clone(), &meters(), SystemEnvironment::shared())
+pub fn begun(options: RedisOptions, listener: &Arc<RecordingListener>) -> Arc<RedisBus> {
+    RedisBus::start(options, listener.clone(), &meters(), SystemEnvironment::shared())
 }
 
 /// A bus that is up.
-pub async fn connected(options: RedisOptions, ear: &Arc<Ear>) -> Arc<RedisBus> {
-    let bus = begun(options, ear);
+pub async fn connected(options: RedisOptions, listener: &Arc<RecordingListener>) -> Arc<RedisBus> {
+    let bus = begun(options, listener);
     up(&bus, true).await;
     bus
 }
@@ -100,7 +100,7 @@ pub async fn connected(options: RedisOptions, ear: &Arc<Ear>) -> Arc<RedisBus> {
 pub async fn up(bus: &RedisBus, up: bool) {
     let mut health = bus.healthy();
     let turned = health.wait_for(|health| health.up == up);
-    if tokio::time::timeout(crate::ear::DEADLINE, turned).await.is_err() {
+    if tokio::time::timeout(crate::recording_listener::DEADLINE, turned).await.is_err() {
         panic!("the bus is not {}: {:?}", if up { "up" } else { "down" }, bus.health());
     }
 }
@@ -119,7 +119,7 @@ pub async fn settle(redis: &Redis, topic: Topic, subscribers: u64) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    if tokio::time::timeout(crate::ear::DEADLINE, counted).await.is_err() {
+    if tokio::time::timeout(crate::recording_listener::DEADLINE, counted).await.is_err() {
         panic!("{topic:?} never had {subscribers} subscribers");
     }
 }
@@ -132,7 +132,7 @@ pub async fn settle_in_cluster(cluster: &Cluster, topic: Topic, subscribers: u64
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    if tokio::time::timeout(crate::ear::DEADLINE, counted).await.is_err() {
+    if tokio::time::timeout(crate::recording_listener::DEADLINE, counted).await.is_err() {
         let now = cluster.subscribers(&channel).await;
         panic!("{topic:?} never had {subscribers} subscribers but {now}");
     }
@@ -157,22 +157,22 @@ pub fn topic(number: u64) -> Topic {
     Topic::User(user(number))
 }
 
-/// A parcel that bears a number.
-pub fn numbered(topics: &[Topic], number: u64) -> Parcel {
+/// A message that bears a number.
+pub fn numbered(topics: &[Topic], number: u64) -> BusMessage {
     let conversation = ConversationId::from_random(ConversationKind::Group, Uuid::from_u128(7));
-    let cargo = Cargo::Published(vec![(conversation, Seq::new(number).unwrap())]);
-    Parcel { topics: topics.into(), epoch: Some(1), cargo }
+    let payload = Payload::Published(vec![(conversation, Seq::new(number).unwrap())]);
+    BusMessage { topics: topics.into(), epoch: Some(1), payload }
 }
 
 /// The same, heavier by about `bytes`.
-pub fn heavy(topic: Topic, number: u64, bytes: usize) -> Parcel {
-    let mut parcel = numbered(&[topic], number);
-    if let Cargo::Published(places) = &mut parcel.cargo {
+pub fn heavy(topic: Topic, number: u64, bytes: usize) -> BusMessage {
+    let mut message = numbered(&[topic], number);
+    if let Payload::Published(places) = &mut message.payload {
         let more = places[0];
         places.extend(std::iter::repeat_n(more, bytes / 20));
     }
-    parcel.topics = smallvec![topic];
-    parcel
+    message.topics = smallvec![topic];
+    message
 }
 
 static EXPORTER: LazyLock<Exporter> = LazyLock::new(|| Exporter::install().unwrap());
@@ -183,7 +183,8 @@ pub fn meters() -> Meters {
     Meters::new()
 }
 
-/// A series' value, as in `tidings_bus_dropped_total{reason="failed"}`. Tests of one process share it: compare with before.
+/// A series' value, as in `tidings_bus_dropped_total{reason="failed"}`. Tests of one process share it:
+/// compare with before.
 pub fn counted(series: &str) -> f64 {
     let text = EXPORTER.render();
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));

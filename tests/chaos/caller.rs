@@ -1,4 +1,4 @@
-//! One person on one socket: says something and takes the time until it is answered.
+//! One user on one socket: sends a message and measures the time until it is answered.
 
 use std::time::Duration;
 
@@ -73,7 +73,8 @@ impl Caller {
         acks
     }
 
-    /// Says a line; answers its `ack` or `error`, and how long that took. Panics when none comes within `limit`.
+    /// Says a line; answers its `ack` or `error`, and how long that took. Panics when none comes within
+    /// `limit`.
     pub async fn say(&mut self, limit: Duration) -> (Value, Duration) {
         self.said += 1;
         let (id, key) = (self.said, uuid::Uuid::new_v4());

@@ -1,4 +1,4 @@
-//! A real cluster, started by `scripts/cluster` as an operator would, with a hand on every process.
+//! A real cluster, started by `scripts/cluster` as an operator would, with access to every process.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts it; `settings` are for every Tidings process, as `("gateway.heartbeat_ms", "1000")`. Panics with the logs when it
-    /// does not come up.
+    /// Starts it; `settings` are for every Tidings process, as `("gateway.heartbeat_ms", "1000")`. Panics
+    /// with the logs when it does not come up.
     pub async fn start(settings: &[(&str, &str)]) -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let parent =
@@ -59,8 +59,8 @@ impl Cluster {
         &self.addresses[name]
     }
 
-    /// Sends a signal (`KILL`, `STOP`, `CONT`, `TERM`) to a process by its name. Killed, it is gone when this returns. Freezing and
-    /// thawing is for all its child processes too: Postgres has one per connection.
+    /// Sends a signal (`KILL`, `STOP`, `CONT`, `TERM`) to a process by its name. Killed, it is gone when this
+    /// returns. Freezing and thawing is for all its child processes too: Postgres has one per connection.
     pub async fn signal(&self, name: &str, signal: &str) {
         let pid = self.pid(name);
         let mut pids = vec![pid.clone()];

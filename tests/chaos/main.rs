@@ -1,8 +1,9 @@
-//! What breaks while people talk, one thing at a time, on a real cluster: three gateways, Postgres with a replica, Redis.
+//! Faults while users talk, one at a time, on a real cluster: three gateways, Postgres with a replica, Redis.
 //!
-//! Each test replays a chat log through haproxy, breaks one thing meanwhile, and asks three questions of what the clients
-//! saw: is the ledger clean (nothing lost, doubled, reordered, leaked), did delivery go on within its bound, and did the
-//! cluster come back by itself. Pauses here are the faults' own lengths, not waits for something to happen.
+//! Each test replays a chat log through haproxy, causes one fault in the meantime, and checks what the
+//! clients received: whether the ledger is clean (nothing lost, doubled, reordered, leaked), whether delivery
+//! continued within its bound, and whether the cluster recovered by itself. Pauses here are the duration of
+//! the fault, not waits for something to happen.
 
 #![expect(clippy::disallowed_methods, reason = "real processes in real time, with keys of their own")]
 

@@ -1,4 +1,5 @@
-//! People talking meanwhile: the black-box replay of a real chat log, as a child process, and its verdict.
+//! Users who talk in the meantime: the black-box replay of a real chat log, as a child process, and its
+//! verdict.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

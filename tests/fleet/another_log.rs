@@ -1,12 +1,13 @@
-//! The log is another one after a failover that lost its last events: what takes their places is news.
+//! The log is replaced after a failover that lost its last events: the events at their seqs are new.
 
 use tidings::actors::inbox::Item;
-use tidings::bus::{Cargo, Listener, Parcel};
+use tidings::bus::{BusMessage, Listener, Payload};
 use tidings::domain::{ConversationKind, Topic};
 
 use crate::support::Fleet;
 
-/// What a promoted standby looks like that had not got everything: events after `last` are gone, and the epoch is another.
+/// What a promoted standby looks like that had not got everything: events after `last` are gone, and the
+/// epoch is another.
 async fn lose_after(fleet: &Fleet, last: u64) {
     let mut connection = fleet.connect("fleet").await;
     let statements = format!(
@@ -55,8 +56,8 @@ async fn a_late_event_of_the_old_log_is_not_taken_for_one_of_the_new() {
     let old = fleet.store.tail(before.position, 10).await.unwrap().committed.remove(1);
     lose_after(&fleet, 3).await;
     assert!(two.told_to_compare().await.is_empty());
-    let (topics, cargo) = ([Topic::User(ben)].as_slice().into(), Cargo::Events(vec![old.clone()]));
-    two.router.on_parcels(vec![Parcel { topics, epoch: Some(before.epoch), cargo }]);
+    let (topics, payload) = ([Topic::User(ben)].as_slice().into(), Payload::Events(vec![old.clone()]));
+    two.router.on_messages(vec![BusMessage { topics, epoch: Some(before.epoch), payload }]);
     assert_eq!(fleet.say(&one, ada, room, false).await, 4);
     let told = loop {
         let events = two.take().await.into_iter().filter_map(|item| match item {

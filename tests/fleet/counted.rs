@@ -1,4 +1,4 @@
-//! A log that counts what is asked of it, and can be told to fail.
+//! A log that counts its calls and can be told to fail.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

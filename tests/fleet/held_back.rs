@@ -1,4 +1,5 @@
-//! A transaction that has written and stays open, in any database of the server, holds back the log's end. It delays nobody.
+//! A transaction that has written and stays open, in any database of the server, holds back the log's end. It
+//! delays no delivery.
 
 use std::sync::atomic::Ordering;
 
@@ -70,7 +71,8 @@ async fn with_a_bus_what_it_loses_is_read_past_it() {
     let open = hold(&fleet).await;
     let first = fleet.say(&one, ada, room, false).await;
     assert_eq!(two.receive(first).await, [first], "by the bus");
-    // The node that commits dies before it publishes, and no digest can name what it committed: at first, and later on.
+    // The node that commits dies before it publishes, and no digest can name what it committed: at first, and
+    // later on.
     let mut last = first;
     for _ in 0..3 {
         let begun_ms = fleet.now_ms();

@@ -1,4 +1,5 @@
-//! Who is put into a conversation is told live, whatever happened just before and wherever the others are connected.
+//! A user who is added to a conversation is told live, whatever happened just before and wherever the others
+//! are connected.
 
 use std::sync::atomic::Ordering;
 

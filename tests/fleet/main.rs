@@ -1,4 +1,4 @@
-//! Several nodes over one log: whatever the bus loses, every node passes every event on, in order and once.
+//! Several nodes over one log: whatever the bus loses, every node delivers every event, in order and once.
 
 mod another_log;
 mod blocks;
@@ -46,7 +46,8 @@ async fn what_a_node_could_not_publish_comes_from_the_relay_in_order() {
     let (one, mut two) = (fleet.station().await, fleet.station().await);
     two.router.subscribe(0, Topic::User(ben));
     for seq in 3..=30 {
-        // Events at the beginning, in the middle and at the end are lost; two were committed by a node that crashed.
+        // Events at the beginning, in the middle and at the end are lost; two were committed by a node that
+        // crashed.
         one.mute.store(seq < 5 || (10..15).contains(&seq) || seq > 28, Ordering::SeqCst);
         fleet.say(&one, ada, room, seq == 7 || seq == 30).await;
     }

@@ -1,4 +1,5 @@
-//! What one node ends, the bus tells the others: it counts there at once, without a look at the store.
+//! A revocation on one node reaches the others by the bus and is effective there at once, without a read of
+//! the store.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;

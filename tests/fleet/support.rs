@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tidings::actors::follower::{Follower, NOTICES};
-use tidings::actors::inbox::{Inbox, Item};
+use tidings::actors::inbox::{ChannelHold, Inbox, Item};
 use tidings::actors::router::published::PublishedSet;
-use tidings::actors::router::{ChannelHold, Router, RouterOptions};
+use tidings::actors::router::{Router, RouterOptions};
 use tidings::bus::health::BusHealth;
 use tidings::bus::local::{LocalBus, LocalExchange};
-use tidings::bus::{Bus, Cargo, Parcel};
+use tidings::bus::{Bus, BusMessage, Payload};
 use tidings::consumers::relay::Relay;
 use tidings::domain::{
     ClientId, Content, ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, Role, Topic, User, UserId,
@@ -59,12 +59,12 @@ struct Lossy {
 }
 
 impl Bus for Lossy {
-    fn publish(&self, mut parcels: Vec<Parcel>) {
+    fn publish(&self, mut messages: Vec<BusMessage>) {
         if self.mute.load(Ordering::SeqCst) {
             // What a node publishes goes one way: its announcements are lost with its events.
-            parcels.retain(|parcel| matches!(parcel.cargo, Cargo::Digest(_)));
+            messages.retain(|message| matches!(message.payload, Payload::Digest(_)));
         }
-        self.bus.publish(parcels);
+        self.bus.publish(messages);
     }
 
     fn subscribe(&self, topic: Topic) {
@@ -111,7 +111,8 @@ impl Fleet {
         Self { _folder: folder, server, store, log, environment, exchange: Arc::default(), bus }
     }
 
-    /// A connection to the database server, past the store. `database`: `fleet`, or another one of the server.
+    /// A connection to the database server, past the store. `database`: `fleet`, or another one of the
+    /// server.
     pub async fn connect(&self, database: &str) -> sqlx::PgConnection {
         self.server.as_ref().expect("a fleet on Postgres").connect(database).await
     }
@@ -241,7 +242,8 @@ impl Fleet {
         self.change(station, actor, room, Change::Join { user, role: Role::Member }).await
     }
 
-    /// `sender` says something on `station`: committed, then published; answers its seq. `crash`: committed only.
+    /// `sender` says something on `station`: committed, then published; answers its seq. `crash`: committed
+    /// only.
     pub async fn say(&self, station: &Station, sender: UserId, room: ConversationId, crash: bool) -> u64 {
         let message = NewMessage {
             sender,

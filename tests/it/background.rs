@@ -1,4 +1,5 @@
-//! Settings of what works in the background, each changed so that something else happens. `tests/tidy/settings.rs` names them.
+//! Settings of background work, each changed so that something else happens. `tests/tidy/settings.rs` names
+//! them.
 
 use std::fs;
 use std::time::Duration;

@@ -1,5 +1,6 @@
-//! The bad-input corpus: what broken, hostile or merely careless clients send, and the documented answer to each.
-//! After every group good clients still chat, nothing was stored that was not acked, and the log tells no secret.
+//! The bad-input corpus: what broken, hostile or careless clients send, and the documented answer to each.
+//! After every group good clients still chat, nothing was stored that was not acked, and the log contains no
+//! secret.
 
 mod case;
 mod claims;

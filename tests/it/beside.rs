@@ -1,5 +1,6 @@
-//! What others write into the same store reaches a node's connections all the same. On one data folder there is one server, so
-//! the store itself stands for the others here: the one place in these tests that uses the server's own code.
+//! What other processes write into the same store reaches a node's connections. On one data folder there is
+//! one server, so here the test writes to the store itself: the one place in these tests that uses the
+//! server's own code.
 
 use std::sync::Arc;
 use std::time::Duration;

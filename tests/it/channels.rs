@@ -1,5 +1,5 @@
-//! Entering a connection while one's membership of a channel changes: whoever is out hears nothing more, whoever is in
-//! hears everything, wherever between the reading of heads and the subscription the change falls.
+//! Entering while the user's membership of a channel changes: a former member gets nothing more, and a member
+//! gets everything, wherever between the read of heads and the subscription the change happens.
 
 use std::time::Duration;
 

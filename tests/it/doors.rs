@@ -1,4 +1,4 @@
-//! Getting in: how fast one address may knock, and how many may be on their way in at once.
+//! Admission: how often one address may connect, and how many hellos may be in progress at once.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::support::server::Server;
 use crate::support::{Encoding, now};
 
 /// An upgrade by an HTTP client, which shows what a refusal says.
-async fn knock(rest: &Rest, address: &str) -> Answer {
+async fn connect_from(rest: &Rest, address: &str) -> Answer {
     let request = rest.request(Method::GET, "/v1/ws");
     let headers = [
         ("connection", "upgrade"),
@@ -33,7 +33,7 @@ async fn metric(rest: &Rest, line: &str) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_address_knocks_only_so_fast() {
+async fn one_address_connects_only_so_often() {
     let server = Server::start(&[
         ("TIDINGS__GATEWAY__HELLOS_PER_IP_PER_SECOND", "1"),
         ("TIDINGS__GATEWAY__HELLO_BURST_PER_IP", "2"),
@@ -46,7 +46,7 @@ async fn one_address_knocks_only_so_fast() {
         let headers = [("x-forwarded-for", "203.0.113.9")];
         Ws::open_with(&server, Encoding::Json, &headers).await.expect("within the burst");
     }
-    let refused = knock(&rest, "203.0.113.9").await;
+    let refused = connect_from(&rest, "203.0.113.9").await;
     assert_eq!(refused.status, 429, "{}", refused.text);
     assert_eq!(refused.content_type, "application/problem+json");
     assert_eq!(refused.body["code"], "rate_limited");
@@ -97,12 +97,13 @@ async fn only_so_many_hellos_are_under_way() {
     slow.send(&json!({ "type": "hello", "token": slow_token() })).await;
     let (held, _) = keys.accept().await.expect("the keys are asked for");
     waiting.send(&hello).await;
-    // The second waits for the one place, so the third is one too many and the door is shut; until it is, knocking works.
+    // The second waits for the one place, so the third is one too many and the door is shut; until it is,
+    // connecting works.
     let began = now();
-    while knock(&rest, "203.0.113.9").await.status != 503 {
+    while connect_from(&rest, "203.0.113.9").await.status != 503 {
         assert!(began.elapsed() < Duration::from_secs(3), "the door stays open");
     }
-    let shut = knock(&rest, "203.0.113.9").await;
+    let shut = connect_from(&rest, "203.0.113.9").await;
     assert_eq!(shut.body["code"], "overloaded", "{}", shut.text);
     assert!(shut.body["retry_after_ms"].as_u64().is_some_and(|wait_ms| (1_000..3_000).contains(&wait_ms)));
     assert!(shut.retry_after.is_some());

@@ -1,4 +1,4 @@
-//! An account that goes: the answer is quick, and the rest is done whatever happens to caller and server.
+//! Erasing an account: the answer is quick, and the rest is done whatever happens to client and server.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,10 +19,11 @@ use crate::support::{Encoding, now, uuid};
 
 const PASSWORD: &str = "correct horse battery";
 const CANARY: &str = "canary-5c1d77";
-/// After an answer no text of the account may be in any file any more. Promised is a minute; a machine at work on other things must
-/// not fail a test.
+/// After an answer no text of the account may be in any file any more. Promised is a minute; a machine at
+/// work on other things must not fail a test.
 const GONE_WITHIN: Duration = Duration::from_secs(150);
-/// What a send elsewhere may take meanwhile, or three times what it took before on a machine at work on other things.
+/// What a send elsewhere may take meanwhile, or three times what it took before on a machine at work on other
+/// things.
 const P99: Duration = Duration::from_millis(100);
 
 /// Writes messages of `account` past the server, which is not running: thousands in a second.

@@ -1,5 +1,6 @@
-//! Every example of `docs/PROTOCOL.md`, run against a real server in both encodings and compared field by field; how
-//! examples are written is said on that page. A frame, call, error or close without an example fails here too.
+//! Every example of `docs/PROTOCOL.md`, run against a real server in both encodings and compared field by
+//! field. That page explains how examples are written. A frame, call, error or close without an example fails
+//! here too.
 
 mod coverage;
 mod http;

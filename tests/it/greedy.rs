@@ -1,4 +1,4 @@
-//! Clients that ask for more than they take, or for more than is theirs.
+//! Clients that request more than they read, or more than is theirs.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -73,8 +73,8 @@ async fn a_client_that_asks_and_does_not_read_fills_nothing() {
         assert!(began.elapsed() < Duration::from_secs(20), "whoever reads nothing is cut off");
     }
     let grown_mib = most.saturating_sub(before) >> 20;
-    // 240 answers of half a MiB were asked for: 120 MiB. A queue may hold 1 MiB and one range is read beside it, and the allocator
-    // keeps what rows and encoding took for a while (12 to 24 MiB were seen).
+    // 240 answers of half a MiB were asked for: 120 MiB. A queue may hold 1 MiB and one range is read beside
+    // it, and the allocator keeps what rows and encoding took for a while (12 to 24 MiB were seen).
     assert!(grown_mib < 40, "{grown_mib} MiB were held for clients that read nothing");
     drop(greedy);
 }

@@ -1,4 +1,4 @@
-//! A client that reads slowly is switched to pulling, not cut off, and misses nothing.
+//! A client that reads slowly is switched to pulling, not disconnected, and misses nothing.
 
 use std::net::SocketAddr;
 

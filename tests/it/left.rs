@@ -1,4 +1,4 @@
-//! What ended while a client was away is told at its next hello, whether it knows the client's cursor or not.
+//! A membership that ended while a client was offline is in its next hello, with a known cursor or without.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! A log that nobody reads stops nobody.
+//! A log that is not read stops no work.
 
 use std::fs::File;
 use std::io::Read;

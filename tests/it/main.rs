@@ -1,6 +1,6 @@
 //! Black-box tests of the `tidings` binary: they start it as a child process and speak the contract of
-//! `docs/PROTOCOL.md` as an outsider would. Nothing here uses the server's own types, apart from [`erasing`], which fills a database
-//! faster than a client could.
+//! `docs/PROTOCOL.md` as an outsider would. Nothing here uses the server's own types, apart from [`erasing`],
+//! which fills a database faster than a client could.
 
 mod support;
 

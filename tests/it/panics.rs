@@ -1,4 +1,5 @@
-//! A panic ends one client's work or the whole process, and nothing in between: no server goes on without one of its parts.
+//! A panic ends the work for one client or the whole process, and nothing in between: no server runs without
+//! one of its parts.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -48,7 +49,7 @@ async fn a_panic_in_a_sessions_work_ends_that_session_alone() {
     }
     assert!(server.is_running());
     let log = server.log();
-    assert!(log.contains("a panic ended one client's work") && log.contains("src/panics.rs"), "{log}");
+    assert!(log.contains("a panic ended the work for one client") && log.contains("src/panics.rs"), "{log}");
     chat_works(&server, &ada, &ben).await;
 }
 

@@ -1,4 +1,5 @@
-//! The content of a deleted conversation leaves the files of a running server by itself, whatever happens meanwhile.
+//! The content of a deleted conversation is removed from the files of a running server by itself, whatever
+//! happens in the meantime.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! What `/readyz` says while the database is away, cut off or full: the truth, and 200, so that no balancer empties the fleet.
+//! `/readyz` while the database is unavailable, cut off or full: it says so, with status 200, so that no
+//! balancer empties the fleet.
 
 use std::fs::{self, File};
 use std::io::Write;

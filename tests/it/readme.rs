@@ -1,4 +1,4 @@
-//! What `README.md` shows is run as it stands: the tour by a shell with curl, the frames on a socket, the commands.
+//! Runs what `README.md` shows: the tour by a shell with curl, the frames on a socket, the commands.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,8 @@ fn inline<'a>(text: &'a str, begin: &'a str) -> impl Iterator<Item = &'a str> {
     text.split('`').skip(1).step_by(2).filter(move |code| code.starts_with(begin))
 }
 
-/// The tour prints the place of the message and the page with it; the frames named after it go on where it ended.
+/// The tour prints the place of the message and the page with it; the frames named after it go on where it
+/// ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_tour_works_as_it_is_written() {
     let server = Server::start(&[]).await;

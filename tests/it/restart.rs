@@ -1,4 +1,4 @@
-//! The server's end and its return: what was acked is there, however it ended.
+//! The server ends and starts again: what was acked is there, however it ended.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A token that was ended is worth nothing within a second, whatever its connection was doing at that moment.
+//! A revoked token stops working within a second, whatever its connection was doing at that moment.
 
 use std::fs;
 

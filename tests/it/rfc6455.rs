@@ -1,5 +1,6 @@
 //! RFC 6455 on the chat endpoint: the case groups of the Autobahn suite's sections 1 to 7 and 10, the opening
-//! handshake, and peers that abuse the framing. Autobahn wants an echo; here the protocol's `ping` is the echo.
+//! handshake, and peers that abuse the framing. Autobahn wants an echo; here the protocol's `ping` is the
+//! echo.
 
 mod abuse;
 mod case;
@@ -17,8 +18,8 @@ use crate::support::server::Server;
 use crate::support::{Encoding, in_parallel};
 use runner::Verdict;
 
-/// Cases that may be answered otherwise than the RFC's strictest reading wants, each with the reason. An entry
-/// that no case needs any more fails the suite.
+/// Cases that may be answered otherwise than the RFC's strictest reading wants, each with the reason. An
+/// entry that no case needs any more fails the suite.
 const EXPLAINED: &[(&str, &str)] = &[
     ("6.4.1", UTF8_WHEN_WHOLE),
     ("6.4.2", UTF8_WHEN_WHOLE),

@@ -1,5 +1,5 @@
-//! Settings of a real server, each changed so that something else happens. `tests/tidy/settings.rs` names for every key the
-//! test that shows it.
+//! Settings of a real server, each changed so that something else happens. `tests/tidy/settings.rs` names the
+//! test for every key.
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
@@ -193,13 +193,13 @@ async fn a_connection_is_given_the_time_that_was_set() {
 
     // Nothing reads from this one, so nothing answers the pings.
     let ben = rest.guest("Ben").await;
-    let (deaf, _) = Ws::signed_in(&server, Encoding::Json, &ben).await;
+    let (not_reading, _) = Ws::signed_in(&server, Encoding::Json, &ben).await;
     let began = now();
     while metric(&rest, "tidings_closes_total{code=\"4408\"}").await < 2.0 {
         assert!(began.elapsed() < DEADLINE, "the heartbeat does not end it");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    drop(deaf);
+    drop(not_reading);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

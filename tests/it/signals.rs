@@ -1,4 +1,4 @@
-//! Typing, receipts and presence: told while somebody may be told, and ended when what they tell of ends.
+//! Typing, receipts and presence: sent only to users who may see them, and ended when their reason ends.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -8,8 +8,8 @@ use crate::support::rest::{Account, Rest};
 use crate::support::server::Server;
 use crate::support::{Encoding, uuid};
 
-/// Sends a message and reads `hears` up to it; answers what came before. Whatever was told before the message was sent has
-/// come by then.
+/// Sends a message and reads `hears` up to it; answers what came before. Whatever was told before the message
+/// was sent has come by then.
 async fn heard_until_message(speaker: &mut Ws, hears: &mut Ws, room: &str) -> Vec<Value> {
     let frame =
         json!({ "type": "send", "id": "fence", "conversation": room, "client_id": uuid(), "body": "fence" });

@@ -1,5 +1,5 @@
-//! Every series of the catalogue is moved somewhere: a metric without code that measures it, or a label's value that no code
-//! gives, would stay at zero for ever and tell operators that all is well.
+//! Every series of the catalogue is moved somewhere. A metric without code that measures it, or a label's
+//! value that no code gives, would stay at zero and tell operators that all is well.
 
 use tidings::telemetry::metrics::ALL;
 
@@ -13,7 +13,8 @@ const HANDED_ON: &[(&str, &str)] = &[
     ("tidings_store_replica_connections_in_use", "store/postgres: the pools of the replicas"),
 ];
 
-/// Labels whose values are written elsewhere than where they are counted, each with what holds the two together.
+/// Labels whose values are written elsewhere than where they are counted, each with what holds the two
+/// together.
 const DERIVED_LABELS: &[(&str, &str)] = &[
     ("tidings_closes_total", "the codes of protocol::close, what clients send, and 1006"),
     ("tidings_send_refusals_total", "protocol::ErrorCode::NAMES"),

@@ -1,5 +1,5 @@
-//! Which test shows that a setting does what `config/default.toml` says of it. A key without a row fails, and so does a row
-//! whose test does not exist or does not set what it is named for.
+//! Which test shows that a setting does what `config/default.toml` says. A key without a row fails, and so
+//! does a row whose test does not exist or does not set the key.
 
 use super::{none, root};
 
@@ -9,7 +9,7 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
     ("server.listen", SETTINGS, "an_address_in_use_is_named", "server.listen"),
     ("server.workers", SETTINGS, "requests_are_as_fast_as_was_set", "server.workers"),
     ("server.public_url", SETTINGS, "browsers_are_let_in_from_where_was_set", "server.public_url"),
-    ("server.trusted_proxies", DOORS, "one_address_knocks_only_so_fast", "SERVER__TRUSTED_PROXIES"),
+    ("server.trusted_proxies", DOORS, "one_address_connects_only_so_often", "SERVER__TRUSTED_PROXIES"),
     ("server.shutdown_ms", EXAMPLES, "every_example_holds_in_json", "docs/PROTOCOL.md"),
     ("server.max_connections", SETTINGS, "http_connections_are_served_as_was_set", "server.max_connections"),
     (
@@ -80,10 +80,10 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
     (
         "gateway.hellos_per_ip_per_second",
         DOORS,
-        "one_address_knocks_only_so_fast",
+        "one_address_connects_only_so_often",
         "HELLOS_PER_IP_PER_SECOND",
     ),
-    ("gateway.hello_burst_per_ip", DOORS, "one_address_knocks_only_so_fast", "HELLO_BURST_PER_IP"),
+    ("gateway.hello_burst_per_ip", DOORS, "one_address_connects_only_so_often", "HELLO_BURST_PER_IP"),
     ("limits.body_bytes", SETTINGS, HOLDS, "limits.body_bytes"),
     ("limits.data_bytes", SETTINGS, HOLDS, "limits.data_bytes"),
     ("limits.frame_bytes", SETTINGS, HOLDS, "limits.frame_bytes"),
@@ -218,7 +218,7 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
         "bus.queue_bytes",
         "src/bus/redis/incoming.rs",
         "what_does_not_fit_becomes_a_gap_behind_what_did",
-        "Incoming::",
+        "IncomingQueue::",
     ),
     (
         "bus.redis.sentinels",
@@ -241,16 +241,16 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
         "Outgoing::",
     ),
     (
-        "bus.redis.outgoing_parcels",
+        "bus.redis.outgoing_messages",
         "tests/bus/faults.rs",
         "a_full_queue_drops_the_oldest_and_keeps_nobody_waiting",
-        "outgoing_parcels = 100",
+        "outgoing_messages = 100",
     ),
     (
         "presence.offline_after_ms",
         "src/actors/presence/state.rs",
         "a_reconnect_within_the_grace_time_is_not_seen",
-        "PresenceState::new(",
+        "ConnectedDevices::new(",
     ),
     (
         "presence.typing_timeout_ms",
@@ -280,9 +280,9 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
     ("bus.redis.ping_ms", BUS_FAULTS, FROZEN, "ping: LONG"),
     (
         "presence.lease_ms",
-        "tests/bus/book.rs",
+        "tests/bus/presence_registry.rs",
         "a_dead_node_counts_for_as_long_as_its_lease",
-        "bus.book(Duration::from_secs(600))",
+        "bus.presence_registry(Duration::from_secs(600))",
     ),
     ("receipts.flush_ms", BACKGROUND, "receipts_are_told_as_often_as_was_set", "RECEIPTS__FLUSH_MS"),
     ("store.sqlite.readers", BACKGROUND, "as_many_threads_read_the_file_as_was_set", "SQLITE__READERS"),
@@ -299,7 +299,8 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
     ("telemetry.metrics", SETTINGS, "logs_and_metrics_are_as_was_set", "telemetry.metrics"),
 ];
 
-/// Keys whose effect no test shows yet, each with the reason. That they are read is shown in `src/app/options.rs`.
+/// Keys whose effect no test shows yet, each with the reason. That they are read is shown in
+/// `src/app/options.rs`.
 const UNSHOWN: &[(&str, &str)] =
     &[("gateway.lag_resume_bytes", "when a lagging reader goes on shows from outside only as a moment")];
 

@@ -46,6 +46,45 @@ impl Source {
         found
     }
 
+    /// Every path of the crate that the code names, from `crate::`, `super::` or `self::`, as module path
+    /// from the root.
+    pub fn own_paths(&self) -> Vec<Vec<String>> {
+        let mut found: Vec<Vec<String>> = self.crate_paths().into_iter().map(|(_, path)| path).collect();
+        for (at, begin) in self.code.match_indices("super::").chain(self.code.match_indices("self::")) {
+            let before = self.code[..at].chars().next_back();
+            if before.is_none_or(|c| !is_word(c) && c != ':') {
+                let mut base = self.modules();
+                if begin == "super::" {
+                    base.pop();
+                }
+                spread(&self.code[at + begin.len()..], &base, &mut found);
+            }
+        }
+        found
+    }
+
+    /// Every name in the code, with its line.
+    pub fn names(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.code.lines().enumerate();
+        lines.flat_map(|(at, line)| {
+            line.split(|c| !is_word(c)).filter(|name| !name.is_empty()).map(move |name| (at + 1, name))
+        })
+    }
+
+    /// Every type that is public without restriction, with its line.
+    pub fn public_types(&self) -> Vec<(usize, &str)> {
+        let lines = self.code.lines().enumerate();
+        let found = lines.filter_map(|(at, line)| {
+            let (kind, rest) = line.trim_start().strip_prefix("pub ")?.split_once(' ')?;
+            let name = rest.split(|c| !is_word(c)).next()?;
+            // A macro's `$name` is no name.
+            let named = !name.is_empty();
+            (named && matches!(kind, "struct" | "enum" | "trait" | "type" | "union"))
+                .then_some((at + 1, name))
+        });
+        found.collect()
+    }
+
     /// Numbers of the lines whose code has `pattern`.
     pub fn lines_with(&self, pattern: &str) -> Vec<usize> {
         self.code.match_indices(pattern).map(|(at, _)| self.line_of(at)).collect()
@@ -60,7 +99,8 @@ impl Source {
         (number.saturating_sub(4).max(1)..=number).any(|line| !comment_of(self.line(line)).is_empty())
     }
 
-    /// Whether the code names `ident` as a crate: `ident::…`, `use ident`, or an attribute or derive path of it.
+    /// Whether the code names `ident` as a crate: `ident::…`, `use ident`, or an attribute or derive path of
+    /// it.
     pub fn names_crate(&self, ident: &str) -> bool {
         self.code.match_indices(ident).any(|(at, _)| {
             let before = self.code[..at].chars().next_back();
@@ -83,7 +123,8 @@ pub fn comment_of(line: &str) -> &str {
     if whole { trimmed } else { line.find(" // ").map_or("", |at| &line[at..]) }
 }
 
-/// Files beside or below `path` that are test modules only, because it declares them so: `#[cfg(test)] mod name;`.
+/// Files beside or below `path` that are test modules only, because it declares them so: `#[cfg(test)] mod
+/// name;`.
 pub fn test_files(path: &str, text: &str) -> Vec<String> {
     let folder = path.trim_end_matches(".rs").trim_end_matches("/mod").trim_end_matches("/lib");
     let declared =

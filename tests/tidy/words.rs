@@ -2,18 +2,38 @@
 
 use std::collections::BTreeMap;
 
-use super::{none, root, with_extension};
-
-/// Parts of `src` that still have items whose whole documentation is one word or a pointer elsewhere, and how many at most.
-/// Numbers only fall; a part that has none is taken off.
-const STILL_EMPTY: &[(&str, usize)] = &[("gateway", 11)];
+use super::source::Source;
+use super::{none, root, server_code, with_extension};
 
 /// What was called otherwise before, and the word that is used now.
 const REPLACED: &[(&str, &str)] = &[
     (concat!("switch", "board"), "hub"),
     (concat!("door", "man"), "admission"),
     (concat!("the hur", "ry"), "the bus"),
-    (concat!("hand on the ", "book"), "handle to the presence book"),
+    (concat!("presence ", "book"), "presence registry"),
+];
+
+/// Public types that share a name on purpose: the trait of the store and the consumer that calls it.
+const NAMED_TWICE: &[&str] = &["Jobs"];
+
+/// Parts of names that were replaced. A name is split at `_` and at capitals, so `PresenceBook` has the parts
+/// `presence` and `book`.
+const REPLACED_PARTS: &[(&str, &str)] = &[
+    ("astray", "suspect"),
+    ("book", "registry"),
+    ("cargo", "payload"),
+    ("courier", "dispatcher"),
+    ("deaf", "null"),
+    ("ear", "listener"),
+    ("hurry", "bus"),
+    ("knock", "check"),
+    ("mend", "repair"),
+    ("parcel", "message"),
+    ("parcels", "messages"),
+    ("stir", "mark stale"),
+    ("strike", "remove"),
+    ("trouble", "error"),
+    ("untold", "unknown"),
 ];
 
 /// Whether a doc comment of one line tells no more than the item's name.
@@ -35,23 +55,9 @@ fn empty_docs(text: &str) -> Vec<usize> {
 
 #[test]
 fn documentation_says_more_than_the_name() {
-    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (path, text) in with_extension("src", &["rs"]) {
-        let part = path.split('/').nth(1).unwrap_or_default().to_owned();
-        let places = empty_docs(&text).into_iter().map(|line| format!("{path}:{line}"));
-        found.entry(part).or_default().extend(places);
-    }
     let mut broken = Vec::new();
-    for (part, places) in &found {
-        let allowed = STILL_EMPTY.iter().find(|(known, _)| known == part).map_or(0, |(_, most)| *most);
-        if places.len() > allowed {
-            broken.push(format!("{part}: {}, at most {allowed}: {}", places.len(), places.join(" ")));
-        }
-    }
-    for (part, _) in STILL_EMPTY {
-        if found.get(*part).is_none_or(Vec::is_empty) {
-            broken.push(format!("{part}: has none any more; take it off STILL_EMPTY"));
-        }
+    for (path, text) in with_extension("src", &["rs"]) {
+        broken.extend(empty_docs(&text).into_iter().map(|line| format!("{path}:{line}")));
     }
     none(&broken, "the documentation of an item says what it is in a few words, not in one");
 }
@@ -72,6 +78,58 @@ fn replaced_names_do_not_come_back() {
     }
     assert!(root().join("docs/GLOSSARY.md").exists(), "the words are explained in docs/GLOSSARY.md");
     none(&broken, "one word for one thing");
+}
+
+/// The parts of a name, in lower case: `mark_stale` and `MarkStale` have `mark` and `stale`.
+fn parts(name: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut after_lower = false;
+    for c in name.chars() {
+        if c == '_' || (c.is_uppercase() && after_lower) {
+            parts.push(String::new());
+        }
+        if c != '_' {
+            parts.last_mut().unwrap().extend(c.to_lowercase());
+        }
+        after_lower = c.is_lowercase() || c.is_numeric();
+    }
+    parts
+}
+
+#[test]
+fn no_name_uses_a_replaced_word() {
+    let mut broken = Vec::new();
+    let folders = ["src", "tests", "loadtests", "benches"];
+    for (path, text) in folders.iter().flat_map(|folder| with_extension(folder, &["rs"])) {
+        for (line, name) in Source::new(&path, &text).names() {
+            let parts = parts(name);
+            for (old, new) in REPLACED_PARTS.iter().filter(|(old, _)| parts.iter().any(|part| part == old)) {
+                broken.push(format!("{path}:{line}: {name}: say {new:?} instead of {old:?}"));
+            }
+        }
+    }
+    none(&broken, "names use the words of docs/GLOSSARY.md");
+}
+
+#[test]
+fn a_public_type_name_has_one_meaning() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in server_code() {
+        for (line, name) in source.public_types() {
+            places.entry(name.to_owned()).or_default().push(format!("{}:{line}", source.path));
+        }
+    }
+    assert!(places.len() > 100, "only {} public types were found", places.len());
+    let twice = places.iter().filter(|(name, at)| at.len() > 1 && !NAMED_TWICE.contains(&name.as_str()));
+    let broken: Vec<String> = twice.map(|(name, at)| format!("{name}: {}", at.join(" "))).collect();
+    none(&broken, "two public types of one name make readers look up which is meant: rename one");
+}
+
+#[test]
+fn names_are_split_at_underscores_and_capitals() {
+    assert_eq!(parts("mark_stale2"), ["mark", "stale2"]);
+    assert_eq!(parts("PresenceBook"), ["presence", "book"]);
+    assert_eq!(parts("LONG_DEAD"), ["long", "dead"]);
 }
 
 #[test]

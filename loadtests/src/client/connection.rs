@@ -1,4 +1,4 @@
-//! One WebSocket connection: dialling, `hello`, frames.
+//! One WebSocket connection: connecting, `hello`, frames.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -96,7 +96,8 @@ pub struct Closed {
 }
 
 impl Connection {
-    /// Opens, says `hello` and waits for the `welcome`. Fails on a refusal, a close or silence; the caller backs off.
+    /// Opens, says `hello` and waits for the `welcome`. Fails on a refusal, a close or silence; the caller
+    /// backs off.
     pub async fn open(dial: &Dial, token: &str, from: &Resumption) -> Result<(Self, ServerFrame)> {
         let stream = dial.tcp().await?;
         let host = dial.base.trim_start_matches("http://");
@@ -133,8 +134,8 @@ impl Connection {
         Ok(())
     }
 
-    /// The next frame. Answers pings meanwhile. Safe to cancel. A frame that cannot be read closes the connection:
-    /// the server broke the contract, and reconnecting shows it as a fault in the run.
+    /// The next frame. Answers pings meanwhile. Safe to cancel. A frame that cannot be read closes the
+    /// connection: the server broke the contract, and reconnecting shows it as a fault in the run.
     pub async fn next(&mut self) -> Result<ServerFrame, Closed> {
         loop {
             match self.socket.next().await {

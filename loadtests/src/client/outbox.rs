@@ -1,5 +1,5 @@
-//! What was said and not yet answered. Pure: frames to write come out, answers go in. A line keeps its `client_id`
-//! through every attempt, so an attempt whose answer was lost may be repeated safely.
+//! Lines that were sent and not yet answered. Pure: frames to write come out, answers go in. A line keeps its
+//! `client_id` in every attempt, so an attempt whose answer was lost may be repeated safely.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -35,8 +35,8 @@ pub struct Line {
     pub client_id: Uuid,
     /// The text.
     pub body: String,
-    /// When it was meant to be said, in microseconds on the run's clock: latency counts from here, so that a stalled
-    /// sender cannot hide a stalled server. Without a schedule: when it is first written.
+    /// When it was meant to be said, in microseconds on the run's clock: latency counts from here, so that a
+    /// stalled sender cannot hide a stalled server. Without a schedule: when it is first written.
     pub intended_us: Option<u64>,
 }
 
@@ -118,7 +118,8 @@ impl Outbox {
         self.waiting.push_back(order);
     }
 
-    /// The next line to write under request `id` on connection number `connection`, if one may be written now.
+    /// The next line to write under request `id` on connection number `connection`, if one may be written
+    /// now.
     pub fn attempt(&mut self, id: u64, connection: u32, now_us: u64) -> Option<Attempt<'_>> {
         if now_us < self.not_before_us || self.by_request.len() >= self.window {
             return None;
@@ -153,8 +154,8 @@ impl Outbox {
         Some(said)
     }
 
-    /// The log is another one, and may lack the last lines it took: they go out again under their keys, before all others. Answers
-    /// the keys; the acks they had count no more.
+    /// The log is another one, and may lack the last lines it took: they go out again under their keys,
+    /// before all others. Answers the keys; the acks they had count no more.
     pub fn offer_again(&mut self) -> Vec<Uuid> {
         let acked = std::mem::take(&mut self.acked);
         let keys = acked.iter().map(|(_, entry)| entry.line.client_id).collect();
@@ -166,8 +167,8 @@ impl Outbox {
         keys
     }
 
-    /// An `error` for one of our sends: a retryable or indefinite one is repeated after the wait the server named, any
-    /// other ends the line. `None` when the id is not ours or the line lives on.
+    /// An `error` for one of our sends: a retryable or indefinite one is repeated after the wait the server
+    /// named, any other ends the line. `None` when the id is not ours or the line lives on.
     pub fn refused(&mut self, frame: &ServerFrame, now_us: u64) -> Option<Said> {
         let order = self.by_request.remove(&frame.id?)?;
         if frame.retryable || !frame.definite {
@@ -182,7 +183,8 @@ impl Outbox {
         Some(self.said(order, &entry, Outcome::Refused(code)))
     }
 
-    /// The connection is gone: every attempt on it is of unknown outcome and goes back, in the order of saying.
+    /// The connection is gone: every attempt on it is of unknown outcome and goes back, in the order of
+    /// saying.
     pub fn disconnected(&mut self) {
         let orders: Vec<u64> = self.by_request.drain().map(|(_, order)| order).collect();
         for order in orders {

@@ -1,4 +1,4 @@
-//! What a client holds of each conversation and what it must ask for (`docs/PROTOCOL.md` 1.4). Pure.
+//! What a client has of each conversation and what it must ask for (`docs/PROTOCOL.md` 1.4). Pure.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,8 +12,8 @@ const RETRY_US: u64 = 300_000;
 /// After so many empty answers the conversation is left alone until the server speaks of it again: the ledger
 /// then shows what is missing.
 const MAX_EMPTY: u32 = 20;
-/// A `sync` unanswered for so long means that the connection is lost, in microseconds. It is never asked again on the
-/// same connection: both answers might come.
+/// A `sync` unanswered for so long means that the connection is lost, in microseconds. It is never asked
+/// again on the same connection: both answers might come.
 const ANSWER_US: u64 = 10_000_000;
 
 /// The positions of one client across all its connections.

@@ -1,4 +1,5 @@
-//! A client over its whole life: connects, resumes, says lines, reconnects with backoff, and records what it saw.
+//! A client over its whole life: connects, resumes, sends lines, reconnects with backoff, and records what it
+//! received.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -271,7 +272,8 @@ impl Session {
             self.skip_history(&frame.heads);
         }
         if frame.reset {
-            // What was seen of the old log is no part of the final one. What it took is offered to the new one.
+            // What was seen of the old log is no part of the final one. What it took is offered to the new
+            // one.
             self.resume.reset();
             self.reader.streams.clear();
             self.reader.own.clear();
@@ -330,7 +332,8 @@ impl Session {
         self.past_deadline() || goal.last_seqs.iter().all(held)
     }
 
-    /// Opens the new connection beside the old one, which goes on being read until the new one has its `welcome`.
+    /// Opens the new connection beside the old one, which goes on being read until the new one has its
+    /// `welcome`.
     fn move_to_new(&self, frame: &ServerFrame) -> JoinHandle<Option<(Connection, ServerFrame)>> {
         let wait = Duration::from_millis(frame.after_ms.unwrap_or_default());
         let dials = self.setup.dials.clone();

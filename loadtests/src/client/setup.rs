@@ -1,4 +1,4 @@
-//! What a session is given, what it can be told, and what it gives back.
+//! The inputs, commands and results of a session.
 
 use std::{
     collections::HashMap,
@@ -90,8 +90,8 @@ pub struct Handle {
     pub account: Account,
     /// Takes commands; bounded.
     pub commands: mpsc::Sender<Command>,
-    /// Sets the goal: the session ends when it is reached or its deadline has come. A way of its own, since a session
-    /// that cannot connect takes no commands.
+    /// Sets the goal: the session ends when it is reached or its deadline has come. A way of its own, since a
+    /// session that cannot connect takes no commands.
     pub finish: watch::Sender<Option<Arc<Goal>>>,
     /// Gives what was seen, once finished or when `commands` is dropped.
     pub task: JoinHandle<Seen>,

@@ -1,4 +1,4 @@
-//! What a run's clients saw: the ledger's only input. Nothing here knows sockets or clocks.
+//! What the clients of a run received: the ledger's only input. It has no sockets and no clocks.
 
 use std::collections::{HashMap, HashSet};
 

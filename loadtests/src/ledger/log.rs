@@ -76,7 +76,8 @@ impl<'a> Log<'a> {
         self.events.get(&seq).copied()
     }
 
-    /// Whether `user` was surely not a member at `seq`. The events of leaving and joining themselves are one's own to see.
+    /// Whether `user` was surely not a member at `seq`. The events of leaving and joining themselves are
+    /// one's own to see.
     pub(super) fn absent(&self, user: &UserId, seq: u64) -> bool {
         let Some(memberships) = self.memberships.get(user) else { return false };
         let before = memberships.iter().rev().find(|(at, _)| *at <= seq);
@@ -86,7 +87,8 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// Whether a live stream of `user` may lack `seq`: absent, or the very event that ended or began the absence.
+    /// Whether a live stream of `user` may lack `seq`: absent, or the very event that ended or began the
+    /// absence.
     pub(super) fn excused(&self, user: &UserId, seq: u64) -> bool {
         let own = self
             .memberships
@@ -95,7 +97,8 @@ impl<'a> Log<'a> {
         own || self.absent(user, seq)
     }
 
-    /// Whether `user` became a member by the event at `seq`: a stream begins anew there, whatever it lacks before.
+    /// Whether `user` became a member by the event at `seq`: a stream begins anew there, whatever it lacks
+    /// before.
     pub(super) fn begins(&self, user: &UserId, seq: u64) -> bool {
         self.memberships.get(user).is_some_and(|memberships| memberships.contains(&(seq, true)))
     }

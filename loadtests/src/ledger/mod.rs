@@ -1,4 +1,5 @@
-//! The ledger: from what clients said and saw, and the log as it stands at the end, which promises held. Pure.
+//! The ledger: compares what clients sent and received with the final log, and says which promises were kept.
+//! Pure.
 //!
 //! | promise | broken by |
 //! |---|---|
@@ -6,7 +7,7 @@
 //! | P2 one order | `gaps` in the final log, `divergent` readers or servers, `reordered` lines of one sender |
 //! | P3 idempotent send | `doubled` in the log, two acks that differ, `phantom`: in the log though never said or refused |
 //! | P4 in order, once | `gaps`, `reordered`, `doubled` in a live stream |
-//! | P4 told | `untold`: added to a conversation while connected, and not told live |
+//! | P4 told | `unannounced`: added to a conversation while connected, and not told live |
 //! | P5 resume | `missed`: a reader that caught up for as long as it liked lacks an event |
 //! | P7 private | `leaked`: pushed to someone who was not a member at that point of the order |
 //! | liveness | `refused`, `unanswered` sends; `vacuous`: nothing acked or nothing delivered, so nothing was proven |
@@ -45,7 +46,7 @@ pub enum Anomaly {
     /// In the log or a stream though nobody said it.
     Phantom,
     /// Added to a conversation while connected, and not told live.
-    Untold,
+    Unannounced,
     /// Pushed to someone who was not a member.
     Leaked,
     /// A send that was refused for good.
@@ -94,8 +95,8 @@ pub struct Ledger {
     pub divergent: u64,
     /// See [`Anomaly::Phantom`].
     pub phantom: u64,
-    /// See [`Anomaly::Untold`].
-    pub untold: u64,
+    /// See [`Anomaly::Unannounced`].
+    pub unannounced: u64,
     /// See [`Anomaly::Leaked`].
     pub leaked: u64,
     /// See [`Anomaly::Refused`].
@@ -142,7 +143,7 @@ impl Ledger {
             ("gaps", self.gaps),
             ("divergent", self.divergent),
             ("phantom", self.phantom),
-            ("untold", self.untold),
+            ("unannounced", self.unannounced),
             ("leaked", self.leaked),
             ("refused", self.refused),
             ("unanswered", self.unanswered),
@@ -187,7 +188,7 @@ impl Ledger {
             Anomaly::Gap => self.gaps += 1,
             Anomaly::Divergent => self.divergent += 1,
             Anomaly::Phantom => self.phantom += 1,
-            Anomaly::Untold => self.untold += 1,
+            Anomaly::Unannounced => self.unannounced += 1,
             Anomaly::Leaked => self.leaked += 1,
             Anomaly::Refused => self.refused += 1,
             Anomaly::Unanswered => self.unanswered += 1,

@@ -1,4 +1,4 @@
-//! Lines said against the final log: P1, P3 and the order of one sender's lines.
+//! Compares sent lines with the final log: P1, P3 and the order of one sender's lines.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! One reader's streams against the final log: P2, P4, P5, P7.
+//! Compares one reader's streams with the final log: P2, P4, P5, P7.
 
 use std::collections::HashSet;
 
@@ -45,7 +45,7 @@ pub(super) fn told(
         let joins = logs.of(conversation).map(|log| log.joins(&reader.user)).unwrap_or_default();
         for seq in joins.into_iter().filter(|seq| !live(*seq)) {
             let text = format!("{} was not told live of {conversation}/{seq}, which added them", reader.name);
-            ledger.add("P4", Anomaly::Untold, text);
+            ledger.add("P4", Anomaly::Unannounced, text);
         }
     }
 }

@@ -56,8 +56,8 @@ fn reader(user: &str, marks: Vec<Mark>) -> Reader {
     }
 }
 
-/// ann and bob join at 1 and 2, ann says two lines at 3 and 5, bob one at 4. ann sees all of it live, bob loses his
-/// connection after 3 and syncs 4 and 5.
+/// ann and bob join at 1 and 2, ann says two lines at 3 and 5, bob one at 4. ann sees all of it live, bob
+/// loses his connection after 3 and syncs 4 and 5.
 fn clean() -> History {
     let events = vec![
         logged(1, "ann", What::Joined("ann".into())),
@@ -310,12 +310,12 @@ fn who_is_added_while_connected_is_told_live() {
     *marks(&mut history, "bob") =
         [2, 3, 4, 5].map(|seq| live(1, seq)).into_iter().chain([synced(4, 1)]).collect();
     assert!(Ledger::judge(&history).clean());
-    let untold = |run: &mut History| {
+    let unannounced = |run: &mut History| {
         steady(run);
         *marks(run, "bob") =
             [1, 2].map(|seq| synced(4, seq)).into_iter().chain([3, 4, 5].map(|seq| live(1, seq))).collect();
     };
-    assert_eq!(red(untold), ["untold"]);
+    assert_eq!(red(unannounced), ["unannounced"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Groups that are made, joined and left while everybody is connected: whoever is added is to be told live.
+//! Groups that are created, joined and left while all clients are connected: an added user must be told live.
 
 use std::time::Duration;
 

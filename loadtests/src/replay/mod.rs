@@ -1,4 +1,5 @@
-//! `replay`: real conversations, said again by everybody who took part, while observers come, go, stall and resume.
+//! `replay`: real conversations, sent again by clients for all their participants, while observers connect,
+//! disconnect, stall and resume.
 
 mod groups;
 mod observer;
@@ -33,8 +34,8 @@ const LEAD_US: u64 = 200_000;
 /// Replay chat logs and prove the promises over what every client saw
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Chat logs with lines like `[HH:MM] <nick> text`; each becomes an open channel with its whole history readable,
-    /// and each nickname an account with one WebSocket that is a member from the beginning
+    /// Chat logs with lines like `[HH:MM] <nick> text`; each becomes an open channel with its whole history
+    /// readable, and each nickname an account with one WebSocket that is a member from the beginning
     #[arg(required = true, value_name = "FILES")]
     files: Vec<PathBuf>,
     /// How much faster than the log: a factor like 200x, or max (as fast as answers come)

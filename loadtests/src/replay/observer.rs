@@ -1,4 +1,4 @@
-//! An observer's restless life: it drops its connection, stops reading, leaves and comes back, at random but by seed.
+//! An observer drops its connection, stops reading, leaves and comes back, at random from a seed.
 
 use std::time::Duration;
 
@@ -68,7 +68,8 @@ async fn absence(
 ) {
     match rest.leave(account, channel).await {
         Ok(()) => tokio::time::sleep(away).await,
-        // It may have left all the same: a server that was killed did so without an answer. Joining again mends both.
+        // It may have left all the same: a server that was killed did so without an answer. Joining again
+        // mends both.
         Err(error) => {
             eprintln!("leaving {channel}: {error:#}");
             antics.failures += 1;

@@ -1,4 +1,4 @@
-//! Which lines are said when and where. Pure.
+//! Which lines are sent when and where. Pure.
 
 use std::collections::HashMap;
 

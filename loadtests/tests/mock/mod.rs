@@ -1,5 +1,5 @@
-//! A small server of the protocol, in memory, that can be told to break one promise. It exists to prove that the tool
-//! notices; it proves nothing about a real server.
+//! A small server of the protocol, in memory, that can be told to break one promise. It exists to prove that
+//! the tool notices; it proves nothing about a real server.
 
 mod http;
 mod state;
@@ -28,7 +28,8 @@ const QUEUE: usize = 10_000;
 /// A connection's queue is closed by this word: the socket goes without goodbye.
 const HANG_UP: &str = "hang up";
 
-/// Starts a server with `fault` on a free port and returns its address as a URL. It ends with the test's runtime.
+/// Starts a server with `fault` on a free port and returns its address as a URL. It ends with the test's
+/// runtime.
 pub async fn start(fault: Fault) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -204,7 +204,8 @@ impl State {
         json!({"more": after + page.len() < events.len(), "events": page})
     }
 
-    /// Stores an event, pushes it to its members unless it is the one that the fault strikes, and returns its seq.
+    /// Stores an event, pushes it to its members unless it is the one that the fault strikes, and returns its
+    /// seq.
     fn append(&mut self, id: &str, sender: &str, mut event: Value, unharmed: bool) -> u64 {
         let conversation = self.conversations.get_mut(id).unwrap();
         let seq = conversation.events.len() as u64 + 1;

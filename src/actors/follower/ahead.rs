@@ -1,34 +1,37 @@
-//! Where to read on past a log whose end stands still, as a plain value.
+//! From where to read committed events past the end of the log while that end does not move, as a plain
+//! value.
 //!
-//! The log's end is the oldest transaction that has written and is not decided, in any database of the server. One that stays
-//! open holds it back for as long. What is committed meanwhile is read past it: each time from the oldest transaction on that
-//! may still be one of this log's own, since those are short, and what an old one writes is read when the end moves again.
+//! The end of the log is the oldest undecided transaction that has written, in any database of the server. A
+//! transaction that stays open keeps the end from moving. Events committed after it are read past the end:
+//! each read begins at the oldest undecided transaction that may still belong to this log, because those are
+//! short. What an older one writes is read when the end moves again.
 
 use std::collections::HashMap;
 
 use crate::domain::Position;
 use crate::store::{Cursor, Running};
 
-/// An end that stands for so long may be held back.
+/// When the end has not moved for this long, something may hold it back.
 const STANDS_MS: u64 = 400;
-/// Between two reads past an end that stands.
+/// Between two reads past the end.
 const EVERY_MS: u64 = 400;
-/// A transaction that is open for so long is none that appends to the log: those end with the store's timeout.
+/// A transaction that is open for this long does not append to the log: appends end with the store's timeout.
 const OLD_MS: u64 = 10_000;
 
-/// Where reading past the end of the log goes on.
+/// How far the log was read past its end.
 #[derive(Debug, Default)]
 pub struct Ahead {
-    /// Undecided transactions, and when each was first seen.
+    /// Undecided transactions, each with when it was first seen.
     seen_ms: HashMap<Position, u64>,
     /// Where the end is, and since when.
     end: Option<(Cursor, u64)>,
-    /// From where to read past it next; `None`: from the end on.
+    /// From where the next read past the end begins; `None`: from the end.
     from: Option<Position>,
     read_ms: Option<u64>,
-    /// The log was read to its end because something was lost, which may lie past it.
+    /// The log was read to its end because something was lost. The lost event may lie past the end.
     due: bool,
-    /// A relay says that the end is held back: what the bus loses past it shows in no digest.
+    /// A relay said that the end is held back. No digest names an event past it, so an event that the bus
+    /// loses there does not show.
     told: bool,
 }
 
@@ -42,28 +45,29 @@ impl Ahead {
         }
     }
 
-    /// The log was read to its end because something was lost, which may lie past it.
+    /// The log was read to its end because something was lost. The lost event may lie past the end.
     pub const fn on_gap_closed(&mut self) {
         self.due = true;
     }
 
-    /// A digest came. `held_back`: its relay found that the log's end is held back.
+    /// A digest arrived. `held_back`: its relay found that the log's end is held back.
     pub const fn on_digest(&mut self, held_back: bool) {
         self.told = held_back;
     }
 
-    /// Whether the end has stood still for so long that something may hold it back.
+    /// Whether the end has not moved for so long that something may hold it back.
     pub fn stands(&self, now_ms: u64) -> bool {
         self.end.is_some_and(|(_, since_ms)| now_ms.saturating_sub(since_ms) >= STANDS_MS)
     }
 
-    /// Whether to look past the end now. `tailing`: nothing else brings what is committed there.
+    /// Whether to read past the end now. `tailing`: this node reads the log because the bus cannot be
+    /// trusted.
     pub fn is_due(&self, tailing: bool, now_ms: u64) -> bool {
         let rested = self.read_ms.is_none_or(|read_ms| now_ms.saturating_sub(read_ms) >= EVERY_MS);
         self.due || (rested && (self.told || (tailing && self.stands(now_ms))))
     }
 
-    /// What is undecided was asked for. Answers from where to read; `None`: there is nothing past the end.
+    /// `running` transactions are undecided. Returns from where to read; `None`: nothing is past the end.
     pub fn on_running(&mut self, running: &Running, now_ms: u64) -> Option<Position> {
         self.seen_ms.retain(|number, _| running.numbers.contains(number));
         for number in &running.numbers {
@@ -73,7 +77,7 @@ impl Ahead {
         (running.next > end.position).then(|| self.from.unwrap_or(end.position).max(end.position))
     }
 
-    /// All that was committed when `running` was asked for has been read.
+    /// Everything that was committed when `running` was read has been read.
     pub fn on_read(&mut self, running: &Running, now_ms: u64) {
         let young = running.numbers.iter().filter(|number| {
             self.seen_ms.get(number).is_none_or(|seen_ms| now_ms.saturating_sub(*seen_ms) < OLD_MS)
@@ -83,7 +87,7 @@ impl Ahead {
         self.due = false;
     }
 
-    /// For how long the oldest transaction has been seen undecided.
+    /// For how many milliseconds the oldest undecided transaction has been seen.
     pub fn held_back_ms(&self, now_ms: u64) -> u64 {
         let oldest = self.seen_ms.iter().min_by_key(|(number, _)| **number);
         oldest.map_or(0, |(_, seen_ms)| now_ms.saturating_sub(*seen_ms))

@@ -1,12 +1,13 @@
-//! Follower: sees to it that what others commit reaches this node, with the bus or without it.
+//! Follower: ensures that events which other nodes commit reach this node, with the bus or without it.
 //!
-//! - *Owns*: up to where in the log everything has been passed on here ([`state`]).
-//! - *Receives*: digests and gaps (router), the bus's health, the log.
-//! - *Emits*: the log's events to the router while the bus or the relay is away or something was lost, past its end too when
-//!   that is held back ([`ahead`]); the position covered; that the log is another one.
-//! - *Limits*: [`NOTICES`] waiting; [`TAIL_EVENTS`] per read; one read in flight.
-//! - *On restart*: begins where the log ends then; sessions come later and compare heads.
-//! - *On full*: a digest is dropped; the next one does not join on, and the log is read.
+//! - *Owns*: the position in the log before which everything was delivered here ([`state`]).
+//! - *Receives*: digests and gaps (from the router), the health of the bus, events of the log.
+//! - *Emits*: the log's events to the router while the bus or the relay is unavailable or after something was
+//!   lost, also past a held-back end of the log ([`ahead`]); the covered position; the news that the log was
+//!   replaced.
+//! - *Limits*: [`NOTICES`] notices; [`TAIL_EVENTS`] events per read; one read at a time.
+//! - *On restart*: begins at the present end of the log. Sessions connect later and compare heads.
+//! - *On full*: a digest is dropped. The next one leaves a gap to the covered position, so the log is read.
 
 pub mod ahead;
 pub mod state;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use self::ahead::Ahead;
-use self::state::{FollowerState, Joins, Step};
+use self::state::{FollowStep, FollowerState, Joins};
 use super::router::{Notice, Router};
 use crate::bus::health::BusHealth;
 use crate::environment::SharedEnvironment;
@@ -29,41 +30,41 @@ use crate::telemetry::Meters;
 pub const NOTICES: usize = 64;
 /// Events per read of the log.
 const TAIL_EVENTS: usize = 2_000;
-/// Between two looks at the state, and two reads of a log that has nothing new.
+/// Between two checks of the state, and between two reads of a log that has nothing new.
 const EVERY: Duration = Duration::from_millis(150);
-/// Between two looks at whether the log is still the same one.
+/// Between two checks whether the log was replaced.
 const LOCATE_EVERY_MS: u64 = 2_000;
 
-/// Keeps `router` told which log it writes to, in a process that has no sessions and so no follower, for as long
-/// as it runs.
+/// Tells `router` which log it writes to, in a process without sessions and therefore without a follower.
+/// Runs as long as the process.
 pub async fn watch_epoch(router: Arc<Router>, log: Arc<dyn Log>) {
     loop {
         tokio::time::sleep(Duration::from_millis(LOCATE_EVERY_MS)).await;
         match log.end().await {
             Ok(end) => router.writes_to(end.epoch),
-            Err(error) => tracing::debug!(%error, "where the log ends could not be read"),
+            Err(error) => tracing::debug!(%error, "the end of the log could not be read"),
         }
     }
 }
 
 /// What the follower works with.
 pub struct Follower {
-    /// Where events go.
+    /// Receives the events.
     pub router: Arc<Router>,
-    /// What is followed.
+    /// The log that is followed.
     pub log: Arc<dyn Log>,
     /// The clock and the source of randomness.
     pub environment: SharedEnvironment,
-    /// What is measured.
+    /// The metrics.
     pub meters: Arc<Meters>,
-    /// The other end of what was given to [`Router::follow`].
+    /// The receiving end of the channel given to [`Router::follow`].
     pub notices: mpsc::Receiver<Notice>,
-    /// How the bus is; `None` where nothing leaves the process.
+    /// The health of the bus; `None` when there is no bus between nodes.
     pub bus: Option<watch::Receiver<BusHealth>>,
 }
 
 impl Follower {
-    /// Follows the log from `covered` on until the router is gone.
+    /// Follows the log from `covered` on until the router is dropped.
     pub async fn run(mut self, covered: Cursor) {
         let mut state = FollowerState::new(covered);
         let mut ahead = Ahead::default();
@@ -86,9 +87,11 @@ impl Follower {
             if state.is_tailing(now_ms) != tailing {
                 tailing = !tailing;
                 self.meters.bus.tailing.set(if tailing { 1.0 } else { 0.0 });
-                tracing::debug!(tailing, "following the log");
+                tracing::debug!(tailing, "reading the log instead of the bus, or the bus again");
             }
-            if now_ms.saturating_sub(located_ms) >= LOCATE_EVERY_MS || state.step(now_ms) == Step::Locate {
+            if now_ms.saturating_sub(located_ms) >= LOCATE_EVERY_MS
+                || state.step(now_ms) == FollowStep::Locate
+            {
                 located_ms = now_ms;
                 self.locate(&mut state, &mut ahead).await;
             }
@@ -131,13 +134,13 @@ impl Follower {
                 if state.on_end(end) {
                     tracing::warn!(
                         epoch = end.epoch,
-                        "the log is another one than before: every client compares heads"
+                        "the log was replaced: every client compares heads"
                     );
                     *ahead = Ahead::default();
                     self.router.another_log(end);
                 }
             }
-            Err(error) => tracing::debug!(%error, "where the log ends could not be read"),
+            Err(error) => tracing::debug!(%error, "the end of the log could not be read"),
         }
         if let Ok(running) = self.log.running().await {
             let now_ms = self.environment.monotonic_ms();
@@ -146,9 +149,9 @@ impl Follower {
         }
     }
 
-    /// Reads the log as far as it goes, when that is called for.
+    /// Reads the log to its end if the state asks for it.
     async fn read_on(&self, state: &mut FollowerState, ahead: &mut Ahead) {
-        while let Step::Tail(from) = state.step(self.environment.monotonic_ms()) {
+        while let FollowStep::Tail(from) = state.step(self.environment.monotonic_ms()) {
             match self.log.tail(from, TAIL_EVENTS).await {
                 Ok(tail) => {
                     let end = tail.committed.len() < TAIL_EVENTS;
@@ -162,16 +165,16 @@ impl Follower {
                         return;
                     }
                 }
-                Err(error) => return tracing::debug!(%error, "the log could not be read on"),
+                Err(error) => return tracing::debug!(%error, "the log could not be read"),
             }
         }
     }
 
-    /// Reads what is committed past a log's end that is held back.
+    /// Reads events that are committed past a held-back end of the log.
     async fn read_past_the_end(&self, ahead: &mut Ahead) {
         let running = match self.log.running().await {
             Ok(running) => running,
-            Err(error) => return tracing::debug!(%error, "what holds the log back could not be read"),
+            Err(error) => return tracing::debug!(%error, "the transactions that hold the log back could not be read"),
         };
         let now_ms = self.environment.monotonic_ms();
         let mut from = ahead.on_running(&running, now_ms);

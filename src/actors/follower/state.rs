@@ -1,52 +1,52 @@
-//! When a gateway trusts the bus, and from where it reads the log when it does not, as a plain value.
+//! Whether a gateway may trust the bus, and from where it reads the log when it may not, as a plain value.
 
 use crate::bus::Digest;
 use crate::domain::Position;
 use crate::store::Cursor;
 
-/// Without a digest for so long the bus, or the relay, counts as away.
+/// Without a digest for this long, the bus or the relay counts as unavailable.
 const SILENCE_MS: u64 = 1_500;
 
 /// What to do now.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Nothing: digests come and join up.
+pub enum FollowStep {
+    /// Nothing: digests arrive without a gap between them.
     Trust,
-    /// Find out where the log ends: nothing is known yet, or it may be another one by now.
+    /// Read where the log ends: nothing is known yet, or the log may have been replaced.
     Locate,
-    /// Read the log from here on and pass it on.
+    /// Read the log from this position and deliver it.
     Tail(Position),
 }
 
-/// How a digest stands to what has been passed on.
+/// How a digest relates to the covered position.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Joins {
-    /// It begins where this node is: compare, and if that is enough call [`FollowerState::covered_to`].
+    /// It begins at or before the covered position: compare it, and then call [`FollowerState::covered_to`].
     On,
-    /// Something lies between, or it is of another log: the log is read.
+    /// It begins after the covered position, or is of another log: the log must be read.
     Apart,
-    /// It tells nothing new.
+    /// It contains nothing new.
     Behind,
 }
 
-/// The follower's decisions: whether the bus is trusted, and up to where the log was passed on here.
+/// The follower's decisions: whether the bus is trusted, and which position is covered.
 #[derive(Debug)]
 pub struct FollowerState {
     covered: Option<Cursor>,
     heard_ms: u64,
     bus_up: bool,
     gap: bool,
-    /// A digest spoke of another log.
+    /// A digest was of another log.
     doubted: bool,
 }
 
 impl FollowerState {
-    /// Everything before `covered` counts as passed on; the bus as away until it is heard.
+    /// Everything before `covered` counts as delivered. The bus counts as unavailable until a digest arrives.
     pub const fn new(covered: Cursor) -> Self {
         Self { covered: Some(covered), heard_ms: 0, bus_up: false, gap: false, doubted: false }
     }
 
-    /// Up to where everything has been passed on.
+    /// The position before which everything was delivered.
     pub const fn covered(&self) -> Option<Cursor> {
         self.covered
     }
@@ -56,37 +56,37 @@ impl FollowerState {
         self.gap
     }
 
-    /// Whether the log is being read because the bus cannot be trusted.
+    /// Whether the log is read because the bus cannot be trusted.
     pub const fn is_tailing(&self, now_ms: u64) -> bool {
         !self.bus_up || self.gap || now_ms.saturating_sub(self.heard_ms) > SILENCE_MS
     }
 
     /// What to do at `now_ms`.
-    pub fn step(&self, now_ms: u64) -> Step {
+    pub fn step(&self, now_ms: u64) -> FollowStep {
         match self.covered {
-            None => Step::Locate,
-            Some(_) if self.doubted => Step::Locate,
-            Some(covered) if self.is_tailing(now_ms) => Step::Tail(covered.position),
-            Some(_) => Step::Trust,
+            None => FollowStep::Locate,
+            Some(_) if self.doubted => FollowStep::Locate,
+            Some(covered) if self.is_tailing(now_ms) => FollowStep::Tail(covered.position),
+            Some(_) => FollowStep::Trust,
         }
     }
 
-    /// The bus carries messages, or does not.
+    /// The bus can carry messages (`up`), or it cannot.
     pub fn on_bus(&mut self, up: bool) {
         self.bus_up = up;
     }
 
-    /// The bus may have lost something: the log is read once, from what is covered to its end.
+    /// The bus may have lost something: the log is read once, from the covered position to its end.
     pub fn on_gap(&mut self) {
         self.gap = true;
     }
 
-    /// The bus brought something of another log: this one may have been replaced.
+    /// The bus brought a message of another log: this one may have been replaced.
     pub const fn on_other_log(&mut self) {
         self.doubted = true;
     }
 
-    /// A digest came.
+    /// A digest arrived.
     pub fn on_digest(&mut self, digest: &Digest, now_ms: u64) -> Joins {
         self.heard_ms = now_ms;
         let Some(covered) = self.covered else { return Joins::Apart };
@@ -98,15 +98,15 @@ impl FollowerState {
         if digest.to <= covered.position { Joins::Behind } else { Joins::On }
     }
 
-    /// A digest that joins on was compared: all before `position` has come or is being read.
+    /// A digest was compared: everything before `position` was delivered or is being read.
     pub fn covered_to(&mut self, position: Position) {
         if let Some(covered) = &mut self.covered {
             covered.position = covered.position.max(position);
         }
     }
 
-    /// The log was read up to `next`; `end`: there was no more. A gap is closed by a read that began after it was noticed, so
-    /// call it for reads that began after the last [`FollowerState::on_gap`].
+    /// The log was read up to `next`. `end`: there was no more. A read closes a gap only if it began after
+    /// the gap was noticed, so call this for reads that began after the last [`FollowerState::on_gap`].
     pub fn on_tailed(&mut self, next: Position, end: bool) {
         self.covered_to(next);
         if end {
@@ -114,7 +114,7 @@ impl FollowerState {
         }
     }
 
-    /// The log ends at `end`. `true`: it is another log than before, so that nothing known of it holds any more.
+    /// The log ends at `end`. Returns `true` if the log was replaced, so that nothing known of it is valid.
     pub fn on_end(&mut self, end: Cursor) -> bool {
         self.doubted = false;
         let another = self.covered.is_some_and(|covered| covered.epoch != end.epoch);
@@ -140,18 +140,18 @@ mod tests {
     #[test]
     fn trusts_the_bus_while_digests_join_up() {
         let mut state = FollowerState::new(at(10));
-        assert_eq!(state.step(0), Step::Tail(Position(10)), "the bus was not heard yet");
+        assert_eq!(state.step(0), FollowStep::Tail(Position(10)), "the bus was not heard yet");
         state.on_bus(true);
         assert_eq!(state.on_digest(&digest(8, 12), 100), Joins::On);
         state.covered_to(Position(12));
-        assert_eq!(state.step(200), Step::Trust);
+        assert_eq!(state.step(200), FollowStep::Trust);
         assert_eq!(state.on_digest(&digest(9, 12), 300), Joins::Behind);
         assert_eq!(state.on_digest(&digest(12, 15), 400), Joins::On);
         state.covered_to(Position(15));
         assert_eq!(state.on_digest(&digest(16, 20), 500), Joins::Apart, "15 to 16 is missing");
-        assert_eq!(state.step(500), Step::Tail(Position(15)));
+        assert_eq!(state.step(500), FollowStep::Tail(Position(15)));
         state.on_tailed(Position(20), true);
-        assert_eq!(state.step(600), Step::Trust);
+        assert_eq!(state.step(600), FollowStep::Trust);
     }
 
     #[test]
@@ -160,21 +160,21 @@ mod tests {
         state.on_bus(true);
         state.on_digest(&digest(10, 11), 1_000);
         state.covered_to(Position(11));
-        assert_eq!(state.step(1_000 + SILENCE_MS), Step::Trust);
-        assert_eq!(state.step(1_001 + SILENCE_MS), Step::Tail(Position(11)), "no relay");
+        assert_eq!(state.step(1_000 + SILENCE_MS), FollowStep::Trust);
+        assert_eq!(state.step(1_001 + SILENCE_MS), FollowStep::Tail(Position(11)), "no relay");
         state.on_digest(&digest(11, 12), 3_000);
-        assert_eq!(state.step(3_000), Step::Trust);
+        assert_eq!(state.step(3_000), FollowStep::Trust);
         state.on_bus(false);
-        assert_eq!(state.step(3_000), Step::Tail(Position(11)), "no bus");
+        assert_eq!(state.step(3_000), FollowStep::Tail(Position(11)), "no bus");
         state.on_tailed(Position(40), true);
-        assert_eq!(state.step(3_000), Step::Tail(Position(40)), "and on it goes");
+        assert_eq!(state.step(3_000), FollowStep::Tail(Position(40)), "and on it goes");
         state.on_bus(true);
         state.on_gap();
-        assert_eq!(state.step(3_000), Step::Tail(Position(40)), "what was lost while subscribing");
+        assert_eq!(state.step(3_000), FollowStep::Tail(Position(40)), "what was lost while subscribing");
         state.on_tailed(Position(41), false);
-        assert_eq!(state.step(3_000), Step::Tail(Position(41)), "there is more");
+        assert_eq!(state.step(3_000), FollowStep::Tail(Position(41)), "there is more");
         state.on_tailed(Position(42), true);
-        assert_eq!(state.step(3_000), Step::Trust);
+        assert_eq!(state.step(3_000), FollowStep::Trust);
     }
 
     #[test]
@@ -186,8 +186,8 @@ mod tests {
         assert!(state.on_end(restored));
         assert_eq!(state.covered(), Some(restored));
         assert_eq!(state.on_digest(&digest(1, 9), 0), Joins::Apart, "of the old log");
-        assert_eq!(state.step(0), Step::Locate, "or of a newer one");
+        assert_eq!(state.step(0), FollowStep::Locate, "or of a newer one");
         assert!(!state.on_end(restored));
-        assert_eq!(state.step(0), Step::Tail(Position(5)));
+        assert_eq!(state.step(0), FollowStep::Tail(Position(5)));
     }
 }

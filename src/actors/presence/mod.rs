@@ -1,43 +1,45 @@
-//! Presence: who is there, told to those who look.
+//! Presence: which users are connected, announced to the sessions that watch them.
 //!
-//! - *Owns*: this node's devices per user ([`state`]), and its entries in the book of all nodes ([`sharing`]).
-//! - *Receives*: devices that come, go, and move between foreground and background.
-//! - *Emits*: a signal to the watchers of a user whose presence changed; nobody else is told.
-//! - *Limits*: users with a connection here, and those that went within `presence.offline_after_ms`.
-//! - *On restart*: empty; devices come again with their next connection.
-//! - *On full*: what is kept grows only with connections, which are bounded. Changes that wait to be asked about in the book are
-//!   bounded too; one more is dropped and counted, and the next look at the watched users makes up for it.
+//! - *Owns*: this node's devices per user ([`state`]), and its entries in the registry of all nodes
+//!   ([`across_nodes`]).
+//! - *Receives*: devices that connect, disconnect, and move between foreground and background.
+//! - *Emits*: a signal to the watchers of a user whose presence changed, and to nobody else.
+//! - *Limits*: users with a connection here, and those who disconnected within `presence.offline_after_ms`.
+//! - *On restart*: empty; each device is counted again when it reconnects.
+//! - *On full*: the state grows only with connections, which are bounded. Changes that wait for the registry
+//!   are bounded too: one more is counted and announced with what this node knows, and the next lookup
+//!   corrects it.
 
-pub mod sharing;
+pub mod across_nodes;
 pub mod state;
-pub mod told;
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context};
 
-use self::sharing::Sharing;
-use self::state::{Device, PresenceChanged, PresenceState};
+use self::across_nodes::AcrossNodes;
+use self::state::{ConnectedDevices, Device, PresenceChanged};
 use super::router::Router;
-use crate::bus::{Presence as Seen, Signal};
+use crate::bus::{Presence, Signal};
 use crate::domain::UserId;
 use crate::environment::SharedEnvironment;
 use crate::panics::{self, lock, shared};
 use crate::telemetry::Meters;
 
-/// What sessions hold. A lock rather than a mailbox: counts must not be lost when a mailbox is full, and no call waits.
+/// The handle that sessions use. It has a lock instead of a mailbox, because a full mailbox would lose
+/// counts. No call waits.
 #[derive(Clone)]
 pub struct PresenceBoard {
-    state: Arc<Mutex<PresenceState>>,
-    sharing: Arc<OnceLock<Sharing>>,
+    state: Arc<Mutex<ConnectedDevices>>,
+    across_nodes: Arc<OnceLock<AcrossNodes>>,
     router: Arc<Router>,
     environment: SharedEnvironment,
     meters: Arc<Meters>,
 }
 
-/// Looks for users that are gone.
-pub struct Presence {
+/// The actor that looks for users who are gone.
+pub struct PresenceExpiry {
     board: PresenceBoard,
 }
 
@@ -52,84 +54,85 @@ impl PresenceBoard {
         offline_after_ms: u64,
     ) -> Self {
         Self {
-            state: Arc::new(Mutex::new(PresenceState::new(offline_after_ms))),
-            sharing: Arc::default(),
+            state: Arc::new(Mutex::new(ConnectedDevices::new(offline_after_ms))),
+            across_nodes: Arc::default(),
             router,
             environment,
             meters,
         }
     }
 
-    /// The actor that keeps the board current; start one.
-    pub fn keeper(&self) -> Presence {
-        Presence { board: self.clone() }
+    /// The actor that expires users. Start exactly one.
+    pub fn keeper(&self) -> PresenceExpiry {
+        PresenceExpiry { board: self.clone() }
     }
 
-    /// A device came.
+    /// A device connected.
     pub fn came(&self, user: UserId, device: Device) {
         let _shared = shared();
         let changed = self.lock().came(user, device);
-        self.tell(changed);
+        self.publish(changed);
     }
 
-    /// A device went.
+    /// A device disconnected.
     pub fn went(&self, user: UserId, device: Device) {
         let _shared = shared();
         let (now_ms, now) = (self.environment.monotonic_ms(), self.environment.now());
         let changed = self.lock().went(user, device, now_ms, now);
-        self.tell(changed);
+        self.publish(changed);
     }
 
     /// A device moved between foreground and background.
     pub fn moved(&self, user: UserId, from: Device, to: Device) {
         let _shared = shared();
         let changed = self.lock().moved(user, from, to);
-        self.tell(changed);
+        self.publish(changed);
     }
 
     /// What this node itself knows of a user.
-    pub fn here(&self, user: UserId) -> Option<Seen> {
+    pub fn here(&self, user: UserId) -> Option<Presence> {
         self.lock().of(user)
     }
 
-    /// Writes off who is gone by now; [`Presence`] does it twice a second.
+    /// Marks users offline whose time after the last disconnect is over; [`PresenceExpiry`] does it twice a
+    /// second.
     pub fn expire(&self) {
         panics::point("presence");
         let gone = self.lock().expire(self.environment.monotonic_ms());
-        self.tell(gone);
+        self.publish(gone);
     }
 
-    fn tell(&self, changed: impl IntoIterator<Item = PresenceChanged>) {
+    fn publish(&self, changed: impl IntoIterator<Item = PresenceChanged>) {
         for change in changed {
             let PresenceChanged { user, presence } = change;
-            let Some(sharing) = self.sharing.get() else {
+            let Some(across_nodes) = self.across_nodes.get() else {
                 self.announce(user, presence);
                 continue;
             };
-            sharing.book.put(user, Some(presence));
-            if sharing.asks.try_send(change).is_err() {
+            across_nodes.registry.put(user, Some(presence));
+            if across_nodes.asks.try_send(change).is_err() {
                 self.meters.load.sheds.of("presence").increment(1);
                 self.announce(user, presence);
             }
         }
     }
 
-    fn announce(&self, user: UserId, presence: Seen) {
+    fn announce(&self, user: UserId, presence: Presence) {
         let state = match presence {
-            Seen::Online => "online",
-            Seen::Away => "away",
-            Seen::Offline { .. } => "offline",
+            Presence::Online => "online",
+            Presence::Away => "away",
+            Presence::Offline { .. } => "offline",
         };
         self.meters.social.presence_changes.of(state).increment(1);
         self.router.signal(Signal::Presence { user, presence }, Arc::new([]));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, PresenceState> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, ConnectedDevices> {
         lock(&self.state)
     }
 }
 
-impl Actor for Presence {
+impl Actor for PresenceExpiry {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {

@@ -1,4 +1,5 @@
-//! Who is there, as a plain value: counts devices, waits before it says "gone", says only what changed.
+//! Presence on one node, as a plain value: counts devices per user, waits before it reports a user offline,
+//! and reports only changes.
 
 use std::collections::HashMap;
 
@@ -18,7 +19,7 @@ pub enum Device {
 struct Devices {
     foreground: u32,
     background: u32,
-    /// When the last device went; the user is gone once this is long enough ago.
+    /// When the last device disconnected. The user is offline once this is long enough ago.
     left: Option<(u64, Timestamp)>,
 }
 
@@ -27,7 +28,7 @@ impl Devices {
         match (self.foreground, self.background, self.left) {
             (1.., _, _) => Presence::Online,
             (0, 1.., _) => Presence::Away,
-            // A device that went a moment ago may be on its way to another node: not gone yet.
+            // The device may be reconnecting to another node, so the user is not offline yet.
             (0, 0, Some(_)) => Presence::Online,
             (0, 0, None) => Presence::Offline { last_seen: None },
         }
@@ -41,14 +42,15 @@ impl Devices {
     }
 }
 
-/// This node's devices per user. Bounded by the connections, and those that went within the grace time.
+/// This node's devices per user. Bounded by the connections, and by the users who disconnected within the
+/// grace time.
 #[derive(Debug)]
-pub struct PresenceState {
+pub struct ConnectedDevices {
     users: HashMap<UserId, Devices>,
     offline_after_ms: u64,
 }
 
-/// A user whose presence is another now.
+/// A user whose presence changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PresenceChanged {
     /// The user whose presence changed.
@@ -57,8 +59,8 @@ pub struct PresenceChanged {
     pub presence: Presence,
 }
 
-impl PresenceState {
-    /// Nobody is there. A user is gone `offline_after_ms` after the last device went.
+impl ConnectedDevices {
+    /// An empty state. A user is offline `offline_after_ms` after their last device disconnected.
     pub fn new(offline_after_ms: u64) -> Self {
         Self { users: HashMap::new(), offline_after_ms }
     }
@@ -71,7 +73,7 @@ impl PresenceState {
         (presence != before).then_some(PresenceChanged { user, presence })
     }
 
-    /// A device came.
+    /// A device connected.
     pub fn came(&mut self, user: UserId, device: Device) -> Option<PresenceChanged> {
         self.change(user, |devices| {
             *devices.count(device) += 1;
@@ -79,7 +81,7 @@ impl PresenceState {
         })
     }
 
-    /// A device went.
+    /// A device disconnected.
     pub fn went(
         &mut self,
         user: UserId,
@@ -105,7 +107,7 @@ impl PresenceState {
         })
     }
 
-    /// Those who are gone for good as of `now_ms`; they are forgotten here.
+    /// The users who are offline as of `now_ms`. They are removed from this state.
     pub fn expire(&mut self, now_ms: u64) -> Vec<PresenceChanged> {
         let mut gone = Vec::new();
         let offline_after_ms = self.offline_after_ms;
@@ -122,7 +124,7 @@ impl PresenceState {
         gone
     }
 
-    /// What is known of a user here; `None` when nothing is.
+    /// What this node knows of a user; `None` when it knows nothing.
     pub fn of(&self, user: UserId) -> Option<Presence> {
         self.users.get(&user).map(Devices::presence)
     }
@@ -132,7 +134,7 @@ impl PresenceState {
         self.users.len()
     }
 
-    /// Whether nobody is.
+    /// Whether no user is known here.
     pub fn is_empty(&self) -> bool {
         self.users.is_empty()
     }
@@ -156,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_reconnect_within_the_grace_time_is_not_seen() {
-        let mut state = PresenceState::new(GRACE_MS);
+        let mut state = ConnectedDevices::new(GRACE_MS);
         assert_eq!(said(state.came(user(), Device::Foreground)), Some(Presence::Online));
         assert_eq!(said(state.went(user(), Device::Foreground, 0, Timestamp::default())), None);
         assert!(state.expire(GRACE_MS - 1).is_empty());
@@ -166,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_last_device_decides() {
-        let mut state = PresenceState::new(GRACE_MS);
+        let mut state = ConnectedDevices::new(GRACE_MS);
         state.came(user(), Device::Foreground);
         assert_eq!(state.came(user(), Device::Background), None);
         assert_eq!(said(state.moved(user(), Device::Foreground, Device::Background)), Some(Presence::Away));

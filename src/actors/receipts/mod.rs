@@ -1,11 +1,13 @@
-//! Receipts: keeps read and delivered positions, many in one transaction, and tells those concerned.
+//! Receipts: stores read and delivered positions, many in one transaction, and sends them to the users
+//! concerned.
 //!
-//! - *Owns*: marks on their way to the store ([`state`]).
+//! - *Owns*: marks that wait to be stored ([`state`]).
 //! - *Receives*: marks from sessions.
-//! - *Emits*: one `mark` batch per tick, then a `receipt` signal for each that moved.
-//! - *Limits*: `receipts.queue_marks` users × conversations wait.
-//! - *On restart*: marks in memory are gone; clients send a newer one with the next message they show.
-//! - *On full*: the mark is dropped and counted; positions only move forward, so the next one makes up for it.
+//! - *Emits*: one `mark` batch per tick, then one `receipt` signal for each mark that moved a receipt.
+//! - *Limits*: `receipts.queue_marks` pairs of user and conversation.
+//! - *On restart*: marks in memory are lost; clients send a newer one with the next message they show.
+//! - *On full*: the mark is dropped and counted. Positions only move forward, so the next mark makes up for
+//!   it.
 
 pub mod state;
 
@@ -43,7 +45,7 @@ pub struct ReceiptsOptions {
     pub queue_marks: usize,
 }
 
-/// A receipt to keep, in time.
+/// A receipt to store soon.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Keep(pub Mark);
@@ -51,7 +53,7 @@ pub struct Keep(pub Mark);
 struct Flush;
 
 impl Receipts {
-    /// Nothing waits yet.
+    /// An actor without waiting marks.
     pub fn new(
         store: SharedStore,
         router: Arc<Router>,
@@ -92,7 +94,7 @@ impl Receipts {
     }
 }
 
-/// Tells those concerned of a receipt that moved.
+/// Sends a receipt that moved to the users concerned.
 pub fn announce(router: &Router, Marked { mark, audience }: Marked) {
     let Mark { user, conversation, delivered, read } = mark;
     router.signal(Signal::Receipt { conversation, user, delivered, read }, audience);

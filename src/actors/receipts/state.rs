@@ -1,11 +1,11 @@
-//! Receipts waiting to be kept: the newest per user and conversation, bounded.
+//! Receipts that wait to be stored: the newest per user and conversation, bounded.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use crate::domain::{ConversationId, Mark, UserId};
 
-/// Coalesces receipts: a reader that scrolls moves one mark, not a hundred.
+/// Coalesces receipts: a reader who scrolls past a hundred messages causes one write.
 #[derive(Debug)]
 pub struct ReceiptsState {
     waiting: HashMap<(UserId, ConversationId), Mark>,
@@ -13,12 +13,13 @@ pub struct ReceiptsState {
 }
 
 impl ReceiptsState {
-    /// Nothing waits; at most `capacity` marks may.
+    /// An empty state that holds at most `capacity` marks.
     pub fn new(capacity: usize) -> Self {
         Self { waiting: HashMap::new(), capacity }
     }
 
-    /// Takes a mark; `false` when there is no room for another user and conversation (a later mark makes up for it).
+    /// Takes a mark. Returns `false` when there is no room for another pair of user and conversation; a later
+    /// mark makes up for it.
     pub fn offer(&mut self, mark: Mark) -> bool {
         let full = self.waiting.len() >= self.capacity;
         match self.waiting.entry((mark.user, mark.conversation)) {
@@ -36,12 +37,12 @@ impl ReceiptsState {
         }
     }
 
-    /// Takes everything out to be stored.
+    /// Takes all marks out, to be stored.
     pub fn take(&mut self) -> Vec<Mark> {
         self.waiting.drain().map(|(_, mark)| mark).collect()
     }
 
-    /// Marks that wait.
+    /// How many marks wait.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }

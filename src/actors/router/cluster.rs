@@ -1,4 +1,5 @@
-//! Router, multi-node part: publishes local commits to the bus, and compares relay digests with what was delivered here.
+//! Router, multi-node part: publishes local commits to the bus, and compares relay digests with what was
+//! delivered here.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,29 +11,30 @@ use tokio::sync::mpsc;
 use super::dispatch::same_conversation;
 use super::published::PublishedSet;
 use super::{Repair, Router};
-use crate::bus::{Cargo, Digest, Moved, Parcel};
+use crate::bus::{BusMessage, Digest, Moved, Payload};
 use crate::domain::{Committed, Position, Topic, topics};
 use crate::store::Cursor;
 
-/// What the follower is told.
+/// A notice for the follower.
 #[derive(Debug, Clone)]
 pub enum Notice {
-    /// A relay told what moved.
+    /// A digest of a relay arrived.
     Digest(Arc<Digest>),
     /// The bus may have lost something.
     Gap,
-    /// The bus brought events of another log than this node follows.
+    /// The bus brought events of another log than the one this node follows.
     OtherLog,
 }
 
-/// Holes that one digest may show before reading the log as a whole costs less than reading each conversation.
+/// When one digest shows more holes than this, reading the whole log costs less than reading each
+/// conversation.
 const HOLES_PER_DIGEST: usize = 200;
-/// Events of one parcel.
-const EVENTS_PER_PARCEL: usize = 32;
+/// Events in one bus message.
+const EVENTS_PER_MESSAGE: usize = 32;
 
 impl Router {
-    /// From now on other processes write too: `follower` is told of digests and gaps, and everything before `covered` counts
-    /// as passed on. Call before the first session.
+    /// From now on other processes write too. `follower` is sent digests and gaps, and everything before
+    /// `covered` counts as delivered. Call before the first session.
     pub fn follow(&self, follower: mpsc::Sender<Notice>, covered: Cursor) {
         let already = self.follower.set(follower);
         debug_assert!(already.is_ok(), "the log is followed once");
@@ -43,19 +45,19 @@ impl Router {
         }
     }
 
-    /// Everything before `position` has been passed on here, or is being healed.
+    /// Everything before `position` was delivered here or is being healed.
     pub fn cover(&self, position: Position) {
         self.covered.store(position.0, Ordering::Release);
     }
 
-    /// What this node commits goes into the log `epoch`, and is published as such. Nodes take no event of another log than theirs:
-    /// at its seq there is another one.
+    /// This node commits to the log `epoch`, and its events are published with that epoch. A node drops
+    /// events of another log, because they are different events with the same seqs.
     pub fn writes_to(&self, epoch: u64) {
         self.lock().epoch = Some(epoch);
     }
 
-    /// The log is another one than before, and ends at `end`: nothing that was known of the old one holds. Every session compares
-    /// heads after that.
+    /// The log was replaced and ends at `end`. Nothing known of the old one is valid, so every session
+    /// compares heads.
     pub fn another_log(&self, end: Cursor) {
         let mut state = self.lock();
         state.tracker.clear();
@@ -65,12 +67,13 @@ impl Router {
         self.compare_heads();
     }
 
-    /// For how long the oldest transaction that has written, and is not decided, has kept the log's end where it is.
+    /// For how many milliseconds the oldest undecided transaction that has written has held back the log's
+    /// end.
     pub fn held_back_ms(&self) -> u64 {
         self.held_back_ms.load(Ordering::Relaxed)
     }
 
-    /// The follower found the log's end held back for so long.
+    /// The follower found that the log's end has been held back for `ms`.
     pub(in crate::actors) fn hold_back(&self, held_back_ms: u64) {
         self.held_back_ms.store(held_back_ms, Ordering::Relaxed);
         self.meters.bus.held_back.set(held_back_ms as f64 / 1_000.0);
@@ -85,8 +88,8 @@ impl Router {
         }
     }
 
-    /// Compares a digest with what was passed on here, and asks the healer for what is missing. `false`: so much is missing that the
-    /// whole log has to be read from where the digest begins.
+    /// Compares a digest with what was delivered here, and asks the healer for what is missing. Returns
+    /// `false` when so much is missing that the whole log must be read from where the digest begins.
     pub fn compare(&self, digest: &Digest) -> bool {
         let covered = self.covered();
         let mut missing = Vec::new();
@@ -110,18 +113,19 @@ impl Router {
         asked
     }
 
-    /// Tells every gateway what moved, this process's own included.
+    /// Sends a digest to every gateway, including the one in this process.
     pub fn broadcast(&self, digest: Digest) {
         let digest = Arc::new(digest);
         if let Some(bus) = self.bus.get() {
             let topics = SmallVec::from_slice(&[Topic::Digest]);
             let epoch = Some(digest.epoch);
-            bus.publish(vec![Parcel { topics, epoch, cargo: Cargo::Digest(Arc::clone(&digest)) }]);
+            bus.publish(vec![BusMessage { topics, epoch, payload: Payload::Digest(Arc::clone(&digest)) }]);
         }
         self.notify(Notice::Digest(digest));
     }
 
-    /// Tells the follower; a full queue is a gap it finds by itself, since digests join up.
+    /// Sends a notice to the follower. When its queue is full, the follower finds the gap by itself from the
+    /// next digest.
     pub(super) fn notify(&self, notice: Notice) {
         if let Some(follower) = self.follower.get()
             && follower.try_send(notice).is_err()
@@ -136,21 +140,23 @@ impl Router {
             announced.note(epoch, committed.iter().map(|one| (one.event.conversation, one.event.seq)));
         }
         let Some(bus) = self.bus.get() else { return };
-        let mut parcels = parcels_of(committed, epoch);
+        let mut messages = messages_of(committed, epoch);
         let published = committed.iter().map(|one| (one.event.conversation, one.event.seq)).collect();
         let topics = SmallVec::from_slice(&[Topic::Published]);
-        parcels.push(Parcel { topics, epoch, cargo: Cargo::Published(published) });
-        bus.publish(parcels);
+        messages.push(BusMessage { topics, epoch, payload: Payload::Published(published) });
+        bus.publish(messages);
     }
 }
 
-/// Successive events of one conversation travel together: who is added by one of them sees that it has its predecessors.
-fn parcels_of(committed: &[Committed], epoch: Option<u64>) -> Vec<Parcel> {
-    let runs = committed.chunk_by(same_conversation).flat_map(|run| run.chunks(EVENTS_PER_PARCEL));
-    runs.map(|run| Parcel { topics: topics_of(run), epoch, cargo: Cargo::Events(run.to_vec()) }).collect()
+/// Successive events of one conversation are sent in one message, so that a member added by one of them sees
+/// that no earlier one is missing.
+fn messages_of(committed: &[Committed], epoch: Option<u64>) -> Vec<BusMessage> {
+    let runs = committed.chunk_by(same_conversation).flat_map(|run| run.chunks(EVENTS_PER_MESSAGE));
+    runs.map(|run| BusMessage { topics: topics_of(run), epoch, payload: Payload::Events(run.to_vec()) })
+        .collect()
 }
 
-/// The topics of everybody whom one of these events of a conversation is for.
+/// The topics of all users whom one of these events of a conversation is for.
 fn topics_of(run: &[Committed]) -> SmallVec<[Topic; 2]> {
     let [first, more @ ..] = run else { return SmallVec::new() };
     let mut all: SmallVec<[Topic; 2]> = topics(first.event.conversation, &first.audience.users).collect();
@@ -201,14 +207,14 @@ mod tests {
             committed(room(1), 3, &[1, 2, 3]),
             committed(room(2), 7, &[4]),
         ];
-        let parcels = parcels_of(&events, Some(1));
-        assert_eq!(parcels.len(), 2);
-        assert!(parcels.iter().all(|parcel| parcel.epoch == Some(1)));
+        let messages = messages_of(&events, Some(1));
+        assert_eq!(messages.len(), 2);
+        assert!(messages.iter().all(|message| message.epoch == Some(1)));
         let user = |n| Topic::User(UserId::from_uuid(Uuid::from_u128(n)));
-        assert_eq!(parcels[0].topics.as_slice(), [user(1), user(2), user(3)]);
-        assert_eq!(parcels[0].cargo, Cargo::Events(events[..3].to_vec()));
-        assert_eq!(parcels[1].topics.as_slice(), [user(4)]);
-        let many = vec![committed(room(1), 1, &[1]); EVENTS_PER_PARCEL + 1];
-        assert_eq!(parcels_of(&many, Some(1)).len(), 2);
+        assert_eq!(messages[0].topics.as_slice(), [user(1), user(2), user(3)]);
+        assert_eq!(messages[0].payload, Payload::Events(events[..3].to_vec()));
+        assert_eq!(messages[1].topics.as_slice(), [user(4)]);
+        let many = vec![committed(room(1), 1, &[1]); EVENTS_PER_MESSAGE + 1];
+        assert_eq!(messages_of(&many, Some(1)).len(), 2);
     }
 }

@@ -1,4 +1,5 @@
-//! Router, local part: puts events into the inboxes of the workers that have readers, in the order of each conversation.
+//! Router, local part: puts events into the inboxes of the workers that have readers, in the order of each
+//! conversation.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -6,43 +7,27 @@ use std::sync::{Arc, Weak};
 use smallvec::SmallVec;
 
 use super::interest::{WorkerId, WorkerSet};
-use super::tracker::{Source, Verdict};
+use super::tracker::{EventSource, Verdict};
 use super::{NO_FOLLOWER, Notice, Repair, RoutedReply, Router, State};
-use crate::actors::inbox::Item;
+use crate::actors::inbox::{ChannelHold, Item};
 use crate::domain::{Committed, ConversationId, ConversationKind, EventKind, Position, Topic, topics};
 use crate::panics;
 use crate::protocol::delivery::Delivery;
 
-/// Keeps a channel's events coming to a worker until its sessions have subscribed themselves.
-#[derive(Debug)]
-pub struct ChannelHold {
-    router: Weak<Router>,
-    worker: WorkerId,
-    channel: ConversationId,
-}
-
-impl Drop for ChannelHold {
-    fn drop(&mut self) {
-        if let Some(router) = self.router.upgrade() {
-            router.unsubscribe(self.worker, Topic::Channel(self.channel));
-        }
-    }
-}
-
 impl Router {
-    /// Passes on events that came by the bus, each parcel with the log that they are of. Those of another log than this node's are
-    /// dropped: their seqs belong to other events here.
-    pub(super) fn pass_on_from_bus(&self, parcels: Vec<(Option<u64>, Vec<Committed>)>) {
+    /// Delivers events that came by the bus, each message with the epoch of its log. Events of another log
+    /// than this node's are dropped: they are different events with the same seqs.
+    pub(super) fn pass_on_from_bus(&self, messages: Vec<(Option<u64>, Vec<Committed>)>) {
         let mut state = self.lock();
         let (mut events, mut others) = (Vec::new(), 0);
-        for (epoch, committed) in parcels {
+        for (epoch, committed) in messages {
             if epoch == state.epoch {
                 events.extend(committed);
             } else {
                 others += 1;
             }
         }
-        self.pass_on(&mut state, &events, Source::Told, Vec::new());
+        self.pass_on(&mut state, &events, EventSource::Live, Vec::new());
         drop(state);
         if others > 0 {
             self.meters.bus.dropped.of("another_log").increment(others);
@@ -54,7 +39,7 @@ impl Router {
         &self,
         state: &mut State,
         committed: &[Committed],
-        source: Source,
+        source: EventSource,
         replies: Vec<RoutedReply>,
     ) {
         let covered = self.covered();
@@ -76,21 +61,27 @@ impl Router {
         }
     }
 
-    /// Everything before this position has been passed on here; `None` where no other process writes.
+    /// Everything before this position was delivered here; `None` where no other process writes.
     pub fn covered(&self) -> Option<Position> {
         let covered = self.covered.load(Ordering::Acquire);
         (covered != NO_FOLLOWER).then_some(Position(covered))
     }
 
-    /// Dispatches successive events of one conversation. Events without a local reader count too when a later one has some: they
-    /// show that none of its predecessors is missing.
-    fn dispatch_run(&self, state: &mut State, run: &[Committed], source: Source, covered: Option<Position>) {
+    /// Dispatches successive events of one conversation. Events without a local reader count too if a later
+    /// one has a reader: they show that no predecessor is missing.
+    fn dispatch_run(
+        &self,
+        state: &mut State,
+        run: &[Committed],
+        source: EventSource,
+        covered: Option<Position>,
+    ) {
         let readers: SmallVec<[WorkerSet; 1]> = run.iter().map(|one| self.readers(one)).collect();
         let remember = readers.iter().any(|workers| !workers.is_empty());
         for (one, mut workers) in run.iter().zip(readers) {
             let conversation = one.event.conversation;
             if run.len() > 1 && conversation.kind() == ConversationKind::Channel {
-                // An event before it may have made somebody here a reader.
+                // An earlier event may have made a user here a reader.
                 workers = self.readers(one);
             }
             match state.tracker.admit(one, (!workers.is_empty(), remember), source, covered) {
@@ -108,7 +99,7 @@ impl Router {
                 Verdict::Hole => {
                     self.meters.resume.gaps_detected.of("live").increment(1);
                     let users = Arc::clone(&one.audience.users);
-                    // A full queue leaves the hole to the conversation's next event.
+                    // When the queue is full, the conversation's next event shows the hole again.
                     if self.repairs.try_send(Repair::Hole { conversation, users }).is_err() {
                         state.tracker.postpone(conversation);
                     }
@@ -133,7 +124,7 @@ impl Router {
         let delivery = Arc::new(Delivery::new(Arc::clone(&one.event), one.position));
         for worker in workers.iter() {
             let users = Arc::clone(&one.audience.users);
-            // From this very event on: the worker may take a while to subscribe its sessions.
+            // From this event on, because the worker may take a while to subscribe its sessions.
             let hold = joining.contains(worker).then(|| self.hold_channel(worker, conversation));
             state.outgoing[usize::from(worker)].push(Item::Event {
                 delivery: Arc::clone(&delivery),
@@ -142,7 +133,8 @@ impl Router {
             });
         }
         if begins {
-            // What is said before the bus carries the channel here is read; a full queue leaves it to the next event.
+            // What is committed before the bus delivers the channel here must be read. When the queue is
+            // full, the next event shows it again.
             let _ = self.repairs.try_send(Repair::NewChannel(conversation));
         }
     }
@@ -153,7 +145,12 @@ impl Router {
 
     fn hold_channel(&self, worker: WorkerId, channel: ConversationId) -> ChannelHold {
         self.subscribe(worker, Topic::Channel(channel));
-        ChannelHold { router: Weak::clone(&self.me), worker, channel }
+        let router = Weak::clone(&self.me);
+        ChannelHold::new(move || {
+            if let Some(router) = router.upgrade() {
+                router.unsubscribe(worker, Topic::Channel(channel));
+            }
+        })
     }
 }
 

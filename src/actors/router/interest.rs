@@ -1,4 +1,4 @@
-//! Which worker threads have somebody for a topic, and whether the node has anybody at all.
+//! Which worker threads have a reader of a topic, and whether the node has any.
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -30,34 +30,35 @@ impl WorkerSet {
         self.0 |= 1 << worker;
     }
 
-    /// Whether a worker is in it.
+    /// Whether a worker is in the set.
     pub const fn contains(self, worker: WorkerId) -> bool {
         self.0 & (1 << worker) != 0
     }
 
-    /// Whether nobody is in it.
+    /// Whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// The workers in it.
+    /// The workers in the set.
     pub fn iter(self) -> impl Iterator<Item = WorkerId> {
         (0..MAX_WORKERS as u8).filter(move |worker| self.0 & (1 << worker) != 0)
     }
 }
 
-/// Counts of local sessions per topic and worker. Entries exist only while a count is above zero, so the map is bounded
-/// by the connections and their subscriptions.
+/// Counts of local sessions per topic and worker. An entry exists only while a count is above zero, so the
+/// map is bounded by the connections and their subscriptions.
 ///
-/// The bus is told of the first and the last session of a topic while the topic's entry is locked, so what the bus wants
-/// follows the map, whoever comes while another goes.
+/// The bus is called for the first and the last session of a topic while the topic's entry is locked. So
+/// subscriptions on the bus match the map, also when one session comes while another leaves.
 #[derive(Debug, Default)]
 pub struct Interest {
     counts: DashMap<Topic, SmallVec<[(WorkerId, u32); 2]>>,
 }
 
 impl Interest {
-    /// A session of `worker` reads `topic` from now on; `first` subscribes the node. It must not come back here.
+    /// A session of `worker` reads `topic` from now on. `first` subscribes the node; it must not call this
+    /// map.
     pub fn add(&self, worker: WorkerId, topic: Topic, first: impl FnOnce()) {
         let mut entry = self.counts.entry(topic).or_default();
         if entry.is_empty() {
@@ -69,8 +70,8 @@ impl Interest {
         }
     }
 
-    /// A session of `worker` reads `topic` no more; `last` unsubscribes the node, and must not come back here. Answers whether
-    /// it was the last one.
+    /// A session of `worker` stops reading `topic`. `last` unsubscribes the node; it must not call this map.
+    /// Returns whether this was the last session.
     pub fn remove(&self, worker: WorkerId, topic: Topic, last: impl FnOnce()) -> bool {
         let Entry::Occupied(mut entry) = self.counts.entry(topic) else { return false };
         let counts = entry.get_mut();
@@ -88,7 +89,7 @@ impl Interest {
         was_last
     }
 
-    /// The workers that have somebody for any of `topics`.
+    /// The workers that have a reader of any of `topics`.
     pub fn workers(&self, topics: impl Iterator<Item = Topic>) -> WorkerSet {
         let mut set = WorkerSet::EMPTY;
         for topic in topics {
@@ -101,12 +102,12 @@ impl Interest {
         set
     }
 
-    /// How many topics somebody reads.
+    /// How many topics have a reader.
     pub fn len(&self) -> usize {
         self.counts.len()
     }
 
-    /// Whether nobody reads anything.
+    /// Whether no topic has a reader.
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()
     }
@@ -146,8 +147,8 @@ mod tests {
         assert!(interest.is_empty());
     }
 
-    /// The last reader goes, and before the bus has heard of it another comes: the bus must not hear of the two in the other
-    /// order.
+    /// The last reader goes, and before the bus has heard of it another comes: the bus must not hear of the
+    /// two in the other order.
     #[test]
     fn who_comes_while_another_goes_stays_subscribed() {
         let (interest, wanted) = (Interest::default(), AtomicBool::new(false));

@@ -1,18 +1,22 @@
-//! Router: takes what was committed or arrived on the bus, and hands each worker thread what its sessions are to get.
+//! Router: takes events that were committed here or arrived on the bus, and hands each worker thread the
+//! events for its sessions.
 //!
-//! - *Owns*: the order of each conversation on this node ([`tracker`]), who reads what ([`interest`]), the workers' inboxes.
-//! - *Receives*: committed events with the replies that belong to them (writer), parcels (bus), healed stretches (healer),
-//!   the log itself and its digests (follower).
-//! - *Emits*: batches into inboxes, one wake-up each; parcels to the bus; conversations with holes to the healer; digests and
-//!   gaps of the bus to the follower.
-//! - *Limits*: the tracker's capacity; held events per conversation; the inboxes' own bounds; the healer's queue.
+//! - *Owns*: the order of each conversation on this node ([`tracker`]), which worker reads which topic
+//!   ([`interest`]), the workers' inboxes.
+//! - *Receives*: committed events with the replies that belong to them (writer), messages (bus), events read
+//!   for a hole (healer), events and digests of the whole log (follower).
+//! - *Emits*: batches into inboxes, one wake-up each; messages to the bus; conversations with holes to the
+//!   healer; digests and gaps of the bus to the follower.
+//! - *Limits*: the tracker's capacity; held events per conversation; the inboxes' own bounds; the healer's
+//!   queue.
 //! - *On restart*: starts empty; sessions compare heads on `hello`.
-//! - *On full*: a full inbox drops events and tells its sessions to compare heads; a full healer's queue leaves the hole to
-//!   the next event of the conversation, or to the next digest.
+//! - *On full*: a full inbox drops events and makes its sessions compare heads. When the healer's queue is
+//!   full, the next event of the conversation or the next digest shows the hole again.
 
 mod cluster;
 mod dispatch;
 pub mod interest;
+pub mod last_sent;
 pub mod published;
 #[cfg(test)]
 mod tests;
@@ -25,17 +29,16 @@ use smallvec::SmallVec;
 use tokio::sync::mpsc;
 
 use self::interest::{Interest, MAX_WORKERS, WorkerId, WorkerSet};
+use self::last_sent::{LastSent, Sent, SentPresence};
 use self::published::PublishedSet;
-use self::tracker::{Source, Tracker};
+use self::tracker::{EventSource, Tracker};
 use super::inbox::{Inbox, Item};
-use super::presence::told::{News, Told, Word};
-use crate::bus::{Cargo, Listener, Parcel, Presence, SharedBus, Signal};
+use crate::bus::{BusMessage, Listener, Payload, Presence, SharedBus, Signal};
 use crate::domain::{Committed, ConversationId, Revocation, Seq, Topic, UserId, topics};
 use crate::panics::{lock, shared};
 use crate::telemetry::Meters;
 
 pub use self::cluster::Notice;
-pub use self::dispatch::ChannelHold;
 pub use self::tracker::Need;
 
 /// The bounds of a [`Router`].
@@ -43,7 +46,7 @@ pub use self::tracker::Need;
 pub struct RouterOptions {
     /// Conversations whose order is tracked.
     pub tracked_conversations: usize,
-    /// Conversations that may wait for healing.
+    /// Conversations that may wait for the healer.
     pub healing_conversations: usize,
 }
 
@@ -61,7 +64,7 @@ pub struct RoutedReply {
     pub item: Item,
 }
 
-/// What the healer is asked to read again.
+/// A request to the healer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Repair {
     /// A conversation from which events are missing.
@@ -71,29 +74,30 @@ pub enum Repair {
         /// The audience of the event or digest that showed the hole; see [`crate::domain::Audience`].
         users: Arc<[UserId]>,
     },
-    /// A channel that this node has just begun to follow: events may have been committed before its subscription was active.
+    /// A channel that this node has just begun to follow: events may have been committed before its
+    /// subscription was active.
     NewChannel(ConversationId),
 }
 
 /// Called for every revocation that arrives on the bus.
 type OnRevoked = Box<dyn Fn(&Revocation) + Send + Sync>;
 
-/// No position is as high.
+/// No position is as high as this.
 const NO_FOLLOWER: u64 = u64::MAX;
 
-/// The router of one node, shared by everything that has events or signals to hand on.
+/// The router of one node, shared by everything that delivers events or signals.
 pub struct Router {
     state: Mutex<State>,
     interest: Interest,
-    told: Told,
+    last_sent: LastSent,
     inboxes: Vec<Arc<Inbox>>,
     bus: OnceLock<SharedBus>,
     follower: OnceLock<mpsc::Sender<Notice>>,
-    /// Where a relay in this process finds what nodes have published.
+    /// What nodes have published, for a relay in this process.
     announced: OnceLock<Arc<PublishedSet>>,
-    /// Keeps the list of revoked tokens; told of what the bus says has ended.
+    /// Called with every revocation that arrives on the bus.
     on_revoked: OnceLock<OnRevoked>,
-    /// Everything before this position has been passed on here; [`NO_FOLLOWER`] where no other process writes.
+    /// Everything before this position was delivered here; [`NO_FOLLOWER`] where no other process writes.
     covered: AtomicU64,
     held_back_ms: AtomicU64,
     repairs: mpsc::Sender<Repair>,
@@ -103,17 +107,19 @@ pub struct Router {
 
 struct State {
     tracker: Tracker,
-    /// The incarnation of the log that the tracker knows, and that this process writes to; `None` where nothing leaves the process.
+    /// The incarnation of the log that the tracker knows and this process writes to; `None` where there is no
+    /// other process.
     epoch: Option<u64>,
-    /// What each worker gets out of the batch at hand; kept between batches so that steady traffic allocates nothing.
+    /// What each worker gets of the present batch. It is kept between batches, so that steady traffic
+    /// allocates nothing.
     outgoing: Vec<Vec<Item>>,
 }
 
 impl Router {
-    /// A router over the workers' inboxes, and the stream of conversations that need healing.
+    /// A router over the workers' inboxes, and the receiving end of its requests to the healer.
     ///
     /// # Panics
-    /// When there are more than [`MAX_WORKERS`] inboxes; configuration refuses that before.
+    /// When there are more than [`MAX_WORKERS`] inboxes; the configuration refuses that.
     pub fn new(
         inboxes: Vec<Arc<Inbox>>,
         meters: Arc<Meters>,
@@ -129,7 +135,7 @@ impl Router {
         let router = Arc::new_cyclic(|me| Self {
             state: Mutex::new(state),
             interest: Interest::default(),
-            told: Told::default(),
+            last_sent: LastSent::default(),
             inboxes,
             bus: OnceLock::new(),
             follower: OnceLock::new(),
@@ -144,14 +150,13 @@ impl Router {
         (router, to_heal)
     }
 
-    /// Connects the bus; before that, events reach local sessions only.
+    /// Connects the bus. Before that, events reach local sessions only.
     pub fn connect(&self, bus: SharedBus) {
         let already = self.bus.set(bus);
         debug_assert!(already.is_ok(), "the bus is connected once");
     }
 
-    /// From now on `note` is told of every revocation that arrives on the bus; it notes it and tells sessions here. Set once,
-    /// before serving.
+    /// From now on `note` is called with every revocation that arrives on the bus. Set once, before serving.
     pub fn on_revoked(&self, note: impl Fn(&Revocation) + Send + Sync + 'static) {
         let already = self.on_revoked.set(Box::new(note));
         debug_assert!(already.is_ok(), "one list of revocations per node");
@@ -167,7 +172,8 @@ impl Router {
         self.inboxes.len()
     }
 
-    /// A session of `worker` reads `topic` from now on; once this returns, whatever is published reaches it.
+    /// A session of `worker` reads `topic` from now on. When this returns, everything that is published later
+    /// reaches it.
     pub fn subscribe(&self, worker: WorkerId, topic: Topic) {
         let _shared = shared();
         self.interest.add(worker, topic, || {
@@ -177,7 +183,7 @@ impl Router {
         });
     }
 
-    /// A session of `worker` reads `topic` no more.
+    /// A session of `worker` stops reading `topic`.
     pub fn unsubscribe(&self, worker: WorkerId, topic: Topic) {
         let _shared = shared();
         let unsubscribe = || {
@@ -188,80 +194,85 @@ impl Router {
         if self.interest.remove(worker, topic, unsubscribe) {
             match topic {
                 Topic::Channel(conversation) => self.lock().tracker.unfollow(conversation),
-                Topic::Presence(user) => self.told.forget(user),
+                Topic::Presence(user) => self.last_sent.forget(user),
                 Topic::User(_) | Topic::Digest | Topic::Published => {}
             }
         }
     }
 
-    /// Resolves when everything subscribed to so far has taken hold on the bus: whatever is read from the log then, the rest
-    /// comes by the bus. It resolves soon also when the bus is away, since then the follower reads on.
+    /// Resolves when every subscription made so far is active on the bus. What is published later than that
+    /// arrives by the bus; what was committed earlier can be read from the log. It also resolves soon while
+    /// the bus is unavailable, because the follower then reads the log.
     pub async fn settled(&self) {
         if let Some(bus) = self.bus.get() {
             bus.settled().await;
         }
     }
 
-    /// A session begins to read a channel and was told of everything up to `last`.
+    /// A session begins to read a channel and was sent everything up to `last`.
     pub fn begin(&self, channel: ConversationId, last: Seq) {
         let _shared = shared();
         self.lock().tracker.follow_from(channel, last);
     }
 
-    /// The last seq of a conversation that was passed on here.
+    /// The last seq of a conversation that was delivered here.
     pub fn last(&self, conversation: ConversationId) -> Option<Seq> {
         self.lock().tracker.last(conversation)
     }
 
-    /// Passes on what this node committed, with the replies that belong to it: local sessions now, other nodes by the bus.
+    /// Delivers what this node committed, with the replies that belong to it: first to local sessions, then
+    /// to other nodes by the bus.
     pub fn committed(&self, committed: &[Committed], replies: Vec<RoutedReply>) {
         let _shared = shared();
         let mut state = self.lock();
         let epoch = state.epoch;
-        self.pass_on(&mut state, committed, Source::Told, replies);
+        self.pass_on(&mut state, committed, EventSource::Live, replies);
         drop(state);
         if !committed.is_empty() {
             self.publish(committed, epoch);
         }
     }
 
-    /// Publishes what a relay read from the log `epoch` and nobody had published.
+    /// Publishes events that a relay read from the log `epoch` and that no node had published.
     pub fn relayed(&self, committed: &[Committed], epoch: u64) {
         let _shared = shared();
         let mut state = self.lock();
         if state.epoch == Some(epoch) {
-            self.pass_on(&mut state, committed, Source::Told, Vec::new());
+            self.pass_on(&mut state, committed, EventSource::Live, Vec::new());
         }
         drop(state);
         self.publish(committed, Some(epoch));
     }
 
-    /// Passes on what was read from the log in commit order; what came before is recognised and dropped.
+    /// Delivers events that were read from the log in commit order. Events that were delivered before are
+    /// recognised and dropped.
     pub fn tailed(&self, committed: &[Committed]) {
-        self.pass_on(&mut self.lock(), committed, Source::Tail, Vec::new());
+        self.pass_on(&mut self.lock(), committed, EventSource::Tail, Vec::new());
     }
 
-    /// Passes on what was read past the log's end: of each conversation in order, but others may still come before it.
+    /// Delivers events that were read past the log's end. Those of one conversation are in order, but events
+    /// of other transactions may still come before them.
     pub fn read_ahead(&self, committed: &[Committed]) {
-        self.pass_on(&mut self.lock(), committed, Source::Told, Vec::new());
+        self.pass_on(&mut self.lock(), committed, EventSource::Live, Vec::new());
     }
 
-    /// Passes on events of one conversation that were read because of a hole.
+    /// Delivers events of one conversation that were read because of a hole.
     pub fn healed(&self, committed: &[Committed]) {
-        self.pass_on(&mut self.lock(), committed, Source::Stretch, Vec::new());
+        self.pass_on(&mut self.lock(), committed, EventSource::Stretch, Vec::new());
     }
 
-    /// Tells this node's sessions alone: the others learned of it where this node did.
+    /// Sends a signal to this node's sessions only: the other nodes learn of it in the same way as this one
+    /// did.
     pub fn signal_here(&self, signal: &Signal, users: Arc<[UserId]>) {
         self.signal_locally(signal, &signal_topics(signal, &users), &users);
     }
 
-    /// What is to be read of a conversation for its holes to close.
+    /// What must be read of a conversation to close its holes.
     pub fn need(&self, conversation: ConversationId) -> Need {
         self.lock().tracker.need(conversation)
     }
 
-    /// A hole cannot be healed: who reads the conversation here compares heads instead.
+    /// A hole cannot be healed: the readers of the conversation here must compare heads.
     pub fn give_up(&self, conversation: ConversationId, users: &Arc<[UserId]>) {
         self.lock().tracker.give_up(conversation);
         for worker in self.interest.workers(topics(conversation, users)).iter() {
@@ -269,20 +280,21 @@ impl Router {
         }
     }
 
-    /// Nobody knows what was missed: every session compares heads.
+    /// It is not known what is missing: every session must compare heads.
     pub fn compare_heads(&self) {
         for inbox in &self.inboxes {
             inbox.overflow();
         }
     }
 
-    /// Tells local sessions and other nodes of a passing signal. `users`: for whom; empty for a channel's subscribers.
+    /// Sends a signal to local sessions and to other nodes. `users`: the users it is for; empty for a
+    /// channel's subscribers.
     pub fn signal(&self, signal: Signal, users: Arc<[UserId]>) {
         let _shared = shared();
         let topics = signal_topics(&signal, &users);
         if let Some(bus) = self.bus.get() {
-            let (topics, cargo) = (topics.clone(), Cargo::Signal(signal.clone()));
-            bus.publish(vec![Parcel { topics, epoch: None, cargo }]);
+            let (topics, payload) = (topics.clone(), Payload::Signal(signal.clone()));
+            bus.publish(vec![BusMessage { topics, epoch: None, payload }]);
         }
         self.signal_locally(&signal, &topics, &users);
     }
@@ -291,35 +303,37 @@ impl Router {
         let workers = self.interest.workers(topics.iter().copied());
         if let Signal::Presence { user, presence } = signal
             && !workers.is_empty()
-            && self.told.note(*user, *presence) == News::Known
+            && self.last_sent.note(*user, *presence) == Sent::Unchanged
         {
             return;
         }
-        self.hand_signal(workers, signal, users);
+        self.deliver_signal(workers, signal, users);
     }
 
-    /// What a new watcher is to be told of `user`, who was looked up: the same as the others, who may have heard newer.
-    pub fn told(&self, user: UserId, looked: Presence) -> Presence {
+    /// What to send a new watcher of `user`, for whom the registry said `looked`: what the other watchers
+    /// were sent last, which may be newer.
+    pub fn last_sent_or(&self, user: UserId, looked: Presence) -> Presence {
         let _shared = shared();
         let workers = self.interest.workers([Topic::Presence(user)].into_iter());
-        if workers.is_empty() { looked } else { self.told.first(user, looked) }
+        if workers.is_empty() { looked } else { self.last_sent.first(user, looked) }
     }
 
-    /// Looks found `user` to be otherwise than the word of that `number`: local watchers are told, unless they know newer.
-    pub fn correct(&self, user: UserId, presence: Presence, number: u64) {
+    /// The registry says something else of `user` than what was sent as `version`: sends it to the watchers
+    /// here, unless they were sent something newer since.
+    pub fn correct(&self, user: UserId, presence: Presence, version: u64) {
         let workers = self.interest.workers([Topic::Presence(user)].into_iter());
-        if self.told.correct(user, presence, number) {
+        if self.last_sent.correct(user, presence, version) {
             let nobody: Arc<[UserId]> = Arc::new([]);
-            self.hand_signal(workers, &Signal::Presence { user, presence }, &nobody);
+            self.deliver_signal(workers, &Signal::Presence { user, presence }, &nobody);
         }
     }
 
-    /// The users whom somebody here watches, and the last word on each.
-    pub fn watched(&self) -> Vec<(UserId, Word)> {
-        self.told.all()
+    /// The users whom a session here watches, and what was sent last for each.
+    pub fn watched(&self) -> Vec<(UserId, SentPresence)> {
+        self.last_sent.all()
     }
 
-    fn hand_signal(&self, workers: WorkerSet, signal: &Signal, users: &Arc<[UserId]>) {
+    fn deliver_signal(&self, workers: WorkerSet, signal: &Signal, users: &Arc<[UserId]>) {
         for worker in workers.iter() {
             let mut items = vec![Item::Signal { signal: signal.clone(), users: Arc::clone(users) }];
             self.inbox(worker).put(&mut items);
@@ -332,26 +346,26 @@ impl Router {
 }
 
 impl Listener for Router {
-    fn on_parcels(&self, parcels: Vec<Parcel>) {
+    fn on_messages(&self, messages: Vec<BusMessage>) {
         let mut events = Vec::new();
-        for parcel in parcels {
-            match parcel.cargo {
-                Cargo::Events(committed) => events.push((parcel.epoch, committed)),
-                Cargo::Signal(Signal::Revoked(revocation)) => {
+        for message in messages {
+            match message.payload {
+                Payload::Events(committed) => events.push((message.epoch, committed)),
+                Payload::Signal(Signal::Revoked(revocation)) => {
                     if let Some(note) = self.on_revoked.get() {
                         note(&revocation);
                     }
                 }
-                Cargo::Signal(signal) => {
-                    let users = parcel.topics.iter().filter_map(|topic| match topic {
+                Payload::Signal(signal) => {
+                    let users = message.topics.iter().filter_map(|topic| match topic {
                         Topic::User(user) => Some(*user),
                         Topic::Channel(_) | Topic::Presence(_) | Topic::Digest | Topic::Published => None,
                     });
-                    self.signal_locally(&signal, &parcel.topics, &users.collect());
+                    self.signal_locally(&signal, &message.topics, &users.collect());
                 }
-                Cargo::Digest(digest) => self.notify(Notice::Digest(digest)),
-                Cargo::Published(published) => {
-                    if let (Some(announced), Some(epoch)) = (self.announced.get(), parcel.epoch) {
+                Payload::Digest(digest) => self.notify(Notice::Digest(digest)),
+                Payload::Published(published) => {
+                    if let (Some(announced), Some(epoch)) = (self.announced.get(), message.epoch) {
                         announced.note(epoch, published);
                     }
                 }

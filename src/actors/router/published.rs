@@ -1,4 +1,4 @@
-//! Which events nodes announced as published. The relay publishes the others.
+//! The events that nodes announced as published. The relay publishes the others.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use crate::domain::{ConversationId, Seq};
 use crate::panics::lock;
 
-/// Announcements kept, newest last; older ones are forgotten and at worst published again.
+/// Announcements kept, the newest last. Older ones are forgotten; at worst their events are published again.
 const MOST: usize = 200_000;
 
 /// An event, in the incarnation of the log that has it.
@@ -18,14 +18,14 @@ struct Generations {
     old: HashSet<Key>,
 }
 
-/// The announcements of the last seconds: between one and two generations of half the bound each.
+/// The announcements of the last seconds, in two generations of half the bound each.
 #[derive(Debug, Default)]
 pub struct PublishedSet {
     generations: Mutex<Generations>,
 }
 
 impl PublishedSet {
-    /// Notes events of the log `epoch` that somebody published.
+    /// Notes events of the log `epoch` that a node published.
     pub fn note(&self, epoch: u64, events: impl IntoIterator<Item = (ConversationId, Seq)>) {
         let mut generations = self.lock();
         for (conversation, seq) in events {
@@ -36,7 +36,7 @@ impl PublishedSet {
         }
     }
 
-    /// Whether somebody published an event. Asked once for each, so the note is dropped.
+    /// Whether a node published an event. Each event is asked for once, so its note is removed.
     pub fn take(&self, epoch: u64, conversation: ConversationId, seq: Seq) -> bool {
         let (mut generations, key) = (self.lock(), (epoch, conversation, seq));
         generations.young.remove(&key) || generations.old.remove(&key)
@@ -48,7 +48,7 @@ impl PublishedSet {
         generations.young.len() + generations.old.len()
     }
 
-    /// Whether none is.
+    /// Whether none is kept.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

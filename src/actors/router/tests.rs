@@ -14,8 +14,8 @@ struct Witness {
 }
 
 impl Bus for Witness {
-    fn publish(&self, parcels: Vec<Parcel>) {
-        assert!(parcels.iter().any(|parcel| matches!(parcel.cargo, Cargo::Events(_))));
+    fn publish(&self, messages: Vec<BusMessage>) {
+        assert!(messages.iter().any(|message| matches!(message.payload, Payload::Events(_))));
         let mut items = Vec::new();
         let _ = self.inbox.poll_take(&mut items, &Context::from_waker(Waker::noop()));
         self.seen.lock().unwrap().push(items.len());

@@ -1,11 +1,13 @@
-//! Typing: tells the others in a conversation that somebody is typing, and that they stopped.
+//! Typing: sends the members of a conversation a signal when a user begins or stops typing.
 //!
-//! - *Owns*: who is typing where on this node ([`state`]).
-//! - *Receives*: what clients say; connections that end; members that leave; messages, which end the typing that made them.
-//! - *Emits*: a signal when it begins or goes on, and one when it ends other than by a message.
-//! - *Limits*: [`MOST_USERS`] typing at once on a node, each in 16 conversations; `presence.typing_timeout_ms`.
-//! - *On restart*: empty; clients stop showing what nobody repeats.
-//! - *On full*: a beginning is not told, since nothing would end it.
+//! - *Owns*: which users type in which conversations on this node ([`state`]).
+//! - *Receives*: `typing` frames; connections that end; members who leave; messages, which end the sender's
+//!   typing.
+//! - *Emits*: a signal when typing begins or continues, and one when it ends other than by a message.
+//! - *Limits*: [`MOST_USERS`] users at once on a node, each in 16 conversations;
+//!   `presence.typing_timeout_ms`.
+//! - *On restart*: empty. Clients stop showing what is not repeated.
+//! - *On full*: no signal is sent, because nothing would end the typing.
 
 pub mod state;
 
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context};
 
-use self::state::{Connection, TypingState};
+use self::state::{TypingConnection, TypingState};
 use super::router::Router;
 use crate::bus::Signal;
 use crate::domain::{ConversationId, ConversationKind, UserId};
@@ -27,7 +29,8 @@ use crate::telemetry::Meters;
 const MOST_USERS: usize = 100_000;
 const EXPIRE_EVERY: Duration = Duration::from_millis(250);
 
-/// What sessions hold. A lock rather than a mailbox: an end must not be lost when a mailbox is full, and no call waits.
+/// The handle that sessions use. It has a lock instead of a mailbox, because a full mailbox would lose the
+/// end of typing. No call waits.
 #[derive(Clone)]
 pub struct TypingBoard {
     inner: Arc<Inner>,
@@ -41,13 +44,13 @@ struct Inner {
     meters: Arc<Meters>,
 }
 
-/// Looks for those who have stopped without a word.
-pub struct Typing {
+/// The actor that ends typing which is not repeated.
+pub struct TypingExpiry {
     board: TypingBoard,
 }
 
 impl TypingBoard {
-    /// Nobody is typing; who says nothing more has stopped after `timeout_ms`.
+    /// An empty board. Typing that is not repeated within `timeout_ms` ends.
     pub fn new(
         store: SharedStore,
         router: Arc<Router>,
@@ -59,13 +62,13 @@ impl TypingBoard {
         Self { inner: Arc::new(Inner { state, store, router, environment, meters }) }
     }
 
-    /// The actor that ends what nobody repeats; start one.
-    pub fn keeper(&self) -> Typing {
-        Typing { board: self.clone() }
+    /// The actor that ends typing which is not repeated. Start exactly one.
+    pub fn keeper(&self) -> TypingExpiry {
+        TypingExpiry { board: self.clone() }
     }
 
-    /// A client says that `user` is typing; the others in the conversation are told when `user` is a member.
-    pub fn begin(&self, user: UserId, conversation: ConversationId, connection: Connection) {
+    /// A client says that `user` is typing. If `user` is a member, the other members are sent a signal.
+    pub fn begin(&self, user: UserId, conversation: ConversationId, connection: TypingConnection) {
         let _shared = shared();
         let now_ms = self.inner.environment.monotonic_ms();
         let Some(number) = self.lock().begin(user, conversation, connection, now_ms) else {
@@ -85,19 +88,19 @@ impl TypingBoard {
     pub fn stop(&self, user: UserId, conversation: ConversationId) {
         let _shared = shared();
         let told = self.lock().stop(user, conversation);
-        // What this node did not hear begin, another may have told of; but only a member may end it.
+        // Another node may have announced the beginning, but only a member may end it.
         let member = if told { None } else { Some(user) };
         let board = self.clone();
         actix_rt::spawn(async move { board.tell_end(user, conversation, member).await });
     }
 
-    /// `user` said something: whoever sees the message sees that the typing ended.
+    /// `user` sent a message, which ends the typing: clients that show the message stop showing it.
     pub fn said(&self, user: UserId, conversation: ConversationId) {
         let _shared = shared();
         self.lock().stop(user, conversation);
     }
 
-    /// `user` is no member any more.
+    /// `user` is not a member any more.
     pub fn left(&self, user: UserId, conversation: ConversationId) {
         let _shared = shared();
         if self.lock().stop(user, conversation) {
@@ -106,13 +109,13 @@ impl TypingBoard {
     }
 
     /// A connection of `user` ended.
-    pub fn gone(&self, user: UserId, connection: Connection) {
+    pub fn gone(&self, user: UserId, connection: TypingConnection) {
         let _shared = shared();
         let ended = self.lock().gone(user, connection);
         self.tell_ends(ended.into_iter().map(|conversation| (user, conversation)).collect());
     }
 
-    /// Ends what nobody has repeated in time; [`Typing`] does it four times a second.
+    /// Ends typing that was not repeated in time. [`TypingExpiry`] calls it four times a second.
     pub fn expire(&self) {
         let ended = self.lock().expire(self.inner.environment.monotonic_ms());
         self.tell_ends(ended);
@@ -138,7 +141,8 @@ impl TypingBoard {
         }
     }
 
-    /// Who is to be told; `None`: nobody, or `member` is none, or it cannot be read now.
+    /// The users to send a signal to; `None` if there are none, if `member` is not a member, or if the
+    /// members cannot be read now.
     async fn audience(&self, conversation: ConversationId, member: Option<UserId>) -> Option<Arc<[UserId]>> {
         let store = &self.inner.store;
         match (conversation.kind(), member) {
@@ -155,7 +159,7 @@ impl TypingBoard {
         }
     }
 
-    /// Under the lock of the state, so that a beginning and an end are told in their order.
+    /// Called under the lock of the state, so that beginning and end are sent in order.
     fn signal(&self, user: UserId, conversation: ConversationId, on: bool, audience: Arc<[UserId]>) {
         self.inner.meters.social.typing.increment(1);
         self.inner.router.signal(Signal::Typing { conversation, user, on }, audience);
@@ -166,7 +170,7 @@ impl TypingBoard {
     }
 }
 
-impl Actor for Typing {
+impl Actor for TypingExpiry {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {

@@ -1,4 +1,5 @@
-//! Who is typing where, as a plain value: whatever began ends, by a word, by time, or with its connections.
+//! Which users type in which conversations, as a plain value. Typing ends by a frame, by a message, by time,
+//! or with its connections.
 
 use std::collections::HashMap;
 
@@ -9,44 +10,44 @@ use crate::actors::router::interest::WorkerId;
 use crate::domain::{ConversationId, UserId};
 
 /// A connection of this node.
-pub type Connection = (WorkerId, SessionKey);
+pub type TypingConnection = (WorkerId, SessionKey);
 
 /// Conversations that one user may be typing in at once.
 const MOST_PER_USER: usize = 16;
 
 #[derive(Debug)]
-struct Typing {
+struct TypingUser {
     conversation: ConversationId,
     until_ms: u64,
-    /// Tells this beginning from an earlier one.
+    /// Differs from the number of every other beginning.
     number: u64,
-    /// The others were told.
+    /// Whether a signal was sent.
     told: bool,
-    connections: SmallVec<[Connection; 1]>,
+    connections: SmallVec<[TypingConnection; 1]>,
 }
 
-/// See the module's documentation. Bounded: so many users type at once, each in [`MOST_PER_USER`] conversations.
+/// The users who type. Bounded: so many users at once, each in [`MOST_PER_USER`] conversations.
 #[derive(Debug)]
 pub struct TypingState {
-    users: HashMap<UserId, SmallVec<[Typing; 1]>>,
+    users: HashMap<UserId, SmallVec<[TypingUser; 1]>>,
     timeout_ms: u64,
     most_users: usize,
     numbers: u64,
 }
 
 impl TypingState {
-    /// Nobody is typing. Who says nothing more has stopped after `timeout_ms`.
+    /// An empty state. Typing that is not repeated within `timeout_ms` ends.
     pub fn new(timeout_ms: u64, most_users: usize) -> Self {
         Self { users: HashMap::new(), timeout_ms, most_users, numbers: 0 }
     }
 
-    /// `user` begins, or goes on. Answers the number to ask [`TypingState::tell`] with; `None`: there is no room, and the
-    /// others are not to be told, since nothing would end it.
+    /// `user` begins or continues to type. Returns the number to call [`TypingState::tell`] with. `None`:
+    /// there is no room, and no signal may be sent, because nothing would end the typing.
     pub fn begin(
         &mut self,
         user: UserId,
         conversation: ConversationId,
-        connection: Connection,
+        connection: TypingConnection,
         now_ms: u64,
     ) -> Option<u64> {
         if self.users.len() >= self.most_users && !self.users.contains_key(&user) {
@@ -66,13 +67,14 @@ impl TypingState {
             None if places.len() >= MOST_PER_USER => return None,
             None => {
                 let connections = SmallVec::from_buf([connection]);
-                places.push(Typing { conversation, until_ms, number, told: false, connections });
+                places.push(TypingUser { conversation, until_ms, number, told: false, connections });
             }
         }
         Some(number)
     }
 
-    /// The others are about to be told of the beginning of that number; `false`: it ended or began again meanwhile.
+    /// A signal for the beginning of this number is about to be sent. Returns `false` if it ended or began
+    /// again in the meantime.
     pub fn tell(&mut self, user: UserId, conversation: ConversationId, number: u64) -> bool {
         let places = self.users.get_mut(&user).into_iter().flatten();
         let mut found =
@@ -85,21 +87,23 @@ impl TypingState {
         self.users.get(&user).is_some_and(|places| places.iter().any(|one| one.conversation == conversation))
     }
 
-    /// It ended: said so, left, or said what was being typed. Whether the others had been told that it began.
+    /// The typing ended by a frame, a message, or because the user left. Returns whether a signal of its
+    /// beginning was sent.
     pub fn stop(&mut self, user: UserId, conversation: ConversationId) -> bool {
         let ended = self.end(user, |typing| typing.conversation == conversation);
         !ended.is_empty()
     }
 
-    /// A connection ended. Answers where nobody of `user` is typing any more, of which the others had been told.
-    pub fn gone(&mut self, user: UserId, connection: Connection) -> Vec<ConversationId> {
+    /// A connection ended. Returns the conversations in which `user` no longer types and whose members were
+    /// sent the beginning.
+    pub fn gone(&mut self, user: UserId, connection: TypingConnection) -> Vec<ConversationId> {
         self.end(user, |typing| {
             typing.connections.retain(|other| *other != connection);
             typing.connections.is_empty()
         })
     }
 
-    fn end(&mut self, user: UserId, ends: impl FnMut(&mut Typing) -> bool) -> Vec<ConversationId> {
+    fn end(&mut self, user: UserId, ends: impl FnMut(&mut TypingUser) -> bool) -> Vec<ConversationId> {
         let Some(places) = self.users.get_mut(&user) else { return Vec::new() };
         let told = remove(places, ends);
         if places.is_empty() {
@@ -108,7 +112,8 @@ impl TypingState {
         told
     }
 
-    /// Those who have said nothing more for too long, of whom the others had been told.
+    /// Ends typing that was not repeated in time. Returns the conversations whose members were sent the
+    /// beginning.
     pub fn expire(&mut self, now_ms: u64) -> Vec<(UserId, ConversationId)> {
         let mut ended = Vec::new();
         self.users.retain(|user, places| {
@@ -124,16 +129,17 @@ impl TypingState {
         self.users.len()
     }
 
-    /// Whether nobody is.
+    /// Whether no user is typing.
     pub fn is_empty(&self) -> bool {
         self.users.is_empty()
     }
 }
 
-/// Removes what `ends`; answers that of which the others had been told.
+/// Removes the typing for which `ends` is true. Returns the conversations whose members were sent the
+/// beginning.
 fn remove(
-    places: &mut SmallVec<[Typing; 1]>,
-    mut ends: impl FnMut(&mut Typing) -> bool,
+    places: &mut SmallVec<[TypingUser; 1]>,
+    mut ends: impl FnMut(&mut TypingUser) -> bool,
 ) -> Vec<ConversationId> {
     let mut told = Vec::new();
     places.retain(|typing| {
@@ -164,7 +170,7 @@ mod tests {
         ConversationId::from_random(ConversationKind::Group, Uuid::from_u128(n << 8))
     }
 
-    fn line(slot: u32) -> Connection {
+    fn line(slot: u32) -> TypingConnection {
         (0, SessionKey { slot, generation: 0 })
     }
 
@@ -218,7 +224,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in which order, everything that the others were told began is told to end, and nothing else is.
+        /// Whatever happens in which order, everything that the others were told began is told to end, and
+        /// nothing else is.
         #[test]
         fn whatever_began_ends(acts in proptest::collection::vec((0..5_u8, 0..3_u128, 0..3_u128, 0..3_u32, 0..5_000_u64), 0..60)) {
             let mut state = TypingState::new(TIMEOUT_MS, 2);

@@ -1,13 +1,14 @@
 //! The circuit breaker in front of the database, as a plain value.
 //!
-//! After failures in a row nothing is tried for a moment and everything is answered at once; then one batch tries, and its
-//! end decides. A database that is away is thus asked by one batch at a time, whoever and however many wait.
+//! After several failures in a row no batch is tried for a moment, and all jobs are refused at once. Then one
+//! batch tries, and its result decides. So an unavailable database gets one batch at a time, however many
+//! jobs wait.
 
 use crate::environment::Backoff;
 
-/// Failures in a row after which it opens.
+/// Failures in a row after which the breaker opens.
 const FAILURES: u32 = 2;
-/// The first pause; it doubles with every try that failed.
+/// The first pause. It doubles with every failed try.
 const FIRST_PAUSE_MS: u64 = 250;
 /// The longest pause.
 const LONGEST_PAUSE_MS: u64 = 2_000;
@@ -19,7 +20,7 @@ enum State {
     Trying { pause_ms: u64 },
 }
 
-/// A circuit breaker; it knows no clock and no database.
+/// A circuit breaker. It has no clock and no connection to the database.
 #[derive(Debug)]
 pub struct Breaker {
     state: State,
@@ -33,7 +34,7 @@ impl Default for Breaker {
 }
 
 impl Breaker {
-    /// May a batch be tried now?
+    /// Whether a batch may be tried now.
     ///
     /// # Errors
     /// The milliseconds to wait before asking again.
@@ -49,8 +50,8 @@ impl Breaker {
         }
     }
 
-    /// A batch that was admitted ended. `timed_out`: nothing was heard within the deadline, which counts as all the failures
-    /// it takes.
+    /// An admitted batch ended. `timed_out`: the database did not answer within the deadline, which opens the
+    /// breaker at once.
     pub fn ended(&mut self, worked: bool, timed_out: bool, now_ms: u64) {
         self.state = match self.state {
             _ if worked => {
@@ -64,19 +65,19 @@ impl Breaker {
                 let pause_ms = self.pauses.next_ms();
                 State::Open { until_ms: now_ms + pause_ms, pause_ms }
             }
-            // A batch that began before it opened.
+            // The batch began before the breaker opened.
             open @ State::Open { .. } => open,
         };
     }
 
-    /// A batch that was admitted was never tried.
+    /// An admitted batch was never tried.
     pub fn cancelled(&mut self, now_ms: u64) {
         if let State::Trying { pause_ms } = self.state {
             self.state = State::Open { until_ms: now_ms, pause_ms };
         }
     }
 
-    /// Whether nothing is tried but by one batch.
+    /// Whether no batch, or only one trial batch, is tried.
     pub const fn is_open(&self) -> bool {
         !matches!(self.state, State::Closed { .. })
     }

@@ -1,4 +1,5 @@
-//! The gate that all shards of a writer pass on their way to the database: the adaptive limit and the circuit breaker.
+//! The gate that all shards of a writer pass on their way to the database: the adaptive limit and the circuit
+//! breaker.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::breaker::Breaker;
-use super::limit::{AdaptiveLimit, Outcome};
+use super::limit::{AdaptiveLimit, BatchOutcome};
 use crate::environment::SharedEnvironment;
 use crate::panics::lock;
 use crate::telemetry::Meters;
@@ -36,7 +37,8 @@ pub struct Gate {
     meters: Arc<Meters>,
 }
 
-/// Permission for one batch; give it back with [`Pass::ended`]. Dropped without, the batch counts as never tried.
+/// Permission for one batch; give it back with [`Pass::ended`]. Dropped without, the batch counts as never
+/// tried.
 pub struct Pass<'a> {
     gate: &'a Gate,
     began_us: u64,
@@ -117,7 +119,7 @@ impl Pass<'_> {
     pub fn ended(mut self, worked: bool, timed_out: bool) {
         self.used = true;
         let took_us = self.gate.environment.monotonic_us().saturating_sub(self.began_us);
-        let outcome = if worked { Outcome::Answered { took_us } } else { Outcome::Failed };
+        let outcome = if worked { BatchOutcome::Answered { took_us } } else { BatchOutcome::Failed };
         let mut state = self.gate.lock();
         state.limit.ended(outcome);
         state.breaker.ended(worked, timed_out, self.gate.environment.monotonic_ms());

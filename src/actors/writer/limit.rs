@@ -1,23 +1,23 @@
 //! How many batches may be in flight at once, learnt from how long commits take, as a plain value.
 //!
-//! Additive increase, multiplicative decrease (RFC 5681 section 3.1, applied to concurrency): while commits stay below the
-//! target one more is allowed per round; a slow one lowers the limit, a failed one halves it. It acts before the database
-//! hurts; [`super::breaker`] acts once it does.
+//! Additive increase, multiplicative decrease (RFC 5681 section 3.1, applied to concurrency): while commits
+//! stay below the target one more is allowed per round; a slow commit lowers the limit, a failed one halves
+//! it. The limit acts before the database is overloaded; [`super::breaker`] acts when it fails.
 
-/// A slow commit leaves this share of the limit.
+/// A slow commit multiplies the limit by this.
 const SLOWER: f64 = 0.9;
-/// A failed one leaves this share.
+/// A failed commit multiplies the limit by this.
 const FAILED: f64 = 0.5;
 
 /// How a batch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was answered after so many microseconds.
+pub enum BatchOutcome {
+    /// The store answered.
     Answered {
-        /// From the call to its answer.
+        /// Microseconds from the call to its answer.
         took_us: u64,
     },
-    /// The store did not do it, or did not say so.
+    /// The store failed or did not answer.
     Failed,
 }
 
@@ -31,7 +31,8 @@ pub struct AdaptiveLimit {
 }
 
 impl AdaptiveLimit {
-    /// Begins with `most` in flight and never allows more; lowers it while commits take more than `target_us`.
+    /// Begins with `most` batches and never allows more; lowers the limit while commits take more than
+    /// `target_us`.
     pub fn new(most: usize, target_us: u64) -> Self {
         let most = most.max(1) as f64;
         Self { limit: most, most, target_us, in_flight: 0 }
@@ -45,30 +46,30 @@ impl AdaptiveLimit {
     }
 
     /// A batch ended.
-    pub fn ended(&mut self, outcome: Outcome) {
+    pub fn ended(&mut self, outcome: BatchOutcome) {
         let saturated = self.in_flight >= self.allowed();
         self.in_flight = self.in_flight.saturating_sub(1);
         self.limit = match outcome {
-            Outcome::Failed => self.limit * FAILED,
-            Outcome::Answered { took_us } if took_us > self.target_us => self.limit * SLOWER,
-            // A limit that was not reached has proven nothing.
-            Outcome::Answered { .. } if saturated => self.limit + 1.0 / self.limit,
-            Outcome::Answered { .. } => self.limit,
+            BatchOutcome::Failed => self.limit * FAILED,
+            BatchOutcome::Answered { took_us } if took_us > self.target_us => self.limit * SLOWER,
+            // The limit was not reached, so this answer proves nothing about it.
+            BatchOutcome::Answered { .. } if saturated => self.limit + 1.0 / self.limit,
+            BatchOutcome::Answered { .. } => self.limit,
         }
         .clamp(1.0, self.most);
     }
 
-    /// A batch was never begun after all.
+    /// A batch was admitted and never begun.
     pub fn cancelled(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// How many may be in flight now: 1 at least.
+    /// How many batches may be in flight now; at least 1.
     pub fn allowed(&self) -> usize {
         self.limit as usize
     }
 
-    /// How many are.
+    /// How many batches are in flight.
     pub const fn in_flight(&self) -> usize {
         self.in_flight
     }
@@ -80,7 +81,7 @@ mod tests {
 
     use super::*;
 
-    fn round(limit: &mut AdaptiveLimit, outcome: Outcome) {
+    fn round(limit: &mut AdaptiveLimit, outcome: BatchOutcome) {
         while limit.begin() {}
         while limit.in_flight() > 0 {
             limit.ended(outcome);
@@ -91,13 +92,13 @@ mod tests {
     fn slows_down_before_the_database_hurts_and_recovers() {
         let mut limit = AdaptiveLimit::new(8, 100);
         assert_eq!(limit.allowed(), 8);
-        round(&mut limit, Outcome::Answered { took_us: 101 });
+        round(&mut limit, BatchOutcome::Answered { took_us: 101 });
         let slowed = limit.allowed();
         assert!(slowed < 8, "{slowed}");
-        round(&mut limit, Outcome::Failed);
+        round(&mut limit, BatchOutcome::Failed);
         assert_eq!(limit.allowed(), 1);
         for _ in 0..60 {
-            round(&mut limit, Outcome::Answered { took_us: 50 });
+            round(&mut limit, BatchOutcome::Answered { took_us: 50 });
         }
         assert_eq!(limit.allowed(), 8);
     }
@@ -105,11 +106,11 @@ mod tests {
     #[test]
     fn what_was_not_used_is_not_raised() {
         let mut limit = AdaptiveLimit::new(8, 100);
-        round(&mut limit, Outcome::Failed);
+        round(&mut limit, BatchOutcome::Failed);
         let lowered = limit.allowed();
         assert!(limit.begin());
         if lowered > 1 {
-            limit.ended(Outcome::Answered { took_us: 1 });
+            limit.ended(BatchOutcome::Answered { took_us: 1 });
             assert_eq!(limit.allowed(), lowered);
         }
     }
@@ -123,7 +124,7 @@ mod tests {
                     let before = limit.in_flight();
                     prop_assert_eq!(limit.begin(), before < limit.allowed());
                 } else if limit.in_flight() > 0 {
-                    limit.ended(if took_us > 250 { Outcome::Failed } else { Outcome::Answered { took_us } });
+                    limit.ended(if took_us > 250 { BatchOutcome::Failed } else { BatchOutcome::Answered { took_us } });
                 }
                 prop_assert!((1..=4).contains(&limit.allowed()) && limit.in_flight() <= 4);
             }

@@ -1,13 +1,16 @@
-//! Writer: the one way into the log for what people say and change.
+//! Writer: the only way into the log for messages and changes.
 //!
-//! - *Owns*: the queue of one shard ([`state`]); conversations are spread over shards by their id. All shards pass one
-//!   [`gate`]: fewer batches in flight while commits are slow, none but one trial while the database is away.
-//! - *Receives*: sends and changes that passed all checks of shape and size, from sessions and REST.
-//! - *Emits*: after the commit, in this order and in one hand-over per worker: replies, then events ([`Router`]).
-//! - *Limits*: `writer.queue_messages` jobs wait, `writer.batch_messages` go into one transaction, one is in flight.
-//! - *On restart*: jobs in memory are gone and were never acknowledged; clients repeat them with the same `client_id`.
-//! - *On full*: `overloaded` with a wait; nothing was done. The same for a job that has waited half of its time: from its
-//!   arrival to its answer a job takes `store.timeout_ms` at most.
+//! - *Owns*: the queue of one shard ([`state`]). Conversations are spread over shards by their id. All shards
+//!   pass one [`gate`]: it allows fewer batches in flight while commits are slow, and only one trial batch
+//!   while the database is unavailable.
+//! - *Receives*: sends and changes from sessions and REST. Their shape and size were checked.
+//! - *Emits*: after the commit, in one batch per worker: first the replies, then the events ([`Router`]).
+//! - *Limits*: `writer.queue_messages` jobs wait; `writer.batch_messages` go into one transaction; one
+//!   transaction is in flight.
+//! - *On restart*: jobs in memory are lost. They were never acknowledged; clients repeat them with the same
+//!   `client_id`.
+//! - *On full*: `overloaded` with a wait; nothing was done. A job that has waited half of its time is
+//!   answered the same: from arrival to answer a job takes at most `store.timeout_ms`.
 
 pub mod breaker;
 pub mod gate;
@@ -26,7 +29,7 @@ use tokio::sync::oneshot;
 
 use self::gate::{Gate, Shut};
 use self::replies::{answer, failed_send, refusal};
-use self::state::{Job as StateJob, Sharing, WriterState};
+use self::state::{Batchable, Batching, WriterState};
 use super::inbox::{Reply, SessionKey};
 use super::router::Router;
 use super::router::interest::WorkerId;
@@ -44,29 +47,29 @@ pub struct WriterOptions {
     pub shards: usize,
     /// Sends in one transaction.
     pub batch_messages: usize,
-    /// Jobs that may wait per shard.
+    /// Jobs that may wait, per shard.
     pub queue_messages: usize,
     /// How long a job may take, from its arrival to its answer.
     pub timeout: Duration,
-    /// A commit that takes longer makes fewer of them run side by side.
+    /// When a commit takes longer than this, fewer run at once.
     pub target_commit: Duration,
-    /// End the process after so many commits, before anything is published; for tests of the relay.
+    /// Ends the process after this many commits, before anything is published; for tests of the relay.
     pub crash_after_commits: Option<u64>,
 }
 
-/// Who waits for a job's answer.
+/// Where a job's answer goes.
 #[derive(Debug)]
 pub enum Asker<T> {
     /// A session, answered through its worker's inbox.
     Session {
-        /// Its worker.
+        /// The session's worker.
         worker: WorkerId,
         /// The session.
         session: SessionKey,
         /// The request to answer.
         id: RequestId,
     },
-    /// A REST request, or a test.
+    /// To a REST request or a test that waits for it.
     Waiter(oneshot::Sender<Result<T, Failure>>),
 }
 
@@ -79,29 +82,29 @@ pub enum Job {
         message: NewMessage,
         /// When it was received, for the ack latency.
         received_us: u64,
-        /// Who waits.
+        /// Where the answer goes.
         asker: Asker<Appended>,
     },
-    /// Carry out a change.
+    /// Apply a change.
     Change {
-        /// As whom.
+        /// The user who makes the change.
         actor: UserId,
-        /// The conversation to change.
+        /// The conversation that is changed.
         conversation: ConversationId,
-        /// What to change in it.
+        /// What changes in it.
         change: Change,
         /// When it was received.
         received_us: u64,
-        /// Who waits.
+        /// Where the answer goes.
         asker: Asker<Changed>,
     },
 }
 
-impl StateJob for Job {
-    fn sharing(&self) -> Sharing {
+impl Batchable for Job {
+    fn batching(&self) -> Batching {
         match self {
-            Self::Send { .. } => Sharing::Batched,
-            Self::Change { .. } => Sharing::Alone,
+            Self::Send { .. } => Batching::Together,
+            Self::Change { .. } => Batching::Alone,
         }
     }
 }
@@ -121,10 +124,10 @@ impl Job {
     }
 }
 
-/// How long peers wait when a queue is full.
+/// How long clients are asked to wait when a queue is full.
 const OVERLOADED_RETRY_AFTER_MS: u64 = 500;
 
-/// What callers hold: all shards of a node.
+/// The handle to all shards of a node.
 #[derive(Clone)]
 pub struct Writer {
     shards: Arc<[Addr<WriterShard>]>,
@@ -132,7 +135,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the shards, each on `arbiter`.
+    /// Starts the shards as actors on `arbiter`.
     pub fn start(
         arbiter: &ArbiterHandle,
         store: &SharedStore,
@@ -168,15 +171,16 @@ impl Writer {
         Self { shards: shards.collect(), desk }
     }
 
-    /// Whether jobs are refused because the store did not take the last ones.
+    /// Whether jobs are refused because the last batches failed in the store.
     pub fn is_refusing(&self) -> bool {
         self.desk.gate.shut().is_some()
     }
 
-    /// Hands over a job; its answer comes to its asker.
+    /// Hands over a job. Its answer goes to its asker.
     ///
     /// # Errors
-    /// Nothing was done, the asker is not answered: the queue is full (`Overloaded`), or the process stops (`Unavailable`).
+    /// Nothing was done, and the asker gets no answer: the queue is full (`Overloaded`), or the process stops
+    /// (`Unavailable`).
     pub fn submit(&self, job: Job) -> Result<(), Failure> {
         let bytes = job.conversation().as_uuid().as_u128();
         let shard = (bytes >> 64) as usize % self.shards.len();
@@ -187,7 +191,7 @@ impl Writer {
     }
 }
 
-/// One shard's actor.
+/// The actor of one shard.
 pub struct WriterShard {
     state: WriterState<Job>,
     desk: Arc<Desk>,
@@ -349,15 +353,16 @@ impl Desk {
         (worked && !partly_failed, timed_out)
     }
 
-    /// What a call that began at `began_us` with `left` for its answer tells of the database: it works (a damaged row is no
-    /// sign of the contrary), and it was not heard of in time.
+    /// What a call says about the database. It began at `began_us` and had `left` to answer. The result:
+    /// whether the database works (a damaged row does not mean the contrary), and whether it did not answer
+    /// in time.
     fn health<T>(&self, answer: &Result<T, StoreError>, began_us: u64, left: Duration) -> (bool, bool) {
         let worked = matches!(answer, Ok(_) | Err(StoreError::Inconsistent(_)));
         let took_us = self.environment.monotonic_us().saturating_sub(began_us);
         (worked, !worked && u128::from(took_us) >= left.as_micros())
     }
 
-    /// Between commit and publication: the moment that only the relay makes up for.
+    /// Between commit and publication. If the process ends here, only the relay publishes the event.
     fn crash_point(&self, committed: bool) {
         if let Some(after) = self.options.crash_after_commits
             && committed

@@ -1,4 +1,4 @@
-//! From a result to whoever asked: a session by its worker's inbox, a waiter directly.
+//! Delivers a result to the asker: to a session by its worker's inbox, to a waiting request directly.
 
 use super::{Asker, Job};
 use crate::actors::inbox::{Item, Reply};
@@ -16,7 +16,7 @@ pub(super) fn answer<T>(
             Some(RoutedReply { worker, item: Item::Reply { session, id, reply: reply(result) } })
         }
         Asker::Waiter(waiter) => {
-            // The waiter may have gone; what was committed stays committed and a retry finds it.
+            // The request may have ended. What was committed stays committed, and a retry finds it.
             let _ = waiter.send(result);
             None
         }

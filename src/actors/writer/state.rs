@@ -1,26 +1,27 @@
-//! What the writer does next, as a plain value: gathers while a batch is in flight, keeps order, is bounded.
+//! What the writer does next, as a plain value. It gathers jobs while a batch is in flight, keeps their
+//! order, and is bounded.
 
 use std::collections::VecDeque;
 
 /// Whether a job may share its transaction with the jobs around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sharing {
-    /// A send: any number go into one batch.
-    Batched,
-    /// A change: a transaction of its own.
+pub enum Batching {
+    /// A send: any number go into one transaction.
+    Together,
+    /// A change: it needs a transaction of its own.
     Alone,
 }
 
 /// A job that the writer's queue can hold.
-pub trait Job {
+pub trait Batchable {
     /// How it may be carried out.
-    fn sharing(&self) -> Sharing;
+    fn batching(&self) -> Batching;
 }
 
 /// The queue of one writer shard.
 ///
-/// At most one unit of work is in flight; the next one gathers meanwhile (group commit without an artificial delay).
-/// Jobs are carried out in the order they were accepted.
+/// At most one batch is in flight, and the next one gathers in the meantime (group commit without an
+/// artificial delay). Jobs run in the order in which they were accepted.
 #[derive(Debug)]
 pub struct WriterState<J> {
     queue: VecDeque<J>,
@@ -29,7 +30,7 @@ pub struct WriterState<J> {
     queue_jobs: usize,
 }
 
-impl<J: Job> WriterState<J> {
+impl<J: Batchable> WriterState<J> {
     /// An idle writer that takes up to `batch_jobs` at once and lets up to `queue_jobs` wait.
     pub fn new(batch_jobs: usize, queue_jobs: usize) -> Self {
         Self {
@@ -52,7 +53,8 @@ impl<J: Job> WriterState<J> {
         Ok(())
     }
 
-    /// What to carry out now; `None` while something is in flight or nothing waits. Call [`WriterState::done`] after it.
+    /// The jobs to run now; `None` while a batch is in flight or no job waits. Call [`WriterState::done`]
+    /// after it.
     pub fn next_work(&mut self) -> Option<Vec<J>> {
         if self.in_flight {
             return None;
@@ -60,9 +62,9 @@ impl<J: Job> WriterState<J> {
         let first = self.queue.pop_front()?;
         self.in_flight = true;
         let mut work = vec![first];
-        if work[0].sharing() == Sharing::Batched {
+        if work[0].batching() == Batching::Together {
             while work.len() < self.batch_jobs
-                && self.queue.front().is_some_and(|job| job.sharing() == Sharing::Batched)
+                && self.queue.front().is_some_and(|job| job.batching() == Batching::Together)
             {
                 work.extend(self.queue.pop_front());
             }
@@ -70,17 +72,17 @@ impl<J: Job> WriterState<J> {
         Some(work)
     }
 
-    /// The work in flight ended, one way or the other.
+    /// The batch in flight ended, with success or not.
     pub fn done(&mut self) {
         self.in_flight = false;
     }
 
-    /// Jobs that wait.
+    /// How many jobs wait.
     pub fn waiting(&self) -> usize {
         self.queue.len()
     }
 
-    /// Nothing waits and nothing is in flight.
+    /// Whether no job waits and none is in flight.
     pub fn is_idle(&self) -> bool {
         !self.in_flight && self.queue.is_empty()
     }
@@ -91,16 +93,16 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    struct Numbered(u32, Sharing);
+    struct Numbered(u32, Batching);
 
-    impl Job for Numbered {
-        fn sharing(&self) -> Sharing {
+    impl Batchable for Numbered {
+        fn batching(&self) -> Batching {
             self.1
         }
     }
 
     fn send(n: u32) -> Numbered {
-        Numbered(n, Sharing::Batched)
+        Numbered(n, Batching::Together)
     }
 
     #[test]
@@ -123,7 +125,7 @@ mod tests {
     #[test]
     fn a_change_goes_alone_and_keeps_its_place() {
         let mut state = WriterState::new(10, 10);
-        let change = Numbered(2, Sharing::Alone);
+        let change = Numbered(2, Batching::Alone);
         for job in [send(1), change, send(3), send(4)] {
             assert!(state.submit(job).is_ok());
         }

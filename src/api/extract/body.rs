@@ -1,4 +1,4 @@
-//! JSON bodies: bounded in size and time, told apart into malformed (400) and wrong fields (422).
+//! JSON bodies: bounded in size and time. A malformed body is answered with 400, a wrong field with 422.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use serde::de::DeserializeOwned;
 use crate::api::{ApiState, Problem};
 use crate::domain::Refusal;
 
-/// For the whole body to arrive.
+/// The timeout for the whole body.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A JSON object, required.
 pub struct Body<T>(pub T);
 
-/// A JSON object; nothing at all counts as one without fields.
+/// A JSON object. An empty body counts as one without fields.
 pub struct OptionalBody<T>(pub T);
 
 impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
@@ -96,9 +96,9 @@ async fn read(request: &HttpRequest, mut payload: Payload) -> Result<BytesMut, P
 
 /// Reads a JSON object into `T`.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    // Fields that are skipped are not looked into by the parser.
+    // The parser does not look into skipped fields.
     let text = std::str::from_utf8(bytes).map_err(|_| Problem::bad_frame("the body is not UTF-8"))?;
-    // Serde would read a struct from a list as well, field by field.
+    // Serde would also read a struct from a list, field by field.
     if !text.trim_ascii_start().starts_with('{') {
         return Err(Problem::bad_frame("the body must be a JSON object"));
     }
@@ -112,7 +112,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         let why = without_value(why.rsplit_once(" at line ").map_or(why.as_str(), |(why, _)| why));
         Problem::invalid(if path == "." { why } else { format!("{path}: {why}") })
     });
-    // What is malformed later on weighs more than a wrong field before it.
+    // A malformed part later in the body comes before a wrong field earlier in it.
     if parsed.is_err() && serde_json::from_str::<serde::de::IgnoredAny>(text).is_err() {
         return Err(Problem::bad_frame("the body is not well-formed JSON"));
     }
@@ -121,10 +121,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(parsed)
 }
 
-/// Takes out of serde's words the value that was given: it may be a password, and refusals are logged.
+/// Removes from serde's text the value that was given: it may be a password, and refusals are logged.
 ///
-/// Serde says `invalid type: string "…", expected …` and ``unknown variant `…`, expected …``; what is expected comes last, so
-/// nothing in a value can pass for it.
+/// Serde says `invalid type: string "…", expected …` and ``unknown variant `…`, expected …``; what is
+/// expected comes last, so nothing in a value can pass for it.
 fn without_value(why: &str) -> String {
     let given =
         ["invalid type: ", "invalid value: ", "unknown variant "].iter().any(|head| why.starts_with(head));

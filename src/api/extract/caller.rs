@@ -1,4 +1,4 @@
-//! Who calls: a good bearer token, within the caller's rate; and from where.
+//! The caller: a valid bearer token, within the caller's rate; and the caller's address.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -18,7 +18,7 @@ use crate::protocol::Failure;
 pub struct Caller(pub Claims);
 
 impl Caller {
-    /// The user whose token this request bears.
+    /// The user of this request's token.
     pub fn user(&self) -> UserId {
         self.0.user
     }
@@ -27,7 +27,7 @@ impl Caller {
 /// A signed-in user's send.
 pub struct Sender(pub UserId);
 
-/// Where a request comes from, past trusted proxies.
+/// The client's address, past trusted proxies.
 pub struct Address(pub IpAddr);
 
 impl FromRequest for Caller {
@@ -59,7 +59,7 @@ impl FromRequest for Sender {
 }
 
 impl Address {
-    /// Where `request` comes from.
+    /// The client's address of `request`.
     pub fn of(request: &HttpRequest) -> IpAddr {
         let peer = request.peer_addr().map(|peer| peer.ip());
         let forwarded_for =

@@ -1,4 +1,5 @@
-//! What handlers take: who calls, the ids in the path, the query, the body. Each fails with a problem document.
+//! The inputs of handlers: the caller, the ids in the path, the query, the body. Each fails with a problem
+//! document.
 
 mod body;
 mod caller;

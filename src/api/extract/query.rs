@@ -1,4 +1,5 @@
-//! The query of a list: limits are clamped to the most there is, everything else must be right (422).
+//! The query of a list. A limit above the maximum is lowered to it; any other wrong value is refused with
+//! 422.
 
 use std::future::{Ready, ready};
 
@@ -9,7 +10,7 @@ use crate::api::Problem;
 use crate::domain::Seq;
 use crate::protocol::whole;
 
-/// The query's fields, decoded. Unknown ones are ignored; of one given twice the last counts.
+/// The query's fields, decoded. Unknown ones are ignored; if one is given twice the last counts.
 pub struct Query(Vec<(String, String)>);
 
 impl FromRequest for Query {

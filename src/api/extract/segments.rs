@@ -1,4 +1,4 @@
-//! The ids in a path. One that is no id names nothing: 404.
+//! The ids in a path. A segment that is not an id is answered with 404.
 
 use std::collections::HashMap;
 use std::future::{Ready, ready};
@@ -19,7 +19,7 @@ impl FromRequest for Segments {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        // Names as they are, values percent-decoded, both in the path's order.
+        // Names as they are written, values percent-decoded, both in the order of the path.
         let decoded = web::Path::<Vec<String>>::from_request(request, payload).into_inner();
         let names = request.match_info().iter().map(|(name, _)| name.to_owned());
         ready(

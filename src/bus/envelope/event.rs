@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::wire::{Unknown, conversation_from_wire, seq_from_wire, users_from_wire, users_to_wire};
+use super::values::{Unknown, conversation_from_wire, seq_from_wire, users_from_wire, users_to_wire};
 use crate::domain::{
     Audience, Changes, ClientId, Committed, Content, Event, EventKind, HistoryPolicy, JoinPolicy, JsonText,
     LeaveReason, Message, Position, Role, Seq, Timestamp, UserId,

@@ -1,34 +1,34 @@
-//! Envelopes that say by a keyed MAC that a process of this installation wrote them.
+//! Envelopes with a keyed MAC, which shows that a process of this installation wrote them.
 //!
 //! ```text
 //! byte 0         version 2
 //! bytes 1..17    the publisher and its number, as in version 1
 //! bytes 17..21   which key
 //! bytes 21..37   HMAC-SHA-256 of everything else, cut to 16 bytes
-//! the rest       the parcel, as in version 1
+//! the rest       the message, as in version 1
 //! ```
 //!
-//! The first key signs, all are accepted, so that a key can be exchanged: known everywhere first, used afterwards. Who can read and
-//! write Redis can still read, drop and repeat envelopes; what is repeated is recognised by seq, or says again what was true a moment
-//! ago.
+//! The first key signs, and all keys are accepted. So a key can be exchanged: first every process learns the
+//! new one, then it signs. A person who can read and write in Redis can still read, drop and repeat
+//! envelopes. A repeated event is recognised by its seq; a repeated signal says what was true a moment ago.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{hkdf, hmac};
 
-use super::{EnvelopeError, HEAD_BYTES, SIGNED_VERSION, Stamp, read_body, stamp, write_body, write_head};
-use crate::bus::Parcel;
+use super::{BusMessageId, EnvelopeError, HEAD_BYTES, SIGNED_VERSION, id, read_body, write_body, write_head};
+use crate::bus::BusMessage;
 
-/// What the key is for: the same secret gives another key for another purpose.
+/// The purpose of the key: for another purpose the same secret gives another key.
 const PURPOSE: &[u8] = b"tidings bus envelope mac 1";
 const ID_BYTES: usize = 4;
 const MAC_BYTES: usize = 16;
 const ID_END: usize = HEAD_BYTES + ID_BYTES;
 const MAC_END: usize = ID_END + MAC_BYTES;
 
-/// What becomes of envelopes without a MAC.
+/// What to do with envelopes without a MAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsigned {
-    /// They are taken: while a fleet begins to sign.
+    /// They are accepted, while a fleet begins to sign.
     Taken,
     /// They are dropped.
     Dropped,
@@ -60,7 +60,7 @@ impl MacKey {
     }
 }
 
-/// The keys in force.
+/// The keys of this process.
 #[derive(Debug)]
 pub struct MacKeys {
     keys: Vec<MacKey>,
@@ -68,7 +68,7 @@ pub struct MacKeys {
 }
 
 impl MacKeys {
-    /// Keys derived from secrets, the first of which signs; `None` without any.
+    /// Keys derived from secrets; the first signs. `None` without any secret.
     pub fn derive<S: AsRef<[u8]>>(secrets: &[S], unsigned: Unsigned) -> Option<Self> {
         let keys =
             secrets.iter().map(|secret| MacKey::derive(secret.as_ref())).collect::<Option<Vec<_>>>()?;
@@ -79,36 +79,36 @@ impl MacKeys {
     ///
     /// # Errors
     /// As [`super::encode`].
-    pub fn encode(&self, stamp: Stamp, parcel: &Parcel) -> Result<Vec<u8>, EnvelopeError> {
+    pub fn encode(&self, id: BusMessageId, message: &BusMessage) -> Result<Vec<u8>, EnvelopeError> {
         let key = self.keys.first().ok_or(EnvelopeError::UnknownKey)?;
-        let mut bytes = write_head(SIGNED_VERSION, stamp);
+        let mut bytes = write_head(SIGNED_VERSION, id);
         bytes.extend_from_slice(&key.id);
         bytes.extend_from_slice(&[0; MAC_BYTES]);
-        write_body(&mut bytes, parcel)?;
+        write_body(&mut bytes, message)?;
         let mac = key.mac(&bytes[..ID_END], &bytes[MAC_END..]);
         bytes[ID_END..MAC_END].copy_from_slice(&mac);
         Ok(bytes)
     }
 
-    /// Reads an envelope that one of the keys made, or one without a MAC where those are taken.
+    /// Reads an envelope with a MAC by one of the keys, or one without a MAC if those are accepted.
     ///
     /// # Errors
     /// [`EnvelopeError`].
-    pub fn decode(&self, bytes: &[u8]) -> Result<(Stamp, Parcel), EnvelopeError> {
-        let stamp = stamp(bytes)?;
+    pub fn decode(&self, bytes: &[u8]) -> Result<(BusMessageId, BusMessage), EnvelopeError> {
+        let message_id = id(bytes)?;
         if bytes[0] != SIGNED_VERSION {
             return match self.unsigned {
                 Unsigned::Taken => super::decode(bytes),
                 Unsigned::Dropped => Err(EnvelopeError::Unsigned),
             };
         }
-        let (Some(id), Some(mac), Some(body)) =
+        let (Some(key_id), Some(mac), Some(body)) =
             (bytes.get(HEAD_BYTES..ID_END), bytes.get(ID_END..MAC_END), bytes.get(MAC_END..))
         else {
             return Err(EnvelopeError::Unreadable);
         };
-        let key = self.keys.iter().find(|key| key.id == id).ok_or(EnvelopeError::UnknownKey)?;
+        let key = self.keys.iter().find(|key| key.id == key_id).ok_or(EnvelopeError::UnknownKey)?;
         verify_slices_are_equal(&key.mac(&bytes[..ID_END], body), mac).map_err(|_| EnvelopeError::Forged)?;
-        Ok((stamp, read_body(body)?))
+        Ok((message_id, read_body(body)?))
     }
 }

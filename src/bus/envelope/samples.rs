@@ -1,4 +1,4 @@
-//! Parcels to test with: one of every kind, and strategies that draw any.
+//! Messages to test with: one of every kind, and strategies that draw any.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::bus::{Cargo, Digest, Moved, Parcel, Presence, Signal};
+use crate::bus::{BusMessage, Digest, Moved, Payload, Presence, Signal};
 use crate::domain::{
     Audience, Changes, ClientId, Committed, Content, ConversationId, ConversationKind, Event, EventKind,
     FamilyId, HistoryPolicy, JoinPolicy, JsonText, LeaveReason, Message, Position, Revocation, Role, Seq,
@@ -140,17 +140,17 @@ fn topics() -> impl Strategy<Value = Topic> {
     ]
 }
 
-/// Any parcel that goes somewhere.
-pub fn parcels() -> impl Strategy<Value = Parcel> {
-    let cargo = prop_oneof![
-        4 => vec(committed(), 0..3).prop_map(Cargo::Events),
-        2 => signals().prop_map(Cargo::Signal),
-        1 => vec((conversations(), seqs()), 0..4).prop_map(Cargo::Published),
-        1 => digests().prop_map(|digest| Cargo::Digest(Arc::new(digest))),
+/// Any message that goes somewhere.
+pub fn bus_messages() -> impl Strategy<Value = BusMessage> {
+    let payload = prop_oneof![
+        4 => vec(committed(), 0..3).prop_map(Payload::Events),
+        2 => signals().prop_map(Payload::Signal),
+        1 => vec((conversations(), seqs()), 0..4).prop_map(Payload::Published),
+        1 => digests().prop_map(|digest| Payload::Digest(Arc::new(digest))),
     ];
-    (vec(topics(), 1..4), of(any::<u64>()), cargo).prop_map(|(topics, epoch, cargo)| Parcel {
+    (vec(topics(), 1..4), of(any::<u64>()), payload).prop_map(|(topics, epoch, payload)| BusMessage {
         topics: topics.into(),
         epoch,
-        cargo,
+        payload,
     })
 }

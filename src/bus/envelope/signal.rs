@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::wire::{Unknown, conversation_from_wire, seq_from_wire};
+use super::values::{Unknown, conversation_from_wire, seq_from_wire};
 use crate::bus::{Presence, Signal};
 use crate::domain::{FamilyId, Revocation, Seq, Timestamp, UserId};
 

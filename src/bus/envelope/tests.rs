@@ -5,16 +5,16 @@ use serde::Serialize;
 use smallvec::smallvec;
 use uuid::Uuid;
 
-use super::samples::parcels;
+use super::samples::bus_messages;
 use super::*;
-use crate::bus::{Cargo, Digest, Moved, Presence, Signal};
+use crate::bus::{Digest, Moved, Payload, Presence, Signal};
 use crate::domain::{
     Audience, Changes, ClientId, Committed, Content, ConversationId, ConversationKind, Event, EventKind,
     FamilyId, HistoryPolicy, JoinPolicy, JsonText, LeaveReason, Message, Position, Revocation, Role, Seq,
     Timestamp, Topic, UserId,
 };
 
-const STAMP: Stamp = Stamp { node: NodeId(0x0102_0304_0506_0708), number: 9 };
+const ID: BusMessageId = BusMessageId { node: NodeId(0x0102_0304_0506_0708), number: 9 };
 
 fn user(number: u128) -> UserId {
     UserId::from_uuid(Uuid::from_u128(number))
@@ -28,7 +28,7 @@ fn channel() -> ConversationId {
     ConversationId::from_random(ConversationKind::Channel, Uuid::from_u128(0xC0))
 }
 
-fn event(kind: EventKind) -> Parcel {
+fn event(kind: EventKind) -> BusMessage {
     let event = Event {
         conversation: channel(),
         seq: seq(5),
@@ -38,19 +38,19 @@ fn event(kind: EventKind) -> Parcel {
     };
     let audience = Audience { users: Arc::new([user(2)]) };
     let one = Committed { event: Arc::new(event), position: Position(70), previous: Position(60), audience };
-    Parcel {
+    BusMessage {
         topics: smallvec![Topic::Channel(channel()), Topic::User(user(2))],
         epoch: Some(7),
-        cargo: Cargo::Events(vec![one]),
+        payload: Payload::Events(vec![one]),
     }
 }
 
-fn signal(topic: Topic, signal: Signal) -> Parcel {
-    Parcel { topics: smallvec![topic], epoch: None, cargo: Cargo::Signal(signal) }
+fn signal(topic: Topic, signal: Signal) -> BusMessage {
+    BusMessage { topics: smallvec![topic], epoch: None, payload: Payload::Signal(signal) }
 }
 
-/// One parcel of every kind, in the order of the lines of [`GOLDEN`].
-fn golden() -> Vec<Parcel> {
+/// One message of every kind, in the order of the lines of [`GOLDEN`].
+fn golden() -> Vec<BusMessage> {
     let message = Message {
         client_id: ClientId::from_uuid(Uuid::from_u128(0xABC)),
         content: Content {
@@ -96,16 +96,21 @@ fn golden() -> Vec<Parcel> {
         ),
         signal(Topic::Presence(user(1)), Signal::Presence { user: user(1), presence: offline }),
         signal(Topic::User(user(1)), Signal::Revoked(revocation)),
-        Parcel {
+        BusMessage {
             topics: smallvec![Topic::Published],
             epoch: Some(7),
-            cargo: Cargo::Published(vec![(conversation, seq(5))]),
+            payload: Payload::Published(vec![(conversation, seq(5))]),
         },
-        Parcel { topics: smallvec![Topic::Digest], epoch: Some(7), cargo: Cargo::Digest(Arc::new(digest)) },
+        BusMessage {
+            topics: smallvec![Topic::Digest],
+            epoch: Some(7),
+            payload: Payload::Digest(Arc::new(digest)),
+        },
     ]
 }
 
-/// Never change a line of it: a release that writes version 1 differently is not understood by the one beside it.
+/// Never change a line of it: a release that writes version 1 differently is not understood by the one beside
+/// it.
 const GOLDEN: &str = include_str!("version_1.txt");
 
 fn hex(bytes: &[u8]) -> String {
@@ -114,23 +119,23 @@ fn hex(bytes: &[u8]) -> String {
 
 #[test]
 fn version_1_is_written_and_read_as_ever() {
-    let parcels = golden();
-    assert_eq!(GOLDEN.lines().count(), parcels.len());
-    for (parcel, expected) in parcels.into_iter().zip(GOLDEN.lines()) {
-        let bytes = encode(STAMP, &parcel).unwrap();
+    let messages = golden();
+    assert_eq!(GOLDEN.lines().count(), messages.len());
+    for (message, expected) in messages.into_iter().zip(GOLDEN.lines()) {
+        let bytes = encode(ID, &message).unwrap();
         assert_eq!(hex(&bytes[..HEAD_BYTES]), "0101020304050607080000000000000009");
-        assert_eq!(hex(&bytes[HEAD_BYTES..]), expected, "{parcel:?}");
-        assert_eq!(decode(&bytes), Ok((STAMP, parcel)));
+        assert_eq!(hex(&bytes[HEAD_BYTES..]), expected, "{message:?}");
+        assert_eq!(decode(&bytes), Ok((ID, message)));
     }
 }
 
 #[test]
 fn another_version_is_refused_by_its_number() {
-    let mut bytes = encode(STAMP, &golden()[0]).unwrap();
+    let mut bytes = encode(ID, &golden()[0]).unwrap();
     for version in [0, SIGNED_VERSION + 1, 255] {
         bytes[0] = version;
         assert_eq!(decode(&bytes), Err(EnvelopeError::UnknownVersion(version)));
-        assert_eq!(stamp(&bytes), Err(EnvelopeError::UnknownVersion(version)));
+        assert_eq!(id(&bytes), Err(EnvelopeError::UnknownVersion(version)));
     }
     assert_eq!(decode(&[]), Err(EnvelopeError::Unreadable));
     assert_eq!(decode(&[VERSION, 1, 2]), Err(EnvelopeError::Unreadable));
@@ -139,7 +144,7 @@ fn another_version_is_refused_by_its_number() {
 /// What a later release may write under version 1: the same fields and some more.
 #[derive(Serialize)]
 struct Later {
-    c: LaterCargo,
+    c: LaterPayload,
     t: Vec<LaterTopic>,
     z: Vec<u8>,
 }
@@ -151,15 +156,15 @@ enum LaterTopic {
 }
 
 #[derive(Serialize)]
-enum LaterCargo {
+enum LaterPayload {
     #[serde(rename = "d")]
     Digest { y: Option<u8>, e: u64, f: u64, t: u64, m: Vec<()>, x: &'static str },
     #[serde(rename = "q")]
     Unheard { e: u64 },
 }
 
-fn later(c: LaterCargo) -> Vec<u8> {
-    let mut bytes = encode(STAMP, &golden()[0]).unwrap();
+fn later(c: LaterPayload) -> Vec<u8> {
+    let mut bytes = encode(ID, &golden()[0]).unwrap();
     bytes.truncate(HEAD_BYTES);
     rmp_serde::encode::write_named(&mut bytes, &Later { c, t: vec![LaterTopic::Digest], z: vec![1] })
         .unwrap();
@@ -168,19 +173,22 @@ fn later(c: LaterCargo) -> Vec<u8> {
 
 #[test]
 fn fields_that_are_not_known_are_ignored() {
-    let bytes = later(LaterCargo::Digest { y: None, e: 7, f: 1, t: 2, m: vec![], x: "new" });
+    let bytes = later(LaterPayload::Digest { y: None, e: 7, f: 1, t: 2, m: vec![], x: "new" });
     let digest = Digest { epoch: 7, from: Position(1), to: Position(2), held_back: false, moved: vec![] };
-    let parcel =
-        Parcel { topics: smallvec![Topic::Digest], epoch: None, cargo: Cargo::Digest(Arc::new(digest)) };
-    assert_eq!(decode(&bytes), Ok((STAMP, parcel)));
+    let message = BusMessage {
+        topics: smallvec![Topic::Digest],
+        epoch: None,
+        payload: Payload::Digest(Arc::new(digest)),
+    };
+    assert_eq!(decode(&bytes), Ok((ID, message)));
     let mut longer = bytes;
     longer.extend_from_slice(b"more");
-    assert!(decode(&longer).is_ok(), "what follows the parcel is ignored too");
+    assert!(decode(&longer).is_ok(), "what follows the message is ignored too");
 }
 
 #[test]
 fn a_kind_that_is_not_known_is_refused_not_guessed() {
-    assert_eq!(decode(&later(LaterCargo::Unheard { e: 1 })), Err(EnvelopeError::Unreadable));
+    assert_eq!(decode(&later(LaterPayload::Unheard { e: 1 })), Err(EnvelopeError::Unreadable));
 }
 
 #[test]
@@ -192,19 +200,19 @@ fn a_groups_members_are_written_once() {
     let topics = crate::domain::topics(conversation, &members).collect();
     let audience = Audience { users: members };
     let one = Committed { event: Arc::new(event), position: Position(2), previous: Position(1), audience };
-    let parcel = Parcel { topics, epoch: Some(1), cargo: Cargo::Events(vec![one]) };
-    let bytes = encode(STAMP, &parcel).unwrap();
+    let message = BusMessage { topics, epoch: Some(1), payload: Payload::Events(vec![one]) };
+    let bytes = encode(ID, &message).unwrap();
     assert!(bytes.len() < 256 * 18 + 200, "{} bytes", bytes.len());
-    assert_eq!(decode(&bytes), Ok((STAMP, parcel)));
+    assert_eq!(decode(&bytes), Ok((ID, message)));
 }
 
 proptest! {
     #[test]
-    fn what_was_written_is_read(parcel in parcels(), node: u64, number: u64) {
-        let sent = Stamp { node: NodeId(node), number };
-        let bytes = encode(sent, &parcel).unwrap();
-        prop_assert_eq!(stamp(&bytes), Ok(sent));
-        prop_assert_eq!(decode(&bytes), Ok((sent, parcel)));
+    fn what_was_written_is_read(message in bus_messages(), node: u64, number: u64) {
+        let sent = BusMessageId { node: NodeId(node), number };
+        let bytes = encode(sent, &message).unwrap();
+        prop_assert_eq!(id(&bytes), Ok(sent));
+        prop_assert_eq!(decode(&bytes), Ok((sent, message)));
     }
 
     #[test]
@@ -217,9 +225,9 @@ proptest! {
 
     #[test]
     fn damaged_envelopes_are_read_or_refused(
-        parcel in parcels(), at: prop::sample::Index, to: u8, cut: prop::sample::Index,
+        message in bus_messages(), at: prop::sample::Index, to: u8, cut: prop::sample::Index,
     ) {
-        let mut bytes = encode(STAMP, &parcel).unwrap();
+        let mut bytes = encode(ID, &message).unwrap();
         let at = at.index(bytes.len());
         bytes[at] = to;
         let _ = decode(&bytes);

@@ -1,7 +1,7 @@
-//! The parcel as it is written: mirrors of the domain's values, since those know no encoding.
+//! The encoded form of a message. It mirrors the domain's values, because those know no encoding.
 //!
-//! Keys and variants are single letters; within a struct no letter is ever given a second meaning. Everything optional is
-//! left out when it is absent, so that adding a field costs nothing where it is not used.
+//! Keys and variants are single letters. Within a struct no letter is ever given a second meaning. Absent
+//! optional values are left out, so that adding a field costs nothing where it is not used.
 
 use std::sync::Arc;
 
@@ -10,23 +10,20 @@ use uuid::Uuid;
 
 use super::event::WireCommitted;
 use super::signal::WireSignal;
-use crate::bus::{Cargo, Digest, Moved, Parcel};
-use crate::domain::{ConversationId, Position, Seq, Topic, UserId, topics};
+use super::values::{Unknown, conversation_from_wire, seq_from_wire, users_from_wire, users_to_wire};
+use crate::bus::{BusMessage, Digest, Moved, Payload};
+use crate::domain::{Position, Topic, UserId, topics};
 
-/// A value that this release has no word for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unknown;
-
-/// See [`Parcel`].
+/// See [`BusMessage`].
 #[derive(Serialize, Deserialize)]
-pub struct WireParcel<'a> {
-    /// Left out when they are those that the events themselves name: for a group they would double the envelope.
+pub struct WireMessage<'a> {
+    /// Left out when they follow from the events themselves: for a group they would double the envelope.
     #[serde(rename = "t", default, skip_serializing_if = "Vec::is_empty")]
     topics: Vec<WireTopic>,
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     epoch: Option<u64>,
     #[serde(rename = "c")]
-    cargo: WireCargo<'a>,
+    payload: WirePayload<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -44,7 +41,7 @@ enum WireTopic {
 }
 
 #[derive(Serialize, Deserialize)]
-enum WireCargo<'a> {
+enum WirePayload<'a> {
     #[serde(rename = "e")]
     Events(Vec<WireCommitted<'a>>),
     #[serde(rename = "s")]
@@ -81,48 +78,32 @@ struct WireMoved {
     users: Vec<Uuid>,
 }
 
-/// The topics that a parcel's events name by themselves.
-fn own_topics(cargo: &Cargo) -> Option<impl Iterator<Item = Topic> + '_> {
-    let Cargo::Events(events) = cargo else { return None };
+/// The topics that follow from a message's events.
+fn own_topics(payload: &Payload) -> Option<impl Iterator<Item = Topic> + '_> {
+    let Payload::Events(events) = payload else { return None };
     events.first().map(|first| topics(first.event.conversation, &first.audience.users))
 }
 
-pub(super) fn users_to_wire(users: &[UserId]) -> Vec<Uuid> {
-    users.iter().map(|user| *user.as_uuid()).collect()
-}
-
-pub(super) fn users_from_wire(users: Vec<Uuid>) -> Arc<[UserId]> {
-    users.into_iter().map(UserId::from_uuid).collect()
-}
-
-pub(super) fn conversation_from_wire(uuid: Uuid) -> Result<ConversationId, Unknown> {
-    ConversationId::from_uuid(uuid).ok_or(Unknown)
-}
-
-pub(super) fn seq_from_wire(number: u64) -> Result<Seq, Unknown> {
-    Seq::new(number).ok_or(Unknown)
-}
-
-impl<'a> From<&'a Parcel> for WireParcel<'a> {
-    fn from(parcel: &'a Parcel) -> Self {
-        let implied = own_topics(&parcel.cargo).is_some_and(|own| own.eq(parcel.topics.iter().copied()));
+impl<'a> From<&'a BusMessage> for WireMessage<'a> {
+    fn from(message: &'a BusMessage) -> Self {
+        let implied = own_topics(&message.payload).is_some_and(|own| own.eq(message.topics.iter().copied()));
         let topics =
-            if implied { Vec::new() } else { parcel.topics.iter().map(|topic| (*topic).into()).collect() };
-        Self { topics, epoch: parcel.epoch, cargo: (&parcel.cargo).into() }
+            if implied { Vec::new() } else { message.topics.iter().map(|topic| (*topic).into()).collect() };
+        Self { topics, epoch: message.epoch, payload: (&message.payload).into() }
     }
 }
 
-impl TryFrom<WireParcel<'_>> for Parcel {
+impl TryFrom<WireMessage<'_>> for BusMessage {
     type Error = Unknown;
 
-    fn try_from(wire: WireParcel<'_>) -> Result<Self, Unknown> {
-        let cargo = wire.cargo.try_into()?;
+    fn try_from(wire: WireMessage<'_>) -> Result<Self, Unknown> {
+        let payload = wire.payload.try_into()?;
         let topics = if wire.topics.is_empty() {
-            own_topics(&cargo).map(Iterator::collect).unwrap_or_default()
+            own_topics(&payload).map(Iterator::collect).unwrap_or_default()
         } else {
             wire.topics.into_iter().map(Topic::try_from).collect::<Result<_, _>>()?
         };
-        Ok(Self { topics, epoch: wire.epoch, cargo })
+        Ok(Self { topics, epoch: wire.epoch, payload })
     }
 }
 
@@ -152,35 +133,35 @@ impl TryFrom<WireTopic> for Topic {
     }
 }
 
-impl<'a> From<&'a Cargo> for WireCargo<'a> {
-    fn from(cargo: &'a Cargo) -> Self {
-        match cargo {
-            Cargo::Events(events) => Self::Events(events.iter().map(WireCommitted::from).collect()),
-            Cargo::Signal(signal) => Self::Signal(signal.into()),
-            Cargo::Published(places) => Self::Published(
+impl<'a> From<&'a Payload> for WirePayload<'a> {
+    fn from(payload: &'a Payload) -> Self {
+        match payload {
+            Payload::Events(events) => Self::Events(events.iter().map(WireCommitted::from).collect()),
+            Payload::Signal(signal) => Self::Signal(signal.into()),
+            Payload::Published(places) => Self::Published(
                 places.iter().map(|(conversation, seq)| (*conversation.as_uuid(), seq.get())).collect(),
             ),
-            Cargo::Digest(digest) => Self::Digest(digest.as_ref().into()),
+            Payload::Digest(digest) => Self::Digest(digest.as_ref().into()),
         }
     }
 }
 
-impl TryFrom<WireCargo<'_>> for Cargo {
+impl TryFrom<WirePayload<'_>> for Payload {
     type Error = Unknown;
 
-    fn try_from(wire: WireCargo<'_>) -> Result<Self, Unknown> {
+    fn try_from(wire: WirePayload<'_>) -> Result<Self, Unknown> {
         Ok(match wire {
-            WireCargo::Events(events) => {
+            WirePayload::Events(events) => {
                 Self::Events(events.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?)
             }
-            WireCargo::Signal(signal) => Self::Signal(signal.try_into()?),
-            WireCargo::Published(places) => {
+            WirePayload::Signal(signal) => Self::Signal(signal.try_into()?),
+            WirePayload::Published(places) => {
                 let places = places.into_iter().map(|(conversation, seq)| {
                     Ok((conversation_from_wire(conversation)?, seq_from_wire(seq)?))
                 });
                 Self::Published(places.collect::<Result<_, _>>()?)
             }
-            WireCargo::Digest(digest) => Self::Digest(Arc::new(digest.try_into()?)),
+            WirePayload::Digest(digest) => Self::Digest(Arc::new(digest.try_into()?)),
         })
     }
 }

@@ -1,8 +1,8 @@
-//! A Redis Cluster: one link per primary, made and ended as the layout changes.
+//! A Redis Cluster: one link per primary, created and ended as the topology changes.
 //!
-//! Channels and keys belong to slots, slots to primaries (`CLUSTER SLOTS`). The layout is read every few seconds, and at once
-//! when something fails. A topic whose slot moved is subscribed where it is now, and the listener is told of a gap: between
-//! the two servers anything may have been lost.
+//! Channels and keys belong to slots, and slots to primaries (`CLUSTER SLOTS`). The topology is read every
+//! few seconds, and at once when something fails. A topic whose slot moved is subscribed at the new server,
+//! and the listener is told of a gap, because anything may have been lost between the two servers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use std::time::Duration;
 use redis::{ConnectionInfo, PushInfo, Value};
 
 use super::Shared;
-use super::connect::{Trouble, at, dial, within};
-use super::layout::{Layout, SLOTS};
+use super::connect::{ConnectError, at, open_connection, within};
 use super::link::Link;
-use super::options::Place;
+use super::options::RedisServers;
+use super::topology::{SLOTS, Topology};
 
-/// Between two looks at the layout while nothing fails.
+/// Between two reads of the topology while nothing fails.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Between two looks while something does.
+/// Between two reads while something fails.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A primary's address.
@@ -27,9 +27,9 @@ type Address = (String, u16);
 /// Which slots belong to which primary: ranges with both ends, by address.
 type Ranges = BTreeMap<Address, Vec<(u16, u16)>>;
 
-/// Runs for ever: keeps the layout as the Cluster's nodes tell it.
+/// Keeps the topology up to date. Never returns.
 pub async fn run(shared: Arc<Shared>, seed: ConnectionInfo) {
-    let part = shared.status.enroll("cluster".to_owned());
+    let part = shared.status.add("cluster".to_owned());
     let mut links: BTreeMap<Address, Arc<Link>> = BTreeMap::new();
     let mut known = Ranges::new();
     loop {
@@ -41,26 +41,26 @@ pub async fn run(shared: Arc<Shared>, seed: ConnectionInfo) {
                 }
                 shared.status.up(part);
             }
-            Err(trouble) => shared.status.down(part, &trouble.0),
+            Err(error) => shared.status.down(part, &error.0),
         }
         tokio::time::sleep(LOOK_AGAIN).await;
-        // Over at once when something failed meanwhile.
-        let _ = tokio::time::timeout(LOOK_EVERY, shared.astray.notified()).await;
+        // Ends at once when something failed in the meantime.
+        let _ = tokio::time::timeout(LOOK_EVERY, shared.topology_suspect.notified()).await;
     }
 }
 
-/// Makes and ends links, and stores the layout.
+/// Creates and ends links, and stores the topology.
 fn arrange(
     shared: &Arc<Shared>,
     seed: &ConnectionInfo,
     links: &mut BTreeMap<Address, Arc<Link>>,
     ranges: &Ranges,
 ) {
-    tracing::info!(primaries = ranges.len(), "the layout of the Redis Cluster is another");
+    tracing::info!(primaries = ranges.len(), "the topology of the Redis Cluster changed");
     for (host, port) in ranges.keys() {
         links.entry((host.clone(), *port)).or_insert_with(|| {
             let server = at(seed, host.clone(), *port);
-            shared.start_link(Place::Cluster(server), &format!("at {host}:{port}"))
+            shared.start_link(RedisServers::Cluster(server), &format!("at {host}:{port}"))
         });
     }
     let mut slots = vec![None; usize::from(SLOTS)];
@@ -73,43 +73,43 @@ fn arrange(
         }
     }
     let gone: Vec<Address> = links.keys().filter(|address| !ranges.contains_key(*address)).cloned().collect();
-    shared.layout.store(Arc::new(Layout::slotted(serving, slots)));
+    shared.topology.store(Arc::new(Topology::slotted(serving, slots)));
     for address in gone {
         if let Some(link) = links.remove(&address) {
             shared.retire(&link);
         }
     }
     for link in links.values() {
-        link.stir(shared.wanted());
+        link.mark_stale(shared.wanted());
         link.moved_here();
     }
 }
 
-/// Asks the primaries known, then the seed.
+/// Asks the known primaries, then the configured server.
 async fn ask_any(
     shared: &Shared,
     seed: &ConnectionInfo,
     known: impl Iterator<Item = &Address>,
-) -> Result<Ranges, Trouble> {
-    let mut trouble = None;
+) -> Result<Ranges, ConnectError> {
+    let mut error = None;
     let nodes = known.map(|(host, port)| at(seed, host.clone(), *port));
     for node in nodes.chain([seed.clone()]) {
         match ask(shared, &node).await {
             Ok(ranges) => return Ok(ranges),
-            Err(asked) => trouble = Some(Trouble(format!("{}: {asked}", node.addr()))),
+            Err(asked) => error = Some(ConnectError(format!("{}: {asked}", node.addr()))),
         }
     }
-    Err(trouble.unwrap_or_else(|| Trouble("no node is known".to_owned())))
+    Err(error.unwrap_or_else(|| ConnectError("no node is known".to_owned())))
 }
 
-async fn ask(shared: &Shared, node: &ConnectionInfo) -> Result<Ranges, Trouble> {
+async fn ask(shared: &Shared, node: &ConnectionInfo) -> Result<Ranges, ConnectError> {
     let timeout = shared.options.timeout;
-    let mut connection = dial(node, None::<fn(PushInfo) -> Result<(), ()>>, timeout).await?;
+    let mut connection = open_connection(node, None::<fn(PushInfo) -> Result<(), ()>>, timeout).await?;
     let command = redis::cmd("CLUSTER").arg("SLOTS").to_owned();
     let answer = within(timeout, command.query_async::<Value>(&mut connection)).await?;
     let asked = node.addr().to_string();
     let host = asked.rsplit_once(':').map_or(asked.as_str(), |(host, _)| host);
-    read(answer, host).ok_or_else(|| Trouble("has no layout: is it a node of a Cluster?".to_owned()))
+    read(answer, host).ok_or_else(|| ConnectError("has no topology: is it a node of a Cluster?".to_owned()))
 }
 
 /// Reads the answer of `CLUSTER SLOTS`; a primary without a host is the node that was asked.

@@ -1,4 +1,4 @@
-//! Making a connection, and finding out whom one is connected to. Everything here ends in time.
+//! Opening a connection, and checking the role of its server. Everything here has a timeout.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,26 +6,26 @@ use std::time::Duration;
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, Value};
 
-use super::options::Place;
+use super::options::RedisServers;
 
 /// Why there is no connection, for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble(pub String);
+pub struct ConnectError(pub String);
 
-impl Trouble {
-    /// Something that did not answer in time.
-    pub fn silent(after: Duration) -> Self {
+impl ConnectError {
+    /// The server did not answer within the timeout.
+    pub fn no_answer(after: Duration) -> Self {
         Self(format!("no answer within {} ms", after.as_millis()))
     }
 }
 
-impl From<RedisError> for Trouble {
+impl From<RedisError> for ConnectError {
     fn from(error: RedisError) -> Self {
         Self(error.to_string())
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -34,37 +34,38 @@ impl fmt::Display for Trouble {
 /// What a server says it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerRole {
-    /// It takes writes; what is published there reaches its subscribers.
+    /// It takes writes. Messages published there reach its subscribers.
     Primary,
-    /// It follows another; what is published there reaches only those who are connected to it by mistake as well.
+    /// It follows another server. Messages published there reach only clients that are connected to it by
+    /// mistake.
     Replica,
-    /// It answers, but may not tell (an ACL without `ROLE`).
-    Untold,
+    /// It answers, but does not say its role (an ACL without `ROLE`).
+    Unknown,
 }
 
 /// Awaits a command within `timeout`.
 ///
 /// # Errors
-/// [`Trouble`].
+/// [`ConnectError`].
 pub async fn within<T>(
     timeout: Duration,
     command: impl Future<Output = Result<T, RedisError>>,
-) -> Result<T, Trouble> {
+) -> Result<T, ConnectError> {
     match tokio::time::timeout(timeout, command).await {
         Ok(done) => Ok(done?),
-        Err(_) => Err(Trouble::silent(timeout)),
+        Err(_) => Err(ConnectError::no_answer(timeout)),
     }
 }
 
 /// Connects to one server, whatever its role.
 ///
 /// # Errors
-/// [`Trouble`].
-pub async fn dial(
+/// [`ConnectError`].
+pub async fn open_connection(
     server: &ConnectionInfo,
     pushes: Option<impl AsyncPushSender>,
     timeout: Duration,
-) -> Result<MultiplexedConnection, Trouble> {
+) -> Result<MultiplexedConnection, ConnectError> {
     let mut config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
     if let Some(pushes) = pushes {
         config = config.set_push_sender(pushes);
@@ -73,35 +74,36 @@ pub async fn dial(
     within(timeout, client.get_multiplexed_async_connection_with_config(&config)).await
 }
 
-/// Where the primary is just now.
+/// The address of the present primary.
 ///
 /// # Errors
-/// [`Trouble`] when no Sentinel knows.
-pub async fn primary(place: &Place, timeout: Duration) -> Result<ConnectionInfo, Trouble> {
-    match place {
-        Place::Single(server) | Place::Cluster(server) => Ok(server.clone()),
-        Place::Sentinel { sentinels, master, server } => {
-            let mut trouble = Trouble("no Sentinel is named".to_owned());
+/// [`ConnectError`] when no Sentinel knows.
+pub async fn primary(servers: &RedisServers, timeout: Duration) -> Result<ConnectionInfo, ConnectError> {
+    match servers {
+        RedisServers::Single(server) | RedisServers::Cluster(server) => Ok(server.clone()),
+        RedisServers::Sentinel { sentinels, master, server } => {
+            let mut error = ConnectError("no Sentinel is named".to_owned());
             for sentinel in sentinels {
                 match ask_sentinel(sentinel, master, timeout).await {
                     Ok((host, port)) => return Ok(at(server, host, port)),
-                    Err(asked) => trouble = Trouble(format!("Sentinel {}: {asked}", sentinel.addr())),
+                    Err(asked) => error = ConnectError(format!("Sentinel {}: {asked}", sentinel.addr())),
                 }
             }
-            Err(trouble)
+            Err(error)
         }
     }
 }
 
-/// Behind Sentinels: ends when they name another primary than the one at `address`, which may live on without knowing.
-pub async fn replaced(place: &Place, address: &str, timeout: Duration) -> Trouble {
-    let Place::Sentinel { .. } = place else { return std::future::pending().await };
+/// Behind Sentinels: returns when they name another primary than the one at `address`, which may still run
+/// without knowing that it was replaced.
+pub async fn replaced(servers: &RedisServers, address: &str, timeout: Duration) -> ConnectError {
+    let RedisServers::Sentinel { .. } = servers else { return std::future::pending().await };
     loop {
         tokio::time::sleep(timeout).await;
-        if let Ok(server) = primary(place, timeout).await
+        if let Ok(server) = primary(servers, timeout).await
             && server.addr().to_string() != address
         {
-            return Trouble(format!("the Sentinels name another primary: {}", server.addr()));
+            return ConnectError(format!("the Sentinels name another primary: {}", server.addr()));
         }
     }
 }
@@ -121,23 +123,24 @@ async fn ask_sentinel(
     sentinel: &ConnectionInfo,
     master: &str,
     timeout: Duration,
-) -> Result<(String, u16), Trouble> {
-    let mut connection = dial(sentinel, None::<fn(redis::PushInfo) -> Result<(), ()>>, timeout).await?;
+) -> Result<(String, u16), ConnectError> {
+    let mut connection =
+        open_connection(sentinel, None::<fn(redis::PushInfo) -> Result<(), ()>>, timeout).await?;
     let mut question = redis::cmd("SENTINEL");
     question.arg("get-master-addr-by-name").arg(master);
     let answer: Option<(String, u16)> = within(timeout, question.query_async(&mut connection)).await?;
-    answer.ok_or_else(|| Trouble(format!("knows no master {master:?}")))
+    answer.ok_or_else(|| ConnectError(format!("knows no master {master:?}")))
 }
 
-/// Asks a server what it is; its answer also shows that it is alive.
+/// Asks a server for its role. The answer also shows that it is alive.
 ///
 /// # Errors
-/// What broke the connection.
+/// The error that broke the connection.
 pub async fn role(connection: &mut MultiplexedConnection) -> Result<ServerRole, RedisError> {
     let answer = redis::cmd("ROLE").query_async::<Vec<Value>>(connection).await;
     let word = match answer {
         Ok(values) => values.into_iter().next(),
-        // It answered, if only with a refusal.
+        // It answered, although with a refusal.
         Err(error) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => None,
         Err(error) => return Err(error),
     };
@@ -145,17 +148,17 @@ pub async fn role(connection: &mut MultiplexedConnection) -> Result<ServerRole, 
     Ok(match word.as_deref() {
         Some("master") => ServerRole::Primary,
         Some(_) => ServerRole::Replica,
-        None => ServerRole::Untold,
+        None => ServerRole::Unknown,
     })
 }
 
-/// Refuses a server that is no primary.
+/// Refuses a server that is not a primary.
 ///
 /// # Errors
-/// [`Trouble`].
-pub fn require_primary(role: ServerRole) -> Result<(), Trouble> {
+/// [`ConnectError`].
+pub fn require_primary(role: ServerRole) -> Result<(), ConnectError> {
     match role {
-        ServerRole::Primary | ServerRole::Untold => Ok(()),
-        ServerRole::Replica => Err(Trouble("the server is a replica".to_owned())),
+        ServerRole::Primary | ServerRole::Unknown => Ok(()),
+        ServerRole::Replica => Err(ConnectError("the server is a replica".to_owned())),
     }
 }

@@ -1,6 +1,7 @@
-//! What arrived and is not yet handed to the listener.
+//! Envelopes that arrived and are not yet handed to the listener.
 //!
-//! Bound: bytes. Policy when full: what arrives is dropped and remembered as a gap, so that the listener reads the log.
+//! Bound: bytes. Policy when full: arriving envelopes are dropped and noted as a gap, so that the listener
+//! reads the log.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -9,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::panics::lock;
 
-/// What an envelope weighs beside its bytes.
+/// What an envelope counts in addition to its bytes.
 const ENVELOPE_BYTES: usize = 64;
 
 #[derive(Default)]
@@ -19,20 +20,20 @@ struct Queue {
     gap: bool,
 }
 
-/// The queue between the connections, which may not wait, and the one task that hands parcels over.
-pub struct Incoming {
+/// The queue between the connections, which must not wait, and the one task that hands messages over.
+pub struct IncomingQueue {
     queue: Mutex<Queue>,
     filled: Notify,
     most_bytes: usize,
 }
 
-impl Incoming {
-    /// An empty queue with its bound.
+impl IncomingQueue {
+    /// An empty queue for at most this many bytes.
     pub fn new(most_bytes: usize) -> Self {
         Self { queue: Mutex::default(), filled: Notify::new(), most_bytes }
     }
 
-    /// Queues an envelope; `false` when it was dropped.
+    /// Queues an envelope. Returns `false` if it was dropped.
     pub fn put(&self, envelope: Vec<u8>) -> bool {
         let mut queue = self.lock();
         let bytes = queue.bytes + envelope.len() + ENVELOPE_BYTES;
@@ -48,7 +49,8 @@ impl Incoming {
         fits
     }
 
-    /// Takes up to `most` envelopes and answers whether some were dropped after them. A gap is told when nothing older waits.
+    /// Takes up to `most` envelopes. Also returns whether some were dropped after them; that is reported when
+    /// nothing older waits.
     pub fn take(&self, most: usize) -> (Vec<Vec<u8>>, bool) {
         let mut queue = self.lock();
         let count = queue.envelopes.len().min(most);
@@ -63,7 +65,7 @@ impl Incoming {
         self.filled.notified().await;
     }
 
-    /// Bytes waiting.
+    /// How many bytes wait.
     pub fn bytes(&self) -> usize {
         self.lock().bytes
     }
@@ -79,7 +81,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_becomes_a_gap_behind_what_did() {
-        let queue = Incoming::new(2 * (ENVELOPE_BYTES + 10));
+        let queue = IncomingQueue::new(2 * (ENVELOPE_BYTES + 10));
         assert!(queue.put(vec![1; 10]) && queue.put(vec![2; 10]));
         assert!(!queue.put(vec![3; 1]));
         assert_eq!(queue.take(1), (vec![vec![1; 10]], false));

@@ -3,32 +3,33 @@
 //! ```text
 //! publish ──▶ Outgoing (bounded) ──▶ publisher: one pipelined connection ──▶ Redis
 //!                                                                              │
-//! Listener ◀── courier ◀── Incoming (bounded) ◀── subscriber: one connection ◀─┘
+//! Listener ◀── dispatcher ◀── Incoming (bounded) ◀── subscriber: one connection ◀─┘
 //! ```
 //!
 //! - *Owns*: the wanted topics, the queues, one publisher and one subscriber per primary server ([`link`]).
-//! - *Receives*: parcels to publish, topics to follow; envelopes from Redis.
-//! - *Emits*: batches of parcels and gaps to the listener; health to whoever watches.
-//! - *Limits*: [`RedisOptions`]; every command ends in time.
-//! - *On restart*: a new node id; subscriptions come with the sessions.
-//! - *On full*: outgoing drops the oldest, incoming drops and tells a gap. The log has what was lost.
+//! - *Receives*: messages to publish, topics to subscribe to; envelopes from Redis.
+//! - *Emits*: batches of messages and gaps to the listener; the health of the bus.
+//! - *Limits*: [`RedisOptions`]; every command has a timeout.
+//! - *On restart*: a new node id; sessions subscribe again when they reconnect.
+//! - *On full*: outgoing drops the oldest messages; incoming drops new ones and reports a gap. The log has
+//!   what was lost.
 //!
-//! Redis may be away at the start, and for any time: connections are tried for ever.
+//! Redis may be unavailable at the start and at any time: connections are retried without end.
 
-mod book;
 mod channels;
 mod cluster;
 mod connect;
-mod courier;
+mod dispatcher;
+mod health_check;
 mod incoming;
-mod layout;
 mod link;
 mod options;
 mod outgoing;
+mod presence_registry;
 mod publisher;
-mod pulse;
 mod status;
 mod subscriber;
+mod topology;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,22 +41,22 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use self::channels::Channels;
-use self::incoming::Incoming;
-use self::layout::Layout;
+use self::incoming::IncomingQueue;
 use self::link::Link;
 use self::outgoing::{Outbound, Outgoing};
 use self::status::{PartId, Status};
-use crate::bus::envelope::{NodeId, Stamp, encode};
+use self::topology::Topology;
+use crate::bus::envelope::{BusMessageId, NodeId, encode};
 use crate::bus::health::BusHealth;
-use crate::bus::{Bus, Listener, Parcel, Settled};
+use crate::bus::{Bus, BusMessage, Listener, Settled};
 use crate::domain::Topic;
 use crate::environment::{Backoff, SharedEnvironment};
 use crate::panics::lock;
 use crate::telemetry::Meters;
 use crate::telemetry::meters::BusMeters;
 
-pub use book::RedisBook;
-pub use options::{Place, RedisOptions, server};
+pub use options::{RedisOptions, RedisServers, server};
+pub use presence_registry::RedisPresenceRegistry;
 
 /// How long the connections' tasks wait before they connect again: 50 ms, doubling to 1 s.
 fn reconnect_backoff() -> Backoff {
@@ -69,24 +70,25 @@ struct Shared {
     node: NodeId,
     published: AtomicU64,
     wanted: Mutex<HashSet<Topic>>,
-    layout: ArcSwap<Layout>,
-    /// Something failed that a look at the Cluster's layout may explain.
-    astray: Notify,
-    incoming: Incoming,
+    topology: ArcSwap<Topology>,
+    /// Something failed that a change of the Cluster's topology may explain.
+    topology_suspect: Notify,
+    incoming: IncomingQueue,
     status: Arc<Status>,
     listener: Arc<dyn Listener>,
     environment: SharedEnvironment,
     meters: BusMeters,
 }
 
-/// A node's connection to Redis; see the module's documentation. Dropping it ends its connections.
+/// A node's connection to Redis. Dropping it ends its connections.
 pub struct RedisBus {
     shared: Arc<Shared>,
     tasks: Vec<AbortHandle>,
 }
 
 impl RedisBus {
-    /// Begins to connect, in the background and for ever. Call inside a tokio runtime; it carries the connections.
+    /// Begins to connect in the background, and retries without end. Call inside a tokio runtime, on which
+    /// the connections run.
     pub fn start(
         options: RedisOptions,
         listener: Arc<dyn Listener>,
@@ -101,22 +103,22 @@ impl RedisBus {
             node: NodeId(u64::from_be_bytes(bytes)),
             published: AtomicU64::new(0),
             wanted: Mutex::default(),
-            layout: ArcSwap::default(),
-            astray: Notify::new(),
-            incoming: Incoming::new(options.incoming_bytes),
+            topology: ArcSwap::default(),
+            topology_suspect: Notify::new(),
+            incoming: IncomingQueue::new(options.incoming_bytes),
             status: Status::new(Arc::clone(&environment), meters.clone()),
             listener,
             environment,
             meters,
             options,
         });
-        let mut tasks = vec![tokio::spawn(courier::run(Arc::clone(&shared))).abort_handle()];
-        match &shared.options.place {
-            Place::Single(_) | Place::Sentinel { .. } => {
-                let link = shared.start_link(shared.options.place.clone(), "");
-                shared.layout.store(Arc::new(Layout::whole(link)));
+        let mut tasks = vec![tokio::spawn(dispatcher::run(Arc::clone(&shared))).abort_handle()];
+        match &shared.options.servers {
+            RedisServers::Single(_) | RedisServers::Sentinel { .. } => {
+                let link = shared.start_link(shared.options.servers.clone(), "");
+                shared.topology.store(Arc::new(Topology::whole(link)));
             }
-            Place::Cluster(seed) => {
+            RedisServers::Cluster(seed) => {
                 let keeper = cluster::run(Arc::clone(&shared), seed.clone());
                 tasks.push(tokio::spawn(keeper).abort_handle());
             }
@@ -124,18 +126,18 @@ impl RedisBus {
         Arc::new(Self { shared, tasks })
     }
 
-    /// How the bus is, now and from now on.
+    /// The health of the bus, now and on every change.
     pub fn healthy(&self) -> watch::Receiver<BusHealth> {
         self.shared.status.health()
     }
 
-    /// Ends all connections for good, as dropping it does.
+    /// Ends all connections, as dropping it does.
     pub fn end(&self) {
         self.tasks.iter().for_each(AbortHandle::abort);
-        self.shared.layout.load().links().iter().for_each(|link| link.end());
+        self.shared.topology.load().links().iter().for_each(|link| link.end());
     }
 
-    /// How the bus is now.
+    /// The health of the bus now.
     pub fn health(&self) -> BusHealth {
         self.healthy().borrow().clone()
     }
@@ -148,8 +150,8 @@ impl Drop for RedisBus {
 }
 
 impl Bus for RedisBus {
-    fn publish(&self, parcels: Vec<Parcel>) {
-        self.shared.publish(&parcels);
+    fn publish(&self, messages: Vec<BusMessage>) {
+        self.shared.publish(&messages);
     }
 
     fn subscribe(&self, topic: Topic) {
@@ -164,60 +166,60 @@ impl Bus for RedisBus {
         if !self.shared.status.health().borrow().up {
             return Box::pin(std::future::ready(()));
         }
-        let (layout, patience) = (self.shared.layout.load_full(), self.shared.options.timeout);
+        let (topology, patience) = (self.shared.topology.load_full(), self.shared.options.timeout);
         Box::pin(async move {
             let all = async {
-                for link in layout.links() {
+                for link in topology.links() {
                     link.settled().await;
                 }
             };
-            // A bus that takes longer is about to be found down.
+            // A bus that takes longer is about to count as down.
             let _ = tokio::time::timeout(patience, all).await;
         })
     }
 }
 
 impl Shared {
-    /// Starts a link's publisher and subscriber. `name` tells it from others in the status.
-    fn start_link(self: &Arc<Self>, place: Place, name: &str) -> Arc<Link> {
+    /// Starts a link's publisher and subscriber. `name` distinguishes it in the status.
+    fn start_link(self: &Arc<Self>, servers: RedisServers, name: &str) -> Arc<Link> {
         let label = |what: &str| format!("{what} {name}").trim_end().to_owned();
-        let publisher = self.status.enroll(label("publisher"));
-        let subscriber = self.status.enroll(label("subscriber"));
-        let outgoing = Outgoing::new(self.options.outgoing_bytes, self.options.outgoing_parcels);
-        let link = Link::new(place, outgoing, publisher, subscriber);
+        let publisher = self.status.add(label("publisher"));
+        let subscriber = self.status.add(label("subscriber"));
+        let outgoing = Outgoing::new(self.options.outgoing_bytes, self.options.outgoing_messages);
+        let link = Link::new(servers, outgoing, publisher, subscriber);
         link.own(tokio::spawn(publisher::run(Arc::clone(self), Arc::clone(&link))).abort_handle());
         link.own(tokio::spawn(subscriber::run(Arc::clone(self), Arc::clone(&link))).abort_handle());
         link
     }
 
-    /// Ends a link that serves nothing any more; what waits there goes where it belongs now.
+    /// Ends a link that is no longer used. Its waiting messages go to the links that they belong to now.
     fn retire(&self, link: &Link) {
         link.end();
-        let layout = self.layout.load();
+        let topology = self.topology.load();
         for Outbound { channels, envelope, tried } in link.outgoing.take(usize::MAX, usize::MAX) {
-            for (link, channels) in publisher::by_link(&layout, channels.into_iter()) {
+            for (link, channels) in publisher::by_link(&topology, channels.into_iter()) {
                 let dropped = link.outgoing.put([Outbound { channels, envelope: envelope.clone(), tried }]);
                 self.meters.dropped.of("queue_full").increment(dropped);
             }
         }
-        self.status.strike(link.publisher);
-        self.status.strike(link.subscriber);
+        self.status.remove(link.publisher);
+        self.status.remove(link.subscriber);
     }
 
-    fn publish(&self, parcels: &[Parcel]) {
-        let layout = self.layout.load();
-        for parcel in parcels {
-            let stamp = Stamp { node: self.node, number: self.published.fetch_add(1, Ordering::Relaxed) };
+    fn publish(&self, messages: &[BusMessage]) {
+        let topology = self.topology.load();
+        for message in messages {
+            let id = BusMessageId { node: self.node, number: self.published.fetch_add(1, Ordering::Relaxed) };
             let envelope = match &self.options.mac {
-                Some(keys) => keys.encode(stamp, parcel),
-                None => encode(stamp, parcel),
+                Some(keys) => keys.encode(id, message),
+                None => encode(id, message),
             };
             let Ok(envelope) = envelope else {
                 self.meters.dropped.of("unreadable").increment(1);
                 continue;
             };
-            let channels = parcel.topics.iter().map(|topic| self.channels.of(*topic));
-            let parts = publisher::by_link(&layout, channels);
+            let channels = message.topics.iter().map(|topic| self.channels.of(*topic));
+            let parts = publisher::by_link(&topology, channels);
             if parts.is_empty() {
                 self.meters.dropped.of("failed").increment(1);
             }
@@ -234,8 +236,8 @@ impl Shared {
         let changed = if wanted { topics.insert(topic) } else { topics.remove(&topic) };
         self.meters.subscriptions.set(topics.len() as f64);
         drop(topics);
-        if changed && let Some(link) = self.layout.load().owner(&self.channels.of(topic)) {
-            link.stir([topic]);
+        if changed && let Some(link) = self.topology.load().owner(&self.channels.of(topic)) {
+            link.mark_stale([topic]);
         }
     }
 
@@ -245,13 +247,14 @@ impl Shared {
 
     fn is_wanted(&self, topic: Topic, link: &Link) -> bool {
         let owned = || {
-            let layout = self.layout.load();
-            layout.owner(&self.channels.of(topic)).is_some_and(|owner| std::ptr::eq(&**owner, link))
+            let topology = self.topology.load();
+            topology.owner(&self.channels.of(topic)).is_some_and(|owner| std::ptr::eq(&**owner, link))
         };
         lock(&self.wanted).contains(&topic) && owned()
     }
 
-    /// Whether a channel's name is one of a wanted topic that belongs to `link`. Rare, so a search will do.
+    /// Whether a channel's name is one of a wanted topic that belongs to `link`. Rarely called, so a search
+    /// is good enough.
     fn is_wanted_channel(&self, name: Option<&Value>, link: &Link) -> bool {
         let Some(Value::BulkString(name)) = name else { return true };
         let wanted =
@@ -259,7 +262,7 @@ impl Shared {
         wanted.is_some_and(|topic| self.is_wanted(topic, link))
     }
 
-    /// An envelope came in; called by the connection, which may not wait.
+    /// An envelope arrived. Called by the connection, which must not wait.
     fn arrived(&self, envelope: Vec<u8>) {
         self.meters.received_bytes.increment(envelope.len() as u64);
         if !self.incoming.put(envelope) {
@@ -282,11 +285,11 @@ impl Shared {
     }
 
     fn sharded(&self) -> bool {
-        matches!(self.options.place, Place::Cluster(_))
+        matches!(self.options.servers, RedisServers::Cluster(_))
     }
 
-    /// Asks for a look at the Cluster's layout; nothing otherwise.
-    fn look_around(&self) {
-        self.astray.notify_one();
+    /// Asks for a read of the Cluster's topology. Without a Cluster it does nothing.
+    fn suspect_topology(&self) {
+        self.topology_suspect.notify_one();
     }
 }

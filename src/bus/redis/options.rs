@@ -1,4 +1,4 @@
-//! Where Redis is and how patient this node is with it.
+//! Where Redis is, and the limits and timeouts of this node towards it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
 use crate::bus::envelope::MacKeys;
 
-/// Which Redis, and how its servers belong together.
+/// Which Redis servers, and how they belong together.
 #[derive(Clone)]
-pub enum Place {
+pub enum RedisServers {
     /// One server.
     Single(ConnectionInfo),
-    /// A primary with replicas; Sentinels know which server is the primary just now.
+    /// A primary with replicas. Sentinels know which server is the primary now.
     Sentinel {
-        /// The Sentinels, asked one after another.
+        /// The Sentinels, which are asked one after another.
         sentinels: Vec<ConnectionInfo>,
         /// The name under which they watch the primary.
         master: String,
@@ -26,38 +26,40 @@ pub enum Place {
     Cluster(ConnectionInfo),
 }
 
-/// What a [`super::RedisBus`] may use up, and how long it waits.
+/// The limits and timeouts of a [`super::RedisBus`].
 #[derive(Clone)]
 pub struct RedisOptions {
     /// Which Redis.
-    pub place: Place,
+    pub servers: RedisServers,
     /// What channels and keys begin with, so that several installations can share a server.
     pub prefix: String,
-    /// For connecting and for each command; then the connection is given up.
+    /// The timeout of connecting and of each command. After it the connection is given up.
     pub timeout: Duration,
-    /// Between two looks at each connection. A look unanswered for twice this long makes the bus count as down.
+    /// Between two checks of each connection. A check without an answer for twice this long makes the bus
+    /// count as down.
     pub ping: Duration,
-    /// Bytes received and not yet handed to the listener; above it they are dropped and the listener is told of a gap.
+    /// Bytes received and not yet handed to the listener. Above it arriving envelopes are dropped and the
+    /// listener is told of a gap.
     pub incoming_bytes: usize,
-    /// Bytes waiting to be published; above it the oldest are dropped.
+    /// Bytes waiting to be published. Above it the oldest messages are dropped.
     pub outgoing_bytes: usize,
-    /// Parcels waiting to be published; above it the oldest are dropped.
-    pub outgoing_parcels: usize,
-    /// What envelopes are signed with; `None`: they are neither signed nor checked.
+    /// Messages waiting to be published. Above it the oldest are dropped.
+    pub outgoing_messages: usize,
+    /// The keys that sign envelopes; `None`: they are neither signed nor checked.
     pub mac: Option<Arc<MacKeys>>,
 }
 
 impl RedisOptions {
     /// The usual bounds.
-    pub fn new(place: Place) -> Self {
+    pub fn new(servers: RedisServers) -> Self {
         Self {
-            place,
+            servers,
             prefix: "tidings:".to_owned(),
             timeout: Duration::from_millis(1_000),
             ping: Duration::from_millis(250),
             incoming_bytes: 32 << 20,
             outgoing_bytes: 16 << 20,
-            outgoing_parcels: 65_536,
+            outgoing_messages: 65_536,
             mac: None,
         }
     }
@@ -66,14 +68,14 @@ impl RedisOptions {
 /// Reads the URL of a server, as in `redis://:PASSWORD@HOST:6379` or `rediss://…` for TLS.
 ///
 /// # Errors
-/// What is wrong with it, without the URL itself: it may hold a password.
+/// What is wrong with it. The text does not contain the URL, which may have a password.
 pub fn server(url: &str) -> Result<ConnectionInfo, String> {
     let info = url.into_connection_info().map_err(|error| error.category().to_owned())?;
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
     Ok(info.set_redis_settings(settings).set_tcp_settings(tcp()))
 }
 
-/// The kernel gives up a peer that answers nothing, in case that the looks at the connection cannot be made.
+/// The kernel gives up a server that acknowledges nothing, in case the health checks cannot run.
 fn tcp() -> TcpSettings {
     let keepalive =
         TcpKeepalive::new().with_time(Duration::from_secs(10)).with_interval(Duration::from_secs(5));

@@ -1,7 +1,7 @@
-//! What waits to be published.
+//! Messages that wait to be published.
 //!
-//! Bounds: bytes and parcels. Policy when full: the oldest go. Whoever misses them sees the hole by the next one's seq, while
-//! the newest have nothing after them that would betray their loss.
+//! Bounds: bytes and messages. Policy when full: the oldest are dropped. A node that misses one notices the
+//! hole by the next seq, while nothing after the newest ones would show that they were lost.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -14,11 +14,11 @@ use crate::panics::lock;
 /// An envelope and the channels it goes to.
 #[derive(Debug)]
 pub struct Outbound {
-    /// Where to.
+    /// The names of the channels.
     pub channels: SmallVec<[String; 2]>,
     /// The message as bytes.
     pub envelope: Vec<u8>,
-    /// It was sent once already, on a connection that broke before the server answered.
+    /// It was sent once on a connection that broke before the server answered.
     pub tried: bool,
 }
 
@@ -34,21 +34,21 @@ struct Queue {
     bytes: usize,
 }
 
-/// The queue of one publisher; see the module's documentation.
+/// The queue of one publisher.
 pub struct Outgoing {
     queue: Mutex<Queue>,
     filled: Notify,
     most_bytes: usize,
-    most_parcels: usize,
+    most_messages: usize,
 }
 
 impl Outgoing {
-    /// An empty queue with its bounds.
-    pub fn new(most_bytes: usize, most_parcels: usize) -> Self {
-        Self { queue: Mutex::default(), filled: Notify::new(), most_bytes, most_parcels }
+    /// An empty queue with these bounds.
+    pub fn new(most_bytes: usize, most_messages: usize) -> Self {
+        Self { queue: Mutex::default(), filled: Notify::new(), most_bytes, most_messages }
     }
 
-    /// Queues a batch; answers how many envelopes were dropped for it.
+    /// Queues a batch. Returns how many envelopes were dropped.
     pub fn put(&self, batch: impl IntoIterator<Item = Outbound>) -> u64 {
         let mut dropped = 0;
         let mut queue = self.lock();
@@ -62,8 +62,9 @@ impl Outgoing {
         dropped
     }
 
-    /// Puts a batch back to the front whose fate is unknown: receivers pass over what they have by its stamp. What was put back
-    /// before goes, or one that breaks every connection would for ever. Answers how many envelopes were dropped.
+    /// Puts a batch back to the front when it is not known whether it was published. Receivers skip copies by
+    /// their ids. An envelope that was put back before is dropped, because it could be the one that breaks
+    /// every connection. Returns how many were dropped.
     pub fn put_back(&self, batch: Vec<Outbound>) -> u64 {
         let mut queue = self.lock();
         let all = batch.len();
@@ -81,7 +82,7 @@ impl Outgoing {
 
     fn shrink(&self, queue: &mut Queue) -> u64 {
         let mut dropped = 0;
-        while queue.bytes > self.most_bytes || queue.waiting.len() > self.most_parcels {
+        while queue.bytes > self.most_bytes || queue.waiting.len() > self.most_messages {
             let Some(oldest) = queue.waiting.pop_front() else { break };
             queue.bytes -= oldest.weight_bytes();
             dropped += 1;
@@ -89,12 +90,13 @@ impl Outgoing {
         dropped
     }
 
-    /// Takes from the front, at least one envelope when there is one, up to about `most_bytes` and `most_parcels`.
-    pub fn take(&self, most_bytes: usize, most_parcels: usize) -> Vec<Outbound> {
+    /// Takes from the front, at least one envelope when there is one, up to about `most_bytes` and
+    /// `most_messages`.
+    pub fn take(&self, most_bytes: usize, most_messages: usize) -> Vec<Outbound> {
         let mut queue = self.lock();
         let (mut taken, mut bytes) = (Vec::new(), 0);
         while let Some(next) = queue.waiting.front() {
-            if !taken.is_empty() && (bytes + next.weight_bytes() > most_bytes || taken.len() >= most_parcels)
+            if !taken.is_empty() && (bytes + next.weight_bytes() > most_bytes || taken.len() >= most_messages)
             {
                 break;
             }
@@ -110,7 +112,7 @@ impl Outgoing {
         self.filled.notified().await;
     }
 
-    /// Bytes waiting.
+    /// How many bytes wait.
     pub fn bytes(&self) -> usize {
         self.lock().bytes
     }

@@ -1,4 +1,5 @@
-//! Publishes what waits: one connection, one pipeline under way at a time; what comes meanwhile makes the next one.
+//! Publishes waiting messages: one connection, one pipeline at a time. Messages that arrive in the meantime
+//! make the next pipeline.
 
 use std::sync::Arc;
 
@@ -7,38 +8,40 @@ use redis::{Pipeline, PushInfo, PushKind, RedisResult, Value};
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
-use super::connect::{Trouble, dial, primary, replaced, require_primary, role, within};
+use super::connect::{ConnectError, open_connection, primary, replaced, require_primary, role, within};
+use super::health_check::check_health;
 use super::link::Link;
 use super::outgoing::Outbound;
-use super::pulse::pulse;
 use super::{Shared, reconnect_backoff};
+use crate::environment::Backoff;
 
-/// About how much one pipeline carries.
+/// About how many bytes one pipeline has.
 const PIPELINE_BYTES: usize = 1 << 20;
-const PIPELINE_PARCELS: usize = 1_024;
-/// Beyond so many channels an envelope is sent once, with all their names, and the server spreads it.
+const PIPELINE_MESSAGES: usize = 1_024;
+/// An envelope for more channels than this is sent once, with all their names, and a script on the server
+/// publishes it on each.
 const CHANNELS_EACH: usize = 3;
-/// A server that refuses everything is complained of now and then, not with every pipeline.
+/// A server that refuses every message is logged at this interval, not with every pipeline.
 const SAY_EVERY_MS: u64 = 1_000;
 const SPREAD: &str = "for at = 2, #ARGV do redis.call('PUBLISH', ARGV[at], ARGV[1]) end";
 
-/// Runs for ever: connects, publishes, and connects again when that fails.
+/// Connects and publishes, and connects again after a failure. Never returns.
 pub async fn run(shared: Arc<Shared>, link: Arc<Link>) {
     let mut backoff = reconnect_backoff();
     loop {
-        let trouble = serve(&shared, &link, &mut backoff).await;
+        let error = serve(&shared, &link, &mut backoff).await;
         link.connection.store(None);
-        shared.status.down(link.publisher, &trouble.0);
-        shared.look_around();
+        shared.status.down(link.publisher, &error.0);
+        shared.suspect_topology();
         tokio::time::sleep(backoff.next_spread(&*shared.environment)).await;
     }
 }
 
-async fn serve(shared: &Shared, link: &Link, backoff: &mut Backoff) -> Trouble {
+async fn serve(shared: &Shared, link: &Link, backoff: &mut Backoff) -> ConnectError {
     let ended = Arc::new(Notify::new());
     let (connection, address) = match connect(shared, link, &ended).await {
         Ok(connected) => connected,
-        Err(trouble) => return trouble,
+        Err(error) => return error,
     };
     link.connection.store(Some(Arc::new(connection.clone())));
     shared.status.up(link.publisher);
@@ -46,24 +49,24 @@ async fn serve(shared: &Shared, link: &Link, backoff: &mut Backoff) -> Trouble {
     let options = &shared.options;
     let alive = |alive| shared.alive(link.publisher, alive);
     let mut batch = Vec::new();
-    let trouble = tokio::select! {
-        trouble = pulse(connection.clone(), options.ping, options.timeout, alive) => trouble,
-        trouble = publish(shared, link, connection, &mut batch) => trouble,
-        trouble = replaced(&link.place, &address, options.timeout) => trouble,
-        () = ended.notified() => Trouble("the connection ended".to_owned()),
+    let error = tokio::select! {
+        error = check_health(connection.clone(), options.ping, options.timeout, alive) => error,
+        error = publish(shared, link, connection, &mut batch) => error,
+        error = replaced(&link.servers, &address, options.timeout) => error,
+        () = ended.notified() => ConnectError("the connection ended".to_owned()),
     };
-    // Published or not, nobody knows.
+    // It is not known whether these were published.
     shared.meters.dropped.of("failed").increment(link.outgoing.put_back(batch));
-    trouble
+    error
 }
 
 async fn connect(
     shared: &Shared,
     link: &Link,
     ended: &Arc<Notify>,
-) -> Result<(MultiplexedConnection, String), Trouble> {
+) -> Result<(MultiplexedConnection, String), ConnectError> {
     let timeout = shared.options.timeout;
-    let server = primary(&link.place, timeout).await?;
+    let server = primary(&link.servers, timeout).await?;
     let ended = Arc::clone(ended);
     let pushes = move |push: PushInfo| -> Result<(), ()> {
         if push.kind == PushKind::Disconnection {
@@ -71,21 +74,21 @@ async fn connect(
         }
         Ok(())
     };
-    let mut connection = dial(&server, Some(pushes), timeout).await?;
+    let mut connection = open_connection(&server, Some(pushes), timeout).await?;
     require_primary(within(timeout, role(&mut connection)).await?)?;
     Ok((connection, server.addr().to_string()))
 }
 
-/// Publishes until that fails. What is under way stays in `batch`, whoever ends this.
+/// Publishes until that fails. Messages in progress stay in `batch`, also when the caller cancels this.
 async fn publish(
     shared: &Shared,
     link: &Link,
     mut connection: MultiplexedConnection,
     batch: &mut Vec<Outbound>,
-) -> Trouble {
+) -> ConnectError {
     let mut said_ms = None;
     loop {
-        *batch = link.outgoing.take(PIPELINE_BYTES, PIPELINE_PARCELS);
+        *batch = link.outgoing.take(PIPELINE_BYTES, PIPELINE_MESSAGES);
         shared.meters.outgoing_bytes.set(link.outgoing.bytes() as f64);
         if batch.is_empty() {
             link.outgoing.filled().await;
@@ -95,9 +98,9 @@ async fn publish(
         let sent = pipeline.query_async::<Vec<RedisResult<Value>>>(&mut connection);
         let answers = match within(shared.options.timeout, sent).await {
             Ok(answers) => answers,
-            Err(trouble) => return trouble,
+            Err(error) => return error,
         };
-        let (parcels, bytes) = (batch.len() as u64, batch.iter().map(|one| one.envelope.len() as u64).sum());
+        let (messages, bytes) = (batch.len() as u64, batch.iter().map(|one| one.envelope.len() as u64).sum());
         batch.clear();
         let refused = answers.iter().filter(|answer| answer.is_err()).count() as u64;
         if let Some(Err(error)) = answers.into_iter().find(RedisResult::is_err) {
@@ -108,9 +111,9 @@ async fn publish(
                 said_ms = Some(now_ms);
             }
             // In a Cluster the channel may have moved to another server.
-            shared.look_around();
+            shared.suspect_topology();
         }
-        shared.meters.published.increment(parcels.saturating_sub(refused));
+        shared.meters.published.increment(messages.saturating_sub(refused));
         shared.meters.published_bytes.increment(bytes);
     }
 }
@@ -131,17 +134,17 @@ fn pipeline(batch: &[Outbound], sharded: bool) -> Pipeline {
     pipeline
 }
 
-/// A link, and the channels to publish on there.
+/// A link, and the channels to publish on through it.
 pub(super) type Part = (Arc<Link>, SmallVec<[String; 2]>);
 
-/// The channels of one envelope, by the link that each belongs to; what nobody serves is left out.
+/// The channels of one envelope, grouped by their links. Channels without a server are left out.
 pub fn by_link(
-    layout: &super::layout::Layout,
+    topology: &super::topology::Topology,
     channels: impl Iterator<Item = String>,
 ) -> SmallVec<[Part; 1]> {
     let mut parts: SmallVec<[Part; 1]> = SmallVec::new();
     for channel in channels {
-        let Some(link) = layout.owner(&channel) else { continue };
+        let Some(link) = topology.owner(&channel) else { continue };
         match parts.iter_mut().find(|(known, _)| Arc::ptr_eq(known, link)) {
             Some((_, of_link)) => of_link.push(channel),
             None => {

@@ -1,4 +1,4 @@
-//! How the connections are, together: the bus is up while all of them are.
+//! The status of all connections: the bus is up while all of them are.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -10,14 +10,14 @@ use crate::environment::SharedEnvironment;
 use crate::panics::lock;
 use crate::telemetry::meters::BusMeters;
 
-/// One connection's place in the [`Status`].
+/// Identifies one connection in the [`Status`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PartId(u64);
 
 struct Part {
     name: String,
-    /// `None`: it works.
-    trouble: Option<String>,
+    /// Why it does not work; `None`: it works.
+    error: Option<String>,
 }
 
 #[derive(Default)]
@@ -26,7 +26,7 @@ struct Parts {
     known: BTreeMap<PartId, Part>,
 }
 
-/// What is known about the connections to Redis.
+/// The status of the connections to Redis.
 pub struct Status {
     parts: Mutex<Parts>,
     health: watch::Sender<BusHealth>,
@@ -44,18 +44,18 @@ impl Status {
         Arc::new(Self { parts: Mutex::default(), health, environment, meters })
     }
 
-    /// A connection to be made; the bus is down until it is.
-    pub fn enroll(&self, name: String) -> PartId {
+    /// Adds a connection that will be made. The bus is down until it works.
+    pub fn add(&self, name: String) -> PartId {
         let mut parts = self.lock();
         let id = PartId(parts.next);
         parts.next += 1;
-        parts.known.insert(id, Part { name, trouble: Some("connecting".to_owned()) });
+        parts.known.insert(id, Part { name, error: Some("connecting".to_owned()) });
         self.publish(&parts);
         id
     }
 
-    /// A connection is needed no more.
-    pub fn strike(&self, id: PartId) {
+    /// Removes a connection.
+    pub fn remove(&self, id: PartId) {
         let mut parts = self.lock();
         parts.known.remove(&id);
         self.publish(&parts);
@@ -66,31 +66,31 @@ impl Status {
         self.change(id, None);
     }
 
-    /// A connection does not work, and why.
+    /// A connection does not work, for this reason.
     pub fn down(&self, id: PartId, reason: &str) {
         self.change(id, Some(reason.to_owned()));
     }
 
-    /// How the bus is.
+    /// The health of the bus.
     pub fn health(&self) -> watch::Receiver<BusHealth> {
         self.health.subscribe()
     }
 
-    fn change(&self, id: PartId, trouble: Option<String>) {
+    fn change(&self, id: PartId, error: Option<String>) {
         let mut parts = self.lock();
         let Some(part) = parts.known.get_mut(&id) else { return };
-        if part.trouble != trouble {
-            part.trouble = trouble;
+        if part.error != error {
+            part.error = error;
             self.publish(&parts);
         }
     }
 
     fn publish(&self, parts: &Parts) {
-        let troubles = parts
+        let errors = parts
             .known
             .values()
-            .filter_map(|part| part.trouble.as_ref().map(|trouble| format!("{}: {trouble}", part.name)));
-        let mut reason = troubles.collect::<Vec<_>>().join("; ");
+            .filter_map(|part| part.error.as_ref().map(|error| format!("{}: {error}", part.name)));
+        let mut reason = errors.collect::<Vec<_>>().join("; ");
         if parts.known.is_empty() {
             reason.push_str("connecting");
         }
@@ -103,7 +103,7 @@ impl Status {
                 if up {
                     tracing::info!("the bus is up");
                 } else {
-                    tracing::warn!(%reason, "the bus is down; the log stands in for it");
+                    tracing::warn!(%reason, "the bus is down; events of other nodes are read from the log");
                 }
             }
             let changed = turned || health.reason != reason;
@@ -129,7 +129,7 @@ mod tests {
         let status = Status::new(environment.clone(), BusMeters::new());
         let health = status.health();
         assert_eq!(*health.borrow(), BusHealth { up: false, since_ms: 5, reason: "connecting".to_owned() });
-        let (one, other) = (status.enroll("one".to_owned()), status.enroll("other".to_owned()));
+        let (one, other) = (status.add("one".to_owned()), status.add("other".to_owned()));
         status.up(one);
         assert!(!health.borrow().up);
         environment.advance_ms(1);
@@ -141,7 +141,7 @@ mod tests {
         status.down(one, "refused");
         let expected = BusHealth { up: false, since_ms: 7, reason: "one: refused".to_owned() };
         assert_eq!(*health.borrow(), expected, "since it went down, with the latest reason");
-        status.strike(one);
+        status.remove(one);
         assert!(health.borrow().up);
     }
 }

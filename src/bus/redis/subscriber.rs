@@ -1,7 +1,8 @@
-//! Follows the wanted topics: one connection, made to agree with what is wanted again and again.
+//! Subscribes to the wanted topics: one connection, whose subscriptions are reconciled with what is wanted.
 //!
-//! A topic is subscribed when the server has confirmed it. After every new connection all are subscribed anew, and only then
-//! the listener is told of the gap: whatever it reads from the log after that, the rest comes by the connection.
+//! A topic is subscribed when the server has confirmed it. After every new connection all topics are
+//! subscribed again, and only then the listener is told of the gap. So everything that is published after the
+//! listener's read of the log arrives by the connection.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,24 +11,24 @@ use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, PushInfo, PushKind, RedisResult, Value};
 use tokio::sync::Notify;
 
-use super::connect::{Trouble, dial, primary, replaced, require_primary, role, within};
+use super::connect::{ConnectError, open_connection, primary, replaced, require_primary, role, within};
+use super::health_check::check_health;
 use super::link::Link;
-use super::pulse::pulse;
 use super::{Shared, reconnect_backoff};
 use crate::domain::Topic;
 use crate::environment::Backoff;
 
-/// Channels per round trip: few enough that a server answers them well within a timeout.
+/// Channels per round trip: few enough that a server answers well within the timeout.
 const CHANNELS_AT_ONCE: usize = 1_000;
 
-/// Runs for ever: connects, follows, and connects again when that fails.
+/// Connects and subscribes, and connects again after a failure. Never returns.
 pub async fn run(shared: Arc<Shared>, link: Arc<Link>) {
     let mut backoff = reconnect_backoff();
     let mut connected_before = false;
     loop {
-        let trouble = follow(&shared, &link, &mut backoff, &mut connected_before).await;
-        shared.status.down(link.subscriber, &trouble.0);
-        shared.look_around();
+        let error = follow(&shared, &link, &mut backoff, &mut connected_before).await;
+        shared.status.down(link.subscriber, &error.0);
+        shared.suspect_topology();
         tokio::time::sleep(backoff.next_spread(&*shared.environment)).await;
     }
 }
@@ -37,18 +38,18 @@ async fn follow(
     link: &Arc<Link>,
     backoff: &mut Backoff,
     connected_before: &mut bool,
-) -> Trouble {
+) -> ConnectError {
     let ended = Arc::new(Notify::new());
     let (connection, address) = match connect(shared, link, &ended).await {
         Ok(connected) => connected,
-        Err(trouble) => return trouble,
+        Err(error) => return error,
     };
     let mut subscribed = HashSet::new();
     let serving = async {
         let mut connection = connection.clone();
-        link.stir(shared.wanted());
-        if let Err(trouble) = agree(shared, link, &mut connection, &mut subscribed).await {
-            return trouble;
+        link.mark_stale(shared.wanted());
+        if let Err(error) = reconcile(shared, link, &mut connection, &mut subscribed).await {
+            return error;
         }
         shared.status.up(link.subscriber);
         backoff.reset();
@@ -62,14 +63,14 @@ async fn follow(
         let options = &shared.options;
         let alive = |alive| shared.alive(link.subscriber, alive);
         tokio::select! {
-            trouble = pulse(connection.clone(), options.ping, options.timeout, alive) => trouble,
-            trouble = keep_agreeing(shared, link, &mut connection, &mut subscribed) => trouble,
-            trouble = replaced(&link.place, &address, options.timeout) => trouble,
+            error = check_health(connection.clone(), options.ping, options.timeout, alive) => error,
+            error = keep_reconciling(shared, link, &mut connection, &mut subscribed) => error,
+            error = replaced(&link.servers, &address, options.timeout) => error,
         }
     };
     tokio::select! {
-        trouble = serving => trouble,
-        () = ended.notified() => Trouble("the connection ended".to_owned()),
+        error = serving => error,
+        () = ended.notified() => ConnectError("the connection ended".to_owned()),
     }
 }
 
@@ -77,20 +78,20 @@ async fn connect(
     shared: &Arc<Shared>,
     link: &Arc<Link>,
     ended: &Arc<Notify>,
-) -> Result<(MultiplexedConnection, String), Trouble> {
+) -> Result<(MultiplexedConnection, String), ConnectError> {
     let timeout = shared.options.timeout;
-    let server = primary(&link.place, timeout).await?;
+    let server = primary(&link.servers, timeout).await?;
     let (into, of, ended) = (Arc::clone(shared), Arc::clone(link), Arc::clone(ended));
     let pushes = move |push: PushInfo| -> Result<(), ()> {
         on_push(&into, &of, &ended, push);
         Ok(())
     };
-    let mut connection = dial(&server, Some(pushes), timeout).await?;
+    let mut connection = open_connection(&server, Some(pushes), timeout).await?;
     require_primary(within(timeout, role(&mut connection)).await?)?;
     Ok((connection, server.addr().to_string()))
 }
 
-/// Called by the connection as it reads: may not wait.
+/// Called by the connection while it reads. Must not wait.
 fn on_push(shared: &Shared, link: &Link, ended: &Notify, push: PushInfo) {
     match push.kind {
         PushKind::Message | PushKind::SMessage => {
@@ -99,24 +100,24 @@ fn on_push(shared: &Shared, link: &Link, ended: &Notify, push: PushInfo) {
             }
         }
         PushKind::Disconnection => ended.notify_one(),
-        // Nobody asked for it when the name is not what we gave up: the channel's slot moved to another server, and the
-        // library has taken the word for the answer to another command. Only a new connection is sound.
+        // If this node still wants the channel, its slot moved to another server, and the library has taken
+        // this message for the answer to another command. Only a new connection is safe.
         PushKind::SUnsubscribe if shared.is_wanted_channel(push.data.first(), link) => ended.notify_one(),
         _ => {}
     }
 }
 
-async fn keep_agreeing(
+async fn keep_reconciling(
     shared: &Shared,
     link: &Link,
     connection: &mut MultiplexedConnection,
     subscribed: &mut HashSet<Topic>,
-) -> Trouble {
+) -> ConnectError {
     loop {
-        link.stirred().await;
+        link.marked().await;
         let moved_here = link.take_moved_here();
-        if let Err(trouble) = agree(shared, link, connection, subscribed).await {
-            return trouble;
+        if let Err(error) = reconcile(shared, link, connection, subscribed).await {
+            return error;
         }
         if moved_here && !subscribed.is_empty() {
             shared.gap();
@@ -124,13 +125,13 @@ async fn keep_agreeing(
     }
 }
 
-/// Subscribes and unsubscribes until nothing is stale. What a failure leaves undone the next connection does anew.
-async fn agree(
+/// Subscribes and unsubscribes until nothing is stale. After a failure the next connection does it again.
+async fn reconcile(
     shared: &Shared,
     link: &Link,
     connection: &mut MultiplexedConnection,
     subscribed: &mut HashSet<Topic>,
-) -> Result<(), Trouble> {
+) -> Result<(), ConnectError> {
     loop {
         let stale = link.take_stale();
         if stale.is_empty() {
@@ -147,14 +148,14 @@ async fn agree(
         let (subscribe, unsubscribe) =
             if shared.sharded() { ("SSUBSCRIBE", "SUNSUBSCRIBE") } else { ("SUBSCRIBE", "UNSUBSCRIBE") };
         for part in go.chunks(CHANNELS_AT_ONCE) {
-            // A refusal says that the channel is not here any more, which is what was wanted.
-            let _refused = tell(shared, connection, unsubscribe, part).await?;
+            // A refusal says that the channel is no longer here, which is what was wanted.
+            let _refused = command_each(shared, connection, unsubscribe, part).await?;
             part.iter().for_each(|topic| {
                 subscribed.remove(topic);
             });
         }
         for part in come.chunks(CHANNELS_AT_ONCE) {
-            if let Some(refused) = tell(shared, connection, subscribe, part).await? {
+            if let Some(refused) = command_each(shared, connection, subscribe, part).await? {
                 return Err(refused);
             }
             subscribed.extend(part);
@@ -162,13 +163,14 @@ async fn agree(
     }
 }
 
-/// One command per channel, all in one write; answers when the server has confirmed every one, or with its first refusal.
-async fn tell(
+/// Sends one command per channel, all in one write. Returns after the server has confirmed every one, or its
+/// first refusal.
+async fn command_each(
     shared: &Shared,
     connection: &mut MultiplexedConnection,
     verb: &str,
     topics: &[Topic],
-) -> Result<Option<Trouble>, Trouble> {
+) -> Result<Option<ConnectError>, ConnectError> {
     let mut pipeline = Pipeline::with_capacity(topics.len());
     for topic in topics {
         pipeline.cmd(verb).arg(shared.channels.of(*topic));
@@ -176,5 +178,5 @@ async fn tell(
     pipeline.ignore_errors();
     let answers: Vec<RedisResult<Value>> =
         within(shared.options.timeout, pipeline.query_async(connection)).await?;
-    Ok(answers.into_iter().find_map(Result::err).map(Trouble::from))
+    Ok(answers.into_iter().find_map(Result::err).map(ConnectError::from))
 }

@@ -1,11 +1,14 @@
-//! Relay: the guarantee behind the bus. Publishes what was committed and nobody published, and tells gateways what moved.
+//! Relay: the guarantee behind the bus. It publishes committed events that no node published, and sends
+//! gateways digests of which conversations moved.
 //!
-//! - *Owns*: the events it has read and whose grace period has not ended ([`state`]); its place in the log ([`super::place`]).
+//! - *Owns*: the events it has read whose grace period has not ended ([`state`]); its cursor
+//!   ([`super::lease`]).
 //! - *Receives*: the log in commit order; announcements of what nodes published.
 //! - *Emits*: late events and digests, to the bus and to this process's own sessions.
 //! - *Limits*: [`state::PENDING_EVENTS`] read ahead; [`BATCH_EVENTS`] per read.
-//! - *On restart*: goes on from its cursor; what was told twice is recognised by seq and dropped.
-//! - *On full*: reads no further until earlier events are done; its lag shows.
+//! - *On restart*: continues at its cursor. Events that are published twice are recognised by their seqs and
+//!   dropped.
+//! - *On full*: reads no further until earlier events are done; its lag is a metric.
 
 pub mod state;
 
@@ -15,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use self::state::RelayState;
-use super::place::{Place, Turn};
+use super::lease::{ConsumerLease, LeaseState};
 use crate::actors::follower::ahead::Ahead;
 use crate::actors::router::Router;
 use crate::actors::router::published::PublishedSet;
@@ -28,51 +31,52 @@ use crate::telemetry::Meters;
 const BATCH_EVENTS: usize = 2_000;
 /// Between two reads of a log that has nothing new.
 const EVERY: Duration = Duration::from_millis(50);
-/// Between two looks of a standby.
+/// Between two checks of a standby.
 const STANDBY: Duration = Duration::from_millis(250);
-/// Between two looks at whether the log is still the same one.
+/// Between two checks whether the log was replaced.
 const LOCATE_EVERY_MS: u64 = 1_000;
-/// While the log's end stands still: between two questions whether a transaction holds it back.
+/// While the log's end does not move: between two checks whether a transaction holds it back.
 const HELD_BACK_EVERY_MS: u64 = 250;
 /// Between two writes of the cursor.
 const KEEP_EVERY_MS: u64 = 1_000;
 
-/// Events older than this are not published any more: a gateway that heard no digest for so long has read the log itself.
+/// Events older than this are no longer published: a gateway without a digest for this long has read the log
+/// itself.
 const STALE_MS: i64 = 60_000;
 
 /// What the relay works with.
 pub struct Relay {
     /// The log.
     pub store: SharedStore,
-    /// Where late events and digests go.
+    /// Receives late events and digests.
     pub router: Arc<Router>,
-    /// What nodes said they published; also given to [`Router::announce_to`].
+    /// What nodes announced as published; also given to [`Router::announce_to`].
     pub announced: Arc<PublishedSet>,
     /// The clock and the source of randomness.
     pub environment: SharedEnvironment,
-    /// What is measured.
+    /// The metrics.
     pub meters: Arc<Meters>,
 }
 
 impl Relay {
-    /// Works, or stands by, until `stop` says so; then hands over to a standby at once.
+    /// Works or stands by until `stop` is true. Then a standby can begin at once.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let (store, environment) = (Arc::clone(&self.store), Arc::clone(&self.environment));
-        let mut place = Place::new("relay", store, environment);
+        let mut lease = ConsumerLease::new("relay", store, environment);
         let mut state: Option<RelayState> = None;
         let mut ahead = Ahead::default();
         let (mut kept_ms, mut located_ms, mut looked_ms) = (0, 0, 0);
         loop {
-            let pause = match place.turn().await {
-                Turn::Standby => {
+            let pause = match lease.check().await {
+                LeaseState::Standby => {
                     state = None;
                     STANDBY
                 }
-                Turn::Begins { cursor } => {
+                LeaseState::Acquired { cursor } => {
                     state = self.begin(cursor).await.map(RelayState::new);
                     EVERY
                 }
-                Turn::Goes => {
+                LeaseState::Held => {
                     let now_ms = self.environment.monotonic_ms();
                     if state.is_none() || now_ms.saturating_sub(located_ms) >= LOCATE_EVERY_MS {
                         located_ms = now_ms;
@@ -95,7 +99,7 @@ impl Relay {
                 }
                 if now_ms.saturating_sub(kept_ms) >= KEEP_EVERY_MS {
                     kept_ms = now_ms;
-                    place.keep(state.done()).await;
+                    lease.save_cursor(state.done()).await;
                 }
             }
             tokio::select! {
@@ -104,47 +108,47 @@ impl Relay {
             }
         }
         if let Some(state) = &state {
-            place.keep(state.done()).await;
+            lease.save_cursor(state.done()).await;
         }
-        place.leave().await;
+        lease.release().await;
     }
 
-    /// Where to begin: the last holder's cursor when it is of this log, else the log's end.
+    /// Where to begin: the last holder's cursor if it is of this log, else the log's end.
     async fn begin(&self, cursor: Option<Cursor>) -> Option<Cursor> {
         let end = match self.store.end().await {
             Ok(end) => end,
             Err(error) => {
-                tracing::debug!(%error, "where the log ends could not be read");
+                tracing::debug!(%error, "the end of the log could not be read");
                 return None;
             }
         };
         Some(cursor.filter(|cursor| cursor.epoch == end.epoch).unwrap_or(end))
     }
 
-    /// Begins at the log's end when nothing was begun yet, or the log is another one than before.
+    /// Begins at the log's end if nothing was begun yet or the log was replaced.
     async fn look_at_the_log(&self, state: &mut Option<RelayState>) {
         let Some(end) = self.begin(None).await else { return };
         if state.as_ref().is_some_and(|state| state.done().epoch == end.epoch) {
             return;
         }
         if state.is_some() {
-            tracing::warn!(epoch = end.epoch, "the log is another one than before");
+            tracing::warn!(epoch = end.epoch, "the log was replaced");
         }
         *state = Some(RelayState::new(end));
     }
 
-    /// Finds out whether the log's end is held back.
+    /// Checks whether the log's end is held back.
     async fn look_past_the_end(&self, state: &mut RelayState, ahead: &mut Ahead) {
         match self.store.running().await {
             Ok(running) => {
                 let now_ms = self.environment.monotonic_ms();
                 state.on_held_back(ahead.on_running(&running, now_ms).is_some());
             }
-            Err(error) => tracing::debug!(%error, "what holds the log back could not be read"),
+            Err(error) => tracing::debug!(%error, "the transactions that hold the log back could not be read"),
         }
     }
 
-    /// Reads on, publishes what is due; answers whether there is more to read at once.
+    /// Reads the log and publishes what is due. Returns whether there is more to read at once.
     async fn step(&self, state: &mut RelayState) -> bool {
         panics::point("relay");
         let mut more = false;
@@ -157,7 +161,7 @@ impl Relay {
                     self.meters.relay.lag.set(lag_ms as f64 / 1_000.0);
                     state.on_read(tail.committed, tail.next, self.environment.monotonic_ms());
                 }
-                Err(error) => tracing::debug!(%error, "the log could not be read on"),
+                Err(error) => tracing::debug!(%error, "the log could not be read"),
             }
         }
         let epoch = state.read_to().epoch;

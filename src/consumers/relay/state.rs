@@ -1,4 +1,4 @@
-//! What the relay publishes and when it tells what moved, as a plain value.
+//! Which events the relay publishes, and when it sends digests, as a plain value.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use crate::store::Cursor;
 const GRACE_MS: u64 = 200;
 /// Between two digests.
 const DIGEST_EVERY_MS: u64 = 500;
-/// A digest that names more conversations and users is sent before its time, so that each is far smaller than what waits to be
-/// published may be. What one transaction moved stays together.
+/// A digest that names more conversations and users than this is sent early, so that it stays far smaller
+/// than the queue of the bus. What one transaction moved stays together.
 const DIGEST_NAMES: usize = 50_000;
-/// Events that may wait out their grace; the log is not read on above it.
+/// Events that may wait for the end of their grace period. While more wait, the log is not read.
 pub const PENDING_EVENTS: usize = 20_000;
 
 struct Waiting {
     read_ms: u64,
-    /// Everything before this was read when this was.
+    /// When everything before this position was read.
     next: Position,
     committed: Vec<Committed>,
 }
@@ -30,16 +30,17 @@ struct Span {
     users: Vec<UserId>,
 }
 
-/// What is to be done now.
+/// What must be done now.
 #[derive(Debug, Default)]
 pub struct Due {
-    /// Events nobody said they published, in commit order.
+    /// Events that no node announced as published, in commit order.
     pub unpublished: Vec<Committed>,
-    /// What moved, to be told after that. They join up.
+    /// The digests to send after that. Each begins where the one before ends.
     pub digests: Vec<Digest>,
 }
 
-/// See the module's documentation. Everything before [`RelayState::done`] was published by somebody and told in a digest.
+/// The state of the relay. Everything before [`RelayState::done`] was published and is in a digest that was
+/// sent.
 pub struct RelayState {
     epoch: u64,
     read: Position,
@@ -53,7 +54,7 @@ pub struct RelayState {
     named: usize,
     /// The position of the last event in `moved`.
     noted: Position,
-    /// The log's end is held back by a transaction that is not decided.
+    /// An undecided transaction holds back the log's end.
     held_back: bool,
 }
 
@@ -76,17 +77,18 @@ impl RelayState {
         }
     }
 
-    /// From where to read the log on; `None` while enough waits.
+    /// From where to read the log; `None` while enough events wait.
     pub fn wants(&self) -> Option<Position> {
         (self.pending < PENDING_EVENTS).then_some(self.read)
     }
 
-    /// Up to where the log was read.
+    /// The position up to which the log was read.
     pub const fn read_to(&self) -> Cursor {
         Cursor { epoch: self.epoch, position: self.read }
     }
 
-    /// A transaction that is not decided holds the log's end back, or none does. When it begins, a digest says so at once.
+    /// An undecided transaction holds back the log's end, or none does. When that begins, a digest says so at
+    /// once.
     pub const fn on_held_back(&mut self, held_back: bool) {
         if held_back && !self.held_back {
             self.told_ms = None;
@@ -99,7 +101,7 @@ impl RelayState {
         self.read = next;
         self.pending += committed.len();
         match self.waiting.back_mut() {
-            // An idle log makes no queue.
+            // An idle log needs no entry.
             Some(last) if committed.is_empty() && last.committed.is_empty() => {
                 last.next = next;
                 last.read_ms = now_ms;
@@ -108,7 +110,7 @@ impl RelayState {
         }
     }
 
-    /// What is due at `now_ms`; `is_published` says whether somebody published an event.
+    /// What is due at `now_ms`. `is_published` says whether a node published an event.
     pub fn due(&mut self, now_ms: u64, mut is_published: impl FnMut(ConversationId, Seq) -> bool) -> Due {
         let mut due = Due::default();
         while self.waiting.front().is_some_and(|first| now_ms.saturating_sub(first.read_ms) >= GRACE_MS) {
@@ -134,7 +136,7 @@ impl RelayState {
         due
     }
 
-    /// Everything before this needs no further work.
+    /// Everything before this position is done.
     pub const fn done(&self) -> Cursor {
         Cursor { epoch: self.epoch, position: self.told }
     }

@@ -1,4 +1,5 @@
-//! What the hub does for its sessions: it knows who gets what, and calls each one back in time.
+//! What the hub does for its sessions: it registers which session reads what, and calls each one back at its
+//! deadline.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use crate::gateway::session::Session;
 use crate::gateway::session::stream::ByteStream;
 use crate::gateway::session::worker::Directory;
 
-/// The registry and the timers of a hub. What is in the registry is subscribed to at the router, too.
+/// The registry and the timers of a hub. Every topic in the registry is also subscribed to at the router.
 pub struct HubDirectory<S> {
     worker: WorkerId,
     node: Node,
@@ -22,7 +23,7 @@ pub struct HubDirectory<S> {
 }
 
 impl<S> HubDirectory<S> {
-    /// An empty one for thread `worker`.
+    /// An empty directory for the thread `worker`.
     pub fn new(worker: WorkerId, node: Node) -> Rc<Self> {
         let timers = RefCell::new(TimerWheel::new(node.environment().monotonic_ms()));
         Rc::new(Self { worker, node, registry: RefCell::default(), timers })

@@ -1,4 +1,5 @@
-//! From the worker's inbox to its sessions' queues: no lock, no copy of a frame, no other thread.
+//! Delivers from the worker's inbox to the queues of its sessions, without a lock, without copying a frame,
+//! and on one thread.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::protocol::delivery::Delivery;
 use crate::protocol::server::ServerFrame;
 
 impl<S: ByteStream> Hub<S> {
-    /// Hands out a batch; call [`Hub::flush_touched`] after it.
+    /// Delivers a batch. Call [`Hub::flush_touched`] after it.
     pub(super) fn fan_out(&self, items: &mut Vec<Item>) {
         let mut oldest_event_ms = None;
         for item in items.drain(..) {
@@ -25,7 +26,7 @@ impl<S: ByteStream> Hub<S> {
                     let sent_at = delivery.event().sent_at;
                     oldest_event_ms = Some(oldest_event_ms.map_or(sent_at, |oldest| sent_at.min(oldest)));
                     self.on_event(&delivery, &users);
-                    // By now the sessions concerned are subscribed themselves.
+                    // The sessions concerned have subscribed by now.
                     drop(hold);
                 }
                 Item::Signal { signal, users } => self.on_signal(&signal, &users),
@@ -57,7 +58,8 @@ impl<S: ByteStream> Hub<S> {
                 }
             }
             ConversationKind::Channel => {
-                // A new member hears of the join by the channel; one who leaves hears of it before going.
+                // A new member gets the join event by the channel. A member who leaves gets the event before
+                // the subscription ends.
                 if let EventKind::MemberJoined { user, .. } = &event.kind {
                     for session in &self.of_user(*user) {
                         self.isolated(session, || session.subscribe_channel(conversation));
@@ -79,8 +81,8 @@ impl<S: ByteStream> Hub<S> {
         }
     }
 
-    /// Somebody left, or a conversation ended: its channel is unsubscribed from, and those who watched
-    /// somebody because of it may do so no more.
+    /// A user left, or a conversation ended: unsubscribes from its channel, and ends watches that only this
+    /// conversation allowed.
     fn on_ending(&self, event: &Event, users: &[UserId]) {
         let conversation = event.conversation;
         match &event.kind {
@@ -107,7 +109,7 @@ impl<S: ByteStream> Hub<S> {
         }
     }
 
-    /// The sessions that read a conversation: a channel's subscribers, or those of its `users`.
+    /// The sessions that read a conversation: a channel's subscribers, or the sessions of its `users`.
     fn readers(&self, conversation: ConversationId, users: &[UserId]) -> Vec<Rc<Session<S>>> {
         let registry = self.directory.registry.borrow();
         match conversation.kind() {
@@ -118,7 +120,7 @@ impl<S: ByteStream> Hub<S> {
         }
     }
 
-    /// Those of the sessions that watch `user` whose users read `conversation`.
+    /// Of the sessions that watch `user`, those whose own users read `conversation`.
     fn watchers_in(
         &self,
         user: UserId,
@@ -184,7 +186,7 @@ impl<S: ByteStream> Hub<S> {
         }
     }
 
-    /// Gives a signal to `sessions`; answers those that had no room for it.
+    /// Queues a signal for `sessions`. Returns those that had no room for it.
     fn signal(&self, sessions: &[Rc<Session<S>>], about: &mut About<'_>) -> Sessions<S> {
         let mut dropped = Sessions::new();
         for session in sessions {

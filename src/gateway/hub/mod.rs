@@ -1,13 +1,13 @@
-//! Hub: one per worker thread; knows the thread's sessions, hands them what came for them, and calls them
-//! back in time.
+//! Hub: one per worker thread. It knows the sessions of the thread, delivers to them, and calls them back at
+//! their deadlines.
 //!
 //! - *Owns*: the registry of the thread's sessions by user, channel and watched user ([`registry`]); their
 //!   timers ([`timer_wheel`]).
-//! - *Receives*: batches from the worker's inbox; what its sessions want to be given ([`directory`]).
+//! - *Receives*: batches from the worker's inbox; subscriptions and timers of its sessions ([`directory`]).
 //! - *Emits*: events, signals, replies and control messages to its sessions, one flush per session and batch
 //!   ([`fan_out`]).
 //! - *Limits*: the inbox's bound; the connections.
-//! - *On restart*: goes with its thread and its connections.
+//! - *On restart*: ends with its thread and its connections.
 //! - *On full*: an inbox that overflowed makes every session compare heads.
 
 #[cfg(test)]
@@ -42,20 +42,20 @@ use crate::identity::Identity;
 use crate::panics;
 use crate::protocol::{Close, Encoding};
 
-/// Sessions flushed before other tasks of the thread have their turn.
+/// Sessions flushed before other tasks of the thread may run.
 const FLUSHES_PER_TURN: usize = 256;
 
 /// The hub of one worker thread.
 pub struct Hub<S> {
     worker: Rc<Worker<S>>,
     directory: Rc<HubDirectory<S>>,
-    /// Sessions to which something was queued and not written yet.
+    /// Sessions with queued frames that are not written yet.
     touched: RefCell<Vec<Rc<Session<S>>>>,
     draining: Cell<bool>,
 }
 
 impl<S: ByteStream> Hub<S> {
-    /// Starts the hub of this thread: its inbox is emptied and its timers run from now on.
+    /// Starts the hub of this thread. From now on its inbox is emptied and its timers run.
     pub fn start(
         id: WorkerId,
         node: Node,
@@ -91,7 +91,8 @@ impl<S: ByteStream> Hub<S> {
         self.directory.registry.borrow().len()
     }
 
-    /// Takes over an upgraded connection. `leftover`: bytes the client sent right behind its handshake.
+    /// Takes over an upgraded connection. `leftover`: bytes that the client sent directly after its
+    /// handshake.
     pub fn open(
         &self,
         stream: S,
@@ -105,7 +106,7 @@ impl<S: ByteStream> Hub<S> {
         session.start();
     }
 
-    /// Hands over what comes for the thread's sessions, a batch at a time.
+    /// Delivers the items of the thread's inbox, one batch at a time.
     async fn empty_inbox(self: Rc<Self>) {
         let node = &self.worker.node;
         let inbox = Arc::clone(node.router().inbox(self.worker.id));
@@ -149,8 +150,8 @@ impl<S: ByteStream> Hub<S> {
         self.flush_touched().await;
     }
 
-    /// Gives each of `sessions` a control message and lets it handle its mailbox now: what is handed over
-    /// next finds it handled.
+    /// Gives each of `sessions` a control message and lets it handle its mailbox now, so that the message is
+    /// handled before the next delivery.
     fn control(&self, sessions: &[Rc<Session<S>>], control: Control) {
         for session in sessions {
             self.isolated(session, || {
@@ -161,21 +162,21 @@ impl<S: ByteStream> Hub<S> {
         }
     }
 
-    /// Does work for one session on behalf of others. A panic in it ends this session and nothing else.
+    /// Runs work for one session on behalf of others. A panic in it ends only this session.
     fn isolated(&self, session: &Rc<Session<S>>, work: impl FnOnce()) {
         if panics::caught(work).is_err() {
             session.panicked();
         }
     }
 
-    /// Marks a session to which something was queued outside its own task.
+    /// Marks a session for which something was queued outside its own task.
     fn touch(&self, session: &Rc<Session<S>>) {
         if session.touch() {
             self.touched.borrow_mut().push(Rc::clone(session));
         }
     }
 
-    /// Writes what was queued for the touched sessions.
+    /// Writes what was queued for the marked sessions.
     async fn flush_touched(&self) {
         loop {
             let mut touched = self.touched.take();
@@ -193,8 +194,8 @@ impl<S: ByteStream> Hub<S> {
         }
     }
 
-    /// Asks every client to connect again within `window_ms`, spread evenly, and closes the sessions that are
-    /// left after it.
+    /// Asks every client to reconnect within `window_ms`, evenly spread, and closes the sessions that are
+    /// left after that.
     pub async fn drain(self: Rc<Self>, window_ms: u64) {
         self.draining.set(true);
         for session in self.directory.registry.borrow().all() {

@@ -1,5 +1,5 @@
-//! A thread's sessions: by slot, by user, by channel, by watched user. Bounded by the connections and what
-//! they may ask for.
+//! The sessions of a thread: by slot, by user, by channel, by watched user. Bounded by the connections and
+//! their subscriptions.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use crate::gateway::session::Session;
 use crate::gateway::session::stream::ByteStream;
 use crate::panics::shared;
 
-/// A few sessions, most often one.
+/// A few sessions, usually one.
 pub type Sessions<S> = SmallVec<[Rc<Session<S>>; 1]>;
 
 /// The sessions of one worker thread, found by user, channel, or watched user.
@@ -38,7 +38,7 @@ impl<S> Default for Registry<S> {
 }
 
 impl<S: ByteStream> Registry<S> {
-    /// Takes a session in and gives it its key.
+    /// Adds a session and gives it its key.
     pub fn insert(&mut self, session: &Rc<Session<S>>) {
         let _shared = shared();
         self.generation = self.generation.wrapping_add(1);
@@ -49,7 +49,7 @@ impl<S: ByteStream> Registry<S> {
         });
     }
 
-    /// Takes a session out; `false` when it is not here.
+    /// Removes a session; `false` when it is not registered.
     pub fn remove(&mut self, session: &Rc<Session<S>>) -> bool {
         let _shared = shared();
         let slot = session.key().slot as usize;
@@ -60,7 +60,7 @@ impl<S: ByteStream> Registry<S> {
         here
     }
 
-    /// The session with this key; a successor in its slot has another one.
+    /// The session with this key. A later session in the same slot has another key.
     pub fn get(&self, key: SessionKey) -> Option<Rc<Session<S>>> {
         self.slots.get(key.slot as usize).filter(|session| session.key() == key).cloned()
     }
@@ -86,7 +86,7 @@ impl<S: ByteStream> Registry<S> {
         self.users.entry(user).or_default().push(Rc::clone(session));
     }
 
-    /// A session of `user` is gone.
+    /// A session of `user` ended.
     pub fn leave_user(&mut self, user: UserId, session: &Rc<Session<S>>) {
         let _shared = shared();
         leave(&mut self.users, user, session);
@@ -103,7 +103,7 @@ impl<S: ByteStream> Registry<S> {
         self.channels.entry(channel).or_default().push(Rc::clone(session));
     }
 
-    /// A session is subscribed no more.
+    /// A session is no longer subscribed.
     pub fn leave_channel(&mut self, channel: ConversationId, session: &Rc<Session<S>>) {
         let _shared = shared();
         let Some(sessions) = self.channels.get_mut(&channel) else { return };
@@ -124,7 +124,7 @@ impl<S: ByteStream> Registry<S> {
         self.watchers.entry(user).or_default().push(Rc::clone(session));
     }
 
-    /// A session watches a user no more.
+    /// A session no longer watches a user.
     pub fn unwatch(&mut self, user: UserId, session: &Rc<Session<S>>) {
         let _shared = shared();
         leave(&mut self.watchers, user, session);

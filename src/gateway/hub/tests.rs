@@ -1,5 +1,5 @@
-//! Whole sessions over an in-memory stream: node, hub and sessions run on the test's thread, under a clock
-//! that stands still.
+//! Whole sessions over an in-memory stream: node, hub and sessions run on the test's thread, with a clock
+//! that the test moves.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;

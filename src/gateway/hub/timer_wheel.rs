@@ -1,5 +1,5 @@
-//! The one timer of a worker's sessions: a wheel of slots, so that a connection costs eight bytes of timer
-//! and no task.
+//! The timers of a worker's sessions: a hashed wheel of slots, so that a connection needs eight bytes of
+//! timer and no task.
 
 use crate::actors::inbox::SessionKey;
 
@@ -7,28 +7,28 @@ use crate::actors::inbox::SessionKey;
 pub const SLOT_MS: u64 = 250;
 const SLOTS: usize = 256;
 
-/// A hashed wheel. Deadlines further away than one turn are looked at once per turn and put back.
+/// A hashed wheel. A deadline further away than one turn is checked once per turn and put back.
 #[derive(Debug)]
 pub struct TimerWheel {
     slots: Vec<Vec<SessionKey>>,
-    /// The slot number (not reduced) that was turned last.
+    /// The number of the slot that was turned last, not reduced to the wheel's size.
     turned: u64,
 }
 
 impl TimerWheel {
-    /// A wheel that stands at `now_ms`.
+    /// A wheel at `now_ms`.
     pub fn new(now_ms: u64) -> Self {
         Self { slots: (0..SLOTS).map(|_| Vec::new()).collect(), turned: now_ms / SLOT_MS }
     }
 
-    /// Asks for `session` to be looked at, at `at_ms` or up to a slot later; sooner when it is more than a
-    /// turn away.
+    /// Asks for a callback of `session` at `at_ms` or up to one slot later; earlier when that is more than
+    /// one turn away.
     pub fn schedule(&mut self, session: SessionKey, at_ms: u64) {
         let wanted = at_ms.div_ceil(SLOT_MS).max(self.turned + 1).min(self.turned + SLOTS as u64 - 1);
         self.slots[wanted as usize % SLOTS].push(session);
     }
 
-    /// Turns to `now_ms`; answers whom to look at.
+    /// Turns to `now_ms`. Returns the sessions to call back.
     pub fn turn(&mut self, now_ms: u64) -> Vec<SessionKey> {
         let mut due = Vec::new();
         let target = now_ms / SLOT_MS;

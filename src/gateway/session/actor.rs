@@ -1,4 +1,4 @@
-//! The session's actor: the path of a frame, from the socket through the rules to the socket.
+//! The session actor: the path of a frame from the socket through the rules and back to the socket.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -29,28 +29,29 @@ use crate::panics;
 use crate::protocol::frame::{Opcode, frame};
 use crate::protocol::{Close, Encoding};
 
-/// One connection's actor. Its task and the hub of its thread hold it, and nobody else for longer than a moment.
+/// The actor of one connection. Its task and the hub of its thread hold it; others hold it only briefly.
 pub struct Session<S> {
     pub(super) worker: Rc<Worker<S>>,
     pub(super) connection: Connection<S>,
     /// The rules, and where the session is in its life.
     pub(super) state: RefCell<SessionState>,
     pub(super) mailbox: Mailbox,
-    /// The channels this session is subscribed to.
+    /// The channels that this session is subscribed to.
     pub(super) channels: RefCell<Vec<ConversationId>>,
-    /// Of whom it is told nothing.
+    /// The users whose signals it is not sent.
     pub(super) blocks: RefCell<Blocks>,
-    /// Presence may have been lost on the way to the client: what is watched is told anew.
+    /// Presence may have been lost on the way to the client: the presence of all watched users must be sent
+    /// again.
     pub(super) presence_lost: Cell<bool>,
-    /// Whose connection it is, past the proxies that are believed.
+    /// The client's address, past the proxies that are believed.
     pub(super) address: IpAddr,
-    /// Exists until the hello has ended one way or the other.
+    /// Exists until the hello has ended, with a welcome or not.
     pub(super) hello: Cell<Option<Box<HelloInProgress>>>,
-    /// Its share of the connections that its user may have; exists once it has entered.
+    /// Counts as one of the connections that its user may have. Exists once the session has entered.
     pub(super) user_connection: Cell<Option<UserConnection>>,
-    /// Where large answers wait; made when the first one comes.
+    /// Where large answers wait. Made when the first one comes.
     pub(super) answers: RefCell<Option<Rc<AnswerQueue>>>,
-    /// What the gauges count of this connection: bytes that wait, and whether it lags.
+    /// What the gauges count of this connection: waiting bytes, and whether it is lagging.
     pub(super) shown: Cell<(usize, bool)>,
     /// When the hub calls [`Session::on_timer`] next, on the monotonic clock.
     pub(super) next_timer_ms: Cell<u64>,
@@ -61,11 +62,12 @@ pub struct Session<S> {
     _counted: Counted,
 }
 
-/// Reads that one turn may make before other tasks of the thread have theirs.
+/// Reads in one turn before other tasks of the thread may run.
 const READS_PER_TURN: usize = 16;
 
 impl<S: ByteStream> Session<S> {
-    /// A session over a stream that has just been upgraded. `leftover`: bytes the client sent right behind its handshake.
+    /// A session over a stream that has just been upgraded. `leftover`: bytes that the client sent directly
+    /// after its handshake.
     pub fn new(
         worker: &Rc<Worker<S>>,
         stream: S,
@@ -78,7 +80,7 @@ impl<S: ByteStream> Session<S> {
         let id = SessionId::from_uuid(environment.new_uuid());
         let patience_ms = worker.bounds.gateway.write_deadline_ms + LINGER_MS;
         if let Err(error) = stream.give_up_after(Duration::from_millis(patience_ms)) {
-            tracing::debug!(%error, "a socket's patience could not be set");
+            tracing::debug!(%error, "the TCP user timeout of a socket could not be set");
         }
         Rc::new(Self {
             connection: Connection::new(stream, encoding, leftover),
@@ -102,14 +104,15 @@ impl<S: ByteStream> Session<S> {
         })
     }
 
-    /// Starts the session's task on this thread; the hub has given it its key.
+    /// Starts the session's task on this thread. The hub has given the session its key.
     pub fn start(self: &Rc<Self>) {
         self.schedule_rules();
         self.worker.node.meters().connections.open.increment(1.0);
         actix_rt::spawn(Task(Rc::clone(self)));
     }
 
-    /// One turn of the task: the mailbox, then what the client sent, then what waits for it. Ready: the connection is over.
+    /// One turn of the task: the mailbox, then frames from the client, then waiting bytes to the client.
+    /// Ready when the connection is over.
     fn turn(self: &Rc<Self>, task: &mut Context<'_>) -> Poll<()> {
         self.handle_mailbox();
         if self.read_frames(task).is_ready() {
@@ -119,7 +122,7 @@ impl<S: ByteStream> Session<S> {
         Poll::Pending
     }
 
-    /// Reads and handles frames while the rules allow it. Ready: the connection is over.
+    /// Reads and handles frames while the rules allow it. Ready when the connection is over.
     fn read_frames(self: &Rc<Self>, task: &mut Context<'_>) -> Poll<()> {
         for _ in 0..READS_PER_TURN {
             if self.is_over() {
@@ -197,7 +200,7 @@ impl<S: ByteStream> Session<S> {
         self.decide(|state, moment, bounds, effects| state.on_frame(decoded, moment, bounds, effects));
     }
 
-    /// Lets the rules decide, and carries out what they want.
+    /// Lets the rules decide, and performs their effects.
     pub(super) fn decide(
         self: &Rc<Self>,
         rule: impl FnOnce(&mut SessionState, Moment, &Bounds, &mut Vec<Effect>),
@@ -210,7 +213,7 @@ impl<S: ByteStream> Session<S> {
         self.worker.effects.replace(effects);
     }
 
-    /// Writes what waits, one vectored write for all of it, until nothing waits or the socket is full.
+    /// Writes waiting bytes, all of them in one vectored write, until none waits or the socket is full.
     fn write_frames(self: &Rc<Self>, task: &mut Context<'_>) {
         loop {
             let drained = self.flush();
@@ -238,7 +241,7 @@ impl<S: ByteStream> Session<S> {
         state.may_read(bounds) && self.connection.waiting_bytes() <= bounds.gateway.outbox_bytes
     }
 
-    /// Whether reading stopped because the rules or the queue did not allow more, and may go on.
+    /// Whether reading stopped because of the rules or the queue, and may continue.
     pub(super) fn may_resume_reading(&self) -> bool {
         let resume = self.read_paused.get() && self.may_read();
         if resume {
@@ -261,17 +264,17 @@ impl<S: ByteStream> Session<S> {
         }
     }
 
-    /// Whether it is subscribed to a channel.
+    /// Whether the session is subscribed to a channel.
     pub fn reads_channel(&self, channel: ConversationId) -> bool {
         self.channels.borrow().contains(&channel)
     }
 
-    /// Whose session it is, once its token was checked.
+    /// The session's user, once the token was checked.
     pub fn user(&self) -> Option<UserId> {
         self.state.borrow().user()
     }
 
-    /// Whether its user's topics are subscribed to.
+    /// Whether the topics of its user are subscribed to.
     pub(super) fn has_entered(&self) -> bool {
         let entered = self.user_connection.take();
         let has = entered.is_some();
@@ -279,7 +282,7 @@ impl<S: ByteStream> Session<S> {
         has
     }
 
-    /// Whether the connection ends.
+    /// Whether the connection is ending.
     pub fn is_closing(&self) -> bool {
         self.state.borrow().life.is_closing()
     }
@@ -299,18 +302,18 @@ impl<S: ByteStream> Session<S> {
         self.key.set(key);
     }
 
-    /// Marks the session as having something to write; `true` when it was not marked.
+    /// Marks the session as having something to write. Returns `true` if it was not marked before.
     pub fn touch(&self) -> bool {
         !self.touched.replace(true)
     }
 
-    /// Clears the mark.
+    /// Removes the mark.
     pub fn untouch(&self) {
         self.touched.set(false);
     }
 }
 
-/// Drives a session. A panic in its work ends this session and nothing else.
+/// Drives a session. A panic in its work ends only this session.
 struct Task<S: ByteStream>(Rc<Session<S>>);
 
 impl<S: ByteStream> Future for Task<S> {

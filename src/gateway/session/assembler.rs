@@ -1,29 +1,31 @@
-//! From bytes to messages: frames by actix-http's kept codec, and on top what RFC 6455 asks of fragments, text and closes.
+//! From bytes to messages. The codec of actix-http reads frames; this file adds what RFC 6455 requires of
+//! fragments, text and closes.
 
 use actix_http::ws::{OpCode, Parser, ProtocolError};
 use bytes::BytesMut;
 
 use crate::protocol::Close;
 
-/// One thing a client sent.
+/// One message of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Incoming {
-    /// A whole text message; checked to be UTF-8.
+    /// A whole text message, checked to be UTF-8.
     Text(BytesMut),
     /// A whole binary message.
     Binary(BytesMut),
-    /// A ping, with the payload to return.
+    /// A ping with its payload, which the pong must repeat.
     Ping(BytesMut),
     /// A pong.
     Pong,
-    /// The client ends the connection; the code is to be returned (`None`: it gave none).
+    /// The client closes the connection. The server must repeat the code (`None`: it gave none).
     Close(Option<u16>),
 }
 
-/// The most fragments a message may come in: far more than any client needs, few enough to end a drip of empty ones.
+/// The most fragments of one message. No client needs as many, and a client that sends empty fragments
+/// without end is stopped.
 const MAX_FRAGMENTS: u32 = 1_024;
 
-/// Puts fragments together. Holds bytes only while a message is incomplete.
+/// Joins fragments. Holds bytes only while a message is incomplete.
 #[derive(Debug, Default)]
 pub struct Assembler {
     partial: Option<Box<Partial>>,
@@ -37,10 +39,10 @@ struct Partial {
 }
 
 impl Assembler {
-    /// Takes the next message out of `source`; `Ok(None)` when it is not all there yet. Consumed bytes are gone from `source`.
+    /// Takes the next message out of `source`, and its bytes with it. `Ok(None)`: it is not complete yet.
     ///
     /// # Errors
-    /// The close that the client's mistake earns; nothing may be read after it.
+    /// The close code for the client's mistake. Nothing may be read after it.
     pub fn next(&mut self, source: &mut BytesMut, max_bytes: usize) -> Result<Option<Incoming>, Close> {
         loop {
             check_length(source, max_bytes)?;
@@ -82,8 +84,8 @@ impl Assembler {
     }
 }
 
-/// Judges a frame by its header: the kept codec waits until all of it is there, takes any length form, and a claimed length
-/// that will never come would wait for ever (RFC 6455 sections 5.2 and 5.5).
+/// Checks a frame by its header. The codec waits until a frame is complete and accepts every form of length,
+/// so a claimed length that never arrives would make it wait without end (RFC 6455 sections 5.2 and 5.5).
 fn check_length(source: &[u8], max_bytes: usize) -> Result<(), Close> {
     let (claimed, shortest) = match source {
         [_, second, ..] if second & 0x7f <= 125 => (u64::from(second & 0x7f), true),
@@ -98,7 +100,7 @@ fn check_length(source: &[u8], max_bytes: usize) -> Result<(), Close> {
         _ => return Ok(()),
     };
     let control = source[0] & 0x08 != 0;
-    // An unmasked frame or a reserved bit is the codec's to judge, and comes first.
+    // The codec checks for an unmasked frame or a reserved bit, and that check comes first.
     let judged_by_codec = source[1] & 0x80 == 0 || source[0] & 0x70 != 0;
     if judged_by_codec {
         return Ok(());
@@ -128,7 +130,7 @@ fn close_payload(payload: &[u8]) -> Result<Incoming, Close> {
         [_] => Err(Close::Framing),
         [high, low, reason @ ..] => {
             let code = u16::from_be_bytes([*high, *low]);
-            // RFC 6455 section 7.4: reserved codes are never sent; 1012 to 1014 are registered since.
+            // RFC 6455 section 7.4: reserved codes are never sent. 1012 to 1014 were registered later.
             let allowed = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
             if !allowed {
                 return Err(Close::Framing);

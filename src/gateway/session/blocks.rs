@@ -1,9 +1,9 @@
-//! The users between whom and the session's user there is a block, set by either of the two. It is asked whenever somebody's typing,
-//! receipt or presence is about to be told.
+//! The users with a block between them and the session's user, set by either of the two. It is checked before
+//! a typing, receipt or presence signal of another user is sent.
 
 use crate::domain::UserId;
 
-/// Blocks read for one user. Who stands in more is told of nobody but themself.
+/// Blocks read for one user. A user with more of them is sent signals of nobody else.
 pub const MOST_BLOCKS: usize = 20_000;
 
 #[derive(Debug, Default)]
@@ -13,21 +13,21 @@ enum Known {
     Unknown,
     /// Most users: none.
     None,
-    /// These, sorted.
+    /// These users, sorted.
     Some(Vec<UserId>),
     TooMany,
 }
 
-/// See the module's documentation.
+/// The users whose signals one session is not sent.
 #[derive(Debug, Default)]
 pub struct Blocks {
     known: Known,
-    /// The number of the last reading that was begun; an earlier one may lack what came since.
+    /// The number of the last read that began. An earlier read may lack a block that was set since.
     reading: u32,
 }
 
 impl Blocks {
-    /// They are about to be read; answers the number to say [`Blocks::learn`] with.
+    /// They are about to be read. Returns the number to call [`Blocks::learn`] with.
     pub const fn begin(&mut self) -> u32 {
         self.reading = self.reading.wrapping_add(1);
         self.reading
@@ -61,13 +61,13 @@ impl Blocks {
         }
     }
 
-    /// Something about them may have been lost on the way here: nothing is known until they are read again.
+    /// A change of them may have been lost on the way here: nothing is known until they are read again.
     pub fn doubt(&mut self) {
         self.known = Known::Unknown;
         self.reading = self.reading.wrapping_add(1);
     }
 
-    /// Whether the session may be told of `other`. Before the blocks are known: of nobody.
+    /// Whether signals of `other` may be sent. Before the blocks are known: of nobody.
     pub fn allow(&self, other: UserId) -> bool {
         match &self.known {
             Known::None => true,

@@ -1,4 +1,5 @@
-//! One connection: its byte stream, what was read of it and not handled yet, and what waits to be written.
+//! One connection: its byte stream, bytes that were read and not handled yet, and bytes that wait to be
+//! written.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -10,12 +11,12 @@ use super::outbox::{Outbox, SLICES};
 use super::stream::ByteStream;
 use crate::protocol::{Close, Encoding};
 
-/// Bytes read at once; one buffer serves all sessions of a thread.
+/// Bytes per read. One buffer serves all sessions of a thread.
 pub const SCRATCH_BYTES: usize = 64 * 1024;
-/// Bytes read away behind a close.
+/// Bytes read and dropped after a close.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
-/// See the module's documentation.
+/// One connection: its stream, what was read from it, and what waits to be written.
 pub struct Connection<S> {
     /// How frames are encoded.
     pub encoding: Encoding,
@@ -25,12 +26,12 @@ pub struct Connection<S> {
     /// Bytes of an incomplete frame; empty otherwise.
     carry: RefCell<BytesMut>,
     outbox: RefCell<Outbox>,
-    /// Since when the stream has had no room for what waits.
+    /// Since when the stream has had no room for the waiting bytes.
     blocked_since_ms: Cell<Option<u64>>,
     dropped_bytes: Cell<usize>,
 }
 
-/// What a flush did.
+/// The result of a flush.
 #[derive(Debug, Clone, Copy)]
 pub struct Flushed {
     /// How it ended.
@@ -53,7 +54,8 @@ pub enum FlushOutcome {
 }
 
 impl<S: ByteStream> Connection<S> {
-    /// A connection over an upgraded stream. `leftover`: bytes the client sent right behind its handshake.
+    /// A connection over an upgraded stream. `leftover`: bytes that the client sent directly after its
+    /// handshake.
     pub fn new(stream: S, encoding: Encoding, leftover: BytesMut) -> Self {
         Self {
             encoding,
@@ -84,13 +86,14 @@ impl<S: ByteStream> Connection<S> {
     /// Takes the next whole message out of `source`.
     ///
     /// # Errors
-    /// The close that the client's mistake earns.
+    /// The close code for the client's mistake.
     pub fn next_message(&self, source: &mut BytesMut, most_bytes: usize) -> Result<Option<Incoming>, Close> {
         self.assembler.borrow_mut().next(source, most_bytes)
     }
 
-    /// Reads once and lets `handle` take whole frames out of what is there. Answers the bytes read; 0: the client is gone.
-    /// What `handle` leaves is kept for the next time. `scratch` is used unless something was kept.
+    /// Reads once and lets `handle` take whole frames. Returns the number of bytes read; 0: the client is
+    /// gone. Bytes that `handle` leaves are kept for the next call. `scratch` is the buffer unless bytes were
+    /// kept.
     ///
     /// # Errors
     /// `WouldBlock` when nothing has arrived; anything else ends the connection.
@@ -105,7 +108,7 @@ impl<S: ByteStream> Connection<S> {
         }
         let mut buffer = scratch.take();
         buffer.clear();
-        // All frames cut from the buffer are dropped by now, so this takes the same memory back.
+        // All frames cut from the buffer are dropped by now, so this reuses the same memory.
         buffer.reserve(SCRATCH_BYTES);
         let read = self.stream.try_read(&mut buffer);
         if read.is_ok() {
@@ -118,8 +121,8 @@ impl<S: ByteStream> Connection<S> {
         read
     }
 
-    /// Lets `handle` take whole frames out of what was read before: what came glued to the handshake, and what was left when
-    /// no more requests were let in.
+    /// Lets `handle` take whole frames out of bytes that were read before: with the handshake, or before
+    /// requests were stopped.
     pub fn handle_kept(&self, handle: impl FnOnce(&mut BytesMut)) {
         let mut carry = self.carry.take();
         if !carry.is_empty() {
@@ -132,8 +135,8 @@ impl<S: ByteStream> Connection<S> {
         *self.carry.borrow_mut() = if carry.is_empty() { BytesMut::new() } else { carry };
     }
 
-    /// Reads what a client still sends after the close and drops it, so that no reset overtakes the close frame; only so much
-    /// of it. Answers as [`Connection::read`].
+    /// Reads and drops what a client sends after the close, up to a limit, so that a TCP reset does not
+    /// overtake the close frame. Returns as [`Connection::read`].
     ///
     /// # Errors
     /// As [`Connection::read`].
@@ -149,7 +152,7 @@ impl<S: ByteStream> Connection<S> {
         Ok(if dropped > LINGER_BYTES { 0 } else { count })
     }
 
-    /// Writes what waits until all is written or the stream has no room.
+    /// Writes waiting bytes until all are written or the stream has no room.
     pub fn flush(&self, now_ms: u64) -> Flushed {
         let mut outbox = self.outbox.borrow_mut();
         let mut flushed = Flushed { outcome: FlushOutcome::Drained, bytes: 0, writes: 0 };
@@ -179,7 +182,7 @@ impl<S: ByteStream> Connection<S> {
         flushed
     }
 
-    /// For how long the stream has taken nothing of what waits, in milliseconds.
+    /// For how many milliseconds the stream has taken none of the waiting bytes.
     pub fn stalled_ms(&self, now_ms: u64) -> u64 {
         self.blocked_since_ms.get().map_or(0, |since| now_ms.saturating_sub(since))
     }

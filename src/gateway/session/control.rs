@@ -1,4 +1,4 @@
-//! What reaches a session from others of its process: control messages and timers.
+//! Control messages and timers, which come to a session from other parts of its process.
 
 use std::rc::Rc;
 
@@ -17,7 +17,7 @@ impl<S: ByteStream> Session<S> {
         self.wake();
     }
 
-    /// Handles the control messages that wait. The hub calls it where what comes behind them must find them handled.
+    /// Handles the waiting control messages. The hub calls it when a delivery must come after them.
     pub fn handle_mailbox(self: &Rc<Self>) {
         for control in self.mailbox.take() {
             match control {
@@ -59,7 +59,7 @@ impl<S: ByteStream> Session<S> {
         self.schedule(deadline_ms.max(now_ms + 1));
     }
 
-    /// Asks for a timer by `at_ms`, unless one comes sooner.
+    /// Asks for a timer at `at_ms`, unless an earlier one is set.
     pub(super) fn schedule(&self, at_ms: u64) {
         if at_ms < self.next_timer_ms.get() {
             self.next_timer_ms.set(at_ms);
@@ -67,16 +67,16 @@ impl<S: ByteStream> Session<S> {
         }
     }
 
-    /// Asks for a timer when the rules want one next.
+    /// Asks for a timer at the time the rules want next.
     pub(super) fn schedule_rules(&self) {
         let deadline_ms = self.state.borrow().next_deadline_ms(&self.worker.bounds);
         self.schedule(deadline_ms);
     }
 
-    /// Whether the timer that the session asked for is due, which clears it.
+    /// Checks whether the timer that the session asked for is due, and clears it.
     ///
     /// # Errors
-    /// When it is due: it was asked for again since, or lies further away than one turn of the wheel.
+    /// When to ask again: the deadline moved, or is further away than one turn of the wheel.
     pub fn take_timer(&self, now_ms: u64) -> Result<(), u64> {
         let due_ms = self.next_timer_ms.get();
         if now_ms < due_ms {

@@ -1,4 +1,4 @@
-//! The opaque text that a client gives back to go on where it was.
+//! The opaque text with which a client resumes.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,7 +17,8 @@ pub fn encode(cursor: Cursor) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Reads a cursor; `None` when it is none of ours, which a `hello` treats like no cursor at all: full heads, never an error.
+/// Reads a cursor. `None` when this server did not write it; `hello` then sends all heads, as without a
+/// cursor.
 pub fn decode(text: &str) -> Option<Cursor> {
     let bytes: [u8; 17] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
     let number =

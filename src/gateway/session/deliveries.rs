@@ -1,4 +1,4 @@
-//! What the hub hands to a session: events, signals about users, and the answers of actors.
+//! What the hub delivers to a session: events, signals about users, and replies of actors.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use crate::protocol::{Encoding, Error, RequestId};
 /// A signal about a user, encoded at most once per encoding.
 pub struct About<'a> {
     user: UserId,
-    /// Whether the user's own devices are told too.
+    /// Whether the user's own devices are sent it too.
     own: bool,
     message: ServerFrame<'a>,
     frames: [Option<Bytes>; 2],
 }
 
 impl<'a> About<'a> {
-    /// `message` about `user`. `own`: the user's own devices are told too.
+    /// `message` about `user`. `own`: the user's own devices are sent it too.
     pub const fn new(user: UserId, own: bool, message: ServerFrame<'a>) -> Self {
         Self { user, own, message, frames: [None, None] }
     }
@@ -39,14 +39,14 @@ impl<'a> About<'a> {
     }
 }
 
-/// What became of a signal.
+/// The result of offering a signal to a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signalled {
     /// It is queued.
     Queued,
-    /// The session may not be told of the user.
+    /// The session may not be sent signals of the user.
     Unwanted,
-    /// There was no room, and nothing depends on it.
+    /// There was no room, and it may be dropped.
     Dropped,
 }
 
@@ -61,7 +61,7 @@ pub fn presence_frame(user: UserId, presence: Presence) -> ServerFrame<'static> 
 }
 
 impl<S: ByteStream> Session<S> {
-    /// Queues an event, unless it is not wanted or there is no room; `true`: there is something to write.
+    /// Queues an event if the session wants it and has room. Returns `true` if there is something to write.
     pub fn deliver(&self, delivery: &Arc<Delivery>) -> bool {
         panics::point("delivery");
         let mut state = self.state.borrow_mut();
@@ -80,7 +80,7 @@ impl<S: ByteStream> Session<S> {
         true
     }
 
-    /// Queues a signal, when the session may be told of its user.
+    /// Queues a signal if the session may be sent signals of its user.
     pub fn signal(&self, about: &mut About<'_>) -> Signalled {
         let own = self.user() == Some(about.user);
         let may_be_told = if own { about.own } else { self.blocks.borrow().allow(about.user) };
@@ -94,7 +94,7 @@ impl<S: ByteStream> Session<S> {
         Signalled::Queued
     }
 
-    /// Presence was lost on the way to the client.
+    /// A presence signal was lost on the way to the client.
     pub fn lost_presence(&self) {
         self.presence_lost.set(true);
     }

@@ -1,4 +1,4 @@
-//! What a session wants done: the pure core decides, the shell carries out.
+//! What the pure rules of a session want done. [`super::effects`] performs it.
 
 use std::collections::HashMap;
 
@@ -8,14 +8,14 @@ use crate::protocol::client::SyncRange;
 use crate::protocol::{Close, Error, RequestId};
 use crate::store::{Change, Cursor, NewMessage};
 
-/// One thing to do, in order.
+/// One effect. Effects are performed in order.
 #[derive(Debug)]
 pub enum Effect {
     /// Answer a request with an error.
     Error {
         /// The request; `None` when it had no readable id.
         id: Option<RequestId>,
-        /// What to say.
+        /// The error.
         error: Error,
     },
     /// Answer a request with `ok`.
@@ -29,24 +29,24 @@ pub enum Effect {
         /// The `auth` request to answer; `None` for a `hello`.
         refresh: Option<RequestId>,
     },
-    /// The user is known: subscribe, be present, read heads since the cursor.
+    /// The token is valid: subscribe, announce presence, read heads since the cursor.
     Enter {
-        /// The user whose token was good.
+        /// The user of the token.
         user: UserId,
-        /// What the client brought.
+        /// The cursor that the client sent.
         since: Option<Cursor>,
-        /// It brought one, readable or not.
+        /// Whether it sent one, readable or not.
         brought_cursor: bool,
-        /// What it holds of conversations that it has open.
+        /// Its positions in conversations that it has open.
         positions: HashMap<ConversationId, Seq>,
     },
-    /// See whether anything moved that the session was not given.
+    /// Compare the log with what the session was given.
     Compare,
-    /// Look again at what that could not explain.
+    /// Check again what the comparison could not explain.
     LookAgain,
-    /// Ask again whom the session may be told of.
+    /// Read again which users' signals the session may be sent.
     Review,
-    /// Read the heads that moved since the last ones, and tell them.
+    /// Read the heads that moved since the last ones, and send them.
     CatchUp,
     /// Append a message.
     Send {
@@ -55,37 +55,37 @@ pub enum Effect {
         /// The message.
         message: NewMessage,
     },
-    /// Carry out a change.
+    /// Apply a change.
     Change {
         /// The request to answer.
         id: RequestId,
-        /// The conversation to change.
+        /// The conversation that is changed.
         conversation: ConversationId,
-        /// What to change in it.
+        /// What changes in it.
         change: Change,
     },
-    /// Keep a receipt: in time without a request to answer, else before answering.
+    /// Store a receipt: soon if there is no request to answer, otherwise before answering.
     Mark {
         /// The request to answer.
         id: Option<RequestId>,
         /// The receipt.
         mark: Mark,
     },
-    /// Tell the others that the user is typing.
+    /// Send a signal that the user is typing or stopped.
     Typing {
         /// The conversation that is typed in.
         conversation: ConversationId,
-        /// Began or stopped.
+        /// Whether the user began or stopped.
         on: bool,
     },
-    /// Tell the presence of these users, now and on change.
+    /// Send the presence of these users, now and on every change.
     Watch {
         /// The request to answer.
         id: RequestId,
         /// The users to watch.
         users: Vec<UserId>,
     },
-    /// Watch these users no more, and answer.
+    /// Stop watching these users, and answer.
     Unwatch {
         /// The request to answer.
         id: RequestId,
@@ -106,9 +106,9 @@ pub enum Effect {
         /// What it is now.
         to: Device,
     },
-    /// Warn of the token's end.
+    /// Warn the client that the token expires.
     TokenExpiring {
-        /// How long it lives.
+        /// In how many milliseconds.
         expires_in_ms: u64,
     },
     /// Send a WebSocket ping.

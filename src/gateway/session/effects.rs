@@ -1,4 +1,4 @@
-//! Carries out what a session's rules want.
+//! Performs the effects that a session's rules want.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ use crate::protocol::{Failure, RequestId};
 use crate::store::{Change, NewMessage};
 
 impl<S: ByteStream> Session<S> {
-    /// Carries out one effect. What takes time goes on in a task of this thread.
+    /// Performs one effect. Work that waits continues in a task of this thread.
     pub(super) fn carry_out(self: &Rc<Self>, effect: Effect) {
         let node = &self.worker.node;
         match effect {
@@ -83,7 +83,7 @@ impl<S: ByteStream> Session<S> {
         self.refuse_failed(&id, submitted);
     }
 
-    /// Typing is best effort: over the rate limit it is dropped silently.
+    /// Typing is best effort: above the rate limit it is dropped without an answer.
     fn type_in(&self, conversation: ConversationId, on: bool) {
         let Some(user) = self.user() else { return };
         let node = &self.worker.node;

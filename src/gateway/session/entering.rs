@@ -1,8 +1,9 @@
-//! The way in, and back in: subscribe first, read second, tell third. Answers in, the next step out.
+//! The pure steps of entering and catching up: subscribe first, read heads second, send them third. Answers
+//! go in, the next step comes out.
 //!
-//! Whatever is committed is in the heads that are told, or pushed behind them, never both: the
-//! subscriptions stand before the heads are read, what comes meanwhile is held ([`Life`]), and heads that may be older than
-//! a loss or a subscription are read again.
+//! Every committed event is either counted in the heads that are sent, or pushed after them, never both.
+//! Subscriptions are active before the heads are read, events that arrive in between are held ([`Life`]), and
+//! heads that may be older than a loss or a subscription are read again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -11,70 +12,74 @@ use super::life::Life;
 use crate::domain::{ConversationId, ConversationKind, Seq, UserId};
 use crate::store::{Cursor, Head, Heads};
 
-/// How often heads are read because something came between, before somebody else has a turn.
+/// How often heads are read again because something changed in between, before another session may read.
 const READS: u32 = 8;
 
-/// What to do next.
+/// The next step.
 #[derive(Debug)]
-pub enum Step {
-    /// Wait until all subscriptions stand, then say [`Entering::on_settled`].
+pub enum EnteringStep {
+    /// Wait until all subscriptions are active, then call [`Entering::on_settled`].
     Settle,
-    /// Subscribe to these channels, then the same.
+    /// Subscribe to these channels, then do the same.
     Subscribe(Vec<ConversationId>),
-    /// Read the heads since then, and say [`Entering::on_heads`].
+    /// Read the heads that moved since then, and call [`Entering::on_heads`].
     Read(Option<Cursor>),
-    /// Read the heads of these, and say [`Entering::on_named`].
+    /// Read the heads of these conversations, and call [`Entering::on_named`].
     ReadNamed(Vec<ConversationId>),
-    /// Tell these heads, then [`Life::go_live`].
+    /// Send these heads, then call [`Life::go_live`].
     Tell(Entered),
-    /// Something came between every time.
+    /// Something changed in between every time.
     GiveUp,
 }
 
-/// Heads that may be told.
+/// Heads that may be sent.
 #[derive(Debug)]
 pub struct Entered {
-    /// Where the log ended.
+    /// The end of the log when they were read.
     pub cursor: Cursor,
-    /// The log is another one than that of the cursor which the client had.
+    /// The log is not the one of the client's cursor.
     pub reset: bool,
     /// The conversations that moved, by id.
     pub heads: Vec<Head>,
     /// The conversations that the user is no longer a member of, by id.
     pub left: Vec<ConversationId>,
-    /// The channels that the user was in then, with their newest seqs.
+    /// The channels of the user at that time, with their newest seqs.
     pub channels: Vec<(ConversationId, Seq)>,
     /// Channels to unsubscribe from.
     pub leaves: Vec<ConversationId>,
 }
 
-/// See the module's documentation.
+/// The steps from a valid token to the welcome.
 #[derive(Debug)]
 pub struct Entering {
     user: UserId,
     since: Option<Cursor>,
-    /// What the client holds of conversations that it has open.
+    /// The client's positions in conversations that it has open.
     positions: HashMap<ConversationId, Seq>,
     gathered: Option<Gathered>,
     reads_left: u32,
 }
 
 impl Entering {
-    /// Begins; the session's own topic is subscribed to and its events are held.
-    pub fn new(user: UserId, since: Option<Cursor>, positions: HashMap<ConversationId, Seq>) -> (Self, Step) {
+    /// Begins. The session's own topic is subscribed to, and its events are held.
+    pub fn new(
+        user: UserId,
+        since: Option<Cursor>,
+        positions: HashMap<ConversationId, Seq>,
+    ) -> (Self, EnteringStep) {
         let entering = Self { user, since, positions, gathered: None, reads_left: READS };
-        (entering, Step::Settle)
+        (entering, EnteringStep::Settle)
     }
 
-    /// The subscriptions stand.
-    pub fn on_settled(&mut self) -> Step {
+    /// The subscriptions are active.
+    pub fn on_settled(&mut self) -> EnteringStep {
         self.read()
     }
 
-    fn read(&mut self) -> Step {
-        let Some(left) = self.reads_left.checked_sub(1) else { return Step::GiveUp };
+    fn read(&mut self) -> EnteringStep {
+        let Some(left) = self.reads_left.checked_sub(1) else { return EnteringStep::GiveUp };
         self.reads_left = left;
-        Step::Read(self.gathered.as_ref().map_or(self.since, |gathered| Some(gathered.cursor)))
+        EnteringStep::Read(self.gathered.as_ref().map_or(self.since, |gathered| Some(gathered.cursor)))
     }
 
     /// Heads were read. `subscribed`: the session's channels.
@@ -84,7 +89,7 @@ impl Entering {
         life: &mut Life,
         feed: &mut Feed,
         subscribed: &[ConversationId],
-    ) -> Step {
+    ) -> EnteringStep {
         let gathered = match self.gathered.take() {
             None => {
                 let known_log = self.since.is_some_and(|since| since.epoch == heads.cursor.epoch);
@@ -92,9 +97,10 @@ impl Entering {
                 let open = gathered.left_open(&self.positions);
                 if known_log && !open.is_empty() {
                     self.gathered = Some(gathered);
-                    return Step::ReadNamed(open);
+                    return EnteringStep::ReadNamed(open);
                 }
-                // All heads were read: what is not among them, the user is in no longer.
+                // All heads were read: the user is no longer a member of a conversation that is not among
+                // them.
                 if !known_log {
                     gathered.leave(open);
                 }
@@ -108,14 +114,14 @@ impl Entering {
         self.proceed(gathered, life, feed, subscribed)
     }
 
-    /// The heads of those of the named conversations that the user is in were read.
+    /// The heads of those named conversations were read in which the user is a member.
     pub fn on_named(
         &mut self,
         heads: Vec<Head>,
         life: &mut Life,
         feed: &mut Feed,
         subscribed: &[ConversationId],
-    ) -> Step {
+    ) -> EnteringStep {
         let Some(mut gathered) = self.gathered.take() else { return self.read() };
         gathered.add_named(heads, &self.positions);
         self.proceed(gathered, life, feed, subscribed)
@@ -127,18 +133,18 @@ impl Entering {
         life: &mut Life,
         feed: &mut Feed,
         subscribed: &[ConversationId],
-    ) -> Step {
+    ) -> EnteringStep {
         let known: HashSet<ConversationId> = subscribed.iter().copied().collect();
         let channels = gathered.channels.iter().map(|(channel, _)| *channel);
         let missing: Vec<ConversationId> = channels.filter(|channel| !known.contains(channel)).collect();
         if !missing.is_empty() {
             self.gathered = Some(gathered);
-            return Step::Subscribe(missing);
+            return EnteringStep::Subscribe(missing);
         }
         match feed.arrive(life, gathered.announced(), gathered.cursor, self.user, &gathered.channels) {
             Arrival::Tell { since } => {
                 let reset = self.since.is_some_and(|had| had.epoch != gathered.cursor.epoch);
-                Step::Tell(Entered { reset, ..gathered.entered(&since, subscribed) })
+                EnteringStep::Tell(Entered { reset, ..gathered.entered(&since, subscribed) })
             }
             Arrival::Again => {
                 self.gathered = Some(gathered);
@@ -148,12 +154,12 @@ impl Entering {
     }
 }
 
-/// Heads of several readings, the newest of each conversation.
+/// The heads of several reads, the newest of each conversation.
 #[derive(Debug)]
 struct Gathered {
     cursor: Cursor,
     heads: BTreeMap<ConversationId, Head>,
-    /// With the event that ended the membership, as far as it is known.
+    /// With the event that ended the membership, if it is known.
     left: BTreeMap<ConversationId, Seq>,
     channels: Vec<(ConversationId, Seq)>,
 }
@@ -179,13 +185,13 @@ impl Gathered {
         }
     }
 
-    /// The conversations in which these positions may be behind, or which the user may be in no longer, and which the heads so
-    /// far do not name.
+    /// The conversations in which these positions may be behind, or of which the user may no longer be a
+    /// member, and that are not among the heads so far.
     fn left_open(&self, positions: &HashMap<ConversationId, Seq>) -> Vec<ConversationId> {
         let open = positions.iter().filter(|(conversation, held)| {
             let quiet = self.channels.binary_search_by_key(conversation, |(channel, _)| channel);
             let may_be_behind = match (conversation.kind(), quiet) {
-                // Every channel of the user is named with its newest seq, moved or not.
+                // Every channel of the user is included with its newest seq, moved or not.
                 (ConversationKind::Channel, Ok(at)) => self.channels[at].1 > **held,
                 (_, _) => true,
             };
@@ -194,8 +200,8 @@ impl Gathered {
         open.map(|(conversation, _)| *conversation).collect()
     }
 
-    /// Adds the heads of conversations in which the client is behind although nothing moved since its cursor. Of those asked
-    /// for that have no head, the user is no member.
+    /// Adds heads of conversations in which the client is behind although nothing moved since its cursor. The
+    /// user is not a member of those without a head.
     fn add_named(&mut self, named: Vec<Head>, positions: &HashMap<ConversationId, Seq>) {
         let mut missing: BTreeSet<_> = self.left_open(positions).into_iter().collect();
         for head in named {
@@ -207,7 +213,7 @@ impl Gathered {
         self.leave(missing);
     }
 
-    /// The user is no member of these, and how that came is not known.
+    /// The user is not a member of these, and the event that ended the membership is not known.
     fn leave(&mut self, conversations: impl IntoIterator<Item = ConversationId>) {
         self.left.extend(conversations.into_iter().map(|conversation| (conversation, Seq::ZERO)));
     }

@@ -1,5 +1,6 @@
-//! The way in against a model of everything around it: whatever is committed, lost, repeated and delayed, a client that
-//! syncs up to its heads and takes what is pushed has every event of its conversations, once and in order.
+//! Entering, tested with a model of everything around it: whatever is committed, lost, repeated and delayed,
+//! a client that syncs up to its heads and takes the pushed events has every event of its conversations, once
+//! and in order.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::entering::{Entering, Step};
+use super::entering::{Entering, EnteringStep};
 use super::feed::{Compared, Feed};
 use super::life::Life;
 use crate::domain::{
@@ -71,7 +72,7 @@ struct World {
     life: Life,
     feed: Feed,
     subscribed: Vec<ConversationId>,
-    way: Option<(Entering, Step)>,
+    way: Option<(Entering, EnteringStep)>,
     /// Heads read from the log as it was, not answered yet.
     snapshot: Option<Heads>,
     /// What the client has of each room.
@@ -178,19 +179,19 @@ impl World {
     fn answer(&mut self) {
         let Some((mut entering, step)) = self.way.take() else { return };
         let next = match step {
-            Step::Settle => entering.on_settled(),
-            Step::Subscribe(channels) => {
+            EnteringStep::Settle => entering.on_settled(),
+            EnteringStep::Subscribe(channels) => {
                 self.subscribed.extend(channels);
-                Step::Settle
+                EnteringStep::Settle
             }
-            Step::Read(since) => {
+            EnteringStep::Read(since) => {
                 let heads = self.snapshot.take().unwrap_or_else(|| self.heads(since));
                 entering.on_heads(heads, &mut self.life, &mut self.feed, &self.subscribed)
             }
-            Step::ReadNamed(_) => {
+            EnteringStep::ReadNamed(_) => {
                 entering.on_named(Vec::new(), &mut self.life, &mut self.feed, &self.subscribed)
             }
-            Step::Tell(entered) => {
+            EnteringStep::Tell(entered) => {
                 for head in entered.heads {
                     let held = self.held.entry(head.conversation).or_default();
                     *held = (*held).max(head.last_seq.get());
@@ -201,7 +202,7 @@ impl World {
                 }
                 return self.catch_up();
             }
-            Step::GiveUp => {
+            EnteringStep::GiveUp => {
                 self.life.wait_for_heads();
                 return self.enter(self.feed.cursor());
             }
@@ -237,7 +238,7 @@ impl World {
             }
             Act::Answer => self.answer(),
             Act::Snapshot => {
-                if let Some((_, Step::Read(since))) = &self.way {
+                if let Some((_, EnteringStep::Read(since))) = &self.way {
                     self.snapshot = Some(self.heads(*since));
                 }
             }

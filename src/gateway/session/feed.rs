@@ -1,8 +1,9 @@
-//! Which live events a session is pushed: exactly those after the heads it was told, in order, none twice.
+//! Which live events a session is pushed: exactly those after the heads it was sent, in order, none twice.
 //!
-//! Subscribe first, read second: from the moment a session is subscribed until its heads are told, events are held. When
-//! the heads are read, what they already count is dropped (the client will `sync` it) and the rest is pushed behind them.
-//! Whenever something was lost on the way here, the heads that are read next must be younger than the loss.
+//! Subscribe first, read second: from a session's subscription until its heads are sent, events are held.
+//! When the heads are read, events that they already count are dropped (the client will `sync` them), and the
+//! others are pushed after the heads. When something was lost on the way here, the next heads must be newer
+//! than the loss.
 
 use std::sync::Arc;
 
@@ -13,57 +14,58 @@ use crate::domain::{ConversationId, Seq, UserId};
 use crate::protocol::delivery::Delivery;
 use crate::store::{Cursor, Heads};
 
-/// What a comparison could not explain, until it is looked at again: the events may be on their way.
+/// What a comparison could not explain until it is checked again: the events may be on their way.
 #[derive(Debug)]
 struct Doubts {
     cursor: Cursor,
-    /// What moved until then, sorted.
+    /// The conversations that had moved by then, sorted.
     moved: Vec<(ConversationId, Seq)>,
     /// The channels to be subscribed to, sorted.
     channels: Vec<ConversationId>,
 }
 
-/// See the module's documentation.
+/// Which live events one session is pushed.
 #[derive(Debug, Default)]
 pub struct Feed {
     given: Given,
-    /// Everything before it was given.
+    /// Everything before it was given to the session.
     cursor: Option<Cursor>,
     doubts: Option<Box<Doubts>>,
 }
 
-/// What to do when heads have been read.
+/// What to do after heads were read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// Tell the heads, then go live.
+    /// Send the heads, then go live.
     Tell {
-        /// The channels that the user has joined or left since the heads were read, and whether they are in.
+        /// The channels that the user joined or left since the heads were read, and whether the user is a
+        /// member now.
         since: Vec<(ConversationId, bool)>,
     },
-    /// The heads may lack something: read them once more.
+    /// The heads may lack something: read them again.
     Again,
 }
 
-/// What a comparison showed.
+/// The result of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compared {
     /// The session was given everything.
     Same,
-    /// It was not given something, which may be on its way: look again.
+    /// It lacks something that may be on its way: check again.
     Doubtful,
-    /// The log is another one.
+    /// The log was replaced.
     Amiss,
-    /// Heads were read meanwhile, or are to be read anyway.
+    /// Heads were read in the meantime, or will be read anyway.
     Moot,
 }
 
 impl Feed {
-    /// Heads will be read: what an earlier comparison could not explain is moot.
+    /// Heads will be read, so the result of an earlier comparison no longer matters.
     pub fn drop_doubts(&mut self) {
         self.doubts = None;
     }
 
-    /// Judges an event; `true`: push it now.
+    /// Judges an event. Returns `true` if it must be pushed now.
     pub fn wants(&mut self, life: &mut Life, delivery: &Arc<Delivery>) -> bool {
         if life.is_live() {
             let event = delivery.event();
@@ -74,7 +76,8 @@ impl Feed {
         false
     }
 
-    /// Heads were read, `announced` holding each conversation's newest seq, `channels` those that the user was in.
+    /// Heads were read. `announced`: the newest seq of each conversation; `channels`: the user's channels at
+    /// that time.
     pub fn arrive(
         &mut self,
         life: &mut Life,
@@ -100,14 +103,14 @@ impl Feed {
 
     fn is_news(&self, delivery: &Delivery) -> bool {
         let event = delivery.event();
-        // What lies before the heads' cursor they counted, however late a copy comes; of what was being committed while they
-        // were read, the announced seqs tell.
+        // The heads counted everything before their cursor, also events whose copy arrives late. The
+        // announced seqs decide about events that were being committed while they were read.
         self.cursor.is_none_or(|cursor| delivery.position() >= cursor.position)
             && self.given.up_to(event.conversation).is_none_or(|seq| seq < event.seq)
     }
 
-    /// Holds what the log says has moved since `since` against what this session was given, and the channels that the user is
-    /// in against those that it is `subscribed` to.
+    /// Compares the log since `since` with what this session was given, and the user's channels with those
+    /// that it is `subscribed` to.
     pub fn compare(
         &mut self,
         life: &Life,
@@ -136,7 +139,7 @@ impl Feed {
         self.look_again(life, subscribed)
     }
 
-    /// Looks again at what a comparison could not explain.
+    /// Checks again what a comparison could not explain.
     pub fn look_again(&mut self, life: &Life, subscribed: &[ConversationId]) -> Compared {
         let Some(doubts) = self.doubts.take().filter(|_| life.is_live()) else { return Compared::Moot };
         let given = |(id, seq): &(ConversationId, Seq)| self.given.up_to(*id).unwrap_or_default() >= *seq;

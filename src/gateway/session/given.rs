@@ -1,8 +1,9 @@
-//! What a session was given of each conversation, by heads or by a push, for as long as it may come again or be asked for.
+//! Up to where a session was given each conversation, by heads or by a push, as long as that is needed to
+//! recognise copies and to compare.
 
 use crate::domain::{ConversationId, Position, Seq};
 
-/// Where the newest announced event lies is not known: it may be anywhere.
+/// The position of the newest announced event is not known: it may be anywhere.
 const ANYWHERE: Position = Position(u64::MAX);
 
 #[derive(Debug, Clone, Copy)]
@@ -28,12 +29,12 @@ impl Given {
         Self { entries: heads.into_iter().map(entry).collect() }
     }
 
-    /// Up to where a conversation was given; `None` when nothing is known of it.
+    /// The seq up to which a conversation was given; `None` when it is not known.
     pub fn up_to(&self, conversation: ConversationId) -> Option<Seq> {
         self.find(conversation).ok().map(|at| self.entries[at].seq)
     }
 
-    /// An event is about to be given; `false` when it was given before.
+    /// An event is about to be given. Returns `false` if it was given before.
     pub fn give(&mut self, conversation: ConversationId, seq: Seq, position: Position) -> bool {
         match self.find(conversation) {
             Ok(at) if seq <= self.entries[at].seq => return false,
@@ -43,8 +44,8 @@ impl Given {
         true
     }
 
-    /// What lies before `position` does not come again: only what was given from there on is kept, and of what heads
-    /// announced, those that `moved` (sorted) names.
+    /// Events before `position` do not arrive again. Keeps only what was given from there on, and of what
+    /// heads announced only conversations in `moved` (sorted).
     pub fn forget_before(&mut self, position: Position, moved: &[(ConversationId, Seq)]) {
         let names = |id: ConversationId| moved.binary_search_by_key(&id, |(moved, _)| *moved).is_ok();
         self.entries.retain(|entry| match entry.position {

@@ -1,4 +1,4 @@
-//! Telling heads: a page at a time, as the client takes them, then the live events behind them.
+//! Sends heads page by page as the client takes them, and then the live events.
 
 use super::cursor;
 use super::entering::Entered;
@@ -10,11 +10,11 @@ use crate::protocol::server::{HeadEntry, LimitsView, ServerFrame, Welcome};
 /// Heads per frame.
 const HEADS_PER_FRAME: usize = 200;
 
-/// Heads to tell. The last page carries the cursor, because only then does the client have all that came before it.
+/// Heads to send. The last page has the cursor, because only then the client has everything before it.
 struct Pages {
     heads: std::vec::IntoIter<HeadEntry>,
     cursor: Option<String>,
-    /// Said with the first page.
+    /// Sent with the first page.
     reset: bool,
 }
 
@@ -36,7 +36,7 @@ impl Pages {
 impl Iterator for Pages {
     type Item = Page;
 
-    /// At least one page, with a cursor and without heads when nothing moved.
+    /// At least one page: when nothing moved, it has a cursor and no heads.
     fn next(&mut self) -> Option<Page> {
         self.cursor.as_ref()?;
         let heads = self.heads.by_ref().take(HEADS_PER_FRAME).collect();
@@ -46,7 +46,7 @@ impl Iterator for Pages {
 }
 
 impl<S: ByteStream> SessionRef<S> {
-    /// Welcomes the session, with the first page of its heads, and tells the others.
+    /// Welcomes the session with the first page of its heads, and sends the other pages.
     pub(super) async fn welcome(&self, user: UserId, entered: Entered) {
         self.worker.node.meters().resume.heads.record(entered.heads.len() as f64);
         let mut pages = Pages::of(entered);
@@ -74,7 +74,8 @@ impl<S: ByteStream> SessionRef<S> {
         self.tell_pages(pages).await;
     }
 
-    /// Tells heads to a session that was behind. Also when nothing moved: the client waits to hear that it is live again.
+    /// Sends heads to a session that was behind, also when nothing moved, because the client waits for the
+    /// message that it is live again.
     pub(super) async fn tell_heads(&self, entered: Entered) {
         self.tell_pages(Pages::of(entered)).await;
     }

@@ -1,24 +1,24 @@
-//! Which of the events that came while heads were read a user may hear.
+//! Which of the events that arrived while heads were read the user may see.
 //!
-//! A session subscribes to the channels that its heads name. The user may have left one of them since the heads were read:
-//! what is said after that is not for them, although it came.
+//! A session subscribes to the channels of its heads. The user may have left one of them since the heads were
+//! read. Events after that are not for this user, although they arrived.
 
 use std::sync::Arc;
 
 use crate::domain::{ConversationId, ConversationKind, EventKind, Seq, UserId};
 use crate::protocol::delivery::Delivery;
 
-/// What may be heard.
+/// The events that may be seen.
 #[derive(Debug)]
 pub struct Hearing {
-    /// The events, in the order they came.
+    /// The events, in the order of their arrival.
     pub events: Vec<Arc<Delivery>>,
-    /// The channels that the user joined or left meanwhile, and whether they are in now.
+    /// The channels that the user joined or left in the meantime, and whether the user is a member now.
     pub since: Vec<(ConversationId, bool)>,
 }
 
-/// Leaves out what is said in a channel while `user` is not in it. `channels`: those the user was in, sorted. Where they tell
-/// otherwise than the first join or leave among the events, they are the younger of the two.
+/// Removes events of a channel while `user` is not a member of it. `channels`: the user's channels, sorted.
+/// If they contradict the first join or leave among the events, they are older than that event.
 pub fn hearing(held: Vec<Arc<Delivery>>, user: UserId, channels: &[(ConversationId, Seq)]) -> Hearing {
     let about = |delivery: &Delivery| match &delivery.event().kind {
         EventKind::MemberJoined { user: who, .. } if *who == user => Some(true),
@@ -32,7 +32,7 @@ pub fn hearing(held: Vec<Arc<Delivery>>, user: UserId, channels: &[(Conversation
             && let Some(joins) = about(delivery)
             && !inside.iter().any(|(known, _)| *known == channel)
         {
-            // Before somebody joins they are out, before they leave they are in.
+            // Before a join the user is not a member; before a leave the user is.
             inside.push((channel, !joins));
         }
     }

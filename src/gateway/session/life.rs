@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use crate::protocol::delivery::Delivery;
 
-/// Events held while heads are read and told; past it the heads are read once more.
+/// Events held while heads are read and sent. When more arrive, the heads are read again.
 pub const HELD_EVENTS: usize = 1_024;
 
-/// See the module's documentation.
+/// Where one session is in its life.
 #[derive(Debug)]
 pub enum Life {
     /// Waits for `hello`.
@@ -23,52 +23,52 @@ pub enum Life {
         /// When the wait ends, on the monotonic clock.
         deadline_ms: u64,
     },
-    /// The token is checked. Nothing is read from the socket meanwhile.
+    /// The token is checked. Nothing is read from the socket in the meantime.
     Authenticating,
-    /// The first heads are read. Nothing is read from the socket meanwhile; events are held.
+    /// The first heads are read. Nothing is read from the socket in the meantime; events are held.
     Entering(Held),
     /// Requests are answered and events are pushed.
     Live,
-    /// Requests are answered, but events are not pushed until the client was told its heads.
+    /// Requests are answered, but events are not pushed until the client was sent its heads.
     Lagging(CatchUp),
-    /// The connection ends. No request is handled and nothing is queued any more.
+    /// The connection is ending. No request is handled and nothing more is queued.
     Closing(Ending),
 }
 
-/// How far a lagging session is on its way back to live.
+/// How far a lagging session has come on its way back to live.
 #[derive(Debug)]
 pub enum CatchUp {
     /// Its outbox drains first.
     Draining,
-    /// It waits for its turn to read heads, or to try again. The heads will count whatever comes until then.
+    /// It waits for a permit to read heads, or for another try. The heads will count everything until then.
     Waiting,
-    /// Heads are read, or read and told page by page; events are held.
+    /// Heads are being read, or sent page by page; events are held.
     Reading(Held),
 }
 
-/// Events that came while heads are read and told.
+/// Events that arrived while heads were read and sent.
 #[derive(Debug)]
 pub enum Held {
-    /// All that came.
+    /// All of them.
     Events(Vec<Arc<Delivery>>),
-    /// More came than may be held, or something was lost: the heads under way may be older than that.
+    /// More arrived than may be held, or something was lost: the heads in progress may be older than that.
     Overflowed,
 }
 
-/// How far a closing connection is.
+/// How far a closing connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// It was decided to close. What was said before it may still be queued, then the close frame.
+    /// It was decided to close. Frames from before may still be queued, then the close frame.
     Decided,
     /// The close frame is queued; nothing is queued behind it.
     Writing,
-    /// The close frame is written and our side shut. What the client still sends is read and dropped, so that no reset
-    /// overtakes the close frame.
+    /// The close frame is written and our side is shut. What the client still sends is read and dropped, so
+    /// that a TCP reset does not overtake the close frame.
     Lingering {
         /// When the wait for the client's answer ends, on the monotonic clock.
         until_ms: u64,
     },
-    /// There is nothing more to do.
+    /// Nothing more must be done.
     Over,
 }
 
@@ -107,7 +107,7 @@ impl Life {
         matches!(self, Self::Lagging(CatchUp::Draining))
     }
 
-    /// Whether the connection ends.
+    /// Whether the connection is ending.
     pub const fn is_closing(&self) -> bool {
         matches!(self, Self::Closing(_))
     }
@@ -131,14 +131,14 @@ impl Life {
         }
     }
 
-    /// An event came that may not be pushed now.
+    /// An event arrived that may not be pushed now.
     pub fn hold_event(&mut self, delivery: &Arc<Delivery>) {
         if let Some(held) = self.held() {
             held.hold(delivery);
         }
     }
 
-    /// Heads are about to be read: from now on events are held.
+    /// Heads are about to be read. From now on events are held.
     pub fn read_heads(&mut self) {
         match self {
             Self::Authenticating | Self::Entering(_) => *self = Self::Entering(Held::none()),
@@ -154,7 +154,8 @@ impl Life {
         }
     }
 
-    /// Something was lost on the way to the client; `true`: heads are to be read, and nobody is about to.
+    /// Something was lost on the way to the client. Returns `true` if heads must be read and no read is
+    /// planned.
     pub fn lag(&mut self) -> bool {
         if let Some(held) = self.held() {
             *held = Held::Overflowed;
@@ -166,7 +167,7 @@ impl Life {
         begins
     }
 
-    /// The welcome is queued: requests may come, and events are still held until the last page of heads.
+    /// The welcome is queued. Requests may come; events are still held until the last page of heads.
     pub fn welcome(&mut self) {
         if let Self::Entering(held) = self {
             let held = std::mem::replace(held, Held::none());
@@ -174,7 +175,7 @@ impl Life {
         }
     }
 
-    /// The last page of heads is queued. Answers what came meanwhile, to be pushed like everything after it.
+    /// The last page of heads is queued. Returns the held events, to be pushed like everything after them.
     pub fn go_live(&mut self) -> Vec<Arc<Delivery>> {
         let Self::Lagging(CatchUp::Reading(held)) = self else { return Vec::new() };
         let held = std::mem::replace(held, Held::none());
@@ -190,7 +191,7 @@ impl Life {
         }
     }
 
-    /// The connection is to be closed; `false`: it is closing already.
+    /// The connection must be closed. Returns `false` if it is closing already.
     pub fn close(&mut self) -> bool {
         let begins = !self.is_closing();
         if begins {
@@ -199,7 +200,7 @@ impl Life {
         begins
     }
 
-    /// The close frame is about to be queued; `false`: it was, or it is too late.
+    /// The close frame is about to be queued. Returns `false` if it was queued, or if it is too late.
     pub fn write_close(&mut self) -> bool {
         let begins = matches!(self, Self::Closing(Ending::Decided));
         if begins {

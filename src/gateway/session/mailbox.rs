@@ -1,7 +1,7 @@
-//! A session's mailbox: what others ask of it that is no delivery.
+//! A session's mailbox: the requests of other parts of the process that are not deliveries.
 //!
-//! *Limit*: [`MOST_CONTROLS`] messages. *On full*: the session ends at once and its client resumes by cursor, so that nothing
-//! that was asked of it is skipped.
+//! *Limit*: [`MOST_CONTROLS`] messages. *On full*: the session ends at once and its client resumes by cursor,
+//! so that no request is skipped.
 
 use std::cell::RefCell;
 
@@ -13,11 +13,11 @@ use crate::protocol::Close;
 pub enum Control {
     /// End the connection with this close code.
     Close(Close),
-    /// Ask the client to connect again: after `after_ms`, before `deadline_ms`.
+    /// Ask the client to reconnect: after `after_ms`, before `deadline_ms`.
     Reconnect {
-        /// How long the client should wait first, in milliseconds.
+        /// How long the client should wait before it reconnects, in milliseconds.
         after_ms: u64,
-        /// When the connection ends at the latest, in milliseconds from now.
+        /// When the connection is closed at the latest, in milliseconds from now.
         deadline_ms: u64,
     },
     /// A token of the session's user was revoked; it may be this session's.
@@ -31,27 +31,28 @@ pub enum Control {
     },
     /// Events of one of the session's conversations were lost on the way: read heads.
     EventsLost,
-    /// Anything may have been lost on the way: read heads, and read again whom the session may be told of.
+    /// Anything may have been lost on the way: read heads, and read again which users' signals the session
+    /// may be sent.
     AllLost,
-    /// The user may see fewer others than before: check whom the session watches.
+    /// The user may see fewer other users than before: check the watched ones.
     CheckWatches,
 }
 
-/// Messages that may wait. A session handles them at its next turn, so a few are plenty.
+/// Messages that may wait. A session handles them at its next turn, so a few are enough.
 pub const MOST_CONTROLS: usize = 32;
 
-/// More messages wait than may.
+/// Too many messages wait.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// See the module's documentation.
+/// The control messages that wait for one session.
 #[derive(Debug, Default)]
 pub struct Mailbox {
     waiting: RefCell<Vec<Control>>,
 }
 
 impl Mailbox {
-    /// Puts a message behind those that wait. One that waits already and says the same is not repeated.
+    /// Adds a message. One that is equal to a waiting one is not repeated.
     ///
     /// # Errors
     /// [`Full`].
@@ -67,7 +68,7 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Takes all that wait, the oldest first.
+    /// Takes all waiting messages, the oldest first.
     pub fn take(&self) -> Vec<Control> {
         self.waiting.take()
     }

@@ -1,23 +1,23 @@
-//! What waits to be written to one client: shared frames, counted in bytes, written many at a time.
+//! What waits to be written to one client: shared frames, counted in bytes, many per write.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use bytes::Bytes;
 
-/// Frames gathered into one system call.
+/// Frames per system call.
 pub const SLICES: usize = 64;
 
-/// A queue of encoded frames. The frames' bytes are shared with every other connection that gets them.
+/// A queue of encoded frames. Connections that get the same frame share its bytes.
 #[derive(Debug, Default)]
 pub struct Outbox {
     frames: VecDeque<Bytes>,
-    /// Bytes of the first frame that are written already.
+    /// Bytes of the first frame that are already written.
     written: usize,
     bytes: usize,
 }
 
-/// Slots kept while empty; more would be idle memory of every connection that was once busy.
+/// Slots kept while the queue is empty. More would be unused memory of every connection that was once busy.
 const KEPT_SLOTS: usize = 4;
 
 impl Outbox {
@@ -27,7 +27,7 @@ impl Outbox {
         self.frames.push_back(frame);
     }
 
-    /// Bytes that wait.
+    /// How many bytes wait.
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -37,7 +37,7 @@ impl Outbox {
         self.frames.is_empty()
     }
 
-    /// Points `slices` at the next bytes to write; answers how many slices were filled.
+    /// Points `slices` at the next bytes to write. Returns how many slices were filled.
     pub fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES]) -> usize {
         let mut filled = 0;
         for (slice, frame) in slices.iter_mut().zip(&self.frames) {
@@ -75,7 +75,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever sizes the frames have and however little each write takes, the bytes come out once and in order.
+        /// Whatever sizes the frames have and however little each write takes, the bytes come out once and in
+        /// order.
         #[test]
         fn writes_every_byte_once(
             sizes in proptest::collection::vec(1_usize..50, 1..100),

@@ -1,4 +1,4 @@
-//! What a session says: frames into its queue, the queue into the socket, and the end of the connection.
+//! A session's output: frames into its queue, the queue into the socket, and the end of the connection.
 
 use std::rc::Rc;
 
@@ -16,15 +16,15 @@ use crate::protocol::{Close, Error, ErrorCode, Failure, RequestId};
 /// How long a client has to answer a close.
 pub const LINGER_MS: u64 = 2_000;
 
-/// What a connection that ends without a close frame counts as (RFC 6455 section 7.4.1).
+/// The code of a connection that ends without a close frame (RFC 6455 section 7.4.1).
 const NO_CLOSE_FRAME: u16 = 1006;
 
-/// Answers that are too large to be queued at once wait here, one behind another.
+/// Where answers wait that are too large to be queued at once. They are sent one after another.
 #[derive(Debug, Default)]
 pub struct AnswerQueue {
-    /// Told when the outbox may have room, and at the end.
+    /// Notified when the outbox may have room, and at the end.
     pub room: Notify,
-    /// One such answer is under way at a time.
+    /// Held while one such answer is sent.
     pub turn: Mutex<()>,
 }
 
@@ -51,13 +51,13 @@ impl<S: ByteStream> Session<S> {
         }
     }
 
-    /// Answers a request that was under way with a failure.
+    /// Answers a request in progress with a failure.
     pub(super) fn refuse(self: &Rc<Self>, id: &RequestId, failure: Failure) {
         self.state.borrow_mut().on_answered();
         self.send_error(Some(id), &failure.into());
     }
 
-    /// Closes the connection: the close frame is queued, and nothing follows it.
+    /// Closes the connection: queues the close frame, and nothing after it.
     pub(super) fn close(&self, close: Close) {
         self.state.borrow_mut().life.close();
         self.queue_close(close);
@@ -85,7 +85,7 @@ impl<S: ByteStream> Session<S> {
         self.wake();
     }
 
-    /// The client closes the connection: its code is returned.
+    /// The client closes the connection. The server repeats its code.
     pub(super) fn answer_close(&self, code: Option<u16>) {
         let mut state = self.state.borrow_mut();
         state.life.close();
@@ -101,7 +101,7 @@ impl<S: ByteStream> Session<S> {
         self.worker.node.meters().connections.closes.of(decimal(code, &mut text)).increment(1);
     }
 
-    /// Counts how the hello ended, once, and releases its permit.
+    /// Counts the result of the hello, once, and releases its permit.
     pub(super) fn hello_ended(&self, result: &str) {
         let Some(hello) = self.hello.take() else { return };
         let meters = &self.worker.node.meters().connections;
@@ -112,7 +112,7 @@ impl<S: ByteStream> Session<S> {
         }
     }
 
-    /// Writes what waits; `true`: nothing waits any more.
+    /// Writes waiting bytes. Returns `true` if none is left.
     pub fn flush(self: &Rc<Self>) -> bool {
         if self.is_over() {
             return true;
@@ -153,19 +153,19 @@ impl<S: ByteStream> Session<S> {
         !blocked
     }
 
-    /// Writes what waits outside of the session's own task, and wakes the task for what only it can do: wait for a full socket,
-    /// read on, end.
+    /// Writes waiting bytes outside the session's own task, and wakes the task for the rest: to wait for a
+    /// full socket, to read, to end.
     pub fn flush_or_wake(self: &Rc<Self>) {
         if !self.flush() || self.is_over() || self.may_resume_reading() {
             self.wake();
         }
     }
 
-    /// Shuts our side once the close frame is written.
+    /// Shuts our side after the close frame is written.
     fn shut_down_when_closed(&self, now_ms: u64) {
         let mut state = self.state.borrow_mut();
         if let Life::Closing(Ending::Writing) = state.life {
-            // The peer may have shut its side already; either way the connection ends.
+            // The peer may have shut its side already. The connection ends in both cases.
             match self.connection.stream().shut_down_write() {
                 Ok(()) => state.life.linger(now_ms + LINGER_MS),
                 Err(_) => state.life.end(),
@@ -173,7 +173,7 @@ impl<S: ByteStream> Session<S> {
         }
     }
 
-    /// Ends a connection whose client does not answer the close; `Some`: when to look again.
+    /// Ends a connection whose client does not answer the close. `Some`: when to check again.
     pub(super) fn linger_deadline_ms(&self, now_ms: u64) -> Option<u64> {
         let Life::Closing(ending) = self.state.borrow().life else { return None };
         match ending {
@@ -188,7 +188,7 @@ impl<S: ByteStream> Session<S> {
         }
     }
 
-    /// Whether the queue is above its limit after what can be written is written.
+    /// Whether the queue is above its limit after everything that can be written was written.
     pub(super) fn is_full(self: &Rc<Self>) -> bool {
         let most_bytes = self.worker.bounds.gateway.outbox_bytes;
         if self.connection.waiting_bytes() > most_bytes {
@@ -202,14 +202,15 @@ impl<S: ByteStream> Session<S> {
         Rc::clone(self.answers.borrow_mut().get_or_insert_default())
     }
 
-    /// Wakes what waits for room.
+    /// Wakes an answer that waits for room.
     fn has_room(&self) {
         if let Some(queue) = &*self.answers.borrow() {
             queue.room.notify_waiters();
         }
     }
 
-    /// Keeps the gauges of queued bytes and lagging connections. Mostly nothing changed, and nothing is written.
+    /// Updates the gauges of queued bytes and lagging connections. Usually nothing changed, and nothing is
+    /// written.
     fn show(&self, waiting_bytes: usize, lags: bool) {
         let before = self.shown.replace((waiting_bytes, lags));
         if before == (waiting_bytes, lags) {
@@ -220,13 +221,13 @@ impl<S: ByteStream> Session<S> {
         delivery.lagging.increment(f64::from(u8::from(lags)) - f64::from(u8::from(before.1)));
     }
 
-    /// Ends at once, without a close frame. The task takes the session out of everything that knows of it.
+    /// Ends at once, without a close frame. The task removes the session everywhere.
     pub(super) fn end(&self) {
         self.state.borrow_mut().life.end();
         self.wake();
     }
 
-    /// The connection is over: everything that knew of the session forgets it.
+    /// The connection is over: the session is removed everywhere.
     pub(super) fn leave(self: &Rc<Self>) {
         let abrupt = !self.is_closing();
         self.state.borrow_mut().life.end();
@@ -257,14 +258,14 @@ impl<S: ByteStream> Session<S> {
         }
     }
 
-    /// The session's work ended in a panic. Its rules may be half carried out, so nothing is asked of them any more: the client
-    /// is told to connect again, and the session's task takes it out of everything that knew of it.
+    /// The session's work panicked. Its rules may be half applied, so they are not used any more: the client
+    /// is asked to reconnect, and the session's task removes the session everywhere.
     pub fn panicked(self: &Rc<Self>) {
         self.worker.node.meters().faults.panics.of("session").increment(1);
         let now_ms = self.worker.now_ms();
         self.worker.node.offenders().note(self.address, now_ms);
         self.close(Close::Internal);
-        // Once, without waiting: a client whose socket is full learns it from the end of the connection.
+        // Once, without waiting. A client whose socket is full learns it from the end of the connection.
         self.connection.flush(now_ms);
         self.end();
     }

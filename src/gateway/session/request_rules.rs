@@ -1,4 +1,4 @@
-//! What each request of a welcomed session is answered with, or what it leads to.
+//! How each request of a welcomed session is answered, or which effect it has.
 
 use super::effect::Effect;
 use super::state::{Bounds, SessionState};

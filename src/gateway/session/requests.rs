@@ -1,4 +1,4 @@
-//! Requests that ask the store: tokens, receipts with an answer, presence.
+//! Requests that need the store: tokens, receipts with an answer, presence.
 
 use std::rc::Rc;
 
@@ -11,12 +11,12 @@ use crate::gateway::admission::Permit;
 use crate::protocol::server::ServerFrame;
 use crate::protocol::{Failure, RequestId};
 
-/// What exists of a connection until its hello has ended one way or the other.
+/// What exists only until the hello has ended.
 #[derive(Debug)]
 pub struct HelloInProgress {
     /// When the connection was upgraded, on the monotonic clock.
     pub opened_us: u64,
-    /// One of the hellos that may be in progress at once.
+    /// The permit of a hello in progress.
     permit: Option<Permit>,
 }
 
@@ -31,7 +31,7 @@ impl<S: ByteStream> Session<S> {
     /// Checks a token. `refresh`: the `auth` request that brought it; `None`: the `hello`.
     pub(super) fn authenticate(self: &Rc<Self>, token: String, refresh: Option<RequestId>) {
         self.spawn(|this| async move {
-            // A hello costs a signature and a reading of heads: only so many at once.
+            // A hello costs a signature check and a read of heads, so their number is limited.
             let permit = match &refresh {
                 None => this.worker.admission.acquire().await.map(Some),
                 Some(_) => Ok(None),
@@ -51,9 +51,9 @@ impl<S: ByteStream> Session<S> {
                 session.decide(|state, moment, _, effects| {
                     state.on_token_checked(checked, refresh, moment, effects);
                 });
-                // What ended while the token was being checked found no session to close. From here on it does.
+                // A revocation during the check found no session to close. From here on it does.
                 session.check_standing();
-                // The new token may end, or be warned of, before the next timer.
+                // The new token may expire, or need its warning, before the next timer.
                 session.schedule_rules();
             });
         });
@@ -78,7 +78,7 @@ impl<S: ByteStream> Session<S> {
         });
     }
 
-    /// Watches those of `users` whom the session may see, and tells how they are.
+    /// Watches those of `users` whom the session may see, and sends their presence.
     pub(super) fn watch(self: &Rc<Self>, id: RequestId, users: Vec<UserId>) {
         let Some(user) = self.user() else { return };
         self.spawn(|this| async move {
@@ -90,7 +90,7 @@ impl<S: ByteStream> Session<S> {
                 Ok(visible) => (visible, None),
                 Err(failure) => (Vec::new(), Some(failure)),
             };
-            // Subscribe first, look second: whatever changes after the look is told by a signal.
+            // Subscribe first, read second: a change after the read arrives as a signal.
             this.with(|session| {
                 let begun = session.state.borrow_mut().watches.answer(&users, &visible);
                 for user in begun {
@@ -107,7 +107,7 @@ impl<S: ByteStream> Session<S> {
         });
     }
 
-    /// The session watches `user` no more; whether it did.
+    /// Stops watching `user`. Returns whether the session watched the user.
     pub(super) fn unwatch(self: &Rc<Self>, user: UserId) -> bool {
         let ended = self.state.borrow_mut().watches.end(user);
         if ended {
@@ -128,7 +128,7 @@ impl<S: ByteStream> SessionRef<S> {
         });
     }
 
-    /// Tells how those of `users` are whom the session watches.
+    /// Sends the presence of those of `users` whom the session watches.
     pub(super) async fn tell_presence(&self, users: Vec<UserId>) {
         let presence = self.worker.node.presence();
         let seen = presence.seen(&users).await;

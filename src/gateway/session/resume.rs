@@ -1,10 +1,10 @@
-//! Entering and catching up: carries out the steps of [`Entering`].
+//! Entering and catching up: performs the steps of [`Entering`].
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::Session;
-use super::entering::{Entered, Entering, Step};
+use super::entering::{Entered, Entering, EnteringStep};
 use super::feed::Compared;
 use super::session_ref::SessionRef;
 use super::stream::ByteStream;
@@ -13,7 +13,7 @@ use crate::protocol::{Close, Failure};
 use crate::store::Cursor;
 
 impl<S: ByteStream> Session<S> {
-    /// The token is good: the session becomes a reader of its user's topics and learns what moved.
+    /// The token is valid: the session subscribes to its user's topics and reads what moved.
     pub(super) fn enter(
         self: &Rc<Self>,
         user: UserId,
@@ -34,7 +34,7 @@ impl<S: ByteStream> Session<S> {
                 futures_util::join!(this.gather(user, since, positions), this.learn_blocks(user));
             match entered {
                 Ok(Some(mut entered)) => {
-                    // A cursor that cannot be read is of a log that nobody here knows.
+                    // A cursor that cannot be read is of a log that this node does not know.
                     entered.reset |= since.is_none() && brought_cursor;
                     let kind = match since {
                         None if brought_cursor => "epoch_changed",
@@ -51,12 +51,12 @@ impl<S: ByteStream> Session<S> {
         });
     }
 
-    /// A lagging session has drained: it learns what moved and is live again.
+    /// The queue of a lagging session is empty: it reads what moved and is live again.
     pub(super) fn catch_up(self: &Rc<Self>) {
         let Some(user) = self.user().filter(|_| self.state.borrow().life.is_welcomed()) else { return };
         self.state.borrow_mut().wait_for_heads();
         self.spawn(|this| async move {
-            // Never closed, so a turn always comes.
+            // The semaphore is never closed, so a permit always comes.
             let turn = this.worker.catch_ups.acquire().await;
             let Some(session) = this.open() else { return };
             let since = session.state.borrow().feed.cursor();
@@ -64,7 +64,7 @@ impl<S: ByteStream> Session<S> {
             drop(session);
             match this.gather(user, since, HashMap::new()).await {
                 Ok(Some(entered)) => {
-                    // The client takes the heads in its own time; the turn was for the store.
+                    // The client takes the heads at its own speed. The permit was for the store only.
                     drop(turn);
                     this.tell_heads(entered).await;
                 }
@@ -74,8 +74,8 @@ impl<S: ByteStream> Session<S> {
         });
     }
 
-    /// Anti-entropy: compares the user's heads in the log with what this session was given, and catches up when it lacks
-    /// anything. One query, and none at all while hellos need the store.
+    /// Anti-entropy: compares the user's heads in the log with what this session was given, and catches up if
+    /// it lacks anything. One query, and none while hellos wait for a permit.
     pub(super) fn compare(self: &Rc<Self>) {
         let (Some(user), Some(since)) = (self.user(), self.state.borrow().feed.cursor()) else { return };
         let Some(permit) = self.worker.admission.try_acquire() else {
@@ -95,7 +95,7 @@ impl<S: ByteStream> Session<S> {
                 match compared {
                     Compared::Moot => return,
                     Compared::Same => {}
-                    // An event may be on its way here: the log knew of it first.
+                    // The event may be on its way: it was in the log first.
                     Compared::Doubtful => {
                         session.state.borrow_mut().on_doubt(session.worker.moment());
                         session.schedule_rules();
@@ -107,7 +107,7 @@ impl<S: ByteStream> Session<S> {
         });
     }
 
-    /// What a comparison could not explain has come by now, or was lost.
+    /// What a comparison could not explain has arrived by now, or was lost.
     pub(super) fn look_again(self: &Rc<Self>) {
         let compared = {
             let mut state = self.state.borrow_mut();
@@ -125,7 +125,7 @@ impl<S: ByteStream> Session<S> {
         self.catch_up();
     }
 
-    /// Subscribes to a channel, unless the session is subscribed to it.
+    /// Subscribes to a channel unless the session is subscribed to it.
     pub fn subscribe_channel(self: &Rc<Self>, channel: ConversationId) {
         if self.channels.borrow().contains(&channel) {
             return;
@@ -152,7 +152,7 @@ impl<S: ByteStream> SessionRef<S> {
         });
     }
 
-    /// Reads heads and subscribes to what they name, until they may be told; `None`: the connection ends.
+    /// Reads heads and subscribes to their channels until they may be sent. `None`: the connection is ending.
     async fn gather(
         &self,
         user: UserId,
@@ -163,31 +163,31 @@ impl<S: ByteStream> SessionRef<S> {
         let (mut entering, mut step) = Entering::new(user, since, positions);
         loop {
             step = match step {
-                Step::Settle => {
-                    // What is published after the snapshot comes by the bus.
+                EnteringStep::Settle => {
+                    // What is published after the snapshot arrives by the bus.
                     node.router().settled().await;
                     entering.on_settled()
                 }
-                Step::Subscribe(channels) => {
+                EnteringStep::Subscribe(channels) => {
                     let Some(session) = self.open() else { return Ok(None) };
                     channels.into_iter().for_each(|channel| session.subscribe_channel(channel));
-                    Step::Settle
+                    EnteringStep::Settle
                 }
-                Step::Read(since) => {
+                EnteringStep::Read(since) => {
                     let heads = node.read(node.store().heads(user, since)).await?;
                     let Some(session) = self.open() else { return Ok(None) };
                     let mut state = session.state.borrow_mut();
                     let state = &mut *state;
                     entering.on_heads(heads, &mut state.life, &mut state.feed, &session.channels.borrow())
                 }
-                Step::ReadNamed(conversations) => {
+                EnteringStep::ReadNamed(conversations) => {
                     let heads = node.read(node.store().heads_of(user, &conversations)).await?;
                     let Some(session) = self.open() else { return Ok(None) };
                     let mut state = session.state.borrow_mut();
                     let state = &mut *state;
                     entering.on_named(heads, &mut state.life, &mut state.feed, &session.channels.borrow())
                 }
-                Step::Tell(entered) => {
+                EnteringStep::Tell(entered) => {
                     let Some(session) = self.open() else { return Ok(None) };
                     for channel in &entered.leaves {
                         session.unsubscribe_channel(*channel);
@@ -197,7 +197,7 @@ impl<S: ByteStream> SessionRef<S> {
                     }
                     return Ok(Some(entered));
                 }
-                Step::GiveUp => return Err(Failure::Overloaded { retry_after_ms: 1_000 }),
+                EnteringStep::GiveUp => return Err(Failure::Overloaded { retry_after_ms: 1_000 }),
             }
         }
     }

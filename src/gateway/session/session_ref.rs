@@ -1,4 +1,4 @@
-//! A session's work that waits for something: it goes on in a task of its own, and does not keep the session.
+//! A weak reference to a session, for work that waits: a task with it does not keep the session alive.
 
 use std::rc::{Rc, Weak};
 
@@ -7,7 +7,7 @@ use super::stream::ByteStream;
 use super::worker::Worker;
 use crate::panics;
 
-/// A session that may be gone.
+/// A session that may have ended.
 pub struct SessionRef<S> {
     /// What it shares with the other sessions of its thread.
     pub worker: Rc<Worker<S>>,
@@ -31,12 +31,12 @@ impl<S: ByteStream> SessionRef<S> {
         self.session.upgrade().filter(|session| !session.is_over())
     }
 
-    /// The session, unless its connection ends.
+    /// The session, unless its connection is ending.
     pub fn open(&self) -> Option<Rc<Session<S>>> {
         self.session.upgrade().filter(|session| !session.is_closing())
     }
 
-    /// Does something with the session and writes what came of it; nothing when it is gone.
+    /// Runs `act` with the session and writes what it queued. Does nothing if the session has ended.
     pub fn with(&self, act: impl FnOnce(&Rc<Session<S>>)) {
         if let Some(session) = self.get() {
             act(&session);
@@ -44,7 +44,7 @@ impl<S: ByteStream> SessionRef<S> {
         }
     }
 
-    /// Waits until the session's queue has room; `false`: the connection ends.
+    /// Waits until the session's queue has room. Returns `false` if the connection is ending.
     pub async fn room(&self) -> bool {
         loop {
             let Some(session) = self.open() else { return false };
@@ -52,7 +52,7 @@ impl<S: ByteStream> SessionRef<S> {
                 return true;
             }
             let answers = session.answers();
-            // What waits does not keep the session.
+            // The wait must not keep the session alive.
             drop(session);
             answers.room.notified().await;
         }
@@ -60,13 +60,13 @@ impl<S: ByteStream> SessionRef<S> {
 }
 
 impl<S: ByteStream> Session<S> {
-    /// Does work for this session in a task of this thread. A panic in it ends this session and nothing else.
+    /// Runs work for this session in a task of this thread. A panic in it ends only this session.
     pub(super) fn spawn<W>(self: &Rc<Self>, work: impl FnOnce(SessionRef<S>) -> W)
     where
         W: Future<Output = ()> + 'static,
     {
         let this = SessionRef::of(self);
-        // Boxed before it is contained, so that it is not kept twice.
+        // Boxed before it is wrapped, so that the future is not stored twice.
         let work = Box::pin(work(this.clone()));
         actix_rt::spawn(async move {
             if panics::contained(work).await.is_err()

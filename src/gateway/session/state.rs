@@ -1,4 +1,4 @@
-//! A session's rules as a plain value: frames, answers and the clock in, [`Effect`]s out.
+//! A session's rules as a plain value: frames, answers and times go in, [`Effect`]s come out.
 
 use std::sync::Arc;
 
@@ -16,16 +16,16 @@ use crate::protocol::client::Hello;
 use crate::protocol::delivery::Delivery;
 use crate::protocol::{ClientFrame, Close, ErrorCode, Failure, Rejected, RequestId};
 
-/// This moment, on both scales.
+/// The present moment, on both clocks.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
-    /// Never goes back; deadlines are on this scale.
+    /// Monotonic milliseconds, for deadlines.
     pub mono_ms: u64,
-    /// Wall-clock time; tokens are on this scale.
+    /// Wall-clock time, for tokens.
     pub now: Timestamp,
 }
 
-/// What bounds a session, shared by all of a worker's sessions.
+/// The limits of a session, shared by all sessions of a worker.
 #[derive(Debug)]
 pub struct Bounds {
     /// Deadlines and sizes of connections.
@@ -41,17 +41,17 @@ struct Token {
     warned: bool,
 }
 
-/// See the module's documentation.
+/// The rules of one session: frames and times in, effects out.
 #[derive(Debug)]
 pub struct SessionState {
-    /// The session's id, told in `welcome`.
+    /// The session's id, sent in `welcome`.
     pub id: SessionId,
     /// Where it is in its life.
     pub life: Life,
     /// Which live events it is pushed.
     pub feed: Feed,
     hello: Option<Box<Hello>>,
-    /// Whose token it brought.
+    /// The token of the session.
     user: Option<UserId>,
     token: Option<Box<Token>>,
     pub(super) device: Device,
@@ -61,37 +61,38 @@ pub struct SessionState {
     malformed: MinuteCounter,
     rate_limited: MinuteCounter,
     compare_ms: Option<u64>,
-    /// When to ask again whom the session may be told of.
+    /// When to read again which users' signals the session may be sent.
     review_ms: Option<u64>,
-    /// What heads left to be done, and when.
+    /// What must be done later for the heads, and when.
     again: Option<(u64, Again)>,
-    /// Whose presence it is told.
+    /// The users whose presence it is sent.
     pub watches: Watches,
 }
 
 /// What is done a little later.
 #[derive(Debug, Clone, Copy)]
 enum Again {
-    /// Look at what a comparison could not explain.
+    /// Check again what a comparison could not explain.
     Look,
-    /// Read heads that could not be read.
+    /// Read heads again after a failure.
     CatchUp,
 }
 
-/// How long an event may be on its way before a session counts it as lost. Longer than healing takes.
+/// How long an event may be on its way before a session counts it as lost. Healing takes less.
 const ON_ITS_WAY_MS: u64 = 3_000;
-/// How often it is asked again whom a session may be told of, whatever signals and events said meanwhile.
+/// How often the session reads again which users' signals it may be sent, in case a signal was lost.
 const REVIEW_MS: u64 = 300_000;
-/// Within which time it is asked again when it is in doubt; spread, so that not all ask at once.
+/// Within which time it reads that when it is in doubt. Spread, so that not all sessions read at once.
 const REVIEW_SOON_MS: u64 = 2_000;
-/// The least wait before heads that could not be read are tried again; up to twice that, so that not all come at once.
+/// The shortest wait before heads that could not be read are read again. The longest is twice that, so that
+/// not all sessions read at once.
 const CATCH_UP_AGAIN_MS: u64 = 1_000;
-/// Rate-limited answers per minute after which a client is taken for abusive.
+/// After this many rate-limited answers per minute a client counts as abusive.
 const RATE_LIMITED_PER_MINUTE: u32 = 600;
 const UNANSWERED_PINGS: u8 = 2;
 
 impl SessionState {
-    /// A connection that has just been made. `bearer`: a token given with the upgrade.
+    /// A new connection. `bearer`: a token that came with the upgrade.
     pub fn new(id: SessionId, bearer: Option<String>, moment: Moment, bounds: &Bounds) -> Self {
         let hello = bearer.map(|token| Box::new(Hello { token: Some(token), ..Hello::default() }));
         Self {
@@ -114,12 +115,12 @@ impl SessionState {
         }
     }
 
-    /// Who this is, once the token was checked.
+    /// The user, once the token was checked.
     pub const fn user(&self) -> Option<UserId> {
         self.user
     }
 
-    /// What its token says, once it was checked.
+    /// The claims of the token, once it was checked.
     pub fn claims(&self) -> Option<Claims> {
         self.token.as_ref().map(|token| token.claims)
     }
@@ -129,17 +130,17 @@ impl SessionState {
         self.device
     }
 
-    /// Whether another frame may be read now: requests under way are bounded, and entering comes first.
+    /// Whether another frame may be read now: requests in progress are bounded, and entering comes first.
     pub const fn may_read(&self, bounds: &Bounds) -> bool {
         self.life.reads_frames() && self.in_flight < bounds.gateway.in_flight_requests
     }
 
-    /// How long the token lives.
+    /// In how many milliseconds the token expires.
     pub fn token_expires_in_ms(&self, moment: Moment) -> u64 {
         self.token.as_ref().map_or(0, |token| token.ends_mono_ms.saturating_sub(moment.mono_ms))
     }
 
-    /// When [`SessionState::on_tick`] wants to be called next.
+    /// When [`SessionState::on_tick`] must be called next.
     pub fn next_deadline_ms(&self, bounds: &Bounds) -> u64 {
         let hello = match self.life {
             Life::Greeting { deadline_ms } => deadline_ms,
@@ -160,7 +161,7 @@ impl SessionState {
         }
     }
 
-    /// Heads are about to be read: from now on events are held.
+    /// Heads are about to be read. From now on events are held.
     pub fn read_heads(&mut self) {
         self.life.read_heads();
         self.feed.drop_doubts();
@@ -172,7 +173,7 @@ impl SessionState {
         self.feed.drop_doubts();
     }
 
-    /// Judges an event; `true`: push it now.
+    /// Judges an event. Returns `true` if it must be pushed now.
     pub fn wants(&mut self, delivery: &Arc<Delivery>) -> bool {
         self.feed.wants(&mut self.life, delivery)
     }
@@ -261,7 +262,7 @@ impl SessionState {
                 effects.push(Effect::Error { id: None, error: failure.into() });
                 self.close(Close::Busy, effects);
             }
-            // The client may come back at once elsewhere, or here in a moment.
+            // The client may reconnect at once to another node, or here in a moment.
             (Err(Failure::Unavailable { .. } | Failure::IssuerAway), None) => {
                 self.close(Close::Internal, effects);
             }
@@ -275,7 +276,7 @@ impl SessionState {
         self.token = Some(Box::new(Token { claims, ends_mono_ms, warned: false }));
     }
 
-    /// The welcome is queued: requests may come.
+    /// The welcome is queued. Requests may come.
     pub fn on_welcomed(&mut self, moment: Moment, bounds: &Bounds) {
         if matches!(self.life, Life::Entering(_)) {
             self.life.welcome();
@@ -286,14 +287,15 @@ impl SessionState {
         }
     }
 
-    /// Less than this, another for each session: those that came together do not ask the store together.
+    /// A number below `below_ms` that differs between sessions, so that sessions which came together do not
+    /// use the store together.
     fn spread_ms(&self, below_ms: u64) -> u64 {
-        // The id's end is random.
+        // The end of the id is random.
         self.id.as_uuid().as_u128() as u64 % (below_ms + 1)
     }
 
-    /// Heads could not be read. Before the welcome nothing was promised, and the client comes back; after it the session
-    /// tries again.
+    /// Heads could not be read. Before the welcome the connection is closed and the client comes back; after
+    /// it the session tries again.
     pub fn on_heads_failed(&mut self, moment: Moment, effects: &mut Vec<Effect>) {
         if !self.life.is_welcomed() {
             return self.close(Close::Internal, effects);
@@ -303,7 +305,7 @@ impl SessionState {
         self.again = Some((moment.mono_ms + wait_ms, Again::CatchUp));
     }
 
-    /// What is known of whom the session may be told of may be wrong by now: it is asked again soon.
+    /// The session's knowledge of whose signals it may be sent may be wrong: it is read again soon.
     pub fn review_soon(&mut self, moment: Moment) {
         let soon_ms = moment.mono_ms + self.spread_ms(REVIEW_SOON_MS);
         self.review_ms = Some(self.review_ms.map_or(soon_ms, |due_ms| due_ms.min(soon_ms)));
@@ -314,7 +316,7 @@ impl SessionState {
         self.again = Some((moment.mono_ms + ON_ITS_WAY_MS, Again::Look));
     }
 
-    /// A request under way was answered.
+    /// A request in progress was answered.
     pub const fn on_answered(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
@@ -331,12 +333,12 @@ impl SessionState {
         effects.push(effect);
     }
 
-    /// A pong, or any other sign of life below the protocol.
+    /// A pong arrived, or another sign of life below the protocol.
     pub const fn on_sign_of_life(&mut self) {
         self.unanswered_pings = 0;
     }
 
-    /// How this session's token stands now.
+    /// Whether this session's token is still valid.
     pub fn on_standing(&mut self, standing: Standing, effects: &mut Vec<Effect>) {
         match standing {
             Standing::Good => {}
@@ -345,7 +347,7 @@ impl SessionState {
         }
     }
 
-    /// Time passed. `stalled_ms`: for how long the socket has taken no byte of what waits.
+    /// Time passed. `stalled_ms`: for how long the socket has taken none of the waiting bytes.
     pub fn on_tick(&mut self, moment: Moment, stalled_ms: u64, bounds: &Bounds, effects: &mut Vec<Effect>) {
         if let Life::Greeting { deadline_ms } = self.life
             && moment.mono_ms >= deadline_ms
@@ -369,7 +371,7 @@ impl SessionState {
             && self.compare_ms.is_some_and(|at_ms| moment.mono_ms >= at_ms)
         {
             self.compare_ms = Some(moment.mono_ms + period_ms);
-            // What an earlier comparison could not explain is looked at first.
+            // The result of an earlier comparison is checked first.
             if self.life.is_live() && self.again.is_none() {
                 effects.push(Effect::Compare);
             }

@@ -1,4 +1,5 @@
-//! The byte stream under a connection: a TCP socket in production, anything that can be read and written in tests.
+//! The byte stream of a connection: a TCP socket in production, anything that can be read and written in
+//! tests.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -15,12 +16,12 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A stream that says when it is ready, and then reads and writes without waiting.
+/// A stream that reports when it is ready, and reads and writes without waiting.
 pub trait ByteStream: 'static {
     /// Ready when [`ByteStream::try_read`] may find something.
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Appends what has arrived to `buffer`; answers how many bytes, 0 at the peer's end of the stream.
+    /// Appends bytes that have arrived to `buffer`. Returns how many; 0 at the end of the stream.
     ///
     /// # Errors
     /// `WouldBlock` when nothing has arrived; anything else ends the connection.
@@ -29,7 +30,7 @@ pub trait ByteStream: 'static {
     /// Ready when [`ByteStream::try_write`] may have room.
     fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Writes as much of `slices` as there is room for; answers how many bytes.
+    /// Writes as much of `slices` as there is room for. Returns how many bytes.
     ///
     /// # Errors
     /// `WouldBlock` when there is no room; anything else ends the connection.
@@ -38,13 +39,13 @@ pub trait ByteStream: 'static {
     /// Tells the peer that nothing more will be written.
     ///
     /// # Errors
-    /// The system's.
+    /// An error of the system.
     fn shut_down_write(&self) -> io::Result<()>;
 
     /// Lets the system end the connection when the peer acknowledges nothing for `after`.
     ///
     /// # Errors
-    /// The system's; the connection works all the same.
+    /// An error of the system. The connection works without it.
     fn give_up_after(&self, after: Duration) -> io::Result<()>;
 }
 
@@ -63,7 +64,7 @@ impl ByteStream for TcpStream {
 
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match slices {
-            // One frame is the common case in a fan-out, and a plain write costs the kernel less.
+            // One frame is the usual case in a fan-out, and a plain write costs the kernel less.
             [one] => Self::try_write(self, one),
             many => self.try_write_vectored(many),
         }
@@ -73,7 +74,7 @@ impl ByteStream for TcpStream {
         SockRef::from(self).shutdown(Shutdown::Write)
     }
 
-    /// A phone that went out of range answers no probe. Without this its socket, and what waits in it, would stay for a
+    /// A phone out of range answers no probe. Without this its socket, and the bytes in it, would stay for a
     /// quarter of an hour.
     fn give_up_after(&self, after: Duration) -> io::Result<()> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -84,7 +85,7 @@ impl ByteStream for TcpStream {
     }
 }
 
-/// Whether one direction of a [`Polled`] stream is worth another try, and which task wants to know.
+/// Whether one direction of a [`Polled`] stream is worth another try, and which task to wake.
 #[derive(Debug, Default)]
 struct Readiness {
     ready: AtomicBool,
@@ -105,7 +106,7 @@ impl Readiness {
         self: &Arc<Self>,
         operation: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> io::Result<T> {
-        // Cleared first: a wake during the operation must not be lost.
+        // Cleared first: a wake-up during the operation must not be lost.
         self.ready.store(false, Ordering::SeqCst);
         let waker = Waker::from(Arc::clone(self));
         match operation(&mut Context::from_waker(&waker)) {

@@ -1,7 +1,7 @@
-//! `sync`: reads exactly what a client lacks, and no faster than the client takes it.
+//! `sync`: reads exactly what a client lacks, and not faster than the client takes it.
 //!
-//! Limits: one `sync` of a connection is read at a time; none begins while the connection's outbox is above its limit, and
-//! one that fills the outbox ends there with `more: true`.
+//! Limits: one `sync` of a connection at a time. None begins while the connection's outbox is above its
+//! limit, and one that fills the outbox ends with `more: true`.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::protocol::server::ServerFrame;
 use crate::protocol::{Failure, RequestId};
 use crate::store::{RangeEvents, RangeQuery};
 
-/// About how much one `events` frame holds, so that phones with small message limits can read it.
+/// About how many bytes one `events` frame has, so that phones with small message limits can read it.
 const EVENTS_FRAME_BYTES: usize = 48 * 1024;
-/// About how much one `sync` answers with; the rest is asked for again, when the client has read this.
+/// About how many bytes one `sync` answers with. The client asks for the rest after it has read this.
 const SYNC_BYTES: usize = 512 * 1024;
-/// What an event weighs beside its content.
+/// What an event counts in addition to its content, in bytes.
 const EVENT_BYTES: usize = 320;
 
 impl<S: ByteStream> Session<S> {
@@ -53,7 +53,7 @@ impl<S: ByteStream> Session<S> {
 }
 
 impl<S: ByteStream> SessionRef<S> {
-    /// Reads the ranges one after another and says what was read; answers whether anything was cut short.
+    /// Reads the ranges one after another and sends them. Returns whether anything was left out.
     async fn read_ranges(
         &self,
         user: UserId,
@@ -67,7 +67,7 @@ impl<S: ByteStream> SessionRef<S> {
             if events_left == 0 || bytes_left == 0 {
                 return Ok(true);
             }
-            // Whose token was ended, or who went, is read nothing more.
+            // A user whose token was revoked, or who disconnected, gets no more.
             if self.open().is_none() {
                 break;
             }
@@ -100,7 +100,7 @@ impl<S: ByteStream> SessionRef<S> {
                 }
             });
             if full {
-                // What is left of this range and the next ones is asked for again.
+                // The client asks again for the rest of this range and for the next ones.
                 return Ok(more || ranges.len() > 0);
             }
         }

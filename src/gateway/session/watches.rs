@@ -1,4 +1,5 @@
-//! Whose presence a session is told, counted from the moment it asks: what is asked for and not answered yet counts too.
+//! Whose presence a session is told, counted from the moment it asks: what is asked for and not answered yet
+//! counts too.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -21,7 +22,8 @@ pub struct Watches {
 }
 
 impl Watches {
-    /// Somebody asks to watch `users`; `false`: that makes more than `most`, or the list itself is longer, and nothing is noted.
+    /// Somebody asks to watch `users`; `false`: that makes more than `most`, or the list itself is longer,
+    /// and nothing is noted.
     pub fn ask(&mut self, users: &[UserId], most: usize) -> bool {
         if users.len() > most {
             return false;
@@ -43,8 +45,8 @@ impl Watches {
         true
     }
 
-    /// A request for `users` is answered: these of them may be seen. Answers who is watched from now on and was not before;
-    /// not those whom the session has stopped watching meanwhile.
+    /// A request for `users` is answered: these of them may be seen. Answers who is watched from now on and
+    /// was not before; not those whom the session has stopped watching meanwhile.
     pub fn answer(&mut self, users: &[UserId], visible: &[UserId]) -> Vec<UserId> {
         let Some(watches) = &mut self.users else { return Vec::new() };
         let mut begun = Vec::new();

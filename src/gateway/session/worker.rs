@@ -10,8 +10,8 @@ use tokio::sync::Semaphore;
 use super::Session;
 use super::connection::SCRATCH_BYTES;
 use super::effect::Effect;
+use super::endings::Endings;
 use super::state::{Bounds, Moment};
-use super::visibility::Endings;
 use crate::actors::Node;
 use crate::actors::inbox::SessionKey;
 use crate::actors::router::interest::WorkerId;
@@ -45,7 +45,7 @@ pub trait Directory<S> {
     fn remove(&self, session: &Rc<Session<S>>) -> bool;
 }
 
-/// See the module's documentation.
+/// What the sessions of one worker thread share.
 pub struct Worker<S> {
     /// The thread's number.
     pub id: WorkerId,
@@ -59,7 +59,8 @@ pub struct Worker<S> {
     pub bounds: Bounds,
     /// The hub.
     pub directory: Rc<dyn Directory<S>>,
-    /// Sessions that read heads at once because they missed something; the others wait their turn, their events held.
+    /// Sessions that read heads at once because they missed something; the others wait their turn, their
+    /// events held.
     pub(super) catch_ups: Semaphore,
     /// Sessions whose rights are read again at once.
     pub(super) reviews: Semaphore,

@@ -1,4 +1,4 @@
-//! A case: one frame and the answers the contract allows. And the judge of what came.
+//! A case: one frame and the answers the contract allows, and the check of the answer.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -103,8 +103,8 @@ impl Case {
     }
 }
 
-/// Runs the cases, 16 at a time, each on a connection of its own. Returns the seqs that were acked; panics with
-/// all that went wrong.
+/// Runs the cases, 16 at a time, each on a connection of its own. Returns the seqs that were acked; panics
+/// with all that went wrong.
 pub async fn run_all(world: World, cases: Vec<Case>) -> (World, Vec<u64>) {
     let world = std::sync::Arc::new(world);
     let count = cases.len();
@@ -175,8 +175,8 @@ async fn run(world: &World, actor: &Actor, case: Case) -> Result<Option<u64>, St
     }
 }
 
-/// Reads until the probe is answered and whatever answers the case has come, in either order. `lives` tells that
-/// a probe was sent.
+/// Reads until the probe is answered and whatever answers the case has come, in either order. `lives` tells
+/// that a probe was sent.
 async fn observe(ws: &mut Ws, lives: bool) -> Outcome {
     let mut answer = None;
     let mut probed = !lives;

@@ -1,5 +1,5 @@
-//! Tokens that the server's own key has signed and that are no good all the same: expired, for somebody else, by
-//! somebody else, about nobody. The operator gives the key, so the test can sign with it.
+//! Tokens that are signed with the server's own key and still invalid: expired, for another audience, by
+//! another issuer, of no user. The operator provides the key, so the test can sign with it.
 
 use std::io::Write;
 

@@ -19,8 +19,8 @@ pub enum Kind {
     OptionalRequestId,
     /// A conversation one is in.
     Conversation,
-    /// A conversation in which one tells how far one is. Whether telling it of one where one is not is an error
-    /// is left open; that it is all the same whether there is such a one is not.
+    /// A conversation in which one tells how far one is. Whether telling it of one where one is not is an
+    /// error is left open; that it is all the same whether there is such a one is not.
     MarkedConversation,
     /// A user to write to.
     Peer,
@@ -122,7 +122,8 @@ pub fn changes(kind: Kind, sizes: Sizes, good: Expect) -> Vec<Change> {
             add("NUL in a key", json!({ "a\0b": 1 }), error(INVALID));
         }
         Kind::Seq | Kind::Mark | Kind::ReplyTo => {
-            // Nothing has the place 0: there is no such message, and to have read up to there is to have read none.
+            // Nothing has the place 0: there is no such message, and to have read up to there is to have read
+            // none.
             let zero = if kind == Kind::Mark { good.or_error(INVALID) } else { error(NO_ID) };
             add("0", json!(0), zero);
             add("-1", json!(-1), error(INVALID));

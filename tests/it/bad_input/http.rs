@@ -1,13 +1,13 @@
-//! HTTP by hand: paths that climb, bodies whose length is a lie, and requests that are two. No client library
-//! would send them.
+//! HTTP written by hand: paths with `..`, bodies with a wrong length, and two requests in one. No client
+//! library would send them.
 
 use crate::support::in_parallel;
 use crate::support::raw::RawSocket;
 use crate::support::server::Server;
 
-/// Paths out of wherever files are served from, and what answers them without a token. None is found, and none redirects.
-/// An encoded slash separates nothing, so two of them are routes with an id that is none: whoever is not signed in
-/// hears that first (401), others that there is no such thing.
+/// Paths out of wherever files are served from, and what answers them without a token. None is found, and
+/// none redirects. An encoded slash separates nothing, so two of them are routes with an id that is none:
+/// whoever is not signed in hears that first (401), others that there is no such thing.
 const CLIMBING: &[(&str, u16)] = &[
     ("/../../../../etc/passwd", 404),
     ("/..%2f..%2f..%2fetc%2fpasswd", 404),
@@ -30,8 +30,8 @@ const CLIMBING: &[(&str, u16)] = &[
     ("/%zz", 404),
 ];
 
-/// The head and body after `POST /v1/accounts/guest`, and the statuses that may answer. An end without an answer
-/// is fair as well.
+/// The head and body after `POST /v1/accounts/guest`, and the statuses that may answer. An end without an
+/// answer is fair as well.
 const LIES: &[(&str, &str, &[u16])] = &[
     ("negative length", "Content-Length: -1\r\n\r\n{}", &[400]),
     ("length no number", "Content-Length: two\r\n\r\n{}", &[400]),

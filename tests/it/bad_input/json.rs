@@ -1,4 +1,4 @@
-//! Text that is not quite a frame: JSON's edges, frame types, and first frames that are no proper hello.
+//! Text that is almost a frame: JSON's edge cases, frame types, and first frames that are no valid hello.
 
 use super::case::{Case, answer, close, error};
 

@@ -101,7 +101,8 @@ fn table() -> Vec<(&'static str, Vec<u8>, Expect)> {
     ]
 }
 
-/// A send to nobody known, whose body is written by hand. The body is judged before the receiver is looked up.
+/// A send to nobody known, whose body is written by hand. The body is judged before the receiver is looked
+/// up.
 fn frame_with_raw_body(body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x85];
     for text in ["type", "send", "id", "q", "to", "u_00000000000040008000000000000000", "client_id"] {

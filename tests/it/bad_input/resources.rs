@@ -1,4 +1,5 @@
-//! REST requests that name what is not there or not one's own, set what they may not, or have wrong fields.
+//! REST requests that name what does not exist or is not the caller's, set what they may not, or have wrong
+//! fields.
 
 use reqwest::Method;
 use serde_json::{Value, json};

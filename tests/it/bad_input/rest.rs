@@ -1,4 +1,4 @@
-//! A REST case: one request, the answers the contract allows, and the judge of what came.
+//! A REST case: one request, the answers the contract allows, and the check of the answer.
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;

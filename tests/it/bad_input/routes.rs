@@ -1,12 +1,12 @@
-//! What all REST routes have in common: each with the wrong method, media type, body and token; and the lists with
-//! pages that are no pages.
+//! What all REST routes have in common: each with the wrong method, media type, body and token; and the lists
+//! with invalid pages.
 
 use reqwest::Method;
 
 use super::rest::{Body, Request};
 
-/// Every route: its method, its path, a body that is well-formed (empty when it takes none), and methods that it
-/// does not have.
+/// Every route: its method, its path, a body that is well-formed (empty when it takes none), and methods that
+/// it does not have.
 const ROUTES: &[(&str, &str, &str, &[&str])] = &[
     ("POST", "/v1/accounts", r#"{"username":"u","password":"p"}"#, &["GET", "PUT", "DELETE", "PATCH"]),
     ("POST", "/v1/accounts/guest", "{}", &["GET", "PUT", "DELETE"]),

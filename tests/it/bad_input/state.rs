@@ -1,4 +1,4 @@
-//! Frames that are well formed and come at the wrong time, from the wrong one, or too often.
+//! Frames that are well formed and come at the wrong time, from the wrong user, or too often.
 
 use std::time::Duration;
 
@@ -139,8 +139,8 @@ pub async fn malformed_without_end(world: &World) {
     }
 }
 
-/// Sends beyond the rate are told how long to wait, waiting helps, and what was refused was not stored. Returns
-/// the seqs that were acked.
+/// Sends beyond the rate are told how long to wait, waiting helps, and what was refused was not stored.
+/// Returns the seqs that were acked.
 pub async fn over_the_rate(world: &World) -> Vec<u64> {
     let (mut ws, _) = Ws::signed_in(&world.server, Encoding::Json, &world.actors[2].account).await;
     let send = |id: usize| json!({ "type": "send", "id": id, "conversation": world.group, "client_id": uuid(), "body": "flood" });
@@ -177,8 +177,8 @@ pub async fn over_the_rate(world: &World) -> Vec<u64> {
     acked
 }
 
-/// Whoever goes on sending regardless is cut off; what was acked before stays. It happens in a direct conversation,
-/// since a send that was cut off without an ack may have been stored.
+/// Whoever goes on sending regardless is cut off; what was acked before stays. It happens in a direct
+/// conversation, since a send that was cut off without an ack may have been stored.
 pub async fn abuse(world: &World) {
     let abuser = &world.actors[3].account;
     let (mut ws, _) = Ws::signed_in(&world.server, Encoding::Json, abuser).await;

@@ -1,5 +1,5 @@
-//! Tokens that are not ours: forged, altered, borrowed or broken. An outsider has one good token and the public
-//! keys, and whatever can be made of them.
+//! Tokens that are not ours: forged, altered, copied or broken. The attacker has one valid token and the
+//! public keys.
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;

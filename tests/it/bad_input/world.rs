@@ -1,5 +1,5 @@
-//! The ground that bad input falls on: users, conversations and messages of every relation to whoever sends it,
-//! and the check afterwards that nobody noticed.
+//! The world of the bad-input tests: users, conversations and messages in every relation to the sender, and
+//! the check afterwards that nobody else was affected.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -194,8 +194,8 @@ pub fn seq_of(value: &Value) -> u64 {
     value["seq"].as_u64().unwrap_or_else(|| panic!("no seq in {value}"))
 }
 
-/// An id of the same form that was never given: nine of its digits are moved on by one. The last one stays, as
-/// it may tell the kind.
+/// An id of the same form that was never given: nine of its digits are moved on by one. The last one stays,
+/// as it may tell the kind.
 pub fn altered(id: &str) -> String {
     let moved = |c: char| match c {
         '0'..='8' | 'a'..='e' => char::from(c as u8 + 1),

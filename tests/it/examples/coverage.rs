@@ -1,4 +1,4 @@
-//! What the page's tables promise, and which of it no example shows.
+//! What the page's tables promise, and what no example shows.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The page's fenced blocks, cut into lines of who says what to whom.
+//! The page's fenced blocks, parsed into lines of who sends what.
 
 use std::fs;
 use std::path::Path;

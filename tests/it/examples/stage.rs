@@ -1,4 +1,4 @@
-//! Where an example plays: a server, a REST client, the people of the page, and what its names stand for.
+//! Where an example runs: a server, a REST client, the users of the page, and the values of its names.
 
 use serde_json::{Value, json};
 

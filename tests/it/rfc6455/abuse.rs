@@ -1,4 +1,4 @@
-//! Peers that keep the framing rules, or almost, and try to cost the server memory or time.
+//! Peers that keep the framing rules, or almost, and try to make the server use memory or time.
 
 use std::net::SocketAddr;
 
@@ -37,7 +37,8 @@ pub async fn endless(server: &Server, token: &str, size: usize, count: usize) {
     assert!(grown < 16 * MIB, "{count} fragments of {size} octets cost {grown} bytes");
 }
 
-/// A frame that claims to be `length` octets long and comes on and on. The server must end it by its claim alone.
+/// A frame that claims to be `length` octets long and comes on and on. The server must end it by its claim
+/// alone.
 pub async fn endless_frame(server: &Server, token: &str, length: u64) {
     let mut socket = signed_in(server.addr(), Encoding::Json, token).await;
     let before = server.rss_bytes();
@@ -86,8 +87,8 @@ pub async fn glued_hello(server: &Server, token: &str) {
     assert!(text.contains(r#""welcome""#), "{text}");
 }
 
-/// A peer that sends many requests in one write and then only listens: each is answered, though far fewer may be
-/// under way at once. With `glued` they come right behind the hello.
+/// A peer that sends many requests in one write and then only listens: each is answered, though far fewer may
+/// be under way at once. With `glued` they come right behind the hello.
 pub async fn pipelined(addr: SocketAddr, token: &str, glued: bool) {
     const COUNT: usize = 190;
     let hello = Frame::new(TEXT, json!({ "type": "hello", "token": token }).to_string()).bytes();

@@ -1,4 +1,4 @@
-//! What a case is: bytes to write, and what must come back.
+//! A case: bytes to write, and what must come back.
 //!
 //! The chat endpoint echoes nothing, so the echo is the protocol's own `ping`: a message arrived intact when
 //! its `id` comes back in a `pong`. An unknown field pads it to any size.

@@ -1,4 +1,4 @@
-//! The opening handshake: who is let in, and what the others are told.
+//! The opening handshake: which ones are accepted, and how the others are answered.
 
 use std::net::SocketAddr;
 

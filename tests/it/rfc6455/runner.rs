@@ -1,4 +1,4 @@
-//! Runs a case on a connection of its own and judges what came back.
+//! Runs a case on its own connection and checks what came back.
 
 use std::net::SocketAddr;
 use std::time::Duration;

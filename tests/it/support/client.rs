@@ -137,7 +137,8 @@ impl Ws {
         self.until(kind, |frame| frame["type"] == kind).await
     }
 
-    /// Sends a request and returns the frame that ends its answer: the one with the same `id` that is no part.
+    /// Sends a request and returns the frame that ends its answer: the one with the same `id` that is no
+    /// part.
     pub async fn ask(&mut self, frame: &Value) -> Value {
         self.send(frame).await;
         let id = &frame["id"];

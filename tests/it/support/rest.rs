@@ -1,4 +1,4 @@
-//! An outside REST client: it knows the contract's URLs and shapes, nothing of the server's insides.
+//! A REST client: it knows the contract's URLs and shapes, nothing of the server's code.
 
 use std::time::Duration;
 

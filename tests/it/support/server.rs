@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use super::DEADLINE;
 
-/// Settings of every server here: the log says all it can, so that a secret in it is seen; and stopping takes no
-/// longer than a test waits, since clients here do not reconnect when asked to.
+/// Settings of every server here: the log says all it can, so that a secret in it is seen; and stopping takes
+/// no longer than a test waits, since clients here do not reconnect when asked to.
 const SETTINGS: [(&str, &str); 2] =
     [("TIDINGS__TELEMETRY__LOG_FILTER", "debug"), ("TIDINGS__SERVER__SHUTDOWN_MS", "3500")];
 
@@ -34,7 +34,8 @@ pub struct Server {
 
 impl Server {
     /// Starts a server on a free port of loopback with an empty data directory. `env` are settings, such as
-    /// `("TIDINGS__GATEWAY__HELLO_TIMEOUT_MS", "300")`. Panics with the server's log when it does not come up.
+    /// `("TIDINGS__GATEWAY__HELLO_TIMEOUT_MS", "300")`. Panics with the server's log when it does not come
+    /// up.
     pub async fn start(env: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let env: Vec<_> = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -43,8 +44,8 @@ impl Server {
         Self { child, addr, dir, data, env, wrapper: Vec::new() }
     }
 
-    /// Starts a server whose data lie on a disk of `mib` mebibytes of its own, which goes with the process. See
-    /// [`Server::disk`].
+    /// Starts a server whose data lie on a disk of `mib` mebibytes of its own, which goes with the process.
+    /// See [`Server::disk`].
     pub async fn start_on_small_disk(mib: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let disk = dir.path().join("disk");
@@ -108,7 +109,8 @@ impl Server {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Keeps what the server has measured, where `scripts/moved` looks whether every series moved in some test.
+    /// Keeps what the server has measured, where `scripts/moved` looks whether every series moved in some
+    /// test.
     fn keep_series(&self) {
         let Some(directory) = std::env::var_os("TIDINGS_SERIES_DIR") else { return };
         let patience = Duration::from_secs(2);

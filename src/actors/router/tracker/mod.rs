@@ -1,4 +1,4 @@
-//! The order of each conversation as this node passes it on: notices repeats and holes by seq.
+//! The order of each conversation as this node delivers it. Finds repeated and missing events by their seqs.
 
 mod track;
 
@@ -7,15 +7,15 @@ mod tests;
 
 use std::collections::HashMap;
 
-pub use self::track::{Need, Source, Verdict};
+pub use self::track::{EventSource, Need, Verdict};
 
 use self::track::Track;
 use crate::domain::{Committed, ConversationId, Position, Seq};
 
-/// What was passed on per conversation, and what waits behind holes.
+/// What was delivered per conversation, and which events wait because earlier ones are missing.
 ///
-/// Bounded: at most `capacity` conversations; past it those nobody reads are forgotten, then all that are not being healed. A
-/// forgotten conversation's next event is judged by its position.
+/// Bounded: at most `capacity` conversations. Above that, conversations without a reader are forgotten, then
+/// all that are not being healed. The next event of a forgotten conversation is judged by its position.
 #[derive(Debug)]
 pub struct Tracker {
     tracks: HashMap<ConversationId, Track>,
@@ -28,14 +28,14 @@ impl Tracker {
         Self { tracks: HashMap::new(), capacity }
     }
 
-    /// Judges an event; a held one is kept inside. `read`: somebody here reads it. `remember`: a conversation that is not
-    /// tracked yet is from now on. `covered`: everything before this position has reached this node, or those who read here
-    /// have read it; `None` where no other process writes.
+    /// Judges an event and keeps it if it must be held back. `read`: it has a reader here. `remember`: the
+    /// conversation is tracked from now on, even if it is not yet. `covered`: everything before this position
+    /// has reached this node or was read by its readers; `None` where no other process writes.
     pub fn admit(
         &mut self,
         one: &Committed,
         (read, remember): (bool, bool),
-        source: Source,
+        source: EventSource,
         covered: Option<Position>,
     ) -> Verdict {
         if let Some(track) = self.tracks.get_mut(&one.event.conversation) {
@@ -47,8 +47,8 @@ impl Tracker {
         self.track(one.event.conversation).admit(one, read, source, covered)
     }
 
-    /// Takes in that the log holds events `first..=last` of a conversation of which somebody here reads some, that all of them
-    /// should have come by now, and that what came before them is covered. Answers whether to start healing.
+    /// The log holds events `first..=last` of a conversation, a session here reads some of them, all of them
+    /// should have arrived, and everything before them is covered. Returns whether healing must start.
     pub fn learn(
         &mut self,
         conversation: ConversationId,
@@ -59,50 +59,51 @@ impl Tracker {
         self.track(conversation).learn(first, last, covered)
     }
 
-    /// A local reader begins to read the conversation, and has everything up to `last`.
+    /// A local session begins to read the conversation and has everything up to `last`.
     pub fn follow_from(&mut self, conversation: ConversationId, last: Seq) {
         self.track(conversation).follow_from(last);
     }
 
-    /// The last local reader of a conversation has left. What was passed on is remembered while there is room.
+    /// The last local reader of a conversation has left. What was delivered is remembered while there is
+    /// room.
     pub fn unfollow(&mut self, conversation: ConversationId) {
         if let Some(track) = self.tracks.get_mut(&conversation) {
             track.unfollow();
         }
     }
 
-    /// The events that may go out now that their predecessor has, in order. Call after each [`Verdict::Pass`] or
-    /// [`Verdict::Old`].
+    /// The events that may be delivered now because their predecessor was, in order. Call after each
+    /// [`Verdict::Pass`] or [`Verdict::Old`].
     pub fn release(&mut self, conversation: ConversationId) -> Vec<Committed> {
         self.tracks.get_mut(&conversation).map(Track::release).unwrap_or_default()
     }
 
-    /// The last seq that was passed on or that nobody here was to get; `None` when the conversation is not tracked.
+    /// The last seq that was delivered or had no reader here; `None` when the conversation is not tracked.
     pub fn last(&self, conversation: ConversationId) -> Option<Seq> {
         self.tracks.get(&conversation).map(Track::last)
     }
 
-    /// What a healer of this conversation is to do.
+    /// What the healer must do next for this conversation.
     pub fn need(&mut self, conversation: ConversationId) -> Need {
         self.tracks.get_mut(&conversation).map_or(Need::Nothing, Track::need)
     }
 
-    /// A hole cannot be read now: the next event or digest that shows it starts healing again. Only for a hole that is not covered
-    /// yet.
+    /// A hole cannot be read now: the next event or digest that shows it starts healing again. Only for a
+    /// hole that is not covered yet.
     pub fn postpone(&mut self, conversation: ConversationId) {
         if let Some(track) = self.tracks.get_mut(&conversation) {
             track.postpone();
         }
     }
 
-    /// A hole is not healed: its readers learn from heads of all that is known of.
+    /// A hole is not healed: its readers learn the newest seq from heads.
     pub fn give_up(&mut self, conversation: ConversationId) {
         if let Some(track) = self.tracks.get_mut(&conversation) {
             track.give_up();
         }
     }
 
-    /// Forgets everything: the log is another one.
+    /// Forgets everything: the log was replaced.
     pub fn clear(&mut self) {
         self.tracks.clear();
     }
@@ -112,7 +113,7 @@ impl Tracker {
         self.tracks.len()
     }
 
-    /// Whether none is.
+    /// Whether no conversation is tracked.
     pub fn is_empty(&self) -> bool {
         self.tracks.is_empty()
     }

@@ -36,7 +36,7 @@ fn feed(
     tracker: &mut Tracker,
     one: &Committed,
     read: bool,
-    source: Source,
+    source: EventSource,
     covered: Option<Position>,
 ) -> Vec<u64> {
     let mut out = Vec::new();
@@ -51,7 +51,7 @@ fn feed(
 }
 
 fn passed_from(tracker: &mut Tracker, seqs: &[u64], covered: Option<Position>) -> Vec<u64> {
-    seqs.iter().flat_map(|n| feed(tracker, &committed(*n), true, Source::Told, covered)).collect()
+    seqs.iter().flat_map(|n| feed(tracker, &committed(*n), true, EventSource::Live, covered)).collect()
 }
 
 fn passed(tracker: &mut Tracker, seqs: &[u64]) -> Vec<u64> {
@@ -63,14 +63,14 @@ fn heal(tracker: &mut Tracker, end: u64, covered: Option<Position>) -> Vec<u64> 
     let mut out = Vec::new();
     while let Need::After(after) = tracker.need(conversation()) {
         for n in after.get() + 1..=end.min(after.get() + 500) {
-            out.extend(feed(tracker, &committed(n), true, Source::Stretch, covered));
+            out.extend(feed(tracker, &committed(n), true, EventSource::Stretch, covered));
         }
     }
     out
 }
 
 fn admit(tracker: &mut Tracker, n: u64, read: bool, covered: Option<Position>) -> Verdict {
-    tracker.admit(&committed(n), (read, true), Source::Told, covered)
+    tracker.admit(&committed(n), (read, true), EventSource::Live, covered)
 }
 
 #[test]
@@ -131,13 +131,13 @@ fn what_is_too_much_to_pass_on_is_given_up_once() {
 fn an_event_that_nobody_here_reads_moves_the_track_on() {
     let covered = Some(Position(3));
     let mut tracker = Tracker::new(10);
-    assert_eq!(tracker.admit(&committed(5), (false, false), Source::Told, covered), Verdict::Unread);
+    assert_eq!(tracker.admit(&committed(5), (false, false), EventSource::Live, covered), Verdict::Unread);
     assert!(tracker.is_empty(), "nobody is kept in mind for it");
     // Somebody is added right after a message that was for others.
     assert_eq!(admit(&mut tracker, 6, true, covered), Verdict::Hole);
     let mut told = Vec::new();
     for (n, read) in [(1, false), (2, false), (3, false), (4, false), (5, false), (6, true)] {
-        told.extend(feed(&mut tracker, &committed(n), read, Source::Stretch, covered));
+        told.extend(feed(&mut tracker, &committed(n), read, EventSource::Stretch, covered));
     }
     assert_eq!(told, [3, 4, 5, 6], "in order, whoever they are for");
     assert_eq!(tracker.need(conversation()), Need::Nothing);
@@ -202,7 +202,8 @@ fn who_comes_back_is_not_told_again_what_was_passed_on_before() {
 /// One step in the life of a node that has some of a conversation's members.
 #[derive(Debug, Clone)]
 enum Step {
-    /// A member joins or leaves, or says something; `told`: how often the node hears of it, and how much later.
+    /// A member joins or leaves, or says something; `told`: how often the node hears of it, and how much
+    /// later.
     Commit { who: usize, membership: bool, told: Vec<usize> },
     /// The relay tells what moved since the last digest, or that digest is lost and the log is read instead.
     Digest { lost: bool },
@@ -252,7 +253,7 @@ impl Node {
         HERE.iter().any(|user| self.log[at].1.contains(user))
     }
 
-    fn feed(&mut self, at: usize, source: Source) {
+    fn feed(&mut self, at: usize, source: EventSource) {
         let (one, read) = (self.log[at].0.clone(), self.is_read(at));
         self.passed.extend(feed(&mut self.tracker, &one, read, source, Some(Position(self.covered))));
     }
@@ -265,14 +266,14 @@ impl Node {
             arrived.extend(now.then_some(*at));
             !now
         });
-        arrived.into_iter().for_each(|at| self.feed(at, Source::Told));
+        arrived.into_iter().for_each(|at| self.feed(at, EventSource::Live));
     }
 
     fn digest(&mut self, lost: bool) {
         let (first, end) = (self.covered as usize, self.log.len() + 1);
         let mut stretch = first - 1..end - 1;
         if lost {
-            stretch.for_each(|at| self.feed(at, Source::Tail));
+            stretch.for_each(|at| self.feed(at, EventSource::Tail));
         } else if stretch.any(|at| self.is_read(at)) {
             let (first, last) = (seq(first as u64), seq(end as u64 - 1));
             self.tracker.learn(conversation(), first, last, Some(Position(self.covered)));
@@ -284,15 +285,15 @@ impl Node {
         let Need::After(after) = self.tracker.need(conversation()) else { return false };
         let after = after.get() as usize;
         for at in after..self.log.len().min(after + limit) {
-            self.feed(at, Source::Stretch);
+            self.feed(at, EventSource::Stretch);
         }
         true
     }
 }
 
 proptest! {
-    /// Whoever joins and leaves in between, whatever is lost, repeated or late, and wherever this node begins: what is passed
-    /// on holds every event that somebody here is to get exactly once and in order.
+    /// Whoever joins and leaves in between, whatever is lost, repeated or late, and wherever this node
+    /// begins: what is passed on holds every event that somebody here is to get exactly once and in order.
     #[test]
     fn everyone_here_gets_each_of_their_events_once_and_in_order(
         members in prop::collection::vec(any::<bool>(), 5),
@@ -326,8 +327,8 @@ proptest! {
         prop_assert_eq!(told, due);
     }
 
-    /// However the bus shuffles and repeats, what is passed on is a run of successive seqs, none twice; and once the log
-    /// is read behind every hole, nothing is missing.
+    /// However the bus shuffles and repeats, what is passed on is a run of successive seqs, none twice; and
+    /// once the log is read behind every hole, nothing is missing.
     #[test]
     fn passes_each_event_once_and_in_order(mut seqs in prop::collection::vec(1_u64..40, 1..120)) {
         let mut tracker = Tracker::new(10);

@@ -7,62 +7,67 @@
 //!     └────────── nobody here reads it ───────────┘ └── all that is known of was passed on ┘
 //! ```
 //!
-//! Everything before the *covered* position was passed on here, or is being healed, or nobody here was to get it. So an event
-//! whose predecessor lies there joins on, whatever this track saw last; and one that lies there itself is a late copy.
+//! Every event before the *covered* position was delivered here, is being healed, or was for no reader here.
+//! So an event whose predecessor lies before it is the next one, whatever this track saw last. An event
+//! before it is itself a late copy.
 
 use std::collections::BTreeMap;
 
 use crate::domain::{Committed, Position, Seq};
 
-/// How many events one conversation may hold back while a hole before them is healed; more are dropped and read later.
+/// How many events of one conversation may be held back while a hole before them is healed. More are dropped
+/// and read later.
 const HELD_EVENTS: usize = 256;
-/// How far before the event that showed a hole the log is read at first, when it is not known how much is missing.
+/// How far before the event that showed a hole the log is read first, when it is not known how much is
+/// missing.
 const BACK_EVENTS: u64 = 32;
-/// Further back than this the readers compare heads instead: that costs less than passing it all on.
+/// When more than this is missing, the readers compare heads instead: that costs less than delivering it all.
 const MOST_BACK_EVENTS: u64 = 8_192;
 
-/// Where an event came from, and so what is known of those before it.
+/// Where an event came from. It decides what is known of the events before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// Whoever committed it, here or by the bus. Those before it may have been lost, or be on their way.
-    Told,
-    /// The log as a whole in commit order: all before it came before it, or are covered.
+pub enum EventSource {
+    /// The node that committed it: this one, or another one by the bus. Earlier events may be lost or still
+    /// on their way.
+    Live,
+    /// The whole log, read in commit order: every earlier event was read before it or is covered.
     Tail,
-    /// A stretch of its conversation, read because of a hole.
+    /// A part of its conversation, read because of a hole.
     Stretch,
 }
 
-/// What to do with an event that just came in.
+/// What to do with an event that has just arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is the next one: pass it on, then what it releases.
+    /// It is the next one: deliver it, then the events that it releases.
     Pass,
-    /// It is the next one, and all who read here had it before they came: release what it held up.
+    /// It is the next one, and every reader here had it before subscribing: release the events held back for
+    /// it.
     Old,
-    /// It was passed on before.
+    /// It was delivered before.
     Repeat,
-    /// Nobody here reads it, and nothing waits for it.
+    /// It has no reader here, and no event waits for it.
     Unread,
-    /// Events before it are missing, and they are being read: it is held back.
+    /// Earlier events are missing and are being read: hold it back.
     Held,
-    /// Events before it are missing, and it is the first sign of that: it is held back, and healing starts.
+    /// Earlier events are missing, and this is the first sign of it: hold it back and start healing.
     Hole,
 }
 
-/// What a healer is to do.
+/// What the healer must do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     /// Nothing is missing any more.
     Nothing,
     /// Read the conversation after this seq.
     After(Seq),
-    /// More is missing than is worth passing on: the readers compare heads.
+    /// More is missing than is worth delivering: the readers compare heads instead.
     TooMuch,
 }
 
 #[derive(Debug, Default)]
 enum Phase {
-    /// Nobody here reads it. The track only tells late copies from news.
+    /// No session here reads it. The track only tells late copies from new events.
     #[default]
     Idle,
     Live,
@@ -71,33 +76,33 @@ enum Phase {
 
 #[derive(Debug)]
 struct Hole {
-    /// The log is known to reach this far.
+    /// The log reaches at least this seq.
     known: Seq,
-    /// What lies before this position was covered when the hole was noticed.
+    /// Everything before this position was covered when the hole was noticed.
     floor: Position,
     /// After which seq to read.
     from: Seq,
-    /// How far back `from` was put.
+    /// How far before the hole `from` was put.
     back: u64,
 }
 
-/// What was passed on of one conversation, and what waits for an event before it.
+/// What was delivered of one conversation, and which events wait for an earlier one.
 #[derive(Debug, Default)]
 pub struct Track {
-    /// Everything up to here was passed on, or nobody here is to get it.
+    /// Everything up to here was delivered or had no reader here.
     last: Seq,
     phase: Phase,
     held: BTreeMap<Seq, Committed>,
 }
 
 impl Track {
-    /// Judges an event; a held one is kept inside. `read`: somebody here reads it. `covered`: see the module's
-    /// documentation; `None` where no other process writes, so that nothing is lost on the way.
+    /// Judges an event and keeps it if it must be held back. `read`: it has a reader here. `covered`: see the
+    /// module's documentation; `None` where no other process writes, so that nothing is lost on the way.
     pub fn admit(
         &mut self,
         one: &Committed,
         read: bool,
-        source: Source,
+        source: EventSource,
         covered: Option<Position>,
     ) -> Verdict {
         let seq = one.event.seq;
@@ -109,26 +114,26 @@ impl Track {
                 hole.known = hole.known.max(seq);
             }
             let joins_on =
-                seq == self.last.next() || (source == Source::Stretch && one.previous < hole.floor);
+                seq == self.last.next() || (source == EventSource::Stretch && one.previous < hole.floor);
             if joins_on {
                 self.last = seq;
                 return if one.position < hole.floor { Verdict::Old } else { Verdict::Pass };
             }
-            if source == Source::Stretch && seq == hole.from.next() {
+            if source == EventSource::Stretch && seq == hole.from.next() {
                 hole.step_back(self.last, seq);
             }
             self.buffer(one);
             return Verdict::Held;
         }
-        if source == Source::Told && covered.is_some_and(|covered| one.position < covered) {
+        if source == EventSource::Live && covered.is_some_and(|covered| one.position < covered) {
             self.last = seq;
             return Verdict::Repeat;
         }
         let joins_on = seq == self.last.next()
             || match source {
-                Source::Told => covered.map_or(self.is_idle(), |covered| one.previous < covered),
-                Source::Tail => true,
-                Source::Stretch => false,
+                EventSource::Live => covered.map_or(self.is_idle(), |covered| one.previous < covered),
+                EventSource::Tail => true,
+                EventSource::Stretch => false,
             };
         if joins_on {
             self.last = seq;
@@ -136,11 +141,12 @@ impl Track {
             return Verdict::Pass;
         }
         match source {
-            // Read for a hole that was closed meanwhile.
-            Source::Stretch => Verdict::Repeat,
-            Source::Told | Source::Tail if !read => Verdict::Unread,
-            Source::Told | Source::Tail => {
-                // Without a covered position nothing is known but what was passed on: all since then is read.
+            // It was read for a hole that was closed in the meantime.
+            EventSource::Stretch => Verdict::Repeat,
+            EventSource::Live | EventSource::Tail if !read => Verdict::Unread,
+            EventSource::Live | EventSource::Tail => {
+                // Without a covered position only what was delivered is known, so everything after that is
+                // read.
                 let back = covered.map_or(u64::MAX, |_| BACK_EVENTS);
                 let from = before(seq, back.saturating_add(1)).max(self.last);
                 let floor = covered.unwrap_or_default();
@@ -151,8 +157,8 @@ impl Track {
         }
     }
 
-    /// Takes in that the log holds events `first..=last`, that somebody here reads some of them, that all should have come by
-    /// now, and that what came before `first` is covered. Answers whether to start healing.
+    /// The log holds events `first..=last`, a session here reads some of them, all should have arrived, and
+    /// everything before `first` is covered. Returns whether healing must start.
     pub fn learn(&mut self, first: Seq, last: Seq, covered: Option<Position>) -> bool {
         if let Phase::Healing(hole) = &mut self.phase {
             hole.known = hole.known.max(last);
@@ -167,14 +173,15 @@ impl Track {
         true
     }
 
-    /// Somebody begins to read here and has everything up to `last`.
+    /// A session here begins to read and has everything up to `last`.
     pub fn follow_from(&mut self, last: Seq) {
         if self.is_idle() {
             *self = Self { last: self.last.max(last), phase: Phase::Live, held: BTreeMap::new() };
         }
     }
 
-    /// Nobody reads here any more. A hole is still healed: who is named in what is missing may be here.
+    /// No session here reads any more. A hole is still healed, because a missing event may be for a user
+    /// here.
     pub fn unfollow(&mut self) {
         if matches!(self.phase, Phase::Live) {
             self.phase = Phase::Idle;
@@ -182,8 +189,8 @@ impl Track {
         }
     }
 
-    /// The events that may go out now that their predecessor has, in order. Call after each [`Verdict::Pass`] or
-    /// [`Verdict::Old`].
+    /// The events that may be delivered now because their predecessor was, in order. Call after each
+    /// [`Verdict::Pass`] or [`Verdict::Old`].
     pub fn release(&mut self) -> Vec<Committed> {
         let mut released = Vec::new();
         let floor = match &self.phase {
@@ -205,7 +212,7 @@ impl Track {
         released
     }
 
-    /// What a healer is to do now; a hole that is closed ends the healing.
+    /// What the healer must do now. When the hole is closed, healing ends.
     pub fn need(&mut self) -> Need {
         let Phase::Healing(hole) = &self.phase else { return Need::Nothing };
         if hole.known <= self.last {
@@ -218,14 +225,14 @@ impl Track {
         Need::After(hole.from.max(self.last))
     }
 
-    /// A hole cannot be looked into now, and is not covered yet: the next sign of it starts healing again.
+    /// A hole cannot be read now and is not covered yet: the next sign of it starts healing again.
     pub fn postpone(&mut self) {
         if matches!(self.phase, Phase::Healing(_)) {
             self.phase = Phase::Live;
         }
     }
 
-    /// A hole is not healed: its readers learn from heads of all that is known of.
+    /// A hole is not healed: its readers learn the newest seq from heads.
     pub fn give_up(&mut self) {
         if let Phase::Healing(hole) = &self.phase {
             let held = self.held.last_key_value().map_or(Seq::ZERO, |(seq, _)| *seq);
@@ -234,12 +241,12 @@ impl Track {
         }
     }
 
-    /// The last seq that was passed on or that nobody here was to get.
+    /// The last seq that was delivered or had no reader here.
     pub const fn last(&self) -> Seq {
         self.last
     }
 
-    /// Whether nobody here reads it.
+    /// Whether it has no reader here.
     pub const fn is_idle(&self) -> bool {
         matches!(self.phase, Phase::Idle)
     }
@@ -257,7 +264,7 @@ impl Track {
 }
 
 impl Hole {
-    /// The first event that was read is not early enough: what is covered ends before it.
+    /// The first event that was read is too late: the covered position ends before it.
     fn step_back(&mut self, last: Seq, first: Seq) {
         self.back = self.back.saturating_mul(8);
         self.from = before(first, self.back).max(last);

@@ -1,10 +1,10 @@
-//! A listener that remembers what it heard.
+//! A listener that remembers what it received.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use tidings::bus::{Cargo, Listener, Parcel};
+use tidings::bus::{BusMessage, Listener, Payload};
 use tokio::sync::Notify;
 
 /// How long anything that is owed may take. Far above what is promised, so that a busy machine fails no test.
@@ -12,8 +12,8 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// See the module's documentation.
 #[derive(Default)]
-pub struct Ear {
-    heard: Mutex<Vec<Parcel>>,
+pub struct RecordingListener {
+    received: Mutex<Vec<BusMessage>>,
     gaps: AtomicUsize,
     /// The largest batch so far.
     batch: AtomicUsize,
@@ -22,16 +22,17 @@ pub struct Ear {
     going_on: Condvar,
 }
 
-impl Ear {
-    /// Everything heard so far.
-    pub fn heard(&self) -> Vec<Parcel> {
-        self.heard.lock().unwrap().clone()
+impl RecordingListener {
+    /// Everything received so far.
+    pub fn received(&self) -> Vec<BusMessage> {
+        self.received.lock().unwrap().clone()
     }
 
-    /// The numbers of the numbered parcels (see [`crate::world::numbered`]), in the order they were heard.
+    /// The numbers of the numbered messages (see [`crate::world::numbered`]), in the order they were
+    /// received.
     pub fn numbers(&self) -> Vec<u64> {
-        let heard = self.heard.lock().unwrap();
-        heard.iter().filter_map(number).collect()
+        let received = self.received.lock().unwrap();
+        received.iter().filter_map(number).collect()
     }
 
     /// How often a gap was told.
@@ -39,14 +40,14 @@ impl Ear {
         self.gaps.load(Ordering::SeqCst)
     }
 
-    /// The most parcels that came at once.
+    /// The most messages that came at once.
     pub fn largest_batch(&self) -> usize {
         self.batch.load(Ordering::SeqCst)
     }
 
-    /// Forgets what was heard.
+    /// Forgets what was received.
     pub fn clear(&self) {
-        self.heard.lock().unwrap().clear();
+        self.received.lock().unwrap().clear();
     }
 
     /// Waits until `condition` holds.
@@ -63,43 +64,43 @@ impl Ear {
         if tokio::time::timeout(DEADLINE, holds).await.is_err() {
             let numbers = self.numbers();
             let ends = (numbers.first(), numbers.last());
-            panic!("not within {DEADLINE:?}: {what}; heard {} parcels, {ends:?}", self.heard().len());
+            panic!("not within {DEADLINE:?}: {what}; received {} messages, {ends:?}", self.received().len());
         }
     }
 
-    /// Waits for a numbered parcel.
+    /// Waits for a numbered message.
     pub async fn number(&self, wanted: u64) {
-        self.until(&format!("parcel {wanted}"), |ear| ear.numbers().contains(&wanted)).await;
+        self.until(&format!("message {wanted}"), |listener| listener.numbers().contains(&wanted)).await;
     }
 
-    /// Keeps whoever brings parcels waiting, thread and all, until [`Ear::go_on`].
+    /// Keeps whoever brings messages waiting, thread and all, until [`RecordingListener::go_on`].
     pub fn stop(&self) {
         *self.stopped.lock().unwrap() = true;
     }
 
-    /// Takes parcels again.
+    /// Takes messages again.
     pub fn go_on(&self) {
         *self.stopped.lock().unwrap() = false;
         self.going_on.notify_all();
     }
 }
 
-fn number(parcel: &Parcel) -> Option<u64> {
-    match &parcel.cargo {
-        Cargo::Published(places) => places.first().map(|(_, seq)| seq.get()),
+fn number(message: &BusMessage) -> Option<u64> {
+    match &message.payload {
+        Payload::Published(places) => places.first().map(|(_, seq)| seq.get()),
         _ => None,
     }
 }
 
-impl Listener for Ear {
-    fn on_parcels(&self, parcels: Vec<Parcel>) {
+impl Listener for RecordingListener {
+    fn on_messages(&self, messages: Vec<BusMessage>) {
         let mut stopped = self.stopped.lock().unwrap();
         while *stopped {
             stopped = self.going_on.wait(stopped).unwrap();
         }
         drop(stopped);
-        self.batch.fetch_max(parcels.len(), Ordering::SeqCst);
-        self.heard.lock().unwrap().extend(parcels);
+        self.batch.fetch_max(messages.len(), Ordering::SeqCst);
+        self.received.lock().unwrap().extend(messages);
         self.changed.notify_waiters();
     }
 
@@ -109,7 +110,7 @@ impl Listener for Ear {
     }
 }
 
-/// An ear to share.
-pub fn ear() -> Arc<Ear> {
+/// A listener to share.
+pub fn listener() -> Arc<RecordingListener> {
     Arc::default()
 }

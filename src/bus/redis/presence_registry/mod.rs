@@ -1,15 +1,16 @@
-//! The presence book in Redis.
+//! The presence registry in Redis.
 //!
 //! ```text
-//! PREFIX on:USER     hash: a node's id → "o" (online) or "a" (away)      an hour, written anew every 20 minutes
-//! PREFIX node:NODE   "1"                                                 the node's lease, renewed at a quarter of it
-//! PREFIX seen:NODE   when the node last renewed it, in ms since 1970     an hour
+//! PREFIX on:USER     hash: a node's id → "o" (online) or "a" (away); for an hour, written again every 20 minutes
+//! PREFIX node:NODE   "1"; the node's lease, renewed at a quarter of it
+//! PREFIX seen:NODE   when the node last renewed it, in ms since 1970; for an hour
 //! ```
 //!
-//! One lease per node, not per user: keeping 100,000 users alive is one command every few seconds. An entry counts while its
-//! node's lease stands. A node whose lease was gone (an emptied or new Redis, or it was frozen itself) writes all its entries
-//! anew. What a node that died left in `on:` tells when its users were last there; it is removed by whoever reads it once the node has been
-//! dead for long. Commands go over the publisher's connections; while there is none, the book is away.
+//! There is one lease per node, not per user: keeping 100,000 users alive is one command every few seconds.
+//! An entry is valid while its node has a lease. A node whose lease was lost (an emptied or new Redis, or the
+//! node was frozen) writes all its entries again. The entries of a crashed node in `on:` show when its users
+//! were last there. A node that reads them removes them after the crashed node has been dead for long.
+//! Commands use the publisher's connections; while there is none, the registry is unavailable.
 
 mod dead;
 mod own;
@@ -29,44 +30,45 @@ use self::own::Own;
 use super::link::Link;
 use super::{RedisBus, Shared, connect};
 use crate::bus::Presence;
-use crate::bus::book::{BookAway, PresenceBook, together};
 use crate::bus::envelope::NodeId;
+use crate::bus::presence_registry::{PresenceRegistry, RegistryUnavailable, together};
 use crate::domain::{Timestamp, UserId};
 
-/// How long an entry stays in a Redis that nobody writes to any more.
+/// How long an entry stays in a Redis to which nobody writes any more.
 const ENTRY_S: u64 = 3_600;
-/// Every entry is written anew within this time, well before it would go.
+/// Every entry is written again within this time, well before it expires.
 const REWRITE: Duration = Duration::from_secs(1_200);
-/// How often the lease is renewed before it would run out.
+/// How often the lease is renewed within its duration.
 const RENEWALS: u32 = 4;
-/// Entries and questions per round trip.
+/// Entries and reads per round trip.
 const USERS_AT_ONCE: usize = 500;
-/// Leases after which the entries of a dead node are removed.
+/// After this many lease durations the entries of a crashed node are removed.
 const LONG_DEAD_LEASES: u32 = 10;
-/// Changes are gathered for so long before they are written.
+/// How long changes are gathered before they are written.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// This node's handle to the presence book in Redis. When it is dropped, its lease runs out.
-pub struct RedisBook {
-    hand: Arc<Hand>,
+/// This node's handle to the presence registry in Redis. After it is dropped its lease expires.
+pub struct RedisPresenceRegistry {
+    handle: Arc<Handle>,
     keeper: AbortHandle,
 }
 
-struct Hand {
+struct Handle {
     shared: Arc<Shared>,
     own: Own,
     dead: Dead,
     lease: Duration,
-    /// The lease need not be renewed just now.
+    /// The lease need not be renewed now.
     leased: AtomicBool,
-    /// One writer at a time, so that a user's changes are written in their order.
+    /// One writer at a time, so that a user's changes are written in order.
     writing: Mutex<()>,
 }
 
 impl RedisBus {
-    /// Opens the presence book in the same Redis. A node that dies is forgotten after `lease`. Call inside a tokio runtime.
-    pub fn book(&self, lease: Duration) -> Arc<RedisBook> {
-        let hand = Arc::new(Hand {
+    /// Opens the presence registry in the same Redis. A crashed node is forgotten after `lease`. Call inside
+    /// a tokio runtime.
+    pub fn presence_registry(&self, lease: Duration) -> Arc<RedisPresenceRegistry> {
+        let handle = Arc::new(Handle {
             shared: Arc::clone(&self.shared),
             own: Own::default(),
             dead: Dead::default(),
@@ -74,74 +76,74 @@ impl RedisBus {
             leased: AtomicBool::new(false),
             writing: Mutex::default(),
         });
-        let keeper = tokio::spawn(keep(Arc::clone(&hand))).abort_handle();
-        Arc::new(RedisBook { hand, keeper })
+        let keeper = tokio::spawn(keep(Arc::clone(&handle))).abort_handle();
+        Arc::new(RedisPresenceRegistry { handle, keeper })
     }
 }
 
-impl RedisBook {
-    /// Ends the lease at once: this node is about to stop, and its users are gone from here. Best effort, in time.
+impl RedisPresenceRegistry {
+    /// Ends the lease at once: this node is about to stop. Best effort, with a timeout.
     pub async fn leave(&self) {
         self.keeper.abort();
-        let key = self.hand.node_key(&self.hand.shared.node.text());
+        let key = self.handle.node_key(&self.handle.shared.node.text());
         let mut command = redis::cmd("DEL");
         command.arg(&key);
-        // Nobody to tell: the lease runs out by itself.
-        let _ = self.hand.ask(vec![(key, command)]).await;
+        // After a failure the lease expires by itself.
+        let _ = self.handle.ask(vec![(key, command)]).await;
     }
 }
 
-impl Drop for RedisBook {
+impl Drop for RedisPresenceRegistry {
     fn drop(&mut self) {
         self.keeper.abort();
     }
 }
 
 #[async_trait]
-impl PresenceBook for RedisBook {
+impl PresenceRegistry for RedisPresenceRegistry {
     fn put(&self, user: UserId, presence: Option<Presence>) {
-        self.hand.own.put(user, presence.filter(|presence| !matches!(presence, Presence::Offline { .. })));
+        self.handle.own.put(user, presence.filter(|presence| !matches!(presence, Presence::Offline { .. })));
     }
 
-    async fn others(&self, users: &[UserId]) -> Result<Vec<Option<Presence>>, BookAway> {
-        self.hand.write().await?;
-        let known = self.hand.read_all(users).await?;
+    async fn others(&self, users: &[UserId]) -> Result<Vec<Option<Presence>>, RegistryUnavailable> {
+        self.handle.write().await?;
+        let known = self.handle.read_all(users).await?;
         Ok(known.into_iter().map(|words| words.into_iter().fold(None, together)).collect())
     }
 
     async fn last_on_dead(&self, users: &[UserId]) -> Vec<Option<Timestamp>> {
-        self.hand.last_on_dead(users).await.unwrap_or_else(|_| vec![None; users.len()])
+        self.handle.last_on_dead(users).await.unwrap_or_else(|_| vec![None; users.len()])
     }
 
-    async fn nodes(&self, users: &[UserId]) -> Result<Vec<u32>, BookAway> {
-        let known = self.hand.read_all(users).await?;
+    async fn nodes(&self, users: &[UserId]) -> Result<Vec<u32>, RegistryUnavailable> {
+        let known = self.handle.read_all(users).await?;
         Ok(known.into_iter().map(|words| words.len() as u32).collect())
     }
 }
 
-/// Renews the lease and writes what changed, for ever.
-async fn keep(hand: Arc<Hand>) {
-    let every = hand.lease / RENEWALS;
+/// Renews the lease and writes changes. Never returns.
+async fn keep(handle: Arc<Handle>) {
+    let every = handle.lease / RENEWALS;
     let mut lease_due = tokio::time::interval(every);
     lease_due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut health = hand.shared.status.health();
+    let mut health = handle.shared.status.health();
     loop {
         tokio::select! {
             biased;
             _ = lease_due.tick() => {
-                hand.leased.store(false, Ordering::SeqCst);
-                hand.own.some_changed(every, REWRITE);
+                handle.leased.store(false, Ordering::SeqCst);
+                handle.own.some_changed(every, REWRITE);
             }
-            // Redis may have come back empty, or be another one.
-            Ok(()) = health.changed() => hand.leased.store(false, Ordering::SeqCst),
-            () = hand.own.changed() => tokio::time::sleep(GATHER).await,
+            // Redis may have been emptied or replaced.
+            Ok(()) = health.changed() => handle.leased.store(false, Ordering::SeqCst),
+            () = handle.own.changed() => tokio::time::sleep(GATHER).await,
         }
-        // What could not be written stays marked and is tried again with the next change or renewal.
-        let _ = hand.write().await;
+        // A change that could not be written stays marked. It is tried again with the next change or renewal.
+        let _ = handle.write().await;
     }
 }
 
-impl Hand {
+impl Handle {
     fn node_key(&self, node: &str) -> String {
         format!("{}node:{node}", self.shared.options.prefix)
     }
@@ -154,8 +156,9 @@ impl Hand {
         format!("{}on:{}", self.shared.options.prefix, user.as_uuid().simple())
     }
 
-    /// Renews the lease if that is due. Where there was none, nothing else of this node's is believed to be there either.
-    async fn renew(&self) -> Result<(), BookAway> {
+    /// Renews the lease if that is due. If there was none, the other entries of this node are taken to be
+    /// lost too.
+    async fn renew(&self) -> Result<(), RegistryUnavailable> {
         if self.leased.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
@@ -172,8 +175,8 @@ impl Hand {
         Ok(())
     }
 
-    /// Writes what changed here; the lease first, since entries of a node without one do not count.
-    async fn write(&self) -> Result<(), BookAway> {
+    /// Writes changes of this node. The lease comes first, because entries without a lease are not valid.
+    async fn write(&self) -> Result<(), RegistryUnavailable> {
         let _turn = self.writing.lock().await;
         self.renew().await?;
         let node = self.shared.node.text();
@@ -207,7 +210,7 @@ impl Hand {
         }
     }
 
-    async fn read_all(&self, users: &[UserId]) -> Result<Vec<Vec<Option<Presence>>>, BookAway> {
+    async fn read_all(&self, users: &[UserId]) -> Result<Vec<Vec<Option<Presence>>>, RegistryUnavailable> {
         let mut known = Vec::with_capacity(users.len());
         for part in users.chunks(USERS_AT_ONCE) {
             known.extend(self.read(part).await?);
@@ -215,8 +218,9 @@ impl Hand {
         Ok(known)
     }
 
-    /// What each other living node says of each user. What nodes that are dead for long say is removed.
-    async fn read(&self, users: &[UserId]) -> Result<Vec<Vec<Option<Presence>>>, BookAway> {
+    /// What each other living node says of each user. Entries of nodes that have been dead for long are
+    /// removed.
+    async fn read(&self, users: &[UserId]) -> Result<Vec<Vec<Option<Presence>>>, RegistryUnavailable> {
         let entries = self.entries(users).await?;
         let living = self.living(&entries).await?;
         let known = entries.iter().map(|entry| {
@@ -224,20 +228,25 @@ impl Hand {
             counted.map(|(_, word)| presence_of(word)).collect()
         });
         let known = known.collect();
-        self.bury(users, &entries, &living).await;
+        self.remove_long_dead(users, &entries, &living).await;
         Ok(known)
     }
 
-    async fn bury(&self, users: &[UserId], entries: &[HashMap<String, String>], living: &HashSet<&str>) {
+    async fn remove_long_dead(
+        &self,
+        users: &[UserId],
+        entries: &[HashMap<String, String>],
+        living: &HashSet<&str>,
+    ) {
         let own = self.shared.node.text();
         let named = entries.iter().flat_map(HashMap::keys).map(String::as_str).filter(|node| *node != own);
         let long_ms = (self.lease * LONG_DEAD_LEASES).as_millis() as u64;
         let now_ms = self.shared.environment.monotonic_ms();
-        let buried = self.dead.long_dead(&named.collect(), living, now_ms, long_ms);
+        let long_dead = self.dead.long_dead(&named.collect(), living, now_ms, long_ms);
         let mut removals = Vec::new();
         for (user, entry) in users.iter().zip(entries) {
             let fields: Vec<&str> =
-                entry.keys().map(String::as_str).filter(|node| buried.contains(node)).collect();
+                entry.keys().map(String::as_str).filter(|node| long_dead.contains(node)).collect();
             if !fields.is_empty() {
                 let key = self.user_key(*user);
                 let mut remove = redis::cmd("HDEL");
@@ -246,13 +255,13 @@ impl Hand {
             }
         }
         if !removals.is_empty() {
-            // Best effort: whoever reads them next tries again.
+            // Best effort: the next node that reads them tries again.
             let _ = self.ask(removals).await;
         }
     }
 
-    /// When each user was last on a node that is dead.
-    async fn last_on_dead(&self, users: &[UserId]) -> Result<Vec<Option<Timestamp>>, BookAway> {
+    /// When each user was last on a crashed node.
+    async fn last_on_dead(&self, users: &[UserId]) -> Result<Vec<Option<Timestamp>>, RegistryUnavailable> {
         let mut last = Vec::with_capacity(users.len());
         for part in users.chunks(USERS_AT_ONCE) {
             let entries = self.entries(part).await?;
@@ -281,7 +290,7 @@ impl Hand {
     }
 
     /// What every node says of each user, living or not.
-    async fn entries(&self, users: &[UserId]) -> Result<Vec<HashMap<String, String>>, BookAway> {
+    async fn entries(&self, users: &[UserId]) -> Result<Vec<HashMap<String, String>>, RegistryUnavailable> {
         let questions = users.iter().map(|user| {
             let key = self.user_key(*user);
             let mut command = redis::cmd("HGETALL");
@@ -290,13 +299,16 @@ impl Hand {
         });
         let mut entries: Vec<HashMap<String, String>> = Vec::with_capacity(users.len());
         for answer in self.ask(questions.collect()).await? {
-            entries.push(redis::from_redis_value(answer).map_err(|_| BookAway)?);
+            entries.push(redis::from_redis_value(answer).map_err(|_| RegistryUnavailable)?);
         }
         Ok(entries)
     }
 
-    /// Which of the nodes named in `entries`, this one left out, have a lease.
-    async fn living<'a>(&self, entries: &'a [HashMap<String, String>]) -> Result<HashSet<&'a str>, BookAway> {
+    /// Which of the other nodes named in `entries` have a lease.
+    async fn living<'a>(
+        &self,
+        entries: &'a [HashMap<String, String>],
+    ) -> Result<HashSet<&'a str>, RegistryUnavailable> {
         let own = self.shared.node.text();
         let named: HashSet<&str> =
             entries.iter().flat_map(HashMap::keys).map(String::as_str).filter(|node| *node != own).collect();
@@ -312,8 +324,9 @@ impl Hand {
         Ok(living.map(|(node, _)| node).collect())
     }
 
-    /// Sends commands to the servers that their keys belong to, one pipeline each; answers in the commands' order.
-    async fn ask(&self, commands: Vec<(String, Cmd)>) -> Result<Vec<Value>, BookAway> {
+    /// Sends commands to the servers of their keys, one pipeline each. Returns the answers in the order of
+    /// the commands.
+    async fn ask(&self, commands: Vec<(String, Cmd)>) -> Result<Vec<Value>, RegistryUnavailable> {
         let asked = self.try_ask(commands).await;
         if asked.is_err() {
             self.leased.store(false, Ordering::SeqCst);
@@ -321,12 +334,12 @@ impl Hand {
         asked
     }
 
-    async fn try_ask(&self, commands: Vec<(String, Cmd)>) -> Result<Vec<Value>, BookAway> {
-        let layout = self.shared.layout.load_full();
+    async fn try_ask(&self, commands: Vec<(String, Cmd)>) -> Result<Vec<Value>, RegistryUnavailable> {
+        let topology = self.shared.topology.load_full();
         let mut answers = vec![Value::Nil; commands.len()];
         let mut parts: Vec<(&Arc<Link>, Pipeline, Vec<usize>)> = Vec::new();
         for (at, (key, command)) in commands.into_iter().enumerate() {
-            let link = layout.owner(&key).ok_or(BookAway)?;
+            let link = topology.owner(&key).ok_or(RegistryUnavailable)?;
             let part = match parts.iter().position(|(known, ..)| Arc::ptr_eq(known, link)) {
                 Some(part) => part,
                 None => {
@@ -338,11 +351,12 @@ impl Hand {
             parts[part].2.push(at);
         }
         for (link, pipeline, places) in parts {
-            let mut connection = link.connection.load_full().ok_or(BookAway)?.as_ref().clone();
+            let mut connection = link.connection.load_full().ok_or(RegistryUnavailable)?.as_ref().clone();
             let asked = pipeline.query_async::<Vec<RedisResult<Value>>>(&mut connection);
-            let got = connect::within(self.shared.options.timeout, asked).await.map_err(|_| BookAway)?;
+            let got =
+                connect::within(self.shared.options.timeout, asked).await.map_err(|_| RegistryUnavailable)?;
             for (at, answer) in places.into_iter().zip(got) {
-                answers[at] = answer.map_err(|_| BookAway)?;
+                answers[at] = answer.map_err(|_| RegistryUnavailable)?;
             }
         }
         Ok(answers)
@@ -350,7 +364,7 @@ impl Hand {
 }
 
 impl NodeId {
-    /// As keys and fields write it.
+    /// The node id as it is written in keys and fields.
     fn text(self) -> String {
         format!("{:016x}", self.0)
     }
@@ -363,7 +377,7 @@ fn letter(presence: Presence) -> &'static str {
     }
 }
 
-/// A word of a later release counts as being there.
+/// A value of a later release counts as online.
 fn presence_of(word: &str) -> Option<Presence> {
     Some(if word == "a" { Presence::Away } else { Presence::Online })
 }

@@ -1,5 +1,5 @@
-//! What this node wants to have in the book, and what of it is not written yet. Bounded by the node's connections and those
-//! that ended and are not written off yet.
+//! The entries of this node, and which of them are not written yet. Bounded by the node's connections and by
+//! users who disconnected and are not offline yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -16,19 +16,19 @@ use crate::panics::lock;
 struct State {
     entries: BTreeMap<UserId, Presence>,
     changed: BTreeSet<UserId>,
-    /// Where writing anew goes on.
+    /// Where writing all entries again continues.
     rewritten: Option<UserId>,
 }
 
-/// This node's entries, and which of them are still to be written.
+/// This node's entries, and which of them must still be written.
 #[derive(Default)]
 pub struct Own {
     state: Mutex<State>,
-    stirred: Notify,
+    marked: Notify,
 }
 
 impl Own {
-    /// An entry is another now; `None`: it is gone.
+    /// An entry changed; `None`: it is removed.
     pub fn put(&self, user: UserId, presence: Option<Presence>) {
         let mut state = self.lock();
         let before = match presence {
@@ -38,11 +38,11 @@ impl Own {
         if before != presence {
             state.changed.insert(user);
             drop(state);
-            self.stirred.notify_one();
+            self.marked.notify_one();
         }
     }
 
-    /// Takes up to `most` users whose entries are not written, with what they are now.
+    /// Takes up to `most` users whose entries must be written, with their present values.
     pub fn take_changed(&self, most: usize) -> Vec<(UserId, Option<Presence>)> {
         let mut state = self.lock();
         let State { entries, changed, .. } = &mut *state;
@@ -54,19 +54,19 @@ impl Own {
         taken
     }
 
-    /// These were not written after all.
+    /// These were not written.
     pub fn changed_again(&self, users: impl Iterator<Item = UserId>) {
         self.lock().changed.extend(users);
     }
 
-    /// Nothing is written any more.
+    /// Nothing is known to be written any more.
     pub fn all_changed(&self) {
         let mut state = self.lock();
         let State { entries, changed, .. } = &mut *state;
         changed.extend(entries.keys());
     }
 
-    /// Marks as many as must be written anew in a step of `every`, if all are to have their turn within `within`.
+    /// Marks as many entries as must be written again in a step of `every`, so that all are within `within`.
     pub fn some_changed(&self, every: Duration, within: Duration) {
         let mut state = self.lock();
         let State { entries, changed, rewritten } = &mut *state;
@@ -83,7 +83,7 @@ impl Own {
 
     /// Waits until something may have changed.
     pub async fn changed(&self) {
-        self.stirred.notified().await;
+        self.marked.notified().await;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

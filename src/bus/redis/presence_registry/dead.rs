@@ -1,22 +1,23 @@
-//! Nodes that died: when they were last alive, and for how long their entries are still of use.
+//! Nodes that crashed: since when, and until when their entries are needed.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
 use crate::panics::lock;
 
-/// Nodes whose deaths are remembered; above it the entries of more wait until some are forgotten.
+/// Crashed nodes that are remembered. Above it the entries of further ones wait until some are forgotten.
 const MOST: usize = 10_000;
 
-/// Since when each node was found dead, on the process's own clock.
+/// When each node was found crashed, in monotonic milliseconds.
 #[derive(Default)]
 pub struct Dead {
     nodes: Mutex<HashMap<String, u64>>,
 }
 
 impl Dead {
-    /// Of `named` nodes these are `living`. Answers those that have been dead for `long_ms`: a node that was only frozen has
-    /// come back by then, or comes back so seldom that writing its entries anew mends it.
+    /// Of the `named` nodes these are `living`. Returns those that have been dead for `long_ms`. A node that
+    /// was only frozen has come back by then, or comes back so rarely that writing its entries again is good
+    /// enough.
     pub fn long_dead<'a>(
         &self,
         named: &HashSet<&'a str>,
@@ -25,7 +26,7 @@ impl Dead {
         long_ms: u64,
     ) -> HashSet<&'a str> {
         let mut nodes = lock(&self.nodes);
-        // Whoever is named no more is of no interest: its entries are gone.
+        // The entries of a node that is no longer named are gone.
         nodes.retain(|node, since_ms| !living.contains(node.as_str()) && now_ms < *since_ms + 10 * long_ms);
         let dead = named.iter().copied().filter(|node| !living.contains(node));
         dead.filter(|node| match nodes.get(*node) {

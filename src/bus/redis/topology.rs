@@ -7,21 +7,21 @@ use super::link::Link;
 /// The number of slots of a Redis Cluster.
 pub const SLOTS: u16 = 16_384;
 
-/// The links there are just now. Cheap to clone.
+/// The present links. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Layout {
+pub struct Topology {
     links: Arc<[Arc<Link>]>,
-    /// The link of each slot, as its place in `links`; `None` with one server.
+    /// The link of each slot, as an index into `links`; `None` with one server.
     slots: Option<Arc<[Option<u16>]>>,
 }
 
-impl Layout {
+impl Topology {
     /// Everything belongs to one link.
     pub fn whole(link: Arc<Link>) -> Self {
         Self { links: Arc::new([link]), slots: None }
     }
 
-    /// Slots belong to links by their place in `links`.
+    /// Slots belong to links by their index in `links`.
     pub fn slotted(links: Vec<Arc<Link>>, slots: Vec<Option<u16>>) -> Self {
         Self { links: links.into(), slots: Some(slots.into()) }
     }
@@ -31,7 +31,7 @@ impl Layout {
         &self.links
     }
 
-    /// The link of a channel or key; `None` while nobody serves it.
+    /// The link of a channel or key; `None` while no server has its slot.
     pub fn owner(&self, name: &str) -> Option<&Arc<Link>> {
         match &self.slots {
             None => self.links.first(),
@@ -43,7 +43,7 @@ impl Layout {
     }
 }
 
-/// The slot of a key: CRC16 (XMODEM) of what stands between the first braces, or of all of it.
+/// The slot of a key: CRC16 (XMODEM) of the text between the first braces, or of the whole key.
 pub fn slot(key: &[u8]) -> u16 {
     let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
         let rest = &key[open + 1..];

@@ -1,29 +1,30 @@
-//! What every presence book owes its nodes, and what the one in Redis owes them when its server fails.
+//! What every presence registry must do for its nodes, and what the one in Redis must do when its server
+//! fails.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidings::bus::Presence::{Away, Offline, Online};
-use tidings::bus::book::{BookAway, LocalBooks, PresenceBook};
-use tidings::bus::redis::{RedisBook, RedisBus};
+use tidings::bus::presence_registry::{LocalPresenceRegistries, PresenceRegistry, RegistryUnavailable};
+use tidings::bus::redis::{RedisBus, RedisPresenceRegistry};
 use tidings::domain::UserId;
 
-use crate::ear::{DEADLINE, ear};
+use crate::recording_listener::{DEADLINE, listener};
 use crate::servers::Redis;
 use crate::world::{connected, options, up, user};
 
 /// Short, so that a death is soon noticed.
 pub const LEASE: Duration = Duration::from_millis(600);
 
-/// A book for any number of nodes.
+/// A registry for any number of nodes.
 pub enum Shelf {
-    Local(Arc<LocalBooks>),
+    Local(Arc<LocalPresenceRegistries>),
     Redis(Redis),
 }
 
-/// One node's hand on it.
+/// One node's handle on it.
 pub struct Reader {
-    pub book: Arc<dyn PresenceBook>,
+    pub registry: Arc<dyn PresenceRegistry>,
     /// The connections under it live as long as the node.
     _bus: Option<Arc<RedisBus>>,
 }
@@ -39,34 +40,34 @@ impl Shelf {
 
     async fn open(&self) -> Reader {
         match self {
-            Self::Local(books) => Reader { book: Arc::new(books.open()), _bus: None },
+            Self::Local(registries) => Reader { registry: Arc::new(registries.open()), _bus: None },
             Self::Redis(redis) => {
-                let (bus, book) = hand(redis).await;
-                Reader { book, _bus: Some(bus) }
+                let (bus, registry) = handle(redis).await;
+                Reader { registry, _bus: Some(bus) }
             }
         }
     }
 }
 
-async fn hand(redis: &Redis) -> (Arc<RedisBus>, Arc<RedisBook>) {
-    let bus = connected(options(redis), &ear()).await;
-    let book = bus.book(LEASE);
-    (bus, book)
+async fn handle(redis: &Redis) -> (Arc<RedisBus>, Arc<RedisPresenceRegistry>) {
+    let bus = connected(options(redis), &listener()).await;
+    let registry = bus.presence_registry(LEASE);
+    (bus, registry)
 }
 
-/// Waits until the book answers `wanted` about one user.
-pub async fn until(book: &dyn PresenceBook, user: UserId, wanted: Option<tidings::bus::Presence>) {
+/// Waits until the registry answers `wanted` about one user.
+pub async fn until(registry: &dyn PresenceRegistry, user: UserId, wanted: Option<tidings::bus::Presence>) {
     let answered = async {
-        while book.others(&[user]).await != Ok(vec![wanted]) {
+        while registry.others(&[user]).await != Ok(vec![wanted]) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     if tokio::time::timeout(DEADLINE, answered).await.is_err() {
-        panic!("the book never says {wanted:?} of {user} but {:?}", book.others(&[user]).await);
+        panic!("the registry never says {wanted:?} of {user} but {:?}", registry.others(&[user]).await);
     }
 }
 
-macro_rules! over_every_book {
+macro_rules! over_every_registry {
     ($($case:ident),+ $(,)?) => {
         mod local {
             $(
@@ -87,7 +88,7 @@ macro_rules! over_every_book {
     };
 }
 
-over_every_book!(
+over_every_registry!(
     others_read_what_a_node_put_and_it_does_not,
     online_anywhere_is_online,
     many_users_are_answered_in_their_order,
@@ -97,27 +98,27 @@ over_every_book!(
 
 async fn others_read_what_a_node_put_and_it_does_not(shelf: Shelf) {
     let (one, other) = (shelf.open().await, shelf.open().await);
-    one.book.put(user(1), Some(Online));
-    until(&*other.book, user(1), Some(Online)).await;
-    assert_eq!(one.book.others(&[user(1)]).await, Ok(vec![None]));
-    one.book.put(user(1), Some(Away));
-    until(&*other.book, user(1), Some(Away)).await;
-    one.book.put(user(1), Some(Offline { last_seen: None }));
-    until(&*other.book, user(1), None).await;
-    assert_eq!(other.book.others(&[]).await, Ok(vec![]));
+    one.registry.put(user(1), Some(Online));
+    until(&*other.registry, user(1), Some(Online)).await;
+    assert_eq!(one.registry.others(&[user(1)]).await, Ok(vec![None]));
+    one.registry.put(user(1), Some(Away));
+    until(&*other.registry, user(1), Some(Away)).await;
+    one.registry.put(user(1), Some(Offline { last_seen: None }));
+    until(&*other.registry, user(1), None).await;
+    assert_eq!(other.registry.others(&[]).await, Ok(vec![]));
 }
 
 async fn online_anywhere_is_online(shelf: Shelf) {
     let (one, other, reader) = (shelf.open().await, shelf.open().await, shelf.open().await);
-    one.book.put(user(1), Some(Online));
-    other.book.put(user(1), Some(Away));
-    until(&*reader.book, user(1), Some(Online)).await;
-    until(&*other.book, user(1), Some(Online)).await;
-    until(&*one.book, user(1), Some(Away)).await;
-    assert_eq!(reader.book.nodes(&[user(2), user(1)]).await, Ok(vec![0, 2]));
-    assert_eq!(one.book.nodes(&[user(1)]).await, Ok(vec![1]), "its own does not count");
-    one.book.put(user(1), None);
-    until(&*reader.book, user(1), Some(Away)).await;
+    one.registry.put(user(1), Some(Online));
+    other.registry.put(user(1), Some(Away));
+    until(&*reader.registry, user(1), Some(Online)).await;
+    until(&*other.registry, user(1), Some(Online)).await;
+    until(&*one.registry, user(1), Some(Away)).await;
+    assert_eq!(reader.registry.nodes(&[user(2), user(1)]).await, Ok(vec![0, 2]));
+    assert_eq!(one.registry.nodes(&[user(1)]).await, Ok(vec![1]), "its own does not count");
+    one.registry.put(user(1), None);
+    until(&*reader.registry, user(1), Some(Away)).await;
 }
 
 async fn many_users_are_answered_in_their_order(shelf: Shelf) {
@@ -125,12 +126,12 @@ async fn many_users_are_answered_in_their_order(shelf: Shelf) {
     let users: Vec<UserId> = (0..1_300).map(user).collect();
     for (at, user) in users.iter().enumerate() {
         let presence = [None, Some(Online), Some(Away)][at % 3];
-        one.book.put(*user, presence);
+        one.registry.put(*user, presence);
     }
     // Asking writes first.
-    one.book.others(&[]).await.unwrap();
-    until(&*reader.book, users[1], Some(Online)).await;
-    let answers = reader.book.others(&users).await.unwrap();
+    one.registry.others(&[]).await.unwrap();
+    until(&*reader.registry, users[1], Some(Online)).await;
+    let answers = reader.registry.others(&users).await.unwrap();
     for (at, answer) in answers.into_iter().enumerate() {
         assert_eq!(answer, [None, Some(Online), Some(Away)][at % 3], "{at}");
     }
@@ -138,29 +139,29 @@ async fn many_users_are_answered_in_their_order(shelf: Shelf) {
 
 async fn a_node_that_dies_is_forgotten(shelf: Shelf) {
     let (one, reader) = (shelf.open().await, shelf.open().await);
-    one.book.put(user(1), Some(Online));
-    until(&*reader.book, user(1), Some(Online)).await;
+    one.registry.put(user(1), Some(Online));
+    until(&*reader.registry, user(1), Some(Online)).await;
     // Longer than the lease: it is renewed while the node lives.
     tokio::time::sleep(LEASE * 2).await;
-    assert_eq!(reader.book.others(&[user(1)]).await, Ok(vec![Some(Online)]));
+    assert_eq!(reader.registry.others(&[user(1)]).await, Ok(vec![Some(Online)]));
     drop(one);
-    until(&*reader.book, user(1), None).await;
+    until(&*reader.registry, user(1), None).await;
 }
 
 async fn what_was_put_is_there_when_the_same_node_has_asked(shelf: Shelf) {
     let (one, reader) = (shelf.open().await, shelf.open().await);
-    one.book.put(user(1), Some(Online));
-    until(&*reader.book, user(1), Some(Online)).await;
+    one.registry.put(user(1), Some(Online));
+    until(&*reader.registry, user(1), Some(Online)).await;
     // Two nodes let go at once: whoever asks last sees that nobody is left.
     for _ in 0..50 {
-        one.book.put(user(1), Some(Online));
-        reader.book.put(user(1), Some(Online));
-        one.book.others(&[]).await.unwrap();
-        reader.book.others(&[]).await.unwrap();
-        one.book.put(user(1), None);
-        reader.book.put(user(1), None);
+        one.registry.put(user(1), Some(Online));
+        reader.registry.put(user(1), Some(Online));
+        one.registry.others(&[]).await.unwrap();
+        reader.registry.others(&[]).await.unwrap();
+        one.registry.put(user(1), None);
+        reader.registry.put(user(1), None);
         let (first, second) = ([user(1)], [user(1)]);
-        let (first, second) = tokio::join!(one.book.others(&first), reader.book.others(&second));
+        let (first, second) = tokio::join!(one.registry.others(&first), reader.registry.others(&second));
         assert!(first == Ok(vec![None]) || second == Ok(vec![None]), "{first:?} {second:?}");
     }
 }
@@ -168,8 +169,8 @@ async fn what_was_put_is_there_when_the_same_node_has_asked(shelf: Shelf) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_emptied_redis_is_written_anew() {
     let redis = Redis::start().await;
-    let (_one_bus, one) = hand(&redis).await;
-    let (_bus, reader) = hand(&redis).await;
+    let (_one_bus, one) = handle(&redis).await;
+    let (_bus, reader) = handle(&redis).await;
     (0..700).for_each(|number| one.put(user(number), Some(Online)));
     until(&*reader, user(699), Some(Online)).await;
     redis.flush().await;
@@ -181,19 +182,19 @@ async fn an_emptied_redis_is_written_anew() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_is_away_is_said_to_be_in_time() {
     let mut redis = Redis::start().await;
-    let (bus, one) = hand(&redis).await;
-    let (_bus, reader) = hand(&redis).await;
+    let (bus, one) = handle(&redis).await;
+    let (_bus, reader) = handle(&redis).await;
     one.put(user(1), Some(Online));
     until(&*reader, user(1), Some(Online)).await;
     redis.freeze();
     let asked = tokio::time::timeout(Duration::from_secs(3), reader.others(&[user(1)])).await;
-    assert_eq!(asked, Ok(Err(BookAway)));
+    assert_eq!(asked, Ok(Err(RegistryUnavailable)));
     redis.thaw();
     until(&*reader, user(1), Some(Online)).await;
     redis.kill9();
     up(&bus, false).await;
     let asked = tokio::time::timeout(Duration::from_millis(500), one.others(&[user(1)])).await;
-    assert_eq!(asked, Ok(Err(BookAway)), "at once: there is no connection to wait for");
+    assert_eq!(asked, Ok(Err(RegistryUnavailable)), "at once: there is no connection to wait for");
     one.put(user(2), Some(Away));
     redis.restart().await;
     until(&*reader, user(1), Some(Online)).await;
@@ -203,9 +204,9 @@ async fn a_redis_that_is_away_is_said_to_be_in_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_leaves_is_gone_at_once() {
     let redis = Redis::start().await;
-    let bus = connected(options(&redis), &ear()).await;
-    let one = bus.book(Duration::from_secs(600));
-    let (_bus, reader) = hand(&redis).await;
+    let bus = connected(options(&redis), &listener()).await;
+    let one = bus.presence_registry(Duration::from_secs(600));
+    let (_bus, reader) = handle(&redis).await;
     one.put(user(1), Some(Online));
     until(&*reader, user(1), Some(Online)).await;
     one.leave().await;
@@ -215,10 +216,10 @@ async fn who_leaves_is_gone_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_node_counts_for_as_long_as_its_lease() {
     let redis = Redis::start().await;
-    let (short_bus, short) = hand(&redis).await;
-    let long_bus = connected(options(&redis), &ear()).await;
-    let long = long_bus.book(Duration::from_secs(600));
-    let (_bus, reader) = hand(&redis).await;
+    let (short_bus, short) = handle(&redis).await;
+    let long_bus = connected(options(&redis), &listener()).await;
+    let long = long_bus.presence_registry(Duration::from_secs(600));
+    let (_bus, reader) = handle(&redis).await;
     short.put(user(1), Some(Online));
     long.put(user(2), Some(Online));
     until(&*reader, user(1), Some(Online)).await;
@@ -231,11 +232,11 @@ async fn a_dead_node_counts_for_as_long_as_its_lease() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_dead_nodes_left_is_removed_by_whoever_reads_it() {
     let redis = Redis::start().await;
-    let (_staying_bus, staying) = hand(&redis).await;
-    let (_bus, reader) = hand(&redis).await;
+    let (_staying_bus, staying) = handle(&redis).await;
+    let (_bus, reader) = handle(&redis).await;
     staying.put(user(1), Some(Online));
     for _ in 0..3 {
-        let (bus, restarted) = hand(&redis).await;
+        let (bus, restarted) = handle(&redis).await;
         restarted.put(user(1), Some(Away));
         until(&*staying, user(1), Some(Away)).await;
         drop((restarted, bus));

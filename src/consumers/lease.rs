@@ -1,0 +1,100 @@
+//! A consumer's lease among several processes, and its durable cursor.
+
+use uuid::Uuid;
+
+use crate::environment::SharedEnvironment;
+use crate::store::{Cursor, Lease, SharedStore};
+
+/// How long a lease lasts: after a crash a standby waits at most this long.
+const LEASE_MS: u64 = 3_000;
+/// How often a lease is renewed, or asked for while another process has it.
+const ASK_EVERY_MS: u64 = 750;
+/// A holder that could not renew stops this long before its lease ends, so that two processes rarely work at
+/// once.
+const MARGIN_MS: u64 = 500;
+
+/// What a consumer may do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseState {
+    /// Another process works; check again soon.
+    Standby,
+    /// This process has just acquired the lease: begin at the cursor.
+    Acquired {
+        /// Where the last holder stopped; `None` when there was none.
+        cursor: Option<Cursor>,
+    },
+    /// This process still holds the lease: continue.
+    Held,
+}
+
+/// One process's claim to a consumer's work: its lease and its cursor.
+pub struct ConsumerLease {
+    name: &'static str,
+    holder: Uuid,
+    store: SharedStore,
+    environment: SharedEnvironment,
+    held_until_ms: Option<u64>,
+    asked_ms: Option<u64>,
+}
+
+impl ConsumerLease {
+    /// A lease on the work of the consumer `name`. Nothing is asked of the store yet.
+    pub fn new(name: &'static str, store: SharedStore, environment: SharedEnvironment) -> Self {
+        let holder = environment.new_uuid();
+        Self { name, holder, store, environment, held_until_ms: None, asked_ms: None }
+    }
+
+    /// Whether this process may work. Asks the store when that is due.
+    pub async fn check(&mut self) -> LeaseState {
+        let now_ms = self.environment.monotonic_ms();
+        let due = self.asked_ms.is_none_or(|asked| now_ms.saturating_sub(asked) >= ASK_EVERY_MS);
+        if due {
+            self.asked_ms = Some(now_ms);
+            let asked = self.store.lease(self.name, self.holder, LEASE_MS, self.environment.now());
+            match asked.await {
+                Ok(Lease::Held { cursor }) => {
+                    // Counted from before the call, so that it never outlasts what the store granted.
+                    let before = self.held_until_ms.replace(now_ms + LEASE_MS - MARGIN_MS);
+                    if before.is_none() {
+                        tracing::info!(consumer = self.name, "acquired the lease and works");
+                        return LeaseState::Acquired { cursor };
+                    }
+                }
+                Ok(Lease::Taken) => self.lose(),
+                Err(error) => tracing::debug!(consumer = self.name, %error, "the lease could not be asked for"),
+            }
+        }
+        match self.held_until_ms {
+            Some(until) if self.environment.monotonic_ms() < until => LeaseState::Held,
+            Some(_) => {
+                self.lose();
+                LeaseState::Standby
+            }
+            None => LeaseState::Standby,
+        }
+    }
+
+    /// Stores how far the work has come. A failure is only logged, because a batch may be repeated.
+    pub async fn save_cursor(&mut self, cursor: Cursor) {
+        match self.store.advance(self.name, self.holder, cursor).await {
+            Ok(true) => {}
+            Ok(false) => self.lose(),
+            Err(error) => tracing::debug!(consumer = self.name, %error, "the cursor could not be stored"),
+        }
+    }
+
+    /// Gives the lease back, so that a standby can begin at once.
+    pub async fn release(&mut self) {
+        if self.held_until_ms.take().is_some()
+            && let Err(error) = self.store.release(self.name, self.holder).await
+        {
+            tracing::debug!(consumer = self.name, %error, "the lease could not be given back");
+        }
+    }
+
+    fn lose(&mut self) {
+        if self.held_until_ms.take().is_some() {
+            tracing::warn!(consumer = self.name, "lost the lease and stands by");
+        }
+    }
+}
