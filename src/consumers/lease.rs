@@ -61,7 +61,9 @@ impl ConsumerLease {
                     }
                 }
                 Ok(Lease::Taken) => self.lose(),
-                Err(error) => tracing::debug!(consumer = self.name, %error, "the lease could not be asked for"),
+                Err(error) => {
+                    tracing::debug!(consumer = self.name, %error, "the lease could not be asked for");
+                }
             }
         }
         match self.held_until_ms {

@@ -197,7 +197,10 @@ fn hash(argon2: &Argon2<'_>, password: &[u8], salt: [u8; 16]) -> Result<String, 
 }
 
 fn broken(what: &'static str) -> Failure {
-    tracing::error!(what, "a password could not be hashed or checked: the stored hash is damaged, or there is no memory");
+    tracing::error!(
+        what,
+        "a password could not be hashed or checked: the stored hash is damaged, or there is no memory"
+    );
     Failure::Unavailable { definite: true }
 }
 

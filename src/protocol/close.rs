@@ -15,8 +15,8 @@ macro_rules! closes {
             /// All closes, in the order of the catalogue.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The codes that ends of connections are counted by: the server's own, what clients say when they leave, and
-            /// 1006 for an end without a close frame.
+            /// The codes that ends of connections are counted by: the server's own, what clients say when
+            /// they leave, and 1006 for an end without a close frame.
             pub const COUNTED: &'static [&'static str] = &[$(stringify!($code),)+ "1001", "1006"];
 
             /// The WebSocket close code.

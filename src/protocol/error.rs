@@ -57,7 +57,8 @@ macro_rules! error_codes {
     };
 }
 
-// The only list of codes. The tables of docs/PROTOCOL.md and docs/METRICS.md, both schemas and the tests follow it.
+// The only list of codes. The tables of docs/PROTOCOL.md and docs/METRICS.md, both schemas and the tests
+// follow it.
 error_codes! {
     BadFrame = "bad_frame" {
         http: 400, retryable: false, title: "The request is not well-formed",

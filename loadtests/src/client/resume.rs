@@ -24,7 +24,8 @@ pub struct Resume {
     lacking: BTreeSet<ConversationId>,
     asked: Option<Asked>,
     not_before_us: u64,
-    /// A question about several was refused for good because of one of them: ask about one at a time until that one is found.
+    /// A question about several was refused for good because of one of them: ask about one at a time until
+    /// that one is found.
     one_at_a_time: bool,
 }
 
@@ -148,8 +149,9 @@ impl Resume {
         Some(ranges)
     }
 
-    /// The question `id` was refused: with a wait, after which it may be asked again, or for good, as that of a member who was
-    /// removed. Then the conversation that caused it is found, and left alone until the server speaks of it again.
+    /// The question `id` was refused: with a wait, after which it may be asked again, or for good, as that of
+    /// a member who was removed. Then the conversation that caused it is found, and left alone until the
+    /// server speaks of it again.
     pub fn refused(&mut self, id: u64, retry_after_us: Option<u64>, now_us: u64) {
         let Some(asked) = self.asked.take_if(|asked| asked.id == id) else { return };
         if let Some(wait_us) = retry_after_us {

@@ -132,10 +132,7 @@ impl Follower {
         match self.log.end().await {
             Ok(end) => {
                 if state.on_end(end) {
-                    tracing::warn!(
-                        epoch = end.epoch,
-                        "the log was replaced: every client compares heads"
-                    );
+                    tracing::warn!(epoch = end.epoch, "the log was replaced: every client compares heads");
                     *ahead = Ahead::default();
                     self.router.another_log(end);
                 }
@@ -174,7 +171,9 @@ impl Follower {
     async fn read_past_the_end(&self, ahead: &mut Ahead) {
         let running = match self.log.running().await {
             Ok(running) => running,
-            Err(error) => return tracing::debug!(%error, "the transactions that hold the log back could not be read"),
+            Err(error) => {
+                return tracing::debug!(%error, "the transactions that hold the log back could not be read");
+            }
         };
         let now_ms = self.environment.monotonic_ms();
         let mut from = ahead.on_running(&running, now_ms);

@@ -144,7 +144,9 @@ impl Relay {
                 let now_ms = self.environment.monotonic_ms();
                 state.on_held_back(ahead.on_running(&running, now_ms).is_some());
             }
-            Err(error) => tracing::debug!(%error, "the transactions that hold the log back could not be read"),
+            Err(error) => {
+                tracing::debug!(%error, "the transactions that hold the log back could not be read");
+            }
         }
     }
 
