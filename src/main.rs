@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use tidings::app::{self, App};
+use tidings::app::{self, Addresses, App};
 use tidings::config::{LoadOptions, Settings, StoreBackend, process_environment};
 use tidings::environment::SystemEnvironment;
 use tidings::panics;
@@ -165,10 +165,10 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     };
-    let announce = |settings: &Settings, address| {
+    let announce = |settings: &Settings, addresses: &Addresses| {
         // Standard output may be closed: the server serves all the same.
-        let _ = writeln!(std::io::stdout(), "{}", app::banner(settings, address));
-        tracing::info!(%address, "serving");
+        let _ = writeln!(std::io::stdout(), "{}", app::banner(settings, addresses));
+        tracing::info!(address = %addresses.public, internal = %addresses.internal, "serving");
     };
     app.serve(announce, stop).await?;
     Ok(ExitCode::SUCCESS)

@@ -1,4 +1,5 @@
-//! REST v1, the machine-readable descriptions, health, and the web client: one file per group of calls.
+//! REST v1, the machine-readable descriptions, health, the internal address, and the web client: one file per
+//! group of calls.
 //!
 //! Handlers take their input through [`extract`], call the node, and answer with a view or a [`Problem`].
 //! Nothing here holds state or decides who may do what.
@@ -13,14 +14,17 @@ mod cursor;
 mod extract;
 mod faults;
 mod health;
+pub mod internal;
 mod me;
 mod members;
 mod messages;
 mod openapi;
 mod problem;
+mod pulse;
 mod reactions;
 mod read;
 mod readiness;
+mod resource;
 mod routing;
 mod schemas;
 mod site;
@@ -28,11 +32,13 @@ mod state;
 mod tokens;
 mod users;
 mod views;
+mod word;
 
 pub use asyncapi::text as asyncapi_text;
 pub use extract::Address;
 pub use openapi::text as openapi_text;
 pub use problem::Problem;
-pub use readiness::{DependencyState, Detail, Probe, Pulse, Readiness, ReadyView};
+pub use pulse::Pulse;
+pub use readiness::{DependencyState, Detail, Probe, Readiness, ReadyView};
 pub use routing::configure;
-pub use state::{ApiState, RenderMetrics};
+pub use state::ApiState;

@@ -32,7 +32,7 @@ use crate::protocol::event::EventView;
         reactions::add, reactions::remove,
         read::mark,
         blocks::list, blocks::show, blocks::add, blocks::remove,
-        health::live, health::ready, health::metrics, health::jwks,
+        health::live, health::ready, health::jwks,
         serve, asyncapi::serve,
     )
 )]

@@ -1,23 +1,24 @@
 //! Whether this process should be sent requests: what another replica would not share.
 //!
 //! Not ready while it starts or drains, while it has no room for further connections, and when one of its
-//! threads stands still. What all replicas share (the database, the bus) is reported in the body and changes
-//! nothing of the answer's status: a balancer that took every gateway out because the database is away would
-//! end connections that still receive and read.
+//! threads stands still. What all replicas share (the database, the bus) is reported on the internal address
+//! and changes nothing of the status: a balancer that took every gateway out because the database is away
+//! would end connections that still receive and read.
 //!
-//! Why: ADR 0022. A report never waits for a dependency longer than [`WAIT`].
+//! Why: ADR 0022. The public port answers with the bare status. A report never waits for a dependency longer
+//! than [`WAIT`].
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
-use utoipa::ToSchema;
 
+use super::pulse::Pulse;
 use crate::actors::Node;
 use crate::actors::connections::Connections;
 use crate::domain::Timestamp;
@@ -33,11 +34,9 @@ const WRITE_PATIENCE: Duration = Duration::from_millis(400);
 /// How long a report waits for answers: balancers give up on a check after half a second, and would take the
 /// process out.
 const WAIT: Duration = Duration::from_millis(100);
-/// A thread that has not turned for so long stands still.
-const STILL_MS: u64 = 10_000;
 
 /// How a dependency does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DependencyState {
     /// It does what it is asked.
@@ -71,7 +70,7 @@ struct Known {
 }
 
 /// How one dependency is.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize)]
 pub struct DependencyView {
     /// The name of the dependency.
     name: String,
@@ -81,9 +80,8 @@ pub struct DependencyView {
     since: Timestamp,
 }
 
-/// The answer of `/readyz`.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = Ready)]
+/// The answer of `/readyz` on the internal address.
+#[derive(Debug, Clone, Serialize)]
 pub struct ReadyView {
     /// Send requests here.
     pub ready: bool,
@@ -94,33 +92,29 @@ pub struct ReadyView {
     /// The process has as many connections as it may have, or nearly.
     pub full: bool,
     /// Threads of the process that stand still.
-    #[schema(value_type = Vec<String>)]
     pub stuck: Vec<String>,
     /// What all processes share: without effect on `ready`.
     pub dependencies: Vec<DependencyView>,
     /// Numbers for people.
-    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
     pub details: BTreeMap<&'static str, u64>,
 }
 
-/// A thread's sign of life.
-#[derive(Debug)]
-pub struct Pulse {
-    name: String,
-    beat_ms: AtomicU64,
-}
-
-impl Pulse {
-    /// A thread's pulse; it counts from its first beat on.
-    pub fn new(name: String) -> Arc<Self> {
-        Arc::new(Self { name, beat_ms: AtomicU64::new(0) })
-    }
-
-    /// Beats for ever: spawn it on the thread concerned.
-    pub async fn beat(self: Arc<Self>, environment: SharedEnvironment) {
-        loop {
-            self.beat_ms.store(environment.monotonic_ms().max(1), Ordering::Relaxed);
-            tokio::time::sleep(Duration::from_millis(500)).await;
+impl ReadyView {
+    /// Of a process that starts, and waits for this dependency since then.
+    pub fn starting(waits: Option<(&'static str, Timestamp)>) -> Self {
+        let away = |(name, since): (&str, _)| DependencyView {
+            name: name.to_owned(),
+            state: DependencyState::Away,
+            since,
+        };
+        Self {
+            ready: false,
+            starting: true,
+            draining: false,
+            full: false,
+            stuck: Vec::new(),
+            dependencies: waits.map(away).into_iter().collect(),
+            details: BTreeMap::new(),
         }
     }
 }
@@ -221,6 +215,11 @@ impl Readiness {
         self.draining.load(Ordering::SeqCst)
     }
 
+    /// Whether requests should be sent here; asks nobody.
+    pub fn is_ready(&self) -> bool {
+        !self.is_draining() && !self.is_full() && self.stuck().is_empty()
+    }
+
     /// Asks every dependency whose last answer is older than a second, and waits a moment for the answers.
     pub async fn report(&self) -> ReadyView {
         let mut dependencies = Vec::with_capacity(self.dependencies.len());
@@ -238,7 +237,7 @@ impl Readiness {
             dependencies.push(self.shown(dependency));
         }
         let (draining, stuck) = (self.is_draining(), self.stuck());
-        let full = self.connections.as_ref().is_some_and(|connections| connections.is_nearly_full());
+        let full = self.is_full();
         let details = self.details.iter().filter_map(|(name, detail)| Some((*name, detail()?))).collect();
         ReadyView {
             ready: !draining && !full && stuck.is_empty(),
@@ -251,13 +250,13 @@ impl Readiness {
         }
     }
 
+    fn is_full(&self) -> bool {
+        self.connections.as_ref().is_some_and(|connections| connections.is_nearly_full())
+    }
+
     fn stuck(&self) -> Vec<String> {
         let now_ms = self.environment.monotonic_ms();
-        let still = |pulse: &&Arc<Pulse>| {
-            let beat_ms = pulse.beat_ms.load(Ordering::Relaxed);
-            beat_ms > 0 && now_ms.saturating_sub(beat_ms) > STILL_MS
-        };
-        self.pulses.iter().filter(still).map(|pulse| pulse.name.clone()).collect()
+        self.pulses.iter().filter(|pulse| pulse.is_still(now_ms)).map(|pulse| pulse.name.clone()).collect()
     }
 
     /// Asks in a task of its own, unless that was done a moment ago: whoever comes meanwhile waits for the
@@ -323,6 +322,7 @@ mod tests {
     use std::sync::atomic::AtomicU32;
 
     use super::*;
+    use crate::api::pulse::STILL_MS;
     use crate::environment::{Environment, ManualEnvironment};
 
     #[tokio::test]

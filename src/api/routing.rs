@@ -1,12 +1,11 @@
 //! Which path and method leads to which handler.
 
-use actix_web::dev::Handler;
-use actix_web::guard::{self, Guard};
-use actix_web::http::{Method, header};
+use actix_web::http::header;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{FromRequest, HttpResponse, Resource, Responder, Route};
+use actix_web::{HttpResponse, Resource, guard};
 
+use super::resource::{at, delete, get, patch, post, put};
 use super::{
     ApiState, Problem, accounts, asyncapi, blocks, boundary, conversations, cors, health, me, members,
     messages, openapi, reactions, read, site, tokens, users,
@@ -89,65 +88,6 @@ fn about_the_process() -> Vec<Resource> {
     vec![
         at("/healthz", [get(health::live)]),
         at("/readyz", [get(health::ready)]),
-        at("/metrics", [get(health::metrics)]),
         at("/.well-known/jwks.json", [get(health::jwks)]),
     ]
-}
-
-/// One method of a resource.
-struct Endpoint {
-    methods: Vec<Method>,
-    route: Route,
-}
-
-/// A resource with these methods; any other is answered with 405 and the ones there are.
-fn at<const N: usize>(path: &str, endpoints: [Endpoint; N]) -> Resource {
-    let allow: Vec<Method> = endpoints.iter().flat_map(|endpoint| endpoint.methods.iter().cloned()).collect();
-    let mut resource = web::resource(path);
-    for endpoint in endpoints {
-        resource = resource.route(endpoint.route);
-    }
-    resource.default_service(web::to(move || {
-        let problem = Problem::method_not_allowed(&allow);
-        async move { Err::<&'static str, _>(problem) }
-    }))
-}
-
-fn endpoint<F, Args>(methods: Vec<Method>, guard: impl Guard + 'static, handler: F) -> Endpoint
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    Endpoint { methods, route: web::route().guard(guard).to(handler) }
-}
-
-/// GET, and HEAD with it (RFC 9110 section 9.1).
-fn get<F, Args>(handler: F) -> Endpoint
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    endpoint(vec![Method::GET, Method::HEAD], guard::Any(guard::Get()).or(guard::Head()), handler)
-}
-
-macro_rules! methods {
-    ($($name:ident: $method:ident, $guard:ident;)*) => { $(
-        fn $name<F, Args>(handler: F) -> Endpoint
-        where
-            F: Handler<Args>,
-            Args: FromRequest + 'static,
-            F::Output: Responder + 'static,
-        {
-            endpoint(vec![Method::$method], guard::$guard(), handler)
-        }
-    )* };
-}
-
-methods! {
-    post: POST, Post;
-    put: PUT, Put;
-    patch: PATCH, Patch;
-    delete: DELETE, Delete;
 }

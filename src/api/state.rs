@@ -8,9 +8,6 @@ use crate::config::TrustedProxies;
 use crate::domain::AllowedOrigins;
 use crate::identity::Identity;
 
-/// Renders the metrics for `GET /metrics`.
-pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
-
 /// Shared by all workers; cheap to clone.
 #[derive(Clone)]
 pub struct ApiState {
@@ -20,12 +17,10 @@ pub struct ApiState {
     pub identity: Identity,
     /// Whether to send requests here.
     pub readiness: Arc<Readiness>,
-    /// The metrics page; `None`: there is none.
-    pub render_metrics: Option<RenderMetrics>,
     /// Who names the client's address.
     pub proxies: Arc<TrustedProxies>,
     /// Pages of the origins listed here may read answers.
     pub allowed_origins: Arc<AllowedOrigins>,
-    /// The process has the role of the API: without it only health, metrics and keys are served.
+    /// The process has the role of the API: without it only health and keys are served.
     pub serves_rest: bool,
 }

@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 
+use super::Addresses;
 use super::options::database_file;
 use crate::config::{Settings, StoreBackend};
 use crate::telemetry::exporter::file_limit;
 
-/// A few lines for standard output, printed once the address is bound.
-pub fn banner(settings: &Settings, address: SocketAddr) -> String {
+/// A few lines for standard output, printed once the addresses are bound.
+pub fn banner(settings: &Settings, addresses: &Addresses) -> String {
+    let address = addresses.public;
     let shown = if address.ip().is_unspecified() {
         SocketAddr::from(([127, 0, 0, 1], address.port()))
     } else {
@@ -25,6 +27,7 @@ pub fn banner(settings: &Settings, address: SocketAddr) -> String {
         format!("  WebSocket    ws://{shown}/v1/ws"),
         format!("  REST         http://{shown}/v1   (http://{shown}/openapi.json)"),
         format!("  data         {data}"),
+        format!("  internal     {}   (metrics, readiness)", addresses.internal),
         format!(
             "  limits       body {} B, frame {} B, group {} members, {} sends/s per user (burst {}), outbox {} B, {} connections, {files} files, {} workers",
             limits.body_bytes,

@@ -1,4 +1,5 @@
-//! The folder of the embedded database and the keys: one server at a time, and readable by its user only.
+//! The folder of the embedded database, the keys and the internal socket: one server at a time, and readable
+//! by its user only.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -56,11 +57,12 @@ pub struct DataFolder {
 }
 
 impl DataFolder {
-    /// Makes the folder when it is missing, closes it and `database` to other users, and holds it.
+    /// Makes the folder when it is missing, closes it and `database`, where there is one, to other users, and
+    /// holds it.
     ///
     /// # Errors
     /// [`FolderError`].
-    pub fn hold(folder: &Path, database: &Path) -> Result<Self, FolderError> {
+    pub fn hold(folder: &Path, database: Option<&Path>) -> Result<Self, FolderError> {
         let failed = |what| move |error| FolderError::Failed { folder: folder.to_owned(), what, error };
         let make = DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(folder);
         make.map_err(failed("cannot be made"))?;
@@ -74,7 +76,9 @@ impl DataFolder {
             .and_then(|()| lock.rewind())
             .and_then(|()| writeln!(lock, "{}", std::process::id()));
         named.map_err(failed("its lock file cannot be written"))?;
-        private().open(database).map_err(failed("the database cannot be written"))?;
+        if let Some(database) = database {
+            private().open(database).map_err(failed("the database cannot be written"))?;
+        }
         close_what_is_in(folder).map_err(failed("its files cannot be closed to other users"))?;
         Ok(Self { _lock: lock })
     }
@@ -156,13 +160,13 @@ mod tests {
         let parent = tempfile::tempdir().expect("a folder");
         let folder = parent.path().join("a").join("data");
         let database = folder.join("tidings.db");
-        let held = DataFolder::hold(&folder, &database).expect("it is free");
-        let refused = DataFolder::hold(&folder, &database).expect_err("it is held").to_string();
+        let held = DataFolder::hold(&folder, Some(&database)).expect("it is free");
+        let refused = DataFolder::hold(&folder, Some(&database)).expect_err("it is held").to_string();
         assert!(refused.contains(&format!("in use by process {}:", std::process::id())), "{refused}");
         assert_eq!((mode(&folder), mode(&database)), (0o700, 0o600));
         assert_eq!(mode(&folder.join(LOCK_FILE)), 0o600);
         drop(held);
-        DataFolder::hold(&folder, &database).expect("it is free again");
+        DataFolder::hold(&folder, Some(&database)).expect("it is free again");
     }
 
     #[test]
@@ -173,11 +177,11 @@ mod tests {
         for path in [folder.path(), &database] {
             fs::set_permissions(path, Permissions::from_mode(0o755)).expect("it is ours");
         }
-        DataFolder::hold(folder.path(), &database).expect("it is closed");
+        DataFolder::hold(folder.path(), Some(&database)).expect("it is closed");
         assert_eq!((mode(folder.path()), mode(&database)), (0o700, 0o600));
 
         fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).expect("it is ours");
-        let refused = DataFolder::hold(folder.path(), &database).expect_err("everybody writes there");
+        let refused = DataFolder::hold(folder.path(), Some(&database)).expect_err("everybody writes there");
         assert!(matches!(refused, FolderError::Open(_)), "{refused}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::data_folder::FolderError;
+use super::data_folder::{DataFolder, FolderError};
 use super::embedded::Embedded;
 use super::waiting::Missing;
 use super::{AppError, bus, listen, open_postgres, options};
@@ -24,11 +24,13 @@ pub struct Finding {
 async fn open(
     settings: &Settings,
     environment: &SharedEnvironment,
-) -> Result<(SharedStore, Option<Embedded>), AppError> {
+) -> Result<(SharedStore, Option<(Embedded, DataFolder)>), AppError> {
     match settings.store.backend {
         StoreBackend::Sqlite => {
+            let database = options::database_file(settings);
+            let folder = DataFolder::hold(&settings.store.data_dir, Some(&database))?;
             let embedded = Embedded::open(settings, environment).await?;
-            Ok((embedded.store(), Some(embedded)))
+            Ok((embedded.store(), Some((embedded, folder))))
         }
         StoreBackend::Postgres => match open_postgres(settings, environment).await {
             Ok(store) => Ok((store, None)),
@@ -77,7 +79,7 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
             );
             let identity = Identity::new(options::identity(settings), store, Arc::clone(&environment));
             found("keys", identity.map(|_| "can sign".to_owned()).map_err(|error| error.to_string()));
-            if let Some(embedded) = embedded {
+            if let Some((embedded, _folder)) = embedded {
                 embedded.close().await;
             }
         }

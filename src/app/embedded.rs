@@ -1,33 +1,29 @@
-//! The embedded database with the folder it lies in: held by one process, and one file after an orderly end.
+//! The embedded database: one file after an orderly end.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::data_folder::DataFolder;
 use super::{AppError, options};
 use crate::config::Settings;
 use crate::environment::SharedEnvironment;
 use crate::store::SharedStore;
 use crate::store::sqlite::SqliteStore;
 
-/// An open database, and its folder.
+/// An open database.
 pub struct Embedded {
     store: Arc<SqliteStore>,
     patience: Duration,
-    /// Given back last: another process may open the database from then on.
-    _folder: DataFolder,
 }
 
 impl Embedded {
-    /// Takes the folder and opens the database in it.
+    /// Opens the database in the data folder, which the caller holds until it is closed.
     ///
     /// # Errors
     /// [`AppError`], for the operator.
     pub async fn open(settings: &Settings, environment: &SharedEnvironment) -> Result<Self, AppError> {
-        let folder = DataFolder::hold(&settings.store.data_dir, &options::database_file(settings))?;
         let store = SqliteStore::open(options::sqlite(settings), Arc::clone(environment)).await?;
         let patience = Duration::from_millis(2 * settings.store.timeout_ms);
-        Ok(Self { store, patience, _folder: folder })
+        Ok(Self { store, patience })
     }
 
     /// The store.

@@ -12,6 +12,7 @@ pub mod doctor;
 mod embedded;
 mod fleet;
 mod http;
+mod internal;
 mod migrate;
 mod options;
 mod waiting;
@@ -28,11 +29,13 @@ use tokio::sync::{mpsc, watch};
 use self::data_folder::FolderError;
 use self::embedded::Embedded;
 use self::fleet::Fleet;
+use self::internal::{Internal, InternalError};
 use self::waiting::Missing;
 use crate::actors::Node;
 use crate::actors::inbox::Inbox;
 use crate::actors::router::{Router, RouterOptions};
-use crate::api::{ApiState, Pulse, Readiness, RenderMetrics};
+use crate::api::internal::RenderMetrics;
+use crate::api::{ApiState, Pulse, Readiness};
 use crate::bus::redis::RedisPresenceRegistry;
 use crate::config::{Role, Settings, StoreBackend, TrustedProxies};
 use crate::environment::{SharedEnvironment, SystemEnvironment};
@@ -45,6 +48,7 @@ use crate::telemetry::logging::{self, Lost};
 use crate::telemetry::{Exporter, Meters, ProcessMeters};
 
 pub use banner::banner;
+pub use internal::InternalAddress;
 pub use migrate::migrate;
 
 /// Why a node cannot start; its text says what to do.
@@ -53,9 +57,12 @@ pub enum AppError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The folder of the embedded database.
+    /// The data folder.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// The internal address.
+    #[error(transparent)]
+    Internal(#[from] InternalError),
     /// Keys, password parameters, the external issuer.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -95,8 +102,25 @@ pub enum AppError {
     Migrate(String),
 }
 
+/// Where a process answers.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// Where clients come in.
+    pub public: SocketAddr,
+    /// Where operators ask.
+    pub internal: InternalAddress,
+}
+
 /// A node that is ready to serve.
 pub struct App {
+    parts: Assembled,
+    /// `None` where the database is a server's.
+    embedded: Option<Embedded>,
+    internal: Internal,
+}
+
+/// All parts but the database and the internal address, which are closed last.
+struct Assembled {
     listener: TcpListener,
     settings: Settings,
     environment: SharedEnvironment,
@@ -107,8 +131,6 @@ pub struct App {
     actors: Arbiter,
     fleet: Fleet,
     registry: Option<Arc<RedisPresenceRegistry>>,
-    /// `None` where the database is a server's.
-    embedded: Option<Embedded>,
     pulses: Vec<Arc<Pulse>>,
 }
 
@@ -123,6 +145,7 @@ impl App {
         let meters = Arc::new(Meters::new());
         // Bound first: a wrong address is told at once, and probes are answered while the database is away.
         let listener = listen(settings.server.listen, settings.server.backlog)?;
+        let internal = Internal::open(&settings, render_metrics(&environment, &exporter))?;
         let embedded = match settings.store.backend {
             StoreBackend::Sqlite => Some(Embedded::open(&settings, &environment).await?),
             StoreBackend::Postgres => None,
@@ -132,28 +155,58 @@ impl App {
             Some(embedded) => embedded.store(),
             None => {
                 let open = || open_postgres(&settings, &environment);
-                let opened = waiting::until("store", &listener, &environment, open).await?;
+                let state = &internal.state;
+                let opened = waiting::until("store", &listener, &environment, state, open).await?;
                 server = Some(Arc::clone(&opened));
                 opened
             }
         };
         let timeout = options::store_timeout(&settings);
         let store = Guarded::shared(store, timeout, Arc::clone(&environment), &meters.store);
-        let mut app =
-            match Self::assemble(settings, listener, environment, exporter, meters, (store, server)).await {
-                Ok(app) => app,
-                Err(error) => {
-                    if let Some(embedded) = embedded {
-                        embedded.close().await;
-                    }
-                    return Err(error);
+        let assembled =
+            Assembled::new(settings, listener, environment, exporter, meters, (store, server)).await;
+        match assembled {
+            Ok(parts) => Ok(Self { parts, embedded, internal }),
+            Err(error) => {
+                if let Some(embedded) = embedded {
+                    embedded.close().await;
                 }
-            };
-        app.embedded = embedded;
-        Ok(app)
+                Err(error)
+            }
+        }
     }
 
-    async fn assemble(
+    /// Says through `announce` where it listens, and serves until the end of `stop`.
+    ///
+    /// # Errors
+    /// [`AppError`], for the operator.
+    pub async fn serve(
+        self,
+        announce: impl FnOnce(&Settings, &Addresses),
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), AppError> {
+        let Self { parts, embedded, internal } = self;
+        let served = parts.run(&internal, announce, stop).await;
+        if let Some(embedded) = embedded {
+            embedded.close().await;
+        }
+        internal.close().await;
+        tracing::info!("stopped");
+        served
+    }
+
+    /// Ends without having served.
+    pub async fn close(self) {
+        self.parts.actors.stop();
+        if let Some(embedded) = self.embedded {
+            embedded.close().await;
+        }
+        self.internal.close().await;
+    }
+}
+
+impl Assembled {
+    async fn new(
         settings: Settings,
         listener: TcpListener,
         environment: SharedEnvironment,
@@ -203,43 +256,17 @@ impl App {
             actors,
             fleet,
             registry,
-            embedded: None,
             pulses,
         })
     }
 
-    /// Says through `announce` where it listens, and serves until the end of `stop`.
-    ///
-    /// # Errors
-    /// [`AppError`], for the operator.
-    pub async fn serve(
-        mut self,
-        announce: impl FnOnce(&Settings, SocketAddr),
-        stop: impl Future<Output = ()>,
-    ) -> Result<(), AppError> {
-        let embedded = self.embedded.take();
-        let served = self.run(announce, stop).await;
-        if let Some(embedded) = embedded {
-            embedded.close().await;
-        }
-        tracing::info!("stopped");
-        served
-    }
-
-    /// Ends without having served.
-    pub async fn close(self) {
-        self.actors.stop();
-        if let Some(embedded) = self.embedded {
-            embedded.close().await;
-        }
-    }
-
     async fn run(
         self,
-        announce: impl FnOnce(&Settings, SocketAddr),
+        internal: &Internal,
+        announce: impl FnOnce(&Settings, &Addresses),
         stop: impl Future<Output = ()>,
     ) -> Result<(), AppError> {
-        let address = self.listener.local_addr()?;
+        let addresses = Addresses { public: self.listener.local_addr()?, internal: internal.address.clone() };
         let (drain, draining) = watch::channel(None);
         let (drained, mut all_drained) = mpsc::channel(self.settings.server.worker_threads());
         let proxies = TrustedProxies::new(self.settings.server.trusted_proxies.clone());
@@ -264,7 +291,8 @@ impl App {
         let server = http::start(self.listener, &self.settings.server, parts)?;
         let handle = server.handle();
         let serving = actix_rt::spawn(server);
-        announce(&self.settings, address);
+        internal.state.started(Arc::clone(&self.readiness));
+        announce(&self.settings, &addresses);
         stop.await;
         tracing::info!("stopping: telling clients to reconnect");
         self.readiness.drain();
@@ -290,20 +318,10 @@ impl App {
     }
 
     fn api_state(&self, proxies: Arc<TrustedProxies>) -> ApiState {
-        let exporter = self.exporter.clone();
-        let process = ProcessMeters::new();
-        let environment = Arc::clone(&self.environment);
         ApiState {
             node: self.node.clone(),
             identity: self.identity.clone(),
             readiness: Arc::clone(&self.readiness),
-            render_metrics: self.settings.telemetry.metrics.then(|| {
-                let render: RenderMetrics = Arc::new(move || {
-                    process.sample(environment.monotonic_ms());
-                    exporter.render()
-                });
-                render
-            }),
             proxies,
             allowed_origins: Arc::new(options::allowed_origins(&self.settings)),
             serves_rest: self.settings.server.has_role(Role::Api),
@@ -358,14 +376,23 @@ async fn open_postgres(
 }
 
 fn listen(address: SocketAddr, backlog: u32) -> Result<TcpListener, AppError> {
-    let bind = || {
-        let socket =
-            socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-        Ok(TcpListener::from(socket))
-    };
-    bind().map_err(|error| AppError::Listen { address, error })
+    bind(address, backlog).map_err(|error| AppError::Listen { address, error })
+}
+
+fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(TcpListener::from(socket))
+}
+
+/// Samples the process and renders everything measured.
+fn render_metrics(environment: &SharedEnvironment, exporter: &Exporter) -> RenderMetrics {
+    let (environment, exporter, process) = (Arc::clone(environment), exporter.clone(), ProcessMeters::new());
+    Arc::new(move || {
+        process.sample(environment.monotonic_ms());
+        exporter.render()
+    })
 }

@@ -188,6 +188,8 @@ mod tests {
     /// Keys that no options hold, each with the place that reads it.
     const READ_ELSEWHERE: &[(&str, &str)] = &[
         ("server.listen", "app/mod.rs"),
+        ("server.internal_listen", "app/internal.rs"),
+        ("server.internal_token_file", "app/internal.rs"),
         ("server.workers", "app/http.rs"),
         ("server.trusted_proxies", "app/mod.rs"),
         ("server.shutdown_ms", "app/mod.rs"),

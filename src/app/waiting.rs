@@ -1,8 +1,8 @@
 //! The time before the database answers: the process stays up and says what it waits for, rather than end and
 //! be started again and again.
 //!
-//! Only `/healthz` (the process lives) and `/readyz` (it is not ready, and why since when) are answered
-//! meanwhile.
+//! On the public port only `/healthz` (the process lives) and `/readyz` (it is not ready) are answered
+//! meanwhile; the internal address says what it waits for.
 
 use std::io;
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::domain::Timestamp;
+use crate::api::internal::InternalState;
 use crate::environment::SharedEnvironment;
 
 /// Between two tries.
@@ -29,8 +29,8 @@ pub enum Missing<E> {
     Hopeless(E),
 }
 
-/// Tries until it works, answering probes on `listener` meanwhile. `what` names the dependency in answers and
-/// in the log.
+/// Tries until it works, answering probes on `listener` meanwhile. `what` names the dependency on the
+/// internal address and in the log.
 ///
 /// # Errors
 /// What makes further tries hopeless.
@@ -38,6 +38,7 @@ pub async fn until<T, E, F>(
     what: &'static str,
     listener: &TcpListener,
     environment: &SharedEnvironment,
+    internal: &InternalState,
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, E>
 where
@@ -51,7 +52,8 @@ where
             Err(Missing::Away(why)) => {
                 if room.is_none() {
                     tracing::warn!(dependency = what, %why, "waiting; trying every second");
-                    room = Some(Room::open(what, listener, environment.now()));
+                    internal.waits_for(what, environment.now());
+                    room = Some(Room::open(listener));
                 }
                 tokio::time::sleep(TRY_EVERY).await;
             }
@@ -67,10 +69,10 @@ where
 struct Room(Option<tokio::task::JoinHandle<()>>);
 
 impl Room {
-    fn open(what: &'static str, listener: &TcpListener, since: Timestamp) -> Self {
+    fn open(listener: &TcpListener) -> Self {
         let shared = listener.try_clone().and_then(tokio::net::TcpListener::from_std);
         let task = match shared {
-            Ok(listener) => Some(tokio::spawn(answer_all(what, listener, since))),
+            Ok(listener) => Some(tokio::spawn(answer_all(listener))),
             Err(error) => {
                 tracing::warn!(%error, "probes cannot be answered while waiting");
                 None
@@ -88,24 +90,24 @@ impl Drop for Room {
     }
 }
 
-async fn answer_all(what: &'static str, listener: tokio::net::TcpListener, since: Timestamp) {
+async fn answer_all(listener: tokio::net::TcpListener) {
     // One at a time: nobody but probes is to come here, and each is bounded.
     while let Ok((stream, _)) = listener.accept().await {
         // A probe that goes away in the middle needs no answer.
-        let _ = tokio::time::timeout(REQUEST, answer(what, stream, since)).await;
+        let _ = tokio::time::timeout(REQUEST, answer(stream)).await;
     }
 }
 
-async fn answer(what: &str, mut stream: TcpStream, since: Timestamp) -> io::Result<()> {
+async fn answer(mut stream: TcpStream) -> io::Result<()> {
     let mut request = Vec::new();
     while !request.windows(4).any(|end| end == b"\r\n\r\n") && request.len() < REQUEST_BYTES {
         if stream.read_buf(&mut request).await? == 0 {
             break;
         }
     }
-    let Reply { status, content_type, body } = reply(what, &request, since);
+    let (status, body) = reply(&request);
     let head = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\nretry-after: 1\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nretry-after: 1\r\nconnection: close\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).await?;
@@ -113,28 +115,13 @@ async fn answer(what: &str, mut stream: TcpStream, since: Timestamp) -> io::Resu
     stream.shutdown().await
 }
 
-struct Reply {
-    status: &'static str,
-    content_type: &'static str,
-    body: String,
-}
-
-/// What the process answers later too: the same text for `/healthz`, the same fields for `/readyz`.
-fn reply(what: &str, request: &[u8], since: Timestamp) -> Reply {
+/// What the process answers later too, and to everything else that it is not ready.
+fn reply(request: &[u8]) -> (&'static str, &'static str) {
     if request.starts_with(b"GET /healthz ") {
-        let content_type = "text/plain; charset=utf-8";
-        return Reply { status: "200 OK", content_type, body: "ok\n".to_owned() };
+        ("200 OK", "ok\n")
+    } else {
+        ("503 Service Unavailable", "unready\n")
     }
-    let waits = serde_json::json!({
-        "ready": false,
-        "starting": true,
-        "draining": false,
-        "full": false,
-        "stuck": [],
-        "dependencies": [{ "name": what, "state": "away", "since": since }],
-        "details": {},
-    });
-    Reply { status: "503 Service Unavailable", content_type: "application/json", body: waits.to_string() }
 }
 
 #[cfg(test)]
@@ -151,7 +138,8 @@ mod tests {
             std::sync::Arc::new(ManualEnvironment::new(1_800_000_000_000, 1));
         let (come, mut there) = tokio::sync::watch::channel(false);
         let waiting = tokio::spawn(async move {
-            until("store", &listener, &environment, || {
+            let internal = InternalState::new(None, None);
+            until("store", &listener, &environment, &internal, || {
                 let there = *there.borrow_and_update();
                 async move { if there { Ok(7) } else { Err(Missing::<&str>::Away("no answer".to_owned())) } }
             })
@@ -163,9 +151,7 @@ mod tests {
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await.unwrap();
             assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{path}: {answer}");
-            if path == "/readyz" {
-                assert!(answer.contains("\"name\":\"store\"") && answer.contains("2027-01-15T"), "{answer}");
-            }
+            assert_eq!(answer.ends_with("\r\n\r\nunready\n"), expected == "503", "{answer}");
         }
         come.send(true).unwrap();
         assert_eq!(waiting.await.unwrap(), Ok(7));
@@ -176,6 +162,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let environment: SharedEnvironment = std::sync::Arc::new(ManualEnvironment::new(0, 1));
         let never = || async { Err::<(), _>(Missing::Hopeless("of the future")) };
-        assert_eq!(until("store", &listener, &environment, never).await, Err("of the future"));
+        let internal = InternalState::new(None, None);
+        assert_eq!(until("store", &listener, &environment, &internal, never).await, Err("of the future"));
     }
 }

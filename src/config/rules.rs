@@ -85,7 +85,7 @@ fn topology(settings: &Settings, problems: &mut Problems) {
 
 /// One sentence for each setting that is legal and yet probably not meant.
 pub(super) fn warnings(settings: &Settings) -> Vec<String> {
-    let Settings { server, gateway, auth, store, writer, bus, telemetry, .. } = settings;
+    let Settings { server, gateway, auth, store, writer, bus, .. } = settings;
     let sqlite = store.backend == StoreBackend::Sqlite;
     let public = !server.listen.ip().is_loopback();
     let cases = [
@@ -132,8 +132,8 @@ pub(super) fn warnings(settings: &Settings) -> Vec<String> {
              the clear, and behind one that is not named all clients count as one address",
         ),
         (
-            public && telemetry.metrics,
-            "telemetry.metrics is on and server.listen is not loopback: keep /metrics from the public at the proxy",
+            server.internal_listen.is_some_and(|address| !address.ip().is_loopback()),
+            "server.internal_listen is not loopback: keep that port inside your own network, its token travels in the clear",
         ),
         (
             gateway.hello_burst_per_ip > 0 && gateway.hellos_per_ip_per_second == 0,

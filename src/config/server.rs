@@ -1,8 +1,9 @@
 //! `[server]`: sockets, threads and what this process does.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 use super::choice::choice;
 use super::network::Network;
@@ -29,6 +30,11 @@ choice! {
 pub struct ServerSettings {
     /// Address and port to listen on.
     pub listen: SocketAddr,
+    /// Address and port for operators; `None`: a socket in the data folder.
+    #[serde(deserialize_with = "address_if_any")]
+    pub internal_listen: Option<SocketAddr>,
+    /// The file with the bearer token for `internal_listen`; may be empty.
+    pub internal_token_file: PathBuf,
     /// Worker threads; 0: one per core.
     pub workers: usize,
     /// The address clients use; may be empty.
@@ -75,6 +81,17 @@ impl ServerSettings {
             "roles",
             "is empty: write [\"all\"] or the roles of this process",
         );
+        let token = !self.internal_token_file.as_os_str().is_empty();
+        problems.when(
+            self.internal_listen.is_some() && !token,
+            "internal_token_file",
+            "is needed with server.internal_listen: make one with `openssl rand -hex 32`",
+        );
+        problems.when(
+            self.internal_listen.is_none() && token,
+            "internal_token_file",
+            "has no effect without server.internal_listen: the socket in store.data_dir is protected by its file rights",
+        );
         let web = self.public_url.starts_with("http://") || self.public_url.starts_with("https://");
         let wrong = !self.public_url.is_empty() && (!web || Origin::parse(&self.public_url).is_none());
         problems.when(
@@ -86,4 +103,14 @@ impl ServerSettings {
             ),
         );
     }
+}
+
+fn address_if_any<'de, D: Deserializer<'de>>(value: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(value)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wrong =
+        |_| de::Error::custom(format!("{text:?} is no address: write e.g. \"127.0.0.1:9090\", or nothing"));
+    text.parse().map(Some).map_err(wrong)
 }

@@ -23,7 +23,7 @@ pub struct TelemetrySettings {
     pub log_format: LogFormat,
     /// What is logged, in the language of `tracing_subscriber::EnvFilter`.
     pub log_filter: String,
-    /// Whether `GET /metrics` answers.
+    /// Whether `GET /metrics` answers on the internal address.
     pub metrics: bool,
 }
 

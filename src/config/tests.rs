@@ -226,13 +226,15 @@ fn what_is_risky_is_warned_of() {
         ("gateway.allowed_origins", "*"),
         ("gateway.hello_timeout_ms", "3000"),
         ("server.request_timeout_ms", "3000"),
+        ("server.internal_listen", "0.0.0.0:81"),
+        ("server.internal_token_file", "token"),
     ];
     let warnings = load(None, &[], &set).unwrap().warnings().join("\n");
     for key in [
         "synchronous",
         "sign_ins_per_minute",
         "allowed_origins",
-        "telemetry.metrics",
+        "internal_listen",
         "hello_timeout_ms",
         "request_timeout_ms",
     ] {
@@ -294,7 +296,7 @@ fn the_example_of_a_fleet_loads_with_its_urls_from_the_environment() {
         ],
     );
     assert_eq!(settings.store.backend, StoreBackend::Postgres);
-    assert_eq!(warnings.lines().count(), 1, "only /metrics on a public address: {warnings}");
+    assert_eq!(warnings.lines().count(), 1, "only the internal address on every interface: {warnings}");
 }
 
 #[test]

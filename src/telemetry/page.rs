@@ -8,7 +8,7 @@ use super::metrics::ALL;
 const HEAD: &str = "\
 # Metrics
 
-`GET /metrics` answers in Prometheus' text format. This page is generated from `src/telemetry/metrics.rs`; after a change run
+`GET /metrics` on the internal address answers in Prometheus' text format ([OPERATIONS.md](OPERATIONS.md)). This page is generated from `src/telemetry/metrics.rs`; after a change run
 `UPDATE_DOCS=1 cargo test --lib metrics_page`.
 
 Labels have few, fixed values, all present from the start at zero; a value that is not listed counts as `other`. Nothing is

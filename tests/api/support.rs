@@ -105,7 +105,6 @@ impl World {
             node,
             identity: identity.clone(),
             readiness: readiness.clone(),
-            render_metrics: Some(Arc::new(|| "# metrics\n".to_owned())),
             proxies: TrustedProxies::new(vec!["127.0.0.0/8".parse().expect("a network")]),
             allowed_origins: Arc::new(AllowedOrigins::new(&["https://game.example".to_owned()], None)),
         };

@@ -12,7 +12,7 @@ use crate::servers::Redis;
 
 struct Served {
     _child: Child,
-    url: String,
+    inside: reqwest::Client,
     _folder: tempfile::TempDir,
 }
 
@@ -32,22 +32,24 @@ impl Served {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let named = async {
             while let Some(line) = lines.next_line().await.unwrap() {
-                if let Some((_, rest)) = line.split_once("listens on ") {
-                    return format!("http://{rest}");
+                if line.contains("listens on ") {
+                    return;
                 }
             }
             panic!("the server ended before it listened");
         };
-        let url = tokio::time::timeout(DEADLINE, named).await.expect("the server says where it listens");
+        tokio::time::timeout(DEADLINE, named).await.expect("the server says where it listens");
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { _child: child, url, _folder: folder }
+        let socket = folder.path().join("tidings.sock");
+        let inside = reqwest::Client::builder().unix_socket(socket).build().unwrap();
+        Self { _child: child, inside, _folder: folder }
     }
 
     /// The status of `/readyz` and what it says of the bus, once that is in `state`.
     async fn bus_that(&self, state: &str) -> (u16, Value) {
         let shown = async {
             loop {
-                let answer = reqwest::get(format!("{}/readyz", self.url)).await.unwrap();
+                let answer = self.inside.get("http://internal/readyz").send().await.unwrap();
                 let status = answer.status().as_u16();
                 let text = answer.text().await.unwrap();
                 let report: Value = serde_json::from_str(&text).unwrap();

@@ -129,11 +129,13 @@ impl Cluster {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// The sum of a metric over the processes at these addresses (a list as in `GATEWAY_URLS`).
+    /// The sum of a metric over the processes at these internal addresses (`GATEWAY_METRICS_URLS` or another
+    /// list).
     pub async fn metric(&self, addresses: &str, name: &str) -> f64 {
-        let mut sum = 0.0;
+        let (mut sum, http) = (0.0, reqwest::Client::new());
         for address in self.address(addresses).split(' ') {
-            let Ok(response) = reqwest::get(format!("{address}/metrics")).await else { continue };
+            let asked = http.get(format!("{address}/metrics")).bearer_auth(self.address("INTERNAL_TOKEN"));
+            let Ok(response) = asked.send().await else { continue };
             let text = response.text().await.unwrap_or_default();
             let lines = text
                 .lines()

@@ -49,7 +49,10 @@ async fn nothing_breaks() {
     let verdict = replay.end(&cluster);
     show("nothing broke", &verdict);
     within(&verdict, "delivery", WITHOUT_BUS_MS);
-    assert!(cluster.metric("GATEWAY_URLS", "tidings_bus_received_total").await > 0.0, "the bus carried it");
+    assert!(
+        cluster.metric("GATEWAY_METRICS_URLS", "tidings_bus_received_total").await > 0.0,
+        "the bus carried it"
+    );
 }
 
 #[tokio::test]
@@ -103,7 +106,7 @@ async fn redis_dies_and_comes_back_empty() {
     pause(1_000).await;
     cluster.signal("redis", "KILL").await;
     pause(5_000).await;
-    let tailed = cluster.metric("GATEWAY_URLS", "tidings_bus_tailed_total").await;
+    let tailed = cluster.metric("GATEWAY_METRICS_URLS", "tidings_bus_tailed_total").await;
     assert!(tailed > 0.0, "gateways read the log meanwhile");
     cluster.restart("redis");
     let verdict = replay.end(&cluster);
@@ -183,7 +186,7 @@ async fn the_primary_freezes_and_every_send_is_answered_in_time() {
         );
     }
     assert!(answers.iter().any(|answer| answer["definite"] == true), "the breaker answered the rest at once");
-    let open = cluster.metric("GATEWAY_URLS", "tidings_connections").await;
+    let open = cluster.metric("GATEWAY_METRICS_URLS", "tidings_connections").await;
     assert!(open > 0.0, "sockets stay up while the database is away");
     cluster.signal("primary", "CONT").await;
     let frozen_ms = frozen.elapsed().as_secs_f64() * 1_000.0;
@@ -229,11 +232,14 @@ async fn the_replica_pauses() {
 async fn the_relay_dies() {
     let cluster = Cluster::start(&[]).await;
     let replay = Replay::start(&cluster).await;
-    let leader =
-        if cluster.metric("RELAY_URLS", "tidings_relay_leads").await > 0.0 { "relay-1" } else { "relay-2" };
+    let leader = if cluster.metric("RELAY_METRICS_URLS", "tidings_relay_leads").await > 0.0 {
+        "relay-1"
+    } else {
+        "relay-2"
+    };
     cluster.signal(leader, "KILL").await;
     pause(5_000).await;
-    assert!(cluster.metric("RELAY_URLS", "tidings_relay_leads").await > 0.0, "the standby took over");
+    assert!(cluster.metric("RELAY_METRICS_URLS", "tidings_relay_leads").await > 0.0, "the standby took over");
     cluster.restart(leader);
     let verdict = replay.end(&cluster);
     show("the relay died", &verdict);
@@ -258,15 +264,15 @@ async fn a_gateway_crashes_between_commit_and_publication() {
     let verdict = replay.end(&cluster);
     show("a gateway crashed between commit and publication", &verdict);
     within(&verdict, "delivery", 5_000.0);
-    let published = cluster.metric("RELAY_URLS", "tidings_relay_published_total").await;
+    let published = cluster.metric("RELAY_METRICS_URLS", "tidings_relay_published_total").await;
     assert!(published > 0.0, "the relay published what the gateway could not");
 }
 
 /// Every gateway trusts the bus again by itself.
 async fn returns_to_the_bus(cluster: &Cluster) {
     for _ in 0..100 {
-        let up = cluster.metric("GATEWAY_URLS", "tidings_bus_up").await;
-        let tailing = cluster.metric("GATEWAY_URLS", "tidings_bus_tailing").await;
+        let up = cluster.metric("GATEWAY_METRICS_URLS", "tidings_bus_up").await;
+        let tailing = cluster.metric("GATEWAY_METRICS_URLS", "tidings_bus_tailing").await;
         if up >= 3.0 && tailing == 0.0 {
             return;
         }

@@ -34,7 +34,7 @@ impl Replay {
     pub async fn start(cluster: &Cluster) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let (log, json) = (directory.path().join("replay.log"), directory.path().join("replay.json"));
-        let before = cluster.metric("GATEWAY_URLS", "tidings_acks_total").await;
+        let before = cluster.metric("GATEWAY_METRICS_URLS", "tidings_acks_total").await;
         let out = std::fs::File::create(&log).expect("the log can be written");
         let targets = format!("{},{}", cluster.address("FIRST_URL"), cluster.address("OTHERS_URL"));
         let child = Command::new(loadtests())
@@ -66,7 +66,7 @@ impl Replay {
     async fn await_begun(&mut self, cluster: &Cluster) {
         let before = self.before;
         let begun = async {
-            while cluster.metric("GATEWAY_URLS", "tidings_acks_total").await - before < BEGUN_ACKS
+            while cluster.metric("GATEWAY_METRICS_URLS", "tidings_acks_total").await - before < BEGUN_ACKS
                 && self.child.try_wait().is_ok_and(|end| end.is_none())
             {
                 tokio::time::sleep(Duration::from_millis(50)).await;

@@ -4,7 +4,6 @@
 use std::fs;
 use std::time::Duration;
 
-use reqwest::Method;
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -60,7 +59,7 @@ async fn as_many_connections_wait_for_a_server_that_stands_still_as_was_set() {
 /// How often a server has read which tokens were ended.
 async fn revocation_reads(rest: &Rest) -> u64 {
     const LINE: &str = "tidings_store_latency_seconds_count{operation=\"revocations\"} ";
-    let page = rest.call(Method::GET, "/metrics", None, None).await.text;
+    let page = rest.internal("/metrics").await.text;
     page.lines().find_map(|line| line.strip_prefix(LINE)).expect("it is counted").parse().unwrap()
 }
 

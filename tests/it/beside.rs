@@ -65,7 +65,7 @@ async fn a_message_that_nobody_noticed_losing_is_found() {
     let range = json!({ "conversation": room, "after": lost - 1 });
     ws.send(&json!({ "type": "sync", "id": 1, "ranges": [range] })).await;
     assert_eq!(ws.expect("events").await["events"][0]["body"], "lost on the way");
-    let page = rest.call(Method::GET, "/metrics", None, None).await.text;
+    let page = rest.internal("/metrics").await.text;
     assert!(page.contains("tidings_gaps_detected_total{sign=\"anti_entropy\"} 1"), "{page}");
 
     // What was passed on is no cause for heads: several periods later none has come, and live push goes on.

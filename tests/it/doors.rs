@@ -27,7 +27,7 @@ async fn connect_from(rest: &Rest, address: &str) -> Answer {
 }
 
 async fn metric(rest: &Rest, line: &str) -> f64 {
-    let page = rest.call(Method::GET, "/metrics", None, None).await.text;
+    let page = rest.internal("/metrics").await.text;
     let found = page.lines().find_map(|text| text.strip_prefix(line)?.trim().parse().ok());
     found.unwrap_or_else(|| panic!("no {line} in {page}"))
 }

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -21,7 +20,7 @@ async fn narrow(addr: SocketAddr) -> TcpStream {
 }
 
 async fn metric(rest: &Rest, line: &str) -> f64 {
-    let page = rest.call(Method::GET, "/metrics", None, None).await.text;
+    let page = rest.internal("/metrics").await.text;
     let found = page.lines().find_map(|text| text.strip_prefix(line)?.trim().parse().ok());
     found.unwrap_or_else(|| panic!("no {line} in {page}"))
 }

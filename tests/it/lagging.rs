@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
@@ -48,7 +47,7 @@ async fn a_slow_reader_is_told_and_pulls_what_it_missed() {
         last = sender.ask(&frame).await["seq"].as_u64().expect("an ack");
     }
 
-    let page = rest.call(Method::GET, "/metrics", None, None).await.text;
+    let page = rest.internal("/metrics").await.text;
     let gauge = |name: &str| {
         let value = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
         value.unwrap_or_else(|| panic!("no {name} in {page}"))

@@ -17,6 +17,7 @@ mod doors;
 mod erasing;
 mod examples;
 mod greedy;
+mod internal;
 mod lagging;
 mod left;
 mod log_pipe;

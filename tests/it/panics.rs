@@ -14,7 +14,7 @@ fn send(conversation: &str, body: &str) -> Value {
 }
 
 async fn metric(rest: &Rest, line: &str) -> String {
-    let page = rest.call(Method::GET, "/metrics", None, None).await.text;
+    let page = rest.internal("/metrics").await.text;
     let found = page.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
     found.unwrap_or_else(|| panic!("no {line} in\n{page}")).to_owned()
 }

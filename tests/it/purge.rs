@@ -50,11 +50,13 @@ async fn a_deleted_conversation_leaves_the_files_though_the_server_is_killed_mea
     let rest = Rest::new(&server);
     until_gone(server.data()).await;
     let purges = async {
-        while rest.call(Method::GET, "/readyz", None, None).await.body["details"]["purges"] != 0 {
+        while rest.internal("/readyz").await.body["details"]["purges"] != 0 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), purges).await.expect("/readyz says that nothing is left");
+    tokio::time::timeout(Duration::from_secs(20), purges)
+        .await
+        .expect("the internal address says that nothing is left");
     assert!(holds(server.data(), "stays"));
     assert_eq!(rest.call(Method::DELETE, &path, Some(&ada.access), None).await.status, 204, "asked again");
     rest.send(&ada, &stays, "goes on").await;

@@ -1,5 +1,5 @@
-//! `/readyz` while the database is unavailable, cut off or full: it says so, with status 200, so that no
-//! balancer empties the fleet.
+//! `/readyz` while the database is unavailable, cut off or full: the internal address says so, and both
+//! addresses answer with status 200, so that no balancer empties the fleet.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -18,7 +18,9 @@ use crate::support::{DEADLINE, Encoding, now, uuid};
 /// The report; it must be 200 and come at once, whatever it says.
 async fn report(rest: &Rest) -> Value {
     let asked = now();
-    let answer = rest.call(Method::GET, "/readyz", None, None).await;
+    let public = rest.call(Method::GET, "/readyz", None, None).await;
+    assert_eq!((public.status.as_u16(), public.text.as_str()), (200, "ready\n"));
+    let answer = rest.internal("/readyz").await;
     assert!(asked.elapsed() < Duration::from_secs(2), "after {:?}", asked.elapsed());
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert_eq!(answer.body["ready"], true, "{}", answer.text);

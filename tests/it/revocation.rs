@@ -52,7 +52,7 @@ async fn a_token_that_is_ended_during_its_hello_gets_no_session() {
     .await;
     assert_eq!(rest.call(Method::DELETE, "/v1/tokens", Some(&ada.access), None).await.status, 204);
     until("the other node knows", || async {
-        let page = elsewhere.call(Method::GET, "/metrics", None, None).await.text;
+        let page = elsewhere.internal("/metrics").await.text;
         page.lines().any(|line| line == "tidings_revocations_total 1")
     })
     .await;
@@ -106,7 +106,7 @@ async fn a_flood_does_not_drown_a_revocation() {
     println!("{READERS} sessions closed within {:?} of the last answer", answered.elapsed());
     let mut flooding = flood.await.unwrap();
     flooding.send_message(Message::Close(None)).await;
-    let page = rest.call(Method::GET, "/metrics", None, None).await.text;
+    let page = rest.internal("/metrics").await.text;
     let overflows = page.lines().find(|line| line.starts_with("tidings_inbox_overflows_total"));
     println!("{overflows:?}");
 }

@@ -292,7 +292,7 @@ async fn logs_and_metrics_are_as_was_set() {
         ("receipts.flush_ms", "1"),
     ])
     .await;
-    let page = rest.call(Method::GET, "/metrics", None, None).await;
+    let page = rest.internal("/metrics").await;
     assert_eq!((page.status.as_u16(), &page.body["code"]), (404, &json!("not_found")), "{}", page.text);
     logged(&server, "\"level\":\"INFO\"").await;
     let log = server.log();
@@ -357,7 +357,7 @@ async fn logged(server: &Server, text: &str) {
 }
 
 async fn metric(rest: &Rest, line: &str) -> f64 {
-    let page = rest.call(Method::GET, "/metrics", None, None).await.text;
+    let page = rest.internal("/metrics").await.text;
     page.lines().find_map(|text| text.strip_prefix(line)?.trim().parse().ok()).unwrap_or_default()
 }
 

@@ -7,6 +7,18 @@ use super::{none, root};
 /// `src/app/options.rs` makes of it (its own test shows that every setting reaches its option).
 const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
     ("server.listen", SETTINGS, "an_address_in_use_is_named", "server.listen"),
+    (
+        "server.internal_listen",
+        "tests/it/internal.rs",
+        "over_tcp_everything_but_health_needs_the_token",
+        "SERVER__INTERNAL_LISTEN",
+    ),
+    (
+        "server.internal_token_file",
+        "tests/it/internal.rs",
+        "over_tcp_everything_but_health_needs_the_token",
+        "SERVER__INTERNAL_TOKEN_FILE",
+    ),
     ("server.workers", SETTINGS, "requests_are_as_fast_as_was_set", "server.workers"),
     ("server.public_url", SETTINGS, "browsers_are_let_in_from_where_was_set", "server.public_url"),
     ("server.trusted_proxies", DOORS, "one_address_connects_only_so_often", "SERVER__TRUSTED_PROXIES"),

@@ -1,11 +1,15 @@
 //! Plays an HTTP example: each request with its answer, status, shown headers and body.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::page::{Block, Line, Way, Wrong};
 use super::pattern::parse;
 use super::stage::Stage;
+use crate::support::DEADLINE;
 use crate::support::rest::Answer;
 
 /// Plays all exchanges of a block.
@@ -21,11 +25,33 @@ pub async fn play(stage: &mut Stage, block: &Block) -> Result<(), Wrong> {
         if sent == 0 || received == 0 {
             return Err(wrong(first, "a request and its answer belong together".into()));
         }
+        let steps = erasing_steps(stage).await;
         let answer = request(stage, &rest[..sent]).await.map_err(|what| wrong(first, what))?;
         check(stage, &answer, &rest[sent..sent + received])?;
+        if first.text == "DELETE /v1/me" && answer.status == 202 {
+            until_erased(stage, steps).await;
+        }
         rest = &rest[sent + received..];
     }
     Ok(())
+}
+
+/// Erasing goes on after its answer. What it tells others must not come in the middle of a later example.
+async fn until_erased(stage: &Stage, before: u64) {
+    let erased = async {
+        while erasing_steps(stage).await == before
+            || stage.rest.internal("/readyz").await.body["details"]["jobs"] != 0
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(DEADLINE, erased).await.expect("the account is erased in time");
+}
+
+async fn erasing_steps(stage: &Stage) -> u64 {
+    let page = stage.rest.internal("/metrics").await.text;
+    let found = page.lines().find_map(|line| line.strip_prefix("tidings_jobs_steps_total ")?.parse().ok());
+    found.expect("steps are counted")
 }
 
 /// `METHOD path`, then `header: value` lines, then the body.

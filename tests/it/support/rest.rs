@@ -77,17 +77,24 @@ impl Answer {
 pub struct Rest {
     base: String,
     http: reqwest::Client,
+    inside: reqwest::Client,
 }
 
 impl Rest {
     /// A client with connections of its own. It follows no redirects, so that a test sees every answer.
     pub fn new(server: &Server) -> Self {
-        let http = reqwest::Client::builder()
-            .timeout(DEADLINE + Duration::from_secs(5))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap();
-        Self { base: server.url(""), http }
+        let client = || {
+            reqwest::Client::builder()
+                .timeout(DEADLINE + Duration::from_secs(5))
+                .redirect(reqwest::redirect::Policy::none())
+        };
+        let inside = client().unix_socket(server.internal_socket()).build().unwrap();
+        Self { base: server.url(""), http: client().build().unwrap(), inside }
+    }
+
+    /// What the server answers operators at its internal socket.
+    pub async fn internal(&self, path: &str) -> Answer {
+        self.finish(self.inside.get(format!("http://internal{path}"))).await
     }
 
     /// A request to `path`, for the caller to finish with [`Rest::finish`].

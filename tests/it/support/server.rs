@@ -2,7 +2,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -67,6 +68,12 @@ impl Server {
         Path::new(&format!("/proc/{}/root", self.pid())).join(inside)
     }
 
+    /// Where it answers operators.
+    pub fn internal_socket(&self) -> PathBuf {
+        let folder = if self.wrapper.is_empty() { self.data.clone() } else { self.disk().join("data") };
+        folder.join("tidings.sock")
+    }
+
     /// Starts a server on a data folder that is there.
     pub async fn start_in(data: &Path) -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -115,7 +122,7 @@ impl Server {
         let Some(directory) = std::env::var_os("TIDINGS_SERIES_DIR") else { return };
         let patience = Duration::from_secs(2);
         let scrape = || -> std::io::Result<Vec<u8>> {
-            let mut stream = TcpStream::connect_timeout(&self.addr, patience)?;
+            let mut stream = UnixStream::connect(self.internal_socket())?;
             stream.set_read_timeout(Some(patience))?;
             stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: tests\r\nConnection: close\r\n\r\n")?;
             let mut page = Vec::new();
