@@ -62,6 +62,12 @@ enum Command {
     Migrate,
     /// Try what a start needs and say what to do about what fails.
     Doctor,
+    /// Show the state of each part of a running server on this machine: queues, sessions, leases, pools.
+    Inspect {
+        /// Print it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -128,6 +134,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Migrate => in_system(migrate(settings)),
         Command::Doctor => in_system(doctor(settings)),
+        Command::Inspect { json } => in_system(inspect(settings, json)),
     }
 }
 
@@ -226,4 +233,12 @@ async fn doctor(settings: Settings) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(code)
+}
+
+async fn inspect(settings: Settings, json: bool) -> anyhow::Result<ExitCode> {
+    let shown = app::inspect::inspect(&settings).await?;
+    let text = if json { shown } else { app::inspect::table(&shown) };
+    // Whoever reads it may have gone.
+    let _ = writeln!(std::io::stdout(), "{text}");
+    Ok(ExitCode::SUCCESS)
 }

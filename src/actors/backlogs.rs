@@ -3,6 +3,7 @@
 
 use std::sync::Mutex;
 
+use serde::Serialize;
 use tokio::sync::Notify;
 
 use crate::panics::lock;
@@ -16,6 +17,27 @@ pub struct Pending {
     /// How many.
     pub jobs: u64,
     /// How long ago the oldest of them was begun, in milliseconds; 0 when there is none.
+    pub oldest_ms: u64,
+}
+
+/// What is shown of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct BacklogsObserved {
+    /// Jobs that are not done, of each kind.
+    pub pending: Vec<PendingObserved>,
+    /// Deleted conversations whose content is not gone yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub purges: Option<u64>,
+}
+
+/// Jobs of one kind.
+#[derive(Debug, Clone, Serialize)]
+pub struct PendingObserved {
+    /// Which kind.
+    pub kind: &'static str,
+    /// How many wait.
+    pub jobs: u64,
+    /// How long ago the oldest of them was begun.
     pub oldest_ms: u64,
 }
 
@@ -55,6 +77,16 @@ impl Backlogs {
     /// purge.
     pub fn purges(&self) -> Option<u64> {
         *lock(&self.purges)
+    }
+
+    /// What is known of it.
+    pub fn observed(&self) -> BacklogsObserved {
+        let shown = |one: Pending| PendingObserved {
+            kind: one.kind.as_str(),
+            jobs: one.jobs,
+            oldest_ms: one.oldest_ms,
+        };
+        BacklogsObserved { pending: self.pending().into_iter().map(shown).collect(), purges: self.purges() }
     }
 
     /// The jobs that are not done.

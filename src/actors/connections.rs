@@ -3,11 +3,22 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde::Serialize;
+
 /// Counts the node's open connections against their limit.
 #[derive(Debug)]
 pub struct Connections {
     open: AtomicUsize,
     most: AtomicUsize,
+}
+
+/// What is shown of them.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConnectionsObserved {
+    /// How many there are, HTTP and WebSocket together.
+    pub open: usize,
+    /// How many there may be.
+    pub most: usize,
 }
 
 /// One open connection. It is counted until this value is dropped.
@@ -30,6 +41,11 @@ impl Connections {
     pub fn count(self: &Arc<Self>) -> Counted {
         self.open.fetch_add(1, Ordering::Relaxed);
         Counted(Arc::clone(self))
+    }
+
+    /// How many there are and may be.
+    pub fn observed(&self) -> ConnectionsObserved {
+        ConnectionsObserved { open: self.open(), most: self.most.load(Ordering::Relaxed) }
     }
 
     /// How many connections are open.

@@ -11,9 +11,11 @@
 //!   whole log, shows the hole again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::router::{Need, Repair, Router};
@@ -22,6 +24,7 @@ use crate::environment::Backoff;
 use crate::panics;
 use crate::store::{Log, StoreError};
 use crate::telemetry::Meters;
+use crate::telemetry::inspect::Questions;
 
 /// How long a missing event may still be on its way: events are not always published in commit order.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -41,27 +44,43 @@ const UNANSWERED_READS: u32 = 60;
 const FIRST_PAUSE_MS: u64 = 50;
 const LONGEST_PAUSE_MS: u64 = 2_000;
 
+/// What the healer shows of itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct HealerObserved {
+    /// Conversations that are being healed, or wait for their next try.
+    pub conversations: usize,
+    /// Reads of the log under way.
+    pub reads: usize,
+}
+
 /// Runs until the router is dropped.
 pub async fn run(
     router: Arc<Router>,
     log: Arc<dyn Log>,
     meters: Arc<Meters>,
     repairs: mpsc::Receiver<Repair>,
+    questions: Questions<HealerObserved>,
 ) {
-    let healer = Healer { router, log, meters, reads: Semaphore::new(READS) };
+    let healer = Healer { router, log, meters, reads: Semaphore::new(READS), at_work: AtomicUsize::new(0) };
     let healer = &healer;
     let repairs =
         futures_util::stream::unfold(repairs, async |mut repairs| Some((repairs.recv().await?, repairs)));
-    repairs
-        .inspect(|_| panics::point("healer"))
-        .for_each_concurrent(AT_WORK, async move |repair| match repair {
-            Repair::Hole { conversation, users } => {
-                tokio::time::sleep(PATIENCE).await;
-                healer.heal(conversation, &users).await;
+    let heals =
+        repairs.inspect(|_| panics::point("healer")).for_each_concurrent(AT_WORK, async move |repair| {
+            healer.at_work.fetch_add(1, Ordering::Relaxed);
+            match repair {
+                Repair::Hole { conversation, users } => {
+                    tokio::time::sleep(PATIENCE).await;
+                    healer.heal(conversation, &users).await;
+                }
+                Repair::NewChannel(channel) => healer.catch_up(channel).await,
             }
-            Repair::NewChannel(channel) => healer.catch_up(channel).await,
-        })
-        .await;
+            healer.at_work.fetch_sub(1, Ordering::Relaxed);
+        });
+    tokio::select! {
+        () = heals => {}
+        () = questions.answer_all(|| healer.observed()) => {}
+    }
 }
 
 struct Healer {
@@ -69,9 +88,17 @@ struct Healer {
     log: Arc<dyn Log>,
     meters: Arc<Meters>,
     reads: Semaphore,
+    at_work: AtomicUsize,
 }
 
 impl Healer {
+    fn observed(&self) -> HealerObserved {
+        HealerObserved {
+            conversations: self.at_work.load(Ordering::Relaxed),
+            reads: READS - self.reads.available_permits(),
+        }
+    }
+
     /// Reads until nothing is missing or until reading does not help.
     async fn heal(&self, conversation: ConversationId, users: &Arc<[UserId]>) {
         let (mut vain, mut unanswered) = (0, 0);

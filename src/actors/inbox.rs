@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
+use serde::Serialize;
 
 use crate::bus::Signal;
 use crate::domain::{ConversationId, MessageId, UserId};
@@ -126,6 +127,17 @@ struct Queue {
     overflowed: bool,
 }
 
+/// What an inbox shows of itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct InboxObserved {
+    /// Items that the worker has not taken.
+    pub waiting_items: usize,
+    /// What they weigh against the bound.
+    pub bytes: usize,
+    /// Whether events were dropped, and the worker has not taken note of it.
+    pub has_overflowed: bool,
+}
+
 /// The inbox of one worker thread.
 pub struct Inbox {
     queue: Mutex<Queue>,
@@ -182,6 +194,16 @@ impl Inbox {
     pub fn overflow(&self) {
         lock(&self.queue).overflowed = true;
         self.waker.wake();
+    }
+
+    /// What waits in it now.
+    pub fn observed(&self) -> InboxObserved {
+        let queue = lock(&self.queue);
+        InboxObserved {
+            waiting_items: queue.items.len(),
+            bytes: queue.bytes,
+            has_overflowed: queue.overflowed,
+        }
     }
 
     /// How many items wait.

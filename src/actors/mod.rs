@@ -12,6 +12,8 @@
 //! └── worker threads, each: Hub ── Session, one per connection          (src/gateway)
 //! ```
 //!
+//! Each of them adds what it shows of itself to the node's [`crate::telemetry::inspect::Inspection`].
+//!
 //! Nothing is restarted in place: a panic in any actor ends the process at once ([`crate::panics`], ADR
 //! 0020). Uncommitted work was not acknowledged, and committed work is read from the log after the restart.
 
@@ -22,6 +24,7 @@ pub mod follower;
 pub mod healer;
 pub mod inbox;
 mod node;
+mod observe;
 pub mod offenders;
 pub mod presence;
 pub mod receipts;

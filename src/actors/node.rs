@@ -12,6 +12,7 @@ use super::backlogs::Backlogs;
 use super::cluster_rate::ClusterRate;
 use super::connections::Connections;
 use super::healer;
+use super::observe;
 use super::offenders::Offenders;
 use super::presence::PresenceBoard;
 use super::receipts::{Keep, Receipts, ReceiptsOptions, announce};
@@ -28,6 +29,7 @@ use crate::store::{
     Appended, Change, Changed, Created, Log, NewConversation, NewMessage, SharedStore, StoreError,
 };
 use crate::telemetry::Meters;
+use crate::telemetry::inspect::{Inspection, observed};
 
 /// The bounds of a node's actors.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +72,7 @@ struct Inner {
     offenders: Offenders,
     backlogs: Arc<Backlogs>,
     connections: Arc<Connections>,
+    inspection: Arc<Inspection>,
     meters: Arc<Meters>,
     options: NodeOptions,
 }
@@ -85,7 +88,11 @@ impl Node {
         meters: Arc<Meters>,
         options: NodeOptions,
     ) -> Self {
+        let inspection = Inspection::default();
         let writer = Writer::start(arbiter, &store, &router, &environment, &meters, options.writer);
+        writer.show(&inspection);
+        let shown = Arc::clone(&router);
+        inspection.add_value("router", move || shown.observed());
         let receipts_options =
             ReceiptsOptions { flush: options.receipts_flush, queue_marks: options.receipts_queue };
         let receipts = Receipts::new(
@@ -96,6 +103,7 @@ impl Node {
             receipts_options,
         );
         let receipts = Receipts::start_in_arbiter(arbiter, |_| receipts);
+        observe::show(&inspection, "receipts", receipts.clone());
         let presence = PresenceBoard::new(
             Arc::clone(&router),
             Arc::clone(&environment),
@@ -103,7 +111,8 @@ impl Node {
             options.offline_after_ms,
         );
         let keeper = presence.keeper();
-        super::presence::PresenceExpiry::start_in_arbiter(arbiter, |_| keeper);
+        let keeper = super::presence::PresenceExpiry::start_in_arbiter(arbiter, |_| keeper);
+        observe::show(&inspection, "presence", keeper);
         let typing = TypingBoard::new(
             Arc::clone(&store),
             Arc::clone(&router),
@@ -112,9 +121,15 @@ impl Node {
             options.typing_timeout_ms,
         );
         let keeper = typing.keeper();
-        super::typing::TypingExpiry::start_in_arbiter(arbiter, |_| keeper);
+        let keeper = super::typing::TypingExpiry::start_in_arbiter(arbiter, |_| keeper);
+        observe::show(&inspection, "typing", keeper);
         let log = Arc::clone(&store) as Arc<dyn Log>;
-        arbiter.spawn(healer::run(Arc::clone(&router), log, Arc::clone(&meters), holes));
+        let (observer, questions) = observed();
+        inspection.add("healer", observer);
+        arbiter.spawn(healer::run(Arc::clone(&router), log, Arc::clone(&meters), holes, questions));
+        let backlogs: Arc<Backlogs> = Arc::default();
+        let shown = Arc::clone(&backlogs);
+        inspection.add_value("backlogs", move || shown.observed());
         let limits = options.limits;
         let per_second = |most, burst| RateLimit::per_second(most, burst, Arc::clone(&environment));
         let sends = per_second(limits.sends_per_second, limits.send_burst);
@@ -131,8 +146,9 @@ impl Node {
             requests,
             cluster_rate: Arc::default(),
             offenders: Offenders::default(),
-            backlogs: Arc::default(),
+            backlogs,
             connections: Arc::default(),
+            inspection: Arc::new(inspection),
             meters,
             options,
         };
@@ -167,6 +183,11 @@ impl Node {
     /// Which users are connected.
     pub fn presence(&self) -> &PresenceBoard {
         &self.inner.presence
+    }
+
+    /// What shows its state; whoever starts a part adds it.
+    pub fn inspection(&self) -> &Arc<Inspection> {
+        &self.inner.inspection
     }
 
     /// How many connections there are.

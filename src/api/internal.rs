@@ -23,6 +23,7 @@ use super::word::word;
 use super::{Problem, Readiness, ReadyView};
 use crate::domain::Timestamp;
 use crate::panics;
+use crate::telemetry::inspect::Inspection;
 
 /// Renders the metrics for `GET /metrics`.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
@@ -37,14 +38,20 @@ pub struct InternalState {
     render_metrics: Option<RenderMetrics>,
     token: Option<SecretString>,
     waits: OnceLock<(&'static str, Timestamp)>,
-    readiness: OnceLock<Arc<Readiness>>,
+    started: OnceLock<Started>,
+}
+
+/// What is there once the process serves.
+struct Started {
+    readiness: Arc<Readiness>,
+    inspection: Arc<Inspection>,
 }
 
 impl InternalState {
     /// For a process that is about to start. `render_metrics`: `None` where the metrics are off. `token`:
     /// what callers have to send; `None` where the operating system decides who may call.
     pub fn new(render_metrics: Option<RenderMetrics>, token: Option<SecretString>) -> Arc<Self> {
-        Arc::new(Self { render_metrics, token, waits: OnceLock::new(), readiness: OnceLock::new() })
+        Arc::new(Self { render_metrics, token, waits: OnceLock::new(), started: OnceLock::new() })
     }
 
     /// The start waits for this dependency. Only the first one is shown.
@@ -53,8 +60,8 @@ impl InternalState {
     }
 
     /// The process serves from now on. Called once.
-    pub fn started(&self, readiness: Arc<Readiness>) {
-        self.readiness.get_or_init(|| readiness);
+    pub fn started(&self, readiness: Arc<Readiness>, inspection: Arc<Inspection>) {
+        self.started.get_or_init(|| Started { readiness, inspection });
     }
 
     fn may_call(&self, request: &ServiceRequest) -> bool {
@@ -73,6 +80,7 @@ pub fn configure(config: &mut ServiceConfig, state: Arc<InternalState>) {
         .service(at("/startupz", [get(started)]))
         .service(at("/readyz", [get(ready)]))
         .service(at("/metrics", [get(metrics)]))
+        .service(at("/inspect", [get(inspect)]))
         .default_service(web::to(|| async { Err::<&'static str, _>(Problem::not_found()) }))
         .wrap(from_fn(guard));
     config.app_data(Data::from(state)).service(scope);
@@ -108,19 +116,27 @@ async fn live() -> HttpResponse {
 
 /// 200 from the moment on at which the process serves; 503 while it waits for its database.
 async fn started(state: Data<InternalState>) -> HttpResponse {
-    if state.readiness.get().is_some() { word(true, "started") } else { word(false, "starting") }
+    if state.started.get().is_some() { word(true, "started") } else { word(false, "starting") }
 }
 
 /// The same status as on the public port, with everything that is known.
 async fn ready(state: Data<InternalState>) -> HttpResponse {
-    let report = match state.readiness.get() {
-        Some(readiness) => readiness.report().await,
+    let report = match state.started.get() {
+        Some(started) => started.readiness.report().await,
         None => ReadyView::starting(state.waits.get().copied()),
     };
     if report.ready {
         HttpResponse::Ok().json(report)
     } else {
         HttpResponse::ServiceUnavailable().insert_header((header::RETRY_AFTER, "1")).json(report)
+    }
+}
+
+/// The state of each actor; 503 before the process serves.
+async fn inspect(state: Data<InternalState>) -> HttpResponse {
+    match state.started.get() {
+        Some(started) => HttpResponse::Ok().json(started.inspection.report().await),
+        None => word(false, "starting"),
     }
 }
 

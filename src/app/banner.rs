@@ -27,7 +27,7 @@ pub fn banner(settings: &Settings, addresses: &Addresses) -> String {
         format!("  WebSocket    ws://{shown}/v1/ws"),
         format!("  REST         http://{shown}/v1   (http://{shown}/openapi.json)"),
         format!("  data         {data}"),
-        format!("  internal     {}   (metrics, readiness)", addresses.internal),
+        format!("  internal     {}   (metrics, readiness; tidings inspect)", addresses.internal),
         format!(
             "  limits       body {} B, frame {} B, group {} members, {} sends/s per user (burst {}), outbox {} B, {} connections, {files} files, {} workers",
             limits.body_bytes,

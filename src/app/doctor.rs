@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::data_folder::{DataFolder, FolderError};
 use super::embedded::Embedded;
 use super::waiting::Missing;
-use super::{AppError, bus, listen, open_postgres, options};
+use super::{AppError, bus, inspect, listen, open_postgres, options};
 use crate::config::{Settings, StoreBackend};
 use crate::environment::{SharedEnvironment, SystemEnvironment};
 use crate::identity::Identity;
@@ -38,6 +40,17 @@ async fn open(
             Err(Missing::Hopeless(error)) => Err(error),
         },
     }
+}
+
+/// How the server that works in the data folder is, in its own words.
+async fn running(settings: &Settings) -> Result<String, String> {
+    let report = inspect::ask(settings, "/readyz").await.map_err(|error| error.to_string())?;
+    let report: Value = serde_json::from_str(&report).map_err(|error| error.to_string())?;
+    let words = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let dependencies = report["dependencies"].as_array().into_iter().flatten();
+    let dependencies = dependencies.map(|one| format!("{} {}", words(&one["name"]), words(&one["state"])));
+    let shown = [vec!["is ready".to_owned()], dependencies.collect()].concat();
+    Ok(shown.join(", "))
 }
 
 /// Tries everything; changes nothing but what a start would make (data directory, database file, keys).
@@ -86,6 +99,7 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
         Err(AppError::Folder(FolderError::InUse { holder, .. })) => {
             let text = format!("process {holder} works in the data folder; its store and keys are not tried");
             found("store", Ok(text));
+            found("server", running(settings).await);
         }
         Err(error) => found("store", Err(error.to_string())),
     }

@@ -8,6 +8,7 @@ use crate::config::Settings;
 use crate::environment::SharedEnvironment;
 use crate::store::SharedStore;
 use crate::store::sqlite::SqliteStore;
+use crate::telemetry::inspect::Inspection;
 
 /// An open database.
 pub struct Embedded {
@@ -29,6 +30,12 @@ impl Embedded {
     /// The store.
     pub fn store(&self) -> SharedStore {
         Arc::clone(&self.store) as SharedStore
+    }
+
+    /// Adds the database's queues to what is shown.
+    pub fn show(&self, inspection: &Inspection) {
+        let store = Arc::clone(&self.store);
+        inspection.add_value("store", move || store.observed());
     }
 
     /// Closes the database: everything is in its one file then.

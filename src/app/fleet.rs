@@ -16,6 +16,7 @@ use crate::config::{Role, Settings, StoreBackend};
 use crate::consumers::jobs::Jobs;
 use crate::consumers::purge::Purge;
 use crate::consumers::relay::Relay;
+use crate::telemetry::inspect::observed;
 
 /// For how long a stop waits until consumers have handed over.
 const HAND_OVER: Duration = Duration::from_secs(2);
@@ -66,7 +67,10 @@ impl Fleet {
         if settings.server.has_role(Role::Relay) {
             let announced = Arc::new(PublishedSet::default());
             router.announce_to(Arc::clone(&announced));
+            let (observer, questions) = observed();
+            node.inspection().add("relay", observer);
             let relay = Relay {
+                questions,
                 store: Arc::clone(&store),
                 router: Arc::clone(&router),
                 announced,
@@ -79,7 +83,9 @@ impl Fleet {
             let covered = store.end().await.map_err(|error| AppError::LogEnd(error.to_string()))?;
             let (notify, notices) = mpsc::channel(NOTICES);
             router.follow(notify, covered);
-            let follower = Follower { router, log: store as _, environment, meters, notices, bus };
+            let (observer, questions) = observed();
+            node.inspection().add("follower", observer);
+            let follower = Follower { router, log: store as _, environment, meters, notices, questions, bus };
             arbiter.spawn(follower.run(covered));
         } else {
             let end = store.end().await.map_err(|error| AppError::LogEnd(error.to_string()))?;

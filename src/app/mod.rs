@@ -10,8 +10,10 @@ mod data_folder;
 mod database;
 pub mod doctor;
 mod embedded;
+mod error;
 mod fleet;
 mod http;
+pub mod inspect;
 mod internal;
 mod migrate;
 mod options;
@@ -23,13 +25,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Arbiter;
-use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
-use self::data_folder::FolderError;
 use self::embedded::Embedded;
 use self::fleet::Fleet;
-use self::internal::{Internal, InternalError};
+use self::internal::Internal;
 use self::waiting::Missing;
 use crate::actors::Node;
 use crate::actors::inbox::Inbox;
@@ -40,67 +40,17 @@ use crate::bus::redis::RedisPresenceRegistry;
 use crate::config::{Role, Settings, StoreBackend, TrustedProxies};
 use crate::environment::{SharedEnvironment, SystemEnvironment};
 use crate::gateway::admission::Admission;
-use crate::identity::{Identity, IdentityError, Source};
+use crate::identity::{Identity, Source};
 use crate::protocol::Failure;
 use crate::store::postgres::{OpenError, PostgresStore};
-use crate::store::{Guarded, SharedStore, StoreError};
+use crate::store::{Guarded, SharedStore};
 use crate::telemetry::logging::{self, Lost};
 use crate::telemetry::{Exporter, Meters, ProcessMeters};
 
 pub use banner::banner;
+pub use error::AppError;
 pub use internal::InternalAddress;
 pub use migrate::migrate;
-
-/// Why a node cannot start; its text says what to do.
-#[derive(Debug, Error)]
-pub enum AppError {
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The data folder.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-    /// The internal address.
-    #[error(transparent)]
-    Internal(#[from] InternalError),
-    /// Keys, password parameters, the external issuer.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// The address.
-    #[error(
-        "cannot listen on {address}: {error}; choose another with --listen HOST:PORT (port 0 takes a free one)"
-    )]
-    Listen {
-        /// The address that was asked for.
-        address: SocketAddr,
-        /// What the operating system said.
-        error: io::Error,
-    },
-    /// The server's threads.
-    #[error("the server failed: {0}")]
-    Server(#[from] io::Error),
-    /// The exporter of metrics could not be installed.
-    #[error(transparent)]
-    Metrics(#[from] crate::telemetry::exporter::ExporterError),
-    /// What the store knows of revocations could not be read.
-    #[error("the list of revoked tokens could not be read: the database is unavailable")]
-    Revocations,
-    /// The log could not be read at start.
-    #[error("the end of the log could not be read: {0}")]
-    LogEnd(String),
-    /// The bus's settings.
-    #[error("{0}")]
-    Bus(String),
-    /// The database server.
-    #[error(transparent)]
-    Postgres(#[from] OpenError),
-    /// The database server does not answer.
-    #[error("{0}")]
-    Away(String),
-    /// The tables could not be brought up to date.
-    #[error("{0}")]
-    Migrate(String),
-}
 
 /// Where a process answers.
 #[derive(Debug, Clone)]
@@ -166,7 +116,12 @@ impl App {
         let assembled =
             Assembled::new(settings, listener, environment, exporter, meters, (store, server)).await;
         match assembled {
-            Ok(parts) => Ok(Self { parts, embedded, internal }),
+            Ok(parts) => {
+                if let Some(embedded) = &embedded {
+                    embedded.show(parts.node.inspection());
+                }
+                Ok(Self { parts, embedded, internal })
+            }
             Err(error) => {
                 if let Some(embedded) = embedded {
                     embedded.close().await;
@@ -232,10 +187,20 @@ impl Assembled {
             meters,
             options::node(&settings),
         );
+        if let Some(bus) = &bus {
+            let shown = Arc::clone(bus);
+            node.inspection().add_value("bus", move || shown.observed());
+        }
         let registry = bus::share_presence(&settings, bus.as_ref(), &node);
         let health = bus.as_ref().map(|bus| bus.healthy());
         let fleet = Fleet::start(&settings, &node, &actors, health).await?;
         node.connections().allow(settings.server.max_connections);
+        let connections = Arc::clone(node.connections());
+        node.inspection().add_value("connections", move || connections.observed());
+        if let Some(server) = &server {
+            let shown = Arc::clone(server);
+            node.inspection().add_value("store", move || shown.observed());
+        }
         let pulses = pulses(&settings);
         let readiness = Readiness::new(&node);
         let readiness = match &server {
@@ -270,13 +235,16 @@ impl Assembled {
         let (drain, draining) = watch::channel(None);
         let (drained, mut all_drained) = mpsc::channel(self.settings.server.worker_threads());
         let proxies = TrustedProxies::new(self.settings.server.trusted_proxies.clone());
+        let admission = Admission::new(
+            options::admission(&self.settings, Arc::clone(&proxies)),
+            Arc::clone(&self.environment),
+        );
+        let shown = Arc::clone(&admission);
+        self.node.inspection().add_value("admission", move || shown.observed());
         let parts = http::Parts {
             node: self.node.clone(),
             identity: self.identity.clone(),
-            admission: Admission::new(
-                options::admission(&self.settings, Arc::clone(&proxies)),
-                Arc::clone(&self.environment),
-            ),
+            admission,
             api: self.api_state(proxies),
             gateway: options::gateway(&self.settings),
             limits: *self.node.limits(),
@@ -291,7 +259,7 @@ impl Assembled {
         let server = http::start(self.listener, &self.settings.server, parts)?;
         let handle = server.handle();
         let serving = actix_rt::spawn(server);
-        internal.state.started(Arc::clone(&self.readiness));
+        internal.state.started(Arc::clone(&self.readiness), Arc::clone(self.node.inspection()));
         announce(&self.settings, &addresses);
         stop.await;
         tracing::info!("stopping: telling clients to reconnect");

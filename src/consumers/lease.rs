@@ -1,5 +1,6 @@
 //! A consumer's lease among several processes, and its durable cursor.
 
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::environment::SharedEnvironment;
@@ -25,6 +26,15 @@ pub enum LeaseState {
     },
     /// This process still holds the lease: continue.
     Held,
+}
+
+/// What a consumer shows of its lease.
+#[derive(Debug, Clone, Serialize)]
+pub struct LeaseObserved {
+    /// Whether this process works; another one does, or nobody has to, when not.
+    pub is_holder: bool,
+    /// How long it may go on without asking again.
+    pub left_ms: u64,
 }
 
 /// One process's claim to a consumer's work: its lease and its cursor.
@@ -74,6 +84,13 @@ impl ConsumerLease {
             }
             None => LeaseState::Standby,
         }
+    }
+
+    /// Whether this process holds it.
+    pub fn observed(&self) -> LeaseObserved {
+        let now_ms = self.environment.monotonic_ms();
+        let left_ms = self.held_until_ms.map_or(0, |until_ms| until_ms.saturating_sub(now_ms));
+        LeaseObserved { is_holder: left_ms > 0, left_ms }
     }
 
     /// Stores how far the work has come. A failure is only logged, because a batch may be repeated.

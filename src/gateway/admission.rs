@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_http::header::{self, HeaderMap};
+use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::user_connections::UserConnections;
@@ -38,6 +39,15 @@ pub struct AdmissionOptions {
     pub patience: Duration,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub proxies: Arc<TrustedProxies>,
+}
+
+/// What admission shows of itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct AdmissionObserved {
+    /// Hellos between their arrival and their welcome.
+    pub hellos_in_flight: usize,
+    /// Hellos that wait for their turn.
+    pub waiting_hellos: usize,
 }
 
 /// Lets one hello proceed; released when dropped.
@@ -134,6 +144,14 @@ impl Admission {
     pub fn try_acquire(&self) -> Option<Permit> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
         Some(Permit { _permit: permit })
+    }
+
+    /// How many hellos are under way, and how many wait.
+    pub fn observed(&self) -> AdmissionObserved {
+        AdmissionObserved {
+            hellos_in_flight: self.options.hellos_in_flight - self.permits.available_permits(),
+            waiting_hellos: self.waiting.load(Ordering::SeqCst),
+        }
     }
 
     fn is_full(&self) -> bool {

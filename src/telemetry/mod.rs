@@ -5,10 +5,12 @@
 //!   generated from it.
 //! - [`meters`] are the handles that code increments: made once per worker or actor, free of look-ups
 //!   afterwards.
+//! - [`inspect`] asks the parts of a process for their state.
 //! - [`exporter`] renders them for Prometheus; [`logging`] starts the log.
 
 mod definition;
 pub mod exporter;
+pub mod inspect;
 pub mod logging;
 pub mod meters;
 pub mod metrics;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 use tidings::actors::follower::{Follower, NOTICES};
 use tidings::actors::inbox::{ChannelHold, Inbox, Item};
@@ -22,6 +23,7 @@ use tidings::store::postgres::{PostgresOptions, PostgresStore};
 use tidings::store::sqlite::{SqliteOptions, SqliteStore};
 use tidings::store::{Change, NewConversation, NewMessage, NewUser, SharedStore, Target};
 use tidings::telemetry::Meters;
+use tidings::telemetry::inspect::{Inspection, observed};
 use tokio::sync::{mpsc, watch};
 
 use crate::counted::Counted;
@@ -51,6 +53,8 @@ pub struct Station {
     channels: Vec<ChannelHold>,
     /// While set, events this node publishes are lost on the way.
     pub mute: Arc<AtomicBool>,
+    /// What its healer and its follower show of themselves.
+    inspection: Inspection,
 }
 
 struct Lossy {
@@ -134,7 +138,14 @@ impl Fleet {
         let (router, holes) = Router::new(vec![inbox.clone()], meters.clone(), RouterOptions::default());
         let mute = Arc::new(AtomicBool::new(false));
         router.connect(Arc::new(Lossy { bus: self.exchange.attach(router.clone()), mute: mute.clone() }));
-        tokio::spawn(tidings::actors::healer::run(router.clone(), self.log.clone(), meters.clone(), holes));
+        let inspection = Inspection::default();
+        let (observer, questions) = observed();
+        inspection.add("healer", observer);
+        let healer =
+            tidings::actors::healer::run(router.clone(), self.log.clone(), meters.clone(), holes, questions);
+        tokio::spawn(healer);
+        let (observer, questions) = observed();
+        inspection.add("follower", observer);
         let covered = self.store.end().await.unwrap();
         let (notify, notices) = mpsc::channel(NOTICES);
         router.follow(notify, covered);
@@ -144,21 +155,20 @@ impl Fleet {
             environment: self.environment.clone(),
             meters,
             notices,
+            questions,
             bus: Some(self.bus.subscribe()),
         };
         tokio::spawn(follower.run(covered));
-        Station { router, inbox, spare: Vec::new(), channels: Vec::new(), mute }
+        Station { router, inbox, spare: Vec::new(), channels: Vec::new(), mute, inspection }
     }
 
     /// Waits until every node knows of all that is in the log now.
     pub async fn told_all(&self, stations: &[Station]) {
         let end = self.store.end().await.unwrap().position;
-        let all = async {
-            while stations.iter().any(|station| station.router.covered() < Some(end)) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        assert!(tokio::time::timeout(TIMEOUT, all).await.is_ok(), "not every node was told all");
+        for station in stations {
+            let told = |state: &Value| state["watermark"].as_u64() >= Some(end.0);
+            station.until_shown("follower", "at the log's end", told).await;
+        }
     }
 
     /// A relay in a process of its own; dropping the answer ends it.
@@ -174,6 +184,7 @@ impl Fleet {
             announced,
             environment: self.environment.clone(),
             meters,
+            questions: observed().1,
         };
         let (stop, stopping) = watch::channel(false);
         tokio::spawn(relay.run(stopping));
@@ -261,6 +272,21 @@ impl Fleet {
 }
 
 impl Station {
+    /// Waits until its `actor` shows a state as `wanted`.
+    pub async fn until_shown(&self, actor: &str, what: &str, wanted: impl Fn(&Value) -> bool) {
+        let reached = async {
+            loop {
+                let parts = self.inspection.report().await;
+                if parts.iter().any(|part| part.actor == actor && part.state.as_ref().is_some_and(&wanted)) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let reached = tokio::time::timeout(TIMEOUT, reached).await.is_ok();
+        assert!(reached, "{actor} is never {what}: {:?}", self.inspection.report().await);
+    }
+
     /// Takes what comes next for this node's sessions.
     pub async fn take(&mut self) -> Vec<Item> {
         let (inbox, spare) = (&self.inbox, &mut self.spare);

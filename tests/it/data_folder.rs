@@ -21,6 +21,7 @@ async fn a_second_server_on_the_same_folder_refuses_to_start_and_names_the_first
     // What only looks says it too, and harms nobody; what has nothing to do there is not in the way.
     let (_, text) = server.command(&["doctor", "--listen", "127.0.0.1:0"]).await;
     assert!(text.contains(&format!("process {} works in the data folder", server.pid())), "{text}");
+    assert!(text.contains("is ready, store works"), "{text}");
     let (status, text) = server.command(&["migrate"]).await;
     assert!(status.success(), "{text}");
     chat_works(&server, &ada, &ben).await;

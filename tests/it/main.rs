@@ -17,6 +17,7 @@ mod doors;
 mod erasing;
 mod examples;
 mod greedy;
+mod inspect;
 mod internal;
 mod lagging;
 mod left;

@@ -10,6 +10,7 @@
 //! - *On full*: a digest is dropped. The next one leaves a gap to the covered position, so the log is read.
 
 pub mod ahead;
+mod observed;
 pub mod state;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use self::ahead::Ahead;
+pub use self::observed::FollowerObserved;
 use self::state::{FollowStep, FollowerState, Joins};
 use super::router::{Notice, Router};
 use crate::bus::health::BusHealth;
@@ -25,6 +27,7 @@ use crate::environment::SharedEnvironment;
 use crate::panics;
 use crate::store::{Cursor, Log};
 use crate::telemetry::Meters;
+use crate::telemetry::inspect::Questions;
 
 /// Notices that may wait.
 pub const NOTICES: usize = 64;
@@ -59,6 +62,8 @@ pub struct Follower {
     pub meters: Arc<Meters>,
     /// The receiving end of the channel given to [`Router::follow`].
     pub notices: mpsc::Receiver<Notice>,
+    /// Where it is asked for its state.
+    pub questions: Questions<FollowerObserved>,
     /// The health of the bus; `None` when there is no bus between nodes.
     pub bus: Option<watch::Receiver<BusHealth>>,
 }
@@ -76,6 +81,10 @@ impl Follower {
                     Some(notice) => self.take(notice, &mut state, &mut ahead),
                     None => return,
                 },
+                question = self.questions.next() => {
+                    question.answer(self.observed(&state));
+                    continue;
+                }
                 () = tokio::time::sleep(EVERY) => {}
             }
             panics::point("follower");
@@ -104,6 +113,17 @@ impl Follower {
             if ahead.is_due(tailing, now_ms) {
                 self.read_past_the_end(&mut ahead).await;
             }
+        }
+    }
+
+    fn observed(&self, state: &FollowerState) -> FollowerObserved {
+        let covered = state.covered();
+        FollowerObserved {
+            watermark: covered.map(|covered| covered.position.0),
+            epoch: covered.map(|covered| covered.epoch),
+            is_tailing: state.is_tailing(self.environment.monotonic_ms()),
+            has_gap: state.has_gap(),
+            waiting_notices: self.notices.len(),
         }
     }
 

@@ -143,6 +143,11 @@ const fn is_there(presence: Presence) -> bool {
 }
 
 impl AcrossNodes {
+    /// Changes that wait to be asked about.
+    pub fn waiting(&self) -> usize {
+        self.asks.max_capacity() - self.asks.capacity()
+    }
+
     fn take_recheck(&self) -> HashSet<UserId> {
         std::mem::take(&mut *lock(&self.recheck))
     }

@@ -16,10 +16,12 @@ pub mod state;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context};
+use actix::{Actor, AsyncContext, Context, Handler, MessageResult};
+use serde::Serialize;
 
 use self::across_nodes::AcrossNodes;
 use self::state::{ConnectedDevices, Device, PresenceChanged};
+use super::observe::Observe;
 use super::router::Router;
 use crate::bus::{Presence, Signal};
 use crate::domain::UserId;
@@ -36,6 +38,18 @@ pub struct PresenceBoard {
     router: Arc<Router>,
     environment: SharedEnvironment,
     meters: Arc<Meters>,
+}
+
+/// What presence shows of itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct PresenceObserved {
+    /// Users with a device here, or who went a moment ago.
+    pub users: usize,
+    /// Users whom somebody here watches.
+    pub watched_users: usize,
+    /// Changes that wait until other nodes were asked; `None` where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_changes: Option<usize>,
 }
 
 /// The actor that looks for users who are gone.
@@ -102,6 +116,14 @@ impl PresenceBoard {
         self.publish(gone);
     }
 
+    fn observed(&self) -> PresenceObserved {
+        PresenceObserved {
+            users: self.lock().len(),
+            watched_users: self.router.watched().len(),
+            waiting_changes: self.across_nodes.get().map(AcrossNodes::waiting),
+        }
+    }
+
     fn publish(&self, changed: impl IntoIterator<Item = PresenceChanged>) {
         for change in changed {
             let PresenceChanged { user, presence } = change;
@@ -137,5 +159,13 @@ impl Actor for PresenceExpiry {
 
     fn started(&mut self, context: &mut Context<Self>) {
         context.run_interval(EXPIRE_EVERY, |presence, _| presence.board.expire());
+    }
+}
+
+impl Handler<Observe<PresenceObserved>> for PresenceExpiry {
+    type Result = MessageResult<Observe<PresenceObserved>>;
+
+    fn handle(&mut self, _: Observe<PresenceObserved>, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.board.observed())
     }
 }

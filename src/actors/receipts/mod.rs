@@ -14,9 +14,11 @@ pub mod state;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture};
+use serde::Serialize;
 
 use self::state::ReceiptsState;
+use super::observe::Observe;
 use super::router::Router;
 use crate::bus::Signal;
 use crate::domain::Mark;
@@ -49,6 +51,15 @@ pub struct ReceiptsOptions {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Keep(pub Mark);
+
+/// What the actor shows of itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReceiptsObserved {
+    /// Users × conversations that wait.
+    pub waiting_marks: usize,
+    /// Whether a batch is being stored.
+    pub is_storing: bool,
+}
 
 struct Flush;
 
@@ -116,5 +127,13 @@ impl Handler<Keep> for Receipts {
         if !self.state.offer(mark) {
             self.meters.load.sheds.of("receipts").increment(1);
         }
+    }
+}
+
+impl Handler<Observe<ReceiptsObserved>> for Receipts {
+    type Result = MessageResult<Observe<ReceiptsObserved>>;
+
+    fn handle(&mut self, _: Observe<ReceiptsObserved>, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(ReceiptsObserved { waiting_marks: self.state.waiting(), is_storing: self.storing })
     }
 }

@@ -17,6 +17,7 @@ mod cluster;
 mod dispatch;
 pub mod interest;
 pub mod last_sent;
+mod observed;
 pub mod published;
 #[cfg(test)]
 mod tests;

@@ -14,9 +14,11 @@ pub mod state;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context};
+use actix::{Actor, AsyncContext, Context, Handler, MessageResult};
+use serde::Serialize;
 
 use self::state::{TypingConnection, TypingState};
+use super::observe::Observe;
 use super::router::Router;
 use crate::bus::Signal;
 use crate::domain::{ConversationId, ConversationKind, UserId};
@@ -42,6 +44,13 @@ struct Inner {
     router: Arc<Router>,
     environment: SharedEnvironment,
     meters: Arc<Meters>,
+}
+
+/// What typing shows of itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct TypingObserved {
+    /// Users who are typing here.
+    pub users: usize,
 }
 
 /// The actor that ends typing which is not repeated.
@@ -175,5 +184,13 @@ impl Actor for TypingExpiry {
 
     fn started(&mut self, context: &mut Context<Self>) {
         context.run_interval(EXPIRE_EVERY, |typing, _| typing.board.expire());
+    }
+}
+
+impl Handler<Observe<TypingObserved>> for TypingExpiry {
+    type Result = MessageResult<Observe<TypingObserved>>;
+
+    fn handle(&mut self, _: Observe<TypingObserved>, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(TypingObserved { users: self.board.lock().len() })
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::breaker::Breaker;
 use super::limit::{AdaptiveLimit, BatchOutcome};
+use super::observed::GateObserved;
 use crate::environment::SharedEnvironment;
 use crate::panics::lock;
 use crate::telemetry::Meters;
@@ -89,6 +90,16 @@ impl Gate {
                 state.breaker.cancelled(now_ms);
                 None
             }
+        }
+    }
+
+    /// How it stands.
+    pub fn observed(&self) -> GateObserved {
+        let state = self.lock();
+        GateObserved {
+            allowed_batches: state.limit.allowed(),
+            in_flight_batches: state.limit.in_flight(),
+            is_shut: state.breaker.is_open(),
         }
     }
 

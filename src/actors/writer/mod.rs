@@ -15,6 +15,7 @@
 pub mod breaker;
 pub mod gate;
 pub mod limit;
+mod observed;
 mod replies;
 pub mod state;
 
@@ -23,7 +24,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::prelude::SendError;
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture,
+};
 use actix_rt::ArbiterHandle;
 use tokio::sync::oneshot;
 
@@ -31,6 +34,7 @@ use self::gate::{Gate, Shut};
 use self::replies::{answer, failed_send, refusal};
 use self::state::{Batchable, Batching, WriterState};
 use super::inbox::{Reply, SessionKey};
+use super::observe;
 use super::router::Router;
 use super::router::interest::WorkerId;
 use crate::domain::{ConversationId, MessageId, UserId};
@@ -39,6 +43,7 @@ use crate::panics;
 use crate::protocol::{Failure, RequestId};
 use crate::store::{self, AppendError, Appended, Change, Changed, NewMessage, SharedStore, StoreError};
 use crate::telemetry::Meters;
+use crate::telemetry::inspect::Inspection;
 
 /// The bounds of a writer shard.
 #[derive(Debug, Clone, Copy)]
@@ -174,6 +179,15 @@ impl Writer {
     /// Whether jobs are refused because the last batches failed in the store.
     pub fn is_refusing(&self) -> bool {
         self.desk.gate.shut().is_some()
+    }
+
+    /// Adds the gate and each shard to what is shown.
+    pub fn show(&self, inspection: &Inspection) {
+        let desk = Arc::clone(&self.desk);
+        inspection.add_value("writer gate", move || desk.gate.observed());
+        for (number, shard) in self.shards.iter().enumerate() {
+            observe::show(inspection, format!("writer shard {number}"), shard.clone());
+        }
     }
 
     /// Hands over a job. Its answer goes to its asker.

@@ -82,6 +82,16 @@ impl<J: Batchable> WriterState<J> {
         self.queue.len()
     }
 
+    /// The job that has waited longest.
+    pub fn oldest(&self) -> Option<&J> {
+        self.queue.front()
+    }
+
+    /// Whether something is in flight.
+    pub fn is_working(&self) -> bool {
+        self.in_flight
+    }
+
     /// Whether no job waits and none is in flight.
     pub fn is_idle(&self) -> bool {
         !self.in_flight && self.queue.is_empty()

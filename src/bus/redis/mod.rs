@@ -23,6 +23,7 @@ mod dispatcher;
 mod health_check;
 mod incoming;
 mod link;
+mod observed;
 mod options;
 mod outgoing;
 mod presence_registry;

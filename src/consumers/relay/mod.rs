@@ -10,6 +10,7 @@
 //!   dropped.
 //! - *On full*: reads no further until earlier events are done; its lag is a metric.
 
+mod observed;
 pub mod state;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use self::observed::RelayObserved;
 use self::state::RelayState;
 use super::lease::{ConsumerLease, LeaseState};
 use crate::actors::follower::ahead::Ahead;
@@ -26,6 +28,7 @@ use crate::environment::SharedEnvironment;
 use crate::panics;
 use crate::store::{Cursor, SharedStore};
 use crate::telemetry::Meters;
+use crate::telemetry::inspect::Questions;
 
 /// Events per read of the log.
 const BATCH_EVENTS: usize = 2_000;
@@ -56,11 +59,13 @@ pub struct Relay {
     pub environment: SharedEnvironment,
     /// The metrics.
     pub meters: Arc<Meters>,
+    /// Where it is asked for its state.
+    pub questions: Questions<RelayObserved>,
 }
 
 impl Relay {
     /// Works or stands by until `stop` is true. Then a standby can begin at once.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let (store, environment) = (Arc::clone(&self.store), Arc::clone(&self.environment));
         let mut lease = ConsumerLease::new("relay", store, environment);
         let mut state: Option<RelayState> = None;
@@ -104,6 +109,9 @@ impl Relay {
             }
             tokio::select! {
                 () = tokio::time::sleep(if more { Duration::ZERO } else { pause }) => {}
+                question = self.questions.next() => {
+                    question.answer(self.observed(&lease, state.as_ref()));
+                }
                 _ = stop.wait_for(|stop| *stop) => break,
             }
         }
@@ -111,6 +119,19 @@ impl Relay {
             lease.save_cursor(state.done()).await;
         }
         lease.release().await;
+    }
+
+    fn observed(&self, lease: &ConsumerLease, state: Option<&RelayState>) -> RelayObserved {
+        let now_ms = self.environment.monotonic_ms();
+        RelayObserved {
+            lease: lease.observed(),
+            epoch: state.map(|state| state.done().epoch),
+            read_to: state.map(|state| state.read_to().position.0),
+            watermark: state.map(|state| state.done().position.0),
+            pending_events: state.map_or(0, RelayState::pending_events),
+            oldest_ms: state.map_or(0, |state| state.oldest_ms(now_ms)),
+            announcements: self.announced.len(),
+        }
     }
 
     /// Where to begin: the last holder's cursor if it is of this log, else the log's end.

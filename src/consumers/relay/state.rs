@@ -141,6 +141,17 @@ impl RelayState {
         Cursor { epoch: self.epoch, position: self.told }
     }
 
+    /// Events that wait out their grace.
+    pub const fn pending_events(&self) -> usize {
+        self.pending
+    }
+
+    /// How long the oldest of them has waited.
+    pub fn oldest_ms(&self, now_ms: u64) -> u64 {
+        let oldest = self.waiting.iter().find(|waiting| !waiting.committed.is_empty());
+        oldest.map_or(0, |waiting| now_ms.saturating_sub(waiting.read_ms))
+    }
+
     fn note(&mut self, committed: &Committed) {
         self.noted = committed.position;
         let (event, users) = (&committed.event, &committed.audience.users);

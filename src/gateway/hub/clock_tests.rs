@@ -126,6 +126,7 @@ async fn an_hour() {
         environment: Arc::clone(world.node.environment()),
         meters: Arc::clone(world.node.meters()),
         notices,
+        questions: crate::telemetry::inspect::observed().1,
         bus: Some(bus),
     };
     actix_rt::spawn(follower.run(end));

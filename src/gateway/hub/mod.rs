@@ -14,6 +14,7 @@
 mod clock_tests;
 mod directory;
 mod fan_out;
+mod observed;
 mod registry;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ use crate::actors::router::interest::WorkerId;
 use crate::identity::Identity;
 use crate::panics;
 use crate::protocol::{Close, Encoding};
+use crate::telemetry::inspect;
 
 /// Sessions flushed before other tasks of the thread may run.
 const FLUSHES_PER_TURN: usize = 256;
@@ -73,6 +75,10 @@ impl<S: ByteStream> Hub<S> {
         });
         actix_rt::spawn(Rc::clone(&hub).empty_inbox());
         actix_rt::spawn(Rc::clone(&hub).run_timers());
+        let (observer, questions) = inspect::observed();
+        hub.worker.node.inspection().add(format!("hub {id}"), observer);
+        let shown = Rc::clone(&hub);
+        actix_rt::spawn(async move { questions.answer_all(|| shown.observed()).await });
         hub
     }
 

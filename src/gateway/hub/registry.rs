@@ -70,6 +70,11 @@ impl<S: ByteStream> Registry<S> {
         self.slots.iter().map(|(_, session)| Rc::clone(session)).collect()
     }
 
+    /// Every session, in place.
+    pub fn iter(&self) -> impl Iterator<Item = &Rc<Session<S>>> {
+        self.slots.iter().map(|(_, session)| session)
+    }
+
     /// How many sessions there are.
     pub fn len(&self) -> usize {
         self.slots.len()

@@ -15,6 +15,7 @@ use super::assembler::Incoming;
 use super::blocks::Blocks;
 use super::connection::Connection;
 use super::effect::Effect;
+use super::life::Life;
 use super::mailbox::Mailbox;
 use super::output::{AnswerQueue, LINGER_MS};
 use super::requests::HelloInProgress;
@@ -102,6 +103,16 @@ impl<S: ByteStream> Session<S> {
             _counted: worker.node.connections().count(),
             worker: Rc::clone(worker),
         })
+    }
+
+    /// Bytes that wait for its client.
+    pub fn waiting_bytes(&self) -> usize {
+        self.connection.waiting_bytes()
+    }
+
+    /// Looks at where it is in its life.
+    pub fn with_life<T>(&self, look: impl FnOnce(&Life) -> T) -> T {
+        look(&self.state.borrow().life)
     }
 
     /// Starts the session's task on this thread. The hub has given the session its key.

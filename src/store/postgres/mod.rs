@@ -1,14 +1,16 @@
 //! The store on a Postgres server: any number of processes share it.
 //!
-//! Every operation is one transaction with an application timeout; appending is one round trip. Writers, readers and those
-//! who tail the log have connections of their own, so that none waits behind another. Positions are the numbers of
-//! transactions: what is under way is never skipped by who reads in their order. Replicas answer pages of history when they
-//! have what must be seen. After a restart everything is as the database has it; nothing is kept here but what the cache of
-//! group memberships holds, which is checked against the database at each use.
+//! Every operation is one transaction with an application timeout; appending is one round trip. Writers,
+//! readers and those who tail the log have connections of their own, so that none waits behind another.
+//! Positions are the numbers of transactions: what is under way is never skipped by who reads in their order.
+//! Replicas answer pages of history when they have what must be seen. After a restart everything is as the
+//! database has it; nothing is kept here but what the cache of group memberships holds, which is checked
+//! against the database at each use.
 
 mod append;
 mod connection;
 mod journal;
+mod observed;
 mod options;
 mod pool;
 mod read;
@@ -38,7 +40,8 @@ use connection::{Connection, Connector};
 use pool::{Generation, Mode, Phase, Pool};
 use replicas::Replicas;
 
-/// A database server, in use. Shared behind an `Arc`; closing is [`PostgresStore::close`] or dropping the last handle.
+/// A database server, in use. Shared behind an `Arc`; closing is [`PostgresStore::close`] or dropping the
+/// last handle.
 #[derive(Debug)]
 pub struct PostgresStore {
     writer: Pool,
@@ -52,10 +55,12 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Makes sure that the server takes writes and has a schema this release knows, and makes connections ready to be opened.
+    /// Makes sure that the server takes writes and has a schema this release knows, and makes connections
+    /// ready to be opened.
     ///
     /// # Errors
-    /// [`OpenError::Unreachable`]: try again after a while. [`OpenError::Unusable`]: its text says what to do.
+    /// [`OpenError::Unreachable`]: try again after a while. [`OpenError::Unusable`]: its text says what to
+    /// do.
     pub async fn open(
         options: PostgresOptions,
         environment: SharedEnvironment,
@@ -139,7 +144,8 @@ impl sql::Transactions for PostgresStore {
     }
 }
 
-/// A lock on a row is refused by a server that does not write, as an update is, and leaves nothing for vacuum.
+/// A lock on a row is refused by a server that does not write, as an update is, and leaves nothing for
+/// vacuum.
 const LOCKED: Sql = Sql::postgres("SELECT 1 FROM meta WHERE name = 'schema' FOR KEY SHARE");
 const REACHED: Sql = Sql::postgres("SELECT tidings_end()");
 

@@ -1,10 +1,10 @@
 //! Connections: a bounded set of them for one purpose, and transactions that cannot be left half done.
 //!
-//! A future that is dropped in the middle (its timeout passed, its caller went away) leaves a connection in an unknown
-//! state; it is then closed rather than given to the next caller, and Postgres undoes its transaction. Nothing is sent
-//! between two operations: a pool that asks a connection how it is before or after each use doubles the round trips of a
-//! send. A connection that was quiet for a while is asked, and all are parted with as soon as one says that the server
-//! was demoted or is going down.
+//! A future that is dropped in the middle (its timeout passed, its caller went away) leaves a connection in
+//! an unknown state; it is then closed rather than given to the next caller, and Postgres undoes its
+//! transaction. Nothing is sent between two operations: a pool that asks a connection how it is before or
+//! after each use doubles the round trips of a send. A connection that was quiet for a while is asked, and
+//! all are parted with as soon as one says that the server was demoted or is going down.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +16,7 @@ use sqlx::Connection as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::{Connection, Connector};
+use super::observed::PoolObserved;
 use crate::environment::SharedEnvironment;
 use crate::panics::lock;
 use crate::store::shared::roster::Rosters;
@@ -26,7 +27,8 @@ use crate::store::{Outcome, StoreError};
 /// A connection that was quiet for longer is asked whether it lives before it is used, in milliseconds.
 const QUIET_MS: u64 = 2_000;
 
-/// A connection is used for so long at most, in milliseconds: a name that leads to another server now is followed.
+/// A connection is used for so long at most, in milliseconds: a name that leads to another server now is
+/// followed.
 const LIFE_MS: u64 = 30 * 60 * 1_000;
 
 /// How a transaction begins.
@@ -54,11 +56,11 @@ struct Shared {
     in_use: Gauge,
 }
 
-/// Counts how often connections to a server were parted with; those made before are not used any more. All pools to a server
-/// share it: what one of them hears, no other has to hear again at a caller's expense.
+/// Counts how often connections to a server were parted with; those made before are not used any more. All
+/// pools to a server share it: what one of them hears, no other has to hear again at a caller's expense.
 ///
-/// Behind the same name another server may answer from now on, which counts the versions of a membership anew from wherever
-/// its log ended. So the cache of memberships ends with the connections.
+/// Behind the same name another server may answer from now on, which counts the versions of a membership anew
+/// from wherever its log ended. So the cache of memberships ends with the connections.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Generation {
     count: Arc<AtomicU64>,
@@ -154,7 +156,8 @@ impl Pool {
             .await
             .map_err(|_| StoreError::definite("the store is closed"))?;
         let now_ms = self.shared.environment.monotonic_ms();
-        // Taken before connecting: a connection that was on its way when the others were parted with goes too.
+        // Taken before connecting: a connection that was on its way when the others were parted with goes
+        // too.
         let generation = self.shared.generation.now();
         let fresh = {
             let mut idle = self.shared.idle();
@@ -187,6 +190,12 @@ impl Pool {
         })
     }
 
+    /// How much it is used.
+    pub(super) fn observed(&self) -> PoolObserved {
+        let in_use = self.size - self.turns.available_permits().min(self.size);
+        PoolObserved { size: self.size, in_use, idle: self.shared.idle().len() }
+    }
+
     /// Lets nobody begin any more, waits for those at work and closes every connection.
     pub(super) async fn close(&self) {
         let turns = u32::try_from(self.size).unwrap_or(u32::MAX);
@@ -200,7 +209,8 @@ impl Pool {
     }
 }
 
-/// A connection in use, mostly inside a transaction. Dropped before [`Transaction::finish`], it takes its connection with it.
+/// A connection in use, mostly inside a transaction. Dropped before [`Transaction::finish`], it takes its
+/// connection with it.
 pub(in crate::store) struct Transaction {
     connection: Option<Connection>,
     shared: Arc<Shared>,
@@ -226,7 +236,8 @@ impl Transaction {
         }
     }
 
-    /// Gives up on an attempt that failed before its commit, so that it can be made again on a sound connection.
+    /// Gives up on an attempt that failed before its commit, so that it can be made again on a sound
+    /// connection.
     pub(super) async fn abandon(self, error: &sql::Error) {
         sql::Transaction::undo(self, Some(error)).await;
     }

@@ -1,8 +1,9 @@
 //! The embedded store: one SQLite file, nothing to install.
 //!
-//! One thread writes, in the order callers arrive; a few read, each call from one snapshot of the write-ahead log. An operation is
-//! handed to such a thread as a whole: one transaction, with an application timeout. After a restart everything acknowledged is
-//! there ([`Durability::Full`]); content that a deletion left behind goes on being removed when the store is opened.
+//! One thread writes, in the order callers arrive; a few read, each call from one snapshot of the write-ahead
+//! log. An operation is handed to such a thread as a whole: one transaction, with an application timeout.
+//! After a restart everything acknowledged is there ([`Durability::Full`]); content that a deletion left
+//! behind goes on being removed when the store is opened.
 
 mod append;
 mod clean;
@@ -10,6 +11,7 @@ mod connection;
 mod history;
 mod journal;
 mod migrations;
+mod observed;
 mod open;
 mod options;
 mod pool;
@@ -33,7 +35,8 @@ use crate::domain::{Limits, Timestamp, UserId};
 use connection::Connection;
 use pool::{Pool, at_once};
 
-/// A database file, open. Shared behind an `Arc`; closing is [`SqliteStore::close`] or dropping the last handle.
+/// A database file, open. Shared behind an `Arc`; closing is [`SqliteStore::close`] or dropping the last
+/// handle.
 #[derive(Debug)]
 pub struct SqliteStore {
     writer: Pool,

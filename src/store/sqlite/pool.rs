@@ -1,14 +1,19 @@
-//! Database threads: each owns a connection and does one operation after the other, from a bounded queue that they share.
+//! Database threads: each owns a connection and does one operation after the other, from a bounded queue that
+//! they share.
 //!
 //! An operation is handed over as a whole: it crosses to a thread once, and its answer back once.
 //!
-//! - *Limit*: as many operations wait as the pool was made for. On full: [`StoreError::Overloaded`], nothing was done.
-//! - *Who stops waiting*: an operation that has not begun is skipped. One that reads is interrupted. One that writes goes on to its
-//!   end, unless its caller was told that nothing was done: then it is interrupted and undone.
-//! - *A panic* of an operation ends the process (`crate::panics`). Where no hook is set, the pool refuses further operations.
+//! - *Limit*: as many operations wait as the pool was made for. On full: [`StoreError::Overloaded`], nothing
+//!   was done.
+//! - *Who stops waiting*: an operation that has not begun is skipped. One that reads is interrupted. One that
+//!   writes goes on to its end, unless its caller was told that nothing was done: then it is interrupted and
+//!   undone.
+//! - *A panic* of an operation ends the process (`crate::panics`). Where no hook is set, the pool refuses
+//!   further operations.
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
@@ -16,6 +21,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
+use super::observed::QueueObserved;
 use super::worker::{Connect, Worker};
 use crate::panics::{lock, poisoned};
 use crate::store::StoreError;
@@ -34,6 +40,7 @@ struct Shared {
     queue: Mutex<Queue>,
     more: Condvar,
     most_waiting: usize,
+    at_work: AtomicUsize,
 }
 
 struct Queue {
@@ -50,7 +57,8 @@ impl Pool {
         connect: &Arc<Connect>,
     ) -> Result<Self, StoreError> {
         let queue = Mutex::new(Queue { jobs: VecDeque::new(), open: true });
-        let shared = Arc::new(Shared { queue, more: Condvar::new(), most_waiting });
+        let shared =
+            Arc::new(Shared { queue, more: Condvar::new(), most_waiting, at_work: AtomicUsize::new(0) });
         let (alive, ended) = mpsc::channel(1);
         let pool = Self { shared, ended: AsyncMutex::new(ended) };
         for _ in 0..threads.max(1) {
@@ -59,7 +67,9 @@ impl Pool {
                 let _ends = Ends(&shared);
                 let worker = Worker::new(connect);
                 while let Some(job) = shared.next() {
+                    shared.at_work.fetch_add(1, Ordering::Relaxed);
                     job(&worker);
+                    shared.at_work.fetch_sub(1, Ordering::Relaxed);
                 }
                 drop(worker);
                 drop(alive);
@@ -72,7 +82,8 @@ impl Pool {
     /// Has `work` done on one of the threads and waits for it until the call's deadline, for at most `limit`.
     ///
     /// # Errors
-    /// [`StoreError::Overloaded`] and what `work` fails with. When it is late, definite as long as it had not begun to commit.
+    /// [`StoreError::Overloaded`] and what `work` fails with. When it is late, definite as long as it had not
+    /// begun to commit.
     pub(super) async fn call<T: Send + 'static>(
         &self,
         limit: Duration,
@@ -99,7 +110,16 @@ impl Pool {
         phase.bound(limit, async { answered.await.unwrap_or_else(|_| unanswered()) }).await
     }
 
-    /// Refuses further operations, waits for those that were handed over, and for the threads to close their connections.
+    /// How much is asked of its threads.
+    pub(super) fn observed(&self) -> QueueObserved {
+        QueueObserved {
+            waiting_operations: self.shared.queue().jobs.len(),
+            at_work: self.shared.at_work.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Refuses further operations, waits for those that were handed over, and for the threads to close their
+    /// connections.
     pub(super) async fn close(&self) {
         self.shared.close();
         let _ = self.ended.lock().await.recv().await;

@@ -1,6 +1,7 @@
 //! What every suite needs: a real server in a child process, a client, and a raw socket.
 
 pub mod client;
+pub mod inspect;
 pub mod raw;
 pub mod rest;
 pub mod server;

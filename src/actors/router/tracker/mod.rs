@@ -108,6 +108,13 @@ impl Tracker {
         self.tracks.clear();
     }
 
+    /// How many conversations are being healed, and how many of their events are held back. Goes over all
+    /// that are tracked.
+    pub fn healing(&self) -> (usize, usize) {
+        let healing = self.tracks.values().filter(|track| track.is_healing());
+        healing.fold((0, 0), |(tracks, held), track| (tracks + 1, held + track.held_events()))
+    }
+
     /// How many conversations are tracked.
     pub fn len(&self) -> usize {
         self.tracks.len()

@@ -256,6 +256,11 @@ impl Track {
         matches!(self.phase, Phase::Healing(_))
     }
 
+    /// How many events are held back behind a hole.
+    pub fn held_events(&self) -> usize {
+        self.held.len()
+    }
+
     fn buffer(&mut self, one: &Committed) {
         if self.held.len() < HELD_EVENTS {
             self.held.insert(one.event.seq, one.clone());

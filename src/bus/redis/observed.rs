@@ -1,0 +1,52 @@
+//! What the bus shows of itself.
+
+use serde::Serialize;
+
+use super::RedisBus;
+use crate::panics::lock;
+
+/// The connections to Redis and what waits before and behind them.
+#[derive(Debug, Clone, Serialize)]
+pub struct BusObserved {
+    /// Whether all connections work.
+    pub is_up: bool,
+    /// For how long it has been so.
+    pub for_ms: u64,
+    /// Which connection does not work, and why; empty while all do.
+    pub reason: String,
+    /// Topics that this process wants.
+    pub topics: usize,
+    /// Bytes that came and were not handed over.
+    pub incoming_bytes: usize,
+    /// One for each primary.
+    pub links: Vec<LinkObserved>,
+}
+
+/// The connections to one primary.
+#[derive(Debug, Clone, Serialize)]
+pub struct LinkObserved {
+    /// Whether the connection that publishes is made.
+    pub is_connected: bool,
+    /// Bytes that wait to be published.
+    pub outgoing_bytes: usize,
+}
+
+impl RedisBus {
+    /// How it stands.
+    pub fn observed(&self) -> BusObserved {
+        let health = self.health();
+        let topology = self.shared.topology.load();
+        let links = topology.links().iter().map(|link| LinkObserved {
+            is_connected: link.connection.load().is_some(),
+            outgoing_bytes: link.outgoing.bytes(),
+        });
+        BusObserved {
+            is_up: health.up,
+            for_ms: self.shared.environment.monotonic_ms().saturating_sub(health.since_ms),
+            reason: health.reason,
+            topics: lock(&self.shared.wanted).len(),
+            incoming_bytes: self.shared.incoming.bytes(),
+            links: links.collect(),
+        }
+    }
+}

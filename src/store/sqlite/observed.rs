@@ -1,0 +1,30 @@
+//! What the embedded store shows of itself.
+
+use serde::Serialize;
+
+use super::SqliteStore;
+
+/// The queues of the database threads.
+#[derive(Debug, Clone, Serialize)]
+pub struct SqliteObserved {
+    /// The thread that writes.
+    pub writer: QueueObserved,
+    /// The threads that read.
+    pub readers: QueueObserved,
+}
+
+/// One queue.
+#[derive(Debug, Clone, Serialize)]
+pub struct QueueObserved {
+    /// Operations that wait for a thread.
+    pub waiting_operations: usize,
+    /// Operations on a thread now.
+    pub at_work: usize,
+}
+
+impl SqliteStore {
+    /// How much is asked of its threads.
+    pub fn observed(&self) -> SqliteObserved {
+        SqliteObserved { writer: self.writer.observed(), readers: self.reader.observed() }
+    }
+}
