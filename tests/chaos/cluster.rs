@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// For the cluster to come up, on a machine at work on other things.
@@ -143,6 +144,38 @@ impl Cluster {
             sum += lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>();
         }
         sum
+    }
+
+    /// Waits until at least `count` of the processes at these internal addresses show `actor` as wanted.
+    pub async fn until_shown(
+        &self,
+        addresses: &str,
+        actor: &str,
+        count: usize,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) {
+        let http = reqwest::Client::new();
+        let reached = async {
+            loop {
+                let mut reached = 0;
+                for address in self.address(addresses).split(' ') {
+                    let asked =
+                        http.get(format!("{address}/inspect")).bearer_auth(self.address("INTERNAL_TOKEN"));
+                    let Ok(response) = asked.send().await else { continue };
+                    let Ok(parts) = response.json::<Vec<Value>>().await else { continue };
+                    reached += usize::from(
+                        parts.iter().any(|part| part["actor"] == actor && wanted(&part["state"])),
+                    );
+                }
+                if reached >= count {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let reached = tokio::time::timeout(Duration::from_secs(10), reached).await;
+        assert!(reached.is_ok(), "{what}: not within 10 s\n{}", self.logs());
     }
 
     /// The last lines of every log, for a failure's message.

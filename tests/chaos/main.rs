@@ -16,6 +16,7 @@ use std::time::Duration;
 use caller::Caller;
 use cluster::Cluster;
 use replay::{Replay, Verdict};
+use serde_json::Value;
 
 /// Within which delivery goes on without the bus (SEMANTICS, P8), and what a busy machine adds.
 const WITHOUT_BUS_MS: f64 = 3_000.0;
@@ -238,8 +239,8 @@ async fn the_relay_dies() {
         "relay-2"
     };
     cluster.signal(leader, "KILL").await;
-    pause(5_000).await;
-    assert!(cluster.metric("RELAY_METRICS_URLS", "tidings_relay_leads").await > 0.0, "the standby took over");
+    let holds = |relay: &Value| relay["lease"]["is_holder"] == true;
+    cluster.until_shown("RELAY_METRICS_URLS", "relay", 1, "the standby took over", holds).await;
     cluster.restart(leader);
     let verdict = replay.end(&cluster);
     show("the relay died", &verdict);
@@ -270,13 +271,8 @@ async fn a_gateway_crashes_between_commit_and_publication() {
 
 /// Every gateway trusts the bus again by itself.
 async fn returns_to_the_bus(cluster: &Cluster) {
-    for _ in 0..100 {
-        let up = cluster.metric("GATEWAY_METRICS_URLS", "tidings_bus_up").await;
-        let tailing = cluster.metric("GATEWAY_METRICS_URLS", "tidings_bus_tailing").await;
-        if up >= 3.0 && tailing == 0.0 {
-            return;
-        }
-        pause(100).await;
-    }
-    panic!("the gateways did not return to the bus:\n{}", cluster.logs());
+    let urls = "GATEWAY_METRICS_URLS";
+    cluster.until_shown(urls, "bus", 3, "the gateways' buses are up", |bus| bus["is_up"] == true).await;
+    let trusts = |follower: &Value| follower["is_tailing"] == false;
+    cluster.until_shown(urls, "follower", 3, "the gateways trust the bus", trusts).await;
 }

@@ -7,6 +7,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::client::Ws;
+use crate::support::inspect::Inspected;
 use crate::support::rest::Rest;
 use crate::support::server::Server;
 use crate::support::{Encoding, uuid};
@@ -47,6 +48,7 @@ async fn a_slow_reader_is_told_and_pulls_what_it_missed() {
         last = sender.ask(&frame).await["seq"].as_u64().expect("an ack");
     }
 
+    Inspected::until(&rest, "lagging", |all| all.sum("hub ", "lagging") == 1).await;
     let page = rest.internal("/metrics").await.text;
     let gauge = |name: &str| {
         let value = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
