@@ -45,9 +45,9 @@ CREATE FUNCTION tidings_restored() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE meta SET value = greatest(
         value,
-        (SELECT max(txid) FROM events),
-        (SELECT max(changed_txid) FROM members),
-        (SELECT max(blanked_txid) FROM conversations)
+        (SELECT max(position) FROM events),
+        (SELECT max(changed_position) FROM members),
+        (SELECT max(blanked_position) FROM conversations)
     ) WHERE name = 'position_base';
     UPDATE meta SET value = ('x' || left(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint WHERE name = 'epoch';
     UPDATE meta SET value = 'meta'::regclass::oid::bigint WHERE name = 'made_as';
@@ -57,7 +57,7 @@ $$;
 -- Were these tables loaded from a dump, or does an event bear a position that this server cannot have given yet?
 CREATE FUNCTION tidings_needs_restoring() RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    RETURN (SELECT value FROM meta WHERE name = 'made_as') IS DISTINCT FROM 'meta'::regclass::oid::bigint OR coalesce((SELECT max(txid) FROM events), 0)
+    RETURN (SELECT value FROM meta WHERE name = 'made_as') IS DISTINCT FROM 'meta'::regclass::oid::bigint OR coalesce((SELECT max(position) FROM events), 0)
         >= (SELECT value FROM meta WHERE name = 'position_base') + pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
 END
 $$;
@@ -74,9 +74,9 @@ CREATE TABLE conversations (
     message_count   bigint NOT NULL,
     member_count    bigint NOT NULL,
     -- The position of the newest event.
-    last_txid       bigint NOT NULL,
+    last_position   bigint NOT NULL,
     -- The position at which content was last taken out of older events: a replica must have that too.
-    blanked_txid    bigint NOT NULL DEFAULT 0,
+    blanked_position bigint NOT NULL DEFAULT 0,
     members_version bigint NOT NULL,
     settings_seq    bigint NOT NULL,
     created_at      bigint NOT NULL,
@@ -91,14 +91,14 @@ CREATE TABLE conversations (
 ) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX conversations_purging ON conversations (id) WHERE purging;
 
--- txid is the position: the transaction that wrote the event, or its predecessor's position when that is higher (a
+-- position: the transaction that wrote the event, or its predecessor's position when that is higher (a
 -- transaction that took its number early may get a conversation's lock late). So positions never fall along a conversation,
 -- no reader that stops at tidings_end() skips one, and events of one transaction in one conversation share theirs.
 -- messages_before counts the messages of the conversation that came earlier, which makes unread counts a subtraction.
 CREATE TABLE events (
     conversation    uuid NOT NULL,
     seq             bigint NOT NULL,
-    txid            bigint NOT NULL DEFAULT tidings_position(),
+    position        bigint NOT NULL DEFAULT tidings_position(),
     kind            smallint NOT NULL,
     sender          uuid NOT NULL,
     sent_at         bigint NOT NULL,
@@ -114,15 +114,15 @@ CREATE TABLE events (
     PRIMARY KEY (conversation, seq)
 ) PARTITION BY HASH (conversation);
 -- History pages list messages only, however many reactions lie between two of them.
-CREATE UNIQUE INDEX events_messages ON events (conversation, seq) WHERE kind = 0;
+CREATE UNIQUE INDEX events_messages ON events (conversation, seq) WHERE kind = {message};
 CREATE INDEX events_by_target ON events (conversation, target_seq, sender) WHERE target_seq IS NOT NULL;
 -- Messages whose content is gone: they do not count as unread.
-CREATE INDEX events_gone ON events (conversation, seq) WHERE kind = 0 AND deleted;
+CREATE INDEX events_gone ON events (conversation, seq) WHERE kind = {message} AND deleted;
 -- Who joined and left since an event: it was for those who were members then.
-CREATE INDEX events_of_members ON events (conversation, seq) WHERE kind IN (4, 5);
+CREATE INDEX events_of_members ON events (conversation, seq) WHERE kind IN ({joined}, {left});
 -- The tail. Entries of one transaction share their key and the tree grows at its right edge only, so it costs less than
 -- a table of its own that would be written, read and emptied again (docs/adr holds the figures).
-CREATE INDEX events_by_position ON events (txid);
+CREATE INDEX events_by_position ON events (position);
 
 -- Idempotency, for as long as the log exists. The fingerprint goes (NULL) together with the content it was made from.
 CREATE TABLE sends (
@@ -154,7 +154,7 @@ CREATE TABLE members (
     read_seq      bigint NOT NULL,
     -- How many messages lie up to read_seq.
     read_count    bigint NOT NULL,
-    changed_txid  bigint NOT NULL,
+    changed_position bigint NOT NULL,
     PRIMARY KEY (user_id, conversation)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 CREATE UNIQUE INDEX members_by_conversation ON members (conversation, user_id);
@@ -187,15 +187,15 @@ CREATE FUNCTION tidings_feed_moved() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO feeds (user_id, conversation, position)
     SELECT m.user_id, NEW.id,
-           CASE WHEN NEW.member_count > 16 THEN 9223372036854775807 ELSE greatest(NEW.last_txid, m.changed_txid) END
+           CASE WHEN NEW.member_count > 16 THEN 9223372036854775807 ELSE greatest(NEW.last_position, m.changed_position) END
     FROM members m WHERE m.conversation = NEW.id ORDER BY m.user_id
     ON CONFLICT (user_id, conversation) DO UPDATE SET position = excluded.position
     WHERE feeds.position < excluded.position;
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER feed_moved AFTER UPDATE OF last_txid, member_count ON conversations FOR EACH ROW
-WHEN (NEW.kind <> 2 AND ((NEW.member_count <= 16 AND NEW.last_txid >> 16 <> OLD.last_txid >> 16)
+CREATE TRIGGER feed_moved AFTER UPDATE OF last_position, member_count ON conversations FOR EACH ROW
+WHEN (NEW.kind <> {channel} AND ((NEW.member_count <= 16 AND NEW.last_position >> 16 <> OLD.last_position >> 16)
     OR (NEW.member_count > 16 AND OLD.member_count <= 16)))
 EXECUTE FUNCTION tidings_feed_moved();
 
@@ -203,8 +203,8 @@ CREATE FUNCTION tidings_feed_joined() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO feeds (user_id, conversation, position)
     SELECT NEW.user_id, NEW.conversation,
-           CASE WHEN c.kind = 2 OR c.member_count > 16 THEN 9223372036854775807
-                ELSE greatest(NEW.changed_txid, c.last_txid) END
+           CASE WHEN c.kind = {channel} OR c.member_count > 16 THEN 9223372036854775807
+                ELSE greatest(NEW.changed_position, c.last_position) END
     FROM conversations c WHERE c.id = NEW.conversation
     ON CONFLICT (user_id, conversation) DO UPDATE SET position = excluded.position;
     RETURN NULL;
@@ -215,18 +215,18 @@ CREATE TRIGGER feed_joined AFTER INSERT ON members FOR EACH ROW EXECUTE FUNCTION
 -- A receipt of another device.
 CREATE FUNCTION tidings_feed_read() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE feeds f SET position = NEW.changed_txid
-    WHERE f.user_id = NEW.user_id AND f.conversation = NEW.conversation AND f.position < NEW.changed_txid;
+    UPDATE feeds f SET position = NEW.changed_position
+    WHERE f.user_id = NEW.user_id AND f.conversation = NEW.conversation AND f.position < NEW.changed_position;
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER feed_read AFTER UPDATE OF changed_txid ON members FOR EACH ROW
-WHEN (NEW.changed_txid >> 16 <> OLD.changed_txid >> 16) EXECUTE FUNCTION tidings_feed_read();
+CREATE TRIGGER feed_read AFTER UPDATE OF changed_position ON members FOR EACH ROW
+WHEN (NEW.changed_position >> 16 <> OLD.changed_position >> 16) EXECUTE FUNCTION tidings_feed_read();
 
 CREATE FUNCTION tidings_feed_left() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO feeds (user_id, conversation, position)
-    SELECT NEW.user_id, NEW.conversation, e.txid FROM events e
+    SELECT NEW.user_id, NEW.conversation, e.position FROM events e
     WHERE e.conversation = NEW.conversation AND e.seq = NEW.left_seq
     ON CONFLICT (user_id, conversation) DO UPDATE SET position = excluded.position;
     RETURN NULL;

@@ -3,7 +3,8 @@
 -- Each statement sees what was committed before it began, so what is read after a lock is the truth for as long as the lock
 -- is held: the conversation's counters, who is a member, which client_ids are taken.
 --
--- Outcomes: 0 accepted, 1 repeated, 2 conflict, 3 not found, 4 not a member, 5 blocked, 6 the reply names no message.
+-- Names in braces are filled in by src/store/sql/text.rs: numbers of outcomes, kinds and acts, and rules that other statements share.
+--
 -- SQLSTATE 40001: somebody else made the same conversation or used the same client_id elsewhere just now; call again.
 --
 -- Plans: one index look-up per message is right whatever the tables hold, and planning anew costs more than the work of a
@@ -32,7 +33,7 @@ CREATE FUNCTION tidings_append(
     elsewhere uuid,
     -- The position of the event before it.
     previous bigint,
-    txid bigint,
+    new_position bigint,
     version bigint,
     -- The members and their join events, on the conversation's first accepted message and only when they are not known.
     users uuid[],
@@ -92,17 +93,17 @@ BEGIN
         ) w;
         IF v_wanted IS NOT NULL THEN
             WITH made AS (
-                INSERT INTO conversations (id, kind, history, join_policy, last_seq, message_count, member_count, last_txid,
+                INSERT INTO conversations (id, kind, history, join_policy, last_seq, message_count, member_count, last_position,
                                            members_version, settings_seq, created_at, low, high)
-                SELECT w.id, 0, 'from_join', 'invite', 0, 0, CASE WHEN w.low = w.high THEN 1 ELSE 2 END, 0, 1, 0, p_now,
+                SELECT w.id, {direct}, 'from_join', 'invite', 0, 0, CASE WHEN w.low = w.high THEN 1 ELSE 2 END, 0, 1, 0, p_now,
                        w.low, w.high
                 FROM unnest(v_wanted, v_lows, v_highs) AS w (id, low, high)
                 ON CONFLICT DO NOTHING
                 RETURNING id, low, high
             ), joined AS (
                 INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count,
-                                     changed_txid)
-                SELECT p.user_id, m.id, 0, 0, 0, 0, 0, 0, 0
+                                     changed_position)
+                SELECT p.user_id, m.id, {role_member}, 0, 0, 0, 0, 0, 0
                 FROM made m CROSS JOIN LATERAL (SELECT m.low UNION SELECT m.high) AS p (user_id)
             )
             SELECT count(*) INTO v_made FROM made;
@@ -115,39 +116,39 @@ BEGIN
 
     IF p_replies IS NOT NULL THEN
         SELECT array_agg((
-            SELECT true FROM events e WHERE e.conversation = b.conversation AND e.seq = b.reply_to AND e.kind = 0 LIMIT 1
+            SELECT true FROM events e WHERE e.conversation = b.conversation AND e.seq = b.reply_to AND e.kind = {message} LIMIT 1
         )) INTO v_replied FROM unnest(p_conversations, p_replies) AS b (conversation, reply_to);
     END IF;
 
     SELECT array_agg(f.outcome), array_agg(f.nth), array_agg(f.last_seq), array_agg(f.message_count),
-           array_agg(f.last_txid), array_agg(f.members_version), array_agg(f.ask), array_agg(f.seq), array_agg(f.sent_at),
-           array_agg(f.first_conversation), bool_or(f.outcome = 0 AND f.reply_to > f.last_seq),
-           bool_or(f.outcome = 7), count(*) FILTER (WHERE f.outcome = 0)
+           array_agg(f.last_position), array_agg(f.members_version), array_agg(f.ask), array_agg(f.seq), array_agg(f.sent_at),
+           array_agg(f.first_conversation), bool_or(f.outcome = {accepted} AND f.reply_to > f.last_seq),
+           bool_or(f.outcome = {overtaken}), count(*) FILTER (WHERE f.outcome = {accepted})
     INTO v_outcome, v_nth, v_last, v_messages, v_moved, v_version, v_ask, v_seq, v_sent, v_where, v_late, v_again, v_accepted
     FROM (
-        SELECT d.*, count(*) FILTER (WHERE d.outcome = 0) OVER (PARTITION BY d.conversation ORDER BY d.ord) AS nth
+        SELECT d.*, count(*) FILTER (WHERE d.outcome = {accepted}) OVER (PARTITION BY d.conversation ORDER BY d.ord) AS nth
         FROM (
-            SELECT b.ord, b.conversation, b.reply_to, c.last_seq, c.message_count, c.last_txid, c.members_version,
-                   c.kind <> 2 AND c.members_version IS DISTINCT FROM b.known AS ask,
+            SELECT b.ord, b.conversation, b.reply_to, c.last_seq, c.message_count, c.last_position, c.members_version,
+                   c.kind <> {channel} AND c.members_version IS DISTINCT FROM b.known AS ask,
                    s.seq, s.sent_at, s.conversation AS first_conversation,
                    (CASE
                        WHEN s.seq IS NOT NULL THEN
-                           CASE WHEN s.fingerprint IS NULL OR s.fingerprint = b.fingerprint THEN 1 ELSE 2 END
-                       WHEN c.id IS NULL AND b.other IS NULL THEN 3
+                           CASE WHEN s.fingerprint IS NULL OR s.fingerprint = b.fingerprint THEN {repeated} ELSE {reused} END
+                       WHEN c.id IS NULL AND b.other IS NULL THEN {not_found}
                        WHEN c.id IS NOT NULL AND m.joined_seq IS NULL THEN
-                           CASE WHEN c.join_policy = 'open' THEN 4 ELSE 3 END
+                           CASE WHEN c.join_policy = 'open' THEN {not_member} ELSE {not_found} END
                        WHEN (c.id IS NULL OR c.low IS NOT NULL) AND (
-                           SELECT u.erased_at IS NULL FROM users u WHERE u.id = p.peer) IS NOT TRUE THEN 3
+                           SELECT u.erased_at IS NULL FROM users u WHERE u.id = p.peer) IS NOT TRUE THEN {not_found}
                        WHEN c.id IS NULL AND (
-                           SELECT u.erased_at IS NULL FROM users u WHERE u.id = b.sender) IS NOT TRUE THEN 3
+                           SELECT u.erased_at IS NULL FROM users u WHERE u.id = b.sender) IS NOT TRUE THEN {not_found}
                        WHEN (c.id IS NULL OR c.low IS NOT NULL) AND coalesce(
                            (SELECT true FROM blocks k WHERE k.blocker = b.sender AND k.blocked = p.peer LIMIT 1),
                            (SELECT true FROM blocks k WHERE k.blocker = p.peer AND k.blocked = b.sender LIMIT 1),
-                           false) THEN 5
-                       WHEN c.id IS NULL THEN CASE WHEN b.reply_to IS NULL THEN 7 ELSE 6 END
-                       WHEN b.reply_to < m.joined_seq AND c.history = 'from_join' THEN 6
-                       WHEN b.reply_to <= c.last_seq AND v_replied[b.ord] IS NOT TRUE THEN 6
-                       ELSE 0
+                           false) THEN {refused_blocked}
+                       WHEN c.id IS NULL THEN CASE WHEN b.reply_to IS NULL THEN {overtaken} ELSE {no_reply} END
+                       WHEN b.reply_to < m.joined_seq AND c.history = 'from_join' THEN {no_reply}
+                       WHEN b.reply_to <= c.last_seq AND v_replied[b.ord] IS NOT TRUE THEN {no_reply}
+                       ELSE {accepted}
                    END)::smallint AS outcome
             FROM unnest(p_senders, p_client_ids, p_conversations, p_others, p_fingerprints, p_replies, p_known)
                      WITH ORDINALITY AS b (sender, client_id, conversation, other, fingerprint, reply_to, known, ord)
@@ -170,10 +171,10 @@ BEGIN
         v_counts := array_fill(0::bigint, ARRAY[cardinality(v_locked)]);
         v_accepted := 0;
         FOR i IN 1 .. cardinality(v_outcome) LOOP
-            CONTINUE WHEN v_outcome[i] <> 0;
+            CONTINUE WHEN v_outcome[i] <> {accepted};
             v_which := array_position(v_locked, p_conversations[i]);
             IF p_replies[i] > v_last[i] + v_counts[v_which] THEN
-                v_outcome[i] := 6;
+                v_outcome[i] := {no_reply};
             ELSE
                 v_counts[v_which] := v_counts[v_which] + 1;
                 v_nth[i] := v_counts[v_which];
@@ -189,7 +190,7 @@ BEGIN
             FROM unnest(v_outcome, v_nth, v_last, v_messages, v_moved, p_senders, p_client_ids, p_conversations, p_fingerprints,
                         p_bodies, p_extras)
                      AS b (outcome, nth, last, messages, moved, sender, client_id, conversation, fingerprint, body, extra)
-            WHERE b.outcome = 0
+            WHERE b.outcome = {accepted}
         ), keys AS (
             INSERT INTO sends (sender, client_id, conversation, seq, sent_at, fingerprint)
             SELECT a.sender, a.client_id, a.conversation, a.seq, p_now, a.fingerprint
@@ -197,11 +198,11 @@ BEGIN
             ON CONFLICT DO NOTHING
             RETURNING 1
         ), written AS (
-            INSERT INTO events (conversation, seq, txid, kind, sender, sent_at, client_id, messages_before, extra, body)
-            SELECT a.conversation, a.seq, a.position, 0, a.sender, p_now, a.client_id, a.before, a.extra, a.body FROM a
+            INSERT INTO events (conversation, seq, position, kind, sender, sent_at, client_id, messages_before, extra, body)
+            SELECT a.conversation, a.seq, a.position, {message}, a.sender, p_now, a.client_id, a.before, a.extra, a.body FROM a
         ), counted AS (
             UPDATE conversations c
-            SET last_seq = g.seq, message_count = g.messages, last_txid = g.position
+            SET last_seq = g.seq, message_count = g.messages, last_position = g.position
             FROM (
                 SELECT a.conversation, max(a.seq) AS seq, max(a.before) + 1 AS messages, max(a.position) AS position
                 FROM a GROUP BY a.conversation ORDER BY a.conversation
@@ -224,10 +225,10 @@ BEGIN
 
     RETURN QUERY
     SELECT r.outcome,
-           CASE r.outcome WHEN 0 THEN r.last + r.nth WHEN 1 THEN r.seq END,
-           CASE r.outcome WHEN 1 THEN r.sent_at END,
-           CASE r.outcome WHEN 1 THEN r.elsewhere END,
-           CASE WHEN r.outcome <> 0 THEN NULL WHEN r.nth = 1 THEN r.moved ELSE greatest(v_position, r.moved) END,
+           CASE r.outcome WHEN {accepted} THEN r.last + r.nth WHEN {repeated} THEN r.seq END,
+           CASE r.outcome WHEN {repeated} THEN r.sent_at END,
+           CASE r.outcome WHEN {repeated} THEN r.elsewhere END,
+           CASE WHEN r.outcome <> {accepted} THEN NULL WHEN r.nth = 1 THEN r.moved ELSE greatest(v_position, r.moved) END,
            greatest(v_position, r.moved),
            r.version,
            l.users,
@@ -236,7 +237,7 @@ BEGIN
              WITH ORDINALITY AS r (outcome, nth, last, moved, version, ask, seq, sent_at, elsewhere, conversation, ord)
     LEFT JOIN LATERAL (
         SELECT array_agg(m.user_id ORDER BY m.user_id) AS users, array_agg(m.joined_seq ORDER BY m.user_id) AS joined
-        FROM members m WHERE m.conversation = r.conversation AND r.outcome = 0 AND r.nth = 1 AND r.ask
+        FROM members m WHERE m.conversation = r.conversation AND r.outcome = {accepted} AND r.nth = 1 AND r.ask
     ) l ON true
     ORDER BY r.ord;
 END
@@ -278,7 +279,7 @@ CREATE FUNCTION tidings_record(
     p_history       text,
     p_join_policy   text,
     p_ended         boolean,
-    -- What becomes of a message: 0 nothing, 1 edited, 2 deleted, 3 reacted to, 4 a reaction taken back.
+    -- What becomes of a message.
     p_act           bigint,
     p_target        bigint,
     -- The edit in force.
@@ -292,7 +293,7 @@ CREATE FUNCTION tidings_record(
     p_key           uuid,
     p_fingerprint   bigint,
     p_key_seq       bigint
-) RETURNS TABLE (first bigint, previous bigint, txid bigint, version bigint)
+) RETURNS TABLE (first bigint, previous bigint, new_position bigint, version bigint)
 LANGUAGE plpgsql
 SET enable_seqscan = off
 SET enable_hashjoin = off
@@ -315,7 +316,7 @@ BEGIN
         OR v_room.members_version <> coalesce(p_version, v_room.members_version) THEN
         RETURN;
     END IF;
-    v_position := greatest(v_position, v_room.last_txid);
+    v_position := greatest(v_position, v_room.last_position);
     v_first := v_room.last_seq + 1;
 
     -- LIMIT: one look-up each, or the plan may read all members first.
@@ -340,19 +341,19 @@ BEGIN
         IF FOUND THEN RETURN; END IF;
     END IF;
 
-    IF p_act > 0 THEN
+    IF p_act <> {act_none} THEN
         SELECT e.sender, e.client_id INTO v_sender, v_key FROM events e
-        WHERE e.conversation = p_conversation AND e.seq = p_target AND e.kind = 0 AND NOT e.deleted
+        WHERE e.conversation = p_conversation AND e.seq = p_target AND e.kind = {message} AND NOT e.deleted
           AND coalesce(e.edit_seq, 0) = p_edit_seq;
         IF NOT FOUND THEN RETURN; END IF;
     END IF;
-    IF p_act IN (3, 4) AND p_said_seq <> coalesce((
+    IF p_act IN ({act_react}, {act_unreact}) AND p_said_seq <> coalesce((
         SELECT r.event_seq FROM reactions r
         WHERE r.user_id = p_actor AND r.conversation = p_conversation AND r.seq = p_target AND r.emoji = p_text
     ), 0) THEN
         RETURN;
     END IF;
-    IF p_act = 3 AND (
+    IF p_act = {act_react} AND (
         p_given[1] < (SELECT count(*) FROM reaction_counts r
                       WHERE r.conversation = p_conversation AND r.seq = p_target AND r.emoji <> p_text)
         OR p_given[2] < (SELECT count(*) FROM reactions r
@@ -369,18 +370,18 @@ BEGIN
         IF NOT FOUND THEN RETURN; END IF;
     END IF;
     IF v_count = 0 THEN
-        RETURN QUERY SELECT p_key_seq, v_room.last_txid, v_room.last_txid, v_room.members_version;
+        RETURN QUERY SELECT p_key_seq, v_room.last_position, v_room.last_position, v_room.members_version;
         RETURN;
     END IF;
 
-    INSERT INTO events (conversation, seq, txid, kind, sender, sent_at, client_id, target_seq, messages_before, extra, body)
+    INSERT INTO events (conversation, seq, position, kind, sender, sent_at, client_id, target_seq, messages_before, extra, body)
     SELECT p_conversation, v_room.last_seq + b.nth, v_position, b.kind, b.sender, p_now,
            CASE WHEN b.nth = 1 THEN p_key END, b.target, v_room.message_count, b.extra, b.body
     FROM unnest(p_kinds, p_senders, p_targets, p_extras, p_bodies)
              WITH ORDINALITY AS b (kind, sender, target, extra, body, nth);
 
     IF cardinality(p_joined) > 0 THEN
-        INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, changed_txid)
+        INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, changed_position)
         SELECT b.user_id, p_conversation, b.role, b.seq, b.seq, b.seq, b.seq, v_room.message_count, v_position
         FROM (
             SELECT j.user_id, j.role, v_room.last_seq + j.nth AS seq FROM unnest(p_joined, p_joined_roles, p_joined_nth)
@@ -408,33 +409,33 @@ BEGIN
 
     -- A text that was replaced or deleted is in no row, and neither is what was made of it: a short text can be guessed from
     -- its hash.
-    IF p_act = 1 THEN
+    IF p_act = {act_edit} THEN
         UPDATE events e SET body = p_text, edited_at = p_now, edit_seq = v_first
         WHERE e.conversation = p_conversation AND e.seq = p_target;
-    ELSIF p_act = 2 THEN
+    ELSIF p_act = {act_delete} THEN
         UPDATE events e SET body = NULL, extra = NULL, deleted = true, delete_seq = v_first
         WHERE e.conversation = p_conversation AND e.seq = p_target;
         DELETE FROM reaction_counts r WHERE r.conversation = p_conversation AND r.seq = p_target;
     END IF;
-    IF p_act IN (1, 2) THEN
+    IF p_act IN ({act_edit}, {act_delete}) THEN
         UPDATE sends s SET fingerprint = NULL WHERE s.sender = v_sender AND s.client_id = v_key;
         IF p_edit_seq > 0 THEN
-            UPDATE events e SET body = NULL WHERE e.conversation = p_conversation AND e.seq = p_edit_seq AND e.kind = 1;
+            UPDATE events e SET body = NULL WHERE e.conversation = p_conversation AND e.seq = p_edit_seq AND e.kind = {edit};
             UPDATE sends s SET fingerprint = NULL FROM events e
             WHERE e.conversation = p_conversation AND e.seq = p_edit_seq AND s.sender = e.sender AND s.client_id = e.client_id;
         END IF;
     END IF;
-    IF p_act IN (3, 4) THEN
+    IF p_act IN ({act_react}, {act_unreact}) THEN
         INSERT INTO reactions (user_id, conversation, seq, emoji, is_on, event_seq)
-        VALUES (p_actor, p_conversation, p_target, p_text, p_act = 3, v_first)
+        VALUES (p_actor, p_conversation, p_target, p_text, p_act = {act_react}, v_first)
         ON CONFLICT (user_id, conversation, seq, emoji)
         DO UPDATE SET is_on = excluded.is_on, event_seq = excluded.event_seq;
     END IF;
-    IF p_act = 3 THEN
+    IF p_act = {act_react} THEN
         INSERT INTO reaction_counts (conversation, seq, emoji, count, first_seq)
         VALUES (p_conversation, p_target, p_text, 1, v_first)
         ON CONFLICT (conversation, seq, emoji) DO UPDATE SET count = reaction_counts.count + 1;
-    ELSIF p_act = 4 THEN
+    ELSIF p_act = {act_unreact} THEN
         DELETE FROM reaction_counts r
         WHERE r.conversation = p_conversation AND r.seq = p_target AND r.emoji = p_text AND r.count <= 1;
         UPDATE reaction_counts r SET count = r.count - 1
@@ -443,7 +444,7 @@ BEGIN
 
     UPDATE conversations c SET
         last_seq = v_room.last_seq + v_count,
-        last_txid = v_position,
+        last_position = v_position,
         member_count = v_room.member_count + cardinality(p_joined) - cardinality(p_left),
         members_version = v_room.members_version + cardinality(p_joined) + cardinality(p_left) + cardinality(p_ranked),
         name = CASE WHEN p_ended THEN NULL WHEN p_configured THEN p_name ELSE v_room.name END,
@@ -454,9 +455,7 @@ BEGIN
         purging = p_ended
     WHERE c.id = p_conversation;
 
-    RETURN QUERY SELECT v_first, v_room.last_txid, v_position,
+    RETURN QUERY SELECT v_first, v_room.last_position, v_position,
         v_room.members_version + cardinality(p_joined) + cardinality(p_left) + cardinality(p_ranked);
 END
 $$;
-
-UPDATE meta SET value = 2 WHERE name = 'schema';

@@ -23,10 +23,10 @@ BEGIN
     SET delivered_seq = n.delivered,
         read_seq = n.read,
         read_count = CASE WHEN n.read > m.read_seq THEN (
-            SELECT e.messages_before + CASE WHEN e.kind = 0 THEN 1 ELSE 0 END FROM events e
+            SELECT e.messages_before + CASE WHEN e.kind = {message} THEN 1 ELSE 0 END FROM events e
             WHERE e.conversation = n.conversation AND e.seq = n.read
         ) ELSE m.read_count END,
-        changed_txid = CASE WHEN n.read > m.read_seq THEN v_position ELSE m.changed_txid END
+        changed_position = CASE WHEN n.read > m.read_seq THEN v_position ELSE m.changed_position END
     FROM (
         SELECT k.user_id, k.conversation,
                greatest(o.delivered_seq, least(k.delivered, c.last_seq)) AS delivered,
@@ -40,5 +40,3 @@ BEGIN
     RETURNING m.user_id, m.conversation, m.delivered_seq, m.read_seq;
 END
 $$;
-
-UPDATE meta SET value = 3 WHERE name = 'schema';

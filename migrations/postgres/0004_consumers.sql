@@ -20,5 +20,3 @@ CREATE TABLE jobs (
     PRIMARY KEY (kind, subject)
 ) WITH (fillfactor = 50);
 CREATE INDEX jobs_by_time ON jobs (kind, due_at, subject);
-
-UPDATE meta SET value = 4 WHERE name = 'schema';

@@ -31,7 +31,7 @@ CREATE TABLE conversations (
     -- Up to here content is gone for good.
     purged_seq      INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX conversations_purging ON conversations (id) WHERE purging = 1;
+CREATE INDEX conversations_purging ON conversations (id) WHERE purging;
 
 -- position is the order of commits over all conversations; messages_before counts the messages of the conversation
 -- that came earlier, which makes unread counts a subtraction.
@@ -54,12 +54,12 @@ CREATE TABLE events (
 ) STRICT;
 CREATE UNIQUE INDEX events_by_seq ON events (conversation, seq);
 -- History pages list messages only, however many reactions lie between two of them.
-CREATE UNIQUE INDEX events_messages ON events (conversation, seq) WHERE kind = 0;
+CREATE UNIQUE INDEX events_messages ON events (conversation, seq) WHERE kind = {message};
 CREATE INDEX events_by_target ON events (conversation, target_seq, sender) WHERE target_seq IS NOT NULL;
 -- Messages whose content is gone: they do not count as unread.
-CREATE INDEX events_gone ON events (conversation, seq) WHERE kind = 0 AND deleted;
+CREATE INDEX events_gone ON events (conversation, seq) WHERE kind = {message} AND deleted;
 -- Who joined and left since an event: it was for those who were members then.
-CREATE INDEX events_of_members ON events (conversation, seq) WHERE kind IN (4, 5);
+CREATE INDEX events_of_members ON events (conversation, seq) WHERE kind IN ({joined}, {left});
 
 -- Idempotency, for as long as the log exists. The fingerprint goes (NULL) together with the content it was made from.
 CREATE TABLE sends (
@@ -112,7 +112,7 @@ CREATE TABLE feeds (
 CREATE INDEX feeds_by_position ON feeds (user_id, position);
 
 CREATE TRIGGER feed_moved AFTER UPDATE OF last_position, member_count ON conversations
-WHEN NEW.kind <> 2 AND ((NEW.member_count <= 16 AND NEW.last_position >> 16 <> OLD.last_position >> 16)
+WHEN NEW.kind <> {channel} AND ((NEW.member_count <= 16 AND NEW.last_position >> 16 <> OLD.last_position >> 16)
     OR (NEW.member_count > 16 AND OLD.member_count <= 16))
 BEGIN
     INSERT INTO feeds (user_id, conversation, position)
@@ -123,11 +123,13 @@ BEGIN
     WHERE feeds.position < excluded.position;
 END;
 
+-- Without an event the membership takes a position of its own.
 CREATE TRIGGER feed_joined AFTER INSERT ON members
 BEGIN
+    UPDATE meta SET value = NEW.changed_position WHERE name = 'position_floor' AND value < NEW.changed_position;
     INSERT INTO feeds (user_id, conversation, position)
     SELECT NEW.user_id, NEW.conversation,
-           iif(c.kind = 2 OR c.member_count > 16, 9223372036854775807, max(NEW.changed_position, c.last_position))
+           iif(c.kind = {channel} OR c.member_count > 16, 9223372036854775807, max(NEW.changed_position, c.last_position))
     FROM conversations c WHERE c.id = NEW.conversation
     ON CONFLICT (user_id, conversation) DO UPDATE SET position = excluded.position;
 END;

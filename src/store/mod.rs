@@ -42,6 +42,7 @@ pub use log::{
     MessageView, NewMessage, Purged, RangeEvents, RangeQuery, ReactionCount, Running, Tail, Target,
 };
 pub use rooms::{ConversationView, Created, MemberView, NewConversation, Page, Rooms};
+pub use sql::text::SchemaStep;
 
 use crate::domain::Refusal;
 pub use crate::domain::{Head, Mark};

@@ -13,7 +13,7 @@ async fn lose_after(fleet: &Fleet, last: u64) {
     let statements = format!(
         "BEGIN; DELETE FROM events WHERE seq > {last}; DELETE FROM sends; \
          UPDATE conversations c SET last_seq = {last}, message_count = 0, \
-             last_txid = (SELECT max(txid) FROM events e WHERE e.conversation = c.id); \
+             last_position = (SELECT max(position) FROM events e WHERE e.conversation = c.id); \
          UPDATE members SET read_seq = least(read_seq, {last}), delivered_seq = least(delivered_seq, {last}), read_count = 0; \
          UPDATE meta SET value = value + 1 WHERE name = 'epoch'; COMMIT"
     );

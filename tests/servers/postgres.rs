@@ -16,14 +16,6 @@ const USER: &str = "tidings";
 /// A database with the tables and nothing in them, to be copied.
 const TEMPLATE: &str = "tidings_template";
 
-/// Every migration there is: another set makes another cluster to copy.
-const MIGRATIONS: [&str; 4] = [
-    include_str!("../../migrations/postgres/0001_schema.sql"),
-    include_str!("../../migrations/postgres/0002_append.sql"),
-    include_str!("../../migrations/postgres/0003_receipts.sql"),
-    include_str!("../../migrations/postgres/0004_consumers.sql"),
-];
-
 /// How a server is started.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -187,7 +179,10 @@ fn copy(cluster: &Path, data: &Path) {
 /// A cluster to copy, stopped: made by whichever test comes first, and kept for those that follow.
 async fn template() -> PathBuf {
     let mut hasher = DefaultHasher::new();
-    MIGRATIONS.hash(&mut hasher);
+    // Other steps of the schema make another cluster to copy.
+    for step in tidings::store::postgres::steps() {
+        step.text.hash(&mut hasher);
+    }
     let place = std::env::temp_dir().join(format!("tidings-postgres-template-{:016x}", hasher.finish()));
     let finished = place.join("data");
     fs::create_dir_all(&place).expect("the temporary directory can be written");

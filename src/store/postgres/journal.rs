@@ -5,21 +5,12 @@ use crate::domain::{Position, Seq, UserId};
 use crate::store::shared::codec::encode;
 use crate::store::shared::columns::Columns;
 use crate::store::sql::journal::{Act, Given, Journal, Recorder, Written};
-use crate::store::sql::{Connection as _, Result, Sql, Value, values};
+use crate::store::sql::{Connection as _, Result, Sql, Value, numbers, statement, values};
 
-const WRITE: Sql = Sql::postgres(
-    "SELECT first, previous, txid, version FROM tidings_record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+const WRITE: Sql = statement!(postgres:
+    "SELECT first, previous, new_position, version FROM tidings_record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
      $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37)",
 );
-
-/// What the function does to a message.
-mod acts {
-    pub const NONE: i64 = 0;
-    pub const EDIT: i64 = 1;
-    pub const DELETE: i64 = 2;
-    pub const REACT: i64 = 3;
-    pub const UNREACT: i64 = 4;
-}
 
 fn users<T>(list: &[T], user: impl Fn(&T) -> UserId) -> Value<'static> {
     Value::uuids(list.iter().map(|one| *user(one).as_uuid()))
@@ -42,11 +33,13 @@ impl Recorder for Connection {
         }
         let (guard, events) = (&journal.guard, &journal.events);
         let (act, text, given) = match journal.touched.as_ref().map(|touched| &touched.act) {
-            None => (acts::NONE, None, Given::default()),
-            Some(Act::Edit { body }) => (acts::EDIT, Some(body.as_str()), Given::default()),
-            Some(Act::Delete) => (acts::DELETE, None, Given::default()),
-            Some(Act::React { emoji, on: true, given }) => (acts::REACT, Some(emoji.as_str()), *given),
-            Some(Act::React { emoji, on: false, given }) => (acts::UNREACT, Some(emoji.as_str()), *given),
+            None => (numbers::ACT_NONE, None, Given::default()),
+            Some(Act::Edit { body }) => (numbers::ACT_EDIT, Some(body.as_str()), Given::default()),
+            Some(Act::Delete) => (numbers::ACT_DELETE, None, Given::default()),
+            Some(Act::React { emoji, on: true, given }) => (numbers::ACT_REACT, Some(emoji.as_str()), *given),
+            Some(Act::React { emoji, on: false, given }) => {
+                (numbers::ACT_UNREACT, Some(emoji.as_str()), *given)
+            }
         };
         let settings = journal.settings.as_ref();
         let key = journal.key.as_ref();

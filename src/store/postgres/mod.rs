@@ -25,10 +25,10 @@ use metrics::Gauge;
 use secrecy::SecretString;
 
 pub use options::PostgresOptions;
-pub use schema::{OpenError, check, migrate};
+pub use schema::{OpenError, check, migrate, steps};
 
 use super::shared::roster::Rosters;
-use super::sql::{self, Backend, Connection as _, Purpose, Rule, Sql, Stop};
+use super::sql::{self, Backend, Connection as _, Purpose, Rule, Sql, Stop, statement};
 use super::{
     AppendError, Appended, HistoryPage, HistoryQuery, NewMessage, Outcome, RangeEvents, RangeQuery, Running,
     StoreError,
@@ -146,8 +146,8 @@ impl sql::Transactions for PostgresStore {
 
 /// A lock on a row is refused by a server that does not write, as an update is, and leaves nothing for
 /// vacuum.
-const LOCKED: Sql = Sql::postgres("SELECT 1 FROM meta WHERE name = 'schema' FOR KEY SHARE");
-const REACHED: Sql = Sql::postgres("SELECT tidings_end()");
+const LOCKED: Sql = statement!(postgres: "SELECT 1 FROM meta WHERE name = 'schema' FOR KEY SHARE");
+const REACHED: Sql = statement!(postgres: "SELECT tidings_end()");
 
 impl Backend for PostgresStore {
     type Connection = Connection;

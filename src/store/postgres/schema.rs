@@ -3,35 +3,43 @@
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqlSafeStr};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr};
 use thiserror::Error;
 
 use super::connection::Connector;
 use super::options::PostgresOptions;
 use crate::store::StoreError;
+use crate::store::sql::text::{Dialect, SchemaStep};
 
-/// The newest migration below, which is the schema that this release works with.
-pub(super) const SCHEMA: i64 = 4;
+/// The steps of the schema in their order, each with its name.
+const STEPS: [(&str, &str); 4] = [
+    ("schema", include_str!("../../../migrations/postgres/0001_schema.sql")),
+    ("append", include_str!("../../../migrations/postgres/0002_append.sql")),
+    ("receipts", include_str!("../../../migrations/postgres/0003_receipts.sql")),
+    ("consumers", include_str!("../../../migrations/postgres/0004_consumers.sql")),
+];
+
+/// The schema that this release works with.
+pub(super) const SCHEMA: i64 = STEPS.len() as i64;
+
+/// The steps of the schema, as they are taken. Each ends with saying how far that brought the database.
+pub fn steps() -> Vec<SchemaStep> {
+    let mut steps = SchemaStep::list(&STEPS, Dialect::Postgres);
+    for SchemaStep { version, text, .. } in &mut steps {
+        text.push_str(&format!("\nUPDATE meta SET value = {version} WHERE name = 'schema';\n"));
+    }
+    steps
+}
 
 /// A server's part, and the schema of its database.
 pub(super) const STANDING: &str = "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean, \
      (SELECT value FROM meta WHERE name = 'schema'), (SELECT value FROM meta WHERE name = 'schema_least')";
 
 fn migrations() -> Migrator {
-    let texts = [
-        (1, "schema", include_str!("../../../migrations/postgres/0001_schema.sql")),
-        (2, "append", include_str!("../../../migrations/postgres/0002_append.sql")),
-        (3, "receipts", include_str!("../../../migrations/postgres/0003_receipts.sql")),
-        (4, "consumers", include_str!("../../../migrations/postgres/0004_consumers.sql")),
-    ];
-    Migrator::with_migrations(
-        texts
-            .into_iter()
-            .map(|(version, name, text)| {
-                Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
-            })
-            .collect(),
-    )
+    let migration = |SchemaStep { version, name, text }| {
+        Migration::new(version, name.into(), MigrationType::Simple, AssertSqlSafe(text).into_sql_str(), false)
+    };
+    Migrator::with_migrations(steps().into_iter().map(migration).collect())
 }
 
 /// What was found out about a server.

@@ -9,28 +9,16 @@ use crate::domain::{
     Changes, Content, Event, EventKind, HistoryPolicy, JoinPolicy, JsonText, LeaveReason, Message, Role, Seq,
     UserId,
 };
-use crate::store::sql;
-
-/// The number of a kind in the `kind` column; never reused.
-pub(in crate::store) mod kinds {
-    pub const MESSAGE: i64 = 0;
-    pub const EDIT: i64 = 1;
-    pub const DELETE: i64 = 2;
-    pub const REACTION: i64 = 3;
-    pub const MEMBER_JOINED: i64 = 4;
-    pub const MEMBER_LEFT: i64 = 5;
-    pub const CONVERSATION_CHANGED: i64 = 6;
-}
+use crate::store::sql::part::Part;
+use crate::store::sql::{self, numbers};
 
 /// The columns that [`decode`] reads, from a table named `e`.
-macro_rules! event_columns {
-    () => {
-        "e.conversation, e.seq, e.kind, e.sender, e.sent_at, e.client_id, e.target_seq, e.body, e.extra, e.edited_at, e.deleted"
-    };
-}
-pub(in crate::store) use event_columns;
+pub(in crate::store) const PARTS: &[Part] = &[Part::same(
+    "event_columns",
+    "e.conversation, e.seq, e.kind, e.sender, e.sent_at, e.client_id, e.target_seq, e.body, e.extra, e.edited_at, e.deleted",
+)];
 
-/// How many columns [`event_columns`] names: where a statement's own columns begin.
+/// How many columns `{event_columns}` names: where a statement's own columns begin.
 pub(in crate::store) const EVENT_COLUMNS: usize = 11;
 
 /// The particulars of a reaction whose content is gone: it reads as one taken back.
@@ -114,26 +102,26 @@ pub(in crate::store) fn encode_content(content: &Content) -> sql::Result<(Option
 /// # Errors
 /// [`sql::Error::unstorable`] when a value that should be JSON is not.
 pub(in crate::store) fn encode(kind: &EventKind) -> sql::Result<Encoded> {
-    let empty = Encoded { kind: kinds::DELETE, target: None, body: None, extra: None };
+    let empty = Encoded { kind: numbers::DELETE, target: None, body: None, extra: None };
     Ok(match kind {
         EventKind::Message(message) => {
             let (body, extra) = encode_content(&message.content)?;
-            Encoded { kind: kinds::MESSAGE, body, extra, ..empty }
+            Encoded { kind: numbers::MESSAGE, body, extra, ..empty }
         }
         EventKind::Edit { target, body } => {
-            Encoded { kind: kinds::EDIT, target: Some(target.as_stored()), body: body.clone(), ..empty }
+            Encoded { kind: numbers::EDIT, target: Some(target.as_stored()), body: body.clone(), ..empty }
         }
         EventKind::Delete { target } => {
-            Encoded { kind: kinds::DELETE, target: Some(target.as_stored()), ..empty }
+            Encoded { kind: numbers::DELETE, target: Some(target.as_stored()), ..empty }
         }
         EventKind::Reaction { target, emoji, on } => {
             let extra = to_text(&Extra { emoji: Some(emoji.clone()), on: Some(*on), ..Extra::default() })?;
-            Encoded { kind: kinds::REACTION, target: Some(target.as_stored()), extra, ..empty }
+            Encoded { kind: numbers::REACTION, target: Some(target.as_stored()), extra, ..empty }
         }
         EventKind::MemberJoined { user, role } => {
             let (user, role) = (Some(*user.as_uuid()), Some(role.as_stored()));
             Encoded {
-                kind: kinds::MEMBER_JOINED,
+                kind: numbers::MEMBER_JOINED,
                 extra: to_text(&Extra { user, role, ..Extra::default() })?,
                 ..empty
             }
@@ -141,13 +129,13 @@ pub(in crate::store) fn encode(kind: &EventKind) -> sql::Result<Encoded> {
         EventKind::MemberLeft { user, reason } => {
             let (user, reason) = (Some(*user.as_uuid()), Some(reason.as_str().to_owned()));
             Encoded {
-                kind: kinds::MEMBER_LEFT,
+                kind: numbers::MEMBER_LEFT,
                 extra: to_text(&Extra { user, reason, ..Extra::default() })?,
                 ..empty
             }
         }
         EventKind::ConversationChanged(changes) => Encoded {
-            kind: kinds::CONVERSATION_CHANGED,
+            kind: numbers::CONVERSATION_CHANGED,
             extra: to_text(&Extra {
                 name: changes.name.clone(),
                 history: changes.history.map(|policy| policy.as_str().to_owned()),
@@ -162,7 +150,7 @@ pub(in crate::store) fn encode(kind: &EventKind) -> sql::Result<Encoded> {
     })
 }
 
-/// An event from a row that begins with [`event_columns`].
+/// An event from a row that begins with `{event_columns}`.
 pub(in crate::store) fn decode(row: &impl Columns) -> sql::Result<Event> {
     let body = row.text_or_null(7)?;
     let extra = match row.text_or_null(8)? {
@@ -171,25 +159,25 @@ pub(in crate::store) fn decode(row: &impl Columns) -> sql::Result<Event> {
     };
     let target = || row.seq(6);
     let kind = match row.int(2)? {
-        kinds::MESSAGE => EventKind::Message(Message {
+        numbers::MESSAGE => EventKind::Message(Message {
             client_id: row.client_id(5)?,
             content: content(body, extra),
             edited_at: row.int_or_null(9)?.map(crate::domain::Timestamp::from_unix_ms),
             deleted: row.flag(10)?,
         }),
-        kinds::EDIT => EventKind::Edit { target: target()?, body },
-        kinds::DELETE => EventKind::Delete { target: target()? },
-        kinds::REACTION => EventKind::Reaction {
+        numbers::EDIT => EventKind::Edit { target: target()?, body },
+        numbers::DELETE => EventKind::Delete { target: target()? },
+        numbers::REACTION => EventKind::Reaction {
             target: target()?,
             emoji: extra.emoji.unwrap_or_default(),
             on: extra.on.unwrap_or_default(),
         },
-        kinds::MEMBER_JOINED => EventKind::MemberJoined {
+        numbers::MEMBER_JOINED => EventKind::MemberJoined {
             user: user(&extra)?,
             role: extra.role.map_or(Role::Member, Role::from_stored),
         },
-        kinds::MEMBER_LEFT => EventKind::MemberLeft { user: user(&extra)?, reason: reason(&extra)? },
-        kinds::CONVERSATION_CHANGED => EventKind::ConversationChanged(changes(extra)),
+        numbers::MEMBER_LEFT => EventKind::MemberLeft { user: user(&extra)?, reason: reason(&extra)? },
+        numbers::CONVERSATION_CHANGED => EventKind::ConversationChanged(changes(extra)),
         _ => return Err(impossible("an event of a kind that this release does not know")),
     };
     Ok(Event {

@@ -6,6 +6,36 @@ use crate::domain::{
     Role, Seq, Timestamp, UserId,
 };
 use crate::store::sql;
+use crate::store::sql::part::Part;
+
+/// The columns that [`Room::read`] reads from a table named `c`, those that [`Membership::read`] reads from a named table, both for
+/// one who may see them, and the members of a conversation as [`super::columns::Columns::users`] and `seqs` read them.
+pub(in crate::store) const PARTS: &[Part] = &[
+    Part::same(
+        "conversation_columns",
+        "c.id, c.name, c.history, c.join_policy, c.last_seq, c.message_count, c.member_count, c.last_position, \
+         c.members_version, c.settings_seq, c.created_at, c.low, c.high, c.deleted_at",
+    ),
+    Part::same(
+        "member_columns",
+        "%1.user_id, %1.role, %1.joined_seq, %1.delivered_seq, %1.read_seq, %1.read_count, %1.role_seq",
+    ),
+    Part::same(
+        "view_columns",
+        "{conversation_columns}, m.user_id, m.role, m.joined_seq, m.delivered_seq, m.read_seq, m.read_count + {gone_unread}, \
+         m.role_seq",
+    ),
+    Part::each(
+        "members_of",
+        "(SELECT array_agg(x.user_id ORDER BY x.user_id) FROM members x WHERE x.conversation = %1)",
+        "(SELECT json_group_array(hex(x.user_id) ORDER BY x.user_id) FROM members x WHERE x.conversation = %1)",
+    ),
+    Part::each(
+        "joins_of",
+        "(SELECT array_agg(x.joined_seq ORDER BY x.user_id) FROM members x WHERE x.conversation = %1)",
+        "(SELECT json_group_array(x.joined_seq ORDER BY x.user_id) FROM members x WHERE x.conversation = %1)",
+    ),
+];
 
 /// How many columns [`Room::read`] reads: id, name, history, join policy, last seq, messages, members, last position,
 /// version of the membership, settings seq, time made, low, high, time deleted.

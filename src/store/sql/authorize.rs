@@ -1,23 +1,17 @@
 //! What the caller may see of a conversation, and how new a copy of the log must be to show it.
 
 use super::range::Key;
-use super::{Connection, Error, Sql, Stop, values};
+use super::{Connection, Error, Sql, Stop, statement, values};
 use crate::domain::{
     ConversationId, HistoryPolicy, JoinPolicy, Member, Position, Refusal, Role, Seq, UserId,
 };
 use crate::store::shared::columns::Columns;
 
-macro_rules! key {
-    ($blanked:literal) => {
-        concat!(
-            "SELECT c.history, c.join_policy, c.last_seq, m.joined_seq, ",
-            $blanked,
-            " FROM conversations c LEFT JOIN members m ON m.conversation = c.id AND m.user_id = $2 \
-             WHERE c.id = $1 AND c.deleted_at IS NULL"
-        )
-    };
-}
-const KEY: Sql = Sql { postgres: key!("c.blanked_txid"), sqlite: key!("0") };
+const KEY: Sql = statement!(
+    "SELECT c.history, c.join_policy, c.last_seq, m.joined_seq, {blanked} \
+     FROM conversations c LEFT JOIN members m ON m.conversation = c.id AND m.user_id = $2 \
+     WHERE c.id = $1 AND c.deleted_at IS NULL"
+);
 
 /// The key to a conversation, or what an outsider is told.
 pub(in crate::store) async fn key<C: Connection>(

@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{Backend, Connection, Result, Sql, unrefused, values};
+use super::{Backend, Connection, Result, Sql, statement, unrefused, values};
 use crate::domain::{Position, Timestamp};
 use crate::store::shared::columns::Columns;
 use crate::store::{Consumers, Cursor, Lease, StoreError};
 
 /// Several processes share a Postgres server, so its clock times their leases. An embedded database has one process.
-const LEASE: Sql = Sql {
+const LEASE: Sql = statement! {
     postgres: "INSERT INTO consumers AS c (name, holder, expires_at) \
                VALUES ($1, $2, clock_timestamp() + $3 * interval '1 millisecond') \
                ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at \
@@ -22,9 +22,9 @@ const LEASE: Sql = Sql {
 };
 
 const ADVANCE: Sql =
-    Sql::same("UPDATE consumers SET epoch = $3, position = $4 WHERE name = $1 AND holder = $2");
+    statement!("UPDATE consumers SET epoch = $3, position = $4 WHERE name = $1 AND holder = $2");
 
-const RELEASE: Sql = Sql::same("UPDATE consumers SET holder = NULL WHERE name = $1 AND holder = $2");
+const RELEASE: Sql = statement!("UPDATE consumers SET holder = NULL WHERE name = $1 AND holder = $2");
 
 async fn lease<C: Connection>(
     connection: &mut C,

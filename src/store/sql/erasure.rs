@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::accounts::families;
 use super::jobs::{self, Job, Stepped};
 use super::journal::Recorder;
-use super::{Batch, Connection, Decision, Result, Sql, Value, change, locking, values};
+use super::{Batch, Connection, Decision, Result, Sql, Value, batch, change, statement, values};
 use crate::domain::{Refusal, Timestamp, UserId};
 use crate::store::shared::codec::BLANK_REACTION;
 use crate::store::shared::columns::Columns;
@@ -21,17 +21,17 @@ const ITEMS: i64 = 200;
 /// An erasure that waits for older transactions for longer goes over everything once before they end, and once after.
 const PATIENCE_MS: i64 = 1_000;
 
-const STANDING: Sql = locking!("SELECT erased_at FROM users WHERE id = $1");
+const STANDING: Sql = statement!("SELECT erased_at FROM users WHERE id = $1 {lock}");
 const ACCOUNT: [Sql; 7] = [
-    Sql::same(
+    statement!(
         "UPDATE users SET username = NULL, display_name = 'deleted', guest = $3, erased_at = $2 WHERE id = $1",
     ),
-    Sql::same("DELETE FROM credentials WHERE user_id = $1"),
-    Sql::same("DELETE FROM devices WHERE user_id = $1"),
-    Sql::same("DELETE FROM spent_tokens WHERE family IN (SELECT id FROM families WHERE user_id = $1)"),
-    Sql::same("DELETE FROM families WHERE user_id = $1"),
-    Sql::same("DELETE FROM blocks WHERE blocker = $1"),
-    Sql::same("DELETE FROM blocks WHERE blocked = $1"),
+    statement!("DELETE FROM credentials WHERE user_id = $1"),
+    statement!("DELETE FROM devices WHERE user_id = $1"),
+    statement!("DELETE FROM spent_tokens WHERE family IN (SELECT id FROM families WHERE user_id = $1)"),
+    statement!("DELETE FROM families WHERE user_id = $1"),
+    statement!("DELETE FROM blocks WHERE blocker = $1"),
+    statement!("DELETE FROM blocks WHERE blocked = $1"),
 ];
 
 /// The profile, and everything that lets anybody in or keeps anybody out; the rest is left to the job.
@@ -112,8 +112,8 @@ pub(super) async fn step<C: Connection + Recorder>(
 }
 
 /// SQLite has one writer, so whoever saw the account alive has ended when it is erased.
-const BOUND: Sql = Sql { postgres: "SELECT tidings_position()", sqlite: "SELECT 0" };
-const SETTLED: Sql = Sql { postgres: "SELECT tidings_end() > $1", sqlite: "SELECT TRUE" };
+const BOUND: Sql = statement! { postgres: "SELECT tidings_position()", sqlite: "SELECT 0" };
+const SETTLED: Sql = statement! { postgres: "SELECT tidings_end() > $1", sqlite: "SELECT TRUE" };
 
 /// Waits until every transaction that may have seen the account alive has ended: what they leave behind is found by the steps
 /// that follow. Each takes its number before it looks, so those have numbers below one that is taken now. One that stays
@@ -138,37 +138,37 @@ async fn outlast_older<C: Connection>(
 }
 
 /// Locks conversations in the order that everybody keeps. SQLite's writer is alone.
-const LOCK_ALL: Sql = Sql {
+const LOCK_ALL: Sql = statement! {
     postgres: "SELECT 1 FROM conversations WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE",
     sqlite: "SELECT 1 WHERE FALSE",
 };
 
-const SOME_MESSAGES: Sql = Sql::same(
+const SOME_MESSAGES: Sql = statement!(
     "SELECT conversation, seq, client_id FROM sends WHERE sender = $1 AND client_id > $2 ORDER BY client_id LIMIT $3",
 );
 
 /// Conversations are marked so that a replica is read only when it has lost the content too.
-const BLANK: Batch = Batch {
+const BLANK: Batch = batch! {
     postgres: "\
         WITH v AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS v (conversation, seq)), \
         marked AS ( \
-            UPDATE conversations SET blanked_txid = tidings_position() WHERE id = ANY ($1) \
+            UPDATE conversations SET blanked_position = tidings_position() WHERE id = ANY ($1) \
         ), edits AS ( \
             UPDATE events e SET body = NULL FROM v \
-            WHERE e.conversation = v.conversation AND e.target_seq = v.seq AND e.kind = 1 \
+            WHERE e.conversation = v.conversation AND e.target_seq = v.seq AND e.kind = {edit} \
         ), counts AS ( \
             DELETE FROM reaction_counts c USING v WHERE c.conversation = v.conversation AND c.seq = v.seq \
         ), keys AS ( \
             UPDATE sends SET fingerprint = NULL WHERE sender = $4 AND client_id = ANY ($3) \
         ) \
         UPDATE events e SET body = NULL, extra = NULL, deleted = true FROM v \
-        WHERE e.conversation = v.conversation AND e.seq = v.seq AND e.sender = $4 AND e.kind IN (0, 1)",
-    sqlite: &[
-        "UPDATE events SET body = NULL WHERE conversation = $1 AND target_seq = $2 AND kind = 1",
+        WHERE e.conversation = v.conversation AND e.seq = v.seq AND e.sender = $4 AND e.kind IN ({message}, {edit})",
+    sqlite: [
+        "UPDATE events SET body = NULL WHERE conversation = $1 AND target_seq = $2 AND kind = {edit}",
         "DELETE FROM reaction_counts WHERE conversation = $1 AND seq = $2",
         "UPDATE sends SET fingerprint = NULL WHERE sender = $4 AND client_id = $3",
         "UPDATE events SET body = NULL, extra = NULL, deleted = TRUE \
-         WHERE conversation = $1 AND seq = $2 AND sender = $4 AND kind IN (0, 1)",
+         WHERE conversation = $1 AND seq = $2 AND sender = $4 AND kind IN ({message}, {edit})",
     ],
 };
 
@@ -188,17 +188,17 @@ async fn messages<C: Connection>(connection: &mut C, user: UserId, after: Uuid) 
 }
 
 const SOME_REACTIONS: Sql =
-    Sql::same("SELECT conversation, seq, emoji FROM reactions WHERE user_id = $1 LIMIT $2");
+    statement!("SELECT conversation, seq, emoji FROM reactions WHERE user_id = $1 LIMIT $2");
 
-const TAKE_BACK: Batch = Batch {
+const TAKE_BACK: Batch = batch! {
     postgres: "\
         WITH v AS MATERIALIZED ( \
             SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS v (conversation, seq, emoji) \
         ), marked AS ( \
-            UPDATE conversations SET blanked_txid = tidings_position() WHERE id = ANY ($1) \
+            UPDATE conversations SET blanked_position = tidings_position() WHERE id = ANY ($1) \
         ), given AS ( \
             UPDATE events e SET extra = $5 FROM (SELECT DISTINCT v.conversation, v.seq FROM v) v \
-            WHERE e.conversation = v.conversation AND e.target_seq = v.seq AND e.sender = $4 AND e.kind = 3 \
+            WHERE e.conversation = v.conversation AND e.target_seq = v.seq AND e.sender = $4 AND e.kind = {reaction} \
         ), said AS ( \
             DELETE FROM reactions r USING v \
             WHERE r.user_id = $4 AND r.conversation = v.conversation AND r.seq = v.seq AND r.emoji = v.emoji \
@@ -209,8 +209,8 @@ const TAKE_BACK: Batch = Batch {
         ) \
         UPDATE reaction_counts c SET count = c.count - 1 FROM said s \
         WHERE s.is_on AND c.conversation = s.conversation AND c.seq = s.seq AND c.emoji = s.emoji AND c.count > 1",
-    sqlite: &[
-        "UPDATE events SET extra = $5 WHERE conversation = $1 AND target_seq = $2 AND sender = $4 AND kind = 3",
+    sqlite: [
+        "UPDATE events SET extra = $5 WHERE conversation = $1 AND target_seq = $2 AND sender = $4 AND kind = {reaction}",
         "UPDATE reaction_counts SET count = count - 1 WHERE conversation = $1 AND seq = $2 AND emoji = $3 AND EXISTS ( \
              SELECT 1 FROM reactions WHERE user_id = $4 AND conversation = $1 AND seq = $2 AND emoji = $3 AND is_on = 1)",
         "DELETE FROM reaction_counts WHERE conversation = $1 AND seq = $2 AND emoji = $3 AND count <= 0",

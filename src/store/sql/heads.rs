@@ -6,92 +6,65 @@
 //!
 //! The user's feed says where to look: it costs what moved, not how many conversations the user is in.
 
-use super::{Backend, Connection, Result, Sql, Value, unrefused, values};
+use super::part::Part;
+use super::{Backend, Connection, Result, Sql, Value, statement, unrefused, values};
 use crate::domain::{ConversationId, ConversationKind, HistoryPolicy, Member, Position, Role, Seq, UserId};
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::{Cursor, Head, Heads, StoreError};
 
-/// Where the log ends for this statement, and its incarnation.
-macro_rules! log_end {
-    (postgres) => {
-        "SELECT tidings_epoch() AS epoch, tidings_end() AS stop"
-    };
-    (sqlite) => {
-        "SELECT (SELECT value FROM meta WHERE name = 'epoch') AS epoch, \
-         1 + (SELECT max(value, coalesce((SELECT max(position) FROM events), 0)) FROM meta WHERE name = 'position_floor') AS stop"
-    };
-}
-
-pub(in crate::store::sql) use log_end;
-
-/// How many messages that a member has not read are without content now. They do not count as unread.
-macro_rules! gone_unread {
-    () => {
-        "(SELECT count(*) FROM events r WHERE r.conversation = c.id AND r.kind = 0 AND r.deleted AND r.seq > m.read_seq)"
-    };
-}
-pub(in crate::store::sql) use gone_unread;
-
-/// How many messages a member has not read.
-macro_rules! unread {
-    () => {
-        concat!("c.message_count - m.read_count - ", gone_unread!())
-    };
-}
-
-/// What [`head`] reads, from a conversation and a membership.
-macro_rules! head_columns {
-    () => {
-        "c.id, c.name, c.last_seq, c.history, c.low, c.high, m.joined_seq, m.read_seq"
-    };
-}
+/// What statements ask about the log, and about what a member has not read.
+pub(super) const PARTS: &[Part] = &[
+    // The newest position taken, 0 in an empty log. An event takes the next one and is written under it. A receipt or a
+    // membership without an event takes one too, so that a cursor behind it sees that something moved and a cursor past it does
+    // not; such positions are kept in `position_floor`. So positions have holes, seqs never.
+    Part::each(
+        "newest_position",
+        "",
+        "(SELECT max(value, coalesce((SELECT max(position) FROM events), 0)) FROM meta WHERE name = 'position_floor')",
+    ),
+    // The position of what this statement writes.
+    Part::each("next_position", "tidings_position()", "(1 + {newest_position})"),
+    // Where the log ends for this statement, and its incarnation.
+    Part::each("end_position", "tidings_end()", "(1 + {newest_position})"),
+    Part::each("epoch", "tidings_epoch()", "(SELECT value FROM meta WHERE name = 'epoch')"),
+    // How many messages that a member has not read are without content now. They do not count as unread.
+    Part::same(
+        "gone_unread",
+        "(SELECT count(*) FROM events r \
+         WHERE r.conversation = c.id AND r.kind = {message} AND r.deleted AND r.seq > m.read_seq)",
+    ),
+    // How many messages a member has not read.
+    Part::same("unread", "c.message_count - m.read_count - {gone_unread}"),
+    // What `head` reads, from a conversation and a membership.
+    Part::same(
+        "head_columns",
+        "c.id, c.name, c.last_seq, c.history, c.low, c.high, m.joined_seq, m.read_seq",
+    ),
+];
 
 /// One statement is one snapshot: its first row tells where the log ends, the others the conversations. A cursor of another
 /// log, or of this one from before it was put back to an earlier state, compares everything; to whom everything is told,
 /// nothing is told of what they left.
-macro_rules! heads {
-    ($log:expr, $last:literal, $changed:literal) => {
-        concat!(
-            "WITH log AS MATERIALIZED (",
-            $log,
-            "), since AS MATERIALIZED ( \
-                 SELECT CASE WHEN epoch = $2 AND $3 <= stop THEN $3 ELSE 0 END AS position FROM log \
-             ) \
-             SELECT CAST(NULL AS uuid), CAST(NULL AS text), CAST(NULL AS bigint), CAST(NULL AS text), CAST(NULL AS uuid), \
-                 CAST(NULL AS uuid), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), \
-                 CAST(NULL AS bigint), log.epoch, log.stop, FALSE FROM log \
-             UNION ALL \
-             SELECT ",
-            head_columns!(),
-            ", CASE WHEN c.",
-            $last,
-            " >= s.position OR m.",
-            $changed,
-            " >= s.position THEN ",
-            unread!(),
-            " END, \
-             CASE WHEN m.user_id IS NULL THEN d.left_seq WHEN c.deleted_at IS NOT NULL THEN c.last_seq END, NULL, NULL, c.",
-            $last,
-            " < s.position \
-             FROM since s CROSS JOIN feeds f CROSS JOIN conversations c \
-             LEFT JOIN members m ON m.user_id = $1 AND m.conversation = c.id \
-             LEFT JOIN departures d ON d.user_id = $1 AND d.conversation = c.id \
-             WHERE f.user_id = $1 AND f.position >= (s.position >> 16) << 16 AND c.id = f.conversation \
-               AND CASE WHEN m.user_id IS NULL THEN s.position > 0 AND f.position >= s.position AND d.left_seq IS NOT NULL \
-                        WHEN c.deleted_at IS NOT NULL THEN s.position > 0 AND c.",
-            $last,
-            " >= s.position ELSE c.kind = 2 OR c.",
-            $last,
-            " >= s.position OR m.",
-            $changed,
-            " >= s.position END"
-        )
-    };
-}
-const HEADS: Sql = Sql {
-    postgres: heads!(log_end!(postgres), "last_txid", "changed_txid"),
-    sqlite: heads!(log_end!(sqlite), "last_position", "changed_position"),
-};
+const HEADS: Sql = statement!(
+    "WITH log AS MATERIALIZED (SELECT {epoch} AS epoch, {end_position} AS stop), since AS MATERIALIZED ( \
+         SELECT CASE WHEN epoch = $2 AND $3 <= stop THEN $3 ELSE 0 END AS position FROM log \
+     ) \
+     SELECT CAST(NULL AS uuid), CAST(NULL AS text), CAST(NULL AS bigint), CAST(NULL AS text), CAST(NULL AS uuid), \
+         CAST(NULL AS uuid), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), \
+         CAST(NULL AS bigint), log.epoch, log.stop, FALSE FROM log \
+     UNION ALL \
+     SELECT {head_columns}, \
+         CASE WHEN c.last_position >= s.position OR m.changed_position >= s.position THEN {unread} END, \
+         CASE WHEN m.user_id IS NULL THEN d.left_seq WHEN c.deleted_at IS NOT NULL THEN c.last_seq END, NULL, NULL, \
+         c.last_position < s.position \
+     FROM since s CROSS JOIN feeds f CROSS JOIN conversations c \
+     LEFT JOIN members m ON m.user_id = $1 AND m.conversation = c.id \
+     LEFT JOIN departures d ON d.user_id = $1 AND d.conversation = c.id \
+     WHERE f.user_id = $1 AND f.position >= (s.position >> 16) << 16 AND c.id = f.conversation \
+       AND CASE WHEN m.user_id IS NULL THEN s.position > 0 AND f.position >= s.position AND d.left_seq IS NOT NULL \
+                WHEN c.deleted_at IS NOT NULL THEN s.position > 0 AND c.last_position >= s.position \
+                ELSE c.kind = {channel} OR c.last_position >= s.position OR m.changed_position >= s.position END"
+);
 
 pub(in crate::store) async fn heads<B: Backend>(
     backend: &B,
@@ -163,21 +136,10 @@ fn head(row: &impl Columns, user: UserId, unread: i64) -> Result<Head> {
     })
 }
 
-macro_rules! named {
-    ($which:literal) => {
-        concat!(
-            "SELECT ",
-            head_columns!(),
-            ", ",
-            unread!(),
-            " FROM members m CROSS JOIN conversations c \
-             WHERE m.user_id = $1 AND m.conversation ",
-            $which,
-            " AND c.id = m.conversation AND c.deleted_at IS NULL"
-        )
-    };
-}
-const NAMED: Sql = Sql { postgres: named!("= ANY ($2)"), sqlite: named!("= $2") };
+const NAMED: Sql = statement!(
+    "SELECT {head_columns}, {unread} FROM members m CROSS JOIN conversations c \
+     WHERE m.user_id = $1 AND m.conversation {one_of $2} AND c.id = m.conversation AND c.deleted_at IS NULL"
+);
 
 /// The heads of those of some conversations that the user is a member of.
 pub(in crate::store) async fn heads_of<B: Backend>(
@@ -203,7 +165,7 @@ async fn named<C: Connection>(
     rows.iter().map(|row| head(row, user, row.int(8)?)).collect()
 }
 
-const END: Sql = Sql { postgres: log_end!(postgres), sqlite: log_end!(sqlite) };
+const END: Sql = statement!("SELECT {epoch} AS epoch, {end_position} AS stop");
 
 pub(in crate::store) async fn end<B: Backend>(backend: &B) -> std::result::Result<Cursor, StoreError> {
     unrefused(backend.read((), |connection, ()| Box::pin(last(connection))).await)

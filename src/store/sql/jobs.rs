@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::journal::Recorder;
-use super::{Backend, Connection, Decision, Error, Result, Sql, erasure, locking, unrefused, values};
+use super::{Backend, Connection, Decision, Error, Result, Sql, erasure, statement, unrefused, values};
 use crate::domain::{Committed, ConversationId, Timestamp};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::roster::Roster;
@@ -55,7 +55,7 @@ impl From<Step> for Stepped {
     }
 }
 
-const BEGIN: Sql = Sql::same(
+const BEGIN: Sql = statement!(
     "INSERT INTO jobs (kind, subject, begun_at, due_at, state) VALUES ($1, $2, $3, $3, '{}') ON CONFLICT DO NOTHING",
 );
 
@@ -70,16 +70,16 @@ pub(in crate::store) async fn begin<C: Connection>(
 }
 
 const PICK: Sql =
-    Sql::same("SELECT subject FROM jobs WHERE kind = $1 AND due_at <= $2 ORDER BY due_at, subject LIMIT 1");
+    statement!("SELECT subject FROM jobs WHERE kind = $1 AND due_at <= $2 ORDER BY due_at, subject LIMIT 1");
 
 async fn pick<C: Connection>(connection: &mut C, kind: JobKind, now: Timestamp) -> Result<Option<Uuid>> {
     let row = connection.optional(&PICK, values![kind.as_str(), now]).await?;
     row.map(|row| row.uuid(0)).transpose()
 }
 
-const LOCK: Sql = locking!("SELECT begun_at, state FROM jobs WHERE kind = $1 AND subject = $2");
-const KEEP: Sql = Sql::same("UPDATE jobs SET state = $3, due_at = $4 WHERE kind = $1 AND subject = $2");
-const END: Sql = Sql::same("DELETE FROM jobs WHERE kind = $1 AND subject = $2");
+const LOCK: Sql = statement!("SELECT begun_at, state FROM jobs WHERE kind = $1 AND subject = $2 {lock}");
+const KEEP: Sql = statement!("UPDATE jobs SET state = $3, due_at = $4 WHERE kind = $1 AND subject = $2");
+const END: Sql = statement!("DELETE FROM jobs WHERE kind = $1 AND subject = $2");
 
 /// One step of one job, and how far that brought it, in the caller's transaction.
 async fn step<C: Connection + Recorder>(
@@ -108,7 +108,7 @@ async fn step<C: Connection + Recorder>(
     Ok(stepped)
 }
 
-const PUT_OFF: Sql = Sql::same("UPDATE jobs SET due_at = $3 WHERE kind = $1 AND subject = $2");
+const PUT_OFF: Sql = statement!("UPDATE jobs SET due_at = $3 WHERE kind = $1 AND subject = $2");
 
 async fn put_off<C: Connection>(
     connection: &mut C,
@@ -119,7 +119,7 @@ async fn put_off<C: Connection>(
     connection.run(&PUT_OFF, values![kind.as_str(), subject, until]).await.map(|_| ())
 }
 
-const BACKLOG: Sql = Sql::same("SELECT count(*), min(begun_at) FROM jobs WHERE kind = $1");
+const BACKLOG: Sql = statement!("SELECT count(*), min(begun_at) FROM jobs WHERE kind = $1");
 
 async fn backlog<C: Connection>(connection: &mut C, kind: JobKind) -> Result<Backlog> {
     let row = connection.one(&BACKLOG, values![kind.as_str()]).await?;

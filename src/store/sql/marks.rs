@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::roster::rosters_of;
-use super::{Backend, Connection, Result, Sql, Value, unrefused, values};
+use super::{Backend, Connection, Result, Sql, Value, statement, unrefused, values};
 use crate::domain::{ConversationId, ConversationKind, Seq, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::roster::Roster;
@@ -12,19 +12,16 @@ use crate::store::{Mark, Marked, StoreError};
 
 /// Moves positions forward, at most to the conversation's end, and answers those that moved. A read position is part of what the
 /// user's other devices resume by, so it takes a position in the log; a delivered one is not.
-const MARK: Sql = Sql {
+const MARK: Sql = statement! {
     postgres: "SELECT user_id, conversation, delivered, read FROM tidings_mark($1, $2, $3, $4)",
     sqlite: "UPDATE members SET \
              delivered_seq = max(delivered_seq, min($3, c.last_seq)), \
              read_seq = max(read_seq, min($4, c.last_seq)), \
              read_count = CASE WHEN min($4, c.last_seq) > read_seq THEN ( \
-                 SELECT e.messages_before + (e.kind = 0) FROM events e \
+                 SELECT e.messages_before + (e.kind = {message}) FROM events e \
                  WHERE e.conversation = $2 AND e.seq = min($4, c.last_seq) \
              ) ELSE read_count END, \
-             changed_position = CASE WHEN min($4, c.last_seq) > read_seq THEN ( \
-                 SELECT 1 + max(value, coalesce((SELECT max(position) FROM events), 0)) FROM meta \
-                 WHERE name = 'position_floor' \
-             ) ELSE changed_position END \
+             changed_position = CASE WHEN min($4, c.last_seq) > read_seq THEN {next_position} ELSE changed_position END \
              FROM conversations c \
              WHERE members.user_id = $1 AND members.conversation = $2 AND c.id = $2 AND c.deleted_at IS NULL \
                AND (min($3, c.last_seq) > delivered_seq OR min($4, c.last_seq) > read_seq) \

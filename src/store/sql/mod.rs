@@ -3,8 +3,8 @@
 //! **Adding a rule**
 //! 1. One file of rules here. A rule is `async fn rule<C: Connection>(connection: &mut C, …) -> Result<T>`, or `-> Decision<T>`
 //!    when it can refuse. It runs inside a transaction that somebody else begins and ends.
-//! 2. Its statements as constants in the same file: [`Sql::same`] where the databases agree, `Sql { postgres, sqlite }` where
-//!    they do not. Parameters are `$1`, `$2`, … in both; what can be said the same way is said the same way
+//! 2. Its statements as constants in the same file: `statement!("…")` where the databases agree, `statement!(postgres: "…",
+//!    sqlite: "…")` where they do not. What several statements share has a name in braces (`text.rs`). Parameters are `$1`, `$2`, … in both; what can be said the same way is said the same way
 //!    (`ON CONFLICT … DO UPDATE`, `RETURNING`, `TRUE`).
 //! 3. The store's trait for every [`Backend`] at the end of the file: hand the rule and its owned arguments to
 //!    [`Backend::write`], [`Backend::once`] or [`Backend::read`]. Transaction, retry, deadline, and whether a failure is definite,
@@ -34,15 +34,19 @@ mod jobs;
 pub(in crate::store) mod journal;
 mod log;
 mod marks;
+pub(in crate::store) mod numbers;
 mod operation;
+pub(in crate::store) mod part;
 mod purge;
 pub(in crate::store) mod range;
 mod roster;
 mod tail;
+pub(in crate::store) mod text;
 mod value;
 
 pub(in crate::store) use backend::{Backend, operate_here, unrefused};
 pub(in crate::store) use connection::Connection;
 pub(in crate::store) use error::{Decision, Error, Result, Stop, before_commit};
 pub(in crate::store) use operation::{ATTEMPTS, Phase, Purpose, Rule, Transaction, Transactions, drive};
-pub(in crate::store) use value::{Batch, Sql, Value, locking, rows, values};
+pub(in crate::store) use text::{batch, filled, statement};
+pub(in crate::store) use value::{Batch, Sql, Value, rows, values};

@@ -1,7 +1,7 @@
 //! Removing what was said in a conversation that was deleted: in steps that each hold their rows for a moment only. How far it
 //! came is in the conversation's row, so any process goes on at any time.
 
-use super::{Backend, Connection, Result, Sql, unrefused, values};
+use super::{Backend, Connection, Result, Sql, statement, unrefused, values};
 use crate::store::shared::codec::BLANK_REACTION;
 use crate::store::shared::columns::Columns;
 use crate::store::{Purged, StoreError};
@@ -9,44 +9,42 @@ use crate::store::{Purged, StoreError};
 /// How many events one step goes over.
 const STEP: u64 = 500;
 
-const NEXT: Sql = Sql {
-    postgres: "SELECT id, last_seq, purged_seq FROM conversations WHERE purging ORDER BY id LIMIT 1",
-    sqlite: "SELECT id, last_seq, purged_seq FROM conversations WHERE purging = 1 ORDER BY id LIMIT 1",
-};
+const NEXT: Sql =
+    statement!("SELECT id, last_seq, purged_seq FROM conversations WHERE purging ORDER BY id LIMIT 1");
 
 /// Keys and reactions go first, while the events still say which they are.
 const BLANK: [Sql; 4] = [
-    Sql {
+    statement! {
         postgres: "UPDATE sends s SET fingerprint = NULL FROM events e \
-                   WHERE e.conversation = $1 AND e.seq BETWEEN $2 AND $3 AND e.kind IN (0, 1) \
+                   WHERE e.conversation = $1 AND e.seq BETWEEN $2 AND $3 AND e.kind IN ({message}, {edit}) \
                    AND s.sender = e.sender AND s.client_id = e.client_id",
         sqlite: "UPDATE sends SET fingerprint = NULL FROM (SELECT sender, client_id FROM events \
-                 WHERE conversation = $1 AND seq BETWEEN $2 AND $3 AND kind IN (0, 1)) v \
+                 WHERE conversation = $1 AND seq BETWEEN $2 AND $3 AND kind IN ({message}, {edit})) v \
                  WHERE sends.sender = v.sender AND sends.client_id = v.client_id",
     },
-    Sql {
+    statement! {
         postgres: "DELETE FROM reactions r USING events e \
-                   WHERE e.conversation = $1 AND e.seq BETWEEN $2 AND $3 AND e.kind = 3 \
+                   WHERE e.conversation = $1 AND e.seq BETWEEN $2 AND $3 AND e.kind = {reaction} \
                    AND r.user_id = e.sender AND r.conversation = e.conversation AND r.seq = e.target_seq",
         sqlite: "DELETE FROM reactions WHERE (user_id, conversation, seq) IN (SELECT sender, conversation, target_seq FROM events \
-                 WHERE conversation = $1 AND seq BETWEEN $2 AND $3 AND kind = 3)",
+                 WHERE conversation = $1 AND seq BETWEEN $2 AND $3 AND kind = {reaction})",
     },
-    Sql::same("DELETE FROM reaction_counts WHERE conversation = $1 AND seq BETWEEN $2 AND $3"),
+    statement!("DELETE FROM reaction_counts WHERE conversation = $1 AND seq BETWEEN $2 AND $3"),
     // Names that the conversation had go too; what it ended with stays.
-    Sql {
+    statement! {
         postgres: "UPDATE events SET \
-                   body = CASE WHEN kind IN (0, 1) THEN NULL ELSE body END, deleted = deleted OR kind = 0, \
-                   extra = CASE kind WHEN 0 THEN NULL WHEN 1 THEN NULL WHEN 3 THEN $4 ELSE (extra::jsonb - 'name')::text END \
-                   WHERE conversation = $1 AND seq BETWEEN $2 AND $3 AND kind IN (0, 1, 3, 6)",
+                   body = CASE WHEN kind IN ({message}, {edit}) THEN NULL ELSE body END, deleted = deleted OR kind = {message}, \
+                   extra = CASE kind WHEN {message} THEN NULL WHEN {edit} THEN NULL WHEN {reaction} THEN $4 ELSE (extra::jsonb - 'name')::text END \
+                   WHERE conversation = $1 AND seq BETWEEN $2 AND $3 AND kind IN ({message}, {edit}, {reaction}, {changed})",
         sqlite: "UPDATE events SET \
-                 body = CASE WHEN kind IN (0, 1) THEN NULL ELSE body END, deleted = deleted OR kind = 0, \
-                 extra = CASE kind WHEN 0 THEN NULL WHEN 1 THEN NULL WHEN 3 THEN $4 ELSE json_remove(extra, '$.name') END \
-                 WHERE conversation = $1 AND seq BETWEEN $2 AND $3 AND kind IN (0, 1, 3, 6)",
+                 body = CASE WHEN kind IN ({message}, {edit}) THEN NULL ELSE body END, deleted = deleted OR kind = {message}, \
+                 extra = CASE kind WHEN {message} THEN NULL WHEN {edit} THEN NULL WHEN {reaction} THEN $4 ELSE json_remove(extra, '$.name') END \
+                 WHERE conversation = $1 AND seq BETWEEN $2 AND $3 AND kind IN ({message}, {edit}, {reaction}, {changed})",
     },
 ];
 
 const DONE: Sql =
-    Sql::same("UPDATE conversations SET purged_seq = $2, purging = purging AND $3 WHERE id = $1");
+    statement!("UPDATE conversations SET purged_seq = $2, purging = purging AND $3 WHERE id = $1");
 
 async fn step<C: Connection>(connection: &mut C) -> Result<Option<Purged>> {
     let Some(row) = connection.optional(&NEXT, &[]).await? else { return Ok(None) };
@@ -70,10 +68,7 @@ pub(in crate::store) async fn purge<B: Backend>(
     unrefused(backend.write((), |connection, ()| Box::pin(step(connection))).await)
 }
 
-const LEFT: Sql = Sql {
-    postgres: "SELECT count(*) FROM conversations WHERE purging",
-    sqlite: "SELECT count(*) FROM conversations WHERE purging = 1",
-};
+const LEFT: Sql = statement!("SELECT count(*) FROM conversations WHERE purging");
 
 async fn left<C: Connection>(connection: &mut C) -> Result<u64> {
     connection.one(&LEFT, &[]).await?.count(0)

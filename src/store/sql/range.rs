@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Connection, Result, Sql, values};
+use super::{Connection, Result, Sql, statement, values};
 use crate::domain::{ConversationId, Position, Seq, UserId};
-use crate::store::shared::codec::{EVENT_COLUMNS, decode, event_columns};
+use crate::store::shared::codec::{EVENT_COLUMNS, decode};
 use crate::store::shared::columns::Columns;
 use crate::store::{RangeEvents, RangeQuery};
 
@@ -31,28 +31,15 @@ pub(in crate::store) struct Seen<A> {
 const EVENT_BYTES: i64 = 64;
 
 /// The statement answers nothing when the copy is too old, and one row without an event when there is none to see.
-macro_rules! range {
-    ($greatest:literal, $blanked:literal) => {
-        concat!(
-            "SELECT ",
-            event_columns!(),
-            ", ",
-            $greatest,
-            "(coalesce(e.edit_seq, 0), coalesce(e.delete_seq, 0)) FROM conversations c LEFT JOIN ( \
-                 SELECT w.*, sum($6 + coalesce(octet_length(w.body), 0) + coalesce(octet_length(w.extra), 0)) \
-                     OVER (ORDER BY w.seq) AS bytes, row_number() OVER (ORDER BY w.seq) AS nth FROM ( \
-                     SELECT v.* FROM events v WHERE v.conversation = $1 AND v.seq BETWEEN $2 AND $4 \
-                     ORDER BY v.seq LIMIT $3 \
-                 ) w \
-             ) e ON e.bytes <= $7 OR e.nth = 1 \
-             WHERE c.id = $1 AND c.last_seq >= $4",
-            $blanked,
-            " ORDER BY e.seq"
-        )
-    };
-}
-const RANGE: Sql =
-    Sql { postgres: range!("greatest", " AND c.blanked_txid >= $5"), sqlite: range!("max", "") };
+const RANGE: Sql = statement!(
+    "SELECT {event_columns}, {greatest}(coalesce(e.edit_seq, 0), coalesce(e.delete_seq, 0)) FROM conversations c LEFT JOIN ( \
+         SELECT w.*, sum($6 + coalesce(octet_length(w.body), 0) + coalesce(octet_length(w.extra), 0)) \
+             OVER (ORDER BY w.seq) AS bytes, row_number() OVER (ORDER BY w.seq) AS nth FROM ( \
+             SELECT v.* FROM events v WHERE v.conversation = $1 AND v.seq BETWEEN $2 AND $4 ORDER BY v.seq LIMIT $3 \
+         ) w \
+     ) e ON e.bytes <= $7 OR e.nth = 1 \
+     WHERE c.id = $1 AND c.last_seq >= $4 AND {blanked} >= $5 ORDER BY e.seq"
+);
 
 /// The events that a key opens, at most to the newest one that it names: a membership can end between the reading of the key
 /// and of the events. `None` when this copy of the log is too old.

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Connection, Result, Sql, Value, values};
+use super::{Connection, Result, Sql, Value, statement, values};
 use crate::domain::{ConversationId, ConversationKind, Event, Seq, UserId};
-use crate::store::shared::codec::{decode, event_columns};
+use crate::store::shared::codec::decode;
 use crate::store::shared::columns::Columns;
 use crate::store::shared::roster::{Memberships, Roster, Rosters};
 
 /// One row per member of those whose membership is at another version than the cache knows.
-const ROSTERS: Sql = Sql {
+const ROSTERS: Sql = statement! {
     postgres: "SELECT c.id, c.members_version, m.user_id, m.joined_seq FROM unnest($1::uuid[], $2::bigint[]) AS k (id, known) \
                JOIN conversations c ON c.id = k.id LEFT JOIN members m ON m.conversation = c.id \
                WHERE c.members_version IS DISTINCT FROM k.known ORDER BY c.id, m.user_id",
@@ -19,27 +19,14 @@ const ROSTERS: Sql = Sql {
 };
 
 /// The joins and leaves after a seq, oldest first: at most 1,024 of each conversation. Past those a user counts as they are now.
-macro_rules! changes {
-    ($events:literal, $after:literal) => {
-        concat!(
-            "SELECT ",
-            event_columns!(),
-            " FROM events e ",
-            $events,
-            " AND e.seq > ",
-            $after,
-            " AND e.kind IN (4, 5) ORDER BY e.seq LIMIT 1024"
-        )
-    };
-}
-const CHANGES: Sql = Sql {
-    postgres: concat!(
-        "SELECT e.* FROM unnest($1::uuid[], $2::bigint[]) AS k (id, after) CROSS JOIN LATERAL (",
-        changes!("WHERE e.conversation = k.id", "k.after"),
-        ") e"
-    ),
-    sqlite: changes!("INDEXED BY events_of_members WHERE e.conversation = $1", "$2"),
-};
+const CHANGES: Sql = statement!(
+    postgres: "SELECT e.* FROM unnest($1::uuid[], $2::bigint[]) AS k (id, after) CROSS JOIN LATERAL ( \
+                   SELECT {event_columns} FROM events e WHERE e.conversation = k.id AND e.seq > k.after \
+                   AND e.kind IN ({joined}, {left}) ORDER BY e.seq LIMIT 1024 \
+               ) e",
+    sqlite: "SELECT {event_columns} FROM events e INDEXED BY events_of_members WHERE e.conversation = $1 AND e.seq > $2 \
+             AND e.kind IN ({joined}, {left}) ORDER BY e.seq LIMIT 1024",
+);
 
 /// Who was in the direct and group conversations among `places` at those seqs, and later.
 pub(in crate::store) async fn memberships_since<C: Connection>(

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::heads::log_end;
 use super::roster::memberships_since;
-use super::{Backend, Connection, Result, Sql, unrefused, values};
+use super::{Backend, Connection, Result, Sql, statement, unrefused, values};
 use crate::domain::{Committed, ConversationId, Position, Seq};
-use crate::store::shared::codec::{EVENT_COLUMNS, decode, event_columns};
+use crate::store::shared::codec::{EVENT_COLUMNS, decode};
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::roster::{Rosters, audience};
 use crate::store::{StoreError, Tail};
@@ -14,58 +13,29 @@ use crate::store::{StoreError, Tail};
 /// Whole transactions, though they go past the limit: their events share one position in Postgres, so a consumer cannot stop
 /// between them. The first row tells how far everything is decided. A standby can be followed: it does not tell the epoch.
 macro_rules! tail {
-    ($log:expr, $position:literal, $take:literal) => {
+    ($stop:literal) => {
         concat!(
-            "WITH log AS MATERIALIZED (",
-            $log,
-            "), page AS ( \
-                 SELECT e.* FROM events e WHERE e.",
-            $position,
-            " >= $1 AND e.",
-            $position,
-            " < (SELECT stop FROM log) ORDER BY e.",
-            $position,
-            $take,
-            ") SELECT ",
-            event_columns!(),
-            ", e.",
-            $position,
-            ", p.",
-            $position,
-            ", log.stop FROM log LEFT JOIN page e ON TRUE \
+            "WITH log AS MATERIALIZED (SELECT ",
+            $stop,
+            " AS stop), page AS ( \
+                 SELECT e.* FROM events e WHERE e.position >= $1 AND e.position < (SELECT stop FROM log) \
+                 ORDER BY e.position {whole_transactions $2} \
+             ) SELECT {event_columns}, e.position, p.position, log.stop FROM log LEFT JOIN page e ON TRUE \
              LEFT JOIN events p ON p.conversation = e.conversation AND p.seq = e.seq - 1 \
-             ORDER BY e.",
-            $position,
-            ", e.conversation, e.seq"
+             ORDER BY e.position, e.conversation, e.seq"
         )
     };
 }
-const TAIL: Sql = Sql {
-    postgres: tail!("SELECT tidings_end() AS stop", "txid", " FETCH FIRST $2 ROWS WITH TIES"),
-    sqlite: tail!(log_end!(sqlite), "position", " LIMIT $2"),
-};
+const TAIL: Sql = statement!(tail!("{end_position}"));
 
 /// All there is, whether or not everything before it is decided. In SQLite nothing else is there.
-const AHEAD: Sql = Sql {
-    postgres: tail!("SELECT 9223372036854775807 AS stop", "txid", " FETCH FIRST $2 ROWS WITH TIES"),
-    sqlite: TAIL.sqlite,
-};
+const AHEAD: Sql = statement!(postgres: tail!("9223372036854775807"), sqlite: tail!("{end_position}"));
 
-macro_rules! stretch {
-    ($position:literal) => {
-        concat!(
-            "SELECT ",
-            event_columns!(),
-            ", e.",
-            $position,
-            ", p.",
-            $position,
-            " FROM events e LEFT JOIN events p ON p.conversation = $1 AND p.seq = e.seq - 1 \
-             WHERE e.conversation = $1 AND e.seq > $2 ORDER BY e.seq LIMIT $3"
-        )
-    };
-}
-const STRETCH: Sql = Sql { postgres: stretch!("txid"), sqlite: stretch!("position") };
+const STRETCH: Sql = statement!(
+    "SELECT {event_columns}, e.position, p.position \
+     FROM events e LEFT JOIN events p ON p.conversation = $1 AND p.seq = e.seq - 1 \
+     WHERE e.conversation = $1 AND e.seq > $2 ORDER BY e.seq LIMIT $3"
+);
 
 /// Committed events from a position on.
 pub(in crate::store) async fn tail<B: Backend>(

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::domain::{ClientId, ConversationId, FamilyId, Seq, Timestamp, UserId};
 
-/// A statement: one text where the databases agree, two beside each other where they do not.
+/// A statement as each database takes it; [`super::statement`] makes one.
 ///
 /// Parameters are `$1`, `$2`, … in both. A text need not use all of them.
 #[derive(Debug)]
@@ -14,31 +14,6 @@ pub(in crate::store) struct Sql {
     pub(in crate::store) postgres: &'static str,
     pub(in crate::store) sqlite: &'static str,
 }
-
-impl Sql {
-    /// A text that both databases understand.
-    pub(in crate::store) const fn same(text: &'static str) -> Self {
-        Self { postgres: text, sqlite: text }
-    }
-
-    /// A text of code that speaks to Postgres only.
-    pub(in crate::store) const fn postgres(text: &'static str) -> Self {
-        Self { postgres: text, sqlite: "" }
-    }
-
-    /// A text of code that speaks to SQLite only.
-    pub(in crate::store) const fn sqlite(text: &'static str) -> Self {
-        Self { postgres: "", sqlite: text }
-    }
-}
-
-/// A text that reads rows and, on Postgres, locks them until the end of the transaction; SQLite's writer is alone.
-macro_rules! locking {
-    ($text:expr) => {
-        $crate::store::sql::Sql { postgres: concat!($text, " FOR NO KEY UPDATE"), sqlite: $text }
-    };
-}
-pub(in crate::store) use locking;
 
 /// What is done for several rows of values, given as one list per parameter: on Postgres one statement over arrays, on SQLite
 /// several in their order for each element.

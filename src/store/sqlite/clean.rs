@@ -11,7 +11,7 @@ use super::SqliteStore;
 use super::connection::Connection;
 use crate::store::StoreError;
 use crate::store::shared::columns::Columns;
-use crate::store::sql::{self, Backend, Sql};
+use crate::store::sql::{self, Backend, Sql, statement};
 
 /// The write-ahead log beside a database file.
 fn log_file(database: &Path) -> PathBuf {
@@ -39,7 +39,7 @@ pub(super) fn begun(connection: &Connection, lacked_log: bool) -> sql::Result<bo
     Ok(was_open && lacked_log)
 }
 
-const ENDED: Sql = Sql::sqlite("UPDATE meta SET value = 0 WHERE name = 'open'");
+const ENDED: Sql = statement!(sqlite: "UPDATE meta SET value = 0 WHERE name = 'open'");
 
 /// Whoever closes the store has a limit of their own.
 const AS_LONG_AS_IT_TAKES: Duration = Duration::from_secs(3_600);

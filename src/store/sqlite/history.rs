@@ -7,10 +7,10 @@ use super::SqliteStore;
 use super::connection::Connection;
 use super::row::Row;
 use crate::domain::{ConversationId, Event, Seq, UserId};
-use crate::store::shared::codec::{decode, event_columns};
+use crate::store::shared::codec::decode;
 use crate::store::shared::columns::Columns;
 use crate::store::sql::authorize::key;
-use crate::store::sql::{self, Backend, Connection as _, Sql, Stop, values};
+use crate::store::sql::{self, Backend, Connection as _, Sql, Stop, statement, values};
 use crate::store::{HistoryPage, HistoryQuery, MessageView, Outcome, ReactionCount};
 
 pub(super) async fn history(store: &SqliteStore, user: UserId, query: HistoryQuery) -> Outcome<HistoryPage> {
@@ -53,21 +53,17 @@ async fn in_snapshot(
     Ok(HistoryPage { messages, more })
 }
 
-const FORWARDS: Sql = Sql::sqlite(concat!(
-    "SELECT ",
-    event_columns!(),
-    " FROM events e WHERE e.conversation = $1 AND e.seq BETWEEN $2 AND $3 AND e.kind = 0 ORDER BY e.seq LIMIT $4"
-));
-const BACKWARDS: Sql = Sql::sqlite(concat!(
-    "SELECT ",
-    event_columns!(),
-    " FROM events e WHERE e.conversation = $1 AND e.seq BETWEEN $2 AND $3 AND e.kind = 0 ORDER BY e.seq DESC LIMIT $4"
-));
+const FORWARDS: Sql = statement!(
+    sqlite: "SELECT {event_columns} FROM events e WHERE e.conversation = $1 AND e.seq BETWEEN $2 AND $3 AND e.kind = {message} ORDER BY e.seq LIMIT $4"
+);
+const BACKWARDS: Sql = statement!(
+    sqlite: "SELECT {event_columns} FROM events e WHERE e.conversation = $1 AND e.seq BETWEEN $2 AND $3 AND e.kind = {message} ORDER BY e.seq DESC LIMIT $4"
+);
 
-const COUNTS: Sql = Sql::sqlite(
+const COUNTS: Sql = statement!(sqlite:
     "SELECT seq, emoji, count FROM reaction_counts WHERE conversation = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq, first_seq",
 );
-const OWN: Sql = Sql::sqlite(
+const OWN: Sql = statement!(sqlite:
     "SELECT seq, emoji FROM reactions WHERE user_id = $4 AND conversation = $1 AND seq BETWEEN $2 AND $3 AND is_on = 1",
 );
 

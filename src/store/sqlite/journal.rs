@@ -1,79 +1,75 @@
 //! Writing a journal: a few small statements inside the transaction that read what it was decided on, so all of it holds still.
 
 use super::connection::Connection;
-use super::state::last_position;
 use crate::domain::{Position, Seq};
 use crate::store::shared::codec::encode;
 use crate::store::shared::columns::Columns;
 use crate::store::sql::journal::{Act, Journal, Recorder, Touched, Written};
-use crate::store::sql::{Connection as _, Result, Sql, values};
+use crate::store::sql::{Connection as _, Result, Sql, statement, values};
 
-const BEGIN: Sql = Sql::sqlite(concat!(
-    "SELECT last_seq, last_position, message_count, member_count, members_version, ",
-    last_position!(),
-    " FROM conversations WHERE id = $1"
-));
+const BEGIN: Sql = statement!(
+    sqlite: "SELECT last_seq, last_position, message_count, member_count, members_version, {newest_position} \
+             FROM conversations WHERE id = $1"
+);
 
-const EVENT: Sql = Sql::sqlite(
+const EVENT: Sql = statement!(sqlite:
     "INSERT INTO events (position, conversation, seq, kind, sender, sent_at, target_seq, messages_before, extra, body, client_id) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
 );
 
-const KEY: Sql = Sql::sqlite(
+const KEY: Sql = statement!(sqlite:
     "INSERT INTO sends (sender, client_id, conversation, seq, sent_at, fingerprint) VALUES ($1, $2, $3, $4, $5, $6)",
 );
 
-const JOIN: Sql = Sql::sqlite(
+const JOIN: Sql = statement!(sqlite:
     "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, changed_position) \
      VALUES ($1, $2, $3, $4, $4, $4, $4, $5, $6)",
 );
-const RETURNED: Sql = Sql::sqlite("DELETE FROM departures WHERE user_id = $1 AND conversation = $2");
-const LEAVE: Sql = Sql::sqlite("DELETE FROM members WHERE user_id = $1 AND conversation = $2");
-const DEPARTED: Sql = Sql::sqlite(
+const RETURNED: Sql = statement!(sqlite: "DELETE FROM departures WHERE user_id = $1 AND conversation = $2");
+const LEAVE: Sql = statement!(sqlite: "DELETE FROM members WHERE user_id = $1 AND conversation = $2");
+const DEPARTED: Sql = statement!(sqlite:
     "INSERT INTO departures (user_id, conversation, left_seq) VALUES ($1, $2, $3) \
      ON CONFLICT (user_id, conversation) DO UPDATE SET left_seq = excluded.left_seq",
 );
-const RANK: Sql =
-    Sql::sqlite("UPDATE members SET role = $3, role_seq = $4 WHERE user_id = $1 AND conversation = $2");
+const RANK: Sql = statement!(sqlite: "UPDATE members SET role = $3, role_seq = $4 WHERE user_id = $1 AND conversation = $2");
 
-const END: Sql = Sql::sqlite(
+const END: Sql = statement!(sqlite:
     "UPDATE conversations SET last_seq = $2, last_position = $3, member_count = $4, members_version = $5 WHERE id = $1",
 );
-const CONFIGURE: Sql = Sql::sqlite(
+const CONFIGURE: Sql = statement!(sqlite:
     "UPDATE conversations SET name = $2, history = $3, join_policy = $4, settings_seq = $5 WHERE id = $1",
 );
 const OVER: Sql =
-    Sql::sqlite("UPDATE conversations SET name = NULL, deleted_at = $2, purging = 1 WHERE id = $1");
+    statement!(sqlite: "UPDATE conversations SET name = NULL, deleted_at = $2, purging = 1 WHERE id = $1");
 
 // A text that was replaced or deleted is in no row, and neither is what was made of it: a short text can be guessed from its
 // hash.
-const EDIT: Sql = Sql::sqlite(
+const EDIT: Sql = statement!(sqlite:
     "UPDATE events SET body = $3, edited_at = $4, edit_seq = $5 WHERE conversation = $1 AND seq = $2",
 );
-const DELETE: Sql = Sql::sqlite(
+const DELETE: Sql = statement!(sqlite:
     "UPDATE events SET body = NULL, extra = NULL, deleted = 1, delete_seq = $3 WHERE conversation = $1 AND seq = $2",
 );
-const REPLACED: Sql =
-    Sql::sqlite("UPDATE events SET body = NULL WHERE conversation = $1 AND seq = $2 AND kind = 1");
-const UNMADE: Sql = Sql::sqlite(
+const REPLACED: Sql = statement!(sqlite: "UPDATE events SET body = NULL WHERE conversation = $1 AND seq = $2 AND kind = {edit}");
+const UNMADE: Sql = statement!(sqlite:
     "UPDATE sends SET fingerprint = NULL WHERE (sender, client_id) = ( \
      SELECT sender, client_id FROM events WHERE conversation = $1 AND seq = $2)",
 );
-const UNCOUNTED: Sql = Sql::sqlite("DELETE FROM reaction_counts WHERE conversation = $1 AND seq = $2");
+const UNCOUNTED: Sql = statement!(sqlite: "DELETE FROM reaction_counts WHERE conversation = $1 AND seq = $2");
 
-const SAY: Sql = Sql::sqlite(
+const SAY: Sql = statement!(sqlite:
     "INSERT INTO reactions (user_id, conversation, seq, emoji, is_on, event_seq) VALUES ($1, $2, $3, $4, $5, $6) \
      ON CONFLICT (user_id, conversation, seq, emoji) \
      DO UPDATE SET is_on = excluded.is_on, event_seq = excluded.event_seq",
 );
-const COUNT: Sql = Sql::sqlite(
+const COUNT: Sql = statement!(sqlite:
     "INSERT INTO reaction_counts (conversation, seq, emoji, count, first_seq) VALUES ($1, $2, $3, 1, $4) \
      ON CONFLICT (conversation, seq, emoji) DO UPDATE SET count = count + 1",
 );
-const UNCOUNT: Sql = Sql::sqlite(
+const UNCOUNT: Sql = statement!(sqlite:
     "UPDATE reaction_counts SET count = count - 1 WHERE conversation = $1 AND seq = $2 AND emoji = $3",
 );
-const EMPTY: Sql = Sql::sqlite(
+const EMPTY: Sql = statement!(sqlite:
     "DELETE FROM reaction_counts WHERE conversation = $1 AND seq = $2 AND emoji = $3 AND count <= 0",
 );
 

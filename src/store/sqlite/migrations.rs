@@ -4,13 +4,19 @@ use sha2::{Digest, Sha256};
 
 use super::connection::Connection;
 use crate::store::shared::columns::Columns;
+use crate::store::sql::text::{Dialect, SchemaStep};
 use crate::store::sql::{self, Value, values};
 
-/// Every step, in its order; the first is version 1.
-const STEPS: [&str; 2] = [
-    include_str!("../../../migrations/sqlite/0001_schema.sql"),
-    include_str!("../../../migrations/sqlite/0002_consumers.sql"),
+/// The steps of the schema in their order, each with its name.
+const STEPS: [(&str, &str); 2] = [
+    ("schema", include_str!("../../../migrations/sqlite/0001_schema.sql")),
+    ("consumers", include_str!("../../../migrations/sqlite/0002_consumers.sql")),
 ];
+
+/// The steps of the schema, as they are taken.
+pub fn steps() -> Vec<SchemaStep> {
+    SchemaStep::list(&STEPS, Dialect::Sqlite)
+}
 
 /// Which steps a file has had, and what they were made of.
 const TABLE: &str =
@@ -21,6 +27,7 @@ const TABLE: &str =
 /// # Errors
 /// What is wrong with the file and what to do, for the operator.
 pub(super) fn migrate(connection: &Connection) -> Result<(), String> {
+    let steps = steps();
     let failed = |error: sql::Error| format!("cannot be read or written as a database: {error}");
     connection.execute("BEGIN IMMEDIATE", &[]).map_err(failed)?;
     let had = connection
@@ -28,12 +35,12 @@ pub(super) fn migrate(connection: &Connection) -> Result<(), String> {
         .and_then(|_| connection.rows("SELECT version, checksum FROM migrations ORDER BY version", &[]));
     for row in had.map_err(failed)? {
         let (version, checksum) = (row.count(0).map_err(failed)?, row.text(1).map_err(failed)?);
-        let step = usize::try_from(version).ok().and_then(|version| STEPS.get(version.checked_sub(1)?));
+        let step = usize::try_from(version).ok().and_then(|version| steps.get(version.checked_sub(1)?));
         let Some(step) = step else {
             return Err(format!(
                 "a newer release has written it (schema {version}, this release knows {}): run that release or a newer one, or \
                  restore a backup from before it",
-                STEPS.len()
+                steps.len()
             ));
         };
         if checksum != checksum_of(step) {
@@ -47,8 +54,9 @@ pub(super) fn migrate(connection: &Connection) -> Result<(), String> {
         row.count(0)
     });
     let next = next.map_err(failed)? as usize;
-    for (step, version) in STEPS.iter().zip(1_i64..).skip(next) {
-        let taken = connection.script(step).and_then(|()| {
+    for step in &steps[next..] {
+        let version = step.version;
+        let taken = connection.script(&step.text).and_then(|()| {
             let checksum = checksum_of(step);
             let values: &[Value<'_>] = values![version, checksum.as_str()];
             connection.execute("INSERT INTO migrations (version, checksum) VALUES ($1, $2)", values)
@@ -59,6 +67,6 @@ pub(super) fn migrate(connection: &Connection) -> Result<(), String> {
     Ok(())
 }
 
-fn checksum_of(step: &str) -> String {
-    Sha256::digest(step).iter().map(|byte| format!("{byte:02x}")).collect()
+fn checksum_of(step: &SchemaStep) -> String {
+    Sha256::digest(&step.text).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -18,15 +18,15 @@ mod pool;
 mod range;
 mod row;
 mod scrub;
-mod state;
 mod worker;
 
 use std::time::Duration;
 
+pub use migrations::steps;
 pub use options::{Durability, SqliteOptions};
 
 use super::shared::roster::Rosters;
-use super::sql::{self, Backend, Purpose, Rule, Sql, Stop};
+use super::sql::{self, Backend, Purpose, Rule, Sql, Stop, statement};
 use super::{
     AppendError, Appended, HistoryPage, HistoryQuery, Log, NewMessage, Outcome, RangeEvents, RangeQuery,
     Running, StoreError,
@@ -62,7 +62,7 @@ impl SqliteStore {
 }
 
 /// A row of its own, which takes room in the log as every write does.
-const PROBE: Sql = Sql::sqlite(
+const PROBE: Sql = statement!(sqlite:
     "INSERT INTO meta (name, value) VALUES ('probe', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1",
 );
 

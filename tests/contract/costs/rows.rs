@@ -58,17 +58,9 @@ impl Rows {
                 "(WITH RECURSIVE n (i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i < {last}) SELECT i FROM n) AS g"
             ),
         };
-        let (position, own_position, of_town, changed, moved) = match self {
-            Self::Postgres => {
-                ("txid", "tidings_position()", "tidings_position()", "changed_txid", "last_txid")
-            }
-            Self::Sqlite => (
-                "position",
-                "(SELECT max(position) FROM events) + i + 1",
-                "(SELECT max(position) FROM events) + i + 1",
-                "changed_position",
-                "last_position",
-            ),
+        let position = match self {
+            Self::Postgres => "tidings_position()",
+            Self::Sqlite => "(SELECT max(position) FROM events) + i + 1",
         };
         let end = format!("(SELECT last_seq FROM conversations WHERE id = {town})");
         let said = format!("(SELECT message_count FROM conversations WHERE id = {town})");
@@ -95,34 +87,34 @@ impl Rows {
             format!("INSERT INTO blocks (blocker, blocked) SELECT {user}, {next} FROM {numbers}"),
             format!(
                 "INSERT INTO conversations (id, kind, name, history, join_policy, last_seq, message_count, member_count, \
-                     {moved}, members_version, settings_seq, created_at) \
+                     last_position, members_version, settings_seq, created_at) \
                  SELECT {group}, 1, 'group', 'from_join', 'invite', 1, 1, 2, 1, 1, 0, 0 FROM {numbers}"
             ),
             format!(
                 "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, \
-                     read_count, {changed}) \
+                     read_count, changed_position) \
                  SELECT {user}, {group}, 2, 0, 0, 1, 1, 1, 1 FROM {numbers}"
             ),
             format!(
                 "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, \
-                     read_count, {changed}) \
+                     read_count, changed_position) \
                  SELECT {crowd}, {group}, 0, 0, 0, 1, 1, 1, 1 FROM {numbers}"
             ),
             format!(
                 "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, \
-                     read_count, {changed}) \
+                     read_count, changed_position) \
                  SELECT {user}, {town}, 0, 1, 1, 1, 1, 0, 1 FROM {numbers}"
             ),
             format!(
                 "INSERT INTO departures (user_id, conversation, left_seq) SELECT {next}, {group}, 1 FROM {numbers}"
             ),
             format!(
-                "INSERT INTO events (conversation, seq, {position}, kind, sender, sent_at, client_id, messages_before, body) \
-                 SELECT {group}, 1, {own_position}, 0, {user}, 0, {key}, 0, 'hello' FROM {numbers}"
+                "INSERT INTO events (conversation, seq, position, kind, sender, sent_at, client_id, messages_before, body) \
+                 SELECT {group}, 1, {position}, 0, {user}, 0, {key}, 0, 'hello' FROM {numbers}"
             ),
             format!(
-                "INSERT INTO events (conversation, seq, {position}, kind, sender, sent_at, client_id, messages_before, body) \
-                 SELECT {town}, {end} + {nth} + 1, {of_town}, 0, {user}, 0, {key}, {said} + {nth}, 'hello' FROM {numbers}"
+                "INSERT INTO events (conversation, seq, position, kind, sender, sent_at, client_id, messages_before, body) \
+                 SELECT {town}, {end} + {nth} + 1, {position}, 0, {user}, 0, {key}, {said} + {nth}, 'hello' FROM {numbers}"
             ),
             format!(
                 "INSERT INTO sends (sender, client_id, conversation, seq, sent_at) \
@@ -139,7 +131,7 @@ impl Rows {
             format!(
                 "UPDATE conversations SET last_seq = last_seq + {count}, message_count = message_count + {count}, \
                      member_count = member_count + {count}, members_version = members_version + 1, \
-                     {moved} = (SELECT max({position}) FROM events WHERE conversation = {town}) WHERE id = {town}",
+                     last_position = (SELECT max(position) FROM events WHERE conversation = {town}) WHERE id = {town}",
                 count = to - from
             ),
         ];

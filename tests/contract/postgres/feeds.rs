@@ -129,7 +129,7 @@ async fn no_hello_misses_what_moved_whatever_happens_at_once() {
         }
         let behind = "SELECT count(*) FROM members m JOIN conversations c ON c.id = m.conversation \
              LEFT JOIN feeds f ON f.user_id = m.user_id AND f.conversation = m.conversation \
-             WHERE f.position IS NULL OR f.position >> 16 < greatest(c.last_txid, m.changed_txid) >> 16";
+             WHERE f.position IS NULL OR f.position >> 16 < greatest(c.last_position, m.changed_position) >> 16";
         assert_eq!(number(&harness, behind).await, 0, "round {round}: a feed lags behind by a stretch");
     }
     for store in [one, two, three, four] {

@@ -1,6 +1,7 @@
 //! Which databases are worked with, and what is said of the others.
 
-use tidings::store::postgres::{OpenError, PostgresOptions, PostgresStore, check, migrate};
+use tidings::store::SchemaStep;
+use tidings::store::postgres::{OpenError, PostgresOptions, PostgresStore, check, migrate, steps};
 
 use super::{run, world};
 use crate::harness::PostgresHarness;
@@ -70,9 +71,11 @@ async fn two_migrations_at_once_apply_each_step_once() {
     let mut applied = [one.unwrap(), two.unwrap()];
     applied.sort_by_key(Vec::len);
     assert_eq!(applied[0], Vec::<String>::new());
-    assert_eq!(applied[1], ["0001 schema", "0002 append", "0003 receipts", "0004 consumers"]);
+    let steps = steps();
+    let named = |step: &SchemaStep| format!("{:04} {}", step.version, step.name);
+    assert_eq!(applied[1], steps.iter().map(named).collect::<Vec<_>>());
     let options = PostgresOptions { url, ..harness.options() };
-    assert_eq!(check(&options).await.unwrap(), ["primary: schema 4"]);
+    assert_eq!(check(&options).await.unwrap(), [format!("primary: schema {}", steps.len())]);
 }
 
 #[tokio::test]
@@ -114,8 +117,8 @@ async fn a_dump_loaded_into_another_server_goes_on_after_one_step() {
     // The positions of a server that has seen a million transactions more than this one.
     run(
         &harness,
-        "UPDATE events SET txid = txid + 1000000; UPDATE conversations SET last_txid = last_txid + 1000000; \
-         UPDATE members SET changed_txid = changed_txid + 1000000",
+        "UPDATE events SET position = position + 1000000; UPDATE conversations SET last_position = last_position + 1000000; \
+         UPDATE members SET changed_position = changed_position + 1000000",
     )
     .await;
     let error = refused(&harness).await;

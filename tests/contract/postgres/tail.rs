@@ -108,7 +108,7 @@ async fn the_tail_waits_for_a_transaction_that_began_before_and_commits_late() {
         .map(|one| one.event.conversation)
         .collect();
     assert_eq!(conversations, [slow, quick]);
-    run(&harness, "UPDATE conversations SET last_txid = (SELECT max(txid) FROM events e WHERE e.conversation = id), last_seq = 3").await;
+    run(&harness, "UPDATE conversations SET last_position = (SELECT max(position) FROM events e WHERE e.conversation = id), last_seq = 3").await;
     let since = world.store.heads(ada, Some(heads.cursor)).await.unwrap();
     assert!(
         since.heads.iter().any(|head| head.conversation == slow),

@@ -15,22 +15,11 @@ use crate::store::postgres::rows::Pg;
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::content::{REPLY, REUSED};
 use crate::store::shared::roster::{Roster, audience};
-use crate::store::sql;
 use crate::store::sql::conversations::roster;
+use crate::store::sql::{self, numbers};
 
-const APPEND: &str = "SELECT outcome, seq, sent_at, elsewhere, previous, txid, version, users, joined \
+const APPEND: &str = "SELECT outcome, seq, sent_at, elsewhere, previous, new_position, version, users, joined \
      FROM tidings_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-
-/// The outcomes that the function tells apart.
-mod outcomes {
-    pub const ACCEPTED: i64 = 0;
-    pub const REPEATED: i64 = 1;
-    pub const REUSED: i64 = 2;
-    pub const NOT_FOUND: i64 = 3;
-    pub const NOT_MEMBER: i64 = 4;
-    pub const BLOCKED: i64 = 5;
-    pub const REPLY: i64 = 6;
-}
 
 /// Messages of different keys, and what is known of the members of their conversations.
 pub(super) struct Call<'c> {
@@ -87,18 +76,18 @@ impl Call<'_> {
         let mut answers = Vec::with_capacity(rows.len());
         for ((row, entry), known) in rows.iter().zip(self.entries).zip(self.rosters) {
             answers.push(match row.int(0)? {
-                outcomes::ACCEPTED => Ok(self.accepted(row, entry, known.as_ref(), &mut came)?),
-                outcomes::REPEATED => Ok(Appended {
+                numbers::ACCEPTED => Ok(self.accepted(row, entry, known.as_ref(), &mut came)?),
+                numbers::REPEATED => Ok(Appended {
                     conversation: row.conversation(3)?,
                     seq: row.seq(1)?,
                     sent_at: row.time(2)?,
                     committed: None,
                 }),
-                outcomes::REUSED => Err(REUSED),
-                outcomes::NOT_FOUND => Err(Refusal::NotFound),
-                outcomes::NOT_MEMBER => Err(Refusal::NotMember),
-                outcomes::BLOCKED => Err(Refusal::Blocked),
-                outcomes::REPLY => Err(REPLY),
+                numbers::REUSED => Err(REUSED),
+                numbers::NOT_FOUND => Err(Refusal::NotFound),
+                numbers::NOT_MEMBER => Err(Refusal::NotMember),
+                numbers::BLOCKED => Err(Refusal::Blocked),
+                numbers::NO_REPLY => Err(REPLY),
                 _ => return Err(impossible("an outcome that this release does not know")),
             });
         }

@@ -6,10 +6,10 @@ use crate::domain::{Seq, UserId};
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::rows::Pg;
-use crate::store::shared::codec::{EVENT_COLUMNS, decode, event_columns};
+use crate::store::shared::codec::{EVENT_COLUMNS, decode};
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::sql::range::{Key, Seen};
-use crate::store::sql::{self, Connection as _, Sql, values};
+use crate::store::sql::{self, Connection as _, Sql, statement, values};
 use crate::store::{HistoryPage, HistoryQuery, MessageView, Outcome, ReactionCount};
 
 pub(in crate::store::postgres) async fn history(
@@ -24,10 +24,8 @@ pub(in crate::store::postgres) async fn history(
 macro_rules! page {
     ($order:literal) => {
         concat!(
-            "SELECT ",
-            event_columns!(),
-            ", r.emoji, r.counts, r.own, greatest(e.edit_seq, e.delete_seq), c.last_seq FROM conversations c LEFT JOIN ( \
-                 SELECT e.* FROM events e WHERE e.conversation = $1 AND e.seq BETWEEN $2 AND $3 AND e.kind = 0 \
+            "SELECT {event_columns}, r.emoji, r.counts, r.own, greatest(e.edit_seq, e.delete_seq), c.last_seq FROM conversations c LEFT JOIN ( \
+                 SELECT e.* FROM events e WHERE e.conversation = $1 AND e.seq BETWEEN $2 AND $3 AND e.kind = {message} \
                  ORDER BY e.seq ",
             $order,
             " LIMIT $4 \
@@ -37,14 +35,14 @@ macro_rules! page {
                          AND o.seq = n.seq AND o.emoji = n.emoji AND o.is_on LIMIT 1) IS NOT NULL ORDER BY n.first_seq) AS own \
                  FROM reaction_counts n WHERE n.conversation = $1 AND n.seq = e.seq \
              ) r ON true \
-             WHERE c.id = $1 AND c.last_seq >= $5 AND c.blanked_txid >= $6 ORDER BY e.seq ",
+             WHERE c.id = $1 AND c.last_seq >= $5 AND c.blanked_position >= $6 ORDER BY e.seq ",
             $order
         )
     };
 }
 
-const FORWARDS: Sql = Sql::postgres(page!("ASC"));
-const BACKWARDS: Sql = Sql::postgres(page!("DESC"));
+const FORWARDS: Sql = statement!(postgres: page!("ASC"));
+const BACKWARDS: Sql = statement!(postgres: page!("DESC"));
 
 #[derive(Clone)]
 pub(super) struct Ask {

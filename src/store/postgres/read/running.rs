@@ -4,10 +4,10 @@ use crate::domain::Position;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::connection::Connection;
 use crate::store::shared::columns::Columns;
-use crate::store::sql::{self, Backend, Connection as _, Sql, unrefused};
+use crate::store::sql::{self, Backend, Connection as _, Sql, statement, unrefused};
 use crate::store::{Running, StoreError};
 
-const RUNNING: Sql = Sql::postgres(
+const RUNNING: Sql = statement!(postgres:
     "SELECT m.value + pg_snapshot_xmax(s.now)::text::bigint, \
     ARRAY(SELECT m.value + x.number::text::bigint FROM pg_snapshot_xip(s.now) AS x (number)) \
 FROM meta m, (SELECT pg_current_snapshot() AS now) s WHERE m.name = 'position_base'",

@@ -5,9 +5,9 @@ use uuid::Uuid;
 
 use super::users;
 use crate::domain::{EventKind, JsonText, Role, UserId, Username};
-use crate::store::shared::codec::{decode, event_columns};
+use crate::store::shared::codec::decode;
 use crate::store::shared::columns::{Columns, impossible};
-use crate::store::sql::{Connection, Result, Sql, values};
+use crate::store::sql::{Connection, Result, Sql, statement, values};
 
 /// Lines, and the place after them.
 type Step = (Vec<String>, Option<String>);
@@ -58,7 +58,7 @@ async fn profile<C: Connection>(connection: &mut C, user: UserId) -> Result<Step
 }
 
 /// SQLite takes the tables in the order written.
-const CONVERSATIONS: Sql = Sql::same(
+const CONVERSATIONS: Sql = statement!(
     "SELECT c.id, c.name, m.role, m.joined_seq, m.delivered_seq, m.read_seq \
      FROM members m CROSS JOIN conversations c \
      WHERE c.id = m.conversation AND m.user_id = $1 AND m.conversation > $2 AND c.deleted_at IS NULL \
@@ -93,12 +93,10 @@ async fn conversations<C: Connection>(
 }
 
 /// Keys of edits stand beside those of messages and are passed over.
-const MESSAGES: Sql = Sql::same(concat!(
-    "SELECT ",
-    event_columns!(),
-    " FROM sends s CROSS JOIN events e WHERE e.conversation = s.conversation AND e.seq = s.seq AND e.kind = 0 \
+const MESSAGES: Sql = statement!(
+    "SELECT {event_columns} FROM sends s CROSS JOIN events e WHERE e.conversation = s.conversation AND e.seq = s.seq AND e.kind = {message} \
      AND e.client_id = s.client_id AND s.sender = $1 AND s.client_id > $2 ORDER BY s.client_id LIMIT $3"
-));
+);
 
 async fn messages<C: Connection>(connection: &mut C, user: UserId, key: &str, limit: usize) -> Result<Step> {
     let rows = connection.all(&MESSAGES, values![user, id_key(key), limit as i64]).await?;
@@ -135,7 +133,7 @@ fn message(row: &impl Columns) -> Result<String> {
     Ok(line.to_string())
 }
 
-const REACTIONS: Sql = Sql::same(
+const REACTIONS: Sql = statement!(
     "SELECT conversation, seq, emoji, is_on FROM reactions \
      WHERE user_id = $1 AND (conversation, seq, emoji) > ($2, $3, $4) ORDER BY conversation, seq, emoji LIMIT $5",
 );

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::{FamilyId, Timestamp, UserId};
 use crate::store::shared::columns::Columns;
-use crate::store::sql::{Connection, Result, Sql, locking, values};
+use crate::store::sql::{Connection, Result, Sql, statement, values};
 use crate::store::{Family, FamilyRotation, NewFamily, Revocation, RevocationCursor};
 
 /// Most revocations answered at once.
@@ -12,13 +12,13 @@ const PAGE: i64 = 1_000;
 /// Sign-ins of one user that live at once. One more ends the one that would run out first.
 const MOST_SIGN_INS: i64 = 100;
 
-const FORGET_ENDED_TOKENS: Sql = Sql::same(
+const FORGET_ENDED_TOKENS: Sql = statement!(
     "DELETE FROM spent_tokens WHERE family IN (SELECT id FROM families WHERE user_id = $1 AND expires_at <= $2)",
 );
-const FORGET_ENDED: Sql = Sql::same("DELETE FROM families WHERE user_id = $1 AND expires_at <= $2");
+const FORGET_ENDED: Sql = statement!("DELETE FROM families WHERE user_id = $1 AND expires_at <= $2");
 const INSERT: Sql =
-    Sql::same("INSERT INTO families (id, user_id, token_hash, expires_at) VALUES ($1, $2, $3, $4)");
-const END_OLDEST: Sql = Sql::same(
+    statement!("INSERT INTO families (id, user_id, token_hash, expires_at) VALUES ($1, $2, $3, $4)");
+const END_OLDEST: Sql = statement!(
     "UPDATE families SET revoked_at = $2 WHERE id IN ( \
          SELECT id FROM families WHERE user_id = $1 AND revoked_at IS NULL ORDER BY expires_at, id \
          LIMIT (SELECT CASE WHEN count(*) > $3 THEN count(*) - $3 ELSE 0 END \
@@ -39,7 +39,7 @@ pub(super) async fn add<C: Connection>(
     ended(connection, new.user, &oldest, now).await
 }
 
-const KNOWN: Sql = Sql::same(
+const KNOWN: Sql = statement!(
     "SELECT 1 FROM families WHERE token_hash = $1 UNION ALL SELECT 1 FROM spent_tokens WHERE token_hash = $1",
 );
 
@@ -49,20 +49,18 @@ pub(super) async fn is_known<C: Connection>(connection: &mut C, presented: &[u8;
 }
 
 /// Of two that present one token at once the second waits here, and then finds it spent.
-const NEWEST: Sql = locking!(
-    "SELECT id, user_id FROM families WHERE token_hash = $1 AND revoked_at IS NULL AND expires_at > $2"
+const NEWEST: Sql = statement!(
+    "SELECT id, user_id FROM families WHERE token_hash = $1 AND revoked_at IS NULL AND expires_at > $2 {lock}"
 );
-const FORGET_SPENT: Sql = Sql::same("DELETE FROM spent_tokens WHERE family = $1 AND expires_at <= $2");
-const SPEND: Sql = Sql::same(
+const FORGET_SPENT: Sql = statement!("DELETE FROM spent_tokens WHERE family = $1 AND expires_at <= $2");
+const SPEND: Sql = statement!(
     "INSERT INTO spent_tokens (token_hash, family, expires_at) SELECT token_hash, id, expires_at FROM families WHERE id = $1",
 );
 /// By the database's clock, which is one for all nodes.
-const ROTATE: Sql = Sql {
-    postgres: "UPDATE families SET previous_hash = token_hash, token_hash = $2, expires_at = $3, \
-               rotated_at = (extract(epoch FROM clock_timestamp()) * 1000)::bigint WHERE id = $1",
-    sqlite: "UPDATE families SET previous_hash = token_hash, token_hash = $2, expires_at = $3, \
-             rotated_at = CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER) WHERE id = $1",
-};
+const ROTATE: Sql = statement!(
+    "UPDATE families SET previous_hash = token_hash, token_hash = $2, expires_at = $3, \
+     rotated_at = {clock_ms} WHERE id = $1"
+);
 
 pub(super) async fn rotate<C: Connection>(
     connection: &mut C,
@@ -83,17 +81,15 @@ pub(super) async fn rotate<C: Connection>(
     Ok(FamilyRotation::Rotated(family))
 }
 
-const SPENT: Sql = Sql::same(
+const SPENT: Sql = statement!(
     "SELECT f.id, f.user_id FROM spent_tokens s JOIN families f ON f.id = s.family \
      WHERE s.token_hash = $1 AND s.expires_at > $2 AND f.revoked_at IS NULL",
 );
-const REPEATABLE: Sql = Sql {
-    postgres: "SELECT 1 FROM families WHERE id = $1 AND previous_hash = $2 AND revoked_at IS NULL \
-               AND (extract(epoch FROM clock_timestamp()) * 1000)::bigint < rotated_at + $3 FOR NO KEY UPDATE",
-    sqlite: "SELECT 1 FROM families WHERE id = $1 AND previous_hash = $2 AND revoked_at IS NULL \
-             AND CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER) < rotated_at + $3",
-};
-const REPLACE: Sql = Sql::same("UPDATE families SET token_hash = $2, expires_at = $3 WHERE id = $1");
+const REPEATABLE: Sql = statement!(
+    "SELECT 1 FROM families WHERE id = $1 AND previous_hash = $2 AND revoked_at IS NULL \
+     AND {clock_ms} < rotated_at + $3 {lock}"
+);
+const REPLACE: Sql = statement!("UPDATE families SET token_hash = $2, expires_at = $3 WHERE id = $1");
 
 /// A token that was rotated away. The one before the newest may come back for a moment, while the newest was never presented:
 /// the answer that bore the newest was lost. That one is spent then. Any other means that two hold the sign-in, and nobody can
@@ -119,7 +115,7 @@ async fn spent<C: Connection>(
     Ok(FamilyRotation::Reused(family))
 }
 
-const END: Sql = Sql::same(
+const END: Sql = statement!(
     "UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND id = coalesce($2, id) AND revoked_at IS NULL RETURNING id",
 );
 
@@ -143,7 +139,7 @@ pub(super) async fn revoke<C: Connection>(
     Ok(revocations)
 }
 
-const END_OTHERS: Sql = Sql::same(
+const END_OTHERS: Sql = statement!(
     "UPDATE families SET revoked_at = $3 \
      WHERE user_id = $1 AND id IS DISTINCT FROM $2 AND revoked_at IS NULL RETURNING id",
 );
@@ -177,7 +173,7 @@ async fn ended<C: Connection>(
 
 /// Numbers are given in the order of commits, so that whoever reads by them misses none: in Postgres the row of the counter
 /// is locked until the commit.
-const WRITE: Sql = Sql {
+const WRITE: Sql = statement! {
     postgres: "WITH next AS (UPDATE meta SET value = value + 1 WHERE name = 'revocations' RETURNING value) \
                INSERT INTO revocations (id, user_id, family, at, is_final) SELECT value, $1, $2, $3, $4 FROM next",
     sqlite: "INSERT INTO revocations (user_id, family, at, is_final) VALUES ($1, $2, $3, $4)",
@@ -192,7 +188,7 @@ pub(in crate::store) async fn write<C: Connection>(
 }
 
 /// One row at least, for the log's epoch: numbers of another incarnation of the log say nothing, and the list is read anew.
-const AFTER: Sql = Sql {
+const AFTER: Sql = statement! {
     postgres: "SELECT log.epoch, r.id, r.user_id, r.family, r.at, r.is_final FROM (SELECT tidings_epoch() AS epoch) log \
                LEFT JOIN LATERAL (SELECT * FROM revocations WHERE id > CASE WHEN log.epoch = $1 THEN $2 ELSE 0 END \
                                   ORDER BY id LIMIT $3) r ON true ORDER BY r.id",
@@ -226,7 +222,7 @@ pub(super) async fn revocations<C: Connection>(
     Ok((revocations, next))
 }
 
-const FORGET: Sql = Sql::same("DELETE FROM revocations WHERE at < $1");
+const FORGET: Sql = statement!("DELETE FROM revocations WHERE at < $1");
 
 pub(super) async fn forget<C: Connection>(connection: &mut C, before: Timestamp) -> Result<()> {
     connection.run(&FORGET, values![before]).await.map(|_| ())

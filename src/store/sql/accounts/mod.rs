@@ -2,7 +2,7 @@
 
 mod export;
 pub(in crate::store) mod families;
-mod users;
+pub(super) mod users;
 
 use std::time::Duration;
 

@@ -2,15 +2,13 @@
 
 use crate::domain::{Refusal, User, UserId, Username};
 use crate::store::shared::columns::{Columns, impossible};
-use crate::store::sql::{Connection, Decision, Result, Sql, locking, values};
+use crate::store::sql::part::Part;
+use crate::store::sql::{Connection, Decision, Result, Sql, statement, values};
 use crate::store::{Credentials, NewUser, NewUserOutcome};
 
 /// The columns that [`read_user`] reads, from a table named `u`.
-macro_rules! user_columns {
-    () => {
-        "u.id, u.username, u.display_name, u.guest, u.created_at"
-    };
-}
+pub(in crate::store::sql) const PARTS: &[Part] =
+    &[Part::same("user_columns", "u.id, u.username, u.display_name, u.guest, u.created_at")];
 
 /// A user from its columns, beginning at `at`.
 pub(in crate::store) fn read_user(row: &impl Columns, at: usize) -> Result<User> {
@@ -24,10 +22,10 @@ pub(in crate::store) fn read_user(row: &impl Columns, at: usize) -> Result<User>
     })
 }
 
-const INSERT: Sql = Sql::same(
+const INSERT: Sql = statement!(
     "INSERT INTO users (id, username, display_name, guest, created_at) VALUES ($1, $2, $3, $4, $5)",
 );
-const INSERT_DEVICE: Sql = Sql::same("INSERT INTO devices (device_hash, user_id) VALUES ($1, $2)");
+const INSERT_DEVICE: Sql = statement!("INSERT INTO devices (device_hash, user_id) VALUES ($1, $2)");
 
 pub(super) async fn create<C: Connection>(connection: &mut C, new: &NewUser) -> Result<NewUserOutcome> {
     if let Some(user) = existing(connection, new).await? {
@@ -51,24 +49,22 @@ pub(super) async fn create<C: Connection>(connection: &mut C, new: &NewUser) -> 
     Ok(NewUserOutcome::Created)
 }
 
-const EXISTING: Sql = Sql::same(concat!(
-    "SELECT ",
-    user_columns!(),
-    " FROM users u WHERE u.id = $1 OR u.id = (SELECT user_id FROM devices WHERE device_hash = $2)"
-));
+const EXISTING: Sql = statement!(
+    "SELECT {user_columns} FROM users u WHERE u.id = $1 OR u.id = (SELECT user_id FROM devices WHERE device_hash = $2)"
+);
 
 async fn existing<C: Connection>(connection: &mut C, new: &NewUser) -> Result<Option<User>> {
     let row = connection.optional(&EXISTING, values![new.user.id, new.device_hash.as_ref()]).await?;
     row.map(|row| read_user(&row, 0)).transpose()
 }
 
-const TAKEN: Sql = Sql::same("SELECT EXISTS (SELECT 1 FROM users WHERE username = $1)");
+const TAKEN: Sql = statement!("SELECT EXISTS (SELECT 1 FROM users WHERE username = $1)");
 
 async fn taken<C: Connection>(connection: &mut C, username: &str) -> Result<bool> {
     connection.one(&TAKEN, values![username]).await?.flag(0)
 }
 
-const KEEP_PASSWORD: Sql = Sql::same(
+const KEEP_PASSWORD: Sql = statement!(
     "INSERT INTO credentials (user_id, password_hash) VALUES ($1, $2) \
      ON CONFLICT (user_id) DO UPDATE SET password_hash = excluded.password_hash",
 );
@@ -77,21 +73,21 @@ async fn keep_password<C: Connection>(connection: &mut C, id: UserId, hash: &str
     connection.run(&KEEP_PASSWORD, values![id, hash]).await.map(|_| ())
 }
 
-const FIND: Sql = Sql::same(concat!("SELECT ", user_columns!(), " FROM users u WHERE u.id = $1"));
+const FIND: Sql = statement!("SELECT {user_columns} FROM users u WHERE u.id = $1");
 
 pub(super) async fn find<C: Connection>(connection: &mut C, id: UserId) -> Result<Option<User>> {
     let row = connection.optional(&FIND, values![id]).await?;
     row.map(|row| read_user(&row, 0)).transpose()
 }
 
-const IS_LIVING: Sql = Sql::same("SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND erased_at IS NULL)");
+const IS_LIVING: Sql = statement!("SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND erased_at IS NULL)");
 
 pub(super) async fn is_living<C: Connection>(connection: &mut C, id: UserId) -> Result<bool> {
     connection.one(&IS_LIVING, values![id]).await?.flag(0)
 }
 
 const LIVING: Sql =
-    locking!(concat!("SELECT ", user_columns!(), " FROM users u WHERE u.id = $1 AND u.erased_at IS NULL"));
+    statement!("SELECT {user_columns} FROM users u WHERE u.id = $1 AND u.erased_at IS NULL {lock}");
 
 /// An account that is there and not erased, and stays so for as long as the transaction lasts.
 async fn living<C: Connection>(connection: &mut C, id: UserId) -> Decision<User> {
@@ -99,11 +95,9 @@ async fn living<C: Connection>(connection: &mut C, id: UserId) -> Decision<User>
     Ok(read_user(&row, 0)?)
 }
 
-const BY_PREFIX: Sql = Sql::same(concat!(
-    "SELECT ",
-    user_columns!(),
-    " FROM users u WHERE u.username >= $1 AND u.username < $2 ORDER BY u.username LIMIT $3"
-));
+const BY_PREFIX: Sql = statement!(
+    "SELECT {user_columns} FROM users u WHERE u.username >= $1 AND u.username < $2 ORDER BY u.username LIMIT $3"
+);
 
 pub(super) async fn by_prefix<C: Connection>(
     connection: &mut C,
@@ -120,11 +114,9 @@ pub(super) async fn by_prefix<C: Connection>(
     connection.all(&BY_PREFIX, asked).await?.iter().map(|row| read_user(row, 0)).collect()
 }
 
-const CREDENTIALS: Sql = Sql::same(concat!(
-    "SELECT ",
-    user_columns!(),
-    ", c.password_hash FROM users u JOIN credentials c ON c.user_id = u.id WHERE u.username = $1"
-));
+const CREDENTIALS: Sql = statement!(
+    "SELECT {user_columns}, c.password_hash FROM users u JOIN credentials c ON c.user_id = u.id WHERE u.username = $1"
+);
 
 pub(super) async fn credentials<C: Connection>(
     connection: &mut C,
@@ -134,14 +126,14 @@ pub(super) async fn credentials<C: Connection>(
     row.map(|row| Ok(Credentials { user: read_user(&row, 0)?, password_hash: row.text(5)? })).transpose()
 }
 
-const PASSWORD_HASH: Sql = Sql::same("SELECT password_hash FROM credentials WHERE user_id = $1");
+const PASSWORD_HASH: Sql = statement!("SELECT password_hash FROM credentials WHERE user_id = $1");
 
 pub(super) async fn password_hash<C: Connection>(connection: &mut C, id: UserId) -> Result<Option<String>> {
     let row = connection.optional(&PASSWORD_HASH, values![id]).await?;
     row.map(|row| row.text(0)).transpose()
 }
 
-const RENAME: Sql = Sql::same("UPDATE users SET display_name = $2 WHERE id = $1");
+const RENAME: Sql = statement!("UPDATE users SET display_name = $2 WHERE id = $1");
 
 pub(super) async fn rename<C: Connection>(
     connection: &mut C,
@@ -161,8 +153,8 @@ pub(super) async fn set_password<C: Connection>(connection: &mut C, id: UserId, 
     Ok(keep_password(connection, id, hash).await?)
 }
 
-const CLAIM: Sql = Sql::same("UPDATE users SET username = $2, guest = $3 WHERE id = $1");
-const FORGET_DEVICES: Sql = Sql::same("DELETE FROM devices WHERE user_id = $1");
+const CLAIM: Sql = statement!("UPDATE users SET username = $2, guest = $3 WHERE id = $1");
+const FORGET_DEVICES: Sql = statement!("DELETE FROM devices WHERE user_id = $1");
 
 pub(super) async fn claim<C: Connection>(
     connection: &mut C,
@@ -184,13 +176,13 @@ pub(super) async fn claim<C: Connection>(
     Ok(User { username: Some(username.clone()), guest: false, ..user })
 }
 
-const BLOCKS: Sql = Sql::same("SELECT blocked FROM blocks WHERE blocker = $1 ORDER BY blocked LIMIT $2");
+const BLOCKS: Sql = statement!("SELECT blocked FROM blocks WHERE blocker = $1 ORDER BY blocked LIMIT $2");
 
 pub(super) async fn blocks<C: Connection>(connection: &mut C, user: UserId) -> Result<Vec<UserId>> {
     connection.all(&BLOCKS, values![user, MOST_BLOCKS]).await?.iter().map(|row| row.user(0)).collect()
 }
 
-const BLOCKED_WITH: Sql = Sql::same(
+const BLOCKED_WITH: Sql = statement!(
     "SELECT blocked FROM blocks WHERE blocker = $1 UNION SELECT blocker FROM blocks WHERE blocked = $1 LIMIT $2",
 );
 
@@ -206,9 +198,9 @@ pub(super) async fn blocked_with<C: Connection>(
 /// How many users one may block: the list is answered in one piece.
 const MOST_BLOCKS: i64 = 10_000;
 
-const UNBLOCK: Sql = Sql::same("DELETE FROM blocks WHERE blocker = $1 AND blocked = $2");
-const COUNT_BLOCKS: Sql = Sql::same("SELECT count(*) FROM blocks WHERE blocker = $1");
-const BLOCK: Sql = Sql::same("INSERT INTO blocks (blocker, blocked) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+const UNBLOCK: Sql = statement!("DELETE FROM blocks WHERE blocker = $1 AND blocked = $2");
+const COUNT_BLOCKS: Sql = statement!("SELECT count(*) FROM blocks WHERE blocker = $1");
+const BLOCK: Sql = statement!("INSERT INTO blocks (blocker, blocked) VALUES ($1, $2) ON CONFLICT DO NOTHING");
 
 pub(super) async fn set_block<C: Connection>(
     connection: &mut C,

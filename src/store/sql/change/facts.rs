@@ -6,9 +6,8 @@ use crate::store::Change;
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::room::{MEMBER_COLUMNS, Membership, ROOM_COLUMNS, Room};
 use crate::store::shared::roster::Roster;
-use crate::store::sql::blocks::blocked;
 use crate::store::sql::journal::Given;
-use crate::store::sql::{Connection, Result, Sql, conversations, values};
+use crate::store::sql::{Connection, Result, Sql, conversations, statement, values};
 
 /// A conversation with everything that a change of it may depend on.
 #[derive(Debug)]
@@ -68,58 +67,32 @@ pub(super) struct Before {
     pub fingerprint: Option<i64>,
 }
 
-macro_rules! facts {
-    ($position:literal, $users:literal, $joined:literal) => {
-        concat!(
-            "SELECT c.id, c.name, c.history, c.join_policy, c.last_seq, c.message_count, c.member_count, c.",
-            $position,
-            ", c.members_version, c.settings_seq, c.created_at, c.low, c.high, c.deleted_at, \
-             m.user_id, m.role, m.joined_seq, m.delivered_seq, m.read_seq, m.read_count, m.role_seq, \
-             s.user_id, s.role, s.joined_seq, s.delivered_seq, s.read_seq, s.read_count, s.role_seq, \
-             d.left_seq, u.id, EXISTS (SELECT 1 FROM blocks WHERE blocker = $3 AND blocked = $2), ",
-            blocked!("c.low", "c.high"),
-            ", e.sender, e.body, e.deleted, e.edit_seq, e.delete_seq, r.is_on, r.event_seq, \
-             (SELECT count(*) FROM reaction_counts x WHERE x.conversation = $1 AND x.seq = $4 AND x.emoji <> $5), \
-             (SELECT count(*) FROM reactions x \
-              WHERE x.user_id = $2 AND x.conversation = $1 AND x.seq = $4 AND x.is_on AND x.emoji <> $5), \
-             k.conversation, k.seq, k.fingerprint, \
-             CASE WHEN $7 THEN coalesce( \
-                 (SELECT h.user_id FROM members h WHERE h.conversation = $1 AND h.role = 1 ORDER BY h.joined_seq LIMIT 1), \
-                 (SELECT h.user_id FROM members h WHERE h.conversation = $1 AND h.role = 0 ORDER BY h.joined_seq LIMIT 1)) \
-             END, \
-             CASE WHEN c.deleted_at IS NOT NULL THEN ( \
-                 SELECT l.sender FROM events l WHERE l.conversation = $1 AND l.seq = c.last_seq) \
-             END, \
-             CASE WHEN c.kind <> 2 AND c.members_version IS DISTINCT FROM $8 THEN (",
-            $users,
-            ") END, CASE WHEN c.kind <> 2 AND c.members_version IS DISTINCT FROM $8 THEN (",
-            $joined,
-            ") END \
-             FROM conversations c \
-             LEFT JOIN members m ON m.user_id = $2 AND m.conversation = c.id \
-             LEFT JOIN members s ON s.user_id = $3 AND s.conversation = c.id \
-             LEFT JOIN departures d ON d.user_id = $3 AND d.conversation = c.id \
-             LEFT JOIN users u ON u.id = $3 AND u.erased_at IS NULL \
-             LEFT JOIN events e ON e.conversation = $1 AND e.seq = $4 AND e.kind = 0 \
-             LEFT JOIN reactions r ON r.user_id = $2 AND r.conversation = $1 AND r.seq = $4 AND r.emoji = $5 \
-             LEFT JOIN sends k ON k.sender = $2 AND k.client_id = $6 \
-             WHERE c.id = $1"
-        )
-    };
-}
-
-const FACTS: Sql = Sql {
-    postgres: facts!(
-        "last_txid",
-        "SELECT array_agg(x.user_id ORDER BY x.user_id) FROM members x WHERE x.conversation = $1",
-        "SELECT array_agg(x.joined_seq ORDER BY x.user_id) FROM members x WHERE x.conversation = $1"
-    ),
-    sqlite: facts!(
-        "last_position",
-        "SELECT json_group_array(hex(x.user_id) ORDER BY x.user_id) FROM members x WHERE x.conversation = $1",
-        "SELECT json_group_array(x.joined_seq ORDER BY x.user_id) FROM members x WHERE x.conversation = $1"
-    ),
-};
+const FACTS: Sql = statement!(
+    "SELECT {conversation_columns}, {member_columns m}, {member_columns s}, d.left_seq, u.id, {has_blocked $3 $2}, \
+     {blocked c.low c.high}, e.sender, e.body, e.deleted, e.edit_seq, e.delete_seq, r.is_on, r.event_seq, \
+     (SELECT count(*) FROM reaction_counts x WHERE x.conversation = $1 AND x.seq = $4 AND x.emoji <> $5), \
+     (SELECT count(*) FROM reactions x \
+      WHERE x.user_id = $2 AND x.conversation = $1 AND x.seq = $4 AND x.is_on AND x.emoji <> $5), \
+     k.conversation, k.seq, k.fingerprint, \
+     CASE WHEN $7 THEN coalesce( \
+         (SELECT h.user_id FROM members h WHERE h.conversation = $1 AND h.role = {role_admin} ORDER BY h.joined_seq LIMIT 1), \
+         (SELECT h.user_id FROM members h WHERE h.conversation = $1 AND h.role = {role_member} ORDER BY h.joined_seq LIMIT 1)) \
+     END, \
+     CASE WHEN c.deleted_at IS NOT NULL THEN ( \
+         SELECT l.sender FROM events l WHERE l.conversation = $1 AND l.seq = c.last_seq) \
+     END, \
+     CASE WHEN c.kind <> {channel} AND c.members_version IS DISTINCT FROM $8 THEN {members_of $1} END, \
+     CASE WHEN c.kind <> {channel} AND c.members_version IS DISTINCT FROM $8 THEN {joins_of $1} END \
+     FROM conversations c \
+     LEFT JOIN members m ON m.user_id = $2 AND m.conversation = c.id \
+     LEFT JOIN members s ON s.user_id = $3 AND s.conversation = c.id \
+     LEFT JOIN departures d ON d.user_id = $3 AND d.conversation = c.id \
+     LEFT JOIN users u ON u.id = $3 AND u.erased_at IS NULL \
+     LEFT JOIN events e ON e.conversation = $1 AND e.seq = $4 AND e.kind = {message} \
+     LEFT JOIN reactions r ON r.user_id = $2 AND r.conversation = $1 AND r.seq = $4 AND r.emoji = $5 \
+     LEFT JOIN sends k ON k.sender = $2 AND k.client_id = $6 \
+     WHERE c.id = $1"
+);
 
 const ACTOR: usize = ROOM_COLUMNS;
 const SUBJECT: usize = ACTOR + MEMBER_COLUMNS;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use self::facts::Facts;
 use super::journal::{Journal, Key, Recorded, Recorder};
-use super::{Backend, Connection, Sql, Stop, unrefused, values};
+use super::{Backend, Connection, Sql, Stop, statement, unrefused, values};
 use crate::domain::{ConversationId, ConversationKind, LeaveReason, Refusal, Seq, Timestamp, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::{Membership, outsider};
@@ -175,12 +175,12 @@ pub(in crate::store) async fn change<B: Backend>(
         .await
 }
 
-const OF_DELETED: Sql = Sql::same(
+const OF_DELETED: Sql = statement!(
     "DELETE FROM members WHERE user_id = $1 AND EXISTS ( \
      SELECT 1 FROM conversations c WHERE c.id = members.conversation AND c.deleted_at IS NOT NULL)",
 );
 const MEMBERSHIPS: Sql =
-    Sql::same("SELECT conversation FROM members WHERE user_id = $1 ORDER BY conversation LIMIT 20");
+    statement!("SELECT conversation FROM members WHERE user_id = $1 ORDER BY conversation LIMIT 20");
 
 /// Some conversations that a user is in. Of those that were deleted only the row is left, which goes here.
 async fn memberships<C: Connection>(connection: &mut C, user: UserId) -> sql::Result<Vec<ConversationId>> {

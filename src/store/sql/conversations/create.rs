@@ -9,17 +9,17 @@ use crate::store::shared::columns::Columns;
 use crate::store::shared::content::without_nul;
 use crate::store::shared::room::Room;
 use crate::store::sql::journal::{Journal, Recorded, Recorder};
-use crate::store::sql::{self, Backend, Connection, Error, Sql, Stop, Value, values};
+use crate::store::sql::{self, Backend, Connection, Error, Sql, Stop, Value, statement, values};
 use crate::store::{Created, NewConversation, Outcome};
 
 /// The transaction takes its number before it looks at accounts: whoever erases one waits for it.
-const THERE: Sql = Sql {
+const THERE: Sql = statement! {
     postgres: "SELECT (SELECT deleted_at IS NOT NULL FROM conversations WHERE id = $1), tidings_position()",
     sqlite: "SELECT (SELECT deleted_at IS NOT NULL FROM conversations WHERE id = $1)",
 };
 
 /// The living accounts among some users, and the blocks between them and the creator.
-const INVITED: Sql = Sql {
+const INVITED: Sql = statement! {
     postgres: "SELECT EXISTS (SELECT 1 FROM blocks WHERE blocker = u.id AND blocked = $1), \
                EXISTS (SELECT 1 FROM blocks WHERE blocker = $1 AND blocked = u.id) \
                FROM users u WHERE u.id = ANY ($2) AND u.erased_at IS NULL",
@@ -28,32 +28,19 @@ const INVITED: Sql = Sql {
              FROM users u WHERE u.id = $2 AND u.erased_at IS NULL",
 };
 
-macro_rules! insert {
-    ($position:literal) => {
-        concat!(
-            "INSERT INTO conversations (id, kind, name, history, join_policy, member_count, created_at, low, high, last_seq, \
-             message_count, ",
-            $position,
-            ", members_version, settings_seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, 0, 1, 0)"
-        )
-    };
-}
 /// A conversation without events, at version 1 of its membership.
-const INSERT: Sql = Sql { postgres: insert!("last_txid"), sqlite: insert!("last_position") };
-
-/// The members of a direct conversation. No event tells of them, so what they are found by later is the position they take.
-const PAIR: Sql = Sql {
-    postgres: "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, \
-               changed_txid) SELECT user_id, $1, 0, 0, 0, 0, 0, 0, tidings_position() FROM unnest($2::uuid[]) AS v (user_id)",
-    sqlite: "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, \
-             changed_position) SELECT $2, $1, 0, 0, 0, 0, 0, 0, value FROM meta WHERE name = 'position_floor'",
-};
-const TAKE_POSITION: &str = concat!(
-    "UPDATE meta SET value = 1 + ",
-    "(SELECT max(m.value, coalesce((SELECT max(position) FROM events), 0)) FROM meta m WHERE m.name = 'position_floor') \
-     WHERE name = 'position_floor'"
+const INSERT: Sql = statement!(
+    "INSERT INTO conversations (id, kind, name, history, join_policy, member_count, created_at, low, high, last_seq, \
+     message_count, last_position, members_version, settings_seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, 0, 1, 0)"
 );
-const TAKE: Sql = Sql { postgres: "SELECT 1", sqlite: TAKE_POSITION };
+
+/// A member of a direct conversation. No event tells of them, so what they are found by later is the position they take.
+const PAIR: Sql = statement!(
+    postgres: "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, \
+               changed_position) SELECT user_id, $1, 0, 0, 0, 0, 0, 0, {next_position} FROM unnest($2::uuid[]) AS v (user_id)",
+    sqlite: "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, \
+             changed_position) VALUES ($2, $1, 0, 0, 0, 0, 0, 0, {next_position})",
+);
 
 #[derive(Debug)]
 struct Asked {
@@ -156,7 +143,6 @@ async fn make<C: Connection + Recorder>(connection: &mut C, asked: &Asked) -> Re
     let room = asked.room();
     insert(connection, &room).await?;
     if new.id.kind() == ConversationKind::Direct {
-        connection.run(&TAKE, &[]).await?;
         let pair: BTreeSet<_> = everyone.iter().map(|user| *user.as_uuid()).collect();
         connection.each(&PAIR, values![new.id, Value::uuids(pair)]).await?;
         return Ok(Made::Direct);

@@ -2,13 +2,13 @@
 
 use uuid::Uuid;
 
-use super::look::{columns, membership_of};
+use super::look::membership_of;
 use crate::domain::{ConversationId, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::{MEMBER_COLUMNS, Membership, ROOM_COLUMNS, Room};
 use crate::store::sql::accounts::read_user;
-use crate::store::sql::blocks::blocked;
-use crate::store::sql::{Connection, Result, Sql, Stop, Value, values};
+use crate::store::sql::part::Part;
+use crate::store::sql::{Connection, Result, Sql, Stop, Value, statement, values};
 use crate::store::{ConversationView, Head, MemberView, Page};
 
 pub(super) fn view(room: Room, membership: &Membership) -> ConversationView {
@@ -26,18 +26,11 @@ pub(super) fn view(room: Room, membership: &Membership) -> ConversationView {
 }
 
 /// SQLite joins in the order of the text: memberships first, by their key.
-macro_rules! page {
-    ($position:literal) => {
-        concat!(
-            "SELECT ",
-            columns!($position),
-            " FROM members m CROSS JOIN conversations c \
-             WHERE c.id = m.conversation AND m.user_id = $1 AND m.conversation > $2 AND c.deleted_at IS NULL \
-             ORDER BY m.conversation LIMIT $3"
-        )
-    };
-}
-const CONVERSATIONS: Sql = Sql { postgres: page!("last_txid"), sqlite: page!("last_position") };
+const CONVERSATIONS: Sql = statement!(
+    "SELECT {view_columns} FROM members m CROSS JOIN conversations c \
+     WHERE c.id = m.conversation AND m.user_id = $1 AND m.conversation > $2 AND c.deleted_at IS NULL \
+     ORDER BY m.conversation LIMIT $3"
+);
 
 pub(super) async fn conversations<C: Connection>(
     connection: &mut C,
@@ -54,11 +47,9 @@ pub(super) async fn conversations<C: Connection>(
     page(&rows, limit, read, |view| view.head.conversation)
 }
 
-const MEMBERS: Sql = Sql::same(
-    "SELECT m.user_id, m.role, m.joined_seq, m.delivered_seq, m.read_seq, m.read_count, m.role_seq, \
-     u.id, u.username, u.display_name, u.guest, u.created_at \
-     FROM members m CROSS JOIN users u \
-     WHERE u.id = m.user_id AND m.conversation = $1 AND m.user_id > $2 ORDER BY m.user_id LIMIT $3",
+const MEMBERS: Sql = statement!(
+    "SELECT {member_columns m}, {user_columns} FROM members m CROSS JOIN users u \
+     WHERE u.id = m.user_id AND m.conversation = $1 AND m.user_id > $2 ORDER BY m.user_id LIMIT $3"
 );
 
 pub(super) async fn members<C: Connection>(
@@ -94,59 +85,40 @@ fn page<R, T, K>(
     Ok(Page { items, next })
 }
 
-/// The first conversation of a user from another one on.
-macro_rules! next_of {
-    ($user:literal, $from:literal) => {
-        concat!(
-            "(SELECT m.conversation FROM members m WHERE m.user_id = ",
-            $user,
-            " AND m.conversation ",
-            $from,
-            " ORDER BY m.conversation LIMIT 1)"
-        )
-    };
-}
-
 /// A shared conversation is looked for in both users' memberships at once, in their order: each look-up goes past all that lie
 /// before the other user's next one. So it takes twice as many as the one of them has who has fewer.
-macro_rules! acquainted {
-    ($other:literal, $from:literal, $least:literal) => {
-        concat!(
-            "SELECT ",
-            $other,
-            $from,
-            " WHERE ($1 = ",
-            $other,
-            " OR EXISTS ( \
-                 WITH RECURSIVE walk (own, theirs) AS ( \
-                     SELECT ",
-            next_of!("$1", $least),
-            ", ",
-            next_of!($other, $least),
-            " UNION ALL \
-                     SELECT CASE WHEN w.own < w.theirs THEN ",
-            next_of!("$1", ">= w.theirs"),
-            " WHEN w.own = w.theirs THEN ",
-            next_of!("$1", "> w.theirs"),
-            " ELSE w.own END, CASE WHEN w.theirs < w.own THEN ",
-            next_of!($other, ">= w.own"),
-            " ELSE w.theirs END \
-                     FROM walk w WHERE w.own IS NOT NULL AND w.theirs IS NOT NULL \
-                 ) \
-                 SELECT 1 FROM walk w CROSS JOIN conversations c \
-                 WHERE w.own = w.theirs AND c.id = w.own AND c.deleted_at IS NULL)) AND NOT ",
-            blocked!("$1", $other)
-        )
-    };
-}
-const ACQUAINTED: Sql = Sql {
-    postgres: acquainted!(
-        "k.other",
-        " FROM unnest($2::uuid[]) AS k (other)",
-        ">= '00000000-0000-0000-0000-000000000000'::uuid"
+pub(in crate::store::sql) const PARTS: &[Part] = &[
+    // The first conversation of a user of all, and of those that compare so.
+    Part::each(
+        "first_of",
+        "(SELECT m.conversation FROM members m WHERE m.user_id = %1 \
+          AND m.conversation >= '00000000-0000-0000-0000-000000000000'::uuid ORDER BY m.conversation LIMIT 1)",
+        "(SELECT m.conversation FROM members m WHERE m.user_id = %1 \
+          AND m.conversation >= x'' ORDER BY m.conversation LIMIT 1)",
     ),
-    sqlite: acquainted!("$2", "", ">= x''"),
-};
+    Part::same(
+        "next_of",
+        "(SELECT m.conversation FROM members m WHERE m.user_id = %1 AND m.conversation %2 ORDER BY m.conversation LIMIT 1)",
+    ),
+    Part::same(
+        "acquainted",
+        "($1 = %1 OR EXISTS ( \
+             WITH RECURSIVE walk (own, theirs) AS ( \
+                 SELECT {first_of $1}, {first_of %1} \
+                 UNION ALL \
+                 SELECT CASE WHEN w.own < w.theirs THEN {next_of $1 >=w.theirs} \
+                             WHEN w.own = w.theirs THEN {next_of $1 >w.theirs} ELSE w.own END, \
+                        CASE WHEN w.theirs < w.own THEN {next_of %1 >=w.own} ELSE w.theirs END \
+                 FROM walk w WHERE w.own IS NOT NULL AND w.theirs IS NOT NULL \
+             ) \
+             SELECT 1 FROM walk w CROSS JOIN conversations c \
+             WHERE w.own = w.theirs AND c.id = w.own AND c.deleted_at IS NULL)) AND NOT {blocked $1 %1}",
+    ),
+];
+const ACQUAINTED: Sql = statement!(
+    postgres: "SELECT k.other FROM unnest($2::uuid[]) AS k (other) WHERE {acquainted k.other}",
+    sqlite: "SELECT $2 WHERE {acquainted $2}",
+);
 
 pub(super) async fn acquaintances<C: Connection>(
     connection: &mut C,

@@ -4,35 +4,12 @@ use crate::domain::{ConversationId, UserId};
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::room::{Membership, ROOM_COLUMNS, Room, outsider};
 use crate::store::shared::roster::Roster;
-use crate::store::sql::{Connection, Result, Sql, Stop, values};
+use crate::store::sql::{Connection, Result, Sql, Stop, statement, values};
 
-/// The columns that [`Room::read`] reads, from a table named `c`, then those that [`Membership::read`] reads, from one named `m`.
-/// The databases name the position differently.
-macro_rules! columns {
-    ($position:literal) => {
-        concat!(
-            "c.id, c.name, c.history, c.join_policy, c.last_seq, c.message_count, c.member_count, c.",
-            $position,
-            ", c.members_version, c.settings_seq, c.created_at, c.low, c.high, c.deleted_at, ",
-            "m.user_id, m.role, m.joined_seq, m.delivered_seq, m.read_seq, m.read_count + ",
-            $crate::store::sql::heads::gone_unread!(),
-            ", m.role_seq"
-        )
-    };
-}
-pub(super) use columns;
-
-macro_rules! of {
-    ($position:literal) => {
-        concat!(
-            "SELECT ",
-            columns!($position),
-            " FROM conversations c LEFT JOIN members m ON m.conversation = c.id AND m.user_id = $2 \
-             WHERE c.id = $1 AND c.deleted_at IS NULL"
-        )
-    };
-}
-const CONVERSATION: Sql = Sql { postgres: of!("last_txid"), sqlite: of!("last_position") };
+const CONVERSATION: Sql = statement!(
+    "SELECT {view_columns} FROM conversations c LEFT JOIN members m ON m.conversation = c.id AND m.user_id = $2 \
+     WHERE c.id = $1 AND c.deleted_at IS NULL"
+);
 
 /// A conversation that is not deleted and the membership of `user` in it.
 pub(super) async fn conversation_of<C: Connection>(
@@ -58,16 +35,10 @@ pub(super) async fn membership_of<C: Connection>(
     }
 }
 
-const ROSTER: Sql = Sql {
-    postgres: "SELECT c.members_version, \
-               (SELECT array_agg(x.user_id ORDER BY x.user_id) FROM members x WHERE x.conversation = $1), \
-               (SELECT array_agg(x.joined_seq ORDER BY x.user_id) FROM members x WHERE x.conversation = $1) \
-               FROM conversations c WHERE c.id = $1 AND c.members_version IS DISTINCT FROM $2",
-    sqlite: "SELECT c.members_version, \
-             (SELECT json_group_array(hex(x.user_id) ORDER BY x.user_id) FROM members x WHERE x.conversation = $1), \
-             (SELECT json_group_array(x.joined_seq ORDER BY x.user_id) FROM members x WHERE x.conversation = $1) \
-             FROM conversations c WHERE c.id = $1 AND c.members_version IS DISTINCT FROM $2",
-};
+const ROSTER: Sql = statement!(
+    "SELECT c.members_version, {members_of $1}, {joins_of $1} \
+     FROM conversations c WHERE c.id = $1 AND c.members_version IS DISTINCT FROM $2"
+);
 
 /// The members of a direct conversation or a group, unless they are those of the known version.
 pub(super) async fn roster_of<C: Connection>(

@@ -1,7 +1,7 @@
 //! Conversations and memberships: making, looking at and listing them.
 
 mod create;
-mod listing;
+pub(super) mod listing;
 mod look;
 
 pub(in crate::store) use create::insert;

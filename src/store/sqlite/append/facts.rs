@@ -6,9 +6,8 @@ use crate::domain::{ClientId, ConversationId, ConversationKind, Seq, Timestamp, 
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::{ROOM_COLUMNS, Room};
 use crate::store::shared::roster::{Roster, Rosters};
-use crate::store::sql::{self, Connection as _, Sql, values};
+use crate::store::sql::{self, Connection as _, Sql, statement, values};
 use crate::store::sqlite::connection::Connection;
-use crate::store::sqlite::state::{last_position, room_columns};
 use crate::store::{NewMessage, Target};
 
 /// A send that is in the log already.
@@ -46,37 +45,27 @@ pub(super) struct Facts {
     pub replied: HashSet<(ConversationId, Seq)>,
 }
 
-const LAST_POSITION: Sql = Sql::sqlite(concat!("SELECT ", last_position!()));
+const LAST_POSITION: Sql = statement!(sqlite: "SELECT {newest_position}");
 
-const SENT: Sql = Sql::sqlite(
+const SENT: Sql = statement!(sqlite:
     "SELECT conversation, seq, sent_at, fingerprint FROM sends WHERE sender = $1 AND client_id = $2",
 );
 
-macro_rules! peer {
-    () => {
-        "coalesce($3, iif(c.low = $2, c.high, c.low))"
-    };
-}
-
 /// The conversation, if there is one, and the sender in it.
-const STANDING: Sql = Sql::sqlite(concat!(
-    "SELECT ",
-    room_columns!(),
-    ", m.joined_seq, (SELECT u.erased_at IS NULL FROM users u WHERE u.id = $2), \
-     (SELECT u.erased_at IS NULL FROM users u WHERE u.id = ",
-    peer!(),
-    "), EXISTS (SELECT 1 FROM blocks b WHERE b.blocker = $2 AND b.blocked = ",
-    peer!(),
-    ") OR EXISTS (SELECT 1 FROM blocks b WHERE b.blocked = $2 AND b.blocker = ",
-    peer!(),
-    ") FROM (SELECT 1) LEFT JOIN conversations c ON c.id = $1 AND c.deleted_at IS NULL \
-     LEFT JOIN members m ON m.user_id = $2 AND m.conversation = $1"
-));
+const STANDING: Sql = statement!(
+    sqlite: "SELECT {conversation_columns}, m.joined_seq, (SELECT u.erased_at IS NULL FROM users u WHERE u.id = $2), \
+             (SELECT u.erased_at IS NULL FROM users u WHERE u.id = c.peer), {blocked $2 c.peer} \
+             FROM ( \
+                 SELECT c.*, coalesce($3, iif(c.low = $2, c.high, c.low)) AS peer \
+                 FROM (SELECT 1) LEFT JOIN conversations c ON c.id = $1 AND c.deleted_at IS NULL \
+             ) c LEFT JOIN members m ON m.user_id = $2 AND m.conversation = $1"
+);
 
-const REPLIED: Sql = Sql::sqlite("SELECT 1 FROM events WHERE conversation = $1 AND seq = $2 AND kind = 0");
+const REPLIED: Sql =
+    statement!(sqlite: "SELECT 1 FROM events WHERE conversation = $1 AND seq = $2 AND kind = {message}");
 
 const MEMBERS: Sql =
-    Sql::sqlite("SELECT user_id, joined_seq FROM members WHERE conversation = $1 ORDER BY user_id");
+    statement!(sqlite: "SELECT user_id, joined_seq FROM members WHERE conversation = $1 ORDER BY user_id");
 
 impl Facts {
     pub(super) async fn read(

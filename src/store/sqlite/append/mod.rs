@@ -8,7 +8,7 @@ use super::SqliteStore;
 use super::connection::Connection;
 use crate::domain::{ConversationId, Refusal, Timestamp};
 use crate::store::shared::roster::{Roster, Rosters};
-use crate::store::sql::{Backend, Connection as _, Sql, Stop};
+use crate::store::sql::{Backend, Connection as _, Sql, Stop, statement};
 use crate::store::{AppendError, Appended, NewMessage, StoreError};
 use futures_util::future::BoxFuture;
 
@@ -22,11 +22,11 @@ struct Done {
     rosters: Vec<(ConversationId, Roster)>,
 }
 
-const UNDO: Sql = Sql::sqlite("ROLLBACK");
-const BEGIN: Sql = Sql::sqlite("BEGIN IMMEDIATE");
-const PART: Sql = Sql::sqlite("SAVEPOINT part");
-const UNDO_PART: Sql = Sql::sqlite("ROLLBACK TO part");
-const END_PART: Sql = Sql::sqlite("RELEASE part");
+const UNDO: Sql = statement!(sqlite: "ROLLBACK");
+const BEGIN: Sql = statement!(sqlite: "BEGIN IMMEDIATE");
+const PART: Sql = statement!(sqlite: "SAVEPOINT part");
+const UNDO_PART: Sql = statement!(sqlite: "ROLLBACK TO part");
+const END_PART: Sql = statement!(sqlite: "RELEASE part");
 
 pub(super) async fn append(
     store: &SqliteStore,

@@ -4,29 +4,29 @@ use super::plan::Plan;
 use crate::domain::Timestamp;
 use crate::store::shared::room::Room;
 use crate::store::sql::conversations::insert;
-use crate::store::sql::{self, Connection as _, Sql, values};
+use crate::store::sql::{self, Connection as _, Sql, statement, values};
 use crate::store::sqlite::connection::Connection;
 
 /// A member of a direct conversation that its first message makes.
-const MEMBER: Sql = Sql::sqlite(
+const MEMBER: Sql = statement!(sqlite:
     "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, \
      changed_position) VALUES ($1, $2, 0, 0, 0, 0, 0, 0, 0)",
 );
 
-const EVENT: Sql = Sql::sqlite(
+const EVENT: Sql = statement!(sqlite:
     "INSERT INTO events (position, conversation, seq, kind, sender, sent_at, client_id, messages_before, extra, body) \
-     VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9)",
+     VALUES ($1, $2, $3, {message}, $4, $5, $6, $7, $8, $9)",
 );
 
-const SEND: Sql = Sql::sqlite(
+const SEND: Sql = statement!(sqlite:
     "INSERT INTO sends (sender, client_id, conversation, seq, sent_at, fingerprint) VALUES ($1, $2, $3, $4, $5, $6)",
 );
 
-const MOVED: Sql = Sql::sqlite(
+const MOVED: Sql = statement!(sqlite:
     "UPDATE conversations SET last_seq = $2, message_count = $3, last_position = $4 WHERE id = $1",
 );
 
-const READ: Sql = Sql::sqlite(
+const READ: Sql = statement!(sqlite:
     "UPDATE members SET read_seq = $3, read_count = $4, delivered_seq = max(delivered_seq, $3) \
      WHERE user_id = $1 AND conversation = $2",
 );

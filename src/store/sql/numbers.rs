@@ -1,0 +1,63 @@
+//! Numbers that stand in rows and statements for words: each has its name here, once. Those that are stored are never reused.
+
+use super::part::Part;
+
+macro_rules! numbers {
+    ($($(#[$about:meta])* $constant:ident $name:ident = $number:literal;)+) => {
+        $($(#[$about])* pub(in crate::store) const $constant: i64 = $number;)+
+
+        /// The numbers as parts of a text, by their names.
+        pub(super) const PARTS: &[Part] = &[$(Part::same(stringify!($name), stringify!($number))),+];
+    };
+}
+
+numbers! {
+    // Kinds of events, in the column `events.kind`.
+    MESSAGE message = 0;
+    EDIT edit = 1;
+    DELETE delete = 2;
+    REACTION reaction = 3;
+    MEMBER_JOINED joined = 4;
+    MEMBER_LEFT left = 5;
+    CONVERSATION_CHANGED changed = 6;
+
+    // What `tidings_append` answers of a message.
+    ACCEPTED accepted = 0;
+    REPEATED repeated = 1;
+    REUSED reused = 2;
+    NOT_FOUND not_found = 3;
+    NOT_MEMBER not_member = 4;
+    BLOCKED refused_blocked = 5;
+    NO_REPLY no_reply = 6;
+
+    // What `tidings_record` does to a message.
+    ACT_NONE act_none = 0;
+    ACT_EDIT act_edit = 1;
+    ACT_DELETE act_delete = 2;
+    ACT_REACT act_react = 3;
+    ACT_UNREACT act_unreact = 4;
+}
+
+/// Numbers that only statements name: kinds of conversations, roles, and a message whose conversation another transaction made
+/// meanwhile, of which `tidings_append` answers nothing.
+pub(super) const NAMED: &[Part] = &[
+    Part::same("direct", "0"),
+    Part::same("channel", "2"),
+    Part::same("role_member", "0"),
+    Part::same("role_admin", "1"),
+    Part::same("overtaken", "7"),
+];
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::{ConversationKind, Role};
+    use crate::store::sql::filled;
+
+    #[test]
+    fn the_domain_has_the_same_numbers() {
+        assert_eq!(filled!(Sqlite, "{direct}"), ConversationKind::Direct.as_bits().to_string());
+        assert_eq!(filled!(Sqlite, "{channel}"), ConversationKind::Channel.as_bits().to_string());
+        assert_eq!(filled!(Sqlite, "{role_member}"), Role::Member.as_stored().to_string());
+        assert_eq!(filled!(Sqlite, "{role_admin}"), Role::Admin.as_stored().to_string());
+    }
+}

@@ -1,0 +1,241 @@
+//! The texts of statements, in which `{name}` stands for a part that several of them share.
+//!
+//! A part is a number with a name, a list of columns that one function reads, an expression that is a rule, or what the two
+//! databases call differently. It is written once, beside the code that it belongs to, and listed in [`PARTS`]. A part may hold
+//! names of others. `{name one other}` puts `one` where the part says `%1` and `other` where it says `%2`. `{}` is no name.
+//!
+//! Statements are filled in when the code is compiled: an unknown name is an error of the compiler. The steps of a schema are
+//! filled in when they are run.
+
+use super::accounts::users;
+use super::conversations::listing;
+use super::part::Part;
+use super::{blocks, heads, numbers};
+use crate::store::shared::{codec, room};
+
+/// Which database a text is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Dialect {
+    Postgres,
+    Sqlite,
+}
+
+const PARTS: &[&[Part]] = &[
+    DIALECT,
+    numbers::PARTS,
+    numbers::NAMED,
+    codec::PARTS,
+    room::PARTS,
+    users::PARTS,
+    blocks::PARTS,
+    heads::PARTS,
+    listing::PARTS,
+];
+
+const DIALECT: &[Part] = &[
+    // Locks the rows that a statement reads until the end of the transaction; SQLite's writer is alone.
+    Part::each("lock", "FOR NO KEY UPDATE", ""),
+    // Milliseconds by the database's clock, which is one for all nodes.
+    Part::each(
+        "clock_ms",
+        "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+        "CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)",
+    ),
+    // The greatest of some numbers, of which none is NULL.
+    Part::each("greatest", "greatest", "max"),
+    // Rows as one JSON list.
+    Part::each("json_list", "json_agg", "json_group_array"),
+    Part::each("json_array", "json_build_array", "json_array"),
+    // At most so many rows, and those that share the last one's place.
+    Part::each("whole_transactions", "FETCH FIRST %1 ROWS WITH TIES", "LIMIT %1"),
+    // Whether a copy of the log lacks what was taken out of it by a position. An embedded log has no copies.
+    Part::each("blanked", "c.blanked_position", "0"),
+    // One of the ids in a list; SQLite is asked once for each of them.
+    Part::each("one_of", "= ANY (%1)", "= %1"),
+];
+
+/// How long a text is with its parts, for a buffer for [`write`].
+pub(in crate::store) const fn length(text: &str, dialect: Dialect) -> usize {
+    write(text.as_bytes(), [b"", b""], dialect, &mut [], 0)
+}
+
+/// Writes a text with its parts into `out`, from `at` on, and answers where it ends. An empty `out` is for counting.
+pub(in crate::store) const fn write(
+    text: &[u8],
+    arguments: [&[u8]; 2],
+    dialect: Dialect,
+    out: &mut [u8],
+    mut at: usize,
+) -> usize {
+    let mut read = 0;
+    while read < text.len() {
+        let next = if read + 1 < text.len() { text[read + 1] } else { 0 };
+        match text[read] {
+            b'{' if next != b'}' => {
+                let end = find(text, b'}', read);
+                let (name, rest) = word(between(text, read + 1, end));
+                let (one, other) = word(rest);
+                let given = [handed_on(one, arguments), handed_on(other, arguments)];
+                at = write(part(name, dialect).as_bytes(), given, dialect, out, at);
+                read = end + 1;
+            }
+            b'%' if next == b'1' || next == b'2' => {
+                at = write(arguments[(next - b'1') as usize], [b"", b""], dialect, out, at);
+                read += 2;
+            }
+            byte => {
+                if !out.is_empty() {
+                    out[at] = byte;
+                }
+                at += 1;
+                read += 1;
+            }
+        }
+    }
+    at
+}
+
+const fn part(name: &[u8], dialect: Dialect) -> &'static str {
+    let mut list = 0;
+    while list < PARTS.len() {
+        let mut nth = 0;
+        while nth < PARTS[list].len() {
+            let part = &PARTS[list][nth];
+            if is_same(part.name.as_bytes(), name) {
+                return match dialect {
+                    Dialect::Postgres => part.postgres,
+                    Dialect::Sqlite => part.sqlite,
+                };
+            }
+            nth += 1;
+        }
+        list += 1;
+    }
+    // When the code is compiled this is an error of the compiler; the steps of a schema are filled in by a test.
+    panic!("a statement names a part that is not there")
+}
+
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
+}
+
+const fn find(text: &[u8], byte: u8, mut from: usize) -> usize {
+    while from < text.len() && text[from] != byte {
+        from += 1;
+    }
+    from
+}
+
+const fn between(text: &[u8], from: usize, to: usize) -> &[u8] {
+    text.split_at(to).0.split_at(from).1
+}
+
+/// What a part is asked with, when that is what its own text was asked with.
+const fn handed_on<'t>(argument: &'t [u8], arguments: [&'t [u8]; 2]) -> &'t [u8] {
+    match argument {
+        b"%1" => arguments[0],
+        b"%2" => arguments[1],
+        other => other,
+    }
+}
+
+/// The first word of a text, and what follows it.
+const fn word(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = find(text, b' ', 0);
+    (between(text, 0, end), if end < text.len() { text.split_at(end + 1).1 } else { b"" })
+}
+
+/// A text with its parts, filled in when the code is compiled.
+macro_rules! filled {
+    ($dialect:ident, $text:expr) => {{
+        use $crate::store::sql::text::{Dialect, length, write};
+        const LENGTH: usize = length($text, Dialect::$dialect);
+        const FILLED: [u8; LENGTH] = {
+            let mut filled = [0; LENGTH];
+            write($text.as_bytes(), [b"", b""], Dialect::$dialect, &mut filled, 0);
+            filled
+        };
+        match str::from_utf8(&FILLED) {
+            Ok(text) => text,
+            // Only whole texts are put together.
+            Err(_) => panic!("texts are UTF-8"),
+        }
+    }};
+}
+pub(in crate::store) use filled;
+
+/// A statement: one text for both databases, two beside each other where they differ in more than a part, or one for one of them.
+macro_rules! statement {
+    (postgres: $postgres:expr, sqlite: $sqlite:expr $(,)?) => {
+        $crate::store::sql::Sql {
+            postgres: $crate::store::sql::filled!(Postgres, $postgres),
+            sqlite: $crate::store::sql::filled!(Sqlite, $sqlite),
+        }
+    };
+    (postgres: $postgres:expr $(,)?) => {
+        $crate::store::sql::statement!(postgres: $postgres, sqlite: "")
+    };
+    (sqlite: $sqlite:expr $(,)?) => {
+        $crate::store::sql::statement!(postgres: "", sqlite: $sqlite)
+    };
+    ($text:expr $(,)?) => {
+        $crate::store::sql::statement!(postgres: $text, sqlite: $text)
+    };
+}
+pub(in crate::store) use statement;
+
+/// What is done for several rows of values: one statement for Postgres, several for SQLite.
+macro_rules! batch {
+    (postgres: $postgres:expr, sqlite: [$($sqlite:expr),+ $(,)?] $(,)?) => {
+        $crate::store::sql::Batch {
+            postgres: $crate::store::sql::filled!(Postgres, $postgres),
+            sqlite: &[$($crate::store::sql::filled!(Sqlite, $sqlite)),+],
+        }
+    };
+}
+pub(in crate::store) use batch;
+
+/// One step of a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaStep {
+    /// Its place in the list, from 1: the schema that a database has after it.
+    pub version: i64,
+    /// What it makes.
+    pub name: &'static str,
+    /// Its statements, as they are run.
+    pub text: String,
+}
+
+impl SchemaStep {
+    /// The steps of a list of names and texts.
+    pub(in crate::store) fn list(steps: &[(&'static str, &'static str)], dialect: Dialect) -> Vec<Self> {
+        let step = |((name, text), version): (&(&'static str, &'static str), i64)| {
+            let mut filled = vec![0; length(text, dialect)];
+            write(text.as_bytes(), [b"", b""], dialect, &mut filled, 0);
+            // Only whole texts are put together.
+            Self { version, name, text: String::from_utf8(filled).expect("texts are UTF-8") }
+        };
+        steps.iter().zip(1..).map(step).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn parts_are_put_in_with_what_they_are_asked_with() {
+        let text = filled!(Postgres, "SELECT '{}', {greatest}(a, {message}) {lock}");
+        assert_eq!(text, "SELECT '{}', greatest(a, 0) FOR NO KEY UPDATE");
+        assert_eq!(filled!(Sqlite, "x {one_of $2} AND kind <> {channel}"), "x = $2 AND kind <> 2");
+    }
+
+    #[test]
+    fn every_step_of_a_schema_can_be_filled_in() {
+        for step in [crate::store::postgres::steps(), crate::store::sqlite::steps()].concat() {
+            assert!(!step.text.contains('{') || step.text.contains("'{}'"), "{}", step.name);
+        }
+    }
+}
