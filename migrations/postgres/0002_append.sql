@@ -9,7 +9,8 @@
 --
 -- Plans: one index look-up per message is right whatever the tables hold, and planning anew costs more than the work of a
 -- small batch. So plans are generic, and neither scan nor hash a table, though it may have been empty when they were made;
--- `(SELECT true … LIMIT 1)` stands where EXISTS could be turned into a hash of the whole table.
+-- `(SELECT true … LIMIT 1)` stands where EXISTS could be turned into a hash of the whole table. The planner puts the columns
+-- of `f` in where they are named, so what a message does not depend on is not looked up.
 CREATE FUNCTION tidings_append(
     p_senders       uuid[],
     p_client_ids    uuid[],
@@ -83,11 +84,12 @@ BEGIN
             SELECT DISTINCT b.conversation, least(b.sender, b.other) AS low, greatest(b.sender, b.other) AS high
             FROM unnest(p_senders, p_client_ids, p_conversations, p_others, p_replies)
                 AS b (sender, client_id, conversation, other, reply_to)
+            CROSS JOIN LATERAL (
+                SELECT NULL::boolean AS there_open, true AS direct, false AS member, {lives b.sender} AS sender_lives,
+                       {lives b.other} AS peer_lives, {is_blocked b.sender b.other} AS is_blocked
+            ) f
             WHERE b.other IS NOT NULL AND b.reply_to IS NULL AND b.conversation <> ALL (v_locked)
-              AND EXISTS (SELECT 1 FROM users u WHERE u.id = b.sender AND u.erased_at IS NULL)
-              AND EXISTS (SELECT 1 FROM users u WHERE u.id = b.other AND u.erased_at IS NULL)
-              AND NOT EXISTS (SELECT 1 FROM blocks k WHERE k.blocker = b.sender AND k.blocked = b.other)
-              AND NOT EXISTS (SELECT 1 FROM blocks k WHERE k.blocker = b.other AND k.blocked = b.sender)
+              AND {may_send} = {accepted}
               AND NOT EXISTS (SELECT 1 FROM sends s WHERE s.sender = b.sender AND s.client_id = b.client_id)
             ORDER BY b.conversation
         ) w;
@@ -134,17 +136,7 @@ BEGIN
                    (CASE
                        WHEN s.seq IS NOT NULL THEN
                            CASE WHEN s.fingerprint IS NULL OR s.fingerprint = b.fingerprint THEN {repeated} ELSE {reused} END
-                       WHEN c.id IS NULL AND b.other IS NULL THEN {not_found}
-                       WHEN c.id IS NOT NULL AND m.joined_seq IS NULL THEN
-                           CASE WHEN c.join_policy = 'open' THEN {not_member} ELSE {not_found} END
-                       WHEN (c.id IS NULL OR c.low IS NOT NULL) AND (
-                           SELECT u.erased_at IS NULL FROM users u WHERE u.id = p.peer) IS NOT TRUE THEN {not_found}
-                       WHEN c.id IS NULL AND (
-                           SELECT u.erased_at IS NULL FROM users u WHERE u.id = b.sender) IS NOT TRUE THEN {not_found}
-                       WHEN (c.id IS NULL OR c.low IS NOT NULL) AND coalesce(
-                           (SELECT true FROM blocks k WHERE k.blocker = b.sender AND k.blocked = p.peer LIMIT 1),
-                           (SELECT true FROM blocks k WHERE k.blocker = p.peer AND k.blocked = b.sender LIMIT 1),
-                           false) THEN {refused_blocked}
+                       WHEN {may_send} <> {accepted} THEN {may_send}
                        WHEN c.id IS NULL THEN CASE WHEN b.reply_to IS NULL THEN {overtaken} ELSE {no_reply} END
                        WHEN b.reply_to < m.joined_seq AND c.history = 'from_join' THEN {no_reply}
                        WHEN b.reply_to <= c.last_seq AND v_replied[b.ord] IS NOT TRUE THEN {no_reply}
@@ -158,6 +150,11 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT coalesce(b.other, CASE WHEN c.low = b.sender THEN c.high ELSE c.low END)
             ) AS p (peer)
+            CROSS JOIN LATERAL (
+                SELECT c.join_policy = 'open' AS there_open, CASE WHEN c.id IS NULL THEN b.other ELSE c.low END IS NOT NULL AS direct,
+                       m.joined_seq IS NOT NULL AS member, {lives b.sender} AS sender_lives, {lives p.peer} AS peer_lives,
+                       {is_blocked b.sender p.peer} AS is_blocked
+            ) f
         ) d
         ORDER BY d.ord
     ) f;

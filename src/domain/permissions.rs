@@ -42,6 +42,28 @@ pub fn may_add(
     }
 }
 
+/// Who of two users has blocked the other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Block {
+    /// The one who acts has blocked the other.
+    pub by_actor: bool,
+    /// The other has blocked the one who acts.
+    pub by_other: bool,
+}
+
+/// Does a block keep the actor from what they do to the other user?
+///
+/// Between two users (in a direct conversation, and where one is shown to the other) a block of either of
+/// them holds. Nobody is brought into a group or a channel by somebody whom they have blocked; those who
+/// share one hear each other all the same. `src/store/sql/permissions.rs` has the rule as SQL, for statements
+/// that decide it.
+pub fn is_blocked(kind: ConversationKind, block: Block) -> bool {
+    match kind {
+        ConversationKind::Direct => block.by_actor || block.by_other,
+        ConversationKind::Group | ConversationKind::Channel => block.by_other,
+    }
+}
+
 /// What decides whether somebody may say something somewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sending {
@@ -55,20 +77,21 @@ pub struct Sending {
     pub sender_lives: bool,
     /// So is that of the other user of a direct conversation.
     pub peer_lives: bool,
-    /// One of the two has blocked the other.
-    pub blocked: bool,
+    /// The blocks between the two.
+    pub block: Block,
 }
 
-/// May somebody send? On Postgres `tidings_append` has this rule as SQL, since a send is one round trip; a
-/// test compares the two in every case there is.
+/// May somebody send? On Postgres a send is one round trip, so `tidings_append` decides it by this rule as
+/// `src/store/sql/permissions.rs` says it. `tests/contract/suite/sending.rs` compares the two.
 pub fn may_send(sending: Sending) -> Result<(), Refusal> {
-    let Sending { there, direct, member, sender_lives, peer_lives, blocked } = sending;
+    let Sending { there, direct, member, sender_lives, peer_lives, block } = sending;
     match there {
-        None if !direct || !sender_lives => Err(Refusal::NotFound),
+        Some(_) | None if !sender_lives => Err(Refusal::NotFound),
+        None if !direct => Err(Refusal::NotFound),
         Some(JoinPolicy::Open) if !member => Err(Refusal::NotMember),
         Some(JoinPolicy::Invite) if !member => Err(Refusal::NotFound),
         Some(_) | None if direct && !peer_lives => Err(Refusal::NotFound),
-        Some(_) | None if direct && blocked => Err(Refusal::Blocked),
+        Some(_) | None if direct && is_blocked(ConversationKind::Direct, block) => Err(Refusal::Blocked),
         Some(_) | None => Ok(()),
     }
 }

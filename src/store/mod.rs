@@ -8,8 +8,9 @@
 //! - An operation is one transaction. What it returned is committed; an [`StoreError::Unavailable`] says whether it may be.
 //! - Seqs of a conversation are given under that conversation's lock, after deduplication: no holes, ever.
 //! - Permissions are decided by [`crate::domain::permissions`] on rows read in the same transaction, or on rows that are compared
-//!   when the change is written. Who may *send* stands a second time in Postgres' `tidings_append`, because a send is one round
-//!   trip (docs/adr/0010-the-log-on-postgres.md); `tests/contract/suite/sending.rs` compares the two in every case.
+//!   when the change is written. Where a statement has to decide by itself, because a send is one round trip to
+//!   Postgres (docs/adr/0010-the-log-on-postgres.md), `sql/permissions.rs` has the rule as SQL, and
+//!   `tests/contract/suite/sending.rs` compares the two.
 //! - "Not there" is `Ok(None)`; a definite no is a [`Refusal`]; only a broken dependency is a [`StoreError`].
 //! - Nothing pages by OFFSET; nothing reads without a limit.
 

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::Result;
+use crate::domain::permissions::{Block, is_blocked};
 use crate::domain::{
     Changes, ClientId, Committed, Conversation, ConversationId, ConversationKind, Event, EventKind,
     LeaveReason, Position, Role, Seq, Timestamp, UserId,
@@ -87,6 +88,24 @@ impl Guard {
     pub(in crate::store) fn rely_on(&mut self, user: UserId, membership: Option<&Membership>) {
         let since = membership.map(|found| (found.member.joined_seq, found.role_seq));
         self.memberships.push((user, since));
+    }
+
+    /// No block comes that would keep `actor` from `other` there.
+    pub(in crate::store) fn rely_on_no_block(
+        &mut self,
+        kind: ConversationKind,
+        actor: UserId,
+        other: UserId,
+    ) {
+        let none = Block::default();
+        for (block, pair) in [
+            (Block { by_actor: true, ..none }, (actor, other)),
+            (Block { by_other: true, ..none }, (other, actor)),
+        ] {
+            if is_blocked(kind, block) {
+                self.unblocked.push(pair);
+            }
+        }
     }
 }
 

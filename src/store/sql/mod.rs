@@ -22,7 +22,6 @@
 pub(in crate::store) mod accounts;
 pub(in crate::store) mod authorize;
 mod backend;
-mod blocks;
 mod change;
 mod connection;
 mod consumers;
@@ -37,6 +36,7 @@ mod marks;
 pub(in crate::store) mod numbers;
 mod operation;
 pub(in crate::store) mod part;
+mod permissions;
 mod purge;
 pub(in crate::store) mod range;
 mod roster;

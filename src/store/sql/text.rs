@@ -10,7 +10,7 @@
 use super::accounts::users;
 use super::conversations::listing;
 use super::part::Part;
-use super::{blocks, heads, numbers};
+use super::{heads, numbers, permissions};
 use crate::store::shared::{codec, room};
 
 /// Which database a text is for.
@@ -27,7 +27,7 @@ const PARTS: &[&[Part]] = &[
     codec::PARTS,
     room::PARTS,
     users::PARTS,
-    blocks::PARTS,
+    permissions::PARTS,
     heads::PARTS,
     listing::PARTS,
 ];

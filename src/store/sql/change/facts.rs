@@ -1,6 +1,7 @@
 //! What a change is decided on: read in one statement, from one snapshot.
 
 use super::Asked;
+use crate::domain::permissions::Block;
 use crate::domain::{ClientId, ConversationId, ConversationKind, Seq, UserId};
 use crate::store::Change;
 use crate::store::shared::columns::{Columns, impossible};
@@ -19,8 +20,8 @@ pub(super) struct Facts {
     pub subject: Subject,
     /// The message that the change concerns.
     pub message: Option<Message>,
-    /// One of the two users of a direct conversation has blocked the other.
-    pub pair_blocked: bool,
+    /// The blocks between the two users of a direct conversation.
+    pub pair_block: Block,
     pub reaction: Reaction,
     /// What was done under the change's key before.
     pub before: Option<Before>,
@@ -39,7 +40,7 @@ pub(super) struct Subject {
     pub left_seq: Option<Seq>,
     /// There is such an account, and it is not erased.
     pub lives: bool,
-    pub blocks_actor: bool,
+    pub block: Block,
 }
 
 #[derive(Debug)]
@@ -68,8 +69,9 @@ pub(super) struct Before {
 }
 
 const FACTS: Sql = statement!(
-    "SELECT {conversation_columns}, {member_columns m}, {member_columns s}, d.left_seq, u.id, {has_blocked $3 $2}, \
-     {blocked c.low c.high}, e.sender, e.body, e.deleted, e.edit_seq, e.delete_seq, r.is_on, r.event_seq, \
+    "SELECT {conversation_columns}, {member_columns m}, {member_columns s}, d.left_seq, u.id, \
+     {has_blocked $2 $3}, {has_blocked $3 $2}, {has_blocked c.low c.high}, {has_blocked c.high c.low}, \
+     e.sender, e.body, e.deleted, e.edit_seq, e.delete_seq, r.is_on, r.event_seq, \
      (SELECT count(*) FROM reaction_counts x WHERE x.conversation = $1 AND x.seq = $4 AND x.emoji <> $5), \
      (SELECT count(*) FROM reactions x \
       WHERE x.user_id = $2 AND x.conversation = $1 AND x.seq = $4 AND x.is_on AND x.emoji <> $5), \
@@ -98,7 +100,7 @@ const ACTOR: usize = ROOM_COLUMNS;
 const SUBJECT: usize = ACTOR + MEMBER_COLUMNS;
 const LEFT: usize = SUBJECT + MEMBER_COLUMNS;
 const BLOCKS: usize = LEFT + 2;
-const MESSAGE: usize = BLOCKS + 2;
+const MESSAGE: usize = BLOCKS + 4;
 const REACTION: usize = MESSAGE + 5;
 const KEY: usize = REACTION + 4;
 const HEIR: usize = KEY + 3;
@@ -161,9 +163,9 @@ impl Facts {
                 membership: Membership::read(&row, SUBJECT)?,
                 left_seq: seq_or_null(&row, LEFT)?,
                 lives: row.uuid_or_null(LEFT + 1)?.is_some(),
-                blocks_actor: row.flag(BLOCKS)?,
+                block: block(&row, BLOCKS)?,
             },
-            pair_blocked: row.flag(BLOCKS + 1)?,
+            pair_block: block(&row, BLOCKS + 2)?,
             message: message(&row, of.target)?,
             reaction: reaction(&row)?,
             before: before(&row)?,
@@ -173,6 +175,10 @@ impl Facts {
             room,
         }))
     }
+}
+
+fn block(row: &impl Columns, at: usize) -> Result<Block> {
+    Ok(Block { by_actor: row.flag(at)?, by_other: row.flag(at + 1)? })
 }
 
 fn seq_or_null(row: &impl Columns, column: usize) -> Result<Option<Seq>> {

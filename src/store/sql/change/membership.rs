@@ -15,7 +15,7 @@ pub(super) fn join(request: &Request<'_>, user: UserId, role: Role) -> Result<De
     if !facts.subject.lives {
         return Err(Refusal::NotFound);
     }
-    if facts.subject.blocks_actor {
+    if permissions::is_blocked(facts.room.kind(), facts.subject.block) {
         return Err(Refusal::Blocked);
     }
     let members = conversation.member_count;
@@ -23,7 +23,7 @@ pub(super) fn join(request: &Request<'_>, user: UserId, role: Role) -> Result<De
         return Err(Refusal::TooLarge("the group is full"));
     }
     let mut journal = request.journal_about(user);
-    journal.guard.unblocked.push((user, actor));
+    journal.guard.rely_on_no_block(facts.room.kind(), actor, user);
     // Whoever enters a conversation that everyone has left takes it over: it would be nobody's for ever.
     let role = if members == 0 { Role::Owner } else { role };
     if members == 0 {

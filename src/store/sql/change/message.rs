@@ -20,14 +20,18 @@ fn visible<'r>(request: &'r Request<'_>) -> Result<&'r Message, Refusal> {
 
 /// New words do not pass a block, whichever way they come.
 fn not_blocked(request: &Request<'_>) -> Result<(), Refusal> {
-    if request.facts.pair_blocked { Err(Refusal::Blocked) } else { Ok(()) }
+    if permissions::is_blocked(request.facts.room.kind(), request.facts.pair_block) {
+        Err(Refusal::Blocked)
+    } else {
+        Ok(())
+    }
 }
 
 /// A journal that holds as long as nobody blocks anybody in a direct conversation.
 fn unblocked(request: &Request<'_>) -> Journal {
     let mut journal = request.journal();
     if let Some((low, high)) = request.facts.room.pair {
-        journal.guard.unblocked.extend([(low, high), (high, low)]);
+        journal.guard.rely_on_no_block(request.facts.room.kind(), low, high);
     }
     journal
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::domain::permissions::{Block, is_blocked};
 use crate::domain::{
     Conversation, ConversationId, ConversationKind, Position, Refusal, Role, Seq, Timestamp, UserId,
 };
@@ -19,14 +20,9 @@ const THERE: Sql = statement! {
 };
 
 /// The living accounts among some users, and the blocks between them and the creator.
-const INVITED: Sql = statement! {
-    postgres: "SELECT EXISTS (SELECT 1 FROM blocks WHERE blocker = u.id AND blocked = $1), \
-               EXISTS (SELECT 1 FROM blocks WHERE blocker = $1 AND blocked = u.id) \
-               FROM users u WHERE u.id = ANY ($2) AND u.erased_at IS NULL",
-    sqlite: "SELECT EXISTS (SELECT 1 FROM blocks WHERE blocker = u.id AND blocked = $1), \
-             EXISTS (SELECT 1 FROM blocks WHERE blocker = $1 AND blocked = u.id) \
-             FROM users u WHERE u.id = $2 AND u.erased_at IS NULL",
-};
+const INVITED: Sql = statement!(
+    "SELECT {has_blocked $1 u.id}, {has_blocked u.id $1} FROM users u WHERE u.id {one_of $2} AND u.erased_at IS NULL"
+);
 
 /// A conversation without events, at version 1 of its membership.
 const INSERT: Sql = statement!(
@@ -169,9 +165,9 @@ async fn may_meet<C: Connection>(
     if living.len() < everyone.len() {
         return Err(Refusal::NotFound.into());
     }
-    let direct = new.id.kind() == ConversationKind::Direct;
     for row in &living {
-        if row.flag(0)? || (direct && row.flag(1)?) {
+        let block = Block { by_actor: row.flag(0)?, by_other: row.flag(1)? };
+        if is_blocked(new.id.kind(), block) {
             return Err(Refusal::Blocked.into());
         }
     }

@@ -112,7 +112,7 @@ pub(in crate::store::sql) const PARTS: &[Part] = &[
                  FROM walk w WHERE w.own IS NOT NULL AND w.theirs IS NOT NULL \
              ) \
              SELECT 1 FROM walk w CROSS JOIN conversations c \
-             WHERE w.own = w.theirs AND c.id = w.own AND c.deleted_at IS NULL)) AND NOT {blocked $1 %1}",
+             WHERE w.own = w.theirs AND c.id = w.own AND c.deleted_at IS NULL)) AND NOT {is_blocked $1 %1}",
     ),
 ];
 const ACQUAINTED: Sql = statement!(

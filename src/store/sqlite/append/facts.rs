@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::domain::permissions::Block;
 use crate::domain::{ClientId, ConversationId, ConversationKind, Seq, Timestamp, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::room::{ROOM_COLUMNS, Room};
@@ -29,8 +30,8 @@ pub(super) struct Standing {
     pub sender_lives: bool,
     /// In a direct conversation: the other account is there and not erased.
     pub peer_lives: bool,
-    /// In a direct conversation: one has blocked the other.
-    pub blocked: bool,
+    /// In a direct conversation: the blocks between the two.
+    pub block: Block,
 }
 
 #[derive(Debug, Default)]
@@ -53,8 +54,8 @@ const SENT: Sql = statement!(sqlite:
 
 /// The conversation, if there is one, and the sender in it.
 const STANDING: Sql = statement!(
-    sqlite: "SELECT {conversation_columns}, m.joined_seq, (SELECT u.erased_at IS NULL FROM users u WHERE u.id = $2), \
-             (SELECT u.erased_at IS NULL FROM users u WHERE u.id = c.peer), {blocked $2 c.peer} \
+    sqlite: "SELECT {conversation_columns}, m.joined_seq, {lives $2}, \
+             {lives c.peer}, {has_blocked $2 c.peer}, {has_blocked c.peer $2} \
              FROM ( \
                  SELECT c.*, coalesce($3, iif(c.low = $2, c.high, c.low)) AS peer \
                  FROM (SELECT 1) LEFT JOIN conversations c ON c.id = $1 AND c.deleted_at IS NULL \
@@ -123,9 +124,9 @@ impl Facts {
         let at = ROOM_COLUMNS;
         let standing = Standing {
             joined_seq: row.int_or_null(at)?.map(Seq::from_stored),
-            sender_lives: row.int_or_null(at + 1)? == Some(1),
-            peer_lives: row.int_or_null(at + 2)? == Some(1),
-            blocked: row.flag(at + 3)?,
+            sender_lives: row.flag(at + 1)?,
+            peer_lives: row.flag(at + 2)?,
+            block: Block { by_actor: row.flag(at + 3)?, by_other: row.flag(at + 4)? },
         };
         self.standings.insert((id, new.sender), standing);
         Ok(())

@@ -103,7 +103,7 @@ impl Deciding {
             member: joined.is_some(),
             sender_lives: standing.sender_lives,
             peer_lives: standing.peer_lives,
-            blocked: standing.blocked,
+            block: standing.block,
         })?;
         let (Some(room), Some(joined)) = (found, joined) else {
             // Only a direct conversation may be sent to before it is there.
