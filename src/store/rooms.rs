@@ -103,5 +103,6 @@ pub trait Rooms: Send + Sync {
     async fn audience(&self, conversation: ConversationId) -> Result<Arc<[UserId]>, StoreError>;
 
     /// Which of `others` share a conversation with `user` and have no block between them: those whose presence may be seen.
+    /// Of two who are both in more than 500 conversations, one that they share may be missed, unless it is a direct one.
     async fn acquaintances(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError>;
 }

@@ -37,6 +37,8 @@ pub struct Stage<'w> {
     pub ben: UserId,
     /// Who is a member of every group.
     pub everywhere: UserId,
+    /// Who is a member of as many others.
+    pub elsewhere: UserId,
     /// A channel with every user.
     pub town: ConversationId,
     group: ConversationId,
@@ -47,7 +49,7 @@ pub struct Stage<'w> {
 
 impl<'w> Stage<'w> {
     pub async fn set(world: &'w World) -> Self {
-        let [ada, ben, everywhere] = world.users().await;
+        let [ada, ben, everywhere, elsewhere] = world.users().await;
         let group = world.group(&[ada, ben]).await;
         let town = world.channel(&[ada, ben, everywhere]).await;
         let mut peers = Vec::new();
@@ -57,7 +59,7 @@ impl<'w> Stage<'w> {
         let first: Vec<_> = peers.iter().map(|peer| world.message(ada, Target::User(*peer), "hi")).collect();
         let directs = world.append(&first).await;
         let directs = directs.into_iter().map(|appended| appended.unwrap().conversation).collect();
-        Self { world, ada, ben, everywhere, town, group, peers, directs, names: AtomicU64::new(0) }
+        Self { world, ada, ben, everywhere, elsewhere, town, group, peers, directs, names: AtomicU64::new(0) }
     }
 
     fn number(&self) -> u64 {
@@ -233,6 +235,8 @@ operations! {
         assert!(store.acquaintances(stage.everywhere, &stage.peers[..size]).await.unwrap().is_empty());
         assert_eq!(store.acquaintances(stage.everywhere, &[stage.ben]).await.unwrap(), [stage.ben]);
         assert_eq!(store.acquaintances(stage.peers[0], &[stage.everywhere]).await.unwrap(), []);
+        // Both are in every other conversation, and share none.
+        assert_eq!(store.acquaintances(stage.elsewhere, &[stage.everywhere]).await.unwrap(), []);
     };
     "tail, stretch, end, ping" &[1, 100] => |stage, size| {
         let cursor = stage.cursor().await;

@@ -50,6 +50,7 @@ impl Rows {
         let (user, next, group) = (self.id(1, "i"), self.id(1, "i + 1"), self.id(2, "i * 4 + 1"));
         let (family, key) = (self.id(3, "i"), self.id(4, "i"));
         let (town, crowd) = (self.conversation(stage.town), self.user(stage.everywhere));
+        let (apart, another) = (self.user(stage.elsewhere), self.id(2, "i * 4 + 2"));
         let (token, spent, device) = (self.hash("i"), self.hash("i + 1000000000"), self.hash("i"));
         let last = to - 1;
         let numbers = match self {
@@ -99,6 +100,11 @@ impl Rows {
                 "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, \
                      read_count, changed_position) \
                  SELECT {crowd}, {group}, 0, 0, 0, 1, 1, 1, 1 FROM {numbers}"
+            ),
+            format!(
+                "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, \
+                     read_count, changed_position) \
+                 SELECT {apart}, {another}, 0, 0, 0, 1, 1, 1, 1 FROM {numbers}"
             ),
             format!(
                 "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, \

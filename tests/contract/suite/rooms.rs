@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use tidings::domain::{ConversationId, ConversationKind, EventKind, Refusal, Role, UserId};
 
+use tidings::store::Target;
+
 use super::fresh;
 use crate::harness::seq;
 
@@ -67,7 +69,7 @@ async fn a_direct_conversation_has_the_id_of_its_two() {
     world.room(&new).await;
     let view = world.store.conversation(ben, new.id).await.unwrap().unwrap();
     assert_eq!((view.head.peer, view.head.last_seq.get(), view.conversation.member_count), (Some(ada), 0, 2));
-    let sent = world.try_send(ben, tidings::store::Target::User(ada), "hi").await.unwrap();
+    let sent = world.try_send(ben, Target::User(ada), "hi").await.unwrap();
     assert_eq!((sent.conversation, sent.seq), (new.id, seq(1)));
 }
 
@@ -121,7 +123,7 @@ async fn the_audience_follows_the_membership() {
     assert_eq!(audience(group).await, [ada, ben, cid].into());
     world.leave(ben, group).await;
     assert_eq!(audience(group).await, [ada, cid].into());
-    let direct = world.try_send(ada, tidings::store::Target::User(ben), "hi").await.unwrap().conversation;
+    let direct = world.try_send(ada, Target::User(ben), "hi").await.unwrap().conversation;
     assert_eq!(audience(direct).await, [ada, ben].into());
     assert!(audience(world.channel(&[ada, ben]).await).await.is_empty());
     assert!(audience(world.id(ConversationKind::Group)).await.is_empty());
@@ -139,4 +141,7 @@ async fn acquaintances_share_a_conversation_and_no_block() {
     assert_eq!(known.into_iter().collect::<BTreeSet<_>>(), [ada, ben, cid].into());
     assert_eq!(world.store.acquaintances(dan, &[ada]).await.unwrap(), []);
     assert_eq!(world.store.acquaintances(ada, &[]).await.unwrap(), []);
+    world.try_send(ada, Target::User(eve), "hi").await.unwrap();
+    assert_eq!(world.store.acquaintances(ada, &[eve]).await.unwrap(), [eve]);
+    assert_eq!(world.store.acquaintances(eve, &[ben, ada]).await.unwrap(), [ada]);
 }

@@ -85,8 +85,13 @@ fn page<R, T, K>(
     Ok(Page { items, next })
 }
 
-/// A shared conversation is looked for in both users' memberships at once, in their order: each look-up goes past all that lie
-/// before the other user's next one. So it takes twice as many as the one of them has who has fewer.
+/// How many steps two users' memberships are walked through for one that they share. A step passes all
+/// conversations of one of them that lie before the other's next one, so it takes at most two for each
+/// conversation of the one who is in fewer. Of two users who are both in more than half as many, one that they
+/// share may stay unseen, unless it is their direct one, which is looked up by its id.
+const MOST_STEPS: i64 = 1_000;
+
+/// A shared conversation is looked for in both users' memberships at once, in their order.
 pub(in crate::store::sql) const PARTS: &[Part] = &[
     // The first conversation of a user of all, and of those that compare so.
     Part::each(
@@ -103,21 +108,25 @@ pub(in crate::store::sql) const PARTS: &[Part] = &[
     Part::same(
         "acquainted",
         "($1 = %1 OR EXISTS ( \
-             WITH RECURSIVE walk (own, theirs) AS ( \
-                 SELECT {first_of $1}, {first_of %1} \
+             SELECT 1 FROM members m CROSS JOIN conversations c \
+             WHERE m.user_id = $1 AND m.conversation = %2 AND c.id = %2 AND c.deleted_at IS NULL \
+         ) OR EXISTS ( \
+             WITH RECURSIVE walk (own, theirs, step) AS ( \
+                 SELECT {first_of $1}, {first_of %1}, 1 \
                  UNION ALL \
                  SELECT CASE WHEN w.own < w.theirs THEN {next_of $1 >=w.theirs} \
                              WHEN w.own = w.theirs THEN {next_of $1 >w.theirs} ELSE w.own END, \
-                        CASE WHEN w.theirs < w.own THEN {next_of %1 >=w.own} ELSE w.theirs END \
-                 FROM walk w WHERE w.own IS NOT NULL AND w.theirs IS NOT NULL \
+                        CASE WHEN w.theirs < w.own THEN {next_of %1 >=w.own} ELSE w.theirs END, w.step + 1 \
+                 FROM walk w WHERE w.own IS NOT NULL AND w.theirs IS NOT NULL AND w.step < $4 \
              ) \
              SELECT 1 FROM walk w CROSS JOIN conversations c \
              WHERE w.own = w.theirs AND c.id = w.own AND c.deleted_at IS NULL)) AND NOT {is_blocked $1 %1}",
     ),
 ];
 const ACQUAINTED: Sql = statement!(
-    postgres: "SELECT k.other FROM unnest($2::uuid[]) AS k (other) WHERE {acquainted k.other}",
-    sqlite: "SELECT $2 WHERE {acquainted $2}",
+    postgres: "SELECT k.other FROM unnest($2::uuid[], $3::uuid[]) AS k (other, direct) \
+               WHERE {acquainted k.other k.direct}",
+    sqlite: "SELECT $2 WHERE {acquainted $2 $3}",
 );
 
 pub(super) async fn acquaintances<C: Connection>(
@@ -125,7 +134,9 @@ pub(super) async fn acquaintances<C: Connection>(
     user: UserId,
     others: &[UserId],
 ) -> Result<Vec<UserId>> {
-    let others = Value::uuids(others.iter().map(|other| *other.as_uuid()));
-    let rows = connection.each(&ACQUAINTED, values![user, others]).await?;
+    let directs = others.iter().map(|other| *ConversationId::direct(user, *other).as_uuid());
+    let (directs, others) =
+        (Value::uuids(directs), Value::uuids(others.iter().map(|other| *other.as_uuid())));
+    let rows = connection.each(&ACQUAINTED, values![user, others, directs, MOST_STEPS]).await?;
     rows.iter().map(|row| row.user(0)).collect()
 }
