@@ -13,9 +13,10 @@ mod journal;
 mod observed;
 mod options;
 mod pool;
-mod read;
+mod replica_reads;
 mod replicas;
 mod rows;
+mod running;
 mod schema;
 
 use std::sync::Arc;
@@ -28,11 +29,9 @@ pub use options::PostgresOptions;
 pub use schema::{OpenError, check, migrate, steps};
 
 use super::shared::roster::Rosters;
+use super::sql::range::Question;
 use super::sql::{self, Backend, Connection as _, Purpose, Rule, Sql, Stop, statement};
-use super::{
-    AppendError, Appended, HistoryPage, HistoryQuery, NewMessage, Outcome, RangeEvents, RangeQuery, Running,
-    StoreError,
-};
+use super::{AppendError, Appended, NewMessage, Outcome, Running, StoreError};
 use crate::domain::{Limits, Timestamp, UserId};
 use crate::environment::SharedEnvironment;
 use crate::telemetry::meters::PostgresMeters;
@@ -170,16 +169,12 @@ impl Backend for PostgresStore {
         append::append(self, batch, now).await
     }
 
-    async fn range(&self, user: UserId, query: RangeQuery) -> Outcome<RangeEvents> {
-        read::range(self, user, query).await
-    }
-
-    async fn history(&self, user: UserId, query: HistoryQuery) -> Outcome<HistoryPage> {
-        read::history(self, user, query).await
+    async fn look_up<Q: Question>(&self, user: UserId, question: Q) -> Outcome<Q::Answer> {
+        replica_reads::look_up(self, user, question).await
     }
 
     async fn running(&self) -> Result<Running, StoreError> {
-        read::running(self).await
+        running::running(self).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

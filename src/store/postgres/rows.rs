@@ -12,18 +12,8 @@ use crate::store::sql;
 pub(in crate::store) struct Pg(pub PgRow);
 
 impl Pg {
-    /// An array of texts; `None` when the column is null.
-    pub(super) fn texts(&self, column: usize) -> sql::Result<Option<Vec<String>>> {
-        Ok(self.0.try_get(column)?)
-    }
-
     /// An array of integers; `None` when the column is null.
     pub(super) fn ints(&self, column: usize) -> sql::Result<Option<Vec<i64>>> {
-        Ok(self.0.try_get(column)?)
-    }
-
-    /// Yes or no, several times.
-    pub(super) fn flags(&self, column: usize) -> sql::Result<Option<Vec<bool>>> {
         Ok(self.0.try_get(column)?)
     }
 }

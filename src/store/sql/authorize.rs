@@ -1,6 +1,6 @@
 //! What the caller may see of a conversation, and how new a copy of the log must be to show it.
 
-use super::range::Key;
+use super::range::{Key, Question};
 use super::{Connection, Error, Sql, Stop, statement, values};
 use crate::domain::{
     ConversationId, HistoryPolicy, JoinPolicy, Member, Position, Refusal, Role, Seq, UserId,
@@ -35,4 +35,15 @@ pub(in crate::store) async fn key<C: Connection>(
     };
     let (first, last) = (member.first_visible(history), row.seq(2)?);
     Ok(Key { conversation, user, first, last, blanked: Position(row.count(4)?) })
+}
+
+/// The answer to a question of somebody who may see the conversation, from the snapshot that tells so.
+pub(in crate::store) async fn answer<C: Connection, Q: Question>(
+    connection: &mut C,
+    user: UserId,
+    question: Q,
+) -> Result<Q::Answer, Stop> {
+    let key = key(connection, question.conversation(), user).await?;
+    let seen = question.read(connection, &key).await?;
+    Ok(seen.ok_or_else(|| Error::impossible("a conversation that is gone from its own snapshot"))?.answer)
 }

@@ -3,16 +3,15 @@
 use std::future::Future;
 use std::time::Duration;
 
+use super::authorize::answer;
 use super::connection::Connection;
 use super::error::Stop;
 use super::journal::Recorder;
 use super::operation::{Phase, Purpose, Rule, Transaction, Transactions, drive};
+use super::range::Question;
 use crate::domain::{Limits, Timestamp, UserId};
 use crate::store::shared::roster::Rosters;
-use crate::store::{
-    AppendError, Appended, HistoryPage, HistoryQuery, NewMessage, Outcome, RangeEvents, RangeQuery, Running,
-    StoreError,
-};
+use crate::store::{AppendError, Appended, NewMessage, Outcome, Running, StoreError};
 
 /// A database that runs operations. It knows nothing of the rules.
 ///
@@ -36,12 +35,16 @@ pub(in crate::store) trait Backend: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<Vec<Result<Appended, AppendError>>, StoreError>> + Send;
 
-    /// See [`crate::store::Log::range`].
-    fn range(&self, user: UserId, query: RangeQuery) -> impl Future<Output = Outcome<RangeEvents>> + Send;
-
-    /// See [`crate::store::Log::history`].
-    fn history(&self, user: UserId, query: HistoryQuery)
-    -> impl Future<Output = Outcome<HistoryPage>> + Send;
+    /// Answers a question of somebody who may see the conversation.
+    fn look_up<Q: Question>(
+        &self,
+        user: UserId,
+        question: Q,
+    ) -> impl Future<Output = Outcome<Q::Answer>> + Send {
+        self.read((user, question), |connection, (user, question)| {
+            Box::pin(answer(connection, *user, *question))
+        })
+    }
 
     /// See [`crate::store::Log::running`].
     fn running(&self) -> impl Future<Output = Result<Running, StoreError>> + Send;

@@ -42,11 +42,11 @@ impl<B: Backend> Log for B {
     }
 
     async fn range(&self, user: UserId, query: RangeQuery) -> Outcome<RangeEvents> {
-        Backend::range(self, user, query).await
+        self.look_up(user, query).await
     }
 
     async fn history(&self, user: UserId, query: HistoryQuery) -> Outcome<HistoryPage> {
-        Backend::history(self, user, query).await
+        self.look_up(user, query).await
     }
 
     async fn heads(&self, user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError> {

@@ -29,6 +29,7 @@ pub(in crate::store) mod conversations;
 mod erasure;
 mod error;
 mod heads;
+mod history;
 mod jobs;
 pub(in crate::store) mod journal;
 mod log;

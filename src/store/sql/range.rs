@@ -27,6 +27,21 @@ pub(in crate::store) struct Seen<A> {
     pub newer: bool,
 }
 
+/// A question about one conversation that any copy of the log can answer which is new enough for the asker's key.
+pub(in crate::store) trait Question: Copy + Send + Sync + 'static {
+    type Answer: Send + 'static;
+
+    /// The conversation that it is about.
+    fn conversation(&self) -> ConversationId;
+
+    /// The answer from one snapshot; `None` when this copy is too old for it.
+    fn read<C: Connection>(
+        &self,
+        connection: &mut C,
+        key: &Key,
+    ) -> impl Future<Output = Result<Option<Seen<Self::Answer>>>> + Send;
+}
+
 /// What an event weighs beside its content.
 const EVENT_BYTES: i64 = 64;
 
@@ -41,30 +56,34 @@ const RANGE: Sql = statement!(
      WHERE c.id = $1 AND c.last_seq >= $4 AND {blanked} >= $5 ORDER BY e.seq"
 );
 
-/// The events that a key opens, at most to the newest one that it names: a membership can end between the reading of the key
-/// and of the events. `None` when this copy of the log is too old.
-pub(in crate::store) async fn range<C: Connection>(
-    connection: &mut C,
-    key: &Key,
-    query: &RangeQuery,
-) -> Result<Option<Seen<RangeEvents>>> {
-    let (first, end) = (key.first.max(query.after.next()), key.last);
-    let limit = i64::try_from(query.limit.max(1)).unwrap_or(i64::MAX);
-    let bytes = i64::try_from(query.max_bytes).unwrap_or(i64::MAX);
-    let values = values![key.conversation, first, limit, end, key.blanked.0 as i64, EVENT_BYTES, bytes];
-    let rows = connection.all(&RANGE, values).await?;
-    if rows.is_empty() {
-        return Ok(None);
+/// The events that a key opens, at most to the newest one that it names: a membership can end between the
+/// reading of the key and of the events.
+impl Question for RangeQuery {
+    type Answer = RangeEvents;
+
+    fn conversation(&self) -> ConversationId {
+        self.conversation
     }
-    let mut events = Vec::with_capacity(rows.len());
-    let (mut last, mut newer) = (first.previous(), false);
-    for row in &rows {
-        if row.int_or_null(1)?.is_some() {
-            let event = decode(row)?;
-            last = event.seq;
-            newer |= row.seq(EVENT_COLUMNS)? > end;
-            events.push(Arc::new(event));
+
+    async fn read<C: Connection>(&self, connection: &mut C, key: &Key) -> Result<Option<Seen<RangeEvents>>> {
+        let (first, end) = (key.first.max(self.after.next()), key.last);
+        let limit = i64::try_from(self.limit.max(1)).unwrap_or(i64::MAX);
+        let bytes = i64::try_from(self.max_bytes).unwrap_or(i64::MAX);
+        let values = values![key.conversation, first, limit, end, key.blanked.0 as i64, EVENT_BYTES, bytes];
+        let rows = connection.all(&RANGE, values).await?;
+        if rows.is_empty() {
+            return Ok(None);
         }
+        let mut events = Vec::with_capacity(rows.len());
+        let (mut last, mut newer) = (first.previous(), false);
+        for row in &rows {
+            if row.int_or_null(1)?.is_some() {
+                let event = decode(row)?;
+                last = event.seq;
+                newer |= row.seq(EVENT_COLUMNS)? > end;
+                events.push(Arc::new(event));
+            }
+        }
+        Ok(Some(Seen { answer: RangeEvents { more: last < end, events }, newer }))
     }
-    Ok(Some(Seen { answer: RangeEvents { more: last < end, events }, newer }))
 }

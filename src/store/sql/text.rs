@@ -10,7 +10,7 @@
 use super::accounts::users;
 use super::conversations::listing;
 use super::part::Part;
-use super::{heads, numbers, permissions};
+use super::{heads, history, numbers, permissions};
 use crate::store::shared::{codec, room};
 
 /// Which database a text is for.
@@ -28,6 +28,7 @@ const PARTS: &[&[Part]] = &[
     room::PARTS,
     users::PARTS,
     permissions::PARTS,
+    history::PARTS,
     heads::PARTS,
     listing::PARTS,
 ];

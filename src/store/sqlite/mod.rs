@@ -8,14 +8,12 @@
 mod append;
 mod clean;
 mod connection;
-mod history;
 mod journal;
 mod migrations;
 mod observed;
 mod open;
 mod options;
 mod pool;
-mod range;
 mod row;
 mod scrub;
 mod worker;
@@ -27,11 +25,8 @@ pub use options::{Durability, SqliteOptions};
 
 use super::shared::roster::Rosters;
 use super::sql::{self, Backend, Purpose, Rule, Sql, Stop, statement};
-use super::{
-    AppendError, Appended, HistoryPage, HistoryQuery, Log, NewMessage, Outcome, RangeEvents, RangeQuery,
-    Running, StoreError,
-};
-use crate::domain::{Limits, Timestamp, UserId};
+use super::{AppendError, Appended, Log, NewMessage, Outcome, Running, StoreError};
+use crate::domain::{Limits, Timestamp};
 use connection::Connection;
 use pool::{Pool, at_once};
 
@@ -85,14 +80,6 @@ impl Backend for SqliteStore {
         now: Timestamp,
     ) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
         append::append(self, batch, now).await
-    }
-
-    async fn range(&self, user: UserId, query: RangeQuery) -> Outcome<RangeEvents> {
-        range::range(self, user, query).await
-    }
-
-    async fn history(&self, user: UserId, query: HistoryQuery) -> Outcome<HistoryPage> {
-        history::history(self, user, query).await
     }
 
     async fn running(&self) -> Result<Running, StoreError> {

@@ -15,42 +15,29 @@ use std::time::Duration;
 
 use crate::domain::{ConversationId, UserId};
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::connection::Connection;
 use crate::store::postgres::pool::{Mode, Phase};
 use crate::store::postgres::replicas::Verdict;
 use crate::store::sql::authorize::key;
-use crate::store::sql::range::{Key, Seen};
-use crate::store::sql::{self, Backend, Stop, unrefused};
+use crate::store::sql::range::{Key, Question, Seen};
+use crate::store::sql::{Backend, Stop, unrefused};
 use crate::store::{Outcome, StoreError};
 
 /// How often an answer is read anew because the membership is another one after it.
 const ATTEMPTS: usize = 3;
 
-/// A question that any new enough copy of the log can answer.
-pub(super) trait Ask: Clone + Send + Sync + 'static {
-    /// What is answered.
-    type Answer: Send + 'static;
-
-    /// The answer from one snapshot; `None` when this copy is too old for it.
-    fn read(
-        &self,
-        connection: &mut Connection,
-    ) -> impl Future<Output = sql::Result<Option<Seen<Self::Answer>>>> + Send;
-}
-
-/// Asks `question`, made from the key to the conversation, where it is best answered.
-pub(super) async fn read_with<A: Ask>(
+/// Asks where a question is best answered.
+pub(super) async fn look_up<Q: Question>(
     store: &PostgresStore,
-    conversation: ConversationId,
     user: UserId,
-    question: impl Fn(Key) -> A,
-) -> Outcome<A::Answer> {
+    question: Q,
+) -> Outcome<Q::Answer> {
+    let conversation = question.conversation();
     let mut given = match key_of(store, conversation, user).await? {
         Ok(key) => key,
         Err(refusal) => return Ok(Err(refusal)),
     };
     for _ in 0..ATTEMPTS {
-        let seen = answered(store, &question(given)).await?;
+        let seen = answered(store, given, question).await?;
         if !seen.newer {
             return Ok(Ok(seen.answer));
         }
@@ -74,12 +61,16 @@ async fn key_of(store: &PostgresStore, conversation: ConversationId, user: UserI
 }
 
 /// The answer of a replica, else of the primary.
-async fn answered<A: Ask>(store: &PostgresStore, ask: &A) -> Result<Seen<A::Answer>, StoreError> {
+async fn answered<Q: Question>(
+    store: &PostgresStore,
+    key: Key,
+    question: Q,
+) -> Result<Seen<Q::Answer>, StoreError> {
     let mut tried = 0;
     while let Some(index) = store.replicas.next(tried) {
         tried += 1;
         let patience = store.timeout / 3;
-        let asked = tokio::time::timeout(patience, on_replica(store, index, patience, ask)).await;
+        let asked = tokio::time::timeout(patience, on_replica(store, index, patience, key, question)).await;
         match asked {
             Ok(Ok(Some(seen))) => {
                 store.replicas.judge(index, Verdict::Served);
@@ -93,22 +84,25 @@ async fn answered<A: Ask>(store: &PostgresStore, ask: &A) -> Result<Seen<A::Answ
             Err(_) => store.replicas.judge(index, Verdict::Failed),
         }
     }
-    let on_primary = store.read(ask.clone(), |connection, ask| Box::pin(ask.read(connection))).await;
+    let on_primary = store
+        .read((key, question), |connection, (key, question)| Box::pin(question.read(connection, key)))
+        .await;
     let seen = unrefused(on_primary)?;
     // The primary that gave the key has what the key names, unless another has taken its place in between.
     seen.ok_or_else(|| StoreError::definite("the primary is behind what it said a moment ago"))
 }
 
-async fn on_replica<A: Ask>(
+async fn on_replica<Q: Question>(
     store: &PostgresStore,
     index: usize,
     patience: Duration,
-    ask: &A,
-) -> Result<Option<Seen<A::Answer>>, StoreError> {
+    key: Key,
+    question: Q,
+) -> Result<Option<Seen<Q::Answer>>, StoreError> {
     let phase = Phase::default();
     let work = async {
         let mut transaction = store.replicas.pool(index).begin(Mode::Single).await?;
-        let worked = ask.read(&mut transaction).await.map_err(Stop::from);
+        let worked = question.read(&mut *transaction, &key).await.map_err(Stop::from);
         transaction.finish(worked, &Phase::default()).await
     };
     unrefused(phase.bound(patience, work).await)

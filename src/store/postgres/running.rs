@@ -13,7 +13,7 @@ const RUNNING: Sql = statement!(postgres:
 FROM meta m, (SELECT pg_current_snapshot() AS now) s WHERE m.name = 'position_base'",
 );
 
-pub(in crate::store::postgres) async fn running(store: &PostgresStore) -> Result<Running, StoreError> {
+pub(super) async fn running(store: &PostgresStore) -> Result<Running, StoreError> {
     unrefused(store.read((), |connection, ()| Box::pin(undecided(connection))).await)
 }
 
