@@ -301,20 +301,20 @@ AS $$
 #variable_conflict use_column
 DECLARE
     v_position bigint := tidings_position();
-    v_room     conversations%ROWTYPE;
+    v_found     conversations%ROWTYPE;
     v_count    bigint := cardinality(p_kinds);
     v_first    bigint;
     v_sender   uuid;
     v_key      uuid;
     v_user     uuid;
 BEGIN
-    SELECT * INTO v_room FROM conversations c WHERE c.id = p_conversation FOR NO KEY UPDATE;
-    IF NOT FOUND OR v_room.deleted_at IS NOT NULL OR v_room.settings_seq <> p_settings_seq
-        OR v_room.members_version <> coalesce(p_version, v_room.members_version) THEN
+    SELECT * INTO v_found FROM conversations c WHERE c.id = p_conversation FOR NO KEY UPDATE;
+    IF NOT FOUND OR v_found.deleted_at IS NOT NULL OR v_found.settings_seq <> p_settings_seq
+        OR v_found.members_version <> coalesce(p_version, v_found.members_version) THEN
         RETURN;
     END IF;
-    v_position := greatest(v_position, v_room.last_position);
-    v_first := v_room.last_seq + 1;
+    v_position := greatest(v_position, v_found.last_position);
+    v_first := v_found.last_seq + 1;
 
     -- LIMIT: one look-up each, or the plan may read all members first.
     PERFORM 1 FROM unnest(p_users, p_users_joined, p_users_ranked) AS g (user_id, joined, ranked)
@@ -367,21 +367,21 @@ BEGIN
         IF NOT FOUND THEN RETURN; END IF;
     END IF;
     IF v_count = 0 THEN
-        RETURN QUERY SELECT p_key_seq, v_room.last_position, v_room.last_position, v_room.members_version;
+        RETURN QUERY SELECT p_key_seq, v_found.last_position, v_found.last_position, v_found.members_version;
         RETURN;
     END IF;
 
     INSERT INTO events (conversation, seq, position, kind, sender, sent_at, client_id, target_seq, messages_before, extra, body)
-    SELECT p_conversation, v_room.last_seq + b.nth, v_position, b.kind, b.sender, p_now,
-           CASE WHEN b.nth = 1 THEN p_key END, b.target, v_room.message_count, b.extra, b.body
+    SELECT p_conversation, v_found.last_seq + b.nth, v_position, b.kind, b.sender, p_now,
+           CASE WHEN b.nth = 1 THEN p_key END, b.target, v_found.message_count, b.extra, b.body
     FROM unnest(p_kinds, p_senders, p_targets, p_extras, p_bodies)
              WITH ORDINALITY AS b (kind, sender, target, extra, body, nth);
 
     IF cardinality(p_joined) > 0 THEN
         INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, changed_position)
-        SELECT b.user_id, p_conversation, b.role, b.seq, b.seq, b.seq, b.seq, v_room.message_count, v_position
+        SELECT b.user_id, p_conversation, b.role, b.seq, b.seq, b.seq, b.seq, v_found.message_count, v_position
         FROM (
-            SELECT j.user_id, j.role, v_room.last_seq + j.nth AS seq FROM unnest(p_joined, p_joined_roles, p_joined_nth)
+            SELECT j.user_id, j.role, v_found.last_seq + j.nth AS seq FROM unnest(p_joined, p_joined_roles, p_joined_nth)
                 AS j (user_id, role, nth)
         ) b;
         DELETE FROM departures d WHERE d.conversation = p_conversation AND d.user_id = ANY (p_joined);
@@ -396,11 +396,11 @@ BEGIN
             DELETE FROM members m WHERE m.user_id = v_user AND m.conversation = p_conversation;
         END LOOP;
         INSERT INTO departures (user_id, conversation, left_seq)
-        SELECT b.user_id, p_conversation, v_room.last_seq + b.nth FROM unnest(p_left, p_left_nth) AS b (user_id, nth)
+        SELECT b.user_id, p_conversation, v_found.last_seq + b.nth FROM unnest(p_left, p_left_nth) AS b (user_id, nth)
         ON CONFLICT (user_id, conversation) DO UPDATE SET left_seq = excluded.left_seq;
     END IF;
     FOR v_nth IN 1 .. cardinality(p_ranked) LOOP
-        UPDATE members m SET role = p_ranked_roles[v_nth], role_seq = v_room.last_seq + p_ranked_nth[v_nth]
+        UPDATE members m SET role = p_ranked_roles[v_nth], role_seq = v_found.last_seq + p_ranked_nth[v_nth]
         WHERE m.user_id = p_ranked[v_nth] AND m.conversation = p_conversation;
     END LOOP;
 
@@ -440,19 +440,19 @@ BEGIN
     END IF;
 
     UPDATE conversations c SET
-        last_seq = v_room.last_seq + v_count,
+        last_seq = v_found.last_seq + v_count,
         last_position = v_position,
-        member_count = v_room.member_count + cardinality(p_joined) - cardinality(p_left),
-        members_version = v_room.members_version + cardinality(p_joined) + cardinality(p_left) + cardinality(p_ranked),
-        name = CASE WHEN p_ended THEN NULL WHEN p_configured THEN p_name ELSE v_room.name END,
-        history = CASE WHEN p_configured THEN p_history ELSE v_room.history END,
-        join_policy = CASE WHEN p_configured THEN p_join_policy ELSE v_room.join_policy END,
-        settings_seq = CASE WHEN p_configured THEN v_first ELSE v_room.settings_seq END,
+        member_count = v_found.member_count + cardinality(p_joined) - cardinality(p_left),
+        members_version = v_found.members_version + cardinality(p_joined) + cardinality(p_left) + cardinality(p_ranked),
+        name = CASE WHEN p_ended THEN NULL WHEN p_configured THEN p_name ELSE v_found.name END,
+        history = CASE WHEN p_configured THEN p_history ELSE v_found.history END,
+        join_policy = CASE WHEN p_configured THEN p_join_policy ELSE v_found.join_policy END,
+        settings_seq = CASE WHEN p_configured THEN v_first ELSE v_found.settings_seq END,
         deleted_at = CASE WHEN p_ended THEN p_now END,
         purging = p_ended
     WHERE c.id = p_conversation;
 
-    RETURN QUERY SELECT v_first, v_room.last_position, v_position,
-        v_room.members_version + cardinality(p_joined) + cardinality(p_left) + cardinality(p_ranked);
+    RETURN QUERY SELECT v_first, v_found.last_position, v_position,
+        v_found.members_version + cardinality(p_joined) + cardinality(p_left) + cardinality(p_ranked);
 END
 $$;

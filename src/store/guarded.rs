@@ -18,10 +18,10 @@ use metrics::Counter;
 use uuid::Uuid;
 
 use super::{
-    Accounts, AppendError, Appended, Backlog, Change, Changed, Consumers, ConversationView, Created,
-    Credentials, Cursor, FamilyRotation, Head, Heads, HistoryPage, HistoryQuery, JobKind, Jobs, Lease, Log,
-    Marked, MemberView, NewConversation, NewFamily, NewMessage, NewUser, NewUserOutcome, Outcome, Page,
-    Purged, RangeEvents, RangeQuery, Revocation, RevocationCursor, Rooms, Running, SharedStore, StoreError,
+    Accounts, AppendError, Appended, Backlog, Change, Changed, Consumers, ConversationView, Conversations,
+    Created, Credentials, Cursor, FamilyRotation, Head, Heads, HistoryPage, HistoryQuery, JobKind, Jobs,
+    Lease, Log, Marked, MemberView, NewConversation, NewFamily, NewMessage, NewUser, NewUserOutcome, Outcome,
+    Page, Purged, RangeEvents, RangeQuery, Revocation, RevocationCursor, Running, SharedStore, StoreError,
     Tail, Worked, deadline,
 };
 use crate::domain::{
@@ -147,7 +147,7 @@ macro_rules! operations {
                 Read end() -> Result<Cursor, StoreError>;
                 Read ping() -> Result<(), StoreError>;
             }
-            Rooms {
+            Conversations {
                 Write create(new: &NewConversation, now: Timestamp) -> Outcome<Created>;
                 Read conversation(user: UserId, id: ConversationId) -> Result<Option<ConversationView>, StoreError>;
                 Read conversations(user: UserId, after: Option<ConversationId>, limit: usize)

@@ -16,13 +16,13 @@
 
 mod accounts;
 mod consumers;
+mod conversations;
 mod deadline;
 mod error;
 mod guarded;
 mod jobs;
 mod log;
 pub mod postgres;
-mod rooms;
 mod shared;
 mod sql;
 pub mod sqlite;
@@ -34,6 +34,7 @@ pub use accounts::{
     RevocationCursor,
 };
 pub use consumers::{Consumers, Lease};
+pub use conversations::{ConversationView, Conversations, Created, MemberView, NewConversation, Page};
 pub use deadline::within;
 pub use error::StoreError;
 pub use guarded::Guarded;
@@ -42,7 +43,6 @@ pub use log::{
     AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Marked,
     MessageView, NewMessage, Purged, RangeEvents, RangeQuery, ReactionCount, Running, Tail, Target,
 };
-pub use rooms::{ConversationView, Created, MemberView, NewConversation, Page, Rooms};
 pub use sql::text::SchemaStep;
 
 use crate::domain::Refusal;
@@ -52,8 +52,8 @@ pub use crate::domain::{Head, Mark};
 pub type Outcome<T> = Result<Result<T, Refusal>, StoreError>;
 
 /// Everything durable, as one shared handle.
-pub trait Store: Log + Rooms + Accounts + Consumers + Jobs {}
-impl<T: Log + Rooms + Accounts + Consumers + Jobs> Store for T {}
+pub trait Store: Log + Conversations + Accounts + Consumers + Jobs {}
+impl<T: Log + Conversations + Accounts + Consumers + Jobs> Store for T {}
 
 /// How the store is shared: behind [`Guarded`], so that nobody outside needs a timeout of its own.
 pub type SharedStore = Arc<dyn Store>;

@@ -3,5 +3,5 @@
 pub(super) mod codec;
 pub(super) mod columns;
 pub(super) mod content;
-pub(super) mod room;
+pub(super) mod conversation;
 pub(super) mod roster;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use moka::sync::Cache;
 
-use super::room::Room;
+use super::conversation::ConversationRow;
 use crate::domain::{Audience, ConversationId, ConversationKind, Event, EventKind, Seq, UserId};
 
 /// The members of one direct or group conversation as of a version.
@@ -156,13 +156,13 @@ impl Rosters {
         self.0.get(&conversation)
     }
 
-    /// What the cache knows of a room as it was just read; `None` when its members must be read too.
-    pub(in crate::store) async fn known(&self, room: &Room) -> Option<Roster> {
-        if let Some(pair) = room.pair
-            && room.conversation.member_count == if pair.0 == pair.1 { 1 } else { 2 }
+    /// What the cache knows of a conversation as it was just read; `None` when its members must be read too.
+    pub(in crate::store) async fn known(&self, stored: &ConversationRow) -> Option<Roster> {
+        if let Some(pair) = stored.pair
+            && stored.conversation.member_count == if pair.0 == pair.1 { 1 } else { 2 }
         {
-            return Some(Roster::of_pair(room.members_version, pair));
+            return Some(Roster::of_pair(stored.members_version, pair));
         }
-        self.0.get(&room.id()).filter(|roster| roster.version == room.members_version)
+        self.0.get(&stored.id()).filter(|roster| roster.version == stored.members_version)
     }
 }

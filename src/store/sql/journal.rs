@@ -10,7 +10,7 @@ use crate::domain::{
     Changes, ClientId, Committed, Conversation, ConversationId, ConversationKind, Event, EventKind,
     LeaveReason, Position, Role, Seq, Timestamp, UserId,
 };
-use crate::store::shared::room::{Membership, Room};
+use crate::store::shared::conversation::{ConversationRow, Membership};
 use crate::store::shared::roster::{Roster, audience};
 
 /// The how manyeth event of the journal, from 1.
@@ -155,19 +155,24 @@ pub(in crate::store) struct Recorded {
 }
 
 impl Journal {
-    pub(in crate::store) fn new(actor: UserId, room: &Room, roster: Option<&Roster>, now: Timestamp) -> Self {
+    pub(in crate::store) fn new(
+        actor: UserId,
+        stored: &ConversationRow,
+        roster: Option<&Roster>,
+        now: Timestamp,
+    ) -> Self {
         let present = match roster {
-            Some(roster) if room.kind() != ConversationKind::Channel => {
+            Some(roster) if stored.kind() != ConversationKind::Channel => {
                 roster.members().map(|(user, joined)| (user, Since::Seq(joined))).collect()
             }
             _ => Vec::new(),
         };
-        let version = (room.kind() != ConversationKind::Channel).then_some(room.members_version);
+        let version = (stored.kind() != ConversationKind::Channel).then_some(stored.members_version);
         Self {
-            conversation: room.id(),
+            conversation: stored.id(),
             now,
             actor,
-            guard: Guard { version, settings_seq: room.settings_seq, ..Guard::default() },
+            guard: Guard { version, settings_seq: stored.settings_seq, ..Guard::default() },
             events: Vec::new(),
             joined: Vec::new(),
             left: Vec::new(),

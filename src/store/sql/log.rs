@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Backend, change, heads, marks, purge, tail};
+use super::{Backend, change, heads, purge, receipts, tail};
 use crate::domain::{Committed, ConversationId, Position, Seq, Timestamp, UserId};
 use crate::store::{
     AppendError, Appended, Change, Changed, Cursor, Head, Heads, HistoryPage, HistoryQuery, Log, Mark,
@@ -38,7 +38,7 @@ impl<B: Backend> Log for B {
     }
 
     async fn mark(&self, marks: &[Mark], _now: Timestamp) -> Result<Vec<Marked>, StoreError> {
-        marks::mark(self, marks).await
+        receipts::mark(self, marks).await
     }
 
     async fn range(&self, user: UserId, query: RangeQuery) -> Outcome<RangeEvents> {

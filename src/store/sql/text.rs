@@ -11,7 +11,7 @@ use super::accounts::users;
 use super::conversations::listing;
 use super::part::Part;
 use super::{heads, history, numbers, permissions};
-use crate::store::shared::{codec, room};
+use crate::store::shared::{codec, conversation};
 
 /// Which database a text is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ const PARTS: &[&[Part]] = &[
     numbers::PARTS,
     numbers::NAMED,
     codec::PARTS,
-    room::PARTS,
+    conversation::PARTS,
     users::PARTS,
     permissions::PARTS,
     history::PARTS,

@@ -98,8 +98,8 @@ impl<'w> Stage<'w> {
     }
 
     async fn created(&self, kind: ConversationKind) -> ConversationId {
-        let new = self.world.new_room(kind, &[self.ada, self.ben]);
-        self.world.room(&new).await
+        let new = self.world.new_conversation(kind, &[self.ada, self.ben]);
+        self.world.create(&new).await
     }
 }
 
@@ -151,44 +151,44 @@ operations! {
         stage.world.read_up_to(stage.ben, stage.town, Seq::MAX).await;
     };
     "edit, react, unreact, delete" &[1] => |stage, _size| {
-        for room in [stage.group, stage.town] {
-            let target = stage.world.say(stage.ada, room, "a").await;
-            stage.world.change(stage.ada, room, Change::Edit { target, body: "b".to_owned(), client_id: None }).await;
+        for conversation in [stage.group, stage.town] {
+            let target = stage.world.say(stage.ada, conversation, "a").await;
+            stage.world.change(stage.ada, conversation, Change::Edit { target, body: "b".to_owned(), client_id: None }).await;
             for on in [true, false] {
                 let emoji = "+".to_owned();
-                stage.world.change(stage.ben, room, Change::React { target, emoji, on }).await;
+                stage.world.change(stage.ben, conversation, Change::React { target, emoji, on }).await;
             }
-            stage.world.change(stage.ada, room, Change::Delete { target }).await;
+            stage.world.change(stage.ada, conversation, Change::Delete { target }).await;
         }
     };
     "leave, join, roles, settings" &[1] => |stage, _size| {
-        for room in [stage.group, stage.town] {
+        for conversation in [stage.group, stage.town] {
             let user = stage.ben;
-            stage.world.change(stage.ada, room, Change::Leave { user }).await;
-            stage.world.change(stage.ada, room, Change::Join { user, role: Role::Member }).await;
-            stage.world.change(stage.ada, room, Change::SetRole { user, role: Role::Admin }).await;
-            stage.world.change(stage.ada, room, Change::SetRole { user, role: Role::Member }).await;
+            stage.world.change(stage.ada, conversation, Change::Leave { user }).await;
+            stage.world.change(stage.ada, conversation, Change::Join { user, role: Role::Member }).await;
+            stage.world.change(stage.ada, conversation, Change::SetRole { user, role: Role::Admin }).await;
+            stage.world.change(stage.ada, conversation, Change::SetRole { user, role: Role::Member }).await;
             let name = Some(format!("name {}", stage.number()));
-            stage.world.change(stage.ada, room, Change::Configure(Changes { name, ..Changes::default() })).await;
+            stage.world.change(stage.ada, conversation, Change::Configure(Changes { name, ..Changes::default() })).await;
         }
     };
     "an owner leaves" &[1] => |stage, _size| {
-        let room = stage.created(ConversationKind::Channel).await;
-        stage.world.leave(stage.ada, room).await;
+        let conversation = stage.created(ConversationKind::Channel).await;
+        stage.world.leave(stage.ada, conversation).await;
     };
     "create and delete" &[1] => |stage, _size| {
-        let room = stage.created(ConversationKind::Group).await;
-        stage.world.say(stage.ada, room, "a").await;
-        stage.world.change(stage.ada, room, Change::DeleteConversation).await;
+        let conversation = stage.created(ConversationKind::Group).await;
+        stage.world.say(stage.ada, conversation, "a").await;
+        stage.world.change(stage.ada, conversation, Change::DeleteConversation).await;
         stage.world.purge().await;
     };
     "create, direct" &[1] => |stage, _size| {
         let other = stage.world.user("stranger").await;
         let new = NewConversation {
             id: ConversationId::direct(stage.ada, other),
-            ..stage.world.new_room(ConversationKind::Direct, &[stage.ada, other])
+            ..stage.world.new_conversation(ConversationKind::Direct, &[stage.ada, other])
         };
-        stage.world.room(&new).await;
+        stage.world.create(&new).await;
     };
     "range" &[1, 200] => |stage, size| {
         for after in [Seq::ZERO, Seq::new(500).unwrap()] {
@@ -295,13 +295,13 @@ operations! {
     };
     "erase" &[1, 64] => |stage, size| {
         let user = stage.newcomer().await;
-        let room = stage.group;
-        stage.world.change(stage.ada, room, Change::Join { user, role: Role::Member }).await;
-        let to = Target::Conversation(room);
+        let conversation = stage.group;
+        stage.world.change(stage.ada, conversation, Change::Join { user, role: Role::Member }).await;
+        let to = Target::Conversation(conversation);
         let batch: Vec<_> = (0..size).map(|_| stage.world.message(user, to, "hello")).collect();
         let said = stage.world.append(&batch).await;
         let target = said[0].as_ref().unwrap().seq;
-        stage.world.change(user, room, Change::React { target, emoji: "+".to_owned(), on: true }).await;
+        stage.world.change(user, conversation, Change::React { target, emoji: "+".to_owned(), on: true }).await;
         stage.world.erase(user).await;
     };
     "consumers and jobs" &[1] => |stage, _size| {

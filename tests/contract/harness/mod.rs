@@ -145,7 +145,7 @@ impl World {
         ConversationId::from_random(kind, self.uuid())
     }
 
-    pub async fn room(&self, new: &NewConversation) -> ConversationId {
+    pub async fn create(&self, new: &NewConversation) -> ConversationId {
         let created = self.store.create(new, self.now()).await.unwrap().unwrap();
         assert!(!created.existed);
         new.id
@@ -153,15 +153,15 @@ impl World {
 
     /// An invite-only group of `members`, the first being its owner.
     pub async fn group(&self, members: &[UserId]) -> ConversationId {
-        self.room(&self.new_room(ConversationKind::Group, members)).await
+        self.create(&self.new_conversation(ConversationKind::Group, members)).await
     }
 
     /// An open channel of `members`, the first being its owner.
     pub async fn channel(&self, members: &[UserId]) -> ConversationId {
-        self.room(&self.new_room(ConversationKind::Channel, members)).await
+        self.create(&self.new_conversation(ConversationKind::Channel, members)).await
     }
 
-    pub fn new_room(&self, kind: ConversationKind, members: &[UserId]) -> NewConversation {
+    pub fn new_conversation(&self, kind: ConversationKind, members: &[UserId]) -> NewConversation {
         let join = if kind == ConversationKind::Channel { JoinPolicy::Open } else { JoinPolicy::Invite };
         NewConversation {
             id: self.id(kind),

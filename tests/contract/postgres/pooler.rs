@@ -53,16 +53,18 @@ async fn everything_works_without_keeping_anything_on_a_connection() {
 async fn more_callers_than_connections_share_them() {
     let (world, stores, _harness, _pooler) = worlds().await;
     let [ada, ben] = world.users().await;
-    let mut rooms = Vec::new();
+    let mut conversations = Vec::new();
     for _ in 0..4 {
-        rooms.push(world.group(&[ada, ben]).await);
+        conversations.push(world.group(&[ada, ben]).await);
     }
     let mut working = Vec::new();
     for worker in 0..12 {
         let store = Arc::clone(&stores[worker % stores.len()]);
         let batches: Vec<Vec<NewMessage>> = (0..15)
             .map(|n| {
-                (0..5).map(|at| world.message(ada, Target::Conversation(rooms[(n + at) % 4]), "hi")).collect()
+                (0..5)
+                    .map(|at| world.message(ada, Target::Conversation(conversations[(n + at) % 4]), "hi"))
+                    .collect()
             })
             .collect();
         let now = world.now();
@@ -78,8 +80,8 @@ async fn more_callers_than_connections_share_them() {
         work.await.unwrap();
     }
     let mut seen = 0;
-    for room in rooms {
-        let seqs = world.seqs(ada, room).await;
+    for conversation in conversations {
+        let seqs = world.seqs(ada, conversation).await;
         assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
         seen += seqs.len() - 2;
     }

@@ -60,8 +60,8 @@ async fn ten_thousand_sends_made_by_two_processes_at_once_are_one_event_each() {
             OR c.last_seq <> (SELECT max(e.seq) FROM events e WHERE e.conversation = c.id) \
             OR c.message_count <> (SELECT count(*) FROM events e WHERE e.conversation = c.id AND e.kind = 0)";
     assert_eq!(number(&harness, holes).await, 0);
-    let rooms = number(&harness, "SELECT count(*) FROM conversations").await;
-    assert_eq!(last.len() as i64, rooms, "every conversation was written to");
+    let conversations = number(&harness, "SELECT count(*) FROM conversations").await;
+    assert_eq!(last.len() as i64, conversations, "every conversation was written to");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

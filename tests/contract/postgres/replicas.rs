@@ -150,7 +150,7 @@ async fn a_page_from_a_replica_is_the_page_of_the_primary() {
 async fn the_tail_can_be_followed_at_a_replica_and_skips_nothing_there() {
     let pair = pair("0").await;
     let [ada, ben] = pair.world.users().await;
-    let rooms = [pair.world.group(&[ada, ben]).await, pair.world.group(&[ben, ada]).await];
+    let conversations = [pair.world.group(&[ada, ben]).await, pair.world.group(&[ben, ada]).await];
     let mut from = pair.world.store.end().await.unwrap().position;
     let options = PostgresOptions {
         tail_url: Some(pair.replica.url("pair").into()),
@@ -160,7 +160,7 @@ async fn the_tail_can_be_followed_at_a_replica_and_skips_nothing_there() {
     let far = PostgresStore::open(options, environment).await.unwrap();
     let writing = async {
         for n in 0..100 {
-            pair.world.say(ada, rooms[n % 2], &n.to_string()).await;
+            pair.world.say(ada, conversations[n % 2], &n.to_string()).await;
         }
     };
     let following = async {

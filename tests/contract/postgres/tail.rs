@@ -27,9 +27,9 @@ async fn who_follows_the_tail_of_eight_writers_misses_nothing_and_sees_nothing_t
     const BATCHES: usize = 40;
     let (world, harness) = world().await;
     let people: [UserId; 4] = world.users().await;
-    let mut rooms = Vec::new();
+    let mut conversations = Vec::new();
     for _ in 0..6 {
-        rooms.push(world.group(&people).await);
+        conversations.push(world.group(&people).await);
     }
     let start = world.store.end().await.unwrap().position;
     let mut writing = Vec::new();
@@ -39,12 +39,13 @@ async fn who_follows_the_tail_of_eight_writers_misses_nothing_and_sees_nothing_t
         let user = people[writer % people.len()];
         let work: Vec<Vec<NewMessage>> = (0..BATCHES)
             .map(|n| {
-                let room = |at: usize| Target::Conversation(rooms[(writer + n + at) % rooms.len()]);
-                (0..1 + (n * 5 + writer) % 12).map(|at| world.message(user, room(at), "hi")).collect()
+                let conversation =
+                    |at: usize| Target::Conversation(conversations[(writer + n + at) % conversations.len()]);
+                (0..1 + (n * 5 + writer) % 12).map(|at| world.message(user, conversation(at), "hi")).collect()
             })
             .collect();
         count += work.iter().map(Vec::len).sum::<usize>();
-        let (now, room) = (world.now(), rooms[writer % rooms.len()]);
+        let (now, conversation) = (world.now(), conversations[writer % conversations.len()]);
         writing.push(tokio::spawn(async move {
             for batch in work {
                 let answers = store.append(&batch, now).await.unwrap();
@@ -56,7 +57,11 @@ async fn who_follows_the_tail_of_eight_writers_misses_nothing_and_sees_nothing_t
             }
             let emoji = format!("{writer}");
             let target = tidings::domain::Seq::new(5).unwrap();
-            store.change(user, room, &Change::React { target, emoji, on: true }, now).await.unwrap().unwrap();
+            store
+                .change(user, conversation, &Change::React { target, emoji, on: true }, now)
+                .await
+                .unwrap()
+                .unwrap();
         }));
     }
     let seen = follow(another(&harness).await, start, count + WRITERS).await;

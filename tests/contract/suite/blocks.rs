@@ -28,7 +28,7 @@ async fn a_block_stops_the_first_message_and_the_making() {
     let [ada, ben] = world.users().await;
     world.store.set_block(ben, ada, true).await.unwrap().unwrap();
     assert_eq!(world.try_send(ada, Target::User(ben), "hi").await.err(), Some(Refusal::Blocked));
-    let mut new = world.new_room(ConversationKind::Direct, &[ada, ben]);
+    let mut new = world.new_conversation(ConversationKind::Direct, &[ada, ben]);
     new.id = ConversationId::direct(ada, ben);
     assert_eq!(world.store.create(&new, world.now()).await.unwrap().err(), Some(Refusal::Blocked));
     assert!(world.heads(ben).await.is_empty());
@@ -49,7 +49,7 @@ async fn edits_and_reactions_do_not_pass_a_block() {
 }
 
 #[tokio::test]
-async fn nobody_is_added_by_someone_they_blocked_but_they_share_rooms() {
+async fn nobody_is_added_by_someone_they_blocked_but_they_share_conversations() {
     let world = fresh().await;
     let [ada, ben, cid] = world.users().await;
     let shared = world.group(&[cid, ada, ben]).await;
@@ -57,7 +57,7 @@ async fn nobody_is_added_by_someone_they_blocked_but_they_share_rooms() {
     world.store.set_block(ben, ada, true).await.unwrap().unwrap();
     let invite = Change::Join { user: ben, role: Role::Member };
     assert_eq!(world.try_change(ada, group, invite).await.err(), Some(Refusal::Blocked));
-    let new = world.new_room(ConversationKind::Group, &[ada, ben]);
+    let new = world.new_conversation(ConversationKind::Group, &[ada, ben]);
     assert_eq!(world.store.create(&new, world.now()).await.unwrap().err(), Some(Refusal::Blocked));
     world.say(ada, shared, "to all").await;
     world.change(cid, world.group(&[cid]).await, Change::Join { user: ben, role: Role::Member }).await;

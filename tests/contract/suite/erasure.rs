@@ -142,16 +142,16 @@ async fn much_content_goes_in_steps_and_a_retry_is_still_a_duplicate() {
     let world = fresh().await;
     let [ben] = world.users().await;
     let ada = lived(&world, &world.store, "ada").await;
-    let mut rooms = Vec::new();
+    let mut conversations = Vec::new();
     for _ in 0..25 {
-        rooms.push(world.group(&[ben, ada]).await);
+        conversations.push(world.group(&[ben, ada]).await);
     }
     let batch: Vec<_> =
-        (0..450).map(|n| world.message(ada, Target::Conversation(rooms[n % 25]), CANARY)).collect();
+        (0..450).map(|n| world.message(ada, Target::Conversation(conversations[n % 25]), CANARY)).collect();
     let sent: Vec<_> = world.append(&batch).await.into_iter().map(|answer| answer.unwrap().seq).collect();
     assert_eq!(world.erase(ada).await.len(), 25);
-    for room in &rooms {
-        assert!(world.bodies(ben, *room).await.is_empty());
+    for conversation in &conversations {
+        assert!(world.bodies(ben, *conversation).await.is_empty());
     }
     let again = world.append(&batch).await;
     for (answer, seq) in again.iter().zip(sent) {

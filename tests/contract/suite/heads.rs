@@ -120,9 +120,9 @@ async fn a_direct_conversation_made_without_a_message_moves_too() {
     let world = fresh().await;
     let [ada, ben] = world.users().await;
     let cursor = world.store.heads(ben, None).await.unwrap().cursor;
-    let mut new = world.new_room(tidings::domain::ConversationKind::Direct, &[ada, ben]);
+    let mut new = world.new_conversation(tidings::domain::ConversationKind::Direct, &[ada, ben]);
     new.id = ConversationId::direct(ada, ben);
-    world.room(&new).await;
+    world.create(&new).await;
     let heads = since(&world, ben, cursor).await;
     assert_eq!(moved(&heads), [new.id].into());
     assert_eq!(heads.heads[0].peer, Some(ada));

@@ -11,9 +11,9 @@ async fn the_tail_repeats_what_was_committed() {
     let mut world = fresh().await;
     let [ada, ben, cid] = world.users().await;
     let start = world.store.end().await.unwrap().position;
-    let new = world.new_room(ConversationKind::Group, &[ada, ben]);
+    let new = world.new_conversation(ConversationKind::Group, &[ada, ben]);
     let mut told = world.store.create(&new, world.now()).await.unwrap().unwrap().committed;
-    let channel = world.new_room(ConversationKind::Channel, &[ada]);
+    let channel = world.new_conversation(ConversationKind::Channel, &[ada]);
     told.extend(world.store.create(&channel, world.now()).await.unwrap().unwrap().committed);
     for (sender, target) in [
         (ada, Target::Conversation(new.id)),
@@ -86,7 +86,7 @@ async fn whatever_came_later_each_event_is_for_those_who_were_members_then() {
     let mut world = fresh().await;
     let [ada, ben, cid, dan] = world.users().await;
     let start = world.store.end().await.unwrap().position;
-    let new = world.new_room(ConversationKind::Group, &[ada, ben]);
+    let new = world.new_conversation(ConversationKind::Group, &[ada, ben]);
     let group = new.id;
     let mut told = world.store.create(&new, world.now()).await.unwrap().unwrap().committed;
     let add = |user| Change::Join { user, role: Role::Member };

@@ -5,7 +5,7 @@ use crate::domain::permissions::Block;
 use crate::domain::{ClientId, ConversationId, ConversationKind, Seq, UserId};
 use crate::store::Change;
 use crate::store::shared::columns::{Columns, impossible};
-use crate::store::shared::room::{MEMBER_COLUMNS, Membership, ROOM_COLUMNS, Room};
+use crate::store::shared::conversation::{CONVERSATION_COLUMNS, ConversationRow, MEMBER_COLUMNS, Membership};
 use crate::store::shared::roster::Roster;
 use crate::store::sql::journal::Given;
 use crate::store::sql::{Connection, Result, Sql, conversations, statement, values};
@@ -13,7 +13,7 @@ use crate::store::sql::{Connection, Result, Sql, conversations, statement, value
 /// A conversation with everything that a change of it may depend on.
 #[derive(Debug)]
 pub(super) struct Facts {
-    pub room: Room,
+    pub stored: ConversationRow,
     /// The actor's membership.
     pub actor: Option<Membership>,
     /// Of the user whom the change concerns.
@@ -96,7 +96,7 @@ const FACTS: Sql = statement!(
      WHERE c.id = $1"
 );
 
-const ACTOR: usize = ROOM_COLUMNS;
+const ACTOR: usize = CONVERSATION_COLUMNS;
 const SUBJECT: usize = ACTOR + MEMBER_COLUMNS;
 const LEFT: usize = SUBJECT + MEMBER_COLUMNS;
 const BLOCKS: usize = LEFT + 2;
@@ -155,8 +155,9 @@ impl Facts {
             )
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let room = Room::read(&row, 0)?.ok_or_else(|| impossible("a conversation without an id"))?;
-        let roster = roster(&row, &room, asked.known.as_ref())?;
+        let stored =
+            ConversationRow::read(&row, 0)?.ok_or_else(|| impossible("a conversation without an id"))?;
+        let roster = roster(&row, &stored, asked.known.as_ref())?;
         Ok(Some(Self {
             actor: Membership::read(&row, ACTOR)?,
             subject: Subject {
@@ -172,7 +173,7 @@ impl Facts {
             heir: row.user_or_null(HEIR)?,
             ended_by: row.user_or_null(HEIR + 1)?,
             roster,
-            room,
+            stored,
         }))
     }
 }
@@ -219,10 +220,10 @@ fn before(row: &impl Columns) -> Result<Option<Before>> {
 }
 
 /// What the row brings along, else what was known before, which it was compared with.
-fn roster(row: &impl Columns, room: &Room, known: Option<&Roster>) -> Result<Option<Roster>> {
-    if room.kind() == ConversationKind::Channel {
+fn roster(row: &impl Columns, stored: &ConversationRow, known: Option<&Roster>) -> Result<Option<Roster>> {
+    if stored.kind() == ConversationKind::Channel {
         return Ok(None);
     }
-    let read = conversations::roster(row, room.members_version, ROSTER)?;
-    Ok(read.or_else(|| known.filter(|roster| roster.version == room.members_version).cloned()))
+    let read = conversations::roster(row, stored.members_version, ROSTER)?;
+    Ok(read.or_else(|| known.filter(|roster| roster.version == stored.members_version).cloned()))
 }

@@ -2,11 +2,11 @@
 
 use super::{Decision, Request};
 use crate::domain::{ConversationKind, LeaveReason, Refusal, Role, UserId, permissions};
-use crate::store::shared::room::outsider;
+use crate::store::shared::conversation::outsider;
 
 pub(super) fn join(request: &Request<'_>, user: UserId, role: Role) -> Result<Decision, Refusal> {
     let facts = &request.facts;
-    let (conversation, actor) = (&facts.room.conversation, request.actor());
+    let (conversation, actor) = (&facts.stored.conversation, request.actor());
     let own_role = facts.actor.as_ref().map(|own| own.member.role);
     permissions::may_add(conversation, actor, own_role, user, role)?;
     if let Some(there) = &facts.subject.membership {
@@ -15,19 +15,19 @@ pub(super) fn join(request: &Request<'_>, user: UserId, role: Role) -> Result<De
     if !facts.subject.lives {
         return Err(Refusal::NotFound);
     }
-    if permissions::is_blocked(facts.room.kind(), facts.subject.block) {
+    if permissions::is_blocked(facts.stored.kind(), facts.subject.block) {
         return Err(Refusal::Blocked);
     }
     let members = conversation.member_count;
-    if facts.room.kind() == ConversationKind::Group && members >= request.asked.most_members as u64 {
+    if facts.stored.kind() == ConversationKind::Group && members >= request.asked.most_members as u64 {
         return Err(Refusal::TooLarge("the group is full"));
     }
     let mut journal = request.journal_about(user);
-    journal.guard.rely_on_no_block(facts.room.kind(), actor, user);
+    journal.guard.rely_on_no_block(facts.stored.kind(), actor, user);
     // Whoever enters a conversation that everyone has left takes it over: it would be nobody's for ever.
     let role = if members == 0 { Role::Owner } else { role };
     if members == 0 {
-        journal.guard.version = Some(facts.room.members_version);
+        journal.guard.version = Some(facts.stored.members_version);
     }
     journal.join(actor, user, role);
     Ok(Decision::Write(Box::new(journal)))
@@ -37,10 +37,10 @@ pub(super) fn leave(request: &Request<'_>, user: UserId) -> Result<Decision, Ref
     let (facts, actor) = (&request.facts, request.actor());
     let left_before = facts.subject.left_seq.map(Decision::Before);
     let Some(own) = &facts.actor else {
-        return left_before.filter(|_| user == actor).ok_or_else(|| outsider(Some(&facts.room)));
+        return left_before.filter(|_| user == actor).ok_or_else(|| outsider(Some(&facts.stored)));
     };
     let role = facts.subject.membership.as_ref().map_or(Role::Member, |there| there.member.role);
-    permissions::may_remove(&facts.room.conversation, actor, own.member.role, user, role)?;
+    permissions::may_remove(&facts.stored.conversation, actor, own.member.role, user, role)?;
     if facts.subject.membership.is_none() {
         return left_before.ok_or(Refusal::NotFound);
     }
@@ -51,12 +51,12 @@ pub(super) fn leave(request: &Request<'_>, user: UserId) -> Result<Decision, Ref
 pub(super) fn end(request: &Request<'_>, user: UserId, reason: LeaveReason) -> Result<Decision, Refusal> {
     let facts = &request.facts;
     let Some(there) = &facts.subject.membership else {
-        return Ok(Decision::Before(facts.subject.left_seq.unwrap_or(facts.room.conversation.last_seq)));
+        return Ok(Decision::Before(facts.subject.left_seq.unwrap_or(facts.stored.conversation.last_seq)));
     };
     let mut journal = request.journal_about(user);
     let owned = there.member.role == Role::Owner;
     if owned {
-        journal.guard.version = Some(facts.room.members_version);
+        journal.guard.version = Some(facts.stored.members_version);
     }
     journal.leave(request.actor(), user, reason, facts.heir.filter(|_| owned));
     Ok(Decision::Write(Box::new(journal)))
@@ -64,7 +64,7 @@ pub(super) fn end(request: &Request<'_>, user: UserId, reason: LeaveReason) -> R
 
 pub(super) fn set_role(request: &Request<'_>, user: UserId, role: Role) -> Result<Decision, Refusal> {
     let (facts, actor) = (&request.facts, request.actor());
-    permissions::may_set_role(&facts.room.conversation, request.member()?.member.role)?;
+    permissions::may_set_role(&facts.stored.conversation, request.member()?.member.role)?;
     let there = facts.subject.membership.as_ref().ok_or(Refusal::NotFound)?;
     if there.member.role == role {
         return Ok(Decision::Before(there.role_seq));

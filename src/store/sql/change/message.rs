@@ -14,13 +14,13 @@ const MOST_REACTIONS_OF_ONE: u64 = 20;
 
 /// The message if the actor, a member, may see it.
 fn visible<'r>(request: &'r Request<'_>) -> Result<&'r Message, Refusal> {
-    let first = request.member()?.member.first_visible(request.facts.room.conversation.history);
+    let first = request.member()?.member.first_visible(request.facts.stored.conversation.history);
     request.facts.message.as_ref().filter(|message| message.seq >= first).ok_or(Refusal::NotFound)
 }
 
 /// New words do not pass a block, whichever way they come.
 fn not_blocked(request: &Request<'_>) -> Result<(), Refusal> {
-    if permissions::is_blocked(request.facts.room.kind(), request.facts.pair_block) {
+    if permissions::is_blocked(request.facts.stored.kind(), request.facts.pair_block) {
         Err(Refusal::Blocked)
     } else {
         Ok(())
@@ -30,8 +30,8 @@ fn not_blocked(request: &Request<'_>) -> Result<(), Refusal> {
 /// A journal that holds as long as nobody blocks anybody in a direct conversation.
 fn unblocked(request: &Request<'_>) -> Journal {
     let mut journal = request.journal();
-    if let Some((low, high)) = request.facts.room.pair {
-        journal.guard.rely_on_no_block(request.facts.room.kind(), low, high);
+    if let Some((low, high)) = request.facts.stored.pair {
+        journal.guard.rely_on_no_block(request.facts.stored.kind(), low, high);
     }
     journal
 }
@@ -83,7 +83,12 @@ pub(super) fn delete(request: &Request<'_>) -> Result<Decision, Refusal> {
         None => {
             let role = request.member()?.member.role;
             let message = visible(request)?;
-            permissions::may_delete(&request.facts.room.conversation, request.actor(), role, message.sender)?;
+            permissions::may_delete(
+                &request.facts.stored.conversation,
+                request.actor(),
+                role,
+                message.sender,
+            )?;
             message
         }
     };

@@ -16,7 +16,7 @@ use super::journal::{Journal, Key, Recorded, Recorder};
 use super::{Backend, Connection, Sql, Stop, statement, unrefused, values};
 use crate::domain::{ConversationId, ConversationKind, LeaveReason, Refusal, Seq, Timestamp, UserId};
 use crate::store::shared::columns::Columns;
-use crate::store::shared::room::{Membership, outsider};
+use crate::store::shared::conversation::{Membership, outsider};
 use crate::store::shared::roster::Roster;
 use crate::store::{Change, Changed, Outcome, StoreError, sql};
 
@@ -58,13 +58,13 @@ impl Request<'_> {
 
     /// The actor's membership, or what an outsider is told.
     fn member(&self) -> Result<&Membership, Refusal> {
-        self.facts.actor.as_ref().ok_or_else(|| outsider(Some(&self.facts.room)))
+        self.facts.actor.as_ref().ok_or_else(|| outsider(Some(&self.facts.stored)))
     }
 
     /// A journal that holds as long as the actor's membership does.
     fn journal(&self) -> Journal {
         let facts = &self.facts;
-        let mut journal = Journal::new(self.actor(), &facts.room, facts.roster.as_ref(), self.asked.now);
+        let mut journal = Journal::new(self.actor(), &facts.stored, facts.roster.as_ref(), self.asked.now);
         journal.guard.rely_on(self.actor(), facts.actor.as_ref());
         journal
     }
@@ -82,7 +82,7 @@ impl Request<'_> {
 /// Decides on a change. No input or output.
 fn decide(asked: &Asked, facts: Option<Facts>) -> Result<Decision, Refusal> {
     let Some(facts) = facts else { return Err(Refusal::NotFound) };
-    let over = facts.room.deleted;
+    let over = facts.stored.deleted;
     let request = Request { asked, facts };
     match &asked.change {
         Change::DeleteConversation if over => settings::deleted_before(&request),

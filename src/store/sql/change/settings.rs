@@ -5,8 +5,8 @@ use crate::domain::{Changes, EventKind, Refusal, permissions};
 use crate::store::shared::content::without_nul;
 
 pub(super) fn configure(request: &Request<'_>, asked: &Changes) -> Result<Decision, Refusal> {
-    let room = &request.facts.room;
-    let now = &room.conversation;
+    let stored = &request.facts.stored;
+    let now = &stored.conversation;
     permissions::may_change_settings(now, request.member()?.member.role)?;
     without_nul("name", asked.name.as_deref().unwrap_or_default())?;
     let changes = Changes {
@@ -16,7 +16,7 @@ pub(super) fn configure(request: &Request<'_>, asked: &Changes) -> Result<Decisi
         ..Changes::default()
     };
     if changes == Changes::default() {
-        return Ok(Decision::Before(room.settings_seq));
+        return Ok(Decision::Before(stored.settings_seq));
     }
     let mut settings = now.clone();
     settings.name = changes.name.clone().or(settings.name);
@@ -31,7 +31,7 @@ pub(super) fn configure(request: &Request<'_>, asked: &Changes) -> Result<Decisi
 /// Ends the conversation: from the commit on nobody sees it; a job of its own removes the content in bounded steps. The rows of
 /// its members stay, so that consumers of the log know whom to tell.
 pub(super) fn delete(request: &Request<'_>) -> Result<Decision, Refusal> {
-    permissions::may_delete_conversation(&request.facts.room.conversation, request.member()?.member.role)?;
+    permissions::may_delete_conversation(&request.facts.stored.conversation, request.member()?.member.role)?;
     let mut journal = request.journal();
     journal.ended = true;
     let changes = Changes { deleted: true, ..Changes::default() };
@@ -43,7 +43,7 @@ pub(super) fn delete(request: &Request<'_>) -> Result<Decision, Refusal> {
 pub(super) fn deleted_before(request: &Request<'_>) -> Result<Decision, Refusal> {
     let facts = &request.facts;
     if facts.ended_by == Some(request.actor()) {
-        Ok(Decision::Before(facts.room.conversation.last_seq))
+        Ok(Decision::Before(facts.stored.conversation.last_seq))
     } else {
         Err(Refusal::NotFound)
     }

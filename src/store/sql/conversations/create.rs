@@ -8,7 +8,7 @@ use crate::domain::{
 };
 use crate::store::shared::columns::Columns;
 use crate::store::shared::content::without_nul;
-use crate::store::shared::room::Room;
+use crate::store::shared::conversation::ConversationRow;
 use crate::store::sql::journal::{Journal, Recorded, Recorder};
 use crate::store::sql::{self, Backend, Connection, Error, Sql, Stop, Value, statement, values};
 use crate::store::{Created, NewConversation, Outcome};
@@ -72,13 +72,13 @@ impl Asked {
         }
     }
 
-    fn room(&self) -> Room {
+    fn stored(&self) -> ConversationRow {
         let (new, now) = (&self.new, self.now);
         if new.id.kind() == ConversationKind::Direct {
             let other = self.others().first().copied().unwrap_or(new.creator);
-            return Room::new_direct(new.id, new.creator, other, now);
+            return ConversationRow::new_direct(new.id, new.creator, other, now);
         }
-        Room {
+        ConversationRow {
             conversation: Conversation {
                 id: new.id,
                 name: new.name.clone(),
@@ -136,14 +136,14 @@ async fn make<C: Connection + Recorder>(connection: &mut C, asked: &Asked) -> Re
     asked.possible(&others)?;
     let everyone: Vec<UserId> = [new.creator].into_iter().chain(others.iter().copied()).collect();
     may_meet(connection, new, &everyone).await?;
-    let room = asked.room();
-    insert(connection, &room).await?;
+    let stored = asked.stored();
+    insert(connection, &stored).await?;
     if new.id.kind() == ConversationKind::Direct {
         let pair: BTreeSet<_> = everyone.iter().map(|user| *user.as_uuid()).collect();
         connection.each(&PAIR, values![new.id, Value::uuids(pair)]).await?;
         return Ok(Made::Direct);
     }
-    let mut journal = Journal::new(new.creator, &room, None, asked.now);
+    let mut journal = Journal::new(new.creator, &stored, None, asked.now);
     journal.join(new.creator, new.creator, Role::Owner);
     for user in others {
         journal.join(new.creator, user, Role::Member);
@@ -175,18 +175,21 @@ async fn may_meet<C: Connection>(
 }
 
 /// Writes the row of a conversation without events.
-pub(in crate::store) async fn insert<C: Connection>(connection: &mut C, room: &Room) -> sql::Result<()> {
-    let conversation = &room.conversation;
+pub(in crate::store) async fn insert<C: Connection>(
+    connection: &mut C,
+    stored: &ConversationRow,
+) -> sql::Result<()> {
+    let conversation = &stored.conversation;
     let values = values![
-        room.id(),
-        i64::from(room.kind().as_bits()),
+        stored.id(),
+        i64::from(stored.kind().as_bits()),
         conversation.name.as_deref(),
         conversation.history.as_str(),
         conversation.join.as_str(),
         conversation.member_count as i64,
         conversation.created_at,
-        room.pair.map(|(low, _)| low),
-        room.pair.map(|(_, high)| high)
+        stored.pair.map(|(low, _)| low),
+        stored.pair.map(|(_, high)| high)
     ];
     connection.run(&INSERT, values).await.map(|_| ())
 }

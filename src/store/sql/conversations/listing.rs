@@ -5,24 +5,24 @@ use uuid::Uuid;
 use super::look::membership_of;
 use crate::domain::{ConversationId, UserId};
 use crate::store::shared::columns::Columns;
-use crate::store::shared::room::{MEMBER_COLUMNS, Membership, ROOM_COLUMNS, Room};
+use crate::store::shared::conversation::{CONVERSATION_COLUMNS, ConversationRow, MEMBER_COLUMNS, Membership};
 use crate::store::sql::accounts::read_user;
 use crate::store::sql::part::Part;
 use crate::store::sql::{Connection, Result, Sql, Stop, Value, statement, values};
 use crate::store::{ConversationView, Head, MemberView, Page};
 
-pub(super) fn view(room: Room, membership: &Membership) -> ConversationView {
+pub(super) fn view(stored: ConversationRow, membership: &Membership) -> ConversationView {
     let member = &membership.member;
     let head = Head {
-        conversation: room.id(),
-        name: room.conversation.name.clone(),
-        peer: room.peer_of(member.user),
-        last_seq: room.conversation.last_seq,
-        first_seq: member.first_visible(room.conversation.history),
+        conversation: stored.id(),
+        name: stored.conversation.name.clone(),
+        peer: stored.peer_of(member.user),
+        last_seq: stored.conversation.last_seq,
+        first_seq: member.first_visible(stored.conversation.history),
         read_seq: member.read_seq,
-        unread: room.message_count.saturating_sub(membership.read_count),
+        unread: stored.message_count.saturating_sub(membership.read_count),
     };
-    ConversationView { conversation: room.conversation, head, role: member.role }
+    ConversationView { conversation: stored.conversation, head, role: member.role }
 }
 
 /// SQLite joins in the order of the text: memberships first, by their key.
@@ -41,8 +41,8 @@ pub(super) async fn conversations<C: Connection>(
     let after = after.map_or_else(Uuid::nil, |id| *id.as_uuid());
     let rows = connection.all(&CONVERSATIONS, values![user, after, limit as i64 + 1]).await?;
     let read = |row: &C::Row| {
-        let pair = Room::read(row, 0)?.zip(Membership::read(row, ROOM_COLUMNS)?);
-        Ok(pair.map(|(room, membership)| view(room, &membership)))
+        let pair = ConversationRow::read(row, 0)?.zip(Membership::read(row, CONVERSATION_COLUMNS)?);
+        Ok(pair.map(|(stored, membership)| view(stored, &membership)))
     };
     page(&rows, limit, read, |view| view.head.conversation)
 }

@@ -2,7 +2,7 @@
 
 use crate::domain::{ConversationId, UserId};
 use crate::store::shared::columns::{Columns, impossible};
-use crate::store::shared::room::{Membership, ROOM_COLUMNS, Room, outsider};
+use crate::store::shared::conversation::{CONVERSATION_COLUMNS, ConversationRow, Membership, outsider};
 use crate::store::shared::roster::Roster;
 use crate::store::sql::{Connection, Result, Sql, Stop, statement, values};
 
@@ -16,10 +16,10 @@ pub(super) async fn conversation_of<C: Connection>(
     connection: &mut C,
     id: ConversationId,
     user: UserId,
-) -> Result<(Option<Room>, Option<Membership>)> {
+) -> Result<(Option<ConversationRow>, Option<Membership>)> {
     match connection.optional(&CONVERSATION, values![id, user]).await? {
         None => Ok((None, None)),
-        Some(row) => Ok((Room::read(&row, 0)?, Membership::read(&row, ROOM_COLUMNS)?)),
+        Some(row) => Ok((ConversationRow::read(&row, 0)?, Membership::read(&row, CONVERSATION_COLUMNS)?)),
     }
 }
 
@@ -28,10 +28,10 @@ pub(super) async fn membership_of<C: Connection>(
     connection: &mut C,
     id: ConversationId,
     user: UserId,
-) -> std::result::Result<(Room, Membership), Stop> {
+) -> std::result::Result<(ConversationRow, Membership), Stop> {
     match conversation_of(connection, id, user).await? {
-        (Some(room), Some(membership)) => Ok((room, membership)),
-        (room, _) => Err(outsider(room.as_ref()).into()),
+        (Some(stored), Some(membership)) => Ok((stored, membership)),
+        (stored, _) => Err(outsider(stored.as_ref()).into()),
     }
 }
 

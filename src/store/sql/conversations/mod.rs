@@ -14,11 +14,11 @@ use async_trait::async_trait;
 use super::{Backend, unrefused};
 use crate::domain::{ConversationId, ConversationKind, Member, Timestamp, UserId};
 use crate::store::{
-    ConversationView, Created, MemberView, NewConversation, Outcome, Page, Rooms, StoreError,
+    ConversationView, Conversations, Created, MemberView, NewConversation, Outcome, Page, StoreError,
 };
 
 #[async_trait]
-impl<B: Backend> Rooms for B {
+impl<B: Backend> Conversations for B {
     async fn create(&self, new: &NewConversation, now: Timestamp) -> Outcome<Created> {
         create::create(self, new, now).await
     }
@@ -31,8 +31,8 @@ impl<B: Backend> Rooms for B {
         let found = self.read((id, user), |connection, (id, user)| {
             Box::pin(look::conversation_of(connection, *id, *user))
         });
-        let (room, membership) = unrefused(found.await)?;
-        Ok(room.zip(membership).map(|(room, membership)| listing::view(room, &membership)))
+        let (stored, membership) = unrefused(found.await)?;
+        Ok(stored.zip(membership).map(|(stored, membership)| listing::view(stored, &membership)))
     }
 
     async fn conversations(

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::domain::permissions::Block;
 use crate::domain::{ClientId, ConversationId, ConversationKind, Seq, Timestamp, UserId};
 use crate::store::shared::columns::Columns;
-use crate::store::shared::room::{ROOM_COLUMNS, Room};
+use crate::store::shared::conversation::{CONVERSATION_COLUMNS, ConversationRow};
 use crate::store::shared::roster::{Roster, Rosters};
 use crate::store::sql::{self, Connection as _, Sql, statement, values};
 use crate::store::sqlite::connection::Connection;
@@ -39,7 +39,7 @@ pub(super) struct Facts {
     /// The newest position taken.
     pub last_position: u64,
     pub earlier: HashMap<(UserId, ClientId), Earlier>,
-    pub rooms: HashMap<ConversationId, Room>,
+    pub conversations: HashMap<ConversationId, ConversationRow>,
     pub standings: HashMap<(ConversationId, UserId), Standing>,
     pub rosters: HashMap<ConversationId, Roster>,
     /// Messages that replies name and that are there.
@@ -81,8 +81,8 @@ impl Facts {
             facts.read_standing(connection, new).await?;
             facts.read_replied(connection, new).await?;
         }
-        for (id, room) in &facts.rooms {
-            facts.rosters.insert(*id, roster_of(connection, rosters, room).await?);
+        for (id, stored) in &facts.conversations {
+            facts.rosters.insert(*id, roster_of(connection, rosters, stored).await?);
         }
         Ok(facts)
     }
@@ -113,15 +113,15 @@ impl Facts {
             Target::Conversation(_) => None,
         };
         // Of a conversation that is not there yet, only who names the other user can tell who it is.
-        let told = other.is_none() || self.rooms.contains_key(&id);
+        let told = other.is_none() || self.conversations.contains_key(&id);
         if told && self.standings.contains_key(&(id, new.sender)) {
             return Ok(());
         }
         let row = connection.one(&STANDING, values![id, new.sender, other]).await?;
-        if let Some(room) = Room::read(&row, 0)? {
-            self.rooms.insert(id, room);
+        if let Some(stored) = ConversationRow::read(&row, 0)? {
+            self.conversations.insert(id, stored);
         }
-        let at = ROOM_COLUMNS;
+        let at = CONVERSATION_COLUMNS;
         let standing = Standing {
             joined_seq: row.int_or_null(at)?.map(Seq::from_stored),
             sender_lives: row.flag(at + 1)?,
@@ -143,14 +143,18 @@ impl Facts {
 }
 
 /// Who is in a direct or group conversation; of a channel nobody is named.
-async fn roster_of(connection: &mut Connection, rosters: &Rosters, room: &Room) -> sql::Result<Roster> {
-    if room.kind() == ConversationKind::Channel {
-        return Ok(Roster::new(room.members_version, &[]));
+async fn roster_of(
+    connection: &mut Connection,
+    rosters: &Rosters,
+    stored: &ConversationRow,
+) -> sql::Result<Roster> {
+    if stored.kind() == ConversationKind::Channel {
+        return Ok(Roster::new(stored.members_version, &[]));
     }
-    if let Some(known) = rosters.known(room).await {
+    if let Some(known) = rosters.known(stored).await {
         return Ok(known);
     }
-    let rows = connection.all(&MEMBERS, values![room.id()]).await?;
+    let rows = connection.all(&MEMBERS, values![stored.id()]).await?;
     let members = rows.iter().map(|row| Ok((row.user(0)?, row.seq(1)?))).collect::<sql::Result<Vec<_>>>()?;
-    Ok(Roster::new(room.members_version, &members))
+    Ok(Roster::new(stored.members_version, &members))
 }

@@ -10,7 +10,7 @@ use crate::domain::{
     Timestamp, UserId,
 };
 use crate::store::shared::content::{REPLY, REUSED, fingerprint, storable};
-use crate::store::shared::room::Room;
+use crate::store::shared::conversation::ConversationRow;
 use crate::store::shared::roster::{Roster, audience};
 use crate::store::{Appended, NewMessage, Target};
 
@@ -42,23 +42,26 @@ pub(super) struct Plan {
     pub answers: Vec<Result<Appended, Refusal>>,
     pub accepted: Vec<Accepted>,
     /// Conversations that the batch makes, before their first event.
-    pub made: Vec<Room>,
+    pub made: Vec<ConversationRow>,
     /// Conversations that moved, with their new counters.
-    pub moved: Vec<Room>,
+    pub moved: Vec<ConversationRow>,
     pub reads: Vec<ReadUpTo>,
 }
 
 impl Plan {
     pub(super) fn decide(facts: Facts, batch: &[NewMessage], now: Timestamp) -> Self {
-        let started = facts.rooms.iter().map(|(id, room)| (*id, room.conversation.last_seq)).collect();
+        let started =
+            facts.conversations.iter().map(|(id, stored)| (*id, stored.conversation.last_seq)).collect();
         let mut deciding = Deciding { facts, started, reads: HashMap::new(), plan: Self::default(), now };
         for new in batch {
             let answer = deciding.answer(new);
             deciding.plan.answers.push(answer);
         }
         let Deciding { facts, started, reads, mut plan, .. } = deciding;
-        let moved = |room: &Room| started.get(&room.id()).is_none_or(|seq| *seq < room.conversation.last_seq);
-        plan.moved = facts.rooms.into_values().filter(|room| moved(room)).collect();
+        let moved = |stored: &ConversationRow| {
+            started.get(&stored.id()).is_none_or(|seq| *seq < stored.conversation.last_seq)
+        };
+        plan.moved = facts.conversations.into_values().filter(|stored| moved(stored)).collect();
         plan.reads = reads
             .into_iter()
             .map(|((conversation, user), (seq, count))| ReadUpTo { conversation, user, seq, count })
@@ -91,51 +94,52 @@ impl Deciding {
     /// Is there a conversation for this message that its sender may speak in? Makes a direct one when need be.
     fn admit(&mut self, new: &NewMessage, id: ConversationId) -> Result<(), Refusal> {
         let standing = self.facts.standings.get(&(id, new.sender)).copied().ok_or(Refusal::NotFound)?;
-        let found = self.facts.rooms.get(&id);
+        let found = self.facts.conversations.get(&id);
         // A conversation made earlier in this batch has its two members although nobody has read them yet.
         let made_here = !self.started.contains_key(&id)
-            && found
-                .is_some_and(|room| room.pair.is_some_and(|(low, high)| [low, high].contains(&new.sender)));
+            && found.is_some_and(|stored| {
+                stored.pair.is_some_and(|(low, high)| [low, high].contains(&new.sender))
+            });
         let joined = standing.joined_seq.or(made_here.then_some(Seq::ZERO));
         may_send(Sending {
-            there: found.map(|room| room.conversation.join),
-            direct: found.map_or(matches!(new.target, Target::User(_)), |room| room.pair.is_some()),
+            there: found.map(|stored| stored.conversation.join),
+            direct: found.map_or(matches!(new.target, Target::User(_)), |stored| stored.pair.is_some()),
             member: joined.is_some(),
             sender_lives: standing.sender_lives,
             peer_lives: standing.peer_lives,
             block: standing.block,
         })?;
-        let (Some(room), Some(joined)) = (found, joined) else {
+        let (Some(stored), Some(joined)) = (found, joined) else {
             // Only a direct conversation may be sent to before it is there.
             let Target::User(other) = new.target else { return Err(Refusal::NotFound) };
             return self.make_direct(new, id, other);
         };
-        new.content.reply_to.map_or(Ok(()), |seq| self.may_reply_to(room, joined, seq))
+        new.content.reply_to.map_or(Ok(()), |seq| self.may_reply_to(stored, joined, seq))
     }
 
     fn make_direct(&mut self, new: &NewMessage, id: ConversationId, other: UserId) -> Result<(), Refusal> {
         if new.content.reply_to.is_some() {
             return Err(REPLY);
         }
-        let room = Room::new_direct(id, new.sender, other, self.now);
-        if let Some(pair) = room.pair {
-            self.facts.rosters.insert(id, Roster::of_pair(room.members_version, pair));
+        let stored = ConversationRow::new_direct(id, new.sender, other, self.now);
+        if let Some(pair) = stored.pair {
+            self.facts.rosters.insert(id, Roster::of_pair(stored.members_version, pair));
         }
-        self.plan.made.push(room.clone());
-        self.facts.rooms.insert(id, room);
+        self.plan.made.push(stored.clone());
+        self.facts.conversations.insert(id, stored);
         Ok(())
     }
 
-    fn may_reply_to(&self, room: &Room, joined: Seq, seq: Seq) -> Result<(), Refusal> {
-        let visible = match room.conversation.history {
+    fn may_reply_to(&self, stored: &ConversationRow, joined: Seq, seq: Seq) -> Result<(), Refusal> {
+        let visible = match stored.conversation.history {
             HistoryPolicy::All => true,
             HistoryPolicy::FromJoin => seq >= joined,
         };
-        let before = self.started.get(&room.id()).copied().unwrap_or_default();
+        let before = self.started.get(&stored.id()).copied().unwrap_or_default();
         let is_message = if seq > before {
-            seq <= room.conversation.last_seq
+            seq <= stored.conversation.last_seq
         } else {
-            self.facts.replied.contains(&(room.id(), seq))
+            self.facts.replied.contains(&(stored.id(), seq))
         };
         if visible && is_message { Ok(()) } else { Err(REPLY) }
     }
@@ -149,19 +153,19 @@ impl Deciding {
         extra: Option<String>,
     ) -> Appended {
         // `admit` ran for this message just before and leaves the conversation behind in every case that comes here.
-        let room = self.facts.rooms.get_mut(&id).expect("`admit` found or made the conversation");
-        let seq = room.conversation.last_seq.next();
-        let previous = room.last_position;
-        let messages_before = room.message_count;
+        let stored = self.facts.conversations.get_mut(&id).expect("`admit` found or made the conversation");
+        let seq = stored.conversation.last_seq.next();
+        let previous = stored.last_position;
+        let messages_before = stored.message_count;
         self.facts.last_position += 1;
         let position = self.facts.last_position;
-        room.conversation.last_seq = seq;
-        room.last_position = Position(position);
-        room.message_count += 1;
+        stored.conversation.last_seq = seq;
+        stored.last_position = Position(position);
+        stored.message_count += 1;
         let read = (new.sender, new.client_id);
         let earlier = Earlier { conversation: id, seq, sent_at: self.now, fingerprint: Some(fingerprint) };
         self.facts.earlier.insert(read, earlier);
-        self.reads.insert((id, new.sender), (seq, room.message_count));
+        self.reads.insert((id, new.sender), (seq, stored.message_count));
         let kind = EventKind::Message(Message {
             client_id: new.client_id,
             content: new.content.clone(),

@@ -2,7 +2,7 @@
 
 use super::plan::Plan;
 use crate::domain::Timestamp;
-use crate::store::shared::room::Room;
+use crate::store::shared::conversation::ConversationRow;
 use crate::store::sql::conversations::insert;
 use crate::store::sql::{self, Connection as _, Sql, statement, values};
 use crate::store::sqlite::connection::Connection;
@@ -32,8 +32,8 @@ const READ: Sql = statement!(sqlite:
 );
 
 pub(super) async fn write(connection: &mut Connection, plan: &Plan, now: Timestamp) -> sql::Result<()> {
-    for room in &plan.made {
-        make_direct(connection, room).await?;
+    for stored in &plan.made {
+        make_direct(connection, stored).await?;
     }
     for new in &plan.accepted {
         let event = values![
@@ -51,9 +51,11 @@ pub(super) async fn write(connection: &mut Connection, plan: &Plan, now: Timesta
         let send = values![new.sender, new.client_id, new.conversation, new.seq, now, new.fingerprint];
         connection.run(&SEND, send).await?;
     }
-    for room in &plan.moved {
-        let (messages, position) = (room.message_count as i64, room.last_position.0 as i64);
-        connection.run(&MOVED, values![room.id(), room.conversation.last_seq, messages, position]).await?;
+    for stored in &plan.moved {
+        let (messages, position) = (stored.message_count as i64, stored.last_position.0 as i64);
+        connection
+            .run(&MOVED, values![stored.id(), stored.conversation.last_seq, messages, position])
+            .await?;
     }
     for read in &plan.reads {
         connection.run(&READ, values![read.user, read.conversation, read.seq, read.count as i64]).await?;
@@ -61,12 +63,12 @@ pub(super) async fn write(connection: &mut Connection, plan: &Plan, now: Timesta
     Ok(())
 }
 
-async fn make_direct(connection: &mut Connection, room: &Room) -> sql::Result<()> {
-    insert(connection, room).await?;
-    let Some((low, high)) = room.pair else { return Ok(()) };
-    connection.run(&MEMBER, values![low, room.id()]).await?;
+async fn make_direct(connection: &mut Connection, stored: &ConversationRow) -> sql::Result<()> {
+    insert(connection, stored).await?;
+    let Some((low, high)) = stored.pair else { return Ok(()) };
+    connection.run(&MEMBER, values![low, stored.id()]).await?;
     if high != low {
-        connection.run(&MEMBER, values![high, room.id()]).await?;
+        connection.run(&MEMBER, values![high, stored.id()]).await?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::domain::{
 use crate::store::sql;
 use crate::store::sql::part::Part;
 
-/// The columns that [`Room::read`] reads from a table named `c`, those that [`Membership::read`] reads from a named table, both for
+/// The columns that [`ConversationRow::read`] reads from a table named `c`, those that [`Membership::read`] reads from a named table, both for
 /// one who may see them, and the members of a conversation as [`super::columns::Columns::users`] and `seqs` read them.
 pub(in crate::store) const PARTS: &[Part] = &[
     Part::same(
@@ -37,16 +37,16 @@ pub(in crate::store) const PARTS: &[Part] = &[
     ),
 ];
 
-/// How many columns [`Room::read`] reads: id, name, history, join policy, last seq, messages, members, last position,
+/// How many columns [`ConversationRow::read`] reads: id, name, history, join policy, last seq, messages, members, last position,
 /// version of the membership, settings seq, time made, low, high, time deleted.
-pub(in crate::store) const ROOM_COLUMNS: usize = 14;
+pub(in crate::store) const CONVERSATION_COLUMNS: usize = 14;
 
 /// How many columns [`Membership::read`] reads: user, role, joined seq, delivered seq, read seq, messages read, role seq.
 pub(in crate::store) const MEMBER_COLUMNS: usize = 7;
 
 /// A conversation with the counters that operations move.
 #[derive(Debug, Clone)]
-pub(in crate::store) struct Room {
+pub(in crate::store) struct ConversationRow {
     pub conversation: Conversation,
     pub message_count: u64,
     pub last_position: Position,
@@ -59,7 +59,7 @@ pub(in crate::store) struct Room {
     pub deleted: bool,
 }
 
-impl Room {
+impl ConversationRow {
     /// Reads a row whose columns begin at column `at`; `None` when an outer join found none.
     pub(in crate::store) fn read(row: &impl Columns, at: usize) -> sql::Result<Option<Self>> {
         if row.uuid_or_null(at)?.is_none() {
@@ -126,9 +126,9 @@ impl Room {
 }
 
 /// What somebody who is no member is told: of an open conversation that one has to join, of any other that there is none.
-pub(in crate::store) fn outsider(room: Option<&Room>) -> Refusal {
-    match room {
-        Some(room) if !room.deleted && room.conversation.join == JoinPolicy::Open => Refusal::NotMember,
+pub(in crate::store) fn outsider(stored: Option<&ConversationRow>) -> Refusal {
+    match stored {
+        Some(stored) if !stored.deleted && stored.conversation.join == JoinPolicy::Open => Refusal::NotMember,
         Some(_) | None => Refusal::NotFound,
     }
 }

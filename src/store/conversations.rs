@@ -66,7 +66,7 @@ pub struct Page<T, K> {
 
 /// Conversations and memberships, apart from what happens inside them.
 #[async_trait]
-pub trait Rooms: Send + Sync {
+pub trait Conversations: Send + Sync {
     /// Makes a conversation with its members. Refusals: `NotFound` (a member is no user), `Blocked`, `TooLarge` (group).
     async fn create(&self, new: &NewConversation, now: Timestamp) -> Outcome<Created>;
 

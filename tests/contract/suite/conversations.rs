@@ -13,7 +13,7 @@ use crate::harness::seq;
 async fn a_group_begins_with_the_joins_of_its_members() {
     let world = fresh().await;
     let [ada, ben, cid] = world.users().await;
-    let new = world.new_room(ConversationKind::Group, &[ada, ben, cid, ben, ada]);
+    let new = world.new_conversation(ConversationKind::Group, &[ada, ben, cid, ben, ada]);
     let created = world.store.create(&new, world.now()).await.unwrap().unwrap();
     assert!(!created.existed);
     let joined: Vec<(UserId, Role)> = created
@@ -37,8 +37,8 @@ async fn a_group_begins_with_the_joins_of_its_members() {
 async fn making_it_again_changes_nothing() {
     let world = fresh().await;
     let [ada, ben, cid] = world.users().await;
-    let mut new = world.new_room(ConversationKind::Group, &[ada, ben]);
-    world.room(&new).await;
+    let mut new = world.new_conversation(ConversationKind::Group, &[ada, ben]);
+    world.create(&new).await;
     new.members.push(cid);
     let again = world.store.create(&new, world.now()).await.unwrap().unwrap();
     assert!(again.existed && again.committed.is_empty());
@@ -49,12 +49,12 @@ async fn making_it_again_changes_nothing() {
 async fn members_must_be_users_and_fit_in() {
     let world = fresh().await;
     let users: [UserId; 9] = world.users().await;
-    let mut new = world.new_room(ConversationKind::Group, &users);
+    let mut new = world.new_conversation(ConversationKind::Group, &users);
     assert!(matches!(world.store.create(&new, world.now()).await.unwrap(), Err(Refusal::TooLarge(_))));
     new.members = vec![UserId::from_uuid(world.uuid())];
     assert_eq!(world.store.create(&new, world.now()).await.unwrap().err(), Some(Refusal::NotFound));
     assert!(world.store.conversation(users[0], new.id).await.unwrap().is_none(), "nothing of it is there");
-    let channel = world.new_room(ConversationKind::Channel, &users);
+    let channel = world.new_conversation(ConversationKind::Channel, &users);
     assert!(world.store.create(&channel, world.now()).await.unwrap().is_ok());
 }
 
@@ -62,11 +62,11 @@ async fn members_must_be_users_and_fit_in() {
 async fn a_direct_conversation_has_the_id_of_its_two() {
     let world = fresh().await;
     let [ada, ben, cid] = world.users().await;
-    let mut new = world.new_room(ConversationKind::Direct, &[ada, ben]);
+    let mut new = world.new_conversation(ConversationKind::Direct, &[ada, ben]);
     new.id = ConversationId::direct(ada, cid);
     assert!(matches!(world.store.create(&new, world.now()).await.unwrap(), Err(Refusal::Invalid(_))));
     new.id = ConversationId::direct(ada, ben);
-    world.room(&new).await;
+    world.create(&new).await;
     let view = world.store.conversation(ben, new.id).await.unwrap().unwrap();
     assert_eq!((view.head.peer, view.head.last_seq.get(), view.conversation.member_count), (Some(ada), 0, 2));
     let sent = world.try_send(ben, Target::User(ada), "hi").await.unwrap();
