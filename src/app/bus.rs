@@ -1,4 +1,4 @@
-//! Which bus a node is on.
+//! The bus of a node.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use crate::config::{BusBackend, Settings};
 use crate::environment::SharedEnvironment;
 use crate::telemetry::Meters;
 
-/// Connects `router` to the bus that the settings name; answers it when there is one between processes.
+/// Connects `router` to the bus of the settings. Returns that bus if it connects processes.
 ///
 /// # Errors
-/// [`AppError::Bus`] for settings that no bus can be made of. A bus that is away is none: it is tried for
-/// ever.
+/// [`AppError::Bus`] for unusable settings. An unavailable bus is no error: connecting is retried without
+/// end.
 pub fn open(
     settings: &Settings,
     router: &Arc<Router>,
@@ -37,7 +37,8 @@ pub fn open(
     }
 }
 
-/// Shows the bus among the dependencies: without it the log carries everything, later.
+/// Adds the bus to the dependencies of `/readyz`. Without it all events are read from the log, a little
+/// later.
 pub fn shown(readiness: Readiness, bus: Option<&Arc<RedisBus>>) -> Readiness {
     let Some(bus) = bus else { return readiness };
     let health = bus.healthy();
@@ -50,8 +51,8 @@ pub fn shown(readiness: Readiness, bus: Option<&Arc<RedisBus>>) -> Readiness {
     )
 }
 
-/// Makes presence one over all nodes when there is a bus between them; answers this node's handle to the
-/// presence registry.
+/// Shares presence over all nodes if there is a bus between them. Returns this node's handle to the presence
+/// registry.
 pub fn share_presence(
     settings: &Settings,
     bus: Option<&Arc<RedisBus>>,
@@ -59,16 +60,16 @@ pub fn share_presence(
 ) -> Option<Arc<RedisPresenceRegistry>> {
     let lease = Duration::from_millis(settings.presence.lease_ms);
     let registry = bus?.presence_registry(lease);
-    // Two looks are further apart than two renewals, so that an emptied Redis is filled again between them.
+    // Two lookups are further apart than two renewals, so that an emptied Redis is filled again between them.
     node.presence().share(Arc::clone(&registry) as _, lease * 3 / 10);
     node.share_rates(Arc::clone(&registry) as _, CLUSTER_RATE_EVERY);
     Some(registry)
 }
 
-/// Between two looks at who is on how many nodes.
+/// Between two reads of how many nodes each user is on.
 const CLUSTER_RATE_EVERY: Duration = Duration::from_secs(2);
 
-/// Tries whether a bus comes up; `None` when there is none to try.
+/// Checks whether the bus comes up; `None` when there is no bus to check.
 pub async fn try_out(settings: &Settings, environment: &SharedEnvironment) -> Option<Result<String, String>> {
     if settings.bus.backend == BusBackend::Local {
         return None;

@@ -8,37 +8,37 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// The file whose lock says that a server works here; it holds that server's process id.
+/// The file whose lock shows that a server uses the folder. It has that server's process id.
 const LOCK_FILE: &str = "tidings.lock";
-/// The folder of the keys in it.
+/// The folder of the keys within the data folder.
 const KEYS: &str = "keys";
 /// Read and written by their owner alone.
 const PRIVATE_FILE: u32 = 0o600;
 /// Entered by its owner alone.
 const PRIVATE_FOLDER: u32 = 0o700;
-/// Set on folders that everybody may write to, such as /tmp.
+/// Set on folders in which every user may write, such as /tmp.
 const STICKY: u32 = 0o1000;
 
 /// Why a folder cannot be used; the text says what to do.
 #[derive(Debug, Error)]
 pub enum FolderError {
-    /// Another process works in it.
+    /// Another process uses it.
     #[error(
         "the data folder {folder} is in use by process {holder}: stop that server, or name another folder with --data-dir"
     )]
     InUse {
         /// The data folder concerned.
         folder: PathBuf,
-        /// The process id, as far as it is known.
+        /// The process id, if it is known.
         holder: String,
     },
-    /// Others can read it, and that cannot be changed.
+    /// Other users can read it, and that cannot be changed.
     #[error(
         "the data folder {0} is open to other users of this machine and cannot be closed to them: it holds messages and \
          password hashes; give it to the user who runs Tidings (chown), or name a folder of its own with --data-dir"
     )]
     Open(PathBuf),
-    /// The system refused.
+    /// The operating system refused.
     #[error("the data folder {folder}: {what}: {error}")]
     Failed {
         /// The data folder concerned.
@@ -50,14 +50,14 @@ pub enum FolderError {
     },
 }
 
-/// A folder that this process holds until the value is dropped, or the process ends in whatever way.
+/// A folder that this process holds until the value is dropped or the process ends.
 #[derive(Debug)]
 pub struct DataFolder {
     _lock: File,
 }
 
 impl DataFolder {
-    /// Makes the folder when it is missing, closes it and `database`, where there is one, to other users, and
+    /// Creates the folder if it is missing, makes it and `database` (if there is one) private, and
     /// holds it.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl DataFolder {
         let lock =
             private().open(folder.join(LOCK_FILE)).map_err(failed("its lock file cannot be written"))?;
         let mut lock = take(lock, folder)?;
-        // Who finds the folder held reads this; the lock alone decides.
+        // A process that finds the folder held reads this. Only the lock decides.
         let named = lock
             .set_len(0)
             .and_then(|()| lock.rewind())
@@ -84,7 +84,7 @@ impl DataFolder {
     }
 }
 
-/// Opened for writing, made when missing, private from the first moment.
+/// Opened for writing, created if missing, private from the first moment.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(PRIVATE_FILE);
@@ -96,7 +96,7 @@ fn take(mut lock: File, folder: &Path) -> Result<File, FolderError> {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
-            // Unreadable or not yet written: the folder is held all the same.
+            // Unreadable or not yet written: the folder is held nevertheless.
             let _ = lock.read_to_string(&mut holder);
             let holder = Some(holder.trim()).filter(|pid| !pid.is_empty()).unwrap_or("(unknown)").to_owned();
             Err(FolderError::InUse { folder: folder.to_owned(), holder })
@@ -107,8 +107,8 @@ fn take(mut lock: File, folder: &Path) -> Result<File, FolderError> {
     }
 }
 
-/// Takes the rights of others away. A folder of another owner is left as it is when only its group may enter:
-/// an orchestrator gives volumes to a group.
+/// Makes a folder private. A folder of another owner is left unchanged if only its group may enter it: an
+/// orchestrator gives volumes to a group.
 fn close(folder: &Path) -> Result<(), FolderError> {
     let failed =
         |error| FolderError::Failed { folder: folder.to_owned(), what: "cannot be looked at", error };
@@ -128,12 +128,12 @@ fn close(folder: &Path) -> Result<(), FolderError> {
     Err(FolderError::Open(folder.to_owned()))
 }
 
-/// Closes what lies in the folder, and in the folder of the keys. The database's file is made before SQLite
-/// does it, so that it is private; SQLite gives its `-wal` and `-shm` the same rights.
+/// Makes the files in the folder and in the folder of the keys private. The database's file is created before
+/// SQLite does it, so that it is private; SQLite gives its `-wal` and `-shm` files the same rights.
 fn close_what_is_in(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        // A link may lead anywhere.
+        // A link may point anywhere.
         let found = fs::symlink_metadata(&path)?;
         let private = if found.is_dir() { PRIVATE_FOLDER } else { PRIVATE_FILE };
         let ours = found.is_file() || (found.is_dir() && path.ends_with(KEYS));

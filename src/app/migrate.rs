@@ -1,14 +1,15 @@
-//! `tidings migrate`: brings the database's tables up to this release. A step of its own in a release, before
-//! the servers.
+//! `tidings migrate`: brings the database's tables up to this release. In a release it is a separate step
+//! before the servers.
 
 use super::AppError;
 use crate::config::{Settings, StoreBackend};
 use crate::store::postgres;
 
-/// Applies what is missing; answers one line for each migration applied, or why there was nothing to do.
+/// Applies missing migrations. Returns one line for each of them, or why there was nothing to do.
 ///
 /// # Errors
-/// [`AppError::Migrate`], whose text says what to do; what was applied before it stays applied.
+/// [`AppError::Migrate`], whose text says what to do. Migrations that were applied before the error stay
+/// applied.
 pub async fn migrate(settings: &Settings) -> Result<Vec<String>, AppError> {
     match settings.store.backend {
         StoreBackend::Sqlite => {

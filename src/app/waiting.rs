@@ -1,5 +1,5 @@
-//! The time before the database answers: the process stays up and says what it waits for, rather than end and
-//! be started again and again.
+//! The time before the database answers: the process stays up and says what it waits for, instead of ending
+//! and being started again and again.
 //!
 //! On the public port only `/healthz` (the process lives) and `/readyz` (it is not ready) are answered
 //! meanwhile; the internal address says what it waits for.
@@ -16,14 +16,14 @@ use crate::environment::SharedEnvironment;
 
 /// Between two tries.
 const TRY_EVERY: Duration = Duration::from_secs(1);
-/// For reading a request and answering it.
+/// The timeout for reading a request and answering it.
 const REQUEST: Duration = Duration::from_secs(2);
 /// Bytes of a request that are read; probes send far fewer.
 const REQUEST_BYTES: usize = 4_096;
 
-/// Why something is not there.
+/// Why a dependency is missing.
 pub enum Missing<E> {
-    /// It may come: try again.
+    /// It may come up: try again.
     Away(String),
     /// Trying again does not help.
     Hopeless(E),
@@ -33,7 +33,7 @@ pub enum Missing<E> {
 /// internal address and in the log.
 ///
 /// # Errors
-/// What makes further tries hopeless.
+/// The error after which further tries are useless.
 pub async fn until<T, E, F>(
     what: &'static str,
     listener: &TcpListener,

@@ -52,12 +52,12 @@ impl ConversationKind {
     }
 }
 
-/// From where on a member may read.
+/// From where a member may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HistoryPolicy {
-    /// From one's own join event on.
+    /// From the member's own join event.
     FromJoin,
-    /// Everything, from the first event on.
+    /// Everything, from the first event.
     All,
 }
 
@@ -76,7 +76,7 @@ impl HistoryPolicy {
     }
 }
 
-/// How one becomes a member.
+/// How a user becomes a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinPolicy {
     /// Anyone who knows the id joins; any member invites.
@@ -144,19 +144,19 @@ impl Role {
 /// A conversation as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conversation {
-    /// Its id, which tells its kind.
+    /// Its id, which includes its kind.
     pub id: ConversationId,
-    /// A name for people; direct conversations have none.
+    /// A name for users; direct conversations have none.
     pub name: Option<String>,
-    /// From where on members may read.
+    /// From where members may read.
     pub history: HistoryPolicy,
-    /// How one becomes a member.
+    /// How a user becomes a member.
     pub join: JoinPolicy,
     /// The seq of its newest event; [`Seq::ZERO`] when it has none.
     pub last_seq: Seq,
     /// How many members it has.
     pub member_count: u64,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
@@ -165,7 +165,7 @@ pub struct Conversation {
 pub struct Member {
     /// The user who is a member.
     pub user: UserId,
-    /// What they may do.
+    /// The member's role.
     pub role: Role,
     /// The seq of their join event; [`Seq::ZERO`] in direct conversations.
     pub joined_seq: Seq,
@@ -204,7 +204,7 @@ pub struct Head {
     pub unread: u64,
 }
 
-/// A receipt to keep: positions only move forward and never past the newest event.
+/// A receipt to store: positions only move forward and never past the newest event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
     /// The user whose receipt moves.
@@ -217,22 +217,23 @@ pub struct Mark {
     pub read: Option<Seq>,
 }
 
-/// A bus channel that a node subscribes to while it has somebody for it.
+/// A bus channel. A node subscribes to it while it has a local reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {
-    /// What concerns one user: their direct and group conversations, their own membership, their receipts.
+    /// Events and signals for one user: of their direct and group conversations, their own membership, their
+    /// receipts.
     User(UserId),
     /// One channel's events.
     Channel(ConversationId),
-    /// One user's presence, for those who watch.
+    /// One user's presence, for the sessions that watch the user.
     Presence(UserId),
-    /// What relays saw move; every gateway reads it.
+    /// The digests of relays, which every gateway reads.
     Digest,
-    /// What nodes published; relays read it.
+    /// The announcements of published events, which relays read.
     Published,
 }
 
-/// Where a conversation's events go: one function decides, for every publisher and subscriber.
+/// The topics of a conversation's events. Every publisher and subscriber uses this function.
 ///
 /// `users` are the members of a direct or group conversation, and in a channel the user whose membership
 /// changes (a joining user is not yet subscribed to the channel).

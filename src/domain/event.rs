@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::{ConversationId, HistoryPolicy, JoinPolicy, Message, Position, Role, Seq, Timestamp, UserId};
 
-/// One durable event at its place in its conversation.
+/// One durable event of a conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// Whose log.
+    /// The conversation.
     pub conversation: ConversationId,
-    /// Its place there.
+    /// Its seq.
     pub seq: Seq,
-    /// Who caused it.
+    /// The user who caused it.
     pub sender: UserId,
     /// When the server accepted it.
     pub sent_at: Timestamp,
@@ -19,10 +19,10 @@ pub struct Event {
     pub kind: EventKind,
 }
 
-/// What can happen in a conversation.
+/// The kinds of events.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EventKind {
-    /// Something was said. Read later it carries its present content, not the first.
+    /// A message. Read later it has its present content, not the first.
     Message(Message),
     /// A message's body was replaced. `body` is `None` once the message is deleted.
     Edit {
@@ -31,46 +31,46 @@ pub enum EventKind {
         /// The body as of this edit.
         body: Option<String>,
     },
-    /// A message's content was removed for good.
+    /// A message's content was removed permanently.
     Delete {
         /// The message.
         target: Seq,
     },
-    /// A reaction came or went.
+    /// A reaction was added or removed.
     Reaction {
         /// The message.
         target: Seq,
-        /// Which one.
+        /// The reaction.
         emoji: String,
-        /// Came (true) or went.
+        /// Whether it was added or removed.
         on: bool,
     },
-    /// Somebody became a member.
+    /// A user became a member.
     MemberJoined {
         /// The new member.
         user: UserId,
-        /// As what.
+        /// The new member's role.
         role: Role,
     },
-    /// Somebody is a member no more.
+    /// A user is no longer a member.
     MemberLeft {
         /// The former member.
         user: UserId,
         /// Why they left.
         reason: LeaveReason,
     },
-    /// Settings or somebody's role changed.
+    /// Settings or a member's role changed.
     ConversationChanged(Changes),
 }
 
-/// Why somebody is a member no more.
+/// Why a user is no longer a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaveReason {
-    /// By their own wish.
+    /// The user left.
     Left,
-    /// By an admin's.
+    /// An admin removed the user.
     Removed,
-    /// Their account was erased.
+    /// The user's account was erased.
     Erased,
 }
 
@@ -90,7 +90,7 @@ impl LeaveReason {
     }
 }
 
-/// What changed about a conversation; absent fields stayed.
+/// What changed about a conversation. An absent field did not change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// The new name.
@@ -99,13 +99,13 @@ pub struct Changes {
     pub history: Option<HistoryPolicy>,
     /// The new join policy.
     pub join: Option<JoinPolicy>,
-    /// Somebody's new role.
+    /// A member's new role.
     pub role: Option<(UserId, Role)>,
-    /// The conversation was deleted; nothing follows.
+    /// The conversation was deleted; no event follows.
     pub deleted: bool,
 }
 
-/// Who is to be told of an event: the channel's subscribers, or the named users.
+/// Who gets an event: the channel's subscribers, or the named users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audience {
     /// The members of a direct or group conversation; in a channel, the user whose membership the event
@@ -118,11 +118,12 @@ pub struct Audience {
 pub struct Committed {
     /// The event.
     pub event: Arc<Event>,
-    /// Its place in the log as a whole.
+    /// Its position in the log.
     pub position: Position,
-    /// The place of its predecessor in the same conversation; `Position(0)` for the first. A node that starts
-    /// to follow a conversation here knows from it whether the predecessor lies before its own snapshot.
+    /// The position of its predecessor in the same conversation; `Position(0)` for the first event. A node
+    /// that begins to follow the conversation with this event sees from it whether the predecessor is before
+    /// its own snapshot.
     pub previous: Position,
-    /// Who is to be told.
+    /// Who gets it.
     pub audience: Audience,
 }

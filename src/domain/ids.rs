@@ -1,7 +1,7 @@
 //! Ids as newtypes, and the numbers that order things.
 //!
-//! On the wire an id is a prefix that tells its kind and 32 hexadecimal digits; inside it is 16 bytes.
-//! Clients treat the whole as opaque.
+//! On the wire an id is a prefix for its kind and 32 hexadecimal digits; in memory it is 16 bytes. Clients
+//! treat the text as opaque.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,8 +25,7 @@ impl std::error::Error for IdError {}
 
 fn parse_prefixed(text: &str, prefix: &str) -> Result<Uuid, IdError> {
     let digits = text.strip_prefix(prefix).ok_or(IdError)?;
-    // Only the canonical spelling is an id: two spellings of one id would defeat comparisons made on the
-    // text.
+    // Only the canonical spelling is an id: two spellings of one id would break comparisons of the text.
     if digits.len() != 32 || digits.bytes().any(|b| b.is_ascii_uppercase()) {
         return Err(IdError);
     }
@@ -93,7 +92,8 @@ prefixed_id!(
     "u_"
 );
 prefixed_id!(
-    /// A message, derived from its sender and client id, so a retry names the same one without a look-up.
+    /// A message. The id is derived from its sender and client id, so a retry has the same id without a
+    /// look-up.
     MessageId,
     "m_"
 );
@@ -109,7 +109,7 @@ prefixed_id!(
 );
 
 impl UserId {
-    /// The id of an external issuer's subject: the same subject is the same user on every node, without a
+    /// The id of an external issuer's subject. The same subject has the same id on every node, without a
     /// look-up.
     pub fn derive_external(issuer: &str, subject: &str) -> Self {
         Self(derive("tidings external user", &[issuer.as_bytes(), subject.as_bytes()]))
@@ -123,7 +123,7 @@ impl MessageId {
     }
 }
 
-/// A conversation. The two lowest bits of its last byte tell its kind, so routing needs no look-up.
+/// A conversation. The two lowest bits of its last byte are its kind, so routing needs no look-up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConversationId(Uuid);
 
@@ -135,7 +135,7 @@ impl ConversationId {
         Self(Uuid::from_bytes(bytes))
     }
 
-    /// The direct conversation of two users (or of one with themself): the same id whoever asks.
+    /// The direct conversation of two users (or of one with themself). The id does not depend on their order.
     pub fn direct(one: UserId, other: UserId) -> Self {
         let (low, high) = if one <= other { (one, other) } else { (other, one) };
         Self::from_random(
@@ -144,7 +144,7 @@ impl ConversationId {
         )
     }
 
-    /// The conversation that `creator` makes under `client_id`: repeating the request names the same one.
+    /// The conversation that `creator` creates under `client_id`. Repeating the request gives the same id.
     pub fn derive(kind: ConversationKind, creator: UserId, client_id: ClientId) -> Self {
         Self::from_random(
             kind,
@@ -162,7 +162,7 @@ impl ConversationId {
         &self.0
     }
 
-    /// The kind that the id names.
+    /// The kind in the id.
     pub fn kind(&self) -> ConversationKind {
         ConversationKind::from_bits(self.0.as_bytes()[15] & 0b11).unwrap_or(ConversationKind::Channel)
     }
@@ -190,7 +190,7 @@ impl FromStr for ConversationId {
     }
 }
 
-/// A client's name for one of its sends: the idempotency key, unique per sender for ever.
+/// A client's name for one of its sends: the idempotency key, unique per sender permanently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(Uuid);
 
@@ -215,8 +215,8 @@ impl fmt::Display for ClientId {
 impl FromStr for ClientId {
     type Err = IdError;
 
-    /// Takes the hyphenated form (any case) or 32 digits; the nil UUID is refused, since only a forgotten
-    /// value is nil.
+    /// Accepts the hyphenated form (any case) or 32 digits. The nil UUID is refused, because it is usually a
+    /// forgotten value.
     fn from_str(text: &str) -> Result<Self, IdError> {
         let well_formed = matches!(text.len(), 32 | 36);
         let uuid =
@@ -225,7 +225,7 @@ impl FromStr for ClientId {
     }
 }
 
-/// The place of an event in its conversation: 1, 2, 3 … without holes. 0 means "before the first".
+/// The number of an event in its conversation: 1, 2, 3 … without holes. 0 means "before the first".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Seq(u64);
 
@@ -240,7 +240,7 @@ impl Seq {
         if value <= Self::MAX.0 { Some(Self(value)) } else { None }
     }
 
-    /// A seq that a store wrote; values past the maximum are cut to it.
+    /// A seq that a store wrote; larger values are cut to the maximum.
     pub fn from_stored(value: i64) -> Self {
         Self(u64::try_from(value).unwrap_or(0).min(Self::MAX.0))
     }
@@ -250,7 +250,7 @@ impl Seq {
         self.0
     }
 
-    /// The number as databases keep it.
+    /// The number as databases store it.
     pub const fn as_stored(self) -> i64 {
         self.0 as i64
     }
@@ -261,7 +261,7 @@ impl Seq {
         Self(self.0 + 1)
     }
 
-    /// The seq `by` places further.
+    /// The seq `by` numbers later.
     #[must_use]
     pub const fn plus(self, by: u64) -> Self {
         Self(self.0 + by)
@@ -280,7 +280,7 @@ impl fmt::Display for Seq {
     }
 }
 
-/// A place in the log as a whole: grows with commit order, carries no clock.
+/// A position in the whole log. It grows in commit order and contains no clock.
 ///
 /// SQLite: the row number of the event. Postgres: the committing transaction's `xid8`, so several events may
 /// share one.

@@ -1,4 +1,4 @@
-//! The limits that clients are told in `welcome.limits`.
+//! The limits that clients are sent in `welcome.limits`.
 
 /// Sizes and counts that requests may not exceed. All come from configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
-//! What people say.
+//! The content of messages.
 
 use super::{ClientId, MessageId, Seq, Timestamp, UserId};
 
-/// A JSON text that was checked to be well-formed; kept as it came and never looked into.
+/// A JSON text that was checked to be well-formed. It is stored as it came and never interpreted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonText(pub String);
 
@@ -13,7 +13,7 @@ pub struct Content {
     pub body: Option<String>,
     /// The message this one answers.
     pub reply_to: Option<Seq>,
-    /// Who is called by name.
+    /// The mentioned users.
     pub mentions: Vec<UserId>,
     /// A JSON array of attachment objects.
     pub attachments: Option<JsonText>,
@@ -30,12 +30,12 @@ pub struct Message {
     pub content: Content,
     /// When it was last edited.
     pub edited_at: Option<Timestamp>,
-    /// The content is gone for good.
+    /// The content was removed permanently.
     pub deleted: bool,
 }
 
 impl Message {
-    /// The message's id, given who sent it.
+    /// The message's id; `sender` is its sender.
     pub fn id(&self, sender: UserId) -> MessageId {
         MessageId::derive(sender, self.client_id)
     }

@@ -1,8 +1,8 @@
-//! What Tidings is about, as plain values and rules: ids, conversations, members, messages, events,
+//! The domain of Tidings as plain values and rules: ids, conversations, members, messages, events,
 //! permissions, limits.
 //!
-//! Nothing here does I/O, reads a clock, draws randomness, knows an encoding or waits. Whoever calls a rule
-//! brings the facts and `now`; the rule answers with a value or a [`Refusal`].
+//! Nothing here does I/O, reads a clock, draws randomness, knows an encoding or waits. The caller of a rule
+//! passes the facts and `now`; the rule returns a value or a [`Refusal`].
 
 mod conversation;
 mod event;

@@ -69,7 +69,7 @@ impl Origin {
     }
 }
 
-/// Which origins a browser's page may come from.
+/// The origins from which web pages may connect.
 #[derive(Debug, Clone, Default)]
 pub struct AllowedOrigins {
     every: bool,
@@ -78,8 +78,8 @@ pub struct AllowedOrigins {
 }
 
 impl AllowedOrigins {
-    /// Those of a list (`*` is every one), and the one that clients know the server by, if that is known.
-    /// Entries that are no origins are left out; configuration refuses them before.
+    /// The origins of a list (`*` is every one), and the public origin of the server if it is known. Entries
+    /// that are not origins are left out; the configuration refuses them before.
     pub fn new(listed: &[String], public_url: Option<&str>) -> Self {
         Self {
             every: listed.iter().any(|origin| origin == "*"),
@@ -88,16 +88,16 @@ impl AllowedOrigins {
         }
     }
 
-    /// Whether an origin was listed: a page of it may also read what the API answers.
+    /// Whether an origin is listed: a page of it may also read the answers of the API.
     pub fn lists(&self, origin: &str) -> bool {
         self.every || Origin::parse(origin).is_some_and(|origin| self.listed.contains(&origin))
     }
 
     /// Whether a page of this origin may connect to the server that the request's `Host` names.
     ///
-    /// Where the public address is known, a `Host` that is a name counts only if it is that one: a page whose
-    /// own name resolves to this server (DNS rebinding) sends its name as both. An address or `localhost`
-    /// cannot be rebound.
+    /// Where the public address is known, a name in `Host` counts only if it is that name. A page whose own
+    /// name resolves to this server (DNS rebinding) sends its name as both. An address or `localhost` cannot
+    /// be rebound.
     pub fn may_connect(&self, origin: &str, host: &str) -> bool {
         if self.lists(origin) {
             return true;

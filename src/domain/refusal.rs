@@ -1,12 +1,13 @@
-//! Why a request is definitely not done.
+//! Why a request is refused.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// A definite no: it did not happen and never will. Each variant has one wire code (`protocol::error`).
+/// A definite refusal: the request was not done and never will be. Each variant has one wire code
+/// (`protocol::error`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// No such thing, or not for this user to see.
+    /// It does not exist, or this user may not see it.
     NotFound,
     /// The user is not a member.
     NotMember,
@@ -14,11 +15,11 @@ pub enum Refusal {
     Forbidden(&'static str),
     /// One of the two users has blocked the other.
     Blocked,
-    /// A field's value cannot be; the text names the field.
+    /// A field has an impossible value; the text names the field.
     Invalid(Cow<'static, str>),
-    /// Taken already, or used before for something else.
+    /// It is taken, or the key was used before for something else.
     Conflict(&'static str),
-    /// Over a limit; the text names it.
+    /// Above a limit; the text names the limit.
     TooLarge(&'static str),
 }
 

@@ -9,30 +9,30 @@ use super::{FamilyId, Timestamp, UserId};
 pub struct User {
     /// The user's id.
     pub id: UserId,
-    /// The unique name to sign in and be found by; guests and external users have none.
+    /// The unique name for signing in and for search; guests and external users have none.
     pub username: Option<Username>,
     /// The name shown.
     pub display_name: String,
-    /// Not claimed yet by a username and password.
+    /// A guest: not claimed yet by a username and password.
     pub guest: bool,
-    /// When the profile was made.
+    /// When the profile was created.
     pub created_at: Timestamp,
 }
 
-/// Something that ended: every node hears of it within a second, Redis or not.
+/// A revocation. Every node knows it within a second, with Redis or without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Revocation {
-    /// Whose tokens.
+    /// The user whose tokens end.
     pub user: UserId,
-    /// One sign-in; `None`: all of the user's issued until now.
+    /// One sign-in; `None`: all tokens of the user issued until now.
     pub family: Option<FamilyId>,
-    /// When. Tokens issued after this moment are not meant.
+    /// When. Tokens issued later are not concerned.
     pub at: Timestamp,
-    /// The account is gone or banned: close with 4403 rather than 4401.
+    /// The account is erased or banned: close with 4403 instead of 4401.
     pub final_: bool,
 }
 
-/// A unique name: 2 to 32 characters of `a-z 0-9 _ . -`, beginning with a letter or digit, kept in lower
+/// A unique name: 2 to 32 characters of `a-z 0-9 _ . -`, beginning with a letter or digit, stored in lower
 /// case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Username(String);
