@@ -107,12 +107,12 @@ fn main() -> ExitCode {
     code
 }
 
-/// Says why the process ends. Standard error may be closed, or a pipe that nobody reads.
+/// Reports why the process ends. Standard error may be closed, or a pipe that nobody reads.
 fn say_error(error: &anyhow::Error) {
     let text = format!("tidings: {error:#}\n");
     let (said, wait) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        // There is nobody else to tell.
+        // There is no other place to report it.
         let _ = std::io::stderr().write_all(text.as_bytes());
         let _ = said.send(());
     });
@@ -146,7 +146,7 @@ fn in_system(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Re
             .enable_all()
             .worker_threads(2)
             .build()
-            // Without a runtime there is nothing to report through.
+            // Without a runtime there is no log to report through.
             .expect("the operating system lets a process start threads")
     });
     runner.block_on(work)
@@ -156,7 +156,8 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let clock = SystemEnvironment::shared();
     logging::init(&settings.telemetry, move || clock.monotonic_ms())?;
     panics::install(logging::finish, panic_points());
-    // Before anything is announced: who reads that we serve may stop us at once.
+    // Before anything is announced, because a supervisor that reads the announcement may stop the server at
+    // once.
     let stop = asked_to_stop()?;
     tokio::pin!(stop);
     let embedded = settings.store.backend == StoreBackend::Sqlite;
@@ -165,7 +166,8 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let app = tokio::select! {
         built = &mut building => built?,
         () = &mut stop => {
-            // The embedded database is being opened and is closed in order; another one may never answer.
+            // An embedded database that is being opened is closed in order; a database server may never
+            // answer.
             if embedded {
                 building.await?.close().await;
             }
@@ -181,15 +183,15 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where tests ask a debug build to panic: nobody's server is to be ended by a variable.
+/// The folder through which tests ask a debug build to panic. A release build ignores the variable.
 fn panic_points() -> Option<PathBuf> {
     let set = cfg!(debug_assertions).then(process_environment)?;
     set.into_iter().find(|(name, _)| name == "TIDINGS_PANIC_POINTS").map(|(_, folder)| folder.into())
 }
 
-/// Watches for SIGTERM, SIGINT and SIGHUP from now on; the future ends when one comes. There is nothing that
-/// SIGHUP could read anew, and a closed terminal means the end. SIGUSR1 and SIGUSR2, which would end the
-/// process at once, are taken and logged.
+/// Listens for SIGTERM, SIGINT and SIGHUP from now on; the future resolves when one arrives. SIGHUP ends the
+/// process too: no file is read again, and a closed terminal means the end. SIGUSR1 and SIGUSR2, which would
+/// end the process at once, are caught and logged.
 fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;

@@ -1,5 +1,5 @@
-//! Signing up: accounts, guests, and guests that become accounts. Each may be asked again when its answer was
-//! lost.
+//! Signing up: accounts, guests, and guests that become accounts. Each call may be repeated when its answer
+//! was lost.
 
 use std::net::IpAddr;
 
@@ -10,12 +10,12 @@ use crate::domain::{Refusal, User, UserId, Username};
 use crate::protocol::{Failure, checks};
 use crate::store::{Credentials, NewUser, NewUserOutcome};
 
-/// The longest device id, like every id of a client's making.
+/// The longest device id, like every id that a client makes.
 const MAX_DEVICE_BYTES: usize = 64;
 
 impl Identity {
-    /// Makes an account and signs in to it. Asked again with the same name and password, because the answer
-    /// was lost, it signs in.
+    /// Creates an account and signs in to it. When it is repeated with the same name and password, because
+    /// the answer was lost, it signs in.
     ///
     /// # Errors
     /// `Invalid`, `Conflict` (the name is taken), `Forbidden` (sign-ups are closed), `RateLimited`,
@@ -61,7 +61,7 @@ impl Identity {
         }
     }
 
-    /// The name is taken; whoever has its password as well is its owner, as at a sign-in, and may try as
+    /// The name is taken. A client that also knows its password owns it, as at a sign-in, and may try as
     /// rarely.
     async fn sign_up_again(&self, owner: Credentials, password: String) -> Result<SignedIn, Failure> {
         let name = owner.user.username.as_ref().map(Username::as_str).unwrap_or_default();
@@ -73,7 +73,7 @@ impl Identity {
         Err(taken)
     }
 
-    /// Makes a guest, or finds the one of this device.
+    /// Creates a guest, or finds the one of this device.
     ///
     /// # Errors
     /// As [`Identity::sign_up`]; `Conflict` when the device's guest has become an account.
@@ -103,7 +103,8 @@ impl Identity {
         match self.write(self.inner.store.create_user(&new)).await? {
             NewUserOutcome::Created => self.start_sign_in(new.user, true).await,
             NewUserOutcome::Existing(user) if user.guest => self.start_sign_in(user, false).await,
-            // A device id is no password: it opens a guest's account and nothing that was protected since.
+            // A device id is not a password: it opens a guest's account, and nothing that was protected by a
+            // password since.
             NewUserOutcome::Existing(_) | NewUserOutcome::UsernameTaken => Err(Refusal::Conflict(
                 "device_id: its guest has become an account; sign in with the password",
             )
@@ -111,8 +112,8 @@ impl Identity {
         }
     }
 
-    /// Gives a guest a name and password. Asked again with the same, because the answer was lost, it answers
-    /// the same.
+    /// Gives a guest a name and password. When it is repeated with the same values, because the answer was
+    /// lost, it answers the same.
     ///
     /// # Errors
     /// `Invalid`, `Conflict` (taken, or no guest), `Forbidden` (names are closed), `RateLimited`,
@@ -125,8 +126,7 @@ impl Identity {
         if !known.guest {
             return self.claim_again(known, &username, password).await;
         }
-        // A hash is work: it is not done for a name that cannot be had, nor for one guest as often as it
-        // likes.
+        // A hash is expensive: it is not computed for a name that is taken, and only so often for one guest.
         if self.read(self.inner.store.credentials(&username)).await?.is_some() {
             return Err(Refusal::Conflict("this username is taken").into());
         }

@@ -28,7 +28,7 @@ impl Throttle {
         }
     }
 
-    /// May `address` try a password on `account` now? Counts it.
+    /// Checks whether `address` may try a password on `account` now, and counts it.
     ///
     /// # Errors
     /// `RateLimited` with the wait.
@@ -37,7 +37,7 @@ impl Throttle {
         self.account(account)
     }
 
-    /// May a password be tried on `account` now? Counts it.
+    /// Checks whether a password may be tried on `account` now, and counts it.
     ///
     /// # Errors
     /// As [`Throttle::sign_in`].
@@ -45,7 +45,7 @@ impl Throttle {
         self.accounts.check(&account.to_owned())
     }
 
-    /// May `address` make another account now? Counts it.
+    /// Checks whether `address` may create another account now, and counts it.
     ///
     /// # Errors
     /// As [`Throttle::sign_in`].
@@ -53,7 +53,7 @@ impl Throttle {
         self.address(&self.sign_up_addresses, address)
     }
 
-    /// May `address` present another refresh token now? Counts it.
+    /// Checks whether `address` may present another refresh token now, and counts it.
     ///
     /// # Errors
     /// As [`Throttle::sign_in`].
@@ -61,7 +61,7 @@ impl Throttle {
         self.address(&self.refresh_addresses, address)
     }
 
-    /// This machine itself is not limited by address: whoever is on it could do worse. Behind a proxy on the
+    /// The loopback address has no limit: a program on this machine could do worse. Behind a proxy on the
     /// same machine, `server.trusted_proxies` makes the clients' own addresses known.
     fn address(&self, limit: &RateLimit<IpAddr>, address: IpAddr) -> Result<(), Failure> {
         if address.to_canonical().is_loopback() { Ok(()) } else { limit.check(&subscriber(address)) }

@@ -5,7 +5,7 @@
 
 use metrics::{Counter, Gauge, Histogram, Unit};
 
-/// What is known about one metric before the first measurement.
+/// The description of a metric.
 #[derive(Debug, Clone, Copy)]
 pub struct Metric {
     /// Its name in Prometheus.
@@ -18,7 +18,7 @@ pub struct Metric {
     pub label: Option<(&'static str, &'static [&'static str])>,
     /// Upper bounds of a histogram's buckets.
     pub buckets: &'static [f64],
-    /// What it tells.
+    /// What it means.
     pub help: &'static str,
 }
 
@@ -128,10 +128,10 @@ impl<H> By<H> {
         Self { handles, other: make(metric.name, label, OTHER) }
     }
 
-    /// The handle of `value`, which must be one that the catalogue lists; else that of `other`.
-    ///
-    /// A scan of a few short words: right for refusals and closes. What happens per message should keep the
-    /// handle itself.
+    /// The handle of `value`, which must be in the catalogue; otherwise that of `other`.
+    /// 
+    /// It scans a few short words, which is good enough for refusals and closes. Code that runs per message
+    /// should keep the handle itself.
     pub fn of(&self, value: &str) -> &H {
         self.handles.iter().find(|(known, _)| *known == value).map_or(&self.other, |(_, handle)| handle)
     }

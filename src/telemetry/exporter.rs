@@ -22,11 +22,11 @@ pub struct Exporter {
 }
 
 impl Exporter {
-    /// Installs the recorder, once per process: later calls answer with the first's. Do it before any
+    /// Installs the recorder, once per process: later calls return the first one. Call it before any
     /// [`super::Meters`] are made.
     ///
     /// # Errors
-    /// Another recorder was installed by someone else; go on without metrics or stop.
+    /// Another recorder is installed. Continue without metrics or stop.
     pub fn install() -> Result<Self, ExporterError> {
         let installed = INSTALLED.get_or_init(|| {
             let handle =
@@ -58,7 +58,7 @@ impl std::fmt::Debug for Exporter {
     }
 }
 
-/// Open file descriptors the process may have, or none where the system does not tell.
+/// Open file descriptors that the process may have; `None` where the system does not report it.
 pub fn file_limit() -> Option<u64> {
     process::max_fds().map(|limit| limit as u64)
 }

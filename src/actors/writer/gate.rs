@@ -1,4 +1,4 @@
-//! The gate that all shards of a writer pass on their way to the database: the adaptive limit and the circuit
+//! The gate before the database, which all shards of a writer share: the adaptive limit and the circuit
 //! breaker.
 
 use std::sync::{Arc, Mutex};
@@ -16,12 +16,12 @@ use crate::telemetry::Meters;
 /// Why a batch may not be tried now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shut {
-    /// The database is away: nothing is tried for so long.
+    /// The breaker is open: no batch is tried for a while.
     Away {
         /// When to try again.
         retry_after_ms: u64,
     },
-    /// Too many batches were in flight for as long as this one could wait.
+    /// Too many batches were in flight for as long as this batch could wait.
     Busy,
 }
 
@@ -38,8 +38,8 @@ pub struct Gate {
     meters: Arc<Meters>,
 }
 
-/// Permission for one batch; give it back with [`Pass::ended`]. Dropped without, the batch counts as never
-/// tried.
+/// Permission for one batch. Return it with [`Pass::ended`]; a batch whose permission is only dropped counts
+/// as never tried.
 pub struct Pass<'a> {
     gate: &'a Gate,
     began_us: u64,
@@ -56,7 +56,7 @@ impl Gate {
         gate
     }
 
-    /// Waits for a place, at most `patience`.
+    /// Waits for permission, at most `patience`.
     ///
     /// # Errors
     /// [`Shut`]; nothing was tried.
@@ -64,7 +64,7 @@ impl Gate {
         let began_ms = self.environment.monotonic_ms();
         let patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         loop {
-            // Registered before asking, so that a place freed in between is not missed.
+            // Registered before the check, so that a permit released in between is not missed.
             let freed = self.freed.notified();
             let now_ms = self.environment.monotonic_ms();
             if let Some(pass) = self.try_pass(now_ms)? {
@@ -77,7 +77,7 @@ impl Gate {
         }
     }
 
-    /// Whether the breaker refuses everything at the moment, and for how long.
+    /// Whether the breaker refuses every batch now, and for how long.
     pub fn shut(&self) -> Option<u64> {
         let mut state = self.lock();
         if !state.breaker.is_open() {
@@ -126,7 +126,7 @@ impl Gate {
 }
 
 impl Pass<'_> {
-    /// The batch ended: the database `worked`, or it did not, by itself or because the deadline passed.
+    /// The batch ended: the database `worked`, or it failed, also because the deadline passed.
     pub fn ended(mut self, worked: bool, timed_out: bool) {
         self.used = true;
         let took_us = self.gate.environment.monotonic_us().saturating_sub(self.began_us);
@@ -145,7 +145,7 @@ impl Drop for Pass<'_> {
             state.limit.cancelled();
             state.breaker.cancelled(self.gate.environment.monotonic_ms());
         }
-        // Whoever waits asks anew: there is a place, or a reason not to wait any longer.
+        // Waiting batches check again: there is a permit, or a reason not to wait any longer.
         self.gate.freed.notify_waiters();
     }
 }

@@ -1,19 +1,19 @@
 //! Session: one actor per connection; owns the socket, speaks the protocol, is pushed live events.
 //!
-//! - *Owns*: its [`connection`] (stream, assembler, outbox), where it is in its [`life`], its rules
-//!   ([`state`], [`request_rules`]), its way in ([`entering`]), which live events it wants ([`feed`]).
+//! - *Owns*: its [`connection`] (stream, assembler, outbox), its place in its [`life`], its rules ([`state`],
+//!   [`request_rules`]), the steps of entering ([`entering`]), which live events it wants ([`feed`]).
 //! - *Receives*: bytes from the client; control messages in its [`mailbox`]; events, signals and replies, a
 //!   batch at a time, from the hub of its thread ([`deliveries`]); timers.
-//! - *Emits*: [`effect`]s of its rules, carried out by [`effects`]; frames into its queue ([`output`]); what
-//!   it wants to be given to the hub ([`worker::Directory`]).
-//! - *Limits*: bytes that wait for the client, requests under way, control messages, malformed and
+//! - *Emits*: [`effect`]s of its rules, performed by [`effects`]; frames into its queue ([`output`]); its
+//!   subscriptions and timers to the hub ([`worker::Directory`]).
+//! - *Limits*: bytes that wait for the client, requests in progress, control messages, malformed and
 //!   rate-limited frames per minute.
-//! - *On restart*: there is none; the client reconnects and resumes by cursor.
+//! - *On restart*: nothing is restored; the client reconnects and resumes by cursor.
 //! - *On full*: a full queue switches the client to pulling (`lagging`); at the bound of requests nothing
 //!   more is read; a full mailbox ends the session.
 //!
 //! A session is generic over its stream, and takes time and randomness from its node's environment, so that
-//! all sessions of a process can run on one thread under a clock that stands still.
+//! all sessions of a process can run on one thread under a paused clock.
 
 mod actor;
 pub mod assembler;

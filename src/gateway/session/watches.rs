@@ -1,5 +1,4 @@
-//! Whose presence a session is told, counted from the moment it asks: what is asked for and not answered yet
-//! counts too.
+//! The users whose presence a session is sent. A user counts from the request on, also before it is answered.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -8,22 +7,22 @@ use crate::domain::UserId;
 
 #[derive(Debug, Default)]
 struct Watch {
-    /// Requests for it that are not answered yet.
+    /// Requests for the user that are not answered yet.
     asked: u32,
-    /// The user may be seen, and is watched.
+    /// The session may see the user, and watches the user.
     stands: bool,
 }
 
-/// See the module's documentation. Bounded by `limits.watch_users`.
+/// The watches of one session. Bounded by `limits.watch_users`.
 #[derive(Debug, Default)]
 pub struct Watches {
-    /// Most sessions watch nobody.
+    /// Most sessions watch no user.
     users: Option<HashMap<UserId, Watch>>,
 }
 
 impl Watches {
-    /// Somebody asks to watch `users`; `false`: that makes more than `most`, or the list itself is longer,
-    /// and nothing is noted.
+    /// The client asks to watch `users`. Returns `false`, and notes nothing, if that makes more than `most`
+    /// or the list itself is longer.
     pub fn ask(&mut self, users: &[UserId], most: usize) -> bool {
         if users.len() > most {
             return false;
@@ -45,8 +44,9 @@ impl Watches {
         true
     }
 
-    /// A request for `users` is answered: these of them may be seen. Answers who is watched from now on and
-    /// was not before; not those whom the session has stopped watching meanwhile.
+    /// A request for `users` is answered: the session may see those in `visible`. Returns the users who are
+    /// watched from now on and were not before, without those that the session has stopped watching in the
+    /// meantime.
     pub fn answer(&mut self, users: &[UserId], visible: &[UserId]) -> Vec<UserId> {
         let Some(watches) = &mut self.users else { return Vec::new() };
         let mut begun = Vec::new();
@@ -68,7 +68,7 @@ impl Watches {
         begun
     }
 
-    /// The session stops watching `user`; whether it did watch.
+    /// The session stops watching `user`. Returns whether it watched the user.
     pub fn end(&mut self, user: UserId) -> bool {
         self.users.as_mut().and_then(|watches| watches.remove(&user)).is_some_and(|watch| watch.stands)
     }
@@ -78,13 +78,13 @@ impl Watches {
         self.users.as_ref().and_then(|watches| watches.get(&user)).is_some_and(|watch| watch.stands)
     }
 
-    /// Everybody who is watched.
+    /// All watched users.
     pub fn all(&self) -> Vec<UserId> {
         let watches = self.users.iter().flat_map(|watches| watches.iter());
         watches.filter(|(_, watch)| watch.stands).map(|(user, _)| *user).collect()
     }
 
-    /// Whether anybody is watched or asked for.
+    /// Whether any user is watched or asked for.
     pub fn is_empty(&self) -> bool {
         self.users.as_ref().is_none_or(|watches| watches.is_empty())
     }

@@ -22,26 +22,27 @@ use crate::protocol::Failure;
 
 /// Sessions of a thread that catch up at once.
 const CATCH_UPS: usize = 16;
-/// Sessions of a thread of which it is asked at once whom they may be told of.
+/// Sessions of a thread that read at once which users' signals they may be sent.
 const REVIEWS: usize = 4;
 
-/// What a session asks of the hub of its thread: to be found by what it reads, and to be called back in time.
+/// What a session needs from the hub of its thread: registration for its topics, and a callback at its
+/// deadlines.
 pub trait Directory<S> {
-    /// The session has entered as `user`: it gets what concerns the user.
+    /// The session has entered as `user`: it gets the user's events and signals.
     fn join_user(&self, user: UserId, session: &Rc<Session<S>>);
-    /// The session gets that no more.
+    /// The session no longer gets them.
     fn leave_user(&self, user: UserId, session: &Rc<Session<S>>);
     /// The session gets a channel's events and signals.
     fn join_channel(&self, channel: ConversationId, session: &Rc<Session<S>>);
-    /// The session gets them no more.
+    /// The session no longer gets them.
     fn leave_channel(&self, channel: ConversationId, session: &Rc<Session<S>>);
     /// The session gets a user's presence.
     fn watch(&self, user: UserId, session: &Rc<Session<S>>);
-    /// The session gets it no more.
+    /// The session no longer gets it.
     fn unwatch(&self, user: UserId, session: &Rc<Session<S>>);
     /// Calls [`Session::on_timer`] at `at_ms` on the monotonic clock, or up to a slot of the wheel later.
     fn schedule(&self, session: SessionKey, at_ms: u64);
-    /// The session is over; `false`: the hub did not know it.
+    /// The session is over. Returns `false` if the hub did not know it.
     fn remove(&self, session: &Rc<Session<S>>) -> bool;
 }
 
@@ -53,25 +54,25 @@ pub struct Worker<S> {
     pub node: Node,
     /// Checks tokens.
     pub identity: Identity,
-    /// Lets connections in.
+    /// Admission of connections.
     pub admission: Arc<Admission>,
-    /// What bounds the sessions.
+    /// The limits of the sessions.
     pub bounds: Bounds,
     /// The hub.
     pub directory: Rc<dyn Directory<S>>,
-    /// Sessions that read heads at once because they missed something; the others wait their turn, their
-    /// events held.
+    /// Sessions that read heads at once because they missed something. Others wait for a permit, and their
+    /// events are held.
     pub(super) catch_ups: Semaphore,
-    /// Sessions whose rights are read again at once.
+    /// Sessions that read their rights again at once.
     pub(super) reviews: Semaphore,
-    /// Whom the last ends of memberships and blocks concerned.
+    /// The users of the last memberships and blocks that ended.
     pub(super) endings: RefCell<Endings>,
     pub(super) scratch: RefCell<BytesMut>,
     pub(super) effects: RefCell<Vec<Effect>>,
 }
 
 impl<S> Worker<S> {
-    /// What the sessions of thread `id` share.
+    /// The shared state of the sessions of thread `id`.
     pub fn new(
         id: WorkerId,
         node: Node,
@@ -111,7 +112,7 @@ impl<S> Worker<S> {
         self.node.meters().connections.upgrades_refused.of(reason).increment(1);
     }
 
-    /// Counts a connection that admission turned away.
+    /// Counts a connection that admission refused.
     pub fn count_turned_away(&self, failure: &Failure) {
         let load = &self.node.meters().load;
         match failure {
