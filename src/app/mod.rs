@@ -300,8 +300,8 @@ impl Assembled {
     fn start_background_tasks(&self) {
         let identity = self.identity.clone();
         let node = self.node.clone();
-        let heard = self.identity.clone();
-        self.node.router().on_revoked(move |revocation| heard.heard(revocation));
+        let from_bus = self.identity.clone();
+        self.node.router().on_revoked(move |revocation| from_bus.on_bus_revocation(revocation));
         // Sessions here look at the list again; what was ended here is told to the other nodes too.
         identity.observe_revocations(move |revocation, source| match source {
             Source::Here => node.announce_revocation(*revocation),

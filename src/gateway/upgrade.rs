@@ -142,7 +142,7 @@ pub struct Agreed {
 ///
 /// # Errors
 /// Why it is refused; it has the HTTP status to answer with.
-pub fn judge(request: &Request, allowed_origins: &AllowedOrigins) -> Result<Agreed, Refused> {
+pub fn check_handshake(request: &Request, allowed_origins: &AllowedOrigins) -> Result<Agreed, Refused> {
     if request.path() != "/v1/ws" {
         return Err(Refused::NotFound);
     }
@@ -224,7 +224,7 @@ pub async fn take_over(
     } else if hub.is_draining() {
         Err(Refused::Draining)
     } else {
-        judge(&request, &hub.worker().bounds.gateway.allowed_origins)
+        check_handshake(&request, &hub.worker().bounds.gateway.allowed_origins)
             .and_then(|agreed| check_rate(&hub, &request, framed.io_ref()).map(|address| (agreed, address)))
     };
     let timeout = hub.worker().bounds.gateway.handshake_timeout;
@@ -347,7 +347,10 @@ mod tests {
     }
 
     fn judged(extra: &[(&'static str, &'static str)]) -> Result<Agreed, Refused> {
-        judge(&request("/v1/ws", extra), &AllowedOrigins::new(&["https://game.example".to_owned()], None))
+        check_handshake(
+            &request("/v1/ws", extra),
+            &AllowedOrigins::new(&["https://game.example".to_owned()], None),
+        )
     }
 
     #[test]
@@ -384,9 +387,12 @@ mod tests {
         let agreed = judged(&[("authorization", "Bearer abc")]);
         assert_eq!(agreed.map(|agreed| agreed.bearer), Ok(Some("abc".to_owned())));
         assert_eq!(
-            judge(&request("/v1/ws?token=abc", &[]), &AllowedOrigins::default()),
+            check_handshake(&request("/v1/ws?token=abc", &[]), &AllowedOrigins::default()),
             Err(Refused::TokenInUrl)
         );
-        assert_eq!(judge(&request("/v2/ws", &[]), &AllowedOrigins::default()), Err(Refused::NotFound));
+        assert_eq!(
+            check_handshake(&request("/v2/ws", &[]), &AllowedOrigins::default()),
+            Err(Refused::NotFound)
+        );
     }
 }

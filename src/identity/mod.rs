@@ -164,7 +164,7 @@ impl Identity {
     }
 
     /// Another node's revocation arrived by the bus.
-    pub fn heard(&self, revocation: &Revocation) {
+    pub fn on_bus_revocation(&self, revocation: &Revocation) {
         self.note(revocation, Source::Bus);
     }
 

@@ -129,7 +129,7 @@ impl<H> By<H> {
     }
 
     /// The handle of `value`, which must be in the catalogue; otherwise that of `other`.
-    /// 
+    ///
     /// It scans a few short words, which is good enough for refusals and closes. Code that runs per message
     /// should keep the handle itself.
     pub fn of(&self, value: &str) -> &H {

@@ -111,7 +111,7 @@ fn is_offline(presence: Presence) -> bool {
 /// The story that both worlds go through.
 async fn a_user_on_two_nodes(one: &Process, other: &Process, watcher: &Process, subscribed: impl AsyncFn()) {
     let whom = user(1);
-    one.board.came(whom, Device::Foreground);
+    one.board.connected(whom, Device::Foreground);
     // Whoever watches a user that is online elsewhere learns so: at once, or when the registry has it.
     if watcher.watch(whom).await != Presence::Online {
         assert_eq!(watcher.told().await, (whom, Presence::Online));
@@ -119,16 +119,16 @@ async fn a_user_on_two_nodes(one: &Process, other: &Process, watcher: &Process, 
     subscribed().await;
     // A second device on another node is no news, nor is its end, nor the end of the first while the second
     // stays.
-    other.board.came(whom, Device::Background);
+    other.board.connected(whom, Device::Background);
     other.board.moved(whom, Device::Background, Device::Foreground);
     other.board.moved(whom, Device::Foreground, Device::Background);
-    one.board.went(whom, Device::Foreground);
+    one.board.disconnected(whom, Device::Foreground);
     one.expire().await;
     // What is left is the device in the background.
     assert_eq!(watcher.told().await, (whom, Presence::Away));
     other.board.moved(whom, Device::Background, Device::Foreground);
     assert_eq!(watcher.told().await, (whom, Presence::Online));
-    other.board.went(whom, Device::Foreground);
+    other.board.disconnected(whom, Device::Foreground);
     other.expire().await;
     let (who, presence) = watcher.told().await;
     assert!(who == whom && matches!(presence, Presence::Offline { last_seen: Some(_) }), "{presence:?}");
@@ -155,8 +155,8 @@ async fn presence_is_one_over_all_processes() {
 async fn the_users_of_a_node_that_dies_go_offline_without_a_word() {
     let redis = Redis::start().await;
     let (one, watcher) = (Process::redis(&redis).await, Process::redis(&redis).await);
-    one.board.came(user(1), Device::Foreground);
-    one.board.came(user(2), Device::Foreground);
+    one.board.connected(user(1), Device::Foreground);
+    one.board.connected(user(2), Device::Foreground);
     watcher.router.subscribe(0, Topic::Presence(user(1)));
     settle(&redis, Topic::Presence(user(1)), 1).await;
     if watcher.watch(user(1)).await != Presence::Online {
@@ -175,8 +175,8 @@ async fn the_users_of_a_node_that_dies_go_offline_without_a_word() {
 async fn without_redis_a_node_goes_by_what_it_knows() {
     let mut redis = Redis::start().await;
     let node = Process::redis(&redis).await;
-    node.board.came(user(1), Device::Foreground);
-    node.board.came(user(2), Device::Background);
+    node.board.connected(user(1), Device::Foreground);
+    node.board.connected(user(2), Device::Background);
     assert_eq!(node.watch(user(1)).await, Presence::Online);
     redis.kill9();
     up(node.bus.as_ref().unwrap(), false).await;
@@ -185,7 +185,7 @@ async fn without_redis_a_node_goes_by_what_it_knows() {
     let seen = seen.expect("nobody waits for a Redis that is away");
     assert_eq!(seen[..2], [Presence::Online, Presence::Away]);
     assert!(is_offline(seen[2]));
-    node.board.went(user(1), Device::Foreground);
+    node.board.disconnected(user(1), Device::Foreground);
     node.expire().await;
     let (who, presence) = node.told().await;
     assert!(who == user(1) && is_offline(presence));

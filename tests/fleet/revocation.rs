@@ -17,8 +17,8 @@ use crate::support::{Fleet, Station};
 fn identity(fleet: &Fleet, keys: &Path, station: &Station) -> Identity {
     let options = IdentityOptions::with_keys_in(keys.to_owned());
     let identity = Identity::new(options, fleet.store.clone(), SystemEnvironment::shared()).unwrap();
-    let (heard, router) = (identity.clone(), Arc::clone(&station.router));
-    station.router.on_revoked(move |revocation| heard.heard(revocation));
+    let (from_bus, router) = (identity.clone(), Arc::clone(&station.router));
+    station.router.on_revoked(move |revocation| from_bus.on_bus_revocation(revocation));
     identity.observe_revocations(move |revocation, source| {
         let (signal, users) = (Signal::Revoked(*revocation), Arc::new([revocation.user]));
         match source {
@@ -41,7 +41,7 @@ async fn what_one_node_ends_is_ended_on_the_other_that_has_a_session_of_the_user
         two.router.subscribe(0, Topic::User(claims.user));
         here.sign_out(&claims, everywhere).await.unwrap();
         assert_eq!(here.standing(&claims), Standing::SignedOut);
-        let heard = tokio::time::timeout(Duration::from_secs(30), async {
+        let identity = tokio::time::timeout(Duration::from_secs(30), async {
             while there.standing(&claims) == Standing::Good {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

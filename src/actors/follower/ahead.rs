@@ -56,7 +56,7 @@ impl Ahead {
     }
 
     /// Whether the end has not moved for so long that something may hold it back.
-    pub fn stands(&self, now_ms: u64) -> bool {
+    pub fn has_stalled(&self, now_ms: u64) -> bool {
         self.end.is_some_and(|(_, since_ms)| now_ms.saturating_sub(since_ms) >= STANDS_MS)
     }
 
@@ -64,7 +64,7 @@ impl Ahead {
     /// trusted.
     pub fn is_due(&self, tailing: bool, now_ms: u64) -> bool {
         let rested = self.read_ms.is_none_or(|read_ms| now_ms.saturating_sub(read_ms) >= EVERY_MS);
-        self.due || (rested && (self.told || (tailing && self.stands(now_ms))))
+        self.due || (rested && (self.told || (tailing && self.has_stalled(now_ms))))
     }
 
     /// `running` transactions are undecided. Returns from where to read; `None`: nothing is past the end.

@@ -82,17 +82,17 @@ impl PresenceBoard {
     }
 
     /// A device connected.
-    pub fn came(&self, user: UserId, device: Device) {
+    pub fn connected(&self, user: UserId, device: Device) {
         let _shared = shared();
-        let changed = self.lock().came(user, device);
+        let changed = self.lock().connected(user, device);
         self.publish(changed);
     }
 
     /// A device disconnected.
-    pub fn went(&self, user: UserId, device: Device) {
+    pub fn disconnected(&self, user: UserId, device: Device) {
         let _shared = shared();
         let (now_ms, now) = (self.environment.monotonic_ms(), self.environment.now());
-        let changed = self.lock().went(user, device, now_ms, now);
+        let changed = self.lock().disconnected(user, device, now_ms, now);
         self.publish(changed);
     }
 

@@ -74,7 +74,7 @@ impl ConnectedDevices {
     }
 
     /// A device connected.
-    pub fn came(&mut self, user: UserId, device: Device) -> Option<PresenceChanged> {
+    pub fn connected(&mut self, user: UserId, device: Device) -> Option<PresenceChanged> {
         self.change(user, |devices| {
             *devices.count(device) += 1;
             devices.left = None;
@@ -82,7 +82,7 @@ impl ConnectedDevices {
     }
 
     /// A device disconnected.
-    pub fn went(
+    pub fn disconnected(
         &mut self,
         user: UserId,
         device: Device,
@@ -159,21 +159,21 @@ mod tests {
     #[test]
     fn a_reconnect_within_the_grace_time_is_not_seen() {
         let mut state = ConnectedDevices::new(GRACE_MS);
-        assert_eq!(said(state.came(user(), Device::Foreground)), Some(Presence::Online));
-        assert_eq!(said(state.went(user(), Device::Foreground, 0, Timestamp::default())), None);
+        assert_eq!(said(state.connected(user(), Device::Foreground)), Some(Presence::Online));
+        assert_eq!(said(state.disconnected(user(), Device::Foreground, 0, Timestamp::default())), None);
         assert!(state.expire(GRACE_MS - 1).is_empty());
-        assert_eq!(said(state.came(user(), Device::Foreground)), None);
+        assert_eq!(said(state.connected(user(), Device::Foreground)), None);
         assert!(state.expire(GRACE_MS * 2).is_empty());
     }
 
     #[test]
     fn the_last_device_decides() {
         let mut state = ConnectedDevices::new(GRACE_MS);
-        state.came(user(), Device::Foreground);
-        assert_eq!(state.came(user(), Device::Background), None);
+        state.connected(user(), Device::Foreground);
+        assert_eq!(state.connected(user(), Device::Background), None);
         assert_eq!(said(state.moved(user(), Device::Foreground, Device::Background)), Some(Presence::Away));
-        state.went(user(), Device::Background, 0, Timestamp::default());
-        state.went(user(), Device::Background, 10, Timestamp::from_unix_ms(10));
+        state.disconnected(user(), Device::Background, 0, Timestamp::default());
+        state.disconnected(user(), Device::Background, 10, Timestamp::from_unix_ms(10));
         let gone = state.expire(10 + GRACE_MS);
         assert_eq!(gone.len(), 1);
         assert_eq!(gone[0].presence, Presence::Offline { last_seen: Some(Timestamp::from_unix_ms(10)) });

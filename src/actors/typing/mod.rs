@@ -87,7 +87,7 @@ impl TypingBoard {
         actix_rt::spawn(async move {
             let Some(audience) = board.audience(conversation, Some(user)).await else { return };
             let mut state = board.lock();
-            if state.tell(user, conversation, number) {
+            if state.begin_sending(user, conversation, number) {
                 board.signal(user, conversation, true, audience);
             }
         });
@@ -96,9 +96,9 @@ impl TypingBoard {
     /// A client says that `user` has stopped.
     pub fn stop(&self, user: UserId, conversation: ConversationId) {
         let _shared = shared();
-        let told = self.lock().stop(user, conversation);
+        let was_sent = self.lock().stop(user, conversation);
         // Another node may have announced the beginning, but only a member may end it.
-        let member = if told { None } else { Some(user) };
+        let member = if was_sent { None } else { Some(user) };
         let board = self.clone();
         actix_rt::spawn(async move { board.tell_end(user, conversation, member).await });
     }
@@ -118,9 +118,9 @@ impl TypingBoard {
     }
 
     /// A connection of `user` ended.
-    pub fn gone(&self, user: UserId, connection: TypingConnection) {
+    pub fn connection_ended(&self, user: UserId, connection: TypingConnection) {
         let _shared = shared();
-        let ended = self.lock().gone(user, connection);
+        let ended = self.lock().connection_ended(user, connection);
         self.tell_ends(ended.into_iter().map(|conversation| (user, conversation)).collect());
     }
 

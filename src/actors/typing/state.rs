@@ -22,7 +22,7 @@ struct TypingUser {
     /// Differs from the number of every other beginning.
     number: u64,
     /// Whether a signal was sent.
-    told: bool,
+    sent: bool,
     connections: SmallVec<[TypingConnection; 1]>,
 }
 
@@ -41,8 +41,8 @@ impl TypingState {
         Self { users: HashMap::new(), timeout_ms, most_users, numbers: 0 }
     }
 
-    /// `user` begins or continues to type. Returns the number to call [`TypingState::tell`] with. `None`:
-    /// there is no room, and no signal may be sent, because nothing would end the typing.
+    /// `user` begins or continues to type. Returns the number to call [`TypingState::begin_sending`] with.
+    /// `None`: there is no room, and no signal may be sent, because nothing would end the typing.
     pub fn begin(
         &mut self,
         user: UserId,
@@ -67,7 +67,7 @@ impl TypingState {
             None if places.len() >= MOST_PER_USER => return None,
             None => {
                 let connections = SmallVec::from_buf([connection]);
-                places.push(TypingUser { conversation, until_ms, number, told: false, connections });
+                places.push(TypingUser { conversation, until_ms, number, sent: false, connections });
             }
         }
         Some(number)
@@ -75,11 +75,11 @@ impl TypingState {
 
     /// A signal for the beginning of this number is about to be sent. Returns `false` if it ended or began
     /// again in the meantime.
-    pub fn tell(&mut self, user: UserId, conversation: ConversationId, number: u64) -> bool {
+    pub fn begin_sending(&mut self, user: UserId, conversation: ConversationId, number: u64) -> bool {
         let places = self.users.get_mut(&user).into_iter().flatten();
         let mut found =
             places.filter(|typing| typing.conversation == conversation && typing.number == number);
-        found.next().map(|typing| typing.told = true).is_some()
+        found.next().map(|typing| typing.sent = true).is_some()
     }
 
     /// Whether `user` is typing there now.
@@ -96,7 +96,7 @@ impl TypingState {
 
     /// A connection ended. Returns the conversations in which `user` no longer types and whose members were
     /// sent the beginning.
-    pub fn gone(&mut self, user: UserId, connection: TypingConnection) -> Vec<ConversationId> {
+    pub fn connection_ended(&mut self, user: UserId, connection: TypingConnection) -> Vec<ConversationId> {
         self.end(user, |typing| {
             typing.connections.retain(|other| *other != connection);
             typing.connections.is_empty()
@@ -105,11 +105,11 @@ impl TypingState {
 
     fn end(&mut self, user: UserId, ends: impl FnMut(&mut TypingUser) -> bool) -> Vec<ConversationId> {
         let Some(places) = self.users.get_mut(&user) else { return Vec::new() };
-        let told = remove(places, ends);
+        let was_sent = remove(places, ends);
         if places.is_empty() {
             self.users.remove(&user);
         }
-        told
+        was_sent
     }
 
     /// Ends typing that was not repeated in time. Returns the conversations whose members were sent the
@@ -117,8 +117,8 @@ impl TypingState {
     pub fn expire(&mut self, now_ms: u64) -> Vec<(UserId, ConversationId)> {
         let mut ended = Vec::new();
         self.users.retain(|user, places| {
-            let told = remove(places, |typing| now_ms >= typing.until_ms);
-            ended.extend(told.into_iter().map(|conversation| (*user, conversation)));
+            let was_sent = remove(places, |typing| now_ms >= typing.until_ms);
+            ended.extend(was_sent.into_iter().map(|conversation| (*user, conversation)));
             !places.is_empty()
         });
         ended
@@ -141,15 +141,15 @@ fn remove(
     places: &mut SmallVec<[TypingUser; 1]>,
     mut ends: impl FnMut(&mut TypingUser) -> bool,
 ) -> Vec<ConversationId> {
-    let mut told = Vec::new();
+    let mut ended = Vec::new();
     places.retain(|typing| {
         let ends = ends(typing);
-        if ends && typing.told {
-            told.push(typing.conversation);
+        if ends && typing.sent {
+            ended.push(typing.conversation);
         }
         !ends
     });
-    told
+    ended
 }
 
 #[cfg(test)]
@@ -176,7 +176,7 @@ mod tests {
 
     fn typing(state: &mut TypingState, who: u128, place: u128, slot: u32, now_ms: u64) -> bool {
         let number = state.begin(user(who), room(place), line(slot), now_ms);
-        number.is_some_and(|number| state.tell(user(who), room(place), number))
+        number.is_some_and(|number| state.begin_sending(user(who), room(place), number))
     }
 
     #[test]
@@ -195,9 +195,9 @@ mod tests {
         typing(&mut state, 1, 1, 1, 0);
         typing(&mut state, 1, 1, 2, 0);
         typing(&mut state, 1, 2, 2, 0);
-        assert!(state.gone(user(1), line(1)).is_empty());
-        assert!(state.gone(user(1), line(3)).is_empty(), "it did not type");
-        assert_eq!(state.gone(user(1), line(2)), [room(1), room(2)]);
+        assert!(state.connection_ended(user(1), line(1)).is_empty());
+        assert!(state.connection_ended(user(1), line(3)).is_empty(), "it did not type");
+        assert_eq!(state.connection_ended(user(1), line(2)), [room(1), room(2)]);
         assert!(state.is_empty());
     }
 
@@ -206,10 +206,12 @@ mod tests {
         let mut state = TypingState::new(TIMEOUT_MS, 10);
         let first = state.begin(user(1), room(1), line(1), 0).expect("there is room");
         assert!(!state.stop(user(1), room(1)), "the message came before the others were told");
-        assert!(!state.tell(user(1), room(1), first));
+        assert!(!state.begin_sending(user(1), room(1), first));
         let first = state.begin(user(1), room(1), line(1), 0).expect("there is room");
         let second = state.begin(user(1), room(1), line(1), 0).expect("there is room");
-        assert!(!state.tell(user(1), room(1), first) && state.tell(user(1), room(1), second));
+        assert!(
+            !state.begin_sending(user(1), room(1), first) && state.begin_sending(user(1), room(1), second)
+        );
         assert!(state.stop(user(1), room(1)) && !state.stop(user(1), room(1)));
     }
 
@@ -241,7 +243,7 @@ mod tests {
                         Vec::new()
                     }
                     2 => state.stop(user(who), room(place)).then_some((user(who), room(place))).into_iter().collect(),
-                    3 => state.gone(user(who), line(slot)).into_iter().map(|place| (user(who), place)).collect(),
+                    3 => state.connection_ended(user(who), line(slot)).into_iter().map(|place| (user(who), place)).collect(),
                     _ => state.expire(now_ms),
                 };
                 for one in ended {

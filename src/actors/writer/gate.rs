@@ -15,7 +15,7 @@ use crate::telemetry::Meters;
 
 /// Why a batch may not be tried now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shut {
+pub enum GateClosed {
     /// The breaker is open: no batch is tried for a while.
     Away {
         /// When to try again.
@@ -38,9 +38,9 @@ pub struct Gate {
     meters: Arc<Meters>,
 }
 
-/// Permission for one batch. Return it with [`Pass::ended`]; a batch whose permission is only dropped counts
-/// as never tried.
-pub struct Pass<'a> {
+/// Permission for one batch. Return it with [`GatePermit::ended`]; a batch whose permission is only dropped
+/// counts as never tried.
+pub struct GatePermit<'a> {
     gate: &'a Gate,
     began_us: u64,
     used: bool,
@@ -59,8 +59,8 @@ impl Gate {
     /// Waits for permission, at most `patience`.
     ///
     /// # Errors
-    /// [`Shut`]; nothing was tried.
-    pub async fn pass(&self, patience: Duration) -> Result<Pass<'_>, Shut> {
+    /// [`GateClosed`]; nothing was tried.
+    pub async fn pass(&self, patience: Duration) -> Result<GatePermit<'_>, GateClosed> {
         let began_ms = self.environment.monotonic_ms();
         let patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         loop {
@@ -72,13 +72,13 @@ impl Gate {
             }
             let left_ms = patience_ms.saturating_sub(now_ms.saturating_sub(began_ms));
             if left_ms == 0 || tokio::time::timeout(Duration::from_millis(left_ms), freed).await.is_err() {
-                return Err(Shut::Busy);
+                return Err(GateClosed::Busy);
             }
         }
     }
 
     /// Whether the breaker refuses every batch now, and for how long.
-    pub fn shut(&self) -> Option<u64> {
+    pub fn closed_ms(&self) -> Option<u64> {
         let mut state = self.lock();
         if !state.breaker.is_open() {
             return None;
@@ -105,13 +105,13 @@ impl Gate {
 
     fn try_pass(&self, now_ms: u64) -> Result<Option<Pass<'_>>, Shut> {
         let mut state = self.lock();
-        state.breaker.admit(now_ms).map_err(|retry_after_ms| Shut::Away { retry_after_ms })?;
+        state.breaker.admit(now_ms).map_err(|retry_after_ms| GateClosed::Away { retry_after_ms })?;
         if !state.limit.begin() {
             state.breaker.cancelled(now_ms);
             return Ok(None);
         }
         self.show(&state);
-        Ok(Some(Pass { gate: self, began_us: self.environment.monotonic_us(), used: false }))
+        Ok(Some(GatePermit { gate: self, began_us: self.environment.monotonic_us(), used: false }))
     }
 
     fn show(&self, state: &State) {
@@ -125,7 +125,7 @@ impl Gate {
     }
 }
 
-impl Pass<'_> {
+impl GatePermit<'_> {
     /// The batch ended: the database `worked`, or it failed, also because the deadline passed.
     pub fn ended(mut self, worked: bool, timed_out: bool) {
         self.used = true;
@@ -138,7 +138,7 @@ impl Pass<'_> {
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for GatePermit<'_> {
     fn drop(&mut self) {
         if !self.used {
             let mut state = self.gate.lock();
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(waiting.await.ok(), Some(true));
         let held = gate.pass(Duration::ZERO).await;
         assert!(held.is_ok(), "a place given up was freed");
-        assert_eq!(gate.pass(Duration::ZERO).await.err(), Some(Shut::Busy));
+        assert_eq!(gate.pass(Duration::ZERO).await.err(), Some(GateClosed::Busy));
     }
 
     #[tokio::test]
@@ -186,15 +186,15 @@ mod tests {
         let (gate, environment) = gate(4);
         let under_way = [gate.pass(Duration::ZERO).await, gate.pass(Duration::ZERO).await];
         under_way.into_iter().flatten().for_each(|pass| pass.ended(false, true));
-        let Err(Shut::Away { retry_after_ms }) = gate.pass(Duration::ZERO).await.map(|_| ()) else {
+        let Err(GateClosed::Away { retry_after_ms }) = gate.pass(Duration::ZERO).await.map(|_| ()) else {
             panic!("it is shut")
         };
-        assert_eq!(gate.shut(), Some(retry_after_ms));
+        assert_eq!(gate.closed_ms(), Some(retry_after_ms));
         environment.advance_ms(retry_after_ms);
-        assert_eq!(gate.shut(), None);
+        assert_eq!(gate.closed_ms(), None);
         let trial = gate.pass(Duration::ZERO).await;
         assert!(trial.is_ok());
-        assert!(matches!(gate.pass(Duration::ZERO).await, Err(Shut::Away { .. })));
+        assert!(matches!(gate.pass(Duration::ZERO).await, Err(GateClosed::Away { .. })));
         if let Ok(pass) = trial {
             pass.ended(true, false);
         }

@@ -28,7 +28,7 @@ use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message
 use actix_rt::ArbiterHandle;
 use tokio::sync::oneshot;
 
-use self::gate::{Gate, Shut};
+use self::gate::{Gate, GateClosed};
 use self::replies::{answer, failed_send, refusal};
 use self::state::{Batchable, Batching, WriterState};
 use super::inbox::{Reply, SessionKey};
@@ -134,7 +134,7 @@ const OVERLOADED_RETRY_AFTER_MS: u64 = 500;
 #[derive(Clone)]
 pub struct Writer {
     shards: Arc<[Addr<WriterShard>]>,
-    desk: Arc<Desk>,
+    shared: Arc<ShardContext>,
 }
 
 impl Writer {
@@ -147,7 +147,7 @@ impl Writer {
         meters: &Arc<Meters>,
         options: WriterOptions,
     ) -> Self {
-        let desk = Arc::new(Desk {
+        let shared = Arc::new(ShardContext {
             store: Arc::clone(store),
             router: Arc::clone(router),
             gate: Gate::new(
@@ -164,19 +164,19 @@ impl Writer {
         let shards = (0..options.shards.max(1)).map(|_| {
             let shard = WriterShard {
                 state: WriterState::new(options.batch_messages, options.queue_messages),
-                desk: Arc::clone(&desk),
+                shared: Arc::clone(&shared),
             };
             WriterShard::start_in_arbiter(arbiter, move |context| {
-                context.set_mailbox_capacity(shard.desk.options.queue_messages);
+                context.set_mailbox_capacity(shard.shared.options.queue_messages);
                 shard
             })
         });
-        Self { shards: shards.collect(), desk }
+        Self { shards: shards.collect(), shared }
     }
 
     /// Whether jobs are refused because the last batches failed in the store.
     pub fn is_refusing(&self) -> bool {
-        self.desk.gate.shut().is_some()
+        self.shared.gate.closed_ms().is_some()
     }
 
     /// Adds the gate and each shard to what is shown.
@@ -206,11 +206,11 @@ impl Writer {
 /// The actor of one shard.
 pub struct WriterShard {
     state: WriterState<Job>,
-    desk: Arc<Desk>,
+    shared: Arc<ShardContext>,
 }
 
 /// What all shards work with.
-struct Desk {
+struct ShardContext {
     store: SharedStore,
     router: Arc<Router>,
     gate: Gate,
@@ -232,11 +232,11 @@ impl Handler<Submit> for WriterShard {
     type Result = ();
 
     fn handle(&mut self, Submit(job): Submit, context: &mut Context<Self>) {
-        if self.desk.gate.shut().is_some() {
-            return self.desk.refuse(vec![job], "breaker", &Failure::Unavailable { definite: true });
+        if self.shared.gate.closed_ms().is_some() {
+            return self.shared.refuse(vec![job], "breaker", &Failure::Unavailable { definite: true });
         }
         if let Err(job) = self.state.submit(job) {
-            self.desk.refuse(vec![job], "writer_queue", &OVERLOADED);
+            self.shared.refuse(vec![job], "writer_queue", &OVERLOADED);
         }
         self.begin_next(context);
     }
@@ -246,10 +246,10 @@ const OVERLOADED: Failure = Failure::Overloaded { retry_after_ms: OVERLOADED_RET
 
 impl WriterShard {
     fn begin_next(&mut self, context: &mut Context<Self>) {
-        self.desk.meters.writer.queue.set(self.state.waiting() as f64);
+        self.shared.meters.writer.queue.set(self.state.waiting() as f64);
         let Some(work) = self.state.next_work() else { return };
-        let desk = Arc::clone(&self.desk);
-        let carried_out = async move { desk.carry_out(work).await };
+        let shared = Arc::clone(&self.shared);
+        let carried_out = async move { shared.carry_out(work).await };
         context.spawn(carried_out.into_actor(self).map(|(), shard, context| {
             shard.state.done();
             shard.begin_next(context);
@@ -257,7 +257,7 @@ impl WriterShard {
     }
 }
 
-impl Desk {
+impl ShardContext {
     fn refuse(&self, jobs: Vec<Job>, reason: &'static str, failure: &Failure) {
         if jobs.is_empty() {
             return;
@@ -277,10 +277,10 @@ impl Desk {
         let Some(oldest_us) = work.iter().map(Job::received_us).min() else { return };
         let pass = match self.gate.pass(self.options.timeout / 4).await {
             Ok(pass) => pass,
-            Err(Shut::Away { .. }) => {
+            Err(GateClosed::Away { .. }) => {
                 return self.refuse(work, "breaker", &Failure::Unavailable { definite: true });
             }
-            Err(Shut::Busy) => return self.refuse(work, "writer_wait", &OVERLOADED),
+            Err(GateClosed::Busy) => return self.refuse(work, "writer_wait", &OVERLOADED),
         };
         let spent_us = self.environment.monotonic_us().saturating_sub(oldest_us);
         let left = Duration::from_micros(whole_us.saturating_sub(spent_us));

@@ -96,7 +96,7 @@ impl Relay {
                 more = self.step(state).await;
                 let now_ms = self.environment.monotonic_ms();
                 ahead.on_end(state.read_to(), now_ms);
-                if !ahead.stands(now_ms) {
+                if !ahead.has_stalled(now_ms) {
                     state.on_held_back(false);
                 } else if now_ms.saturating_sub(looked_ms) >= HELD_BACK_EVERY_MS {
                     looked_ms = now_ms;

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::given::Given;
-use super::hearing::{Hearing, hearing};
+use super::held_events::{VisibleEvents, visible_events};
 use super::life::{Held, Life};
 use crate::domain::{ConversationId, Seq, UserId};
 use crate::protocol::delivery::Delivery;
@@ -94,7 +94,7 @@ impl Feed {
         self.given = Given::announced(announced);
         self.cursor = Some(cursor);
         let fresh = held.into_iter().filter(|delivery| self.is_news(delivery)).collect();
-        let Hearing { events, since } = hearing(fresh, user, channels);
+        let VisibleEvents { events, since } = visible_events(fresh, user, channels);
         if let Some(held) = life.held() {
             *held = Held::Events(events);
         }

@@ -31,7 +31,7 @@ mod entering_tests;
 pub mod feed;
 mod given;
 mod heads;
-mod hearing;
+mod held_events;
 pub mod life;
 pub mod mailbox;
 mod minute_counter;

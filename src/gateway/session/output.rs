@@ -253,8 +253,8 @@ impl<S: ByteStream> Session<S> {
         if let Some(user) = entered.and(self.user()) {
             worker.directory.leave_user(user, self);
             let device = self.state.borrow().device();
-            worker.node.presence().went(user, device);
-            worker.node.typing().gone(user, (worker.id, self.key()));
+            worker.node.presence().disconnected(user, device);
+            worker.node.typing().connection_ended(user, (worker.id, self.key()));
         }
     }
 

@@ -134,7 +134,7 @@ impl<S: ByteStream> SessionRef<S> {
         let seen = presence.seen(&users).await;
         self.with(|session| {
             for (user, looked) in users.into_iter().zip(seen) {
-                if session.state.borrow().watches.stands(user) {
+                if session.state.borrow().watches.is_watched(user) {
                     session.send(&presence_frame(user, presence.answer(user, looked)));
                 }
             }

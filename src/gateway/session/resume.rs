@@ -27,7 +27,7 @@ impl<S: ByteStream> Session<S> {
         };
         self.user_connection.set(Some(user_connection));
         self.worker.directory.join_user(user, self);
-        self.worker.node.presence().came(user, self.state.borrow().device());
+        self.worker.node.presence().connected(user, self.state.borrow().device());
         self.state.borrow_mut().read_heads();
         self.spawn(|this| async move {
             let (entered, ()) =

@@ -10,7 +10,7 @@ struct Watch {
     /// Requests for the user that are not answered yet.
     asked: u32,
     /// The session may see the user, and watches the user.
-    stands: bool,
+    active: bool,
 }
 
 /// The watches of one session. Bounded by `limits.watch_users`.
@@ -33,7 +33,7 @@ impl Watches {
             match watches.entry(*user) {
                 Entry::Occupied(mut entry) => entry.get_mut().asked += 1,
                 Entry::Vacant(entry) if room => {
-                    entry.insert(Watch { asked: 1, stands: false });
+                    entry.insert(Watch { asked: 1, active: false });
                 }
                 Entry::Vacant(_) => {
                     self.answer(&users[..at], &[]);
@@ -51,8 +51,8 @@ impl Watches {
         let Some(watches) = &mut self.users else { return Vec::new() };
         let mut begun = Vec::new();
         for user in visible {
-            if let Some(watch) = watches.get_mut(user).filter(|watch| !watch.stands) {
-                watch.stands = true;
+            if let Some(watch) = watches.get_mut(user).filter(|watch| !watch.active) {
+                watch.active = true;
                 begun.push(*user);
             }
         }
@@ -60,7 +60,7 @@ impl Watches {
             if let Entry::Occupied(mut entry) = watches.entry(*user) {
                 let watch = entry.get_mut();
                 watch.asked = watch.asked.saturating_sub(1);
-                if watch.asked == 0 && !watch.stands {
+                if watch.asked == 0 && !watch.active {
                     entry.remove();
                 }
             }
@@ -70,18 +70,18 @@ impl Watches {
 
     /// The session stops watching `user`. Returns whether it watched the user.
     pub fn end(&mut self, user: UserId) -> bool {
-        self.users.as_mut().and_then(|watches| watches.remove(&user)).is_some_and(|watch| watch.stands)
+        self.users.as_mut().and_then(|watches| watches.remove(&user)).is_some_and(|watch| watch.active)
     }
 
     /// Whether `user` is watched.
-    pub fn stands(&self, user: UserId) -> bool {
-        self.users.as_ref().and_then(|watches| watches.get(&user)).is_some_and(|watch| watch.stands)
+    pub fn is_watched(&self, user: UserId) -> bool {
+        self.users.as_ref().and_then(|watches| watches.get(&user)).is_some_and(|watch| watch.active)
     }
 
     /// All watched users.
     pub fn all(&self) -> Vec<UserId> {
         let watches = self.users.iter().flat_map(|watches| watches.iter());
-        watches.filter(|(_, watch)| watch.stands).map(|(user, _)| *user).collect()
+        watches.filter(|(_, watch)| watch.active).map(|(user, _)| *user).collect()
     }
 
     /// Whether any user is watched or asked for.

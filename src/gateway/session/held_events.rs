@@ -10,7 +10,7 @@ use crate::protocol::delivery::Delivery;
 
 /// The events that may be seen.
 #[derive(Debug)]
-pub struct Hearing {
+pub struct VisibleEvents {
     /// The events, in the order of their arrival.
     pub events: Vec<Arc<Delivery>>,
     /// The channels that the user joined or left in the meantime, and whether the user is a member now.
@@ -19,7 +19,11 @@ pub struct Hearing {
 
 /// Removes events of a channel while `user` is not a member of it. `channels`: the user's channels, sorted.
 /// If they contradict the first join or leave among the events, they are older than that event.
-pub fn hearing(held: Vec<Arc<Delivery>>, user: UserId, channels: &[(ConversationId, Seq)]) -> Hearing {
+pub fn visible_events(
+    held: Vec<Arc<Delivery>>,
+    user: UserId,
+    channels: &[(ConversationId, Seq)],
+) -> VisibleEvents {
     let about = |delivery: &Delivery| match &delivery.event().kind {
         EventKind::MemberJoined { user: who, .. } if *who == user => Some(true),
         EventKind::MemberLeft { user: who, .. } if *who == user => Some(false),
@@ -44,7 +48,7 @@ pub fn hearing(held: Vec<Arc<Delivery>>, user: UserId, channels: &[(Conversation
             continue;
         }
         let turn = about(&delivery);
-        let heard = match inside.iter_mut().find(|(known, _)| *known == channel) {
+        let visible = match inside.iter_mut().find(|(known, _)| *known == channel) {
             Some((_, is_in)) => {
                 let was_in = *is_in;
                 *is_in = turn.unwrap_or(was_in);
@@ -52,11 +56,11 @@ pub fn hearing(held: Vec<Arc<Delivery>>, user: UserId, channels: &[(Conversation
             }
             None => channels.binary_search_by_key(&channel, |(known, _)| *known).is_ok(),
         };
-        if heard {
+        if visible {
             events.push(delivery);
         }
     }
-    Hearing { events, since: inside }
+    VisibleEvents { events, since: inside }
 }
 
 #[cfg(test)]
@@ -90,27 +94,32 @@ mod tests {
         event(channel, n, EventKind::MemberLeft { user: ADA, reason: LeaveReason::Removed })
     }
 
-    fn seqs(hearing: &Hearing) -> Vec<u64> {
-        hearing.events.iter().map(|delivery| delivery.event().seq.get()).collect()
+    fn seqs(visible: &VisibleEvents) -> Vec<u64> {
+        visible.events.iter().map(|delivery| delivery.event().seq.get()).collect()
     }
 
     #[test]
-    fn what_is_said_after_a_removal_is_not_heard_although_it_came() {
+    fn events_after_a_removal_are_not_visible_although_they_arrived() {
         let (in_it, out) = ([(channel(1), Seq::ZERO)], []);
-        let heard = hearing(vec![said(channel(1), 4), left(channel(1), 5), said(channel(1), 6)], ADA, &in_it);
-        assert_eq!((seqs(&heard), &heard.since[..]), (vec![4, 5], &[(channel(1), false)][..]));
-        let heard = hearing(vec![said(channel(1), 6), said(channel(1), 7)], ADA, &out);
-        assert!(heard.events.is_empty() && heard.since.is_empty(), "the heads are younger than the removal");
+        let visible =
+            visible_events(vec![said(channel(1), 4), left(channel(1), 5), said(channel(1), 6)], ADA, &in_it);
+        assert_eq!((seqs(&visible), &visible.since[..]), (vec![4, 5], &[(channel(1), false)][..]));
+        let visible = visible_events(vec![said(channel(1), 6), said(channel(1), 7)], ADA, &out);
+        assert!(
+            visible.events.is_empty() && visible.since.is_empty(),
+            "the heads are younger than the removal"
+        );
         let back = vec![said(channel(1), 4), left(channel(1), 5), said(channel(1), 6), joined(channel(1), 7)];
-        let heard = hearing([back, vec![said(channel(1), 8)]].concat(), ADA, &out);
-        assert_eq!((seqs(&heard), heard.since[0].1), (vec![4, 5, 7, 8], true));
+        let visible = visible_events([back, vec![said(channel(1), 8)]].concat(), ADA, &out);
+        assert_eq!((seqs(&visible), visible.since[0].1), (vec![4, 5, 7, 8], true));
     }
 
     #[test]
     fn who_joins_hears_from_the_join_on() {
-        let heard = hearing(vec![said(channel(1), 4), joined(channel(1), 5), said(channel(1), 6)], ADA, &[]);
-        assert_eq!(seqs(&heard), [5, 6]);
+        let visible =
+            visible_events(vec![said(channel(1), 4), joined(channel(1), 5), said(channel(1), 6)], ADA, &[]);
+        assert_eq!(seqs(&visible), [5, 6]);
         let group = ConversationId::from_random(ConversationKind::Group, Uuid::from_u128(9 << 8));
-        assert_eq!(seqs(&hearing(vec![said(group, 1)], ADA, &[])), [1], "groups name their members");
+        assert_eq!(seqs(&visible_events(vec![said(group, 1)], ADA, &[])), [1], "groups name their members");
     }
 }
