@@ -127,7 +127,7 @@ fn node_options() -> NodeOptions {
             target_commit: Duration::from_millis(50),
             crash_after_commits: None,
         },
-        receipts_flush: Duration::from_millis(50),
+        receipts_flush: Duration::from_millis(200),
         receipts_queue: 1_024,
         offline_after_ms: 1_000,
         typing_timeout_ms: 5_000,
