@@ -41,7 +41,7 @@ async fn what_one_node_ends_is_ended_on_the_other_that_has_a_session_of_the_user
         two.router.subscribe(0, Topic::User(claims.user));
         here.sign_out(&claims, everywhere).await.unwrap();
         assert_eq!(here.standing(&claims), Standing::SignedOut);
-        let identity = tokio::time::timeout(Duration::from_secs(30), async {
+        let heard = tokio::time::timeout(Duration::from_secs(30), async {
             while there.standing(&claims) == Standing::Good {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

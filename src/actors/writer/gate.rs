@@ -103,7 +103,7 @@ impl Gate {
         }
     }
 
-    fn try_pass(&self, now_ms: u64) -> Result<Option<Pass<'_>>, Shut> {
+    fn try_pass(&self, now_ms: u64) -> Result<Option<GatePermit<'_>>, GateClosed> {
         let mut state = self.lock();
         state.breaker.admit(now_ms).map_err(|retry_after_ms| GateClosed::Away { retry_after_ms })?;
         if !state.limit.begin() {

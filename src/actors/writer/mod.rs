@@ -181,8 +181,8 @@ impl Writer {
 
     /// Adds the gate and each shard to what is shown.
     pub fn show(&self, inspection: &Inspection) {
-        let desk = Arc::clone(&self.desk);
-        inspection.add_value("writer gate", move || desk.gate.observed());
+        let shared = Arc::clone(&self.shared);
+        inspection.add_value("writer gate", move || shared.gate.observed());
         for (number, shard) in self.shards.iter().enumerate() {
             observe::show(inspection, format!("writer shard {number}"), shard.clone());
         }

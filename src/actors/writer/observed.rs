@@ -32,7 +32,7 @@ impl Handler<Observe<ShardObserved>> for WriterShard {
     type Result = MessageResult<Observe<ShardObserved>>;
 
     fn handle(&mut self, _: Observe<ShardObserved>, _: &mut Context<Self>) -> Self::Result {
-        let now_us = self.desk.environment.monotonic_us();
+        let now_us = self.shared.environment.monotonic_us();
         let oldest_us = self.state.oldest().map_or(0, |job| now_us.saturating_sub(job.received_us()));
         MessageResult(ShardObserved {
             waiting_jobs: self.state.waiting(),
