@@ -21,6 +21,9 @@ numbers! {
     MEMBER_LEFT left = 5;
     CONVERSATION_CHANGED changed = 6;
 
+    // How many admins a conversation has at most.
+    MOST_ADMINS most_admins = 100;
+
     // What `tidings_append` answers of a message.
     ACCEPTED accepted = 0;
     REPEATED repeated = 1;

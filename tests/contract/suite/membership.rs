@@ -210,3 +210,28 @@ async fn whoever_comes_back_begins_anew() {
     assert_eq!(world.seqs(ben, channel).await, [5]);
     assert_eq!(world.unread(ben, channel).await, 0);
 }
+
+#[tokio::test]
+async fn a_conversation_has_a_hundred_admins_at_most() {
+    let world = fresh().await;
+    let [owner, member, newcomer] = world.users().await;
+    let channel = world.channel(&[owner, member]).await;
+    let mut admins = Vec::new();
+    for _ in 0..100 {
+        let admin = world.user("admin").await;
+        world.change(owner, channel, Change::Join { user: admin, role: Role::Admin }).await;
+        admins.push(admin);
+    }
+    for one_more in [
+        Change::SetRole { user: member, role: Role::Admin },
+        Change::SetRole { user: member, role: Role::Owner },
+        Change::Join { user: newcomer, role: Role::Admin },
+    ] {
+        let answer = world.try_change(owner, channel, one_more).await;
+        assert!(matches!(answer, Err(Refusal::TooLarge(_))), "{answer:?}");
+    }
+    world.join(newcomer, channel).await;
+    world.change(owner, channel, Change::SetRole { user: admins[0], role: Role::Member }).await;
+    world.change(owner, channel, Change::SetRole { user: member, role: Role::Admin }).await;
+    world.change(owner, channel, Change::SetRole { user: admins[1], role: Role::Owner }).await;
+}

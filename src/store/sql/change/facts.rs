@@ -2,7 +2,7 @@
 
 use super::Asked;
 use crate::domain::permissions::Block;
-use crate::domain::{ClientId, ConversationId, ConversationKind, Seq, UserId};
+use crate::domain::{ClientId, ConversationId, ConversationKind, Role, Seq, UserId};
 use crate::store::Change;
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::conversation::{CONVERSATION_COLUMNS, ConversationRow, MEMBER_COLUMNS, Membership};
@@ -27,6 +27,8 @@ pub(super) struct Facts {
     pub before: Option<Before>,
     /// Who takes over from an owner who leaves.
     pub heir: Option<UserId>,
+    /// How many admins there are, counted when the change may make one more.
+    pub admins: i64,
     /// The members of a direct conversation or a group.
     pub roster: Option<Roster>,
     /// Who ended the conversation, when it is over.
@@ -80,6 +82,10 @@ const FACTS: Sql = statement!(
          (SELECT h.user_id FROM members h WHERE h.conversation = $1 AND h.role = {role_admin} ORDER BY h.joined_seq LIMIT 1), \
          (SELECT h.user_id FROM members h WHERE h.conversation = $1 AND h.role = {role_member} ORDER BY h.joined_seq LIMIT 1)) \
      END, \
+     CASE WHEN $9 THEN ( \
+         SELECT count(*) FROM ( \
+             SELECT 1 FROM members h WHERE h.conversation = $1 AND h.role = {role_admin} LIMIT {most_admins}) h) \
+     ELSE 0 END, \
      CASE WHEN c.deleted_at IS NOT NULL THEN ( \
          SELECT l.sender FROM events l WHERE l.conversation = $1 AND l.seq = c.last_seq) \
      END, \
@@ -104,7 +110,7 @@ const MESSAGE: usize = BLOCKS + 4;
 const REACTION: usize = MESSAGE + 5;
 const KEY: usize = REACTION + 4;
 const HEIR: usize = KEY + 3;
-const ROSTER: usize = HEIR + 2;
+const ROSTER: usize = HEIR + 3;
 
 /// What of a change the statement is asked with.
 struct Parameters<'c> {
@@ -114,11 +120,14 @@ struct Parameters<'c> {
     client_id: Option<ClientId>,
     /// Somebody may have to take over.
     heir: bool,
+    /// There may be one admin more.
+    admins: bool,
 }
 
 impl<'c> Parameters<'c> {
     fn of(change: &'c Change) -> Self {
-        let none = Self { user: None, target: None, emoji: None, client_id: None, heir: false };
+        let none =
+            Self { user: None, target: None, emoji: None, client_id: None, heir: false, admins: false };
         match change {
             Change::Edit { target, client_id, .. } => {
                 Self { target: Some(*target), client_id: *client_id, ..none }
@@ -127,7 +136,9 @@ impl<'c> Parameters<'c> {
             Change::React { target, emoji, .. } => {
                 Self { target: Some(*target), emoji: Some(emoji.as_str()), ..none }
             }
-            Change::Join { user, .. } | Change::SetRole { user, .. } => Self { user: Some(*user), ..none },
+            Change::Join { user, role } | Change::SetRole { user, role } => {
+                Self { user: Some(*user), admins: *role > Role::Member, ..none }
+            }
             Change::Leave { user } => Self { user: Some(*user), heir: true, ..none },
             Change::Configure(_) | Change::DeleteConversation => none,
         }
@@ -150,7 +161,8 @@ impl Facts {
                     of.emoji,
                     of.client_id,
                     of.heir,
-                    known
+                    known,
+                    of.admins
                 ],
             )
             .await?;
@@ -171,7 +183,8 @@ impl Facts {
             reaction: reaction(&row)?,
             before: before(&row)?,
             heir: row.user_or_null(HEIR)?,
-            ended_by: row.user_or_null(HEIR + 1)?,
+            admins: row.int(HEIR + 1)?,
+            ended_by: row.user_or_null(HEIR + 2)?,
             roster,
             stored,
         }))

@@ -3,6 +3,16 @@
 use super::{Decision, Request};
 use crate::domain::{ConversationKind, LeaveReason, Refusal, Role, UserId, permissions};
 use crate::store::shared::conversation::outsider;
+use crate::store::sql::numbers::MOST_ADMINS;
+
+/// A conversation has so many admins at most, of whom one takes over when its owner leaves.
+fn may_make_an_admin(request: &Request<'_>) -> Result<(), Refusal> {
+    if request.facts.admins < MOST_ADMINS {
+        Ok(())
+    } else {
+        Err(Refusal::TooLarge("the conversation has as many admins as it can have"))
+    }
+}
 
 pub(super) fn join(request: &Request<'_>, user: UserId, role: Role) -> Result<Decision, Refusal> {
     let facts = &request.facts;
@@ -22,11 +32,14 @@ pub(super) fn join(request: &Request<'_>, user: UserId, role: Role) -> Result<De
     if facts.stored.kind() == ConversationKind::Group && members >= request.asked.most_members as u64 {
         return Err(Refusal::TooLarge("the group is full"));
     }
+    if role == Role::Admin {
+        may_make_an_admin(request)?;
+    }
     let mut journal = request.journal_about(user);
     journal.guard.rely_on_no_block(facts.stored.kind(), actor, user);
     // Whoever enters a conversation that everyone has left takes it over: it would be nobody's for ever.
     let role = if members == 0 { Role::Owner } else { role };
-    if members == 0 {
+    if members == 0 || role == Role::Admin {
         journal.guard.version = Some(facts.stored.members_version);
     }
     journal.join(actor, user, role);
@@ -73,6 +86,11 @@ pub(super) fn set_role(request: &Request<'_>, user: UserId, role: Role) -> Resul
         return Err(Refusal::Forbidden("hand ownership over to a member instead"));
     }
     let mut journal = request.journal_about(user);
+    // Who hands ownership over becomes an admin.
+    if role == Role::Admin || (role == Role::Owner && there.member.role != Role::Admin) {
+        may_make_an_admin(request)?;
+        journal.guard.version = Some(facts.stored.members_version);
+    }
     journal.give_role(actor, user, role);
     if role == Role::Owner {
         journal.give_role(actor, actor, Role::Admin);
