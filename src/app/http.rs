@@ -20,11 +20,9 @@ use tokio::sync::{mpsc, watch};
 use crate::actors::Node;
 use crate::api::{self, ApiState, Pulse};
 use crate::config;
-use crate::domain::Limits;
 use crate::gateway::admission::Admission;
 use crate::gateway::hub::Hub;
-use crate::gateway::session::state::Bounds;
-use crate::gateway::{GatewayOptions, upgrade};
+use crate::gateway::{Bounds, upgrade};
 use crate::identity::Identity;
 use crate::panics;
 
@@ -35,8 +33,7 @@ pub struct Parts {
     pub identity: Identity,
     pub admission: Arc<Admission>,
     pub api: ApiState,
-    pub gateway: GatewayOptions,
-    pub limits: Limits,
+    pub bounds: Bounds,
     pub request_timeout: Duration,
     pub keep_alive: Duration,
     /// Told how long draining may take, in milliseconds, when it begins.
@@ -125,8 +122,8 @@ fn start_hub(parts: Parts, worker: u8) -> std::rc::Rc<Hub<TcpStream>> {
     if let Some(pulse) = parts.pulses.get(usize::from(worker)) {
         actix_rt::spawn(Arc::clone(pulse).beat(Arc::clone(parts.node.environment())));
     }
-    let Parts { node, identity, admission, gateway, limits, mut draining, drained, .. } = parts;
-    let hub = Hub::start(worker, node, identity, admission, Bounds { gateway, limits });
+    let Parts { node, identity, admission, bounds, mut draining, drained, .. } = parts;
+    let hub = Hub::start(worker, node, identity, admission, bounds);
     let drain = std::rc::Rc::clone(&hub);
     actix_rt::spawn(async move {
         let window_ms = match draining.wait_for(Option::is_some).await {

@@ -10,7 +10,7 @@ use crate::actors::NodeOptions;
 use crate::actors::writer::WriterOptions;
 use crate::config::{self, Settings, Synchronous, TrustedProxies};
 use crate::domain::AllowedOrigins;
-use crate::gateway::GatewayOptions;
+use crate::gateway::Bounds;
 use crate::gateway::admission::AdmissionOptions;
 use crate::identity::{
     ExternalKeys, ExternalOptions, IdentityOptions, KeySource, PasswordOptions, SignUps, ThrottleOptions,
@@ -87,21 +87,12 @@ fn crash_after_commits() -> Option<u64> {
     set.into_iter().find(|(name, _)| name == "TIDINGS_CRASH_AFTER_COMMITS")?.1.parse().ok()
 }
 
-/// Options of connections.
-pub fn gateway(settings: &Settings) -> GatewayOptions {
-    let gateway = &settings.gateway;
-    GatewayOptions {
-        hello_timeout_ms: gateway.hello_timeout_ms,
-        heartbeat_ms: gateway.heartbeat_ms,
-        write_deadline_ms: gateway.write_deadline_ms,
-        outbox_bytes: gateway.outbox_bytes,
-        lag_resume_bytes: gateway.lag_resume_bytes,
-        malformed_per_minute: gateway.malformed_per_minute,
-        in_flight_requests: u16::try_from(gateway.in_flight_requests).unwrap_or(u16::MAX),
-        token_warning_ms: gateway.token_warning_ms,
+/// What bounds connections.
+pub fn gateway(settings: &Settings) -> Bounds {
+    Bounds {
+        gateway: settings.gateway.clone(),
+        limits: settings.limits.to_domain(),
         allowed_origins: allowed_origins(settings),
-        connections_per_user: gateway.connections_per_user,
-        anti_entropy_ms: (gateway.anti_entropy_ms > 0).then_some(gateway.anti_entropy_ms),
         handshake_timeout: Duration::from_millis(settings.server.request_timeout_ms),
     }
 }

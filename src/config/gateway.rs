@@ -26,7 +26,7 @@ pub struct GatewaySettings {
     /// Browser origins beside the server's own host; `*` is every one.
     pub allowed_origins: Vec<String>,
     /// Unanswered requests of one connection.
-    pub in_flight_requests: usize,
+    pub in_flight_requests: u16,
     /// How long before its end a token's expiry is announced.
     pub token_warning_ms: u64,
     /// Between comparisons with the log; 0: never.
@@ -42,6 +42,11 @@ pub struct GatewaySettings {
 }
 
 impl GatewaySettings {
+    /// Milliseconds between comparisons with the log; `None`: never.
+    pub fn anti_entropy(&self) -> Option<u64> {
+        (self.anti_entropy_ms > 0).then_some(self.anti_entropy_ms)
+    }
+
     pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
         problems.range("hello_timeout_ms", self.hello_timeout_ms, 100, 120_000);
         problems.range("heartbeat_ms", self.heartbeat_ms, 1_000, 600_000);
@@ -50,7 +55,7 @@ impl GatewaySettings {
         problems.range("lag_resume_bytes", self.lag_resume_bytes, 0, self.outbox_bytes / 2);
         problems.range("inbox_bytes", self.inbox_bytes, 65_536, 1 << 40);
         problems.range("malformed_per_minute", self.malformed_per_minute, 1, 100_000);
-        problems.range("in_flight_requests", self.in_flight_requests, 1, 100_000);
+        problems.range("in_flight_requests", self.in_flight_requests, 1, u16::MAX);
         problems.range("token_warning_ms", self.token_warning_ms, 0, 3_600_000);
         problems.when(
             self.anti_entropy_ms != 0 && self.anti_entropy_ms < 1_000,

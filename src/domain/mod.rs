@@ -21,6 +21,7 @@ pub use conversation::{
 pub use event::{Audience, Changes, Committed, Event, EventKind, LeaveReason};
 pub use ids::{ClientId, ConversationId, FamilyId, IdError, MessageId, Position, Seq, SessionId, UserId};
 pub use limits::Limits;
+pub(crate) use limits::with_limits;
 pub use message::{Content, JsonText, Message};
 pub use origin::{AllowedOrigins, Origin};
 pub use refusal::Refusal;

@@ -16,53 +16,30 @@ mod user_connections;
 
 use std::time::Duration;
 
-use crate::domain::AllowedOrigins;
+use crate::config;
+use crate::domain::{AllowedOrigins, Limits};
 
-/// Limits and deadlines of connections.
+/// The limits of connections, shared by all sessions of a worker.
 #[derive(Debug, Clone)]
-pub struct GatewayOptions {
-    /// How long a connection may take to say `hello`.
-    pub hello_timeout_ms: u64,
-    /// How often the server pings.
-    pub heartbeat_ms: u64,
-    /// After how long without room for a byte a socket is closed.
-    pub write_deadline_ms: u64,
-    /// Bytes that may wait for a client before it must read for itself (`lagging`).
-    pub outbox_bytes: usize,
-    /// A lagging client is live again when at most this many bytes wait.
-    pub lag_resume_bytes: usize,
-    /// Malformed frames per minute before the connection is closed.
-    pub malformed_per_minute: u32,
-    /// Requests of one connection that may be in progress.
-    pub in_flight_requests: u16,
-    /// How long before a token expires its client is warned.
-    pub token_warning_ms: u64,
-    /// Which web pages may connect.
+pub struct Bounds {
+    /// Deadlines and sizes of connections, as the operator set them.
+    pub gateway: config::GatewaySettings,
+    /// Sizes of requests.
+    pub limits: Limits,
+    /// Which web pages may connect: `gateway.allowed_origins` and the server's own address.
     pub allowed_origins: AllowedOrigins,
-    /// Connections that one user may have to one node.
-    pub connections_per_user: usize,
-    /// How often a connection's positions are compared with the log; `None`: never.
-    pub anti_entropy_ms: Option<u64>,
-    /// How long writing the answer to an upgrade may take.
+    /// How long an upgrade's answer may take to be written.
     pub handshake_timeout: Duration,
 }
 
 #[cfg(test)]
-impl GatewayOptions {
-    /// The values that the tests of sessions rely on.
+impl Bounds {
+    /// The defaults.
     fn for_tests() -> Self {
         Self {
-            hello_timeout_ms: 5_000,
-            heartbeat_ms: 25_000,
-            write_deadline_ms: 10_000,
-            outbox_bytes: 1 << 20,
-            lag_resume_bytes: 1 << 16,
-            malformed_per_minute: 20,
-            in_flight_requests: 2,
-            token_warning_ms: 60_000,
+            gateway: config::Settings::for_tests().gateway,
+            limits: Limits::default(),
             allowed_origins: AllowedOrigins::default(),
-            connections_per_user: 50,
-            anti_entropy_ms: Some(60_000),
             handshake_timeout: Duration::from_secs(1),
         }
     }

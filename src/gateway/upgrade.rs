@@ -224,10 +224,10 @@ pub async fn take_over(
     } else if hub.is_draining() {
         Err(Refused::Draining)
     } else {
-        check_handshake(&request, &hub.worker().bounds.gateway.allowed_origins)
+        check_handshake(&request, &hub.worker().bounds.allowed_origins)
             .and_then(|agreed| check_rate(&hub, &request, framed.io_ref()).map(|address| (agreed, address)))
     };
-    let timeout = hub.worker().bounds.gateway.handshake_timeout;
+    let timeout = hub.worker().bounds.handshake_timeout;
     match judged {
         Ok((agreed, address)) => {
             let mut response = handshake_response(request.head());

@@ -1,6 +1,7 @@
-//! The tables of errors and closes in `docs/PROTOCOL.md`, written from the catalogues.
+//! The tables of limits, errors and closes in `docs/PROTOCOL.md`, written from the catalogues.
 
 use super::{Close, ErrorCode};
+use crate::domain::with_limits;
 
 fn errors() -> String {
     let mut table = "| code | retryable | HTTP | meaning; what to do |\n|---|---|---|---|\n".to_owned();
@@ -20,11 +21,24 @@ fn closes() -> String {
     table
 }
 
+macro_rules! limits_list {
+    ($($(#[doc = $doc:literal])* $name:ident: $kind:ty = $default:expr, $least:expr, $most:expr;)+) => {
+        [$((stringify!($name), u64::try_from($default).unwrap_or(u64::MAX), concat!($($doc),*))),+]
+    };
+}
+
+fn limits() -> String {
+    let line = |(name, default, meaning): (&str, u64, &str)| format!("- `{name}` {default}:{meaning}\n");
+    with_limits!(limits_list).into_iter().map(line).collect()
+}
+
 /// The page with the text between the marks replaced.
 fn with_tables(page: &str) -> String {
     const END: &str = "<!-- end -->\n";
     let mut page = page.to_owned();
-    for (begin, table) in [("<!-- errors -->\n", errors()), ("<!-- closes -->\n", closes())] {
+    for (begin, table) in
+        [("<!-- limits -->\n", limits()), ("<!-- errors -->\n", errors()), ("<!-- closes -->\n", closes())]
+    {
         let start = page.find(begin).map(|at| at + begin.len()).unwrap_or_else(|| panic!("no mark {begin}"));
         let length = page[start..].find(END).unwrap_or_else(|| panic!("no end of {begin}"));
         page.replace_range(start..start + length, &table);

@@ -10,6 +10,7 @@ use super::error::Error;
 use super::event::EventList;
 use crate::domain::{
     ConversationId, ConversationKind, Event, Head, Limits, MessageId, Seq, SessionId, Timestamp, UserId,
+    with_limits,
 };
 
 /// `welcome`: the session stands; live events begin after the heads' `last_seq`.
@@ -40,57 +41,23 @@ pub struct Welcome {
     pub token_expires_in_ms: u64,
 }
 
-/// The limits as clients see them.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-#[expect(missing_docs, reason = "the fields are those of domain::Limits, documented there")]
-pub struct LimitsView {
-    pub body_bytes: usize,
-    pub data_bytes: usize,
-    pub frame_bytes: usize,
-    pub group_members: usize,
-    pub sends_per_second: u32,
-    pub send_burst: u32,
-    pub history_page: usize,
-    pub sync_events: usize,
-    pub sync_ranges: usize,
-    pub watch_users: usize,
-    pub mentions: usize,
-    pub attachments: usize,
+macro_rules! limits_view {
+    ($($(#[$doc:meta])* $name:ident: $kind:ty = $default:expr, $least:expr, $most:expr;)+) => {
+        /// The limits as clients see them.
+        #[derive(Debug, Clone, Serialize, JsonSchema)]
+        pub struct LimitsView {
+            $($(#[$doc])* pub $name: $kind,)+
+        }
+
+        impl From<&Limits> for LimitsView {
+            fn from(limits: &Limits) -> Self {
+                Self { $($name: limits.$name),+ }
+            }
+        }
+    };
 }
 
-impl From<&Limits> for LimitsView {
-    fn from(limits: &Limits) -> Self {
-        // Taken apart field by field: a limit that is added and not told to clients does not compile.
-        let Limits {
-            body_bytes,
-            data_bytes,
-            frame_bytes,
-            group_members,
-            sends_per_second,
-            send_burst,
-            history_page,
-            sync_events,
-            sync_ranges,
-            watch_users,
-            mentions,
-            attachments,
-        } = *limits;
-        Self {
-            body_bytes,
-            data_bytes,
-            frame_bytes,
-            group_members,
-            sends_per_second,
-            send_burst,
-            history_page,
-            sync_events,
-            sync_ranges,
-            watch_users,
-            mentions,
-            attachments,
-        }
-    }
-}
+with_limits!(limits_view);
 
 /// What `heads` lists.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

@@ -19,10 +19,9 @@ use crate::bus::Signal;
 use crate::config::TrustedProxies;
 use crate::domain::{Limits, UserId};
 use crate::environment::{Environment, ManualEnvironment, SharedEnvironment};
-use crate::gateway::GatewayOptions;
+use crate::gateway::Bounds;
 use crate::gateway::admission::{Admission, AdmissionOptions};
 use crate::gateway::session::mailbox::{Control, MOST_CONTROLS};
-use crate::gateway::session::state::Bounds;
 use crate::gateway::session::stream::Polled;
 use crate::identity::{Identity, IdentityOptions};
 use crate::protocol::{Close, Encoding};
@@ -113,7 +112,7 @@ impl<E: Environment + 'static> World<E> {
 }
 
 pub(super) fn bounds() -> Bounds {
-    Bounds { gateway: GatewayOptions::for_tests(), limits: Limits::default() }
+    Bounds::for_tests()
 }
 
 fn node_options() -> NodeOptions {

@@ -1,9 +1,10 @@
 //! How each request of a welcomed session is answered, or which effect it has.
 
 use super::effect::Effect;
-use super::state::{Bounds, SessionState};
+use super::state::SessionState;
 use crate::actors::presence::state::Device;
 use crate::domain::{ConversationId, Mark, Refusal};
+use crate::gateway::Bounds;
 use crate::protocol::client::{MarkUpTo, Send, Sync, Watch};
 use crate::protocol::{ClientFrame, Error, ErrorCode, Failure, RequestId, checks};
 use crate::store::{Change, NewMessage, Target};

@@ -9,8 +9,8 @@ use super::life::Life;
 use super::minute_counter::MinuteCounter;
 use super::watches::Watches;
 use crate::actors::presence::state::Device;
-use crate::domain::{Limits, SessionId, Timestamp, UserId};
-use crate::gateway::GatewayOptions;
+use crate::domain::{SessionId, Timestamp, UserId};
+use crate::gateway::Bounds;
 use crate::identity::{Claims, Standing};
 use crate::protocol::client::Hello;
 use crate::protocol::delivery::Delivery;
@@ -23,15 +23,6 @@ pub struct Moment {
     pub mono_ms: u64,
     /// Wall-clock time, for tokens.
     pub now: Timestamp,
-}
-
-/// The limits of a session, shared by all sessions of a worker.
-#[derive(Debug)]
-pub struct Bounds {
-    /// Deadlines and sizes of connections.
-    pub gateway: GatewayOptions,
-    /// Sizes of requests.
-    pub limits: Limits,
 }
 
 #[derive(Debug)]
@@ -281,7 +272,7 @@ impl SessionState {
         if matches!(self.life, Life::Entering(_)) {
             self.life.welcome();
             let first_ms = |period_ms: u64| moment.mono_ms + period_ms / 2 + self.spread_ms(period_ms / 2);
-            let (compare_ms, review_ms) = (bounds.gateway.anti_entropy_ms.map(first_ms), first_ms(REVIEW_MS));
+            let (compare_ms, review_ms) = (bounds.gateway.anti_entropy().map(first_ms), first_ms(REVIEW_MS));
             self.compare_ms = compare_ms;
             self.review_ms.get_or_insert(review_ms);
         }
@@ -367,7 +358,7 @@ impl SessionState {
                 Again::CatchUp => Effect::CatchUp,
             });
         }
-        if let Some(period_ms) = bounds.gateway.anti_entropy_ms
+        if let Some(period_ms) = bounds.gateway.anti_entropy()
             && self.compare_ms.is_some_and(|at_ms| moment.mono_ms >= at_ms)
         {
             self.compare_ms = Some(moment.mono_ms + period_ms);

@@ -3,9 +3,9 @@
 use uuid::Uuid;
 
 use super::effect::Effect;
-use super::state::{Bounds, Moment, SessionState};
-use crate::domain::{FamilyId, Limits, Position, SessionId, Timestamp, UserId};
-use crate::gateway::GatewayOptions;
+use super::state::{Moment, SessionState};
+use crate::domain::{FamilyId, Position, SessionId, Timestamp, UserId};
+use crate::gateway::Bounds;
 use crate::identity::{Claims, Standing};
 use crate::protocol::{Close, Encoding, ErrorCode, Failure, RequestId};
 use crate::store::Cursor;
@@ -15,7 +15,7 @@ const HEARTBEAT_MS: u64 = 25_000;
 const TOKEN_MS: i64 = 900_000;
 
 fn bounds() -> Bounds {
-    Bounds { gateway: GatewayOptions::for_tests(), limits: Limits::default() }
+    Bounds::for_tests()
 }
 
 fn moment(mono_ms: u64) -> Moment {
@@ -355,7 +355,7 @@ fn comparisons_come_once_a_period_and_only_while_events_are_pushed() {
     assert_eq!(compared.len(), 3, "{compared:?}");
     assert!(compared[0] >= 30_000 && compared[1] - compared[0] == 60_000, "{compared:?}");
     let mut never = Table::new(None);
-    never.bounds.gateway.anti_entropy_ms = None;
+    never.bounds.gateway.anti_entropy_ms = 0;
     never.state.on_welcomed(moment(0), &never.bounds);
     never.state.on_tick(moment(4_000), 0, &never.bounds, &mut never.effects);
     assert!(never.effects.is_empty());
