@@ -196,6 +196,30 @@ mod tests {
         assert_eq!(operations(), promised);
     }
 
+    /// The paths and methods in the source of `routing.rs`: actix-web does not say what it was given.
+    fn routed() -> BTreeSet<(String, String)> {
+        let source = include_str!("routing.rs").split("struct Endpoint").next().unwrap_or_default();
+        let mut calls = BTreeSet::new();
+        for resource in source.split("at(").skip(1).filter_map(|rest| rest.split(']').next()) {
+            let Some((path, methods)) =
+                resource.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"'))
+            else {
+                continue;
+            };
+            for method in ["get", "post", "put", "patch", "delete"] {
+                if methods.contains(&format!("{method}(")) {
+                    calls.insert((method.to_uppercase(), unnamed(path)));
+                }
+            }
+        }
+        calls
+    }
+
+    #[test]
+    fn the_document_describes_what_is_routed() {
+        assert_eq!(routed(), operations());
+    }
+
     #[test]
     fn every_reference_leads_somewhere_and_every_parameter_is_in_its_path() {
         let document = document();

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::ser::{SerializeMap, SerializeSeq};
+use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -43,61 +43,45 @@ impl JsonSchema for Json<'_> {
     }
 }
 
-/// The `changes` of a `conversation_changed`.
-#[derive(Debug, Clone, Copy)]
-pub struct ChangesView<'a>(pub &'a Changes);
-
-impl Serialize for ChangesView<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct RoleChange {
-            user: UserId,
-            role: Role,
-        }
-        let Changes { name, history, join, role, deleted } = self.0;
-        let present = [name.is_some(), history.is_some(), join.is_some(), role.is_some(), *deleted];
-        let mut map = serializer.serialize_map(Some(present.into_iter().filter(|is| *is).count()))?;
-        if let Some(name) = name {
-            map.serialize_entry("name", name)?;
-        }
-        if let Some(history) = history {
-            map.serialize_entry("history", history)?;
-        }
-        if let Some(join) = join {
-            map.serialize_entry("join", join)?;
-        }
-        if let Some((user, role)) = *role {
-            map.serialize_entry("role", &RoleChange { user, role })?;
-        }
-        if *deleted {
-            map.serialize_entry("deleted", &true)?;
-        }
-        map.end()
-    }
+/// Somebody's new role.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
+struct RoleChange {
+    user: UserId,
+    role: Role,
 }
 
-impl JsonSchema for ChangesView<'_> {
-    fn schema_name() -> Cow<'static, str> {
-        "Changes".into()
-    }
+/// What changed; absent fields stayed.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Changes")]
+pub struct ChangesView<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "HistoryPolicy")]
+    history: Option<HistoryPolicy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "JoinPolicy")]
+    join: Option<JoinPolicy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RoleChange")]
+    role: Option<RoleChange>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
+}
 
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let (user, role) = (generator.subschema_for::<UserId>(), generator.subschema_for::<Role>());
-        json_schema!({
-            "type": "object",
-            "description": "What changed; absent fields stayed.",
-            "properties": {
-                "name": { "type": "string" },
-                "history": generator.subschema_for::<HistoryPolicy>(),
-                "join": generator.subschema_for::<JoinPolicy>(),
-                "role": {
-                    "type": "object",
-                    "properties": { "user": user, "role": role },
-                    "required": ["user", "role"]
-                },
-                "deleted": { "type": "boolean" }
-            }
-        })
+impl<'a> From<&'a Changes> for ChangesView<'a> {
+    fn from(changes: &'a Changes) -> Self {
+        // Taken apart, so that a field that is added and not told to clients does not compile.
+        let Changes { name, history, join, role, deleted } = changes;
+        Self {
+            name: name.as_deref(),
+            history: *history,
+            join: *join,
+            role: role.map(|(user, role)| RoleChange { user, role }),
+            deleted: *deleted,
+        }
     }
 }
 
@@ -223,27 +207,33 @@ impl<'a> EventView<'a> {
                 view.user = Some(*user);
                 view.reason = Some(*reason);
             }
-            EventKind::ConversationChanged(changes) => view.changes = Some(ChangesView(changes)),
+            EventKind::ConversationChanged(changes) => view.changes = Some(changes.into()),
         }
         view
     }
 }
 
-/// The names of all kinds.
-pub const KIND_NAMES: [&str; 7] =
-    ["message", "edit", "delete", "reaction", "member_joined", "member_left", "conversation_changed"];
+/// Writes the names of kinds from one table; an added kind does not compile without its name.
+macro_rules! kinds {
+    ($($variant:ident = $name:literal,)+) => {
+        /// The names of all kinds.
+        pub const KIND_NAMES: &[&str] = &[$($name),+];
 
-/// The kind's name on the wire.
-pub const fn kind_name(kind: &EventKind) -> &'static str {
-    match kind {
-        EventKind::Message(_) => "message",
-        EventKind::Edit { .. } => "edit",
-        EventKind::Delete { .. } => "delete",
-        EventKind::Reaction { .. } => "reaction",
-        EventKind::MemberJoined { .. } => "member_joined",
-        EventKind::MemberLeft { .. } => "member_left",
-        EventKind::ConversationChanged(_) => "conversation_changed",
-    }
+        /// The kind's name on the wire.
+        pub const fn kind_name(kind: &EventKind) -> &'static str {
+            match kind { $(EventKind::$variant { .. } => $name),+ }
+        }
+    };
+}
+
+kinds! {
+    Message = "message",
+    Edit = "edit",
+    Delete = "delete",
+    Reaction = "reaction",
+    MemberJoined = "member_joined",
+    MemberLeft = "member_left",
+    ConversationChanged = "conversation_changed",
 }
 
 impl<E> JsonSchema for EventList<'_, E> {

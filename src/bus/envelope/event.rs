@@ -235,12 +235,14 @@ impl TryFrom<WireMessage<'_>> for Message {
 
 impl<'a> From<&'a Changes> for WireChanges<'a> {
     fn from(changes: &'a Changes) -> Self {
+        // Taken apart, so that a field that is added and not sent does not compile.
+        let Changes { name, history, join, role, deleted } = changes;
         Self {
-            name: changes.name.as_deref().map(Cow::Borrowed),
-            history: changes.history.map(|policy| policy.as_str().into()),
-            join: changes.join.map(|policy| policy.as_str().into()),
-            role: changes.role.map(|(user, role)| (*user.as_uuid(), role.as_stored())),
-            deleted: changes.deleted,
+            name: name.as_deref().map(Cow::Borrowed),
+            history: history.map(|policy| policy.as_str().into()),
+            join: join.map(|policy| policy.as_str().into()),
+            role: role.map(|(user, role)| (*user.as_uuid(), role.as_stored())),
+            deleted: *deleted,
         }
     }
 }

@@ -134,19 +134,20 @@ pub(in crate::store) fn encode(kind: &EventKind) -> sql::Result<Encoded> {
                 ..empty
             }
         }
-        EventKind::ConversationChanged(changes) => Encoded {
-            kind: numbers::CONVERSATION_CHANGED,
-            extra: to_text(&Extra {
-                name: changes.name.clone(),
-                history: changes.history.map(|policy| policy.as_str().to_owned()),
-                join: changes.join.map(|policy| policy.as_str().to_owned()),
-                user: changes.role.map(|(user, _)| *user.as_uuid()),
-                role: changes.role.map(|(_, role)| role.as_stored()),
-                deleted: changes.deleted,
+        EventKind::ConversationChanged(changes) => {
+            // Taken apart, so that a field that is added and not stored does not compile.
+            let Changes { name, history, join, role, deleted } = changes;
+            let extra = Extra {
+                name: name.clone(),
+                history: history.map(|policy| policy.as_str().to_owned()),
+                join: join.map(|policy| policy.as_str().to_owned()),
+                user: role.map(|(user, _)| *user.as_uuid()),
+                role: role.map(|(_, role)| role.as_stored()),
+                deleted: *deleted,
                 ..Extra::default()
-            })?,
-            ..empty
-        },
+            };
+            Encoded { kind: numbers::CONVERSATION_CHANGED, extra: to_text(&extra)?, ..empty }
+        }
     })
 }
 
