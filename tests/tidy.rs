@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 mod imports;
 #[path = "tidy/metrics.rs"]
 mod metrics;
+#[path = "tidy/recipes.rs"]
+mod recipes;
 #[path = "tidy/settings.rs"]
 mod settings;
 #[path = "tidy/source.rs"]
