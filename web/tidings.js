@@ -717,8 +717,9 @@ export class TidingsClient {
       // A head that speaks for later events has counted this already.
       if (fresh && event.target_seq > c.read_seq) c.unread = Math.max(0, c.unread - 1);
     } else if (event.kind === 'conversation_changed') {
-      const { role, deleted, ...settings } = event.changes ?? {};
-      Object.assign(c, settings);
+      // What a later release adds to changes need not be a setting of the conversation.
+      const { role, name, history, join } = event.changes ?? {};
+      Object.assign(c, name !== undefined && { name }, history && { history }, join && { join });
       if (role?.user === me) c.role = role.role;
     }
     this.#emit('event', event);

@@ -194,7 +194,8 @@ export class Store {
     else if (kind === 'member_left') room.members.delete(user);
     else if (changes?.role) this.loadMembers(room.id);
     const c = this.client.conversations.get(room.id);
-    if (c && kind !== 'conversation_changed') c.member_count = c.kind === 'channel' ? (c.member_count ?? 0) + (kind === 'member_joined' ? 1 : -1) : room.members.size;
+    // A later release may tell of kinds that this client does not know.
+    if (c && (kind === 'member_joined' || kind === 'member_left')) c.member_count = c.kind === 'channel' ? (c.member_count ?? 0) + (kind === 'member_joined' ? 1 : -1) : room.members.size;
   }
 
   #change(room, target, event) {
