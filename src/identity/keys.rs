@@ -6,11 +6,13 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, ParsedPublicKey};
+use aws_lc_rs::signature::Ed25519KeyPair;
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
+use jsonwebtoken::jwk::{Jwk, PublicKeyUse, ThumbprintHash};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use serde::Serialize;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::options::KeySource;
@@ -45,24 +47,27 @@ pub enum KeyError {
 /// One key and what is derived from it.
 #[derive(Debug)]
 pub struct SigningKey {
-    pair: Ed25519KeyPair,
-    public: ParsedPublicKey,
+    private: EncodingKey,
+    public: DecodingKey,
+    jwk: Jwk,
+    /// The key's name: its RFC 7638 thumbprint.
     kid: String,
-    /// The encoded header of every token signed with this key, and the dot after it: the only header that is
-    /// accepted, so nothing in a header is ever interpreted.
-    header: String,
+    /// The header of every token signed with this key: the only one that is accepted, so that a token cannot
+    /// choose how it is verified.
+    header: Header,
 }
 
 impl SigningKey {
-    fn new(pair: Ed25519KeyPair) -> Option<Self> {
-        let public_bytes = pair.public_key().as_ref();
-        let public = ParsedPublicKey::new(&ED25519, public_bytes).ok()?;
-        let x = URL_SAFE_NO_PAD.encode(public_bytes);
-        // RFC 7638: the members in this order, without white space.
-        let kid =
-            URL_SAFE_NO_PAD.encode(Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)));
-        let header = format!(r#"{{"alg":"EdDSA","kid":"{kid}","typ":"at+jwt"}}"#);
-        Some(Self { pair, public, kid, header: URL_SAFE_NO_PAD.encode(header) + "." })
+    fn new(private: EncodingKey) -> jsonwebtoken::errors::Result<Self> {
+        let mut jwk = Jwk::from_encoding_key(&private, Algorithm::EdDSA)?;
+        let public = DecodingKey::from_jwk(&jwk)?;
+        let kid = jwk.thumbprint(ThumbprintHash::SHA256)?;
+        jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+        jwk.common.key_id = Some(kid.clone());
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some("at+jwt".to_owned());
+        header.kid = Some(kid.clone());
+        Ok(Self { private, public, jwk, kid, header })
     }
 
     fn from_pem(path: &Path) -> Result<Self, KeyError> {
@@ -70,35 +75,24 @@ impl SigningKey {
         if fs::metadata(path).map_err(file)?.len() > MAX_FILE_BYTES {
             return Err(KeyError::NotAKey(path.to_owned()));
         }
-        let text = fs::read_to_string(path).map_err(file)?;
+        let text = fs::read(path).map_err(file)?;
         warn_when_shared(path);
-        let body = text.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END)).map(|(body, _)| body);
-        let der = body.and_then(|body| STANDARD.decode(body.split_whitespace().collect::<String>()).ok());
-        der.and_then(|der| Ed25519KeyPair::from_pkcs8(&der).ok())
-            .and_then(Self::new)
-            .ok_or_else(|| KeyError::NotAKey(path.to_owned()))
+        EncodingKey::from_ed_pem(&text).and_then(Self::new).map_err(|_| KeyError::NotAKey(path.to_owned()))
     }
 
-    /// The encoded header of its tokens, with the dot that follows.
-    pub fn header(&self) -> &str {
+    /// The header of its tokens.
+    pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The key's name: its RFC 7638 thumbprint.
-    pub fn kid(&self) -> &str {
-        &self.kid
+    /// A token with these claims; `None` when they do not encode.
+    pub fn issue(&self, claims: &impl Serialize) -> Option<String> {
+        jsonwebtoken::encode(&self.header, claims, &self.private).ok()
     }
 
-    /// Signs bytes.
-    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
-        let mut signature = [0_u8; 64];
-        signature.copy_from_slice(self.pair.sign(message).as_ref());
-        signature
-    }
-
-    /// Whether this key made the signature.
-    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        self.public.verify_sig(message, signature).is_ok()
+    /// The key that verifies its tokens.
+    pub fn verifying(&self) -> &DecodingKey {
+        &self.public
     }
 }
 
@@ -140,25 +134,19 @@ impl Keyring {
         &self.signing
     }
 
-    /// The key whose tokens begin like this one.
-    pub fn of_token(&self, token: &str) -> Option<&SigningKey> {
-        [Some(&self.signing), self.previous.as_ref()]
-            .into_iter()
-            .flatten()
-            .find(|key| token.starts_with(key.header.as_str()))
+    /// Both keys, or the one there is.
+    fn all(&self) -> impl Iterator<Item = &SigningKey> {
+        [Some(&self.signing), self.previous.as_ref()].into_iter().flatten()
+    }
+
+    /// The key of this name.
+    pub fn named(&self, kid: &str) -> Option<&SigningKey> {
+        self.all().find(|key| key.kid == kid)
     }
 
     /// The public keys as a JWKS document (RFC 7517).
     pub fn jwks(&self) -> serde_json::Value {
-        let keys: Vec<_> = [Some(&self.signing), self.previous.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(|key| {
-                let x = URL_SAFE_NO_PAD.encode(key.pair.public_key().as_ref());
-                json!({ "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": key.kid(), "x": x })
-            })
-            .collect();
-        json!({ "keys": keys })
+        json!({ "keys": self.all().map(|key| &key.jwk).collect::<Vec<_>>() })
     }
 }
 
@@ -208,6 +196,8 @@ fn warn_when_shared(_: &Path) {}
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
     use crate::environment::SystemEnvironment;
 
@@ -218,8 +208,8 @@ mod tests {
             (KeySource::Folder(folder.path().join("keys")), SystemEnvironment::shared());
         let first = Keyring::load(&source, &environment).expect("made");
         let second = Keyring::load(&source, &environment).expect("read");
-        assert_eq!(first.signing().kid(), second.signing().kid());
-        assert_eq!(second.jwks()["keys"][0]["kid"], first.signing().kid());
+        assert_eq!(first.signing().kid, second.signing().kid);
+        assert_eq!(second.jwks()["keys"][0]["kid"], first.signing().kid);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -238,8 +228,10 @@ mod tests {
     fn the_thumbprint_is_that_of_rfc_8037() {
         // RFC 8037, appendix A: the key and its thumbprint.
         let seed = URL_SAFE_NO_PAD.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").expect("base64");
-        let key = Ed25519KeyPair::from_seed_unchecked(&seed).ok().and_then(SigningKey::new).expect("a key");
-        assert_eq!(key.kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).expect("a seed");
+        let der = pair.to_pkcs8v1().expect("a document");
+        let key = SigningKey::new(EncodingKey::from_ed_der(der.as_ref())).expect("a key");
+        assert_eq!(key.kid, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, Validation};
 use serde::{Deserialize, Serialize};
 
 use super::keys::Keyring;
@@ -32,9 +32,7 @@ pub struct Claims {
 
 #[derive(Serialize, Deserialize)]
 struct Payload<'a> {
-    #[serde(borrow)]
     iss: Cow<'a, str>,
-    #[serde(borrow)]
     aud: Cow<'a, str>,
     sub: UserId,
     fam: FamilyId,
@@ -53,12 +51,19 @@ pub struct Tokens {
     issuer: String,
     audience: String,
     lifetime: Duration,
+    validation: Validation,
 }
 
 impl Tokens {
     /// Issues for, and accepts from, this issuer and audience only.
     pub fn new(keys: Keyring, issuer: String, audience: String, lifetime: Duration) -> Self {
-        Self { keys, issuer, audience, lifetime }
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_issuer(&[&issuer]);
+        validation.set_audience(&[&audience]);
+        validation.set_required_spec_claims(&["iss", "aud", "exp"]);
+        // Times are judged below, by the clock that the caller brings.
+        validation.validate_exp = false;
+        Self { keys, issuer, audience, lifetime, validation }
     }
 
     /// The keys in force.
@@ -84,16 +89,8 @@ impl Tokens {
             exp: iat.saturating_add(i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX)),
             iat_ms: now.as_unix_ms(),
         };
-        let key = self.keys.signing();
-        let mut token = String::with_capacity(640);
-        token.push_str(key.header());
-        // Strings and integers always encode; an empty payload would only make a token that nobody accepts.
-        let payload = serde_json::to_vec(&payload).unwrap_or_default();
-        URL_SAFE_NO_PAD.encode_string(payload, &mut token);
-        let signature = key.sign(token.as_bytes());
-        token.push('.');
-        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
-        token
+        // Strings and integers always encode; an empty token is one that nobody accepts.
+        self.keys.signing().issue(&payload).unwrap_or_default()
     }
 
     /// Verifies a token of ours; `None` when none of our keys is named in it.
@@ -101,50 +98,46 @@ impl Tokens {
     /// # Errors
     /// `Unauthenticated` with what is wrong; the client gets another token.
     pub fn verify(&self, token: &str, now: Timestamp) -> Option<Result<Claims, Failure>> {
-        let key = self.keys.of_token(token)?;
-        let bad = Err(Failure::Unauthenticated("the token is not valid"));
+        let bad = || Failure::Unauthenticated("the token is not valid");
         if token.len() > MAX_TOKEN_BYTES {
-            return Some(bad);
+            return Some(Err(bad()));
         }
-        let Some((payload, signature)) = token[key.header().len()..].split_once('.') else {
-            return Some(bad);
-        };
-        let mut raw_signature = [0_u8; 66];
-        let signed = &token.as_bytes()[..key.header().len() + payload.len()];
-        let verified = match URL_SAFE_NO_PAD.decode_slice(signature, &mut raw_signature) {
-            Ok(len) => key.verifies(signed, &raw_signature[..len]),
-            Err(_) => false,
-        };
-        if !verified {
-            return Some(bad);
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        let key = self.keys.named(header.kid.as_deref()?)?;
+        if header != *key.header() {
+            return Some(Err(bad()));
         }
-        let Ok(payload) = URL_SAFE_NO_PAD.decode(payload) else { return Some(bad) };
-        let Ok(payload) = serde_json::from_slice::<Payload<'_>>(&payload) else { return Some(bad) };
-        Some(self.judge(&payload, now))
+        let payload =
+            jsonwebtoken::decode::<Payload<'_>>(token, key.verifying(), &self.validation).map_err(|error| {
+                match error.kind() {
+                    ErrorKind::InvalidIssuer | ErrorKind::InvalidAudience => {
+                        Failure::Unauthenticated("the token is for another server")
+                    }
+                    _ => bad(),
+                }
+            });
+        Some(payload.and_then(|token| judge(&token.claims, now)))
     }
+}
 
-    /// A token whose `iat` or `nbf` lies a little ahead is taken: the signature says that it was issued, by a
-    /// node whose clock is ahead of this one's, or by this one before its clock was set back.
-    fn judge(&self, payload: &Payload<'_>, now: Timestamp) -> Result<Claims, Failure> {
-        if payload.iss != self.issuer || payload.aud != self.audience {
-            return Err(Failure::Unauthenticated("the token is for another server"));
-        }
-        let expires_at = Timestamp::from_unix_ms(payload.exp.saturating_mul(1_000));
-        if expires_at <= now {
-            return Err(Failure::Unauthenticated("the token has expired"));
-        }
-        let latest_start = now.plus_ms(AHEAD_MS);
-        let starts = [payload.nbf.saturating_mul(1_000), payload.iat.saturating_mul(1_000), payload.iat_ms];
-        if starts.into_iter().any(|start| Timestamp::from_unix_ms(start) > latest_start) {
-            return Err(Failure::Unauthenticated("the token is not valid yet"));
-        }
-        Ok(Claims {
-            user: payload.sub,
-            family: Some(payload.fam),
-            issued_at: Timestamp::from_unix_ms(payload.iat_ms),
-            expires_at,
-        })
+/// A token whose `iat` or `nbf` lies a little ahead is taken: the signature says that it was issued, by a node
+/// whose clock is ahead of this one's, or by this one before its clock was set back.
+fn judge(payload: &Payload<'_>, now: Timestamp) -> Result<Claims, Failure> {
+    let expires_at = Timestamp::from_unix_ms(payload.exp.saturating_mul(1_000));
+    if expires_at <= now {
+        return Err(Failure::Unauthenticated("the token has expired"));
     }
+    let latest_start = now.plus_ms(AHEAD_MS);
+    let starts = [payload.nbf.saturating_mul(1_000), payload.iat.saturating_mul(1_000), payload.iat_ms];
+    if starts.into_iter().any(|start| Timestamp::from_unix_ms(start) > latest_start) {
+        return Err(Failure::Unauthenticated("the token is not valid yet"));
+    }
+    Ok(Claims {
+        user: payload.sub,
+        family: Some(payload.fam),
+        issued_at: Timestamp::from_unix_ms(payload.iat_ms),
+        expires_at,
+    })
 }
 
 #[cfg(test)]
