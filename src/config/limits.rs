@@ -1,4 +1,4 @@
-//! `[limits]`: what requests may not exceed. Limits that clients are told are listed in `src/domain/limits.rs`.
+//! `[limits]`: what requests may not exceed. `src/domain/limits.rs` lists the limits that clients are told.
 
 use serde::Deserialize;
 

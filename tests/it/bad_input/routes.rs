@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::rest::{Body, Request};
 
-/// Routes with a body, or with methods that they do not have: method, path, a body that is well-formed (empty when
-/// it takes none), and those methods. A call of docs/openapi.json with a body and without a row fails;
+/// Routes with a body, or with methods that they do not have: method, path, a body that is well-formed (empty
+/// when it takes none), and those methods. A call of docs/openapi.json with a body and without a row fails;
 /// [`listed_nowhere`] adds the others.
 const ROUTES: &[(&str, &str, &str, &[&str])] = &[
     ("POST", "/v1/accounts", r#"{"username":"u","password":"p"}"#, &["GET", "PUT", "DELETE", "PATCH"]),
