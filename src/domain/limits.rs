@@ -1,8 +1,8 @@
 //! The limits that clients are sent in `welcome.limits`, written once.
 
 /// Hands the table of limits to the macro `$then`: documentation, name, type, default, and the least and most
-/// that an operator may set. The section `[limits]` of the configuration and `welcome.limits` are made from it. A
-/// limit also has a line in `config/default.toml`.
+/// that an operator may set. The section `[limits]` of the configuration and `welcome.limits` are made from
+/// it. A limit also has a line in `config/default.toml`.
 macro_rules! with_limits {
     ($then:ident) => {
         $then! {

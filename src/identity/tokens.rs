@@ -120,8 +120,8 @@ impl Tokens {
     }
 }
 
-/// A token whose `iat` or `nbf` lies a little ahead is taken: the signature says that it was issued, by a node
-/// whose clock is ahead of this one's, or by this one before its clock was set back.
+/// A token whose `iat` or `nbf` lies a little ahead is taken: the signature says that it was issued, by a
+/// node whose clock is ahead of this one's, or by this one before its clock was set back.
 fn judge(payload: &Payload<'_>, now: Timestamp) -> Result<Claims, Failure> {
     let expires_at = Timestamp::from_unix_ms(payload.exp.saturating_mul(1_000));
     if expires_at <= now {

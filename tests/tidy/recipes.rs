@@ -23,7 +23,8 @@ const ROWS: &[&str] = &[
     "bus message",
 ];
 
-/// The code spans of a row that name a path of this project, each with the marker that follows it after the word "at".
+/// The code spans of a row that name a path of this project, each with the marker that follows it after the
+/// word "at".
 fn places(row: &str) -> Vec<(&str, Option<&str>)> {
     let spans: Vec<&str> = row.split('`').collect();
     let is_path = |span: &str| {

@@ -16,6 +16,7 @@ const ROUTES: &[(&str, &str, &str, &[&str])] = &[
     ("POST", "/v1/tokens/refresh", r#"{"refresh_token":"r"}"#, &["GET", "PUT", "DELETE"]),
     ("GET", "/v1/me", "", &["POST", "PUT"]),
     ("PATCH", "/v1/me", r#"{"display_name":"Max"}"#, &[]),
+    ("DELETE", "/v1/me", r#"{"password":"p"}"#, &[]),
     ("POST", "/v1/me/claim", r#"{"username":"u","password":"p"}"#, &["GET", "DELETE"]),
     ("GET", "/v1/me/export", "", &["POST", "DELETE"]),
     ("GET", "/v1/users/$OWNER", "", &["POST", "PUT", "PATCH", "DELETE"]),
