@@ -18,6 +18,7 @@ use tidings::environment::SystemEnvironment;
 use tidings::store::postgres::{PostgresOptions, PostgresStore};
 use tidings::store::sqlite::{SqliteOptions, SqliteStore};
 use tidings::store::{Change, NewConversation, NewMessage, NewUser, SharedStore, Target};
+use tidings::telemetry::inspect::observed;
 use uuid::Uuid;
 
 #[path = "../tests/servers/mod.rs"]
@@ -71,7 +72,7 @@ async fn measure(store: SharedStore) {
         done: Counter::from_arc(Arc::clone(&purged)),
         left: Gauge::noop(),
     };
-    let working = tokio::spawn(purge.run(stopping));
+    let working = tokio::spawn(purge.run(stopping, observed().1));
     let mut waits = Vec::new();
     let began = Instant::now();
     while purged.load(Ordering::Relaxed) < EVENTS as u64 {

@@ -51,7 +51,9 @@ impl Fleet {
                 meters: Arc::clone(&meters),
                 backlogs: Arc::clone(node.backlogs()),
             };
-            fleet.begin(arbiter, jobs.run(stopping.clone()));
+            let (observer, questions) = observed();
+            node.inspection().add("jobs", observer);
+            fleet.begin(arbiter, jobs.run(stopping.clone(), questions));
             let purge = Purge {
                 store: Arc::clone(&store),
                 environment: Arc::clone(&environment),
@@ -59,7 +61,9 @@ impl Fleet {
                 done: meters.purge.done.clone(),
                 left: meters.purge.left.clone(),
             };
-            fleet.begin(arbiter, purge.run(stopping.clone()));
+            let (observer, questions) = observed();
+            node.inspection().add("purge", observer);
+            fleet.begin(arbiter, purge.run(stopping.clone(), questions));
         }
         if alone {
             return Ok(fleet);

@@ -16,12 +16,13 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::lease::{ConsumerLease, LeaseState};
+use super::lease::{ConsumerLease, LeaseObserved, LeaseState};
 use crate::actors::backlogs::Backlogs;
 use crate::actors::router::Router;
 use crate::environment::SharedEnvironment;
 use crate::store::{JobKind, SharedStore, Step};
 use crate::telemetry::Meters;
+use crate::telemetry::inspect::Questions;
 
 /// Between two looks at the table while nothing is to do, and at least every so often while something is.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -45,8 +46,9 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Works, or stands by, until `stop` says so; then lets another process begin at once.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    /// Works, or stands by, until `stop` says so; then lets another process begin at once. Asked by
+    /// `questions`, it shows its lease.
+    pub async fn run(self, mut stop: watch::Receiver<bool>, mut questions: Questions<LeaseObserved>) {
         let (store, environment) = (Arc::clone(&self.store), Arc::clone(&self.environment));
         let mut lease = ConsumerLease::new("jobs", store, environment);
         loop {
@@ -62,7 +64,7 @@ impl Jobs {
             };
             self.scrub().await;
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = questions.answer_during(tokio::time::sleep(pause), || lease.observed()) => {}
                 () = self.backlogs.hinted() => {}
                 _ = stop.wait_for(|stop| *stop) => break,
             }

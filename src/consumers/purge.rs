@@ -15,10 +15,11 @@ use std::time::Duration;
 use metrics::{Counter, Gauge};
 use tokio::sync::watch;
 
-use super::lease::{ConsumerLease, LeaseState};
+use super::lease::{ConsumerLease, LeaseObserved, LeaseState};
 use crate::actors::backlogs::Backlogs;
 use crate::environment::SharedEnvironment;
 use crate::store::SharedStore;
+use crate::telemetry::inspect::Questions;
 
 /// Between two looks when there is nothing to do, or another process does it.
 const IDLE: Duration = Duration::from_millis(500);
@@ -42,8 +43,9 @@ pub struct Purge {
 }
 
 impl Purge {
-    /// Works, or stands by, until `stop` says so; then hands over to another process at once.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    /// Works, or stands by, until `stop` says so; then hands over to another process at once. Asked by
+    /// `questions`, it shows its lease.
+    pub async fn run(self, mut stop: watch::Receiver<bool>, mut questions: Questions<LeaseObserved>) {
         let mut lease = ConsumerLease::new("purge", Arc::clone(&self.store), Arc::clone(&self.environment));
         loop {
             // Nobody needs a lease on nothing: an idle installation writes nothing.
@@ -64,7 +66,7 @@ impl Purge {
                 Err(_) => FAILED,
             };
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = questions.answer_during(tokio::time::sleep(pause), || lease.observed()) => {}
                 _ = stop.wait_for(|stop| *stop) => break,
             }
         }

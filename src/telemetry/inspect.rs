@@ -5,7 +5,7 @@
 //! nobody up. At most [`QUESTIONS`] wait for one actor. Asking changes nothing.
 
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -167,6 +167,17 @@ impl<T> Questions<T> {
         match self.0.recv().await {
             Some(answer) => Question(answer),
             None => std::future::pending().await,
+        }
+    }
+
+    /// Answers questions with what `state` gives then, while it waits for `waited`.
+    pub async fn answer_during<O>(&mut self, waited: impl Future<Output = O>, state: impl Fn() -> T) -> O {
+        let mut waited = pin!(waited);
+        loop {
+            tokio::select! {
+                done = &mut waited => return done,
+                question = self.next() => question.answer(state()),
+            }
         }
     }
 

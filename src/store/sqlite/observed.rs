@@ -18,6 +18,8 @@ pub struct SqliteObserved {
 pub struct QueueObserved {
     /// Operations that wait for a thread.
     pub waiting_operations: usize,
+    /// How long the oldest of them has waited.
+    pub oldest_ms: u64,
     /// Operations on a thread now.
     pub at_work: usize,
 }

@@ -57,10 +57,10 @@ impl SqliteStore {
         };
         prepared.map_err(|error| failed(error.to_string()))?.map_err(failed)?;
         let (writing, reading) = (connect(&options, writer), connect(&options, reader));
-        let scrubbing = Pool::start("sqlite-scrub", 1, 1, &writing)?;
+        let scrubbing = Pool::start("sqlite-scrub", 1, 1, &writing, &environment)?;
         let store = Arc::new(Self {
-            writer: Pool::start("sqlite-write", 1, MOST_WRITES_WAITING, &writing)?,
-            reader: Pool::start("sqlite-read", options.readers, MOST_READS_WAITING, &reading)?,
+            writer: Pool::start("sqlite-write", 1, MOST_WRITES_WAITING, &writing, &environment)?,
+            reader: Pool::start("sqlite-read", options.readers, MOST_READS_WAITING, &reading, &environment)?,
             rosters: Rosters::new(options.roster_cache_members),
             timeout: Duration::from_millis(options.timeout_ms),
             wait_for_others: wait_for_others(&options),

@@ -23,6 +23,7 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
 use super::observed::QueueObserved;
 use super::worker::{Connect, Worker};
+use crate::environment::SharedEnvironment;
 use crate::panics::{lock, poisoned};
 use crate::store::StoreError;
 use crate::store::sql::{Phase, Purpose};
@@ -41,10 +42,12 @@ struct Shared {
     more: Condvar,
     most_waiting: usize,
     at_work: AtomicUsize,
+    environment: SharedEnvironment,
 }
 
 struct Queue {
-    jobs: VecDeque<Job>,
+    /// Each with when it came, on the monotonic clock.
+    jobs: VecDeque<(u64, Job)>,
     open: bool,
 }
 
@@ -55,10 +58,16 @@ impl Pool {
         threads: usize,
         most_waiting: usize,
         connect: &Arc<Connect>,
+        environment: &SharedEnvironment,
     ) -> Result<Self, StoreError> {
         let queue = Mutex::new(Queue { jobs: VecDeque::new(), open: true });
-        let shared =
-            Arc::new(Shared { queue, more: Condvar::new(), most_waiting, at_work: AtomicUsize::new(0) });
+        let shared = Arc::new(Shared {
+            queue,
+            more: Condvar::new(),
+            most_waiting,
+            at_work: AtomicUsize::new(0),
+            environment: Arc::clone(environment),
+        });
         let (alive, ended) = mpsc::channel(1);
         let pool = Self { shared, ended: AsyncMutex::new(ended) };
         for _ in 0..threads.max(1) {
@@ -112,8 +121,12 @@ impl Pool {
 
     /// How much is asked of its threads.
     pub(super) fn observed(&self) -> QueueObserved {
+        let now_ms = self.shared.environment.monotonic_ms();
+        let queue = self.shared.queue();
+        let oldest_ms = queue.jobs.front().map_or(0, |(came_ms, _)| now_ms.saturating_sub(*came_ms));
         QueueObserved {
-            waiting_operations: self.shared.queue().jobs.len(),
+            waiting_operations: queue.jobs.len(),
+            oldest_ms,
             at_work: self.shared.at_work.load(Ordering::Relaxed),
         }
     }
@@ -146,6 +159,7 @@ impl Shared {
     }
 
     fn add(&self, job: Job) -> Result<(), StoreError> {
+        let came_ms = self.environment.monotonic_ms();
         let mut queue = self.queue();
         if !queue.open {
             return Err(StoreError::definite("the store is closed"));
@@ -153,7 +167,7 @@ impl Shared {
         if queue.jobs.len() >= self.most_waiting {
             return Err(StoreError::Overloaded);
         }
-        queue.jobs.push_back(job);
+        queue.jobs.push_back((came_ms, job));
         drop(queue);
         self.more.notify_one();
         Ok(())
@@ -163,7 +177,7 @@ impl Shared {
     fn next(&self) -> Option<Job> {
         let waits = |queue: &mut Queue| queue.jobs.is_empty() && queue.open;
         let queue = self.more.wait_while(self.queue(), waits);
-        queue.unwrap_or_else(poisoned).jobs.pop_front()
+        queue.unwrap_or_else(poisoned).jobs.pop_front().map(|(_, job)| job)
     }
 
     fn close(&self) {

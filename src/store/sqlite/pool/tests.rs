@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::sync::mpsc as blocking;
 
 use super::*;
+use crate::environment::SystemEnvironment;
 use crate::store::shared::columns::Columns;
 use crate::store::sql;
 use crate::store::sqlite::connection::Connection;
@@ -21,7 +22,7 @@ fn pool(threads: usize, most_waiting: usize) -> Pool {
         Ok::<_, sql::Error>(Connection::new(raw))
     };
     let connect: Arc<Connect> = Arc::new(connect);
-    Pool::start("test", threads, most_waiting, &connect).unwrap()
+    Pool::start("test", threads, most_waiting, &connect, &SystemEnvironment::shared()).unwrap()
 }
 
 /// Keeps the one thread of a pool at work until the sender is dropped.
