@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use metrics::{Counter, Gauge};
+use metrics::Counter;
 use tempfile::TempDir;
-use tidings::consumers::purge::Purge;
+use tidings::actors::router::{Router, RouterOptions};
+use tidings::consumers::jobs::Jobs;
 use tidings::domain::{
     ClientId, Content, ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, Timestamp, User, UserId,
 };
@@ -18,6 +19,7 @@ use tidings::environment::SystemEnvironment;
 use tidings::store::postgres::{PostgresOptions, PostgresStore};
 use tidings::store::sqlite::{SqliteOptions, SqliteStore};
 use tidings::store::{Change, NewConversation, NewMessage, NewUser, SharedStore, Target};
+use tidings::telemetry::Meters;
 use tidings::telemetry::inspect::observed;
 use uuid::Uuid;
 
@@ -65,14 +67,18 @@ async fn measure(store: SharedStore) {
     println!("the deletion was answered after {:?}", began.elapsed());
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let purged = Arc::new(AtomicU64::new(0));
-    let purge = Purge {
-        backlogs: Arc::default(),
+    let mut meters = Meters::new();
+    meters.purge.done = Counter::from_arc(Arc::clone(&purged));
+    let meters = Arc::new(meters);
+    let (router, _repairs) = Router::new(Vec::new(), Arc::clone(&meters), RouterOptions::default());
+    let jobs = Jobs {
         store: Arc::clone(&store),
+        router,
         environment: SystemEnvironment::shared(),
-        done: Counter::from_arc(Arc::clone(&purged)),
-        left: Gauge::noop(),
+        meters,
+        backlogs: Arc::default(),
     };
-    let working = tokio::spawn(purge.run(stopping, observed().1));
+    let working = tokio::spawn(jobs.run(stopping, observed().1));
     let mut waits = Vec::new();
     let began = Instant::now();
     while purged.load(Ordering::Relaxed) < EVENTS as u64 {

@@ -83,13 +83,8 @@ CREATE TABLE conversations (
     -- The two users of a direct conversation, the lower id first.
     low             uuid,
     high            uuid,
-    deleted_at      bigint,
-    -- Deleted, and content may still be there.
-    purging         boolean NOT NULL DEFAULT false,
-    -- Up to here content is gone for good.
-    purged_seq      bigint NOT NULL DEFAULT 0
+    deleted_at      bigint
 ) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX conversations_purging ON conversations (id) WHERE purging;
 
 -- position: the transaction that wrote the event, or its predecessor's position when that is higher (a
 -- transaction that took its number early may get a conversation's lock late). So positions never fall along a conversation,

@@ -448,9 +448,12 @@ BEGIN
         history = CASE WHEN p_configured THEN p_history ELSE v_found.history END,
         join_policy = CASE WHEN p_configured THEN p_join_policy ELSE v_found.join_policy END,
         settings_seq = CASE WHEN p_configured THEN v_first ELSE v_found.settings_seq END,
-        deleted_at = CASE WHEN p_ended THEN p_now END,
-        purging = p_ended
+        deleted_at = CASE WHEN p_ended THEN p_now END
     WHERE c.id = p_conversation;
+    IF p_ended THEN
+        INSERT INTO jobs (kind, subject, begun_at, due_at, state) VALUES ('purge', p_conversation, p_now, p_now, '{}')
+        ON CONFLICT DO NOTHING;
+    END IF;
 
     RETURN QUERY SELECT v_first, v_found.last_position, v_position,
         v_found.members_version + cardinality(p_joined) + cardinality(p_left) + cardinality(p_ranked);

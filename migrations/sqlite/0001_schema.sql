@@ -25,13 +25,8 @@ CREATE TABLE conversations (
     -- The two users of a direct conversation, the lower id first.
     low             BLOB,
     high            BLOB,
-    deleted_at      INTEGER,
-    -- Deleted, and content may still be there.
-    purging         INTEGER NOT NULL DEFAULT 0,
-    -- Up to here content is gone for good.
-    purged_seq      INTEGER NOT NULL DEFAULT 0
+    deleted_at      INTEGER
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX conversations_purging ON conversations (id) WHERE purging;
 
 -- position is the order of commits over all conversations; messages_before counts the messages of the conversation
 -- that came earlier, which makes unread counts a subtraction.

@@ -25,9 +25,6 @@ pub struct Pending {
 pub struct BacklogsObserved {
     /// Jobs that are not done, of each kind.
     pub pending: Vec<PendingObserved>,
-    /// Deleted conversations whose content is not gone yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub purges: Option<u64>,
 }
 
 /// Jobs of one kind.
@@ -46,8 +43,6 @@ pub struct PendingObserved {
 pub struct Backlogs {
     hint: Notify,
     pending: Mutex<Vec<Pending>>,
-    /// Deleted conversations that still have content; `None` until the purge consumer has read the number.
-    purges: Mutex<Option<u64>>,
 }
 
 impl Backlogs {
@@ -68,17 +63,6 @@ impl Backlogs {
         pending.push(Pending { kind, jobs, oldest_ms });
     }
 
-    /// Stores how many deleted conversations still have content.
-    pub fn show_purges(&self, conversations: u64) {
-        *lock(&self.purges) = Some(conversations);
-    }
-
-    /// How many deleted conversations still have content, as last read; `None` in a process that does not
-    /// purge.
-    pub fn purges(&self) -> Option<u64> {
-        *lock(&self.purges)
-    }
-
     /// What is known of it.
     pub fn observed(&self) -> BacklogsObserved {
         let shown = |one: Pending| PendingObserved {
@@ -86,7 +70,7 @@ impl Backlogs {
             jobs: one.jobs,
             oldest_ms: one.oldest_ms,
         };
-        BacklogsObserved { pending: self.pending().into_iter().map(shown).collect(), purges: self.purges() }
+        BacklogsObserved { pending: self.pending().into_iter().map(shown).collect() }
     }
 
     /// The jobs that are not done.

@@ -23,6 +23,7 @@ use crate::actors::Node;
 use crate::actors::connections::Connections;
 use crate::domain::Timestamp;
 use crate::environment::SharedEnvironment;
+use crate::store::JobKind;
 
 /// How long an answer of a dependency is kept: however often probes come, it is asked once a second.
 const KEPT_MS: u64 = 1_000;
@@ -147,7 +148,13 @@ impl Readiness {
                     jobs.backlogs().pending().iter().map(|one| one.jobs).reduce(u64::wrapping_add)
                 }),
             )
-            .with_detail("purges", Box::new(move || purges.backlogs().purges()))
+            .with_detail(
+                "purges",
+                Box::new(move || {
+                    let pending = purges.backlogs().pending();
+                    pending.iter().find(|one| one.kind == JobKind::Purge).map(|one| one.jobs)
+                }),
+            )
             .with_detail(
                 "oldest_job_ms",
                 Box::new(move || oldest.backlogs().pending().iter().map(|one| one.oldest_ms).max()),

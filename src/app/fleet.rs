@@ -14,7 +14,6 @@ use crate::actors::router::published::PublishedSet;
 use crate::bus::health::BusHealth;
 use crate::config::{Role, Settings, StoreBackend};
 use crate::consumers::jobs::Jobs;
-use crate::consumers::purge::Purge;
 use crate::consumers::relay::Relay;
 use crate::telemetry::inspect::observed;
 
@@ -54,16 +53,6 @@ impl Fleet {
             let (observer, questions) = observed();
             node.inspection().add("jobs", observer);
             fleet.begin(arbiter, jobs.run(stopping.clone(), questions));
-            let purge = Purge {
-                store: Arc::clone(&store),
-                environment: Arc::clone(&environment),
-                backlogs: Arc::clone(node.backlogs()),
-                done: meters.purge.done.clone(),
-                left: meters.purge.left.clone(),
-            };
-            let (observer, questions) = observed();
-            node.inspection().add("purge", observer);
-            fleet.begin(arbiter, purge.run(stopping.clone(), questions));
         }
         if alone {
             return Ok(fleet);

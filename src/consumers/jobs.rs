@@ -1,10 +1,11 @@
-//! Jobs: what goes on after its operation was answered (erasing an account, …), in bounded steps.
+//! Jobs: what goes on after its operation was answered (erasing an account, removing what was said in a
+//! deleted conversation), in bounded steps.
 //!
 //! - *Owns*: nothing that is lost with it; a job and how far it has come are rows of the database.
 //! - *Receives*: jobs that operations have written; a hint that there is a new one ([`Backlogs::hint`]).
 //! - *Emits*: the events that steps commit, as they are committed.
-//! - *Limits*: one step at a time in the whole fleet; as long as a step took, so long it rests, and others'
-//!   sends go first.
+//! - *Limits*: one step at a time in the whole fleet, in turn one of each kind. After a step it rests for as
+//!   long as the step took, so others' sends go first.
 //! - *On restart*: goes on with the step that was not committed; another process takes over when the lease
 //!   ends.
 //! - *On full*: cannot be; jobs wait in the table, and their number and age show.
@@ -81,6 +82,9 @@ impl Jobs {
                 Ok(backlog) => {
                     let age_ms = backlog.oldest.map_or(0, |begun| now.ms_since(begun).max(0));
                     self.backlogs.show(kind, backlog.jobs, age_ms.unsigned_abs());
+                    if kind == JobKind::Purge && backlog.jobs == 0 {
+                        self.meters.purge.left.set(0.0);
+                    }
                     jobs += backlog.jobs;
                     oldest_ms = age_ms.max(oldest_ms);
                 }
@@ -124,6 +128,10 @@ impl Jobs {
             return false;
         }
         self.meters.jobs.steps.increment(1);
+        if let Some(purged) = worked.purged {
+            self.meters.purge.done.increment(purged.events);
+            self.meters.purge.left.set(purged.left as f64);
+        }
         let took = Duration::from_millis(self.environment.monotonic_ms().saturating_sub(begun_ms));
         tokio::time::sleep(took.max(REST)).await;
         true

@@ -6,11 +6,9 @@
 //!
 //! ```text
 //! relay    publishes committed events that no node published; sends gateways digests of what moved
-//! purge    removes the content of deleted conversations, in bounded steps
-//! jobs     continues what an operation began (erasing an account), in bounded steps
+//! jobs     continues what an operation began (erasing an account, deleting a conversation), in bounded steps
 //! ```
 
 pub mod jobs;
 pub mod lease;
-pub mod purge;
 pub mod relay;

@@ -21,8 +21,8 @@ use super::{
     Accounts, AppendError, Appended, Backlog, Change, Changed, Consumers, ConversationView, Conversations,
     Created, Credentials, Cursor, FamilyRotation, Head, Heads, HistoryPage, HistoryQuery, JobKind, Jobs,
     Lease, Log, Marked, MemberView, NewConversation, NewFamily, NewMessage, NewUser, NewUserOutcome, Outcome,
-    Page, Purged, RangeEvents, RangeQuery, Revocation, RevocationCursor, Running, SharedStore, StoreError,
-    Tail, Worked, deadline,
+    Page, RangeEvents, RangeQuery, Revocation, RevocationCursor, Running, SharedStore, StoreError, Tail,
+    Worked, deadline,
 };
 use crate::domain::{
     Committed, ConversationId, FamilyId, Mark, Member, Position, Seq, Timestamp, User, UserId, Username,
@@ -134,8 +134,6 @@ macro_rules! operations {
                 Write append(batch: &[NewMessage], now: Timestamp) -> Result<Vec<Result<Appended, AppendError>>, StoreError>;
                 Write change(actor: UserId, conversation: ConversationId, change: &Change, now: Timestamp) -> Outcome<Changed>;
                 Write mark(marks: &[Mark], now: Timestamp) -> Result<Vec<Marked>, StoreError>;
-                Write purge() -> Result<Option<Purged>, StoreError>;
-                Read purging() -> Result<u64, StoreError>;
                 Read range(user: UserId, query: RangeQuery) -> Outcome<RangeEvents>;
                 Read history(user: UserId, query: HistoryQuery) -> Outcome<HistoryPage>;
                 Read heads(user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError>;

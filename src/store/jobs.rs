@@ -3,23 +3,26 @@
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::domain::{Committed, Timestamp};
+use crate::domain::{Committed, ConversationId, Timestamp};
 
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobKind {
     /// Takes out what an erased account left: memberships, content, reactions.
     Erasure,
+    /// Takes out what was said in a deleted conversation.
+    Purge,
 }
 
 impl JobKind {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Erasure];
+    pub const ALL: [Self; 2] = [Self::Erasure, Self::Purge];
 
     /// Its name in the table and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Erasure => "erasure",
+            Self::Purge => "purge",
         }
     }
 }
@@ -44,6 +47,19 @@ pub struct Worked {
     pub step: Step,
     /// The events it committed, to publish now.
     pub committed: Vec<Committed>,
+    /// How far a purge has come; `None` for other kinds.
+    pub purged: Option<Purged>,
+}
+
+/// A step of removing what was said in a deleted conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Purged {
+    /// Which conversation.
+    pub conversation: ConversationId,
+    /// How many events this step went over.
+    pub events: u64,
+    /// How many events are left in this conversation.
+    pub left: u64,
 }
 
 /// Jobs that are not done.

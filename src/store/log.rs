@@ -127,17 +127,6 @@ pub struct Changed {
     pub committed: Vec<Committed>,
 }
 
-/// A step of removing what was said in a deleted conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Purged {
-    /// Which conversation.
-    pub conversation: ConversationId,
-    /// How many events this step went over.
-    pub events: u64,
-    /// How many events it still has to go over.
-    pub left: u64,
-}
-
 /// A client's place in its user's history: which log (epoch), and how far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
@@ -280,12 +269,6 @@ pub trait Log: Send + Sync {
         change: &Change,
         now: Timestamp,
     ) -> Outcome<Changed>;
-
-    /// Removes some of what was said in a conversation that was deleted: one bounded step. `None` when nothing is left.
-    async fn purge(&self) -> Result<Option<Purged>, StoreError>;
-
-    /// How many deleted conversations have content left.
-    async fn purging(&self) -> Result<u64, StoreError>;
 
     /// Moves receipts forward, in one transaction; answers those that moved something. Marks of non-members and backward
     /// marks are dropped.

@@ -38,10 +38,10 @@ pub use conversations::{ConversationView, Conversations, Created, MemberView, Ne
 pub use deadline::within;
 pub use error::StoreError;
 pub use guarded::Guarded;
-pub use jobs::{Backlog, JobKind, Jobs, Step, Worked};
+pub use jobs::{Backlog, JobKind, Jobs, Purged, Step, Worked};
 pub use log::{
     AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Marked,
-    MessageView, NewMessage, Purged, RangeEvents, RangeQuery, ReactionCount, Running, Tail, Target,
+    MessageView, NewMessage, RangeEvents, RangeQuery, ReactionCount, Running, Tail, Target,
 };
 pub use sql::text::SchemaStep;
 

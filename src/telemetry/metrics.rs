@@ -44,8 +44,6 @@ const OPERATIONS: &[&str] = &[
     "append",
     "change",
     "mark",
-    "purge",
-    "purging",
     "range",
     "history",
     "heads",
@@ -223,7 +221,7 @@ catalogue! {
     RELAY_DIGESTS: CounterDef = "tidings_relay_digests_total", Count, "Digests of what moved.";
     PURGED: CounterDef = "tidings_purged_events_total", Count, "Events of deleted conversations whose content was removed by this process.";
     PURGE_LEFT: GaugeDef = "tidings_purge_events_left", Count, "Events whose content is still to be removed, of the deleted conversation at work.";
-    JOBS_PENDING: GaugeDef = "tidings_jobs_pending", Count, "Work that goes on after its operation was answered (erasing accounts) and is not done.";
+    JOBS_PENDING: GaugeDef = "tidings_jobs_pending", Count, "Work that goes on after its operation was answered (erasing accounts, purging deleted conversations) and is not done.";
     JOBS_LAG: GaugeDef = "tidings_jobs_lag_seconds", Seconds, "How long ago the oldest of that work was begun.";
     JOBS_STEPS: CounterDef = "tidings_jobs_steps_total", Count, "Bounded steps of that work which this process has done.";
     SIGN_INS_SEEN: CounterBy = "tidings_sign_ins_total", Count, by "result" in SIGN_INS, "Attempts to sign in with a password.";

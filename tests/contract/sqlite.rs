@@ -119,15 +119,16 @@ async fn a_purge_that_was_cut_short_goes_on_after_a_restart() {
     let group = world.group(&[ada]).await;
     world.say(ada, group, CANARY).await;
     let connection = raw(&harness);
-    connection.execute_batch("UPDATE conversations SET deleted_at = 1, purging = 1").unwrap();
+    let deleted = "UPDATE conversations SET deleted_at = 1; \
+                   INSERT INTO jobs (kind, subject, begun_at, due_at, state) SELECT 'purge', id, 1, 1, '{}' FROM conversations";
+    connection.execute_batch(deleted).unwrap();
     drop(connection);
     world.restart().await;
     world.purge().await;
     assert!(world.store.scrub().await.unwrap());
     assert!(!harness.holds(CANARY));
     let connection = raw(&harness);
-    let left = connection
-        .query_row("SELECT count(*) FROM conversations WHERE purging = 1", [], |row| row.get::<_, i64>(0));
+    let left = connection.query_row("SELECT count(*) FROM jobs", [], |row| row.get::<_, i64>(0));
     assert_eq!(left.unwrap(), 0);
 }
 

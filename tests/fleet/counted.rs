@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tidings::domain::{Committed, ConversationId, Mark, Position, Seq, Timestamp, UserId};
 use tidings::store::{
     AppendError, Appended, Change, Changed, Cursor, Head, Heads, HistoryPage, HistoryQuery, Log, Marked,
-    NewMessage, Outcome, Purged, RangeEvents, RangeQuery, Running, SharedStore, StoreError, Tail,
+    NewMessage, Outcome, RangeEvents, RangeQuery, Running, SharedStore, StoreError, Tail,
 };
 
 pub struct Counted {
@@ -55,14 +55,6 @@ impl Log for Counted {
 
     async fn mark(&self, marks: &[Mark], now: Timestamp) -> Result<Vec<Marked>, StoreError> {
         self.counted().mark(marks, now).await
-    }
-
-    async fn purge(&self) -> Result<Option<Purged>, StoreError> {
-        self.log.purge().await
-    }
-
-    async fn purging(&self) -> Result<u64, StoreError> {
-        self.log.purging().await
     }
 
     async fn range(&self, user: UserId, query: RangeQuery) -> Outcome<RangeEvents> {

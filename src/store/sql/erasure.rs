@@ -1,58 +1,21 @@
-//! Erasing an account: its first step at once, everything else as a job.
-//!
-//! The first step takes the profile and whatever lets anybody in, and revokes every sign-in, in one transaction. What the
-//! account left behind goes in steps that each hold a few rows for a moment: memberships, then content, then reactions. Each
-//! step may be repeated.
+//! What an erased account left, removed as a job in steps that each hold a few rows for a moment: memberships, then
+//! content, then reactions. Each step may be repeated. [`super::accounts`] does what is done at once.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::accounts::families;
-use super::jobs::{self, Job, Stepped};
+use super::job::{Job, Stepped};
 use super::journal::Recorder;
 use super::{Batch, Connection, Decision, Result, Sql, Value, batch, change, statement, values};
-use crate::domain::{Refusal, Timestamp, UserId};
+use crate::domain::{Timestamp, UserId};
+use crate::store::Step;
 use crate::store::shared::codec::BLANK_REACTION;
 use crate::store::shared::columns::Columns;
-use crate::store::{JobKind, Revocation, Step};
 
 /// Messages or reactions blanked in one step.
 const ITEMS: i64 = 200;
 /// An erasure that waits for older transactions for longer goes over everything once before they end, and once after.
 const PATIENCE_MS: i64 = 1_000;
-
-const STANDING: Sql = statement!("SELECT erased_at FROM users WHERE id = $1 {lock}");
-const ACCOUNT: [Sql; 7] = [
-    statement!(
-        "UPDATE users SET username = NULL, display_name = 'deleted', guest = $3, erased_at = $2 WHERE id = $1",
-    ),
-    statement!("DELETE FROM credentials WHERE user_id = $1"),
-    statement!("DELETE FROM devices WHERE user_id = $1"),
-    statement!("DELETE FROM spent_tokens WHERE family IN (SELECT id FROM families WHERE user_id = $1)"),
-    statement!("DELETE FROM families WHERE user_id = $1"),
-    statement!("DELETE FROM blocks WHERE blocker = $1"),
-    statement!("DELETE FROM blocks WHERE blocked = $1"),
-];
-
-/// The profile, and everything that lets anybody in or keeps anybody out; the rest is left to the job.
-pub(super) async fn account<C: Connection>(
-    connection: &mut C,
-    user: UserId,
-    now: Timestamp,
-) -> Decision<Revocation> {
-    let row = connection.optional(&STANDING, values![user]).await?.ok_or(Refusal::NotFound)?;
-    if let Some(erased_at) = row.int_or_null(0)? {
-        let at = Timestamp::from_unix_ms(erased_at);
-        return Ok(Revocation { user, family: None, at, final_: true });
-    }
-    for statement in &ACCOUNT {
-        connection.run(statement, values![user, now, false]).await?;
-    }
-    let revocation = Revocation { user, family: None, at: now, final_: true };
-    families::write(connection, &revocation).await?;
-    jobs::begin(connection, JobKind::Erasure, *user.as_uuid(), now).await?;
-    Ok(revocation)
-}
 
 /// How far an erasure has come.
 #[derive(Debug, Default, Serialize, Deserialize)]

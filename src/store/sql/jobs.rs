@@ -1,73 +1,21 @@
 //! Jobs: a row each, and the transaction that a step runs in.
 //!
-//! To add a kind of job: a variant of [`JobKind`], a `step` in the file of its rules, its line in [`step`] below, and [`begin`] in
-//! the transaction that makes the job necessary.
+//! To add a kind of job: a variant of [`JobKind`], a `step` in the file of its rules, its line in [`step`] below, and
+//! [`super::job::begin`] in the transaction that makes the job necessary.
 
 use async_trait::async_trait;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use super::job::{Job, Stepped};
 use super::journal::Recorder;
-use super::{Backend, Connection, Decision, Error, Result, Sql, erasure, statement, unrefused, values};
-use crate::domain::{Committed, ConversationId, Timestamp};
+use super::{Backend, Connection, Decision, Result, Sql, erasure, purge, statement, unrefused, values};
+use crate::domain::Timestamp;
 use crate::store::shared::columns::Columns;
-use crate::store::shared::roster::Roster;
 use crate::store::{Backlog, JobKind, Jobs, Step, StoreError, Worked};
 
 /// After a step that has to wait, and after one that failed, others of the kind come first for so long.
 const LATER_MS: i64 = 200;
 const FAILED_MS: i64 = 5_000;
-
-/// A job, locked by the transaction of its step.
-#[derive(Debug)]
-pub(in crate::store) struct Job {
-    /// What it is about.
-    pub subject: Uuid,
-    pub begun_at: Timestamp,
-    state: String,
-}
-
-impl Job {
-    /// How far it has come; the default before its first step.
-    pub fn state<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_str(&self.state).map_err(Error::impossible)
-    }
-
-    /// Keeps how far it has come, in the same transaction as what was done.
-    pub fn keep(&mut self, state: &impl Serialize) -> Result<()> {
-        self.state = serde_json::to_string(state).map_err(Error::unstorable)?;
-        Ok(())
-    }
-}
-
-/// What a step leaves for after its commit.
-#[derive(Debug)]
-pub(in crate::store) struct Stepped {
-    pub step: Step,
-    pub committed: Vec<Committed>,
-    pub rosters: Vec<(ConversationId, Roster)>,
-}
-
-impl From<Step> for Stepped {
-    fn from(step: Step) -> Self {
-        Self { step, committed: Vec::new(), rosters: Vec::new() }
-    }
-}
-
-const BEGIN: Sql = statement!(
-    "INSERT INTO jobs (kind, subject, begun_at, due_at, state) VALUES ($1, $2, $3, $3, '{}') ON CONFLICT DO NOTHING",
-);
-
-/// Writes a job that is to be done, once.
-pub(in crate::store) async fn begin<C: Connection>(
-    connection: &mut C,
-    kind: JobKind,
-    subject: Uuid,
-    now: Timestamp,
-) -> Result<()> {
-    connection.run(&BEGIN, values![kind.as_str(), subject, now]).await.map(|_| ())
-}
 
 const PICK: Sql =
     statement!("SELECT subject FROM jobs WHERE kind = $1 AND due_at <= $2 ORDER BY due_at, subject LIMIT 1");
@@ -94,6 +42,7 @@ async fn step<C: Connection + Recorder>(
     let mut job = Job { subject, begun_at: row.time(0)?, state: row.text(1)? };
     let stepped = match kind {
         JobKind::Erasure => erasure::step(connection, &mut job, now).await?,
+        JobKind::Purge => purge::step(connection, &mut job).await?,
     };
     match stepped.step {
         Step::Done => connection.run(&END, values![kind.as_str(), subject]).await?,
@@ -131,7 +80,7 @@ impl<B: Backend> Jobs for B {
     async fn work(&self, kind: JobKind, now: Timestamp) -> std::result::Result<Worked, StoreError> {
         let picked = self.read((kind, now), |on, (kind, now)| Box::pin(pick(on, *kind, *now)));
         let Some(subject) = unrefused(picked.await)? else {
-            return Ok(Worked { step: Step::Idle, committed: Vec::new() });
+            return Ok(Worked { step: Step::Idle, committed: Vec::new(), purged: None });
         };
         let stepped = self.write((kind, subject, now), |on, (kind, subject, now)| {
             Box::pin(step(on, *kind, *subject, *now))
@@ -155,7 +104,7 @@ impl<B: Backend> Jobs for B {
         if stepped.step == Step::Done {
             tracing::info!(kind = kind.as_str(), %subject, "done");
         }
-        Ok(Worked { step: stepped.step, committed: stepped.committed })
+        Ok(Worked { step: stepped.step, committed: stepped.committed, purged: stepped.purged })
     }
 
     async fn backlog(&self, kind: JobKind) -> std::result::Result<Backlog, StoreError> {

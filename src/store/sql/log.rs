@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::{Backend, change, heads, purge, receipts, tail};
+use super::{Backend, change, heads, receipts, tail};
 use crate::domain::{Committed, ConversationId, Position, Seq, Timestamp, UserId};
 use crate::store::{
     AppendError, Appended, Change, Changed, Cursor, Head, Heads, HistoryPage, HistoryQuery, Log, Mark,
-    Marked, NewMessage, Outcome, Purged, RangeEvents, RangeQuery, Running, StoreError, Tail,
+    Marked, NewMessage, Outcome, RangeEvents, RangeQuery, Running, StoreError, Tail,
 };
 
 #[async_trait]
@@ -27,14 +27,6 @@ impl<B: Backend> Log for B {
         now: Timestamp,
     ) -> Outcome<Changed> {
         change::change(self, actor, conversation, change, now).await
-    }
-
-    async fn purge(&self) -> Result<Option<Purged>, StoreError> {
-        purge::purge(self).await
-    }
-
-    async fn purging(&self) -> Result<u64, StoreError> {
-        purge::purging(self).await
     }
 
     async fn mark(&self, marks: &[Mark], _now: Timestamp) -> Result<Vec<Marked>, StoreError> {

@@ -30,6 +30,7 @@ mod erasure;
 mod error;
 mod heads;
 mod history;
+pub(in crate::store) mod job;
 mod jobs;
 pub(in crate::store) mod journal;
 mod log;

@@ -1,16 +1,19 @@
-//! Removing what was said in a conversation that was deleted: in steps that each hold their rows for a moment only. How far it
-//! came is in the conversation's row, so any process goes on at any time.
+//! Removing what was said in a conversation that was deleted: a job, in steps that each hold their rows for a
+//! moment only. The transaction that deletes the conversation writes the job (on Postgres `tidings_record`).
 
-use super::{Backend, Connection, Result, Sql, statement, unrefused, values};
+use serde::{Deserialize, Serialize};
+
+use super::job::{Job, Stepped};
+use super::{Connection, Decision, Sql, statement, values};
+use crate::domain::Seq;
 use crate::store::shared::codec::BLANK_REACTION;
 use crate::store::shared::columns::Columns;
-use crate::store::{Purged, StoreError};
+use crate::store::{Purged, Step};
 
 /// How many events one step goes over.
 const STEP: u64 = 500;
 
-const NEXT: Sql =
-    statement!("SELECT id, last_seq, purged_seq FROM conversations WHERE purging ORDER BY id LIMIT 1");
+const END: Sql = statement!("SELECT id, last_seq FROM conversations WHERE id = $1");
 
 /// Keys and reactions go first, while the events still say which they are.
 const BLANK: [Sql; 4] = [
@@ -43,38 +46,27 @@ const BLANK: [Sql; 4] = [
     },
 ];
 
-const DONE: Sql =
-    statement!("UPDATE conversations SET purged_seq = $2, purging = purging AND $3 WHERE id = $1");
+/// How far a purge has come.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct State {
+    /// Up to here content is gone for good.
+    purged_seq: u64,
+}
 
-async fn step<C: Connection>(connection: &mut C) -> Result<Option<Purged>> {
-    let Some(row) = connection.optional(&NEXT, &[]).await? else { return Ok(None) };
-    let (conversation, end, before) = (row.conversation(0)?, row.seq(1)?, row.seq(2)?);
+/// One step.
+pub(super) async fn step<C: Connection>(connection: &mut C, job: &mut Job) -> Decision<Stepped> {
+    let state: State = job.state()?;
+    let row = connection.one(&END, values![job.subject]).await?;
+    let (conversation, end) = (row.conversation(0)?, row.seq(1)?);
+    let before = Seq::new(state.purged_seq).unwrap_or(Seq::ZERO);
     let (first, last) = (before.next(), before.plus(STEP).min(end));
     for sql in &BLANK {
         connection.run(sql, values![conversation, first, last, BLANK_REACTION]).await?;
     }
-    connection.run(&DONE, values![conversation, last, last < end]).await?;
-    Ok(Some(Purged {
-        conversation,
-        events: last.get().saturating_sub(before.get()),
-        left: end.get() - last.get(),
-    }))
-}
-
-/// One step; `None` when nothing is left to remove.
-pub(in crate::store) async fn purge<B: Backend>(
-    backend: &B,
-) -> std::result::Result<Option<Purged>, StoreError> {
-    unrefused(backend.write((), |connection, ()| Box::pin(step(connection))).await)
-}
-
-const LEFT: Sql = statement!("SELECT count(*) FROM conversations WHERE purging");
-
-async fn left<C: Connection>(connection: &mut C) -> Result<u64> {
-    connection.one(&LEFT, &[]).await?.count(0)
-}
-
-/// How many conversations have content left.
-pub(in crate::store) async fn purging<B: Backend>(backend: &B) -> std::result::Result<u64, StoreError> {
-    unrefused(backend.read((), |connection, ()| Box::pin(left(connection))).await)
+    job.keep(&State { purged_seq: last.get() })?;
+    let left = end.get() - last.get();
+    let events = last.get().saturating_sub(before.get());
+    let step = if left > 0 { Step::More } else { Step::Done };
+    Ok(Stepped { purged: Some(Purged { conversation, events, left }), ..Stepped::from(step) })
 }

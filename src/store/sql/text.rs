@@ -55,7 +55,7 @@ const DIALECT: &[Part] = &[
     Part::each("one_of", "= ANY (%1)", "= %1"),
 ];
 
-/// How long a text is with its parts, for a buffer for [`write`].
+/// How long a text is with its parts, for a buffer for [`write()`].
 pub(in crate::store) const fn length(text: &str, dialect: Dialect) -> usize {
     write(text.as_bytes(), [b"", b""], dialect, &mut [], 0)
 }

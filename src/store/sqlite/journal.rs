@@ -2,10 +2,11 @@
 
 use super::connection::Connection;
 use crate::domain::{Position, Seq};
+use crate::store::JobKind;
 use crate::store::shared::codec::encode;
 use crate::store::shared::columns::Columns;
 use crate::store::sql::journal::{Act, Journal, Recorder, Touched, Written};
-use crate::store::sql::{Connection as _, Result, Sql, statement, values};
+use crate::store::sql::{Connection as _, Result, Sql, job, statement, values};
 
 const BEGIN: Sql = statement!(
     sqlite: "SELECT last_seq, last_position, message_count, member_count, members_version, {newest_position} \
@@ -39,8 +40,7 @@ const END: Sql = statement!(sqlite:
 const CONFIGURE: Sql = statement!(sqlite:
     "UPDATE conversations SET name = $2, history = $3, join_policy = $4, settings_seq = $5 WHERE id = $1",
 );
-const OVER: Sql =
-    statement!(sqlite: "UPDATE conversations SET name = NULL, deleted_at = $2, purging = 1 WHERE id = $1");
+const OVER: Sql = statement!(sqlite: "UPDATE conversations SET name = NULL, deleted_at = $2 WHERE id = $1");
 
 // A text that was replaced or deleted is in no row, and neither is what was made of it: a short text can be guessed from its
 // hash.
@@ -146,6 +146,7 @@ async fn write(connection: &mut Connection, journal: &Journal) -> Result<Written
     }
     if journal.ended {
         connection.run(&OVER, values![id, journal.now]).await?;
+        job::begin(connection, JobKind::Purge, *id.as_uuid(), journal.now).await?;
     }
     Ok(Written { first, previous, positions, version })
 }

@@ -309,7 +309,7 @@ operations! {
         store.lease("costs", holder, 1_000, stage.world.now()).await.unwrap();
         store.advance("costs", holder, stage.cursor().await).await.unwrap();
         store.release("costs", holder).await.unwrap();
-        store.purging().await.unwrap();
+        store.backlog(JobKind::Purge).await.unwrap();
         store.work(JobKind::Erasure, stage.world.now()).await.unwrap();
         store.backlog(JobKind::Erasure).await.unwrap();
     };

@@ -14,7 +14,7 @@ use tidings::domain::{
 };
 use tidings::store::{
     AppendError, Appended, Change, Changed, Head, HistoryQuery, JobKind, Mark, MessageView, NewConversation,
-    NewMessage, NewUser, NewUserOutcome, RangeQuery, SharedStore, Step, Target,
+    NewMessage, NewUser, NewUserOutcome, Purged, RangeQuery, SharedStore, Step, Target,
 };
 use uuid::Uuid;
 
@@ -215,10 +215,15 @@ impl World {
     /// Removes what deleted conversations left, as the job for it does; answers how many events it went over.
     pub async fn purge(&self) -> u64 {
         let mut events = 0;
-        while let Some(purged) = self.store.purge().await.unwrap() {
+        while let Some(purged) = self.purge_step().await {
             events += purged.events;
         }
         events
+    }
+
+    /// One step of that; `None` when nothing is left.
+    pub async fn purge_step(&self) -> Option<Purged> {
+        self.store.work(JobKind::Purge, self.now()).await.unwrap().purged
     }
 
     pub async fn join(&self, user: UserId, conversation: ConversationId) -> Changed {

@@ -71,7 +71,7 @@ async fn no_row_holds_the_content_of_a_deleted_conversation() {
     world.change(ada, group, Change::DeleteConversation).await;
     world.purge().await;
     assert!(!holds(&harness, CANARY).await);
-    assert_eq!(number(&harness, "SELECT count(*) FROM conversations WHERE purging").await, 0);
+    assert_eq!(number(&harness, "SELECT count(*) FROM jobs").await, 0);
 }
 
 #[tokio::test]
@@ -83,13 +83,13 @@ async fn a_purge_that_was_cut_short_goes_on_where_it_was() {
         (0..700).map(|n| world.message(ada, Target::Conversation(group), &format!("{CANARY} {n}"))).collect();
     world.append(&batch).await;
     world.change(ada, group, Change::DeleteConversation).await;
-    let step = world.store.purge().await.unwrap().unwrap();
+    let step = world.purge_step().await.unwrap();
     assert_eq!((step.conversation, step.events + step.left), (group, 702));
     assert!(step.left > 0 && holds(&harness, CANARY).await, "a step is bounded");
     world.restart().await;
     assert_eq!(world.purge().await, step.left, "nothing is gone over twice");
     assert!(!holds(&harness, CANARY).await);
-    assert_eq!(number(&harness, "SELECT count(*) FROM conversations WHERE purging").await, 0);
+    assert_eq!(number(&harness, "SELECT count(*) FROM jobs").await, 0);
 }
 
 #[tokio::test]

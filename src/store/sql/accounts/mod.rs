@@ -1,5 +1,6 @@
 //! Users and everything about their accounts.
 
+mod erase;
 mod export;
 pub(in crate::store) mod families;
 pub(super) mod users;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub(in crate::store) use self::users::read_user;
-use super::{Backend, erasure, unrefused};
+use super::{Backend, unrefused};
 use crate::domain::{FamilyId, Timestamp, User, UserId, Username};
 use crate::store::{
     Accounts, Credentials, FamilyRotation, NewFamily, NewUser, NewUserOutcome, Outcome, Revocation,
@@ -138,7 +139,7 @@ impl<B: Backend> Accounts for B {
     }
 
     async fn erase(&self, user: UserId, now: Timestamp) -> Outcome<Revocation> {
-        self.write((user, now), |on, (user, now)| Box::pin(erasure::account(on, *user, *now))).await
+        self.write((user, now), |on, (user, now)| Box::pin(erase::erase(on, *user, *now))).await
     }
 
     async fn export(
