@@ -1,6 +1,7 @@
 //! Settings that are one of a few words.
 
-/// Declares an enum that is written in configuration as one of the given words, and refuses others by naming them.
+/// Declares an enum that is written in configuration as one of the given words, and refuses others by naming
+/// them.
 macro_rules! choice {
     ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$meta])*

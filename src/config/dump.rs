@@ -5,7 +5,8 @@ use ::config::ValueKind;
 use super::layers::Tree;
 use super::schema::{self, Key};
 
-/// TOML with the origin of each value in a comment. Secrets that are set read `(hidden)`, so that the text can be shown around.
+/// TOML with the origin of each value in a comment. Secrets that are set read `(hidden)`, so that the text
+/// can be shown around.
 pub(super) fn dump(tree: &Tree) -> String {
     let mut text = String::new();
     let mut current = "";

@@ -1,4 +1,5 @@
-//! The four sources of settings, checked key by key against the schema and merged; every value keeps where it came from.
+//! The four sources of settings, checked key by key against the schema and merged; every value keeps where it
+//! came from.
 
 use std::fs;
 use std::path::Path;

@@ -1,11 +1,12 @@
 //! What an operator may set, read from four layers and checked as a whole before anything starts.
 //!
-//! `config/default.toml` (built in, explains every key) ← a file ← `TIDINGS__SECTION__KEY` ← the command line. Each section
-//! is one struct with a `validate`; rules between sections are in `rules.rs`. Mistakes are collected, not only the first, and
-//! each names its key, where the value came from and what to write instead. Secrets are never printed.
+//! `config/default.toml` (built in, explains every key) ← a file ← `TIDINGS__SECTION__KEY` ← the command
+//! line. Each section is one struct with a `validate`; rules between sections are in `rules.rs`. Mistakes are
+//! collected, not only the first, and each names its key, where the value came from and what to write
+//! instead. Secrets are never printed.
 //!
-//! To add a key: put it with its explanation into `config/default.toml` (its value there also fixes its type), add the field to
-//! the section's struct, and bound it in that struct's `validate`.
+//! To add a key: put it with its explanation into `config/default.toml` (its value there also fixes its
+//! type), add the field to the section's struct, and bound it in that struct's `validate`.
 
 mod auth;
 mod bus;
@@ -55,13 +56,15 @@ use problems::Problems;
 pub struct LoadOptions<E> {
     /// A TOML file; it must exist when given.
     pub file: Option<PathBuf>,
-    /// [`process_environment`], or a test's: names that begin with `TIDINGS__` are settings, all others are ignored.
+    /// [`process_environment`], or a test's: names that begin with `TIDINGS__` are settings, all others are
+    /// ignored.
     pub environment: E,
     /// `("server.listen", "0.0.0.0:8080")` and the like, from the command line.
     pub overrides: Vec<(String, String)>,
 }
 
-/// The process's own environment, for [`LoadOptions::environment`]. What is not Unicode is no setting and is left out.
+/// The process's own environment, for [`LoadOptions::environment`]. What is not Unicode is no setting and is
+/// left out.
 pub fn process_environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -97,7 +100,8 @@ impl Settings {
     /// Reads all layers and checks them.
     ///
     /// # Errors
-    /// Every mistake that can be told apart from the others, each with its place and the remedy: print it and stop.
+    /// Every mistake that can be told apart from the others, each with its place and the remedy: print it and
+    /// stop.
     pub fn load<E>(options: LoadOptions<E>) -> Result<Self, ConfigErrors>
     where
         E: IntoIterator<Item = (String, String)>,
@@ -111,7 +115,8 @@ impl Settings {
         }
     }
 
-    /// The defaults with a free port, a cheap password hash and no limits per address: what in-process tests start from.
+    /// The defaults with a free port, a cheap password hash and no limits per address: what in-process tests
+    /// start from.
     pub fn for_tests() -> Self {
         let overrides = [
             ("server.listen", "127.0.0.1:0"),
@@ -185,7 +190,8 @@ impl Settings {
     }
 }
 
-/// Reads one section; a mistake the schema cannot see (a word that is no choice, a number too large) is noted with its path.
+/// Reads one section; a mistake the schema cannot see (a word that is no choice, a number too large) is noted
+/// with its path.
 fn section<T: DeserializeOwned>(tree: &Tree, name: &str, problems: &mut Problems) -> Option<T> {
     match serde_path_to_error::deserialize(tree.section(name)) {
         Ok(section) => Some(section),

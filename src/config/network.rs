@@ -58,7 +58,8 @@ impl<'de> Deserialize<'de> for Network {
     }
 }
 
-/// The address that a limit per address goes by: one subscriber has a whole IPv6 /64; an IPv4 address is taken as it is.
+/// The address that a limit per address goes by: one subscriber has a whole IPv6 /64; an IPv4 address is
+/// taken as it is.
 pub fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),

@@ -11,8 +11,8 @@ const LOGGED_CHARS: usize = 48;
 
 /// The operator's own proxies: the one place that reads `X-Forwarded-For`.
 ///
-/// `Forwarded` (RFC 7239) is not read. A proxy sets one of the two headers and passes the other on as it came, so whoever read
-/// both would let clients choose their address.
+/// `Forwarded` (RFC 7239) is not read. A proxy sets one of the two headers and passes the other on as it
+/// came, so whoever read both would let clients choose their address.
 #[derive(Debug)]
 pub struct TrustedProxies {
     networks: Vec<Network>,
@@ -27,9 +27,10 @@ impl TrustedProxies {
 
     /// The client's address. `forwarded_for`: the values of `X-Forwarded-For`, in their order.
     ///
-    /// The entries are read from the end, where our own proxies wrote, to the first address that is none of theirs: what
-    /// stands before it anybody may have made up. An entry that names nobody leaves the client unknown. All such clients
-    /// count as the proxy, and as 0.0.0.0 where that is this machine itself, which has no limits.
+    /// The entries are read from the end, where our own proxies wrote, to the first address that is none of
+    /// theirs: what stands before it anybody may have made up. An entry that names nobody leaves the client
+    /// unknown. All such clients count as the proxy, and as 0.0.0.0 where that is this machine itself, which
+    /// has no limits.
     pub fn client<'a>(&self, peer: Option<IpAddr>, forwarded_for: impl Iterator<Item = &'a [u8]>) -> IpAddr {
         let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let mut address = peer.unwrap_or(unknown);

@@ -98,7 +98,8 @@ fn shape_of(kind: &ValueKind) -> Option<Shape> {
     }
 }
 
-/// The parser keeps no order, so names are listed by a scan of the file's plain `[section]` and `key = value` lines.
+/// The parser keeps no order, so names are listed by a scan of the file's plain `[section]` and `key = value`
+/// lines.
 fn file_order() -> Vec<String> {
     let mut section = "";
     let mut names = Vec::new();

@@ -74,8 +74,8 @@ pub enum FamilyRotation {
 
 /// How far the list of revocations was read.
 ///
-/// Numbers of revocations are those of one incarnation of the log. After a failover that lost some they are given again, and the
-/// list is read from its beginning.
+/// Numbers of revocations are those of one incarnation of the log. After a failover that lost some they are
+/// given again, and the list is read from its beginning.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RevocationCursor {
     /// The incarnation of the log.
@@ -114,12 +114,14 @@ pub trait Accounts: Send + Sync {
     /// Gives a guest a username and password. Refusals: `NotFound`, `Conflict` (taken, or no guest).
     async fn claim(&self, id: UserId, username: &Username, password_hash: &str) -> Outcome<User>;
 
-    /// Keeps a sign-in. One more than a user may have ends the one that would run out first: that [`Revocation`] is answered.
+    /// Keeps a sign-in. One more than a user may have ends the one that would run out first: that
+    /// [`Revocation`] is answered.
     async fn add_family(&self, new: &NewFamily, now: Timestamp) -> Result<Vec<Revocation>, StoreError>;
 
-    /// Rotates: the family whose newest token hashes to `presented` gets `replacement`. So does one whose newest token was never
-    /// presented and took the place of `presented` less than `repeat_within` ago, by the database's clock. Any other token that
-    /// was the newest one before revokes the family and writes a [`Revocation`].
+    /// Rotates: the family whose newest token hashes to `presented` gets `replacement`. So does one whose
+    /// newest token was never presented and took the place of `presented` less than `repeat_within` ago, by
+    /// the database's clock. Any other token that was the newest one before revokes the family and writes a
+    /// [`Revocation`].
     async fn rotate_family(
         &self,
         presented: &[u8; 32],
@@ -129,8 +131,8 @@ pub trait Accounts: Send + Sync {
         repeat_within: Duration,
     ) -> Result<FamilyRotation, StoreError>;
 
-    /// Ends one sign-in, or all of the user's, and writes a [`Revocation`] for each. When all end there is one more, without a
-    /// sign-in, for the tokens of another issuer until `now`.
+    /// Ends one sign-in, or all of the user's, and writes a [`Revocation`] for each. When all end there is
+    /// one more, without a sign-in, for the tokens of another issuer until `now`.
     async fn revoke(
         &self,
         user: UserId,
@@ -138,7 +140,8 @@ pub trait Accounts: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<Revocation>, StoreError>;
 
-    /// Ends all of a user's sign-ins but `keep` (after a change of password) and writes a [`Revocation`] for each.
+    /// Ends all of a user's sign-ins but `keep` (after a change of password) and writes a [`Revocation`] for
+    /// each.
     async fn revoke_others(
         &self,
         user: UserId,
@@ -146,7 +149,8 @@ pub trait Accounts: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<Revocation>, StoreError>;
 
-    /// Revocations after `cursor` (all of them when it is of another incarnation of the log), at most 1,000, and the cursor to go on from.
+    /// Revocations after `cursor` (all of them when it is of another incarnation of the log), at most 1,000,
+    /// and the cursor to go on from.
     async fn revocations(
         &self,
         cursor: RevocationCursor,
@@ -164,14 +168,15 @@ pub trait Accounts: Send + Sync {
     /// Blocks or unblocks. Refusal: `NotFound` (no such user), `Invalid` (oneself).
     async fn set_block(&self, user: UserId, other: UserId, blocked: bool) -> Outcome<()>;
 
-    /// Erases an account. Committed with the answer: profile, credentials, devices, sign-ins and blocks are gone, and every token
-    /// is revoked for good. What it left elsewhere goes after that, as a job of [`super::JobKind::Erasure`]: memberships end with a
-    /// `member_left` (`erased`) event each; the content of everything it ever said and its reactions go; tombstones keep their seq.
-    /// An account that is erased already stays so. Refusal: `NotFound`.
+    /// Erases an account. Committed with the answer: profile, credentials, devices, sign-ins and blocks are
+    /// gone, and every token is revoked for good. What it left elsewhere goes after that, as a job of
+    /// [`super::JobKind::Erasure`]: memberships end with a `member_left` (`erased`) event each; the content
+    /// of everything it ever said and its reactions go; tombstones keep their seq. An account that is erased
+    /// already stays so. Refusal: `NotFound`.
     async fn erase(&self, user: UserId, now: Timestamp) -> Outcome<Revocation>;
 
-    /// One step of an export: up to `limit` JSON objects (profile, conversations, messages, reactions, blocks), one per line, and
-    /// where to go on; `None` when done.
+    /// One step of an export: up to `limit` JSON objects (profile, conversations, messages, reactions,
+    /// blocks), one per line, and where to go on; `None` when done.
     async fn export(
         &self,
         user: UserId,

@@ -11,7 +11,8 @@ use crate::domain::Timestamp;
 pub enum Lease {
     /// The asker may work until the lease ends.
     Held {
-        /// Everything before this was handled, by this holder or an earlier one; `None` when nothing ever was.
+        /// Everything before this was handled, by this holder or an earlier one; `None` when nothing ever
+        /// was.
         cursor: Option<Cursor>,
     },
     /// Another holder works; ask again.
@@ -20,11 +21,12 @@ pub enum Lease {
 
 /// Durable cursors of log consumers, each with a lease so that one of several processes works at a time.
 ///
-/// A lease is a courtesy, not a lock: around its end two holders may work for a moment, so a consumer's batches have to bear
-/// repetition.
+/// A lease is a courtesy, not a lock: around its end two holders may work for a moment, so a consumer's
+/// batches have to bear repetition.
 #[async_trait]
 pub trait Consumers: Send + Sync {
-    /// Takes the lease of the consumer `name` when it is free, ended or the asker's own, for `lease_ms` from now on.
+    /// Takes the lease of the consumer `name` when it is free, ended or the asker's own, for `lease_ms` from
+    /// now on.
     async fn lease(
         &self,
         name: &str,
@@ -33,7 +35,8 @@ pub trait Consumers: Send + Sync {
         now: Timestamp,
     ) -> Result<Lease, StoreError>;
 
-    /// Keeps how far the consumer has come; `false` when the lease is another's by now, and then nothing is kept.
+    /// Keeps how far the consumer has come; `false` when the lease is another's by now, and then nothing is
+    /// kept.
     async fn advance(&self, name: &str, holder: Uuid, cursor: Cursor) -> Result<bool, StoreError>;
 
     /// Gives the lease back so that another can work at once. Nothing happens when it is another's.

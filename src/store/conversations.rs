@@ -67,7 +67,8 @@ pub struct Page<T, K> {
 /// Conversations and memberships, apart from what happens inside them.
 #[async_trait]
 pub trait Conversations: Send + Sync {
-    /// Makes a conversation with its members. Refusals: `NotFound` (a member is no user), `Blocked`, `TooLarge` (group).
+    /// Makes a conversation with its members. Refusals: `NotFound` (a member is no user), `Blocked`,
+    /// `TooLarge` (group).
     async fn create(&self, new: &NewConversation, now: Timestamp) -> Outcome<Created>;
 
     /// One conversation as a member sees it; `None` when there is none or the user is no member.
@@ -97,12 +98,13 @@ pub trait Conversations: Send + Sync {
     /// The membership of `user`; `None` when not a member.
     async fn member(&self, conversation: ConversationId, user: UserId) -> Result<Option<Member>, StoreError>;
 
-    /// The members of a direct or group conversation, from a cache that is right as of the newest membership event this
-    /// process committed or was told of and at most a few seconds old otherwise. For typing notices, never for decisions on
-    /// content. Channels: empty.
+    /// The members of a direct or group conversation, from a cache that is right as of the newest membership
+    /// event this process committed or was told of and at most a few seconds old otherwise. For typing
+    /// notices, never for decisions on content. Channels: empty.
     async fn audience(&self, conversation: ConversationId) -> Result<Arc<[UserId]>, StoreError>;
 
-    /// Which of `others` share a conversation with `user` and have no block between them: those whose presence may be seen.
-    /// Of two who are both in more than 500 conversations, one that they share may be missed, unless it is a direct one.
+    /// Which of `others` share a conversation with `user` and have no block between them: those whose
+    /// presence may be seen. Of two who are both in more than 500 conversations, one that they share may be
+    /// missed, unless it is a direct one.
     async fn acquaintances(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError>;
 }

@@ -1,7 +1,8 @@
 //! By when a store call has to be answered.
 //!
-//! A caller that has less time than the store's own timeout says so with [`within`]. [`super::Guarded`] sets the deadline of
-//! every call, and a backend ends its work at it ([`bounded`]), because only the backend knows how far the work has come.
+//! A caller that has less time than the store's own timeout says so with [`within`]. [`super::Guarded`] sets
+//! the deadline of every call, and a backend ends its work at it ([`bounded`]), because only the backend
+//! knows how far the work has come.
 
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ tokio::task_local! {
     static DEADLINE: Instant;
 }
 
-/// Makes `call` on the store with `left` for its answer, or less where the store's timeout or an outer caller allows less.
+/// Makes `call` on the store with `left` for its answer, or less where the store's timeout or an outer caller
+/// allows less.
 pub async fn within<T>(left: Duration, call: impl Future<Output = T>) -> T {
     by(earliest(left), call).await
 }

@@ -1,13 +1,15 @@
 //! The one owner of a store call: its deadline, its latency, its failures and what they mean.
 //!
-//! [`Guarded`] stands before a backend; everything outside `store` asks through it, with no timeout of its own. A caller that
-//! has less time uses [`super::within`].
+//! [`Guarded`] stands before a backend; everything outside `store` asks through it, with no timeout of its
+//! own. A caller that has less time uses [`super::within`].
 //!
-//! - *Deadline*: `store.timeout_ms`, or what the caller has left. The backend ends its work at it. One that does not is left
-//!   [`GRACE`] later.
-//! - *Meaning*: a read changes nothing, so its failure is definite. For a write the backend's answer holds, because only the
-//!   backend knows whether a commit was on its way. A write that was left without any answer is indefinite.
-//! - *Measured*: every operation, failed ones too; failures by whether they are definite. One line a second is logged.
+//! - *Deadline*: `store.timeout_ms`, or what the caller has left. The backend ends its work at it. One that
+//!   does not is left [`GRACE`] later.
+//! - *Meaning*: a read changes nothing, so its failure is definite. For a write the backend's answer holds,
+//!   because only the backend knows whether a commit was on its way. A write that was left without any answer
+//!   is indefinite.
+//! - *Measured*: every operation, failed ones too; failures by whether they are definite. One line a second
+//!   is logged.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +33,8 @@ use crate::environment::SharedEnvironment;
 use crate::telemetry::Latency;
 use crate::telemetry::meters::StoreMeters;
 
-/// For so long a write is still waited for after its deadline, so that the backend's own answer is the one heard.
+/// For so long a write is still waited for after its deadline, so that the backend's own answer is the one
+/// heard.
 const GRACE: Duration = Duration::from_millis(500);
 /// Between two lines in the log about failures, in milliseconds.
 const LOG_EVERY_MS: u64 = 1_000;

@@ -1,4 +1,5 @@
-//! Work that goes on after its operation was answered, in bounded steps that survive whoever did the last one.
+//! Work that goes on after its operation was answered, in bounded steps that survive whoever did the last
+//! one.
 
 use async_trait::async_trait;
 
@@ -74,14 +75,14 @@ pub struct Backlog {
 /// Jobs: each a row that the operation which makes it necessary writes in its own transaction.
 #[async_trait]
 pub trait Jobs: Send + Sync {
-    /// Does one bounded step of the job of this kind that has waited longest, in one transaction. A step that failed may be
-    /// done again by anybody.
+    /// Does one bounded step of the job of this kind that has waited longest, in one transaction. A step that
+    /// failed may be done again by anybody.
     async fn work(&self, kind: JobKind, now: Timestamp) -> Result<Worked, StoreError>;
 
     /// The jobs of a kind that are not done.
     async fn backlog(&self, kind: JobKind) -> Result<Backlog, StoreError>;
 
-    /// Makes sure that what was removed is in no file of the database either; false when that has to be tried again. Answers at
-    /// once when nothing was removed. A database server looks after its own files.
+    /// Makes sure that what was removed is in no file of the database either; false when that has to be tried
+    /// again. Answers at once when nothing was removed. A database server looks after its own files.
     async fn scrub(&self) -> Result<bool, StoreError>;
 }

@@ -62,7 +62,8 @@ pub enum AppendError {
     /// A definite no that concerns this message.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The database failed after other messages of the batch were answered; what it says of definiteness holds for this message.
+    /// The database failed after other messages of the batch were answered; what it says of definiteness
+    /// holds for this message.
     #[error(transparent)]
     Failed(#[from] StoreError),
 }
@@ -76,7 +77,8 @@ pub enum Change {
         target: Seq,
         /// The new body.
         body: String,
-        /// The idempotency key; shares its numbers with the keys of sends. A repetition under it changes nothing.
+        /// The idempotency key; shares its numbers with the keys of sends. A repetition under it changes
+        /// nothing.
         client_id: Option<ClientId>,
     },
     /// Remove a message's content for good, from the message and from every edit of it.
@@ -143,10 +145,11 @@ pub struct Heads {
     pub cursor: Cursor,
     /// The conversations that moved, by conversation id.
     pub heads: Vec<Head>,
-    /// Those of `heads` without an event since then, by id: the user's membership moved, as by a receipt of another device.
+    /// Those of `heads` without an event since then, by id: the user's membership moved, as by a receipt of
+    /// another device.
     pub quiet: Vec<ConversationId>,
-    /// What the user is no longer a member of since then, by id, with the event that ended it: they left, were removed, or the
-    /// conversation was deleted.
+    /// What the user is no longer a member of since then, by id, with the event that ended it: they left,
+    /// were removed, or the conversation was deleted.
     pub left: Vec<(ConversationId, Seq)>,
     /// Every channel the user is a member of with its newest seq, moved or not: what to subscribe to.
     pub channels: Vec<(ConversationId, Seq)>,
@@ -221,7 +224,8 @@ pub struct HistoryPage {
 pub struct Marked {
     /// Whose, where, and the positions now in force.
     pub mark: Mark,
-    /// Who is to be told: the members of a direct or group conversation; in a channel only the user's own devices.
+    /// Who is to be told: the members of a direct or group conversation; in a channel only the user's own
+    /// devices.
     pub audience: Arc<[UserId]>,
 }
 
@@ -246,15 +250,17 @@ pub struct Running {
 /// Appending, changing and reading events.
 #[async_trait]
 pub trait Log: Send + Sync {
-    /// Appends a batch in one go, and in one transaction unless a key occurs twice or a row cannot be stored: deduplicates,
-    /// checks membership and blocks, gives seqs, inserts.
+    /// Appends a batch in one go, and in one transaction unless a key occurs twice or a row cannot be stored:
+    /// deduplicates, checks membership and blocks, gives seqs, inserts.
     ///
-    /// Answers one result per message, in order. A [`Refusal`] concerns its message alone: `NotMember`, `NotFound` (no such
-    /// conversation or user), `Blocked`, `Conflict` (the `client_id` was used for something else), `Invalid` (`reply_to`
-    /// names no message). The sender's read position moves to its message.
+    /// Answers one result per message, in order. A [`Refusal`] concerns its message alone: `NotMember`,
+    /// `NotFound` (no such conversation or user), `Blocked`, `Conflict` (the `client_id` was used for
+    /// something else), `Invalid` (`reply_to` names no message). The sender's read position moves to its
+    /// message.
     ///
     /// # Errors
-    /// [`StoreError`] concerns every message: none was answered. When indefinite, the same batch may be given again.
+    /// [`StoreError`] concerns every message: none was answered. When indefinite, the same batch may be given
+    /// again.
     async fn append(
         &self,
         batch: &[NewMessage],
@@ -270,8 +276,8 @@ pub trait Log: Send + Sync {
         now: Timestamp,
     ) -> Outcome<Changed>;
 
-    /// Moves receipts forward, in one transaction; answers those that moved something. Marks of non-members and backward
-    /// marks are dropped.
+    /// Moves receipts forward, in one transaction; answers those that moved something. Marks of non-members
+    /// and backward marks are dropped.
     async fn mark(&self, marks: &[Mark], now: Timestamp) -> Result<Vec<Marked>, StoreError>;
 
     /// What `user` may see of a range. Refusals: `NotFound`, `NotMember`.
@@ -280,16 +286,18 @@ pub trait Log: Send + Sync {
     /// A page of messages as `user` may see it. Refusals: `NotFound`, `NotMember`.
     async fn history(&self, user: UserId, query: HistoryQuery) -> Outcome<HistoryPage>;
 
-    /// The conversations of `user` that moved since `since` (all without it, or when its epoch is another), from one
-    /// snapshot taken after this call began. Moved: an event, a membership, or one's own receipt on another device.
+    /// The conversations of `user` that moved since `since` (all without it, or when its epoch is another),
+    /// from one snapshot taken after this call began. Moved: an event, a membership, or one's own receipt on
+    /// another device.
     async fn heads(&self, user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError>;
 
     /// The heads of those of some conversations that `user` is a member of, moved or not.
     async fn heads_of(&self, user: UserId, conversations: &[ConversationId])
     -> Result<Vec<Head>, StoreError>;
 
-    /// Events of a conversation after a seq, ready to publish: for healing holes in delivery. Each is for those who were members
-    /// when it was committed, as in [`Log::tail`] and [`Log::ahead`], whoever has joined or left since.
+    /// Events of a conversation after a seq, ready to publish: for healing holes in delivery. Each is for
+    /// those who were members when it was committed, as in [`Log::tail`] and [`Log::ahead`], whoever has
+    /// joined or left since.
     async fn stretch(
         &self,
         conversation: ConversationId,
@@ -300,12 +308,13 @@ pub trait Log: Send + Sync {
     /// Committed events from `after` on in commit order, at most `limit`, for log consumers.
     async fn tail(&self, after: Position, limit: usize) -> Result<Tail, StoreError>;
 
-    /// Events from `after` on that are committed, at most `limit`, whether or not what has an earlier position is decided; `next`
-    /// is where to read on when there were as many. Ordered as by [`Log::tail`]: of each conversation nothing is left out.
+    /// Events from `after` on that are committed, at most `limit`, whether or not what has an earlier
+    /// position is decided; `next` is where to read on when there were as many. Ordered as by [`Log::tail`]:
+    /// of each conversation nothing is left out.
     async fn ahead(&self, after: Position, limit: usize) -> Result<Tail, StoreError>;
 
-    /// What holds the log's end back. An event that [`Log::ahead`], asked after this, does not show bears a position of
-    /// [`Running::numbers`], or [`Running::next`] or more, or its predecessor's.
+    /// What holds the log's end back. An event that [`Log::ahead`], asked after this, does not show bears a
+    /// position of [`Running::numbers`], or [`Running::next`] or more, or its predecessor's.
     async fn running(&self) -> Result<Running, StoreError>;
 
     /// Where the log ends now.

@@ -1,16 +1,17 @@
 //! The durable truth: what an ack depends on, and nothing else.
 //!
-//! Traits here; rules that both databases share in `sql`; what differs in the folders of the backends ([`sqlite`] embedded,
-//! [`postgres`] for a fleet). One behavioural suite (`tests/contract/`) runs over every backend. To add a backend: implement the
-//! traits, name it in `app`, add it to the suite.
+//! Traits here; rules that both databases share in `sql`; what differs in the folders of the backends
+//! ([`sqlite`] embedded, [`postgres`] for a fleet). One behavioural suite (`tests/contract/`) runs over every
+//! backend. To add a backend: implement the traits, name it in `app`, add it to the suite.
 //!
 //! **Rules every backend keeps**
-//! - An operation is one transaction. What it returned is committed; an [`StoreError::Unavailable`] says whether it may be.
+//! - An operation is one transaction. What it returned is committed; an [`StoreError::Unavailable`] says
+//!   whether it may be.
 //! - Seqs of a conversation are given under that conversation's lock, after deduplication: no holes, ever.
-//! - Permissions are decided by [`crate::domain::permissions`] on rows read in the same transaction, or on rows that are compared
-//!   when the change is written. Where a statement has to decide by itself, because a send is one round trip to
-//!   Postgres (docs/adr/0010-the-log-on-postgres.md), `sql/permissions.rs` has the rule as SQL, and
-//!   `tests/contract/suite/sending.rs` compares the two.
+//! - Permissions are decided by [`crate::domain::permissions`] on rows read in the same transaction, or on
+//!   rows that are compared when the change is written. Where a statement has to decide by itself, because a
+//!   send is one round trip to Postgres (docs/adr/0010-the-log-on-postgres.md), `sql/permissions.rs` has the
+//!   rule as SQL, and `tests/contract/suite/sending.rs` compares the two.
 //! - "Not there" is `Ok(None)`; a definite no is a [`Refusal`]; only a broken dependency is a [`StoreError`].
 //! - Nothing pages by OFFSET; nothing reads without a limit.
 

@@ -65,7 +65,8 @@ impl Cluster {
         let (source, target) = (self.id(from).await, self.id(to).await);
         self.nodes[to].order(&format!("CLUSTER SETSLOT {slot} IMPORTING {source}")).await;
         self.nodes[from].order(&format!("CLUSTER SETSLOT {slot} MIGRATING {target}")).await;
-        // The new owner first: ending the import gives it the newer epoch, so that its claim wins over any older word.
+        // The new owner first: ending the import gives it the newer epoch, so that its claim wins over any
+        // older word.
         let rest = (0..self.primaries).filter(|at| *at != to && *at != from);
         for at in [to, from].into_iter().chain(rest) {
             self.nodes[at].order(&format!("CLUSTER SETSLOT {slot} NODE {target}")).await;

@@ -1,8 +1,8 @@
 //! Real servers for tests: each started for one test, in a directory of its own, and ended with it.
 //!
-//! A server hangs on a small shell that reads from a pipe which the test holds open. When the test ends, however it ends, the
-//! pipe closes, and the shell stops the server and removes its directory. Nothing is left behind by a test that panics, is
-//! killed or runs out of time.
+//! A server hangs on a small shell that reads from a pipe which the test holds open. When the test ends,
+//! however it ends, the pipe closes, and the shell stops the server and removes its directory. Nothing is
+//! left behind by a test that panics, is killed or runs out of time.
 
 #[path = "pgbouncer.rs"]
 pub mod pgbouncer;

@@ -17,8 +17,8 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts a pooler with few connections, so that callers share them, in the mode that changes connections with every
-    /// transaction.
+    /// Starts a pooler with few connections, so that callers share them, in the mode that changes connections
+    /// with every transaction.
     pub async fn start(before: &Postgres) -> Self {
         let directory: PathBuf =
             TempDir::with_prefix("tidings-pgbouncer-").expect("a temporary directory").keep();

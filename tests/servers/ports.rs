@@ -3,8 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
 
-/// A port that was free a moment ago, below those that the kernel gives to outgoing connections: one of those may be taken by
-/// another test's client before a server listens there.
+/// A port that was free a moment ago, below those that the kernel gives to outgoing connections: one of those
+/// may be taken by another test's client before a server listens there.
 pub fn free_port() -> u16 {
     const PORTS: std::ops::Range<u64> = 12_000..32_000;
     loop {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Starts a server in a session of its own, says its pid, and waits until the test is gone (or asks for the end by closing
-/// the pipe). Then lets whatever was frozen go on, and stops the server. $1: signal to stop with, $2: directory to remove unless it holds a file `keep`, $3: log file, then the
-/// command.
+/// Starts a server in a session of its own, says its pid, and waits until the test is gone (or asks for the
+/// end by closing the pipe). Then lets whatever was frozen go on, and stops the server. $1: signal to stop
+/// with, $2: directory to remove unless it holds a file `keep`, $3: log file, then the command.
 const WATCHER: &str = r#"
 signal=$1 directory=$2 log=$3
 shift 3
@@ -31,8 +31,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`, whose output goes to `log` in `directory`; `signal` stops it (`INT`, `TERM`), and `directory` is
-    /// removed after it, unless it holds a file `keep`.
+    /// Starts `command`, whose output goes to `log` in `directory`; `signal` stops it (`INT`, `TERM`), and
+    /// `directory` is removed after it, unless it holds a file `keep`.
     pub fn start(command: &[String], signal: &str, directory: &Path) -> Self {
         let mut watcher = Command::new("sh")
             .args(["-c", WATCHER, "watcher", signal])

@@ -35,8 +35,8 @@ impl Connection {
         Ok(statement.persistent(self.prepared).execute(&mut self.raw).await?.rows_affected())
     }
 
-    /// Runs statements as one text in one round trip and collects the rows of all of them. The text may hold ids and numbers
-    /// of our own making, nothing that came from a peer.
+    /// Runs statements as one text in one round trip and collects the rows of all of them. The text may hold
+    /// ids and numbers of our own making, nothing that came from a peer.
     pub(super) async fn script(&mut self, text: String) -> sql::Result<Vec<Pg>> {
         let rows = sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(&mut self.raw).await?;
         Ok(rows.into_iter().map(Pg).collect())
@@ -68,8 +68,8 @@ impl DerefMut for Connection {
     }
 }
 
-/// A statement of the rules with as many of the values as it names: the same text may stand in two rules that bring
-/// different numbers of values, and a connection prepares it once.
+/// A statement of the rules with as many of the values as it names: the same text may stand in two rules that
+/// bring different numbers of values, and a connection prepares it once.
 fn bound<'v>(text: &'static str, values: &'v [Value<'v>]) -> Statement<'v> {
     values.iter().take(parameters(text)).fold(sqlx::query(text), |statement, value| match value {
         Value::Uuid(id) => statement.bind(*id),
@@ -158,8 +158,8 @@ impl Connector {
         Ok(connection)
     }
 
-    /// Connects whatever the server is, for looking at it. The second answer: the log came from another server, whose
-    /// positions go on here only after a step that nobody has taken yet.
+    /// Connects whatever the server is, for looking at it. The second answer: the log came from another
+    /// server, whose positions go on here only after a step that nobody has taken yet.
     pub(super) async fn look(&self) -> Result<(Standing, bool), StoreError> {
         let raw = self.options.connect().await.map_err(before_commit)?;
         let mut connection = Connection { raw, prepared: self.prepared };
@@ -194,9 +194,9 @@ impl Connector {
     }
 }
 
-/// What a session asks of the server, in its own words. A statement ends with the caller's patience, and a process that
-/// froze in the middle of a transaction does not keep its locks. Every statement looks rows up by keys, so no plan may go
-/// over a whole table, though it was small when the plan was made.
+/// What a session asks of the server, in its own words. A statement ends with the caller's patience, and a
+/// process that froze in the middle of a transaction does not keep its locks. Every statement looks rows up
+/// by keys, so no plan may go over a whole table, though it was small when the plan was made.
 fn session(timeout_ms: u64) -> [(&'static str, String); 7] {
     let frozen = Duration::from_millis(timeout_ms.saturating_mul(2)).as_millis();
     [

@@ -11,7 +11,8 @@ pub struct PostgresOptions {
     pub url: SecretString,
     /// Connection URLs of replicas; history and ranges are read there when they have what must be seen.
     pub read_urls: Vec<SecretString>,
-    /// Connection URL of a replica near by that log consumers read the tail of the log from; `None`: the primary.
+    /// Connection URL of a replica near by that log consumers read the tail of the log from; `None`: the
+    /// primary.
     pub tail_url: Option<SecretString>,
     /// Most connections that write.
     pub write_connections: usize,
@@ -23,8 +24,8 @@ pub struct PostgresOptions {
     pub timeout_ms: u64,
     /// How long an operation may wait for its connection, in milliseconds. Passing it is a definite no.
     pub acquire_timeout_ms: u64,
-    /// Statements are prepared once per connection and kept. Off behind a PgBouncer in transaction mode: then nothing is kept
-    /// on a connection between two transactions.
+    /// Statements are prepared once per connection and kept. Off behind a PgBouncer in transaction mode: then
+    /// nothing is kept on a connection between two transactions.
     pub prepared: bool,
     /// How many members' ids the cache of group memberships holds at most.
     pub roster_cache_members: u64,

@@ -1,15 +1,15 @@
 //! Reading where it costs the primary nothing: on a replica, when it has what the caller must see.
 //!
-//! The primary is asked first, by one primary key, who may see what and how far the conversation is. A replica answers
-//! only when its own copy is at least there, judged in the same snapshot as the answer. One that is behind or fails leaves
-//! the rotation for a while; the primary answers when no replica does.
+//! The primary is asked first, by one primary key, who may see what and how far the conversation is. A
+//! replica answers only when its own copy is at least there, judged in the same snapshot as the answer. One
+//! that is behind or fails leaves the rotation for a while; the primary answers when no replica does.
 //!
-//! When the primary does not answer, neither does a read. A replica can prove what it has, not that a membership has not
-//! ended since, and what is read past that is shown to somebody who may not see it.
+//! When the primary does not answer, neither does a read. A replica can prove what it has, not that a
+//! membership has not ended since, and what is read past that is shown to somebody who may not see it.
 //!
-//! The answer is read later than the key, and a membership can end in between. So an answer ends at the newest event that
-//! the key named. Where an older event shows something newer all the same (an edit, a reaction), the key is read again
-//! after the answer: whoever is a member then may see what was said before.
+//! The answer is read later than the key, and a membership can end in between. So an answer ends at the
+//! newest event that the key named. Where an older event shows something newer all the same (an edit, a
+//! reaction), the key is read again after the answer: whoever is a member then may see what was said before.
 
 use std::time::Duration;
 

@@ -37,8 +37,8 @@ impl Standing {
     }
 }
 
-/// Takes replicas in turn. One that fails is left alone for a while, twice as long each time; then one read tries it, and it
-/// is in turn again when that is served.
+/// Takes replicas in turn. One that fails is left alone for a while, twice as long each time; then one read
+/// tries it, and it is in turn again when that is served.
 #[derive(Debug)]
 pub(super) struct Rotation {
     standings: Vec<Standing>,
@@ -50,8 +50,8 @@ impl Rotation {
         Self { standings: vec![Standing::in_rotation(); replicas], turn: 0 }
     }
 
-    /// The replica to ask at `now_ms`. One whose time is over is given to one caller only, until that caller has judged it or
-    /// its time is over again.
+    /// The replica to ask at `now_ms`. One whose time is over is given to one caller only, until that caller
+    /// has judged it or its time is over again.
     pub(super) fn next(&mut self, now_ms: u64) -> Option<usize> {
         let count = self.standings.len();
         for step in 0..count {

@@ -96,7 +96,8 @@ pub enum OpenError {
     Unusable(String),
 }
 
-/// Looks at the primary and the replicas that `options` name, and changes nothing. Answers one line of findings for each.
+/// Looks at the primary and the replicas that `options` name, and changes nothing. Answers one line of
+/// findings for each.
 ///
 /// # Errors
 /// [`OpenError`], of the primary only: a replica that is away is a finding.
@@ -136,13 +137,14 @@ pub(super) async fn look(
     if foreign {
         return Err(OpenError::Unusable(RESTORE.to_owned()));
     }
-    // A failover may be under way: this very server, or another behind its name, may be the primary in a moment.
+    // A failover may be under way: this very server, or another behind its name, may be the primary in a
+    // moment.
     standing.fit(primary).map_err(OpenError::Unreachable)?;
     Ok(standing)
 }
 
-/// Brings the database at `url` up to the schema of this release, under a lock, so that two at once are safe. Answers the
-/// versions that were applied, with their names; none when it was up to date.
+/// Brings the database at `url` up to the schema of this release, under a lock, so that two at once are safe.
+/// Answers the versions that were applied, with their names; none when it was up to date.
 ///
 /// # Errors
 /// A text for the operator that says what to do.

@@ -8,8 +8,9 @@ use crate::domain::{
 use crate::store::sql;
 use crate::store::sql::part::Part;
 
-/// The columns that [`ConversationRow::read`] reads from a table named `c`, those that [`Membership::read`] reads from a named table, both for
-/// one who may see them, and the members of a conversation as [`super::columns::Columns::users`] and `seqs` read them.
+/// The columns that [`ConversationRow::read`] reads from a table named `c`, those that [`Membership::read`]
+/// reads from a named table, both for one who may see them, and the members of a conversation as
+/// [`super::columns::Columns::users`] and `seqs` read them.
 pub(in crate::store) const PARTS: &[Part] = &[
     Part::same(
         "conversation_columns",
@@ -37,11 +38,12 @@ pub(in crate::store) const PARTS: &[Part] = &[
     ),
 ];
 
-/// How many columns [`ConversationRow::read`] reads: id, name, history, join policy, last seq, messages, members, last position,
-/// version of the membership, settings seq, time made, low, high, time deleted.
+/// How many columns [`ConversationRow::read`] reads: id, name, history, join policy, last seq, messages,
+/// members, last position, version of the membership, settings seq, time made, low, high, time deleted.
 pub(in crate::store) const CONVERSATION_COLUMNS: usize = 14;
 
-/// How many columns [`Membership::read`] reads: user, role, joined seq, delivered seq, read seq, messages read, role seq.
+/// How many columns [`Membership::read`] reads: user, role, joined seq, delivered seq, read seq, messages
+/// read, role seq.
 pub(in crate::store) const MEMBER_COLUMNS: usize = 7;
 
 /// A conversation with the counters that operations move.
@@ -125,7 +127,8 @@ impl ConversationRow {
     }
 }
 
-/// What somebody who is no member is told: of an open conversation that one has to join, of any other that there is none.
+/// What somebody who is no member is told: of an open conversation that one has to join, of any other that
+/// there is none.
 pub(in crate::store) fn outsider(stored: Option<&ConversationRow>) -> Refusal {
     match stored {
         Some(stored) if !stored.deleted && stored.conversation.join == JoinPolicy::Open => Refusal::NotMember,
@@ -137,7 +140,8 @@ pub(in crate::store) fn outsider(stored: Option<&ConversationRow>) -> Refusal {
 #[derive(Debug, Clone)]
 pub(in crate::store) struct Membership {
     pub member: Member,
-    /// How many messages need no more reading: those up to the read position, and those after it whose content is gone.
+    /// How many messages need no more reading: those up to the read position, and those after it whose
+    /// content is gone.
     pub read_count: u64,
     /// The event that gave the role.
     pub role_seq: Seq,

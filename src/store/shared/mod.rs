@@ -1,4 +1,5 @@
-//! What the backends have in common: rows as values, content as columns, who is told. Nothing here speaks to a database.
+//! What the backends have in common: rows as values, content as columns, who is told. Nothing here speaks to
+//! a database.
 
 pub(super) mod codec;
 pub(super) mod columns;

@@ -1,7 +1,8 @@
 //! Who is in a group: read once, kept as long as the conversation's version of its membership stands.
 //!
-//! An entry is right exactly when its version equals the one that the asking transaction read, so the cache can be old
-//! but never wrong. Entries are put in after their transaction is committed. Bounded by members held, not by groups.
+//! An entry is right exactly when its version equals the one that the asking transaction read, so the cache
+//! can be old but never wrong. Entries are put in after their transaction is committed. Bounded by members
+//! held, not by groups.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -38,7 +39,8 @@ impl Roster {
         self.users.iter().copied().zip(self.joined.iter().copied())
     }
 
-    /// Those of the members who were there when `seq` was given: a later member is not told of what came before.
+    /// Those of the members who were there when `seq` was given: a later member is not told of what came
+    /// before.
     pub(in crate::store) fn present_at(&self, seq: Seq) -> Arc<[UserId]> {
         if self.joined.iter().all(|joined| *joined <= seq) {
             Arc::clone(&self.users)
@@ -80,7 +82,8 @@ impl Memberships {
         Self { roster, changes: events.into_iter().filter_map(turn).collect(), answered: None }
     }
 
-    /// Those who were members when `seq` was given. Whoever joined by that event was, whoever left by it was not any more.
+    /// Those who were members when `seq` was given. Whoever joined by that event was, whoever left by it was
+    /// not any more.
     pub(in crate::store) fn present_at(&mut self, seq: Seq) -> Arc<[UserId]> {
         let before = self.changes.partition_point(|(changed, ..)| *changed <= seq);
         if before == self.changes.len() {

@@ -15,8 +15,8 @@ use crate::store::{AppendError, Appended, NewMessage, Outcome, Running, StoreErr
 
 /// A database that runs operations. It knows nothing of the rules.
 ///
-/// An operation is a rule and its arguments. Both are owned and `'static`, so that a backend may run them on a thread of its
-/// own: one hop in, one hop out, and between the two every future is ready at once.
+/// An operation is a rule and its arguments. Both are owned and `'static`, so that a backend may run them on
+/// a thread of its own: one hop in, one hop out, and between the two every future is ready at once.
 pub(in crate::store) trait Backend: Send + Sync + 'static {
     type Connection: Connection + Recorder + 'static;
 

@@ -1,4 +1,5 @@
-//! The narrow way to a database: what a rule may ask of a connection, inside whatever transaction its operation runs in.
+//! The narrow way to a database: what a rule may ask of a connection, inside whatever transaction its
+//! operation runs in.
 
 use super::error::{Error, Result};
 use super::value::{Batch, Sql, Value};
@@ -6,8 +7,8 @@ use crate::store::shared::columns::Columns;
 
 /// A connection, as rules see it.
 ///
-/// On Postgres each call is one round trip (`each` too). On SQLite a call costs next to nothing once the operation is on the
-/// database's thread, so several small statements are better there than one large one.
+/// On Postgres each call is one round trip (`each` too). On SQLite a call costs next to nothing once the
+/// operation is on the database's thread, so several small statements are better there than one large one.
 pub(in crate::store) trait Connection: Send {
     type Row: Columns + Send + Sync;
 
@@ -30,8 +31,9 @@ pub(in crate::store) trait Connection: Send {
     /// Runs a statement; answers how many rows it changed.
     fn run(&mut self, sql: &Sql, values: &[Value<'_>]) -> impl Future<Output = Result<u64>> + Send;
 
-    /// Runs a statement for several rows of values, given as one list per parameter, and collects what it answers. Postgres
-    /// runs its text once, with arrays (`unnest`, `= ANY`); SQLite runs its own once per element, with single values.
+    /// Runs a statement for several rows of values, given as one list per parameter, and collects what it
+    /// answers. Postgres runs its text once, with arrays (`unnest`, `= ANY`); SQLite runs its own once per
+    /// element, with single values.
     fn each(
         &mut self,
         sql: &Sql,

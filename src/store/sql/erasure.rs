@@ -1,5 +1,6 @@
-//! What an erased account left, removed as a job in steps that each hold a few rows for a moment: memberships, then
-//! content, then reactions. Each step may be repeated. [`super::accounts`] does what is done at once.
+//! What an erased account left, removed as a job in steps that each hold a few rows for a moment:
+//! memberships, then content, then reactions. Each step may be repeated. [`super::accounts`] does what is
+//! done at once.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -14,7 +15,8 @@ use crate::store::shared::columns::Columns;
 
 /// Messages or reactions blanked in one step.
 const ITEMS: i64 = 200;
-/// An erasure that waits for older transactions for longer goes over everything once before they end, and once after.
+/// An erasure that waits for older transactions for longer goes over everything once before they end, and
+/// once after.
 const PATIENCE_MS: i64 = 1_000;
 
 /// How far an erasure has come.
@@ -78,9 +80,10 @@ pub(super) async fn step<C: Connection + Recorder>(
 const BOUND: Sql = statement! { postgres: "SELECT tidings_position()", sqlite: "SELECT 0" };
 const SETTLED: Sql = statement! { postgres: "SELECT tidings_end() > $1", sqlite: "SELECT TRUE" };
 
-/// Waits until every transaction that may have seen the account alive has ended: what they leave behind is found by the steps
-/// that follow. Each takes its number before it looks, so those have numbers below one that is taken now. One that stays
-/// open, in whatever database of the server, makes the erasure last longer; what is there already goes meanwhile.
+/// Waits until every transaction that may have seen the account alive has ended: what they leave behind is
+/// found by the steps that follow. Each takes its number before it looks, so those have numbers below one
+/// that is taken now. One that stays open, in whatever database of the server, makes the erasure last longer;
+/// what is there already goes meanwhile.
 async fn outlast_older<C: Connection>(
     connection: &mut C,
     state: &mut State,

@@ -133,8 +133,9 @@ impl Error {
 
     /// An error of a Postgres server.
     ///
-    /// It answers `ERROR` when it has undone the transaction. Whatever ends the connection (`FATAL`, `PANIC`) leaves open
-    /// whether the commit came first: a backend that is ended while it waits for a synchronous standby has committed already.
+    /// It answers `ERROR` when it has undone the transaction. Whatever ends the connection (`FATAL`, `PANIC`)
+    /// leaves open whether the commit came first: a backend that is ended while it waits for a synchronous
+    /// standby has committed already.
     fn of_postgres(said: &PgDatabaseError) -> Self {
         let code = said.code();
         let begins = |classes: &[&str]| classes.iter().any(|class| code.starts_with(class));
@@ -156,8 +157,8 @@ impl Error {
         Self { class, undone: !ended && !unknown, detail }
     }
 
-    /// An error of SQLite. A busy database refused a commit before writing; after anything else (a full disk, a failed sync) it
-    /// is open whether the frames are in the file.
+    /// An error of SQLite. A busy database refused a commit before writing; after anything else (a full disk,
+    /// a failed sync) it is open whether the frames are in the file.
     fn of_sqlite(code: ErrorCode, detail: String) -> Self {
         let class = match code {
             ErrorCode::ConstraintViolation

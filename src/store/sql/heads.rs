@@ -1,8 +1,9 @@
 //! What moved for one user, and where the log ends.
 //!
-//! A cursor is the oldest position that was undecided in its snapshot (SQLite: one past the newest). A conversation moved when its
-//! newest event, or the user's own membership (a receipt of another device, a conversation without events yet), bears a position
-//! from the cursor on. What was decided by then is told once; what was under way may be told again, and never not at all.
+//! A cursor is the oldest position that was undecided in its snapshot (SQLite: one past the newest). A
+//! conversation moved when its newest event, or the user's own membership (a receipt of another device, a
+//! conversation without events yet), bears a position from the cursor on. What was decided by then is told
+//! once; what was under way may be told again, and never not at all.
 //!
 //! The user's feed says where to look: it costs what moved, not how many conversations the user is in.
 
@@ -14,9 +15,10 @@ use crate::store::{Cursor, Head, Heads, StoreError};
 
 /// What statements ask about the log, and about what a member has not read.
 pub(super) const PARTS: &[Part] = &[
-    // The newest position taken, 0 in an empty log. An event takes the next one and is written under it. A receipt or a
-    // membership without an event takes one too, so that a cursor behind it sees that something moved and a cursor past it does
-    // not; such positions are kept in `position_floor`. So positions have holes, seqs never.
+    // The newest position taken, 0 in an empty log. An event takes the next one and is written under it. A
+    // receipt or a membership without an event takes one too, so that a cursor behind it sees that something
+    // moved and a cursor past it does not; such positions are kept in `position_floor`. So positions have
+    // holes, seqs never.
     Part::each(
         "newest_position",
         "",
@@ -42,9 +44,9 @@ pub(super) const PARTS: &[Part] = &[
     ),
 ];
 
-/// One statement is one snapshot: its first row tells where the log ends, the others the conversations. A cursor of another
-/// log, or of this one from before it was put back to an earlier state, compares everything; to whom everything is told,
-/// nothing is told of what they left.
+/// One statement is one snapshot: its first row tells where the log ends, the others the conversations. A
+/// cursor of another log, or of this one from before it was put back to an earlier state, compares
+/// everything; to whom everything is told, nothing is told of what they left.
 const HEADS: Sql = statement!(
     "WITH log AS MATERIALIZED (SELECT {epoch} AS epoch, {end_position} AS stop), since AS MATERIALIZED ( \
          SELECT CASE WHEN epoch = $2 AND $3 <= stop THEN $3 ELSE 0 END AS position FROM log \

@@ -10,7 +10,8 @@ use crate::store::shared::codec::{EVENT_COLUMNS, decode};
 use crate::store::shared::columns::Columns;
 use crate::store::{HistoryPage, HistoryQuery, MessageView, ReactionCount};
 
-/// The statement answers nothing when the copy is too old, and one row without a message when there is none to see.
+/// The statement answers nothing when the copy is too old, and one row without a message when there is none
+/// to see.
 pub(super) const PARTS: &[Part] = &[Part::same(
     "history_page",
     "SELECT {event_columns}, ( \

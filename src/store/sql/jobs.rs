@@ -1,7 +1,7 @@
 //! Jobs: a row each, and the transaction that a step runs in.
 //!
-//! To add a kind of job: a variant of [`JobKind`], a `step` in the file of its rules, its line in [`step`] below, and
-//! [`super::job::begin`] in the transaction that makes the job necessary.
+//! To add a kind of job: a variant of [`JobKind`], a `step` in the file of its rules, its line in [`step`]
+//! below, and [`super::job::begin`] in the transaction that makes the job necessary.
 
 use async_trait::async_trait;
 use uuid::Uuid;

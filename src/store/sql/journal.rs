@@ -1,6 +1,7 @@
 //! Recording changes of one conversation: one event after the other in memory, written in one go at the end.
 //!
-//! While it is filled nobody knows the seqs, because the writing statement gives them. Events are counted from 1 until then.
+//! While it is filled nobody knows the seqs, because the writing statement gives them. Events are counted
+//! from 1 until then.
 
 use std::sync::Arc;
 
@@ -53,7 +54,8 @@ pub(in crate::store) struct Journal {
     pub ended: bool,
     pub touched: Option<Touched>,
     pub key: Option<Key>,
-    /// Who is there to be told, and which seq or event made them a member; empty for channels, whose subscribers are told.
+    /// Who is there to be told, and which seq or event made them a member; empty for channels, whose
+    /// subscribers are told.
     present: Vec<(UserId, Since)>,
 }
 

@@ -1,4 +1,5 @@
-//! The log over every backend: each operation by its one rule, or by the backend where the databases differ in nature.
+//! The log over every backend: each operation by its one rule, or by the backend where the databases differ
+//! in nature.
 
 use async_trait::async_trait;
 

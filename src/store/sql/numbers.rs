@@ -1,4 +1,5 @@
-//! Numbers that stand in rows and statements for words: each has its name here, once. Those that are stored are never reused.
+//! Numbers that stand in rows and statements for words: each has its name here, once. Those that are stored
+//! are never reused.
 
 use super::part::Part;
 
@@ -41,8 +42,8 @@ numbers! {
     ACT_UNREACT act_unreact = 4;
 }
 
-/// Numbers that only statements name: kinds of conversations, roles, and a message whose conversation another transaction made
-/// meanwhile, of which `tidings_append` answers nothing.
+/// Numbers that only statements name: kinds of conversations, roles, and a message whose conversation another
+/// transaction made meanwhile, of which `tidings_append` answers nothing.
 pub(super) const NAMED: &[Part] = &[
     Part::same("direct", "0"),
     Part::same("channel", "2"),

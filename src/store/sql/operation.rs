@@ -1,4 +1,5 @@
-//! Running one operation from its beginning to its end: transaction, retry, deadline, and how much is known afterwards.
+//! Running one operation from its beginning to its end: transaction, retry, deadline, and how much is known
+//! afterwards.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -13,8 +14,8 @@ use crate::store::{Outcome, StoreError};
 /// How often an operation that writes is tried when others stand in its way.
 pub(in crate::store) const ATTEMPTS: usize = 5;
 
-/// A rule with what it is asked. It may run several times, so it borrows its arguments; they are owned, so that the whole
-/// operation can be handed to another thread.
+/// A rule with what it is asked. It may run several times, so it borrows its arguments; they are owned, so
+/// that the whole operation can be handed to another thread.
 pub(in crate::store) type Rule<C, A, T, E> =
     for<'a> fn(&'a mut C, &'a A) -> BoxFuture<'a, std::result::Result<T, E>>;
 
@@ -100,8 +101,8 @@ pub(in crate::store) trait Transaction: Sized + Send {
     }
 }
 
-/// Runs a rule in one transaction, again when it was undone by another's, lost a race for a unique value, or its connection
-/// broke before the commit.
+/// Runs a rule in one transaction, again when it was undone by another's, lost a race for a unique value, or
+/// its connection broke before the commit.
 pub(in crate::store) async fn drive<S, A, T, E>(
     transactions: &S,
     purpose: Purpose,
@@ -144,8 +145,8 @@ fn given_up() -> StoreError {
 
 /// How far an operation came, readable after it was cut short.
 ///
-/// Whoever waits and whoever works may be on two threads: either the work enters its commit, and then nobody knows until the
-/// answer is read, or its caller gives up first, and then the work may not commit any more.
+/// Whoever waits and whoever works may be on two threads: either the work enters its commit, and then nobody
+/// knows until the answer is read, or its caller gives up first, and then the work may not commit any more.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Phase(AtomicU8);
 
@@ -154,8 +155,8 @@ const COMMITTING: u8 = 1;
 const GIVEN_UP: u8 = 2;
 
 impl Phase {
-    /// From here on nobody knows whether it was done until the answer is read: a commit is sent, or a statement that commits
-    /// by itself. False: the caller has given up, and nothing may be committed.
+    /// From here on nobody knows whether it was done until the answer is read: a commit is sent, or a
+    /// statement that commits by itself. False: the caller has given up, and nothing may be committed.
     pub(in crate::store) fn enter_commit(&self) -> bool {
         let entered = self.0.compare_exchange(WORKING, COMMITTING, Ordering::AcqRel, Ordering::Acquire);
         entered.map_or_else(|was| was == COMMITTING, |_| true)
@@ -181,8 +182,8 @@ impl Phase {
         self.0.load(Ordering::Acquire) == GIVEN_UP
     }
 
-    /// Runs `work` until the call's deadline, for at most `limit`. Cut short before its commit it did nothing; afterwards
-    /// nobody knows.
+    /// Runs `work` until the call's deadline, for at most `limit`. Cut short before its commit it did
+    /// nothing; afterwards nobody knows.
     pub(in crate::store) async fn bound<T>(
         &self,
         limit: Duration,

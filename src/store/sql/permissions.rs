@@ -1,7 +1,7 @@
 //! The rules of [`crate::domain::permissions`] that statements decide by themselves, as SQL.
 //!
-//! Each stands here once, for both databases and for the functions in Postgres. `tests/contract/suite/sending.rs`
-//! compares them with the domain's.
+//! Each stands here once, for both databases and for the functions in Postgres.
+//! `tests/contract/suite/sending.rs` compares them with the domain's.
 
 use super::part::Part;
 
@@ -20,7 +20,8 @@ pub(super) const PARTS: &[Part] = &[
         "coalesce((SELECT TRUE FROM blocks o WHERE o.blocker = %1 AND o.blocked = %2 LIMIT 1), \
                   (SELECT TRUE FROM blocks o WHERE o.blocker = %2 AND o.blocked = %1 LIMIT 1), FALSE)",
     ),
-    // `may_send`, from a row `f` with the fields of `Sending`; `there_open` is NULL when there is no conversation.
+    // `may_send`, from a row `f` with the fields of `Sending`; `there_open` is NULL when there is no
+    // conversation.
     Part::same(
         "may_send",
         "CASE WHEN NOT f.sender_lives OR (f.there_open IS NULL AND NOT f.direct) THEN {not_found} \

@@ -27,7 +27,8 @@ pub(in crate::store) struct Seen<A> {
     pub newer: bool,
 }
 
-/// A question about one conversation that any copy of the log can answer which is new enough for the asker's key.
+/// A question about one conversation that any copy of the log can answer which is new enough for the asker's
+/// key.
 pub(in crate::store) trait Question: Copy + Send + Sync + 'static {
     type Answer: Send + 'static;
 
@@ -45,7 +46,8 @@ pub(in crate::store) trait Question: Copy + Send + Sync + 'static {
 /// What an event weighs beside its content.
 const EVENT_BYTES: i64 = 64;
 
-/// The statement answers nothing when the copy is too old, and one row without an event when there is none to see.
+/// The statement answers nothing when the copy is too old, and one row without an event when there is none to
+/// see.
 const RANGE: Sql = statement!(
     "SELECT {event_columns}, {greatest}(coalesce(e.edit_seq, 0), coalesce(e.delete_seq, 0)) FROM conversations c LEFT JOIN ( \
          SELECT w.*, sum($6 + coalesce(octet_length(w.body), 0) + coalesce(octet_length(w.extra), 0)) \

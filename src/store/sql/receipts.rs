@@ -10,8 +10,9 @@ use crate::store::shared::columns::Columns;
 use crate::store::shared::roster::Roster;
 use crate::store::{Mark, Marked, StoreError};
 
-/// Moves positions forward, at most to the conversation's end, and answers those that moved. A read position is part of what the
-/// user's other devices resume by, so it takes a position in the log; a delivered one is not.
+/// Moves positions forward, at most to the conversation's end, and answers those that moved. A read position
+/// is part of what the user's other devices resume by, so it takes a position in the log; a delivered one is
+/// not.
 const MARK: Sql = statement! {
     postgres: "SELECT user_id, conversation, delivered, read FROM tidings_mark($1, $2, $3, $4)",
     sqlite: "UPDATE members SET \

@@ -18,7 +18,8 @@ const ROSTERS: Sql = statement! {
              WHERE c.id = $1 AND c.members_version IS NOT $2 ORDER BY m.user_id",
 };
 
-/// The joins and leaves after a seq, oldest first: at most 1,024 of each conversation. Past those a user counts as they are now.
+/// The joins and leaves after a seq, oldest first: at most 1,024 of each conversation. Past those a user
+/// counts as they are now.
 const CHANGES: Sql = statement!(
     postgres: "SELECT e.* FROM unnest($1::uuid[], $2::bigint[]) AS k (id, after) CROSS JOIN LATERAL ( \
                    SELECT {event_columns} FROM events e WHERE e.conversation = k.id AND e.seq > k.after \
@@ -61,7 +62,8 @@ pub(in crate::store) async fn memberships_since<C: Connection>(
     Ok(memberships)
 }
 
-/// The rosters of the direct and group conversations among `ids` as they are now; what the cache holds is not read again.
+/// The rosters of the direct and group conversations among `ids` as they are now; what the cache holds is not
+/// read again.
 pub(in crate::store) async fn rosters_of<C: Connection>(
     connection: &mut C,
     rosters: &Rosters,

@@ -10,8 +10,9 @@ use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::roster::{Rosters, audience};
 use crate::store::{StoreError, Tail};
 
-/// Whole transactions, though they go past the limit: their events share one position in Postgres, so a consumer cannot stop
-/// between them. The first row tells how far everything is decided. A standby can be followed: it does not tell the epoch.
+/// Whole transactions, though they go past the limit: their events share one position in Postgres, so a
+/// consumer cannot stop between them. The first row tells how far everything is decided. A standby can be
+/// followed: it does not tell the epoch.
 macro_rules! tail {
     ($stop:literal) => {
         concat!(
@@ -55,8 +56,8 @@ pub(in crate::store) async fn tail<B: Backend>(
     Ok(Tail { committed, next: next.max(after) })
 }
 
-/// Committed events from a position on, those too that lie behind the log's end. From the primary, where it is known what
-/// is under way: a replica would not tell what it leaves out.
+/// Committed events from a position on, those too that lie behind the log's end. From the primary, where it
+/// is known what is under way: a replica would not tell what it leaves out.
 pub(in crate::store) async fn ahead<B: Backend>(
     backend: &B,
     after: Position,
@@ -114,8 +115,8 @@ async fn after_seq<C: Connection>(
     ready_to_publish(connection, rosters, &rows).await
 }
 
-/// Turns rows of events, with their position and their predecessor's, into what is published: each for those who were members
-/// when it was committed.
+/// Turns rows of events, with their position and their predecessor's, into what is published: each for those
+/// who were members when it was committed.
 async fn ready_to_publish<C: Connection>(
     connection: &mut C,
     rosters: &Rosters,

@@ -1,11 +1,12 @@
 //! The texts of statements, in which `{name}` stands for a part that several of them share.
 //!
-//! A part is a number with a name, a list of columns that one function reads, an expression that is a rule, or what the two
-//! databases call differently. It is written once, beside the code that it belongs to, and listed in [`PARTS`]. A part may hold
-//! names of others. `{name one other}` puts `one` where the part says `%1` and `other` where it says `%2`. `{}` is no name.
+//! A part is a number with a name, a list of columns that one function reads, an expression that is a rule,
+//! or what the two databases call differently. It is written once, beside the code that it belongs to, and
+//! listed in [`PARTS`]. A part may hold names of others. `{name one other}` puts `one` where the part says
+//! `%1` and `other` where it says `%2`. `{}` is no name.
 //!
-//! Statements are filled in when the code is compiled: an unknown name is an error of the compiler. The steps of a schema are
-//! filled in when they are run.
+//! Statements are filled in when the code is compiled: an unknown name is an error of the compiler. The steps
+//! of a schema are filled in when they are run.
 
 use super::accounts::users;
 use super::conversations::listing;
@@ -60,7 +61,8 @@ pub(in crate::store) const fn length(text: &str, dialect: Dialect) -> usize {
     write(text.as_bytes(), [b"", b""], dialect, &mut [], 0)
 }
 
-/// Writes a text with its parts into `out`, from `at` on, and answers where it ends. An empty `out` is for counting.
+/// Writes a text with its parts into `out`, from `at` on, and answers where it ends. An empty `out` is for
+/// counting.
 pub(in crate::store) const fn write(
     text: &[u8],
     arguments: [&[u8]; 2],
@@ -112,7 +114,8 @@ const fn part(name: &[u8], dialect: Dialect) -> &'static str {
         }
         list += 1;
     }
-    // When the code is compiled this is an error of the compiler; the steps of a schema are filled in by a test.
+    // When the code is compiled this is an error of the compiler; the steps of a schema are filled in by a
+    // test.
     panic!("a statement names a part that is not there")
 }
 
@@ -169,7 +172,8 @@ macro_rules! filled {
 }
 pub(in crate::store) use filled;
 
-/// A statement: one text for both databases, two beside each other where they differ in more than a part, or one for one of them.
+/// A statement: one text for both databases, two beside each other where they differ in more than a part, or
+/// one for one of them.
 macro_rules! statement {
     (postgres: $postgres:expr, sqlite: $sqlite:expr $(,)?) => {
         $crate::store::sql::Sql {

@@ -15,8 +15,8 @@ pub(in crate::store) struct Sql {
     pub(in crate::store) sqlite: &'static str,
 }
 
-/// What is done for several rows of values, given as one list per parameter: on Postgres one statement over arrays, on SQLite
-/// several in their order for each element.
+/// What is done for several rows of values, given as one list per parameter: on Postgres one statement over
+/// arrays, on SQLite several in their order for each element.
 #[derive(Debug)]
 pub(in crate::store) struct Batch {
     pub(in crate::store) postgres: &'static str,
@@ -70,8 +70,8 @@ impl<'v> Value<'v> {
     }
 }
 
-/// The values of each run of a statement that is run once per element of its lists. Values that are no lists are the same in
-/// each run.
+/// The values of each run of a statement that is run once per element of its lists. Values that are no lists
+/// are the same in each run.
 pub(in crate::store) fn rows<'e>(values: &'e [Value<'_>]) -> impl Iterator<Item = Vec<Value<'e>>> {
     let runs = values.iter().filter_map(Value::len).max().unwrap_or(1);
     let mut at = 0;

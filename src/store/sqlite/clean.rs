@@ -1,8 +1,9 @@
 //! One file after an orderly end, and a start that knows whether the last end was one.
 //!
-//! While the database is open its newest commits are in the write-ahead log beside it (`-wal`). An orderly end copies them into
-//! the file and removes the log. A mark in the file says that it is open: a start that finds the mark and no log beside it has
-//! a copy of the file alone, or a log that was removed. A log of another file cannot be told from the right one.
+//! While the database is open its newest commits are in the write-ahead log beside it (`-wal`). An orderly
+//! end copies them into the file and removes the log. A mark in the file says that it is open: a start that
+//! finds the mark and no log beside it has a copy of the file alone, or a log that was removed. A log of
+//! another file cannot be told from the right one.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Writing a journal: a few small statements inside the transaction that read what it was decided on, so all of it holds still.
+//! Writing a journal: a few small statements inside the transaction that read what it was decided on, so all
+//! of it holds still.
 
 use super::connection::Connection;
 use crate::domain::{Position, Seq};
@@ -42,8 +43,8 @@ const CONFIGURE: Sql = statement!(sqlite:
 );
 const OVER: Sql = statement!(sqlite: "UPDATE conversations SET name = NULL, deleted_at = $2 WHERE id = $1");
 
-// A text that was replaced or deleted is in no row, and neither is what was made of it: a short text can be guessed from its
-// hash.
+// A text that was replaced or deleted is in no row, and neither is what was made of it: a short text can be
+// guessed from its hash.
 const EDIT: Sql = statement!(sqlite:
     "UPDATE events SET body = $3, edited_at = $4, edit_seq = $5 WHERE conversation = $1 AND seq = $2",
 );

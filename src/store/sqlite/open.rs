@@ -18,8 +18,8 @@ use crate::store::StoreError;
 use crate::store::shared::roster::Rosters;
 use crate::store::sql::{self, values};
 
-/// Pages of the write-ahead log after which they are copied into the file: 16 MiB, so that one fsync of the file serves
-/// thousands of messages.
+/// Pages of the write-ahead log after which they are copied into the file: 16 MiB, so that one fsync of the
+/// file serves thousands of messages.
 const CHECKPOINT_PAGES: u32 = 4_096;
 
 /// The log file is cut back to this size after a checkpoint, in bytes.
@@ -32,7 +32,8 @@ const MOST_READS_WAITING: usize = 4_096;
 /// Statements that a connection keeps prepared; there are fewer.
 const PREPARED: usize = 256;
 
-/// After how many steps of SQLite's virtual machine a connection looks whether somebody still waits; and where they are counted.
+/// After how many steps of SQLite's virtual machine a connection looks whether somebody still waits; and
+/// where they are counted.
 const WATCHED_STEPS: i32 = 1_000;
 const COUNTED_STEPS: i32 = 16;
 
@@ -40,8 +41,8 @@ impl SqliteStore {
     /// Opens the database, making the file, its directory and its tables when they are missing.
     ///
     /// # Errors
-    /// [`StoreError`] whose text names the file and says what to do: the directory cannot be written, the file is no
-    /// database, or a newer release has changed its schema.
+    /// [`StoreError`] whose text names the file and says what to do: the directory cannot be written, the
+    /// file is no database, or a newer release has changed its schema.
     pub async fn open(
         options: SqliteOptions,
         environment: SharedEnvironment,
@@ -71,7 +72,8 @@ impl SqliteStore {
     }
 }
 
-/// Everything before the first operation. `epoch`: what the log's incarnation is called should it be a new one.
+/// Everything before the first operation. `epoch`: what the log's incarnation is called should it be a new
+/// one.
 fn prepare(options: &SqliteOptions, epoch: i64) -> Result<(), String> {
     if let Some(directory) = options.path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         std::fs::create_dir_all(directory).map_err(|error| format!("cannot make its directory: {error}"))?;
@@ -91,7 +93,8 @@ fn prepare(options: &SqliteOptions, epoch: i64) -> Result<(), String> {
     draw_epoch(&connection, epoch, lost).map_err(|error| error.to_string())
 }
 
-/// How long another process at the same file (a backup, a maintenance job) is waited for: not past the store's own timeout.
+/// How long another process at the same file (a backup, a maintenance job) is waited for: not past the
+/// store's own timeout.
 fn wait_for_others(options: &SqliteOptions) -> Duration {
     Duration::from_millis(options.timeout_ms / 2)
 }
@@ -105,9 +108,9 @@ fn connect(
     Arc::new(move |watched: &Watched| how(&options, watched))
 }
 
-/// What all connections are. `mmap_size`: a failing disk would end the process by a signal instead of an error.
-/// `automatic_index`: else a statement over a batch may be planned as a walk through the whole table with a look into the batch for
-/// each row, because the planner does not know how large the table is.
+/// What all connections are. `mmap_size`: a failing disk would end the process by a signal instead of an
+/// error. `automatic_index`: else a statement over a batch may be planned as a walk through the whole table
+/// with a look into the batch for each row, because the planner does not know how large the table is.
 fn common(
     options: &SqliteOptions,
     watched: &Watched,
@@ -157,7 +160,8 @@ fn reader(options: &SqliteOptions, watched: &Watched) -> sql::Result<Connection>
     Ok(Connection::new(raw))
 }
 
-/// The log's incarnation: drawn when the file is made, and anew when its end may be another than clients have seen.
+/// The log's incarnation: drawn when the file is made, and anew when its end may be another than clients have
+/// seen.
 fn draw_epoch(connection: &Connection, epoch: i64, anew: bool) -> sql::Result<()> {
     let statement = if anew {
         "INSERT OR REPLACE INTO meta (name, value) VALUES ('epoch', $1)"

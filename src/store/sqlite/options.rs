@@ -11,8 +11,8 @@ use crate::domain::Limits;
 pub enum Durability {
     /// The disk has confirmed it: an acknowledged event survives a power cut.
     Full,
-    /// The operating system has it: it survives a crash of the process, but the newest commits may be lost with the
-    /// machine's power. The file stays consistent.
+    /// The operating system has it: it survives a crash of the process, but the newest commits may be lost
+    /// with the machine's power. The file stays consistent.
     Normal,
 }
 
@@ -33,7 +33,8 @@ pub struct SqliteOptions {
     pub reader_cache_bytes: u64,
     /// How many members' ids the cache of group memberships holds at most.
     pub roster_cache_members: u64,
-    /// Counts the steps of SQLite's virtual machine, over all connections: the cost of statements, for who measures it.
+    /// Counts the steps of SQLite's virtual machine, over all connections: the cost of statements, for who
+    /// measures it.
     pub steps: Option<Arc<AtomicU64>>,
     /// The limits that are enforced where members are counted.
     pub limits: Limits,

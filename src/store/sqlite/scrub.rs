@@ -1,8 +1,9 @@
 //! Emptying the write-ahead log: old pages there hold what was removed from the database since.
 //!
-//! SQLite copies the log into the file by itself, but never cuts it: an installation with little to do keeps everything there.
-//! So it is emptied every so often when there is something in it. That costs the writer a moment only: nearly all of it is
-//! copied from a connection of its own, and a reader that still needs a part is not waited for.
+//! SQLite copies the log into the file by itself, but never cuts it: an installation with little to do keeps
+//! everything there. So it is emptied every so often when there is something in it. That costs the writer a
+//! moment only: nearly all of it is copied from a connection of its own, and a reader that still needs a part
+//! is not waited for.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};

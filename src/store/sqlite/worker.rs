@@ -48,8 +48,8 @@ impl Worker {
         done
     }
 
-    /// Copies the write-ahead log into the file, without waiting for anybody; false when a reader or another process keeps a
-    /// part of it. `wait`: how long others are waited for usually.
+    /// Copies the write-ahead log into the file, without waiting for anybody; false when a reader or another
+    /// process keeps a part of it. `wait`: how long others are waited for usually.
     pub(super) fn checkpoint(&self, statement: &str, wait: Duration) -> Result<bool, StoreError> {
         let connection = self.take().map_err(before_commit)?;
         let busy = (|| {

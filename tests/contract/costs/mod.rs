@@ -1,7 +1,8 @@
 //! What an operation costs does not depend on how much is stored.
 //!
-//! Every operation runs with about 1,000 rows in each table and again with 100,000, at several batch sizes. Postgres counts
-//! the pages that its statements touch, those inside functions included; SQLite counts the steps of its virtual machine.
+//! Every operation runs with about 1,000 rows in each table and again with 100,000, at several batch sizes.
+//! Postgres counts the pages that its statements touch, those inside functions included; SQLite counts the
+//! steps of its virtual machine.
 
 mod operations;
 mod postgres;

@@ -44,8 +44,9 @@ impl Rows {
         self.known(conversation.as_uuid())
     }
 
-    /// Writes what belongs to the numbers from `from` on, below `to`: a user each with all that accounts have, a group of
-    /// that user and of the one who is in all groups, a membership in the town, a message in both, and a reaction.
+    /// Writes what belongs to the numbers from `from` on, below `to`: a user each with all that accounts
+    /// have, a group of that user and of the one who is in all groups, a membership in the town, a message in
+    /// both, and a reaction.
     pub fn statements(self, stage: &Stage<'_>, from: u64, to: u64) -> Vec<String> {
         let (user, next, group) = (self.id(1, "i"), self.id(1, "i + 1"), self.id(2, "i * 4 + 1"));
         let (family, key) = (self.id(3, "i"), self.id(4, "i"));

@@ -28,8 +28,8 @@ impl Meter for Steps {
         }
     }
 
-    /// A walk through 100,000 rows takes 200,000 steps and more. The triggers that keep feeds do more for some messages than
-    /// for others.
+    /// A walk through 100,000 rows takes 200,000 steps and more. The triggers that keep feeds do more for
+    /// some messages than for others.
     fn allowed(&self, few: u64) -> u64 {
         few + few / 2 + 1_000
     }

@@ -1,7 +1,8 @@
 //! Stores on a Postgres server.
 //!
-//! A server counts transactions over all its databases, so two tests on one server would see each other in the positions.
-//! Each test (a thread of its own, whatever runs it) therefore has its server, and each world in it a database.
+//! A server counts transactions over all its databases, so two tests on one server would see each other in
+//! the positions. Each test (a thread of its own, whatever runs it) therefore has its server, and each world
+//! in it a database.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -295,7 +295,8 @@ async fn what_was_acknowledged_is_there_after_a_crash_of_the_server() {
     let group = world.group(&[ada, ben]).await;
     let said = world.say(ada, group, "kept").await;
     let cursor = world.store.end().await.unwrap();
-    // A commit without waiting for its record to be written would be lost; the tests' servers wait for the system only.
+    // A commit without waiting for its record to be written would be lost; the tests' servers wait for the
+    // system only.
     server.run("CHECKPOINT").await;
     server.kill();
     let settings = vec![("synchronous_commit", "on".to_owned())];

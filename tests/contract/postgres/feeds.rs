@@ -1,5 +1,5 @@
-//! What a hello finds while others write: a feed may lag behind its conversation by less than a stretch, whatever the order of
-//! transactions.
+//! What a hello finds while others write: a feed may lag behind its conversation by less than a stretch,
+//! whatever the order of transactions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -151,7 +151,8 @@ async fn a_receipt_under_way_is_found_though_the_group_shrank_to_where_it_is_tol
     let said = world.say(owner, group, "hi").await;
     near_the_next_stretch(&world, &harness, 8).await;
 
-    // The first message since the group shrank, in one stretch; a receipt in the next one. Neither waits for the other.
+    // The first message since the group shrank, in one stretch; a receipt in the next one. Neither waits for
+    // the other.
     let (mut append, mut mark) = (harness.connection().await, harness.connection().await);
     let mut message = append.begin().await.unwrap();
     let appended: i16 = sqlx::query_scalar(

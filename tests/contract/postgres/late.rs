@@ -22,7 +22,8 @@ enum Way {
     History,
 }
 
-/// A store that has a replica which takes connections and never answers. Whoever asks it holds the key already.
+/// A store that has a replica which takes connections and never answers. Whoever asks it holds the key
+/// already.
 struct Late {
     world: World,
     store: Arc<PostgresStore>,
@@ -39,7 +40,8 @@ impl Late {
         Self { world, store, replica }
     }
 
-    /// Begins a read as `user`, lets `meanwhile` happen once the key is read, and answers the texts and reactions shown.
+    /// Begins a read as `user`, lets `meanwhile` happen once the key is read, and answers the texts and
+    /// reactions shown.
     async fn read(
         &self,
         way: Way,

@@ -1,4 +1,5 @@
-//! What only the store on a Postgres server promises: several processes at once, servers that fail, replicas that lag.
+//! What only the store on a Postgres server promises: several processes at once, servers that fail, replicas
+//! that lag.
 
 mod erasure;
 mod faults;

@@ -67,7 +67,8 @@ async fn an_older_token_that_comes_back_revokes_its_family_alone() {
     assert_eq!(rotate(&world, 50, 51, 3).await, FamilyRotation::Rotated(other));
 }
 
-/// The answer that bore the newest token was lost: its predecessor is shown again, any number of times, until the newest is used.
+/// The answer that bore the newest token was lost: its predecessor is shown again, any number of times, until
+/// the newest is used.
 #[tokio::test]
 async fn the_token_before_the_newest_may_come_back_soon_while_the_newest_was_not_used() {
     let world = fresh().await;

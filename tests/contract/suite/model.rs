@@ -138,7 +138,8 @@ impl Play<'_> {
         for ((who, client_id, body), answer) in sends.iter().zip(answers) {
             let key = (*who, *client_id);
             match self.model.sends.get(&key).copied() {
-                // What was said first is not kept once it is replaced or deleted, so nothing can be compared with it.
+                // What was said first is not kept once it is replaced or deleted, so nothing can be compared
+                // with it.
                 Some((seq, said)) if said == *body || self.model.replaced(seq) => {
                     let appended = answer.expect("a duplicate is answered");
                     prop_assert!(appended.committed.is_none());

@@ -1,4 +1,5 @@
-//! Who may send, and whether a block holds: the rules of the domain and what each database decides by itself answer alike.
+//! Who may send, and whether a block holds: the rules of the domain and what each database decides by itself
+//! answer alike.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,8 @@ enum Place {
     User,
 }
 
-/// A case: what the rule is told of it, and the answer of the store. `left`: what an erased account left is gone too.
+/// A case: what the rule is told of it, and the answer of the store. `left`: what an erased account left is
+/// gone too.
 async fn answered(world: &World, place: Place, case: Sending, left: bool) -> Result<(), Refusal> {
     let [sender, peer, owner]: [UserId; 3] = world.users().await;
     let target = match place {
@@ -134,7 +136,8 @@ impl Numbers {
     }
 }
 
-/// Something happens in the world. Where a block might stand against it, the store decides it as the domain does.
+/// Something happens in the world. Where a block might stand against it, the store decides it as the domain
+/// does.
 async fn happens(world: &World, known: &mut Known, numbers: &mut Numbers, users: &[UserId]) {
     let (actor, other) = (numbers.one(users), numbers.one(users));
     let shared: Vec<_> =

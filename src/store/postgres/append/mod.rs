@@ -1,8 +1,8 @@
 //! Appending a batch: one call of a function in the database, one round trip.
 //!
-//! What can be decided without the database is decided before ([`entry`]); of messages with the same key only one goes into
-//! a call. A call that others stood in the way of is made again; a batch with a row that the database refuses is split until
-//! that row stands alone.
+//! What can be decided without the database is decided before ([`entry`]); of messages with the same key only
+//! one goes into a call. A call that others stood in the way of is made again; a batch with a row that the
+//! database refuses is split until that row stands alone.
 
 mod call;
 mod entry;
@@ -39,7 +39,8 @@ pub(super) async fn append(
     let work = Work { store, phase: &phase, now };
     let mut answers: Answers = batch.iter().map(|_| None).collect();
     let worked = phase.bound(store.timeout, work.all(batch, &mut answers)).await;
-    // A batch may take several transactions. What an earlier one committed is acknowledged, whatever became of a later one.
+    // A batch may take several transactions. What an earlier one committed is acknowledged, whatever became
+    // of a later one.
     match worked {
         Err(error) if answers.iter().all(Option::is_none) => Err(error),
         worked => {
@@ -99,7 +100,8 @@ impl Work<'_> {
         })
     }
 
-    /// One call, again while others stand in the way. The outer error concerns a row; the batch is as it was before.
+    /// One call, again while others stand in the way. The outer error concerns a row; the batch is as it was
+    /// before.
     async fn call(&self, entries: &[Entry<'_>]) -> Result<Result<Answered, StoreError>, sql::Error> {
         let rosters = self.rosters(entries).await;
         let mut attempts = ATTEMPTS;
@@ -154,8 +156,8 @@ impl Work<'_> {
 /// What a call answered about its messages.
 type Answered = Vec<Result<Appended, Refusal>>;
 
-/// The first message of each key, and the others. Whether one of those repeats the first or stands for itself is known
-/// when the first is answered.
+/// The first message of each key, and the others. Whether one of those repeats the first or stands for itself
+/// is known when the first is answered.
 fn firsts(waiting: Vec<Entry<'_>>) -> (Vec<Entry<'_>>, Vec<Entry<'_>>) {
     let mut seen = HashSet::with_capacity(waiting.len());
     waiting.into_iter().partition(|entry| seen.insert((entry.new.sender, entry.new.client_id)))

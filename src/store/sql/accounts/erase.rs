@@ -1,5 +1,5 @@
-//! The part of erasing an account that is done before the answer: the profile and whatever lets anybody in go, and every
-//! sign-in is revoked, in one transaction. A job does the rest.
+//! The part of erasing an account that is done before the answer: the profile and whatever lets anybody in
+//! go, and every sign-in is revoked, in one transaction. A job does the rest.
 
 use super::families;
 use crate::domain::{Refusal, Timestamp, UserId};

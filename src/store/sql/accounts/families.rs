@@ -91,9 +91,9 @@ const REPEATABLE: Sql = statement!(
 );
 const REPLACE: Sql = statement!("UPDATE families SET token_hash = $2, expires_at = $3 WHERE id = $1");
 
-/// A token that was rotated away. The one before the newest may come back for a moment, while the newest was never presented:
-/// the answer that bore the newest was lost. That one is spent then. Any other means that two hold the sign-in, and nobody can
-/// tell which of them is the owner.
+/// A token that was rotated away. The one before the newest may come back for a moment, while the newest was
+/// never presented: the answer that bore the newest was lost. That one is spent then. Any other means that
+/// two hold the sign-in, and nobody can tell which of them is the owner.
 async fn spent<C: Connection>(
     connection: &mut C,
     presented: &[u8; 32],
@@ -119,8 +119,9 @@ const END: Sql = statement!(
     "UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND id = coalesce($2, id) AND revoked_at IS NULL RETURNING id",
 );
 
-/// All of a user's sign-ins end one by one, by their ids: no clock is asked which of them were there before. Tokens of another
-/// issuer belong to none; for those there is a revocation without a sign-in, which goes by their `iat`.
+/// All of a user's sign-ins end one by one, by their ids: no clock is asked which of them were there before.
+/// Tokens of another issuer belong to none; for those there is a revocation without a sign-in, which goes by
+/// their `iat`.
 pub(super) async fn revoke<C: Connection>(
     connection: &mut C,
     user: UserId,
@@ -171,8 +172,8 @@ async fn ended<C: Connection>(
     Ok(revocations)
 }
 
-/// Numbers are given in the order of commits, so that whoever reads by them misses none: in Postgres the row of the counter
-/// is locked until the commit.
+/// Numbers are given in the order of commits, so that whoever reads by them misses none: in Postgres the row
+/// of the counter is locked until the commit.
 const WRITE: Sql = statement! {
     postgres: "WITH next AS (UPDATE meta SET value = value + 1 WHERE name = 'revocations' RETURNING value) \
                INSERT INTO revocations (id, user_id, family, at, is_final) SELECT value, $1, $2, $3, $4 FROM next",
@@ -187,7 +188,8 @@ pub(in crate::store) async fn write<C: Connection>(
     connection.run(&WRITE, row).await.map(|_| ())
 }
 
-/// One row at least, for the log's epoch: numbers of another incarnation of the log say nothing, and the list is read anew.
+/// One row at least, for the log's epoch: numbers of another incarnation of the log say nothing, and the list
+/// is read anew.
 const AFTER: Sql = statement! {
     postgres: "SELECT log.epoch, r.id, r.user_id, r.family, r.at, r.is_final FROM (SELECT tidings_epoch() AS epoch) log \
                LEFT JOIN LATERAL (SELECT * FROM revocations WHERE id > CASE WHEN log.epoch = $1 THEN $2 ELSE 0 END \

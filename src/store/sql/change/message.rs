@@ -75,7 +75,8 @@ pub(super) fn edit(
     Ok(Decision::Write(Box::new(journal)))
 }
 
-/// The right to take back one's own words is not the right to see: their author deletes them as somebody who left, too.
+/// The right to take back one's own words is not the right to see: their author deletes them as somebody who
+/// left, too.
 pub(super) fn delete(request: &Request<'_>) -> Result<Decision, Refusal> {
     let own = request.facts.message.as_ref().filter(|message| message.sender == request.actor());
     let message = match own {

@@ -1,8 +1,9 @@
 //! Changes: one statement reads what a change depends on, the rules decide in memory, one statement writes.
 //!
-//! On Postgres the two are transactions of their own: no lock and no transaction number is held while this process thinks or
-//! the network is slow. What is written is conditional on what was read ([`super::journal::Guard`]); when that holds no more,
-//! everything is done again. An embedded database has one writer, so the three run inside one transaction there.
+//! On Postgres the two are transactions of their own: no lock and no transaction number is held while this
+//! process thinks or the network is slow. What is written is conditional on what was read
+//! ([`super::journal::Guard`]); when that holds no more, everything is done again. An embedded database has
+//! one writer, so the three run inside one transaction there.
 
 mod facts;
 mod membership;

@@ -28,8 +28,8 @@ pub(super) fn configure(request: &Request<'_>, asked: &Changes) -> Result<Decisi
     Ok(Decision::Write(Box::new(journal)))
 }
 
-/// Ends the conversation: from the commit on nobody sees it; a job of its own removes the content in bounded steps. The rows of
-/// its members stay, so that consumers of the log know whom to tell.
+/// Ends the conversation: from the commit on nobody sees it; a job of its own removes the content in bounded
+/// steps. The rows of its members stay, so that consumers of the log know whom to tell.
 pub(super) fn delete(request: &Request<'_>) -> Result<Decision, Refusal> {
     permissions::may_delete_conversation(&request.facts.stored.conversation, request.member()?.member.role)?;
     let mut journal = request.journal();

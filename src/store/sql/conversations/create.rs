@@ -30,7 +30,8 @@ const INSERT: Sql = statement!(
      message_count, last_position, members_version, settings_seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, 0, 1, 0)"
 );
 
-/// A member of a direct conversation. No event tells of them, so what they are found by later is the position they take.
+/// A member of a direct conversation. No event tells of them, so what they are found by later is the position
+/// they take.
 const PAIR: Sql = statement!(
     postgres: "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, \
                changed_position) SELECT user_id, $1, 0, 0, 0, 0, 0, 0, {next_position} FROM unnest($2::uuid[]) AS v (user_id)",

@@ -61,8 +61,8 @@ pub(super) async fn members<C: Connection>(
 ) -> std::result::Result<Page<MemberView, UserId>, Stop> {
     let after = after.map_or_else(Uuid::nil, |user| *user.as_uuid());
     let rows = connection.all(&MEMBERS, values![conversation, after, limit as i64 + 1]).await?;
-    // After the rows: whoever is a member now may see who was one a moment ago. The other way round the rows could be of
-    // later than the end of a membership.
+    // After the rows: whoever is a member now may see who was one a moment ago. The other way round the rows
+    // could be of later than the end of a membership.
     membership_of(connection, conversation, user).await?;
     let read = |row: &C::Row| {
         let membership = Membership::read(row, 0)?;
@@ -87,8 +87,8 @@ fn page<R, T, K>(
 
 /// How many steps two users' memberships are walked through for one that they share. A step passes all
 /// conversations of one of them that lie before the other's next one, so it takes at most two for each
-/// conversation of the one who is in fewer. Of two users who are both in more than half as many, one that they
-/// share may stay unseen, unless it is their direct one, which is looked up by its id.
+/// conversation of the one who is in fewer. Of two users who are both in more than half as many, one that
+/// they share may stay unseen, unless it is their direct one, which is looked up by its id.
 const MOST_STEPS: i64 = 1_000;
 
 /// A shared conversation is looked for in both users' memberships at once, in their order.

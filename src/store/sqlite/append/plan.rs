@@ -91,7 +91,8 @@ impl Deciding {
         Ok(self.accept(new, conversation, fingerprint, body, extra))
     }
 
-    /// Is there a conversation for this message that its sender may speak in? Makes a direct one when need be.
+    /// Is there a conversation for this message that its sender may speak in? Makes a direct one when need
+    /// be.
     fn admit(&mut self, new: &NewMessage, id: ConversationId) -> Result<(), Refusal> {
         let standing = self.facts.standings.get(&(id, new.sender)).copied().ok_or(Refusal::NotFound)?;
         let found = self.facts.conversations.get(&id);
@@ -152,7 +153,8 @@ impl Deciding {
         body: Option<String>,
         extra: Option<String>,
     ) -> Appended {
-        // `admit` ran for this message just before and leaves the conversation behind in every case that comes here.
+        // `admit` ran for this message just before and leaves the conversation behind in every case that
+        // comes here.
         let stored = self.facts.conversations.get_mut(&id).expect("`admit` found or made the conversation");
         let seq = stored.conversation.last_seq.next();
         let previous = stored.last_position;
