@@ -240,7 +240,7 @@ async fn doctor(settings: Settings) -> anyhow::Result<ExitCode> {
 async fn inspect(settings: Settings, json: bool) -> anyhow::Result<ExitCode> {
     let shown = app::inspect::inspect(&settings).await?;
     let text = if json { shown } else { app::inspect::table(&shown) };
-    // Whoever reads it may have gone.
+    // The reader of the pipe may have gone.
     let _ = writeln!(std::io::stdout(), "{text}");
     Ok(ExitCode::SUCCESS)
 }

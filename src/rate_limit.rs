@@ -152,7 +152,7 @@ mod tests {
         assert!(limit.check(&known).is_ok());
         for stranger in 0..12_000 {
             assert!(limit.check(&stranger).is_ok(), "{stranger} asks for the first time");
-            assert!(limit.check(&known).is_err(), "whoever goes on asking stays known");
+            assert!(limit.check(&known).is_err(), "a key that is used on stays known");
         }
         let Remembered(keys) = limit.limiter.expect("a limit").into_state_store();
         keys.run_pending_tasks();

@@ -185,7 +185,7 @@ impl Node {
         &self.inner.presence
     }
 
-    /// What shows its state; whoever starts a part adds it.
+    /// What shows its state. The code that starts a part adds it.
     pub fn inspection(&self) -> &Arc<Inspection> {
         &self.inner.inspection
     }

@@ -24,7 +24,7 @@ pub struct NewAccount {
 /// A guest to make, or to find again.
 #[derive(Deserialize, ToSchema)]
 pub struct NewGuest {
-    /// At most 64 bytes, hard to guess: whoever has it is the guest.
+    /// At most 64 bytes, hard to guess: anyone who has it can act as the guest.
     device_id: Option<String>,
     /// The name shown.
     display_name: Option<String>,

@@ -22,7 +22,7 @@ impl Pulse {
         Arc::new(Self { name, beat_ms: AtomicU64::new(0) })
     }
 
-    /// Beats for ever: spawn it on the thread concerned.
+    /// Beats without end: spawn it on the thread concerned.
     pub async fn beat(self: Arc<Self>, environment: SharedEnvironment) {
         loop {
             self.beat_ms.store(environment.monotonic_ms().max(1), Ordering::Relaxed);

@@ -266,8 +266,8 @@ impl Readiness {
         self.pulses.iter().filter(|pulse| pulse.is_still(now_ms)).map(|pulse| pulse.name.clone()).collect()
     }
 
-    /// Asks in a task of its own, unless that was done a moment ago: whoever comes meanwhile waits for the
-    /// same answer.
+    /// Asks in a task of its own, unless that was done a moment ago. A call that comes meanwhile waits for
+    /// the same answer.
     fn ask(&self, dependency: &Arc<Dependency>) -> watch::Receiver<Known> {
         let now_ms = self.environment.monotonic_ms();
         let due = dependency.known.send_if_modified(|known| {
@@ -310,7 +310,7 @@ impl Readiness {
 
 /// What the last sends met counts as well: a small write may pass where larger ones fail, as on a disk that
 /// is nearly full. A write that takes too long counts as failed: a commit that waits for a standby may take
-/// for ever while reads are served.
+/// without end while reads are served.
 async fn store_state(node: &Node) -> DependencyState {
     let written = tokio::time::timeout(WRITE_PATIENCE, node.read(node.store().ping()));
     let (written, read) = tokio::join!(written, node.read(node.store().end()));

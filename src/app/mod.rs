@@ -270,7 +270,7 @@ impl Assembled {
                     all_drained.recv().await;
                 }
             };
-            // A worker that cannot part with its sessions in time loses them with the process.
+            // A worker that cannot close its sessions in time loses them with the process.
             let _ = tokio::time::timeout(Duration::from_millis(window_ms + 2_000), every_worker).await;
         }
         self.fleet.stop().await;

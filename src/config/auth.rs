@@ -137,7 +137,7 @@ impl ExternalSettings {
         problems.when(
             !self.jwks_url.is_empty() && !is_protected(&self.jwks_url),
             "external.jwks_url",
-            "must be an https:// address: whoever can change the answer can sign in as anyone",
+            "must be an https:// address: anybody who can change the answer can sign in as anyone",
         );
         problems.when(self.algorithms.is_empty(), "external.algorithms", "is empty: write e.g. [\"RS256\"]");
         for name in &self.algorithms {

@@ -12,7 +12,7 @@ const LOGGED_CHARS: usize = 48;
 /// The operator's own proxies: the one place that reads `X-Forwarded-For`.
 ///
 /// `Forwarded` (RFC 7239) is not read. A proxy sets one of the two headers and passes the other on as it
-/// came, so whoever read both would let clients choose their address.
+/// came, so a server that read both would let clients choose their address.
 #[derive(Debug)]
 pub struct TrustedProxies {
     networks: Vec<Network>,

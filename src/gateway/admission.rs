@@ -240,6 +240,6 @@ mod tests {
         let admission = admission(0, 1, 10);
         let _place = admission.acquire().await.expect("free");
         assert!(matches!(admission.acquire().await, Err(Failure::Overloaded { .. })));
-        assert!(!admission.is_full(), "whoever gave up waits no more");
+        assert!(!admission.is_full(), "a client that gave up waits no more");
     }
 }

@@ -329,7 +329,7 @@ mod tests {
             "its last word counts"
         );
         let gone = issuer.knows(Some("a"), 2 * MINUTE_MS + MAX_STALE_MS).await;
-        assert_eq!(gone, Err(Failure::IssuerAway), "but not for ever");
+        assert_eq!(gone, Err(Failure::IssuerAway), "but not without end");
     }
 
     #[tokio::test]

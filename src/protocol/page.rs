@@ -47,7 +47,7 @@ fn with_tables(page: &str) -> String {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a switch for whoever maintains the page, not a setting")]
+#[expect(clippy::disallowed_methods, reason = "a switch for maintainers of the page, not a setting")]
 fn the_tables_of_the_protocol_page_are_up_to_date() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PROTOCOL.md");
     let written = std::fs::read_to_string(path).unwrap();

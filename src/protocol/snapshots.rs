@@ -26,7 +26,7 @@ fn golden(side: &str, name: &str) -> PathBuf {
 }
 
 /// Holds `text` against its file, or writes the file.
-#[expect(clippy::disallowed_methods, reason = "a switch for whoever changes the wire, not a setting")]
+#[expect(clippy::disallowed_methods, reason = "a switch for maintainers of the wire, not a setting")]
 fn keep(side: &str, name: &str, text: &str) -> Result<(), String> {
     let path = golden(side, name);
     if std::env::var("UPDATE_DOCS").is_ok_and(|value| value == "1") {

@@ -162,7 +162,7 @@ pub trait Accounts: Send + Sync {
     /// Whom `user` has blocked.
     async fn blocks(&self, user: UserId) -> Result<Vec<UserId>, StoreError>;
 
-    /// Between whom and `user` a block stands, whoever has set it; at most `limit`.
+    /// The users who have blocked `user` or whom `user` has blocked; at most `limit`.
     async fn blocked_with(&self, user: UserId, limit: usize) -> Result<Vec<UserId>, StoreError>;
 
     /// Blocks or unblocks. Refusal: `NotFound` (no such user), `Invalid` (oneself).

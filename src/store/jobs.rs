@@ -1,5 +1,4 @@
-//! Work that goes on after its operation was answered, in bounded steps that survive whoever did the last
-//! one.
+//! Work that goes on after its operation was answered, in bounded steps. Any process may do the next one.
 
 use async_trait::async_trait;
 

@@ -296,8 +296,8 @@ pub trait Log: Send + Sync {
     -> Result<Vec<Head>, StoreError>;
 
     /// Events of a conversation after a seq, ready to publish: for healing holes in delivery. Each is for
-    /// those who were members when it was committed, as in [`Log::tail`] and [`Log::ahead`], whoever has
-    /// joined or left since.
+    /// those who were members when it was committed, as in [`Log::tail`] and [`Log::ahead`], and
+    /// not those who are members now.
     async fn stretch(
         &self,
         conversation: ConversationId,
@@ -313,7 +313,7 @@ pub trait Log: Send + Sync {
     /// of each conversation nothing is left out.
     async fn ahead(&self, after: Position, limit: usize) -> Result<Tail, StoreError>;
 
-    /// What holds the log's end back. An event that [`Log::ahead`], asked after this, does not show bears a
+    /// What holds the log's end back. An event that [`Log::ahead`], asked after this, does not show has a
     /// position of [`Running::numbers`], or [`Running::next`] or more, or its predecessor's.
     async fn running(&self) -> Result<Running, StoreError>;
 

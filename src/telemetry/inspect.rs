@@ -161,7 +161,7 @@ impl<T: Serialize + Send + 'static> Observer<T> {
 }
 
 impl<T> Questions<T> {
-    /// The next question; waits for ever when nobody can ask any more. A question that is not answered is
+    /// The next question; waits without end when nobody can ask any more. A question that is not answered is
     /// lost.
     pub async fn next(&mut self) -> Question<T> {
         match self.0.recv().await {
@@ -181,7 +181,7 @@ impl<T> Questions<T> {
         }
     }
 
-    /// Answers every question with what `state` gives then, for ever. Run it in the task, or on the thread,
+    /// Answers every question with what `state` gives then; does not end. Run it in the task, or on the thread,
     /// of the actor concerned.
     pub async fn answer_all(mut self, state: impl Fn() -> T) {
         loop {
@@ -191,7 +191,7 @@ impl<T> Questions<T> {
 }
 
 impl<T> Question<T> {
-    /// Answers it; whoever asked may have gone meanwhile.
+    /// Answers it. The caller may have gone meanwhile.
     pub fn answer(self, state: T) {
         let _ = self.0.send(state);
     }

@@ -210,7 +210,7 @@ catalogue! {
     BUS_DROPPED: CounterBy = "tidings_bus_dropped_total", Count, by "reason" in BUS_DROPS, "Envelopes dropped; what was in them is read from the log.";
     BUS_QUEUE_BYTES: GaugeDef = "tidings_bus_queue_bytes", Bytes, "Bytes received from the bus and not yet handed to the workers.";
     BUS_TAILING: GaugeDef = "tidings_bus_tailing", Count, "1 while this node reads the log because the bus or the relay is away or lost something.";
-    BUS_TAILED: CounterDef = "tidings_bus_tailed_total", Count, "Events read from the log for that reason, whoever they were for.";
+    BUS_TAILED: CounterDef = "tidings_bus_tailed_total", Count, "Events read from the log for that reason, for all users together.";
     LOG_HELD_BACK: GaugeDef = "tidings_log_held_back_seconds", Seconds, "Age of the oldest transaction that has written in any database of the server and is not ended: for so long the log's end has stood still.";
     BUS_SUBSCRIPTIONS: GaugeDef = "tidings_bus_subscriptions", Count, "Topics this node is subscribed to.";
 

@@ -50,7 +50,7 @@ fn row(metric: &Metric) -> String {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a switch for whoever maintains the page, not a setting")]
+#[expect(clippy::disallowed_methods, reason = "a switch for maintainers of the page, not a setting")]
 fn the_metrics_page_is_up_to_date() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/METRICS.md");
     let page = metrics_page();

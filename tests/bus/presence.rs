@@ -112,7 +112,7 @@ fn is_offline(presence: Presence) -> bool {
 async fn a_user_on_two_nodes(one: &Process, other: &Process, watcher: &Process, subscribed: impl AsyncFn()) {
     let whom = user(1);
     one.board.connected(whom, Device::Foreground);
-    // Whoever watches a user that is online elsewhere learns so: at once, or when the registry has it.
+    // A user who watches one that is online elsewhere learns so: at once, or when the registry has it.
     if watcher.watch(whom).await != Presence::Online {
         assert_eq!(watcher.told().await, (whom, Presence::Online));
     }
@@ -162,7 +162,7 @@ async fn the_users_of_a_node_that_dies_go_offline_without_a_word() {
     if watcher.watch(user(1)).await != Presence::Online {
         assert_eq!(watcher.told().await, (user(1), Presence::Online));
     }
-    // All that a node holds in Redis is its lease; without whoever renews it, it is as good as dead.
+    // All that a node holds in Redis is its lease; without the one that renews it, it is as good as dead.
     one.sharing.abort();
     one.bus.as_ref().unwrap().end();
     let (who, presence) = watcher.told().await;

@@ -152,7 +152,7 @@ async fn what_was_put_is_there_when_the_same_node_has_asked(shelf: Shelf) {
     let (one, reader) = (shelf.open().await, shelf.open().await);
     one.registry.put(user(1), Some(Online));
     until(&*reader.registry, user(1), Some(Online)).await;
-    // Two nodes let go at once: whoever asks last sees that nobody is left.
+    // Two nodes let go at once: the one that asks last sees that nobody is left.
     for _ in 0..50 {
         one.registry.put(user(1), Some(Online));
         reader.registry.put(user(1), Some(Online));

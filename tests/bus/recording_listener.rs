@@ -73,7 +73,7 @@ impl RecordingListener {
         self.until(&format!("message {wanted}"), |listener| listener.numbers().contains(&wanted)).await;
     }
 
-    /// Keeps whoever brings messages waiting, thread and all, until [`RecordingListener::go_on`].
+    /// Keeps the thread that brings messages waiting until [`RecordingListener::go_on`].
     pub fn stop(&self) {
         *self.stopped.lock().unwrap() = true;
     }

@@ -13,7 +13,7 @@ async fn fleets() -> [Fleet; 2] {
     [Fleet::new().await, Fleet::on_postgres().await]
 }
 
-/// So soon whoever is added is told, whatever becomes of the bus.
+/// Within this time a user who is added is told, with the bus up, lossy or away.
 const SOON_MS: u64 = 1_000;
 
 /// The ways from one node to another.

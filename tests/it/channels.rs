@@ -88,7 +88,7 @@ async fn entering_while_leaving_or_joining() {
         let (mut joined, _) = scene.hello_during(Method::PUT, round).await;
         assert!(scene.hears(&mut speaker, &mut joined).await, "round {round}: a member misses what is said");
         let (mut left, _) = scene.hello_during(Method::DELETE, round).await;
-        assert!(!scene.hears(&mut speaker, &mut left).await, "round {round}: whoever has left hears on");
+        assert!(!scene.hears(&mut speaker, &mut left).await, "round {round}: a user who has left hears on");
         assert!(!scene.hears(&mut speaker, &mut joined).await, "round {round}: on the older connection too");
     }
     let members = format!("/v1/conversations/{}/members", scene.channel);

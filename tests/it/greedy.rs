@@ -69,7 +69,7 @@ async fn a_client_that_asks_and_does_not_read_fills_nothing() {
     let (began, mut most) = (now(), 0);
     while metric(&rest, "tidings_connections ").await > 0.0 {
         most = most.max(server.rss_bytes());
-        assert!(began.elapsed() < Duration::from_secs(20), "whoever reads nothing is cut off");
+        assert!(began.elapsed() < Duration::from_secs(20), "a client that reads nothing is cut off");
     }
     let grown_mib = most.saturating_sub(before) >> 20;
     // 240 answers of half a MiB were asked for: 120 MiB. A queue may hold 1 MiB and one range is read beside

@@ -134,7 +134,7 @@ async fn a_block_stops_typing_receipts_and_presence_both_ways_but_no_message_in_
             from.send(&json!({ "type": "background" })).await;
             let read = json!({ "type": "read", "id": "r", "conversation": room, "seq": seq });
             assert_eq!(from.ask(&read).await["type"], "ok");
-            // Whoever is not concerned is told, and then everybody would have been.
+            // A user who is not concerned is told, and by then everybody would have been.
             c.until("typing", |frame| frame["type"] == "typing" && frame["user"] == whom.id.as_str()).await;
             let heard = heard_until_message(&mut c, &mut to, &room).await;
             for told in ["typing", "receipt", "presence"] {

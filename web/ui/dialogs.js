@@ -66,7 +66,7 @@ export function newConversation({ client, open, mode = 'person' }) {
       },
       channel: () => form({ action: 'Create channel', fields: [field('Name', 'name', { required: true, maxlength: 100 }), choice('join', 'Who may join', [['open', 'Anyone with the link'], ['invite', 'Only those invited']]), choice('history', 'New members see', HISTORY('all'))],
         work: async ({ name, join, history }) => done(await client.createConversation({ kind: 'channel', name, join, history })) }),
-      join: () => form({ action: 'Join', fields: [field('Link or id', 'id', { required: true, autocapitalize: 'none', spellcheck: 'false' }, 'Whoever shares a channel finds its link under Details.')],
+      join: () => form({ action: 'Join', fields: [field('Link or id', 'id', { required: true, autocapitalize: 'none', spellcheck: 'false' }, 'Members find the link of a channel under Details.')],
         work: async ({ id }) => done(await client.join(conversationId(id))) }),
     };
     const strip = h('div', { class: 'segments', role: 'tablist', 'aria-label': 'Kind', onkeydown: (event) => { if (rove(event, tabs, { horizontal: true })) { const { mode: key } = document.activeElement.dataset; show(key); tabs.find((tab) => tab.dataset.mode === key).focus(); } } }, tabs);

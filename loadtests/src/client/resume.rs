@@ -164,7 +164,7 @@ impl Resume {
         }
     }
 
-    /// What was read stays held: whoever comes back reads on from there.
+    /// What was read stays held: a client that comes back reads on from there.
     fn leave(&mut self, conversation: &ConversationId) {
         if let Some(place) = self.places.get_mut(conversation.as_str()) {
             place.known = place.ahead.last().copied().unwrap_or_default().max(place.held);
@@ -284,7 +284,7 @@ mod tests {
         resume.event(&"d".into(), 1, Some(5));
         resume.answered(4, 5);
         resume.event(&"c".into(), 3, None);
-        assert_eq!(asks(&mut resume, 5, 5).len(), 2, "whoever is added again asks again");
+        assert_eq!(asks(&mut resume, 5, 5).len(), 2, "a client that is added again asks again");
     }
 
     #[test]

@@ -134,7 +134,7 @@ mod tests {
     fn a_user_named_twice_counts_once() {
         let mut watches = Watches::default();
         let twice = [users(0..1), users(0..1)].concat();
-        assert!(!watches.ask(&twice, 1), "the list is too long, whoever is in it");
+        assert!(!watches.ask(&twice, 1), "the list is too long, repeated names included");
         assert!(watches.ask(&twice, 2) && watches.ask(&users(1..2), 2));
         assert_eq!(watches.answer(&twice, &users(0..1)), users(0..1));
     }

@@ -3,8 +3,8 @@
 //! A future that is dropped in the middle (its timeout passed, its caller went away) leaves a connection in
 //! an unknown state; it is then closed rather than given to the next caller, and Postgres undoes its
 //! transaction. Nothing is sent between two operations: a pool that asks a connection how it is before or
-//! after each use doubles the round trips of a send. A connection that was quiet for a while is asked, and
-//! all are parted with as soon as one says that the server was demoted or is going down.
+//! after each use doubles the round trips of a send. A connection that was quiet for a while is asked. All
+//! are closed as soon as one says that the server was demoted or is going down.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,11 +56,11 @@ struct Shared {
     in_use: Gauge,
 }
 
-/// Counts how often connections to a server were parted with; those made before are not used any more. All
-/// pools to a server share it: what one of them hears, no other has to hear again at a caller's expense.
+/// Counts how often all connections to a server were discarded. Older connections are closed instead of used
+/// again. All pools to a server share the number, so each of them learns at once what one of them was told.
 ///
-/// Behind the same name another server may answer from now on, which counts the versions of a membership anew
-/// from wherever its log ended. So the cache of memberships ends with the connections.
+/// Another server may answer behind the same name from then on. It counts the versions of a membership from
+/// where its own log ended. So the cache of memberships ends with the connections.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Generation {
     count: Arc<AtomicU64>,
@@ -156,8 +156,7 @@ impl Pool {
             .await
             .map_err(|_| StoreError::definite("the store is closed"))?;
         let now_ms = self.shared.environment.monotonic_ms();
-        // Taken before connecting: a connection that was on its way when the others were parted with goes
-        // too.
+        // Taken before connecting: a connection that was on its way when the others were discarded goes too.
         let generation = self.shared.generation.now();
         let fresh = {
             let mut idle = self.shared.idle();
@@ -309,7 +308,7 @@ impl Deref for Transaction {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        // It is taken out only where the transaction ends; whoever ends it does not use it any more.
+        // It is taken out only where the transaction ends; the code that ends it does not use it any more.
         self.connection.as_ref().expect("a transaction holds its connection until it is finished")
     }
 }

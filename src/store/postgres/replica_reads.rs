@@ -9,7 +9,7 @@
 //!
 //! The answer is read later than the key, and a membership can end in between. So an answer ends at the
 //! newest event that the key named. Where an older event shows something newer all the same (an edit, a
-//! reaction), the key is read again after the answer: whoever is a member then may see what was said before.
+//! reaction), the key is read again after the answer: a user who is a member then may see what was said before.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::store::sql::range::{Key, Question, Seen};
 use crate::store::sql::{Backend, Stop, unrefused};
 use crate::store::{Outcome, StoreError};
 
-/// How often an answer is read anew because the membership is another one after it.
+/// How often an answer is read again because the membership changed meanwhile.
 const ATTEMPTS: usize = 3;
 
 /// Asks where a question is best answered.

@@ -82,8 +82,8 @@ impl Memberships {
         Self { roster, changes: events.into_iter().filter_map(turn).collect(), answered: None }
     }
 
-    /// Those who were members when `seq` was given. Whoever joined by that event was, whoever left by it was
-    /// not any more.
+    /// Those who were members when `seq` was given. A user who joined by that event was one; a user who left by
+    /// it was not.
     pub(in crate::store) fn present_at(&mut self, seq: Seq) -> Arc<[UserId]> {
         let before = self.changes.partition_point(|(changed, ..)| *changed <= seq);
         if before == self.changes.len() {
@@ -97,7 +97,7 @@ impl Memberships {
         let mut present = self.roster.present_at(seq);
         let mut seen = HashSet::new();
         let first_turns = self.changes[before..].iter().filter(|(_, user, _)| seen.insert(*user));
-        // Whoever left next was in; whoever joins next, or never left, is told apart by the roster.
+        // A user who left next was in. The roster tells apart those who join next and those who never left.
         let left: Vec<UserId> = first_turns
             .filter(|(_, user, turn)| *turn == Turn::Left && !present.contains(user))
             .map(|(_, user, _)| *user)
@@ -122,7 +122,7 @@ pub(in crate::store) fn audience(
             EventKind::MemberJoined { user, .. } | EventKind::MemberLeft { user, .. },
         ) => Arc::from([*user]),
         (ConversationKind::Channel, _) => Arc::from([]),
-        // Whoever leaves hears that they did: their devices stop showing the conversation.
+        // A user who leaves hears that they did: their devices stop showing the conversation.
         (_, EventKind::MemberLeft { user, .. }) if !present.contains(user) => {
             present.iter().copied().chain([*user]).collect()
         }

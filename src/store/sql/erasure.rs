@@ -24,7 +24,7 @@ const PATIENCE_MS: i64 = 1_000;
 #[serde(default)]
 struct State {
     stage: Stage,
-    /// Whoever saw the account alive began before this position.
+    /// Every transaction that saw the account alive began before this position.
     bound: Option<i64>,
     /// This pass began after all of those had ended, so it is the last one.
     settled: bool,
@@ -76,7 +76,7 @@ pub(super) async fn step<C: Connection + Recorder>(
     Ok(stepped)
 }
 
-/// SQLite has one writer, so whoever saw the account alive has ended when it is erased.
+/// SQLite has one writer, so every transaction that saw the account alive has ended when it is erased.
 const BOUND: Sql = statement! { postgres: "SELECT tidings_position()", sqlite: "SELECT 0" };
 const SETTLED: Sql = statement! { postgres: "SELECT tidings_end() > $1", sqlite: "SELECT TRUE" };
 

@@ -2,8 +2,8 @@
 //!
 //! A cursor is the oldest position that was undecided in its snapshot (SQLite: one past the newest). A
 //! conversation moved when its newest event, or the user's own membership (a receipt of another device, a
-//! conversation without events yet), bears a position from the cursor on. What was decided by then is told
-//! once; what was under way may be told again, and never not at all.
+//! conversation without events yet), has a position from the cursor on. What was committed by then is told
+//! once. What was under way is told once or twice.
 //!
 //! The user's feed says where to look: it costs what moved, not how many conversations the user is in.
 

@@ -145,8 +145,8 @@ fn given_up() -> StoreError {
 
 /// How far an operation came, readable after it was cut short.
 ///
-/// Whoever waits and whoever works may be on two threads: either the work enters its commit, and then nobody
-/// knows until the answer is read, or its caller gives up first, and then the work may not commit any more.
+/// One task waits and another thread works. Either the work enters its commit, and then nobody knows the outcome
+/// until the answer is read. Or the task gives up first, and then the work may not commit any more.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Phase(AtomicU8);
 
@@ -177,7 +177,7 @@ impl Phase {
         gave_up.map_or_else(|was| was == GIVEN_UP, |_| true)
     }
 
-    /// Whoever waited has been told that nothing was done.
+    /// The task that waited was told that nothing was done.
     pub(in crate::store) fn has_given_up(&self) -> bool {
         self.0.load(Ordering::Acquire) == GIVEN_UP
     }

@@ -44,7 +44,7 @@ pub(in crate::store) async fn memberships_since<C: Connection>(
         return Ok(HashMap::new());
     }
     let read = rosters_of(connection, rosters, since.keys().copied().collect()).await?;
-    // After the rosters: whoever leaves between the two is in one of them.
+    // After the rosters: a user who leaves between the two is in one of them.
     let asked = values![
         Value::uuids(since.keys().map(|id| *id.as_uuid())),
         Value::ints(since.values().map(|seq| seq.as_stored()))

@@ -42,7 +42,7 @@ pub(super) fn begun(connection: &Connection, lacked_log: bool) -> sql::Result<bo
 
 const ENDED: Sql = statement!(sqlite: "UPDATE meta SET value = 0 WHERE name = 'open'");
 
-/// Whoever closes the store has a limit of their own.
+/// The code that closes the store has a limit of its own.
 const AS_LONG_AS_IT_TAKES: Duration = Duration::from_secs(3_600);
 
 impl SqliteStore {

@@ -160,8 +160,8 @@ fn reader(options: &SqliteOptions, watched: &Watched) -> sql::Result<Connection>
     Ok(Connection::new(raw))
 }
 
-/// The log's incarnation: drawn when the file is made, and anew when its end may be another than clients have
-/// seen.
+/// The log's incarnation. It is drawn when the file is made, and again when the log's end may be another than
+/// clients have seen.
 fn draw_epoch(connection: &Connection, epoch: i64, anew: bool) -> sql::Result<()> {
     let statement = if anew {
         "INSERT OR REPLACE INTO meta (name, value) VALUES ('epoch', $1)"

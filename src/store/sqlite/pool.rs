@@ -107,7 +107,7 @@ impl Pool {
         self.shared.add(Box::new(move |worker| {
             if !answer.is_closed() && !watched.has_given_up() {
                 let done = worker.watched(&watched, |worker| work(worker, &watched));
-                // Whoever has gone meanwhile does not hear it.
+                // A caller that has gone meanwhile does not get it.
                 let _ = answer.send(done);
             }
         }))?;

@@ -33,7 +33,7 @@ trait Meter: Send + Sync {
     /// What may be spent with many rows where `few` was spent with few.
     fn allowed(&self, few: u64) -> u64;
 
-    /// The dearest statements since the last call, for whoever has to mend what a test found.
+    /// The dearest statements since the last call, for the engineer who has to mend what a test found.
     async fn dearest(&self) -> String {
         String::new()
     }
@@ -69,7 +69,7 @@ async fn costs_do_not_grow(world: &World, harness: &impl Harness, meter: &impl M
     assert!(grown.is_empty(), "costs grow with what is stored:\n{}\n{dearest}", grown.join("\n"));
 }
 
-/// A group grows past what a message tells one by one, and shrinks again: whoever is in it finds what moved.
+/// A group grows past what a message tells one by one, and shrinks again: every member finds what moved.
 async fn a_group_of_any_size_is_found(world: &World, harness: &impl Harness) {
     let owner = world.user("owner").await;
     let mut members = vec![owner];

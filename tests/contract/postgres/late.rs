@@ -22,7 +22,7 @@ enum Way {
     History,
 }
 
-/// A store that has a replica which takes connections and never answers. Whoever asks it holds the key
+/// A store that has a replica which takes connections and never answers. A reader that asks it holds the key
 /// already.
 struct Late {
     world: World,

@@ -7,7 +7,7 @@ use crate::support::server::Server;
 
 /// Paths out of wherever files are served from, and what answers them without a token. None is found, and
 /// none redirects. An encoded slash separates nothing, so two of them are routes with an id that is none:
-/// whoever is not signed in hears that first (401), others that there is no such thing.
+/// a caller that is not signed in hears that first (401), others that there is no such thing.
 const CLIMBING: &[(&str, u16)] = &[
     ("/../../../../etc/passwd", 404),
     ("/..%2f..%2f..%2fetc%2fpasswd", 404),

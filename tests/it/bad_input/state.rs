@@ -177,7 +177,7 @@ pub async fn over_the_rate(world: &World) -> Vec<u64> {
     acked
 }
 
-/// Whoever goes on sending regardless is cut off; what was acked before stays. It happens in a direct
+/// A client that goes on sending regardless is cut off; what was acked before stays. It happens in a direct
 /// conversation, since a send that was cut off without an ack may have been stored.
 pub async fn abuse(world: &World) {
     let abuser = &world.actors[3].account;

@@ -33,7 +33,7 @@ impl Seat {
     }
 }
 
-/// Plays a block. Whoever has a name and says no hello is signed in before it begins; at its end nothing may
+/// Plays a block. A client that has a name and says no hello is signed in before it begins; at its end nothing may
 /// be left unsaid.
 ///
 /// # Errors

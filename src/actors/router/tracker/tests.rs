@@ -139,7 +139,7 @@ fn an_event_that_nobody_here_reads_moves_the_track_on() {
     for (n, read) in [(1, false), (2, false), (3, false), (4, false), (5, false), (6, true)] {
         told.extend(feed(&mut tracker, &committed(n), read, EventSource::Stretch, covered));
     }
-    assert_eq!(told, [3, 4, 5, 6], "in order, whoever they are for");
+    assert_eq!(told, [3, 4, 5, 6], "in order, for all users");
     assert_eq!(tracker.need(conversation()), Need::Nothing);
     // While a hole is healed, what nobody reads is kept at its place.
     assert_eq!(admit(&mut tracker, 8, true, covered), Verdict::Hole);
@@ -238,7 +238,7 @@ impl Node {
         let mut audience: Vec<usize> = (0..5).filter(|user| self.members[*user]).collect();
         if membership {
             self.members[who] = !self.members[who];
-            // Whoever leaves hears of it, and whoever joins.
+            // The one who leaves hears of it, and the one who joins.
             audience.extend((!audience.contains(&who)).then_some(who));
         }
         self.log.push((committed(self.log.len() as u64 + 1), audience));
@@ -292,7 +292,7 @@ impl Node {
 }
 
 proptest! {
-    /// Whoever joins and leaves in between, whatever is lost, repeated or late, and wherever this node
+    /// Users join and leave in between, events are lost, repeated or late, and wherever this node
     /// begins: what is passed on holds every event that somebody here is to get exactly once and in order.
     #[test]
     fn everyone_here_gets_each_of_their_events_once_and_in_order(

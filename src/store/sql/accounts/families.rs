@@ -43,7 +43,7 @@ const KNOWN: Sql = statement!(
     "SELECT 1 FROM families WHERE token_hash = $1 UNION ALL SELECT 1 FROM spent_tokens WHERE token_hash = $1",
 );
 
-/// Whether there is, or was, such a token: whoever presents others makes nobody write.
+/// Whether there is, or was, such a token: presenting any other token makes nobody write.
 pub(super) async fn is_known<C: Connection>(connection: &mut C, presented: &[u8; 32]) -> Result<bool> {
     connection.optional(&KNOWN, values![presented]).await.map(|row| row.is_some())
 }
@@ -172,7 +172,7 @@ async fn ended<C: Connection>(
     Ok(revocations)
 }
 
-/// Numbers are given in the order of commits, so that whoever reads by them misses none: in Postgres the row
+/// Numbers are given in the order of commits, so that a reader that goes by them misses none: in Postgres the row
 /// of the counter is locked until the commit.
 const WRITE: Sql = statement! {
     postgres: "WITH next AS (UPDATE meta SET value = value + 1 WHERE name = 'revocations' RETURNING value) \
@@ -189,7 +189,7 @@ pub(in crate::store) async fn write<C: Connection>(
 }
 
 /// One row at least, for the log's epoch: numbers of another incarnation of the log say nothing, and the list
-/// is read anew.
+/// is read from its beginning.
 const AFTER: Sql = statement! {
     postgres: "SELECT log.epoch, r.id, r.user_id, r.family, r.at, r.is_final FROM (SELECT tidings_epoch() AS epoch) log \
                LEFT JOIN LATERAL (SELECT * FROM revocations WHERE id > CASE WHEN log.epoch = $1 THEN $2 ELSE 0 END \

@@ -37,7 +37,7 @@ pub(super) fn join(request: &Request<'_>, user: UserId, role: Role) -> Result<De
     }
     let mut journal = request.journal_about(user);
     journal.guard.rely_on_no_block(facts.stored.kind(), actor, user);
-    // Whoever enters a conversation that everyone has left takes it over: it would be nobody's for ever.
+    // The first user to enter a conversation that everyone has left owns it; otherwise nobody ever would.
     let role = if members == 0 { Role::Owner } else { role };
     if members == 0 || role == Role::Admin {
         journal.guard.version = Some(facts.stored.members_version);

@@ -105,7 +105,7 @@ pub(super) fn delete(request: &Request<'_>) -> Result<Decision, Refusal> {
 pub(super) fn react(request: &Request<'_>, emoji: &str, on: bool) -> Result<Decision, Refusal> {
     let reaction = &request.facts.reaction;
     let given_once = reaction.said.is_some();
-    // As with one's own words: a reaction once given is taken back by whoever gave it, member or not.
+    // As with a user's own messages: the user who gave a reaction may take it back, member or not.
     let message = match &request.facts.message {
         Some(message) if !on && given_once => message,
         _ => visible(request)?,

@@ -39,7 +39,7 @@ pub(super) fn delete(request: &Request<'_>) -> Result<Decision, Refusal> {
     Ok(Decision::Write(Box::new(journal)))
 }
 
-/// It is over already; whoever ended it hears so again.
+/// It is over already. The user who ended it gets the same answer again.
 pub(super) fn deleted_before(request: &Request<'_>) -> Result<Decision, Refusal> {
     let facts = &request.facts;
     if facts.ended_by == Some(request.actor()) {

@@ -13,7 +13,7 @@ use crate::store::sql::journal::{Journal, Recorded, Recorder};
 use crate::store::sql::{self, Backend, Connection, Error, Sql, Stop, Value, statement, values};
 use crate::store::{Created, NewConversation, Outcome};
 
-/// The transaction takes its number before it looks at accounts: whoever erases one waits for it.
+/// The transaction takes its number before it looks at accounts: an erasure of one waits for it.
 const THERE: Sql = statement! {
     postgres: "SELECT (SELECT deleted_at IS NOT NULL FROM conversations WHERE id = $1), tidings_position()",
     sqlite: "SELECT (SELECT deleted_at IS NOT NULL FROM conversations WHERE id = $1)",
@@ -51,7 +51,7 @@ impl Asked {
         self.new.members.iter().copied().filter(|user| *user != self.new.creator).collect()
     }
 
-    /// Can there be such a conversation, whoever its members are?
+    /// Can there be such a conversation at all?
     fn possible(&self, others: &BTreeSet<UserId>) -> Result<(), Refusal> {
         let new = &self.new;
         without_nul("name", new.name.as_deref().unwrap_or_default())?;
