@@ -181,8 +181,8 @@ impl<T> Questions<T> {
         }
     }
 
-    /// Answers every question with what `state` gives then; does not end. Run it in the task, or on the thread,
-    /// of the actor concerned.
+    /// Answers every question with what `state` gives then; does not end. Run it in the task, or on the
+    /// thread, of the actor concerned.
     pub async fn answer_all(mut self, state: impl Fn() -> T) {
         loop {
             self.next().await.answer(state());

@@ -293,8 +293,8 @@ async fn a_proxy_may_add_a_port_and_whom_it_does_not_name_is_limited_too() {
     from("203.0.113.2", "/v1/tokens/refresh", unknown).await.refused(429, "rate_limited");
 }
 
-/// A user who signs in with the old password while it is changed is signed out by the change or refused; never
-/// kept.
+/// A user who signs in with the old password while it is changed is signed out by the change or refused;
+/// never kept.
 #[actix_web::test]
 async fn a_sign_in_with_the_old_password_does_not_outlive_its_change() {
     let world = World::new().await;

@@ -9,7 +9,8 @@
 //!
 //! The answer is read later than the key, and a membership can end in between. So an answer ends at the
 //! newest event that the key named. Where an older event shows something newer all the same (an edit, a
-//! reaction), the key is read again after the answer: a user who is a member then may see what was said before.
+//! reaction), the key is read again after the answer: a user who is a member then may see what was said
+//! before.
 
 use std::time::Duration;
 

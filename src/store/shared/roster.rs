@@ -82,8 +82,8 @@ impl Memberships {
         Self { roster, changes: events.into_iter().filter_map(turn).collect(), answered: None }
     }
 
-    /// Those who were members when `seq` was given. A user who joined by that event was one; a user who left by
-    /// it was not.
+    /// Those who were members when `seq` was given. A user who joined by that event was one; a user who left
+    /// by it was not.
     pub(in crate::store) fn present_at(&mut self, seq: Seq) -> Arc<[UserId]> {
         let before = self.changes.partition_point(|(changed, ..)| *changed <= seq);
         if before == self.changes.len() {

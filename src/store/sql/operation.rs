@@ -145,8 +145,8 @@ fn given_up() -> StoreError {
 
 /// How far an operation came, readable after it was cut short.
 ///
-/// One task waits and another thread works. Either the work enters its commit, and then nobody knows the outcome
-/// until the answer is read. Or the task gives up first, and then the work may not commit any more.
+/// One task waits and another thread works. Either the work enters its commit, and then nobody knows the
+/// outcome until the answer is read. Or the task gives up first, and then the work may not commit any more.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Phase(AtomicU8);
 

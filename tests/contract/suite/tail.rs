@@ -80,7 +80,8 @@ async fn the_tail_tells_members_who_were_there_and_the_one_who_left() {
     assert!(committed[2].audience.users.contains(&ben));
 }
 
-/// A node that reads the log later tells those who were members at each event, as the node that committed it did.
+/// A node that reads the log later tells those who were members at each event, as the node that committed it
+/// did.
 #[tokio::test]
 async fn whatever_came_later_each_event_is_for_those_who_were_members_then() {
     let mut world = fresh().await;

@@ -33,8 +33,8 @@ impl Seat {
     }
 }
 
-/// Plays a block. A client that has a name and says no hello is signed in before it begins; at its end nothing may
-/// be left unsaid.
+/// Plays a block. A client that has a name and says no hello is signed in before it begins; at its end
+/// nothing may be left unsaid.
 ///
 /// # Errors
 /// The first line that does not hold.

@@ -172,8 +172,8 @@ async fn ended<C: Connection>(
     Ok(revocations)
 }
 
-/// Numbers are given in the order of commits, so that a reader that goes by them misses none: in Postgres the row
-/// of the counter is locked until the commit.
+/// Numbers are given in the order of commits, so that a reader that goes by them misses none: in Postgres the
+/// row of the counter is locked until the commit.
 const WRITE: Sql = statement! {
     postgres: "WITH next AS (UPDATE meta SET value = value + 1 WHERE name = 'revocations' RETURNING value) \
                INSERT INTO revocations (id, user_id, family, at, is_final) SELECT value, $1, $2, $3, $4 FROM next",

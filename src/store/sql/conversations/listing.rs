@@ -61,8 +61,8 @@ pub(super) async fn members<C: Connection>(
 ) -> std::result::Result<Page<MemberView, UserId>, Stop> {
     let after = after.map_or_else(Uuid::nil, |user| *user.as_uuid());
     let rows = connection.all(&MEMBERS, values![conversation, after, limit as i64 + 1]).await?;
-    // After the rows: a user who is a member now may see who was one a moment ago. The other way round the rows
-    // could be of later than the end of a membership.
+    // After the rows: a user who is a member now may see who was one a moment ago. The other way round the
+    // rows could be of later than the end of a membership.
     membership_of(connection, conversation, user).await?;
     let read = |row: &C::Row| {
         let membership = Membership::read(row, 0)?;
