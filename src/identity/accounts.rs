@@ -134,7 +134,7 @@ impl Identity {
     /// `Unavailable`.
     pub async fn sign_out(&self, claims: &Claims, everywhere: bool) -> Result<(), Failure> {
         // A token of another issuer belongs to no sign-in of ours. All tokens that the issuer issued to this
-        // user until now are ended, this one whatever the clocks say.
+        // user until now are ended, this one too when the clock that issued it is ahead.
         let family = if everywhere { None } else { claims.family };
         let now = self.inner.environment.now().max(claims.issued_at);
         let ended = self.write(self.inner.store.revoke(claims.user, family, now)).await?;

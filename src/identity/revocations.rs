@@ -142,7 +142,7 @@ impl Revocations {
         }
     }
 
-    /// How a token stands now.
+    /// Whether a token still holds.
     pub fn standing(&self, claims: &Claims) -> Standing {
         let ended = self.ended.read().unwrap_or_else(crate::panics::poisoned);
         ended.get(&claims.user).map_or(Standing::Good, |ended| ended.standing(claims))

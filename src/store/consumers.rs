@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Cursor, StoreError};
 use crate::domain::Timestamp;
 
-/// How a consumer stands after it asked for its lease.
+/// What a consumer was answered when it asked for its lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lease {
     /// The asker may work until the lease ends.
@@ -21,8 +21,8 @@ pub enum Lease {
 
 /// Durable cursors of log consumers, each with a lease so that one of several processes works at a time.
 ///
-/// A lease is a courtesy, not a lock: around its end two holders may work for a moment, so a consumer's
-/// batches have to bear repetition.
+/// A lease is a courtesy, not a lock: around its end two holders may work for a moment, so handling
+/// a batch twice must change nothing.
 #[async_trait]
 pub trait Consumers: Send + Sync {
     /// Takes the lease of the consumer `name` when it is free, ended or the asker's own, for `lease_ms` from

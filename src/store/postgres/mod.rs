@@ -2,7 +2,8 @@
 //!
 //! Every operation is one transaction with an application timeout; appending is one round trip. Writers,
 //! readers and those who tail the log have connections of their own, so that none waits behind another.
-//! Positions are the numbers of transactions: what is under way is never skipped by who reads in their order.
+//! A position is the number of the transaction that wrote. A reader in the order of positions stops before
+//! the oldest transaction under way, so it skips none.
 //! Replicas answer pages of history when they have what must be seen. After a restart everything is as the
 //! database has it; nothing is kept here but what the cache of group memberships holds, which is checked
 //! against the database at each use.

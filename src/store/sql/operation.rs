@@ -11,7 +11,7 @@ use super::error::{Error, Result, Stop};
 use crate::store::deadline::{self, Late};
 use crate::store::{Outcome, StoreError};
 
-/// How often an operation that writes is tried when others stand in its way.
+/// How often an operation that writes is tried when another transaction conflicts with it.
 pub(in crate::store) const ATTEMPTS: usize = 5;
 
 /// A rule with what it is asked. It may run several times, so it borrows its arguments; they are owned, so

@@ -80,7 +80,7 @@ pub(in crate::store) async fn mark<B: Backend>(
     let read = backend.read((rosters.clone(), told), |connection, (rosters, told)| {
         Box::pin(rosters_of(connection, rosters, told.clone()))
     });
-    // The receipts are stored whatever comes of this: who is not told of one learns it by the next.
+    // The receipts are stored, also when this fails: a user who is not told of one learns it with the next.
     let present = unrefused(read.await).unwrap_or_default();
     for (conversation, roster) in &present {
         rosters.keep(*conversation, roster.clone()).await;

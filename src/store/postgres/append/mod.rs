@@ -100,8 +100,8 @@ impl Work<'_> {
         })
     }
 
-    /// One call, again while others stand in the way. The outer error concerns a row; the batch is as it was
-    /// before.
+    /// One call, repeated while other transactions conflict with it. The outer error concerns a row; the
+    /// batch is as it was before.
     async fn call(&self, entries: &[Entry<'_>]) -> Result<Result<Answered, StoreError>, sql::Error> {
         let rosters = self.rosters(entries).await;
         let mut attempts = ATTEMPTS;
