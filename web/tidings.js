@@ -28,9 +28,12 @@ const BACKOFF_CEILING_MS = 20_000;
 const STABLE_MS = 30_000;
 const WELCOME_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 15_000;
+/** A request unanswered for this long makes us ask whether the connection still lives. */
+const ANSWER_WAIT_MS = 4_000;
 /** Between a call whose answer was lost and the same call again. */
 const AGAIN_MS = 1_000;
-const PROBE_TIMEOUT_MS = 5_000;
+/** So long after that question without a byte, the connection counts as dead. */
+const PROBE_TIMEOUT_MS = 4_000;
 const ABUSE_WAIT_MS = 60_000;
 const TYPING_EVERY_MS = 3_000;
 const TYPING_OFF_MS = 5_000;
@@ -155,9 +158,13 @@ export class TidingsClient {
 
   async updateMe(changes) { return this.#profile(await this.#surely(() => this.api('PATCH', '/v1/me', { body: changes }))); }
 
-  /** Signs this device out, here even when the server cannot be told. Unsent messages go with it. */
+  /**
+   * Signs this device out, here even when the server cannot be told. Unsent messages go with it. A guest's device secret goes too:
+   * the next guest on this device is somebody new, and nobody reaches the old one any more.
+   */
   async signOut() {
     const token = this.#session?.access_token;
+    if (this.user?.guest) this.#env.storage.removeItem(DEVICE_KEY);
     for (const entry of this.#outbox.values()) this.#env.storage.removeItem(this.#outboxKey(entry));
     this.#forget();
     if (token) await this.#fetch('DELETE', '/v1/tokens', { token }).catch(() => {});
@@ -345,7 +352,7 @@ export class TidingsClient {
     this.#retryTimer = this.#cancel(this.#retryTimer);
     this.#handover = this.#handover && this.#cancel(this.#handover.timer);
     if (!this.#wanted || this.#next || (this.#link && !takeover)) return;
-    const link = this.#next = { ws: null, rx_ms: 0, takeover };
+    const link = this.#next = { ws: null, rx_ms: 0, rx_count: 0, probing: false, takeover };
     if (!this.#link) this.#setState({ state: 'connecting' });
     link.timer = this.#later(WELCOME_TIMEOUT_MS + REQUEST_TIMEOUT_MS, () => this.#closed(link, 1006));
     if (this.#session.expires_at_ms < this.#env.now() + 5_000) {
@@ -368,6 +375,7 @@ export class TidingsClient {
     };
     link.ws.onmessage = ({ data }) => {
       link.rx_ms = this.#env.now();
+      link.rx_count += 1;
       this.#receive(link, JSON.parse(data));
     };
     link.ws.onclose = ({ code }) => this.#closed(link, code);
@@ -428,10 +436,14 @@ export class TidingsClient {
 
   /** A browser shows no WebSocket pings, so silence is answered with one of ours; no answer means the link is dead. */
   #probe(link) {
-    const asked_ms = this.#env.now();
+    if (link.probing) return; // asking again must not put off the answer's deadline
+    link.probing = true;
+    const before = link.rx_count;
     this.#write(link, { type: 'ping' });
-    this.#cancel(link.timer);
-    link.timer = this.#later(PROBE_TIMEOUT_MS, () => { if (link.rx_ms < asked_ms) this.#closed(link, 1006); });
+    link.timer = this.#later(PROBE_TIMEOUT_MS, () => {
+      link.probing = false;
+      if (link.rx_count === before) this.#closed(link, 1006);
+    });
   }
 
   #pulse(link) {
@@ -487,7 +499,7 @@ export class TidingsClient {
     this.#stableTimer = this.#later(STABLE_MS, () => { this.#attempt = 0; });
     this.#pulse(link);
     if (frame.token_expires_in_ms) this.#scheduleRefresh(frame.token_expires_in_ms);
-    for (const request of this.#requests.values()) this.#post(request.frame);
+    for (const request of this.#requests.values()) this.#ask(request);
     // The cursor of a welcome with more heads to come speaks for heads not yet here: it counts once they are.
     this.#heads({ heads: frame.heads, cursor: frame.more_heads ? undefined : frame.cursor, reset: frame.reset }, !old);
     this.#setState({ state: 'online' });
@@ -507,13 +519,22 @@ export class TidingsClient {
       const request = { id, frame: { ...frame, id }, transient, resolve, reject };
       request.timer = this.#later(REQUEST_TIMEOUT_MS, () => this.#settle(request, new TidingsError({ code: 'unavailable', message: 'The server did not answer in time.', retryable: true, definite: false })));
       this.#requests.set(id, request);
-      this.#post(request.frame);
+      this.#ask(request);
     });
+  }
+
+  /** Sends a request's frame on the connection of the moment, which is doubted when the answer takes long. */
+  #ask(request) {
+    const link = this.#link;
+    this.#cancel(request.doubt);
+    request.doubt = this.#later(ANSWER_WAIT_MS, () => { if (link === this.#link) this.#probe(link); });
+    this.#write(link, request.frame);
   }
 
   #settle(request, error, answer) {
     if (!request || !this.#requests.delete(request.id)) return;
     this.#cancel(request.timer);
+    this.#cancel(request.doubt);
     if (error) request.reject(error);
     else request.resolve(answer);
   }

@@ -495,6 +495,47 @@ test('token: what another tab refreshed is taken over, not refreshed again', asy
   assert.equal(world.calls.some(({ name }) => name.includes('refresh')), false);
 });
 
+test('a dead connection: an unanswered request asks after 4 s, and 4 s of silence later the message goes over another one', async () => {
+  const world = new World();
+  const client = await online(world, [head('a', 0)]);
+  const dead = world.socket;
+  const { client_id } = client.send({ conversation: 'a', body: 'hello?' });
+  await world.advance(3_900);
+  assert.equal(dead.frames('ping').length, 0);
+  client.send({ conversation: 'b', body: 'another' }); // what is asked later must not put the end off
+  await world.advance(100);
+  assert.deepEqual([dead.frames('ping').length, dead.closed_with], [1, null]);
+  await world.advance(4_000);
+  assert.notEqual(dead.closed_with, null);
+  assert.equal(client.state.state, 'waiting');
+  await world.advance(500);
+  assert.notEqual(world.socket, dead);
+  await world.socket.welcome([head('a', 0)]);
+  assert.equal(world.socket.frames('send').filter((frame) => frame.client_id === client_id).length, 1);
+});
+
+test('a slow answer on a live connection is waited for', async () => {
+  const world = new World();
+  const client = await online(world, [head('a', 0)]);
+  client.send({ conversation: 'a', body: 'slow' });
+  await world.advance(4_000);
+  assert.equal(world.socket.frames('ping').length, 1);
+  await world.socket.push({ type: 'pong' });
+  await world.advance(6_000);
+  assert.deepEqual([world.socket.closed_with, client.state.state, world.sockets.length], [null, 'online', 1]);
+});
+
+test('a guest who signs out leaves nobody behind: the next guest on the device is a new one', async () => {
+  const world = new World();
+  const guest = (n) => ({ body: { ...tokens(n).body, user: { id: `guest-${n}`, display_name: 'G', guest: true } } });
+  world.route('DELETE /v1/tokens', () => ({ status: 204 }));
+  world.route('POST /v1/accounts/guest', ({ device_id }) => guest(device_id === 'uuid-1' ? 1 : 2));
+  const client = world.client();
+  assert.equal((await client.guest()).id, 'guest-1');
+  await client.signOut();
+  assert.equal((await client.guest()).id, 'guest-2');
+});
+
 test('typing is throttled and ends by itself; reads are coalesced and only move forward', async () => {
   const world = new World();
   const client = await online(world, [head('a', 9)]);
