@@ -7,73 +7,22 @@
  */
 
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { Browser, start, startChromedriver, stop, until } from './webdriver.mjs';
+import { PASSWORD, Stage, count, online, openId, say, shot, status, tool } from './stage.mjs';
+import { until } from './webdriver.mjs';
 
-const SHOTS = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../artefacts/browser');
-const PASSWORD = 'correct horse battery';
-const shot = (browser, name) => browser.screenshot(path.join(SHOTS, `${name}.png`));
-
-let [dir, driver, server, ada, ben] = [];
-
-/** The server, on any free port at first and on the same one when it comes back. */
-async function serve(port = 0) {
-  const { child, line } = await start(process.env.TIDINGS_BIN, ['serve', '--data-dir', dir, '--listen', `127.0.0.1:${port}`], /http:\/\/127\.0\.0\.1:(\d+)/, { env: { ...process.env, NO_COLOR: '1' } });
-  const base = `http://127.0.0.1:${line[1]}`;
-  await until('the server to answer', async () => (await fetch(base, { signal: AbortSignal.timeout(2_000) })).ok);
-  return { child, port: line[1], base };
-}
+const stage = new Stage();
+let [ada, ben] = [];
 
 before(async () => {
-  const bin = process.env.TIDINGS_BIN;
-  if (!bin || !existsSync(bin)) throw new Error('Set TIDINGS_BIN to the server binary: cargo build, then TIDINGS_BIN=target/debug/tidings');
-  dir = await mkdtemp(path.join(tmpdir(), 'tidings-e2e-'));
-  driver = await startChromedriver();
-  server = await serve();
-  [ada, ben] = await Promise.all([Browser.open(driver), Browser.open(driver)]);
+  await stage.open();
+  [ada, ben] = await Promise.all([stage.browser(), stage.browser()]);
 });
 
-after(async () => {
-  for (const browser of [ada, ben]) await browser?.quit();
-  for (const child of [driver?.child, server?.child]) if (child) await stop(child);
-  if (dir) await rm(dir, { recursive: true, force: true });
-});
-
-async function signUp(browser, username, display_name) {
-  await browser.goto(server.base);
-  await browser.click('[role=tab]', 'New account');
-  await browser.fill('[name=username]', username);
-  await browser.fill('[name=display_name]', display_name);
-  await browser.fill('[name=password]', PASSWORD);
-  await browser.click('.form .primary', 'Create account');
-  await browser.see('.sidebar .me-button', display_name);
-  await online(browser);
-}
-
-const online = (browser) => until('to be online', async () => (await browser.run('return document.documentElement.dataset.connection')) === 'online');
-
-async function say(browser, text) {
-  await browser.fill('.compose-input', text);
-  await browser.press('Enter');
-}
-
-/** How often a text stands in the open conversation. */
-const count = async (browser, text) => (await browser.all('.msg .text', text)).length;
-const status = (browser, text, wanted) => until(`“${text}” to be ${wanted}`, async () => browser.run(
-  'return [...document.querySelectorAll(".msg.mine")].some((row) => row.querySelector(".text")?.textContent === arguments[0] && row.dataset.status === arguments[1])', text, wanted));
-
-async function tool(browser, text, label) {
-  await browser.hover('.msg .bubble', text);
-  await browser.click(`.tools [aria-label="${label}"]`);
-}
+after(() => stage.close());
 
 test('two people sign up, find each other and write in both directions', async () => {
-  await Promise.all([signUp(ada, 'ada.lovelace', 'Ada Lovelace'), signUp(ben, 'ben.okri', 'Ben Okri')]);
+  await Promise.all([stage.signUp(ada, 'ada.lovelace', 'Ada Lovelace'), stage.signUp(ben, 'ben.okri', 'Ben Okri')]);
   await shot(ada, 'empty-light');
   await ada.click('.new-button');
   await ada.fill('#field-person', 'ben');
@@ -166,8 +115,8 @@ test('a channel is joined by its link', async () => {
   await ada.click('dialog .primary', 'Create channel');
   await ada.see('.thread-bar', 'town-square');
   await say(ada, 'Anyone may join');
-  const id = (await ada.run('return location.hash')).split('#/c/')[1];
-  await ben.goto(`${server.base}/#/join/${id}`);
+  const id = await openId(ada);
+  await ben.goto(`${stage.base}/#/join/${id}`);
   await ben.click('dialog .primary', 'Join');
   await ben.see('.thread-bar', 'town-square');
   await say(ben, 'Here I am');
@@ -178,13 +127,13 @@ test('the server is killed while one writes: everything arrives once, in order',
   await Promise.all([ada.click('.row-title', 'Ben Okri'), ben.click('.row-title', 'Ada Lovelace')]);
   await say(ada, 'before the storm');
   await ben.see('.msg', 'before the storm');
-  await stop(server.child, 'SIGKILL');
+  await stage.kill();
   await ada.see('#banner', 'No connection');
   await say(ada, 'in the storm, one');
   await say(ada, 'in the storm, two');
   await status(ada, 'in the storm, two', 'queued');
   await shot(ada, 'offline-light');
-  server = await serve(server.port);
+  await stage.serve();
   await ben.see('.msg .text', 'in the storm, one');
   await ben.see('.msg .text', 'in the storm, two');
   await Promise.all([online(ada), online(ben)]);
@@ -199,13 +148,13 @@ test('the server is killed while one writes: everything arrives once, in order',
 });
 
 test('what was not sent survives leaving the page', async () => {
-  await stop(server.child, 'SIGKILL');
+  await stage.kill();
   await ada.see('#banner', 'No connection');
   await say(ada, 'written into the void');
   await status(ada, 'written into the void', 'queued');
   await ada.goto('about:blank');
-  server = await serve(server.port);
-  await ada.goto(server.base);
+  await stage.serve();
+  await ada.goto(stage.base);
   await ben.see('.msg .text', 'written into the void');
   await ada.click('.row-title', 'Ben Okri');
   await status(ada, 'written into the void', 'read');
@@ -324,9 +273,4 @@ test('a guest plays first and claims the account later', async () => {
   await ada.see('.me-button', 'Passing Stranger');
 });
 
-test('the page broke no rule of its own: no script error, nothing the content policy refused', async () => {
-  for (const browser of [ada, ben]) {
-    const lines = (await browser.consoleLines()).map(({ message }) => message);
-    assert.deepEqual(lines.filter((line) => /Content Security Policy|Uncaught|TypeError|SyntaxError/.test(line)), []);
-  }
-});
+test('the page broke no rule of its own: no script error, nothing the content policy refused', () => stage.assertNoErrors());
