@@ -2,9 +2,11 @@
 
 import { TidingsClient, memoryStorage } from './tidings.js';
 import { Auth, field, form } from './ui/auth.js';
+import { NO_FILES } from './ui/composer.js';
 import { Details } from './ui/details.js';
 import { accountDialog, claimDialog, confirm, joinDialog, newConversation, openDialog } from './ui/dialogs.js';
 import { h, icon } from './ui/dom.js';
+import { Drafts } from './ui/drafts.js';
 import { Notices } from './ui/notices.js';
 import { Sidebar } from './ui/sidebar.js';
 import { Store } from './ui/store.js';
@@ -21,8 +23,9 @@ function storage() {
   }
 }
 
-const client = new TidingsClient({ storage: storage() });
-const store = new Store(client);
+const kept = storage();
+const client = new TidingsClient({ storage: kept });
+const store = new Store(client, { drafts: new Drafts(kept) });
 const notices = new Notices({ client });
 const root = document.getElementById('root');
 const told = (text) => notices.told(text);
@@ -40,7 +43,7 @@ const route = () => {
 const actions = {
   create: () => newConversation({ client, open }),
   search: () => openSwitcher({ client, store, open, fail }),
-  account: () => accountDialog({ client, told, claim: actions.claim }),
+  account: () => accountDialog({ client, store, told, claim: actions.claim }),
   claim: () => claimDialog({ client, told }),
   back: () => { location.hash = ''; },
   details: () => (details ? closeDetails() : showDetails()),
@@ -65,7 +68,7 @@ function closeDetails() {
 }
 
 function nothingOpen() {
-  return h('main', { class: 'thread nothing' }, h('div', { class: 'nothing-in' }, h('span', { class: 'nothing-mark' }, icon('chat')), h('strong', null, 'Pick a conversation'),
+  return h('main', { class: 'thread nothing' }, h('div', { class: 'nothing-in' }, h('span', { class: 'nothing-mark' }, icon('chat')), h('h1', null, 'Pick a conversation'),
     h('span', null, 'Or start a new one: a person, a group, a channel.'), h('button', { type: 'button', class: 'primary', onclick: actions.create }, 'New conversation')));
 }
 
@@ -115,11 +118,17 @@ function mount() {
 }
 
 client.on('session', mount);
-store.on('list', () => {
-  // The open conversation is gone (left, removed, erased elsewhere): its page closes.
-  if (thread && client.state.state === 'online' && !client.conversations.has(thread.id) && thread.seen) actions.back();
-  if (thread && client.conversations.has(thread.id)) thread.seen = true;
-});
+// What is said beside a conversation that is gone says nothing any more. The page of the conversation itself says why.
+client.on('removed', ({ conversation }) => { if (thread?.id === conversation) closeDetails(); });
+// A file dropped anywhere would replace the page, and with it what is being written.
+for (const name of ['dragover', 'drop']) {
+  addEventListener(name, (event) => {
+    if (!event.dataTransfer?.types.includes('Files')) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = 'none';
+    if (name === 'drop' && shell) told(NO_FILES);
+  });
+}
 addEventListener('hashchange', show);
 addEventListener('online', () => client.nudge());
 document.addEventListener('visibilitychange', () => {

@@ -94,3 +94,29 @@ test('what will not come is forgotten, so that the page reads it again', async (
   assert.equal(store.room('d').items.size, 0);
   assert.equal(store.room('d').complete, false);
 });
+
+test('an erased account takes its words and its name along, here and in what is read later', async () => {
+  const { store, world } = await shown([direct(0), head('g', 0)], [
+    event('d', 1), { ...event('g', 1), sender: 'other', attachments: [{ name: 'x' }] }, { ...event('g', 2), sender: 'me', body: 'mine', reply_to: 1 }, { ...event('g', 3), sender: 'third' }]);
+  await world.socket.push({ ...event('g', 4), kind: 'member_left', sender: 'other', user: 'other', reason: 'erased' });
+  const said = (room, seq) => { const { body, attachments, deleted } = store.room(room).items.get(seq); return [body, attachments, deleted]; };
+  for (const [room, seq] of [['d', 1], ['g', 1]]) assert.deepEqual(said(room, seq), [undefined, undefined, true]);
+  assert.deepEqual([said('g', 2)[0], said('g', 3)[0]], ['mine', 'body 3'], 'nobody else’s words go');
+  assert.equal(store.name('other'), 'deleted');
+  store.profiles.learn('other', { username: 'other', display_name: 'Other' });
+  assert.equal(store.name('other'), 'deleted', 'an answer that was under way does not bring the name back');
+  await world.socket.push(event('d', 2));
+  assert.deepEqual(said('d', 2), [undefined, undefined, true], 'nor does the log bring words back that it has not removed yet');
+});
+
+test('why a conversation is gone is known while its page is open', async () => {
+  const { store, world } = await shown([head('g', 0, { name: 'Club' }), head('h', 0, { name: 'Hall' })]);
+  store.open('g');
+  await world.socket.push({ ...event('g', 1), kind: 'member_left', sender: 'ada', user: 'me', reason: 'removed' });
+  assert.deepEqual(store.room('g').absent, { why: 'removed', by: 'ada', title: 'Club' });
+  await world.socket.push({ type: 'heads', heads: [head('g', 2, { name: 'Club', first_seq: 2 })] });
+  assert.equal(store.room('g').absent, null, 'added again');
+  store.open('h');
+  await world.socket.push({ type: 'heads', heads: [{ conversation: 'h', left: true }] });
+  assert.deepEqual(store.room('h').absent, { why: 'gone', title: 'Hall' });
+});

@@ -51,7 +51,7 @@ export class Auth {
     this.tabs = Object.entries(MODES).map(([mode, { tab }]) => h('button', { type: 'button', role: 'tab', id: `tab-${mode}`, 'aria-controls': 'auth-panel', onclick: () => this.show(mode) }, tab));
     this.panel = h('div', { role: 'tabpanel', id: 'auth-panel' });
     const strip = h('div', { class: 'segments', role: 'tablist', 'aria-label': 'How to come in', onkeydown: (event) => { if (rove(event, this.tabs, { horizontal: true })) document.activeElement.click(); } }, this.tabs);
-    this.el = h('main', { class: 'auth' }, h('div', { class: 'auth-card' }, brand(), h('p', { class: 'tagline' }, 'Say it once. It arrives.'), strip, this.panel));
+    this.el = h('main', { class: 'auth' }, h('div', { class: 'auth-card' }, h('h1', null, brand()), h('p', { class: 'tagline' }, 'Say it once. It arrives.'), strip, this.panel));
     this.show('guest');
   }
 

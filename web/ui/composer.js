@@ -1,47 +1,56 @@
 /** Where a message is written: a new one, a reply, or the new text of an old one. */
 
 import { h, icon, iconButton } from './dom.js';
-import { oneLine } from './format.js';
+import { characters, named, oneLine, plural, previewText } from './format.js';
 
+export const NO_FILES = 'Files and pictures cannot be sent here yet. A link to one can.';
 const MENTION = /(?<![\w@])@([\w.-]{2,64})/g;
+
+/** How many characters at the end of `text` lie beyond a limit that is counted in bytes. */
+export function charactersOver(text, most_bytes) {
+  const encoder = new TextEncoder();
+  if (encoder.encode(text).length <= most_bytes) return 0;
+  let bytes = 0;
+  const all = characters(text);
+  const fits = all.findIndex((one) => { bytes += encoder.encode(one).length; return bytes > most_bytes; });
+  return fits === -1 ? 0 : all.length - fits;
+}
 
 export class Composer {
   #reply = null; #edit = null; #kept = ''; #room = null;
 
-  constructor({ client, store, id, onEditLast, onSent, fail }) {
-    Object.assign(this, { client, store, id, onEditLast, onSent, fail });
-    this.input = h('textarea', { class: 'compose-input', rows: 1, 'aria-label': 'Message', placeholder: 'Write a message', autocomplete: 'off', enterkeyhint: 'send' });
+  constructor({ client, store, id, onEditLast, onSent, fail, told }) {
+    Object.assign(this, { client, store, id, onEditLast, onSent, fail, told });
+    this.input = h('textarea', { class: 'compose-input', rows: 1, 'aria-label': 'Message', dir: 'auto', placeholder: 'Write a message', autocomplete: 'off', enterkeyhint: 'send' });
     this.button = h('button', { type: 'submit', class: 'send-button', 'aria-label': 'Send' }, icon('send'));
     this.context = h('div', { class: 'compose-context', hidden: true });
     this.problem = h('p', { class: 'compose-problem', role: 'alert', hidden: true });
     this.el = h('form', { class: 'composer', 'aria-label': 'Write a message', onsubmit: (event) => { event.preventDefault(); this.#submit(); } },
       this.context, this.problem, h('div', { class: 'compose-row' }, this.input, this.button));
-    this.input.value = store.room(id).draft;
+    this.input.value = store.draft(id);
     this.input.addEventListener('input', () => this.#changed());
     this.input.addEventListener('keydown', (event) => this.#keys(event));
+    this.input.addEventListener('paste', (event) => this.#paste(event));
     requestAnimationFrame(() => this.#fit());
     this.#enable();
   }
 
-  destroy() {
-    this.store.room(this.id).draft = this.#edit ? this.#kept : this.input.value;
-    this.client.typing(this.id, false);
-  }
+  destroy() { this.client.typing(this.id, false); }
 
   focus() { this.input.focus(); }
 
-  render(c, room) {
+  /** A conversation that one is not in takes no message; what was written can still be read and copied. */
+  render(room) {
     this.#room = room;
-    const lost = room.lost || (!c && this.client.state.state === 'online');
-    this.input.disabled = lost;
-    this.input.placeholder = lost ? 'You are no longer a member' : 'Write a message';
+    this.input.readOnly = Boolean(room.absent);
+    this.el.hidden = Boolean(room.absent) && !this.input.value;
     this.#enable();
   }
 
   reply(message) {
     this.#leaveEdit();
     this.#reply = message.seq;
-    this.#showContext('reply', `Reply to ${message.mine ? 'yourself' : message.name}`, oneLine(message));
+    this.#showContext('reply', ['Reply to ', message.mine ? 'yourself' : named(message.name)], oneLine(message));
     this.focus();
   }
 
@@ -57,7 +66,7 @@ export class Composer {
   }
 
   #showContext(name, title, text) {
-    this.context.replaceChildren(icon(name), h('span', { class: 'context-text' }, h('strong', null, title), h('span', null, text)), iconButton('close', 'Cancel', () => this.#cancel()));
+    this.context.replaceChildren(icon(name), h('span', { class: 'context-text' }, h('strong', null, title), h('span', { dir: 'auto' }, previewText(text))), iconButton('close', 'Cancel', () => this.#cancel()));
     this.context.hidden = false;
     this.context.dataset.mode = name;
   }
@@ -95,6 +104,7 @@ export class Composer {
   #changed(typed = true) {
     this.#fit();
     this.#enable();
+    if (!this.#edit) this.store.setDraft(this.id, this.input.value);
     if (typed && !this.#edit) this.client.typing(this.id, this.input.value.trim() !== '');
   }
 
@@ -104,11 +114,18 @@ export class Composer {
   }
 
   #enable() {
-    const bytes = new TextEncoder().encode(this.input.value).length;
-    const most = this.client.limits.body_bytes ?? Infinity;
-    this.problem.hidden = bytes <= most;
-    this.problem.textContent = bytes > most ? `This message is too long by ${bytes - most} bytes.` : '';
-    this.button.disabled = this.input.disabled || !this.input.value.trim() || bytes > most;
+    const over = charactersOver(this.input.value, this.client.limits.body_bytes ?? Infinity);
+    this.problem.hidden = !over;
+    this.problem.textContent = over ? `This message is too long by ${plural(over, 'character')}. Send it in parts.` : '';
+    this.button.disabled = this.input.readOnly || !this.input.value.trim() || over > 0;
+  }
+
+  /** Text is pasted as usual; a picture or a file is named, because there is no way to send one. */
+  #paste(event) {
+    const { files, types } = event.clipboardData;
+    if (!files.length || types.includes('text/plain')) return;
+    event.preventDefault();
+    this.told(NO_FILES);
   }
 
   async #submit() {

@@ -1,7 +1,7 @@
 /** Beside a conversation: who is in it, their roles, inviting, its settings, leaving. */
 
 import { h, icon, iconButton, onFrame, popover, reconcile } from './dom.js';
-import { avatar, lastSeen, plural } from './format.js';
+import { avatar, lastSeen, named, plural } from './format.js';
 import { PeoplePicker } from './people.js';
 
 const ROLE = { owner: 'Owner', admin: 'Admin', member: '' };
@@ -54,7 +54,7 @@ export class Details {
     const username = this.store.person(c.peer)?.username;
     const glyph = c.kind === 'direct' ? null : icon(c.kind === 'channel' ? 'hash' : 'people');
     const about = { direct: username ? `@${username}` : 'Guest', group: c.join === 'open' ? 'Open group' : 'Group, by invitation', channel: c.join === 'invite' ? 'Channel, by invitation' : 'Open channel' }[c.kind];
-    return h('div', { class: 'details-top' }, avatar(c.peer ?? c.id, title, { large: true, glyph }), h('strong', null, title), h('span', { class: 'sub' }, about),
+    return h('div', { class: 'details-top' }, avatar(c.peer ?? c.id, title, { large: true, glyph }), h('strong', null, named(title)), h('span', { class: 'sub' }, about),
       presence && h('span', { class: 'sub' }, presence.state === 'online' ? 'Online' : presence.state === 'away' ? 'Away' : lastSeen(presence.last_seen)),
       c.kind !== 'direct' && c.join === 'open' && h('button', { type: 'button', class: 'secondary', onclick: () => this.#copy() }, icon('link'), 'Copy invite link'));
   }
@@ -77,7 +77,7 @@ export class Details {
     const acts = this.#memberActions(c, view);
     const menu = (event) => popover(event.currentTarget, view.name, acts.map(([label, act, danger]) => h('button', { type: 'button', role: 'menuitem', class: danger ? 'danger' : '', onclick: act }, label)));
     return h('li', { class: 'member', 'data-username': view.username }, avatar(view.user, view.name, { presence: view.me ? 'online' : view.state === 'offline' ? null : view.state }),
-      h('span', { class: 'who-text' }, h('strong', null, view.me ? `${view.name} (you)` : view.name), h('span', { class: 'sub' }, view.username ? `@${view.username}` : 'Guest')),
+      h('span', { class: 'who-text' }, h('strong', null, named(view.name), view.me && ' (you)'), h('span', { class: 'sub' }, view.username ? `@${view.username}` : 'Guest')),
       ROLE[view.role] && h('span', { class: 'role' }, ROLE[view.role]), acts.length > 0 && iconButton('more', `Actions for ${view.name}`, menu, { 'aria-haspopup': 'menu' }));
   }
 

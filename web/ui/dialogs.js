@@ -86,7 +86,13 @@ export function claimDialog({ client, told }) {
       work: async (values) => { const user = await client.claim(values); close(); told(`You are @${user.username} now.`); } })], { className: 'narrow' });
 }
 
-export function accountDialog({ client, told, claim }) {
+/** What is lost by signing out, or nothing. */
+function signOutCosts(user, unsent) {
+  const costs = [user.guest && 'Without claiming, this guest and its messages are out of reach: nobody can sign in to it again.', unsent && 'Messages that were not sent yet are lost.'];
+  return costs.filter(Boolean).join(' ');
+}
+
+export function accountDialog({ client, store, told, claim }) {
   const me = client.user;
   openDialog('Account', (close) => [
     form({ action: 'Save', fields: [field('Display name', 'display_name', { value: me.display_name ?? '', required: true, maxlength: 64 })],
@@ -95,9 +101,10 @@ export function accountDialog({ client, told, claim }) {
       h('span', { class: 'sub' }, me.username ? `Signed in as @${me.username}` : 'Guest on this device'),
       me.guest && h('button', { type: 'button', class: 'secondary', onclick: () => { close(); claim(); } }, 'Claim your account'),
       h('button', { type: 'button', class: 'secondary', 'data-action': 'sign-out', onclick: async () => {
-        const unsent = client.outbox.length;
         close();
-        if (unsent && !(await confirm({ title: 'Sign out?', text: 'Messages that were not sent yet are lost.', action: 'Sign out', danger: true }))) return;
+        const lost = signOutCosts(client.user, client.outbox.length);
+        if (lost && !(await confirm({ title: 'Sign out?', text: lost, action: 'Sign out', danger: true }))) return;
+        store.drafts.forget();
         client.signOut();
       } }, 'Sign out'))], { className: 'narrow' });
 }

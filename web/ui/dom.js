@@ -13,7 +13,7 @@ export function h(tag, props, ...children) {
     else if (value === true) el.setAttribute(name, '');
     else el.setAttribute(name, value);
   }
-  el.append(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false));
+  el.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
   return el;
 }
 
@@ -38,6 +38,7 @@ const ICONS = {
   warn: 'M12 4l9 16H3L12 4zM12 10v4M12 17v.1',
   more: 'M6 12h.1M12 12h.1M18 12h.1',
   leave: 'M10 5H5v14h5M14 8l4 4-4 4M18 12H9',
+  file: 'M6 3h8l4 4v14H6zM14 3v4h4',
   chat: 'M4 5h16v11H10l-4 4v-4H4z',
 };
 

@@ -1,5 +1,6 @@
 /** How people, times and texts are shown. */
 
+import { attachmentsOf } from './attachments.js';
 import { h } from './dom.js';
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' });
@@ -46,29 +47,59 @@ function hue(text) {
   return sum % 8;
 }
 
-/** Initials in a colour of one's own; `presence` adds the dot. */
-export function avatar(id, name, { presence, large, glyph } = {}) {
+const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
+
+/** What a reader counts as one character, such as a family of emoji or a letter with its accents. */
+export const characters = (text) => Array.from(graphemes.segment(text), ({ segment }) => segment);
+
+const TELLING = /[\p{L}\p{N}\p{Extended_Pictographic}]/u;
+
+/** The first telling character of a name's first and last word, or of its only word. */
+export function initials(name) {
   const words = (name || '?').trim().split(/[\s._-]+/).filter(Boolean);
-  const letters = words.length > 1 ? [...words[0]][0] + [...words.at(-1)][0] : [...(words[0] ?? '?')].slice(0, 1).join('');
-  return h('span', { class: `avatar hue-${hue(id)}${large ? ' large' : ''}`, 'aria-hidden': 'true' },
-    glyph ?? letters.toUpperCase(), presence && h('span', { class: `dot ${presence}` }));
+  const firsts = (words.length > 1 ? [words[0], words.at(-1)] : [words[0] ?? '?']).map((word) => characters(word).find((one) => TELLING.test(one)) ?? characters(word)[0]);
+  return firsts.join('').toUpperCase();
 }
 
-const URL_PATTERN = /\bhttps?:\/\/[^\s<>"']+[^\s<>"'.,;:!?)\]]/gi;
+/** Initials in a colour of one's own; `presence` adds the dot. */
+export function avatar(id, name, { presence, large, glyph } = {}) {
+  return h('span', { class: `avatar hue-${hue(id)}${large ? ' large' : ''}`, 'aria-hidden': 'true' },
+    glyph ?? initials(name), presence && h('span', { class: `dot ${presence}` }));
+}
 
-/** A message's text as nodes: links become links, everything else stays text. */
-export function richText(text) {
+/** A name in a sentence: its direction, and the marks around it, are its own. */
+export const named = (name) => h('bdi', null, name);
+
+/** Texts, and {name} where a name stands, as nodes. */
+export const worded = (parts) => parts.map((part) => (part.name === undefined ? part : named(part.name)));
+
+/** A name in a text that cannot hold elements, such as a label: the same by invisible marks. */
+export const isolated = (name) => `\u2068${name}\u2069`;
+
+const INLINE = /\b(?<url>https?:\/\/[^\s<>"']+[^\s<>"'.,;:!?)\]])|(?<![\w@])@[\w.-]{2,64}/gi;
+
+/** Neither links nor mentions decide the direction of the text around them, so each is an element of its own. */
+function pieces(text, link) {
   const nodes = [];
   let at = 0;
-  for (const { 0: url, index } of text.matchAll(URL_PATTERN)) {
-    nodes.push(text.slice(at, index), h('a', { href: url, target: '_blank', rel: 'noopener noreferrer' }, url));
-    at = index + url.length;
+  for (const { 0: found, index, groups } of text.matchAll(INLINE)) {
+    nodes.push(text.slice(at, index), groups.url ? link(found) : named(found));
+    at = index + found.length;
   }
   return [...nodes, text.slice(at)].filter((node) => node !== '');
 }
 
+/** A message's text as nodes: links become links, everything else stays text. */
+export const richText = (text) => pieces(text, (url) => h('a', { href: url, dir: 'ltr', target: '_blank', rel: 'noopener noreferrer' }, url));
+
+/** The same for a preview or a quote, where a link cannot be followed. */
+export const previewText = (text) => pieces(text, (url) => h('span', { dir: 'ltr' }, url));
+
 /** One or a few emoji alone are shown large. */
 export const onlyEmoji = (text) => /^(?:\p{Extended_Pictographic}(?:\u200d\p{Extended_Pictographic}|[\ufe0f\u{1f3fb}-\u{1f3ff}])*\s*){1,3}$/u.test(text);
+
+/** What a message says that has neither text nor attachments. */
+export const NO_TEXT = 'Data message, for programs';
 
 /** One line that stands for a message, in the list and in quotes. */
 export function oneLine(message) {
@@ -76,7 +107,7 @@ export function oneLine(message) {
   if (message.deleted) return 'Message deleted';
   const text = (message.body ?? '').replace(/\s+/g, ' ').trim();
   if (text) return text.slice(0, 200);
-  return message.attachments?.length ? 'Attachment' : 'Game data';
+  return attachmentsOf(message)[0]?.name ?? NO_TEXT;
 }
 
 export const plural = (count, one, many = `${one}s`) => `${count.toLocaleString()} ${count === 1 ? one : many}`;

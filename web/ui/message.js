@@ -1,7 +1,7 @@
 /** One line of a conversation: a message with its quote, reactions, state and tools, or a note between messages. */
 
 import { h, icon, iconButton, popover } from './dom.js';
-import { avatar, fullTime, onlyEmoji, plural, richText, timeOf } from './format.js';
+import { NO_TEXT, avatar, fullTime, isolated, named, onlyEmoji, previewText, richText, timeOf, worded } from './format.js';
 
 const QUICK = ['👍', '❤️', '😂', '🎉', '😮', '😢', '🙏', '🔥'];
 const STATUS = {
@@ -22,22 +22,28 @@ export function openPicker(anchor, onPick) {
 
 function quote(view, on) {
   if (!view.quote) return null;
-  return h('button', { type: 'button', class: 'quote', onclick: () => on.jump(view.quote.seq), 'aria-label': `In reply to ${view.quote.name}: ${view.quote.text}` },
-    h('span', { class: 'quote-name' }, view.quote.name), h('span', { class: 'quote-text' }, view.quote.text));
+  return h('button', { type: 'button', class: 'quote', onclick: () => on.jump(view.quote.seq), 'aria-label': `In reply to ${isolated(view.quote.name)}: ${isolated(view.quote.text)}` },
+    h('bdi', { class: 'quote-name' }, view.quote.name), h('span', { class: 'quote-text', dir: 'auto' }, previewText(view.quote.text)));
 }
 
 function meta(view) {
   const [name, label] = STATUS[view.status] ?? [];
   return h('span', { class: 'meta' },
     view.edited && h('span', null, 'edited'),
-    view.sent_at && h('time', { datetime: view.sent_at, title: fullTime(view.sent_at) }, timeOf(view.sent_at)),
+    view.sent_at && h('time', { dir: 'auto', datetime: view.sent_at, title: fullTime(view.sent_at) }, timeOf(view.sent_at)),
     name && h('span', { class: `ticks ${view.status}`, role: 'img', 'aria-label': label, title: label }, icon(name)));
 }
 
 function content(view) {
   if (view.deleted) return h('span', { class: 'gone' }, 'Message deleted');
   if (view.body) return h('span', { class: 'text' }, richText(view.body));
-  return h('span', { class: 'gone' }, view.attachments ? plural(view.attachments, 'attachment') : 'Game data');
+  return view.attachments.length ? null : h('span', { class: 'gone' }, NO_TEXT);
+}
+
+function attachments(view) {
+  if (view.deleted || !view.attachments.length) return null;
+  const line = ({ name, url }) => [icon('file'), url ? h('a', { href: url, target: '_blank', rel: 'noopener noreferrer' }, named(name)) : named(name)];
+  return h('ul', { class: 'attachments', 'aria-label': 'Attachments' }, view.attachments.map((attachment) => h('li', null, line(attachment))));
 }
 
 function reactions(view, on) {
@@ -68,15 +74,15 @@ function trouble(view, on) {
 export function messageRow(view, on) {
   const classes = ['msg', view.mine ? 'mine' : 'theirs', view.first && 'first', view.last && 'last', view.pending && 'pending', view.mentioned && 'mentioned'];
   const large = view.body && !view.deleted && !view.quote && onlyEmoji(view.body);
-  const said = view.deleted ? 'deleted a message' : view.body ?? '';
+  const said = view.deleted ? 'deleted a message' : [view.body, ...view.attachments.map(({ name }) => name)].filter(Boolean).join(', ') || NO_TEXT;
   const row = h('article', {
     class: classes.filter(Boolean).join(' '), tabindex: -1, 'data-seq': view.seq, 'data-status': view.status, 'data-client-id': view.client_id,
-    'aria-label': `${view.mine ? 'You' : view.name}: ${said}`,
+    'aria-label': `${view.mine ? 'You' : isolated(view.name)}: ${said}`,
   },
   view.avatars && h('span', { class: 'gutter' }, view.last && avatar(view.sender, view.name)),
   h('div', { class: 'stack' },
-    view.first && view.avatars && h('span', { class: 'author' }, view.name),
-    h('div', { class: `bubble${large ? ' emoji' : ''}` }, quote(view, on), content(view), meta(view)),
+    view.first && view.avatars && h('bdi', { class: 'author' }, view.name),
+    h('div', { class: `bubble${large ? ' emoji' : ''}` }, quote(view, on), attachments(view), h('div', { class: 'said', dir: 'auto' }, content(view), meta(view))),
     reactions(view, on), trouble(view, on)),
   tools(view, on));
   row.addEventListener('keydown', (event) => {
@@ -96,22 +102,22 @@ export function messageRow(view, on) {
 
 const ROLE = { owner: 'owner', admin: 'admin', member: 'member' };
 
-/** What a note says, in words. `name` gives a person's name, "You" for oneself. */
-export function noteText(event, name) {
-  const who = name(event.sender);
-  const whom = name(event.user);
-  if (event.kind === 'member_joined' && event.seq === 1) return `${who} began this`;
-  if (event.kind === 'member_joined') return event.sender === event.user ? `${who} joined` : `${who} added ${whom}`;
+/** What a note says: texts, and {name} where a name stands. `name` gives a person's name, "You" for oneself. */
+export function noteParts(event, name, me) {
+  const who = { name: name(event.sender) };
+  const whom = { name: event.user === me ? 'you' : name(event.user) };
+  if (event.kind === 'member_joined' && event.seq === 1) return [who, ' created this'];
+  if (event.kind === 'member_joined') return event.sender === event.user ? [who, ' joined'] : [who, ' added ', whom];
   if (event.kind === 'member_left') {
-    if (event.reason === 'erased') return 'An account was erased';
-    return event.sender === event.user || event.reason === 'left' ? `${whom} left` : `${who} removed ${whom}`;
+    if (event.reason === 'erased') return ['An account was erased'];
+    return event.sender === event.user || event.reason === 'left' ? [{ name: name(event.user) }, ' left'] : [who, ' removed ', whom];
   }
   const { name: title, role, join, history } = event.changes ?? {};
-  if (title !== undefined) return `${who} changed the name to “${title}”`;
-  if (role) return `${who} made ${name(role.user)} ${ROLE[role.role] ?? role.role}`;
-  if (join) return join === 'open' ? `${who} opened this to anyone with the link` : `${who} made this invite-only`;
-  if (history) return history === 'all' ? `${who} let new members see earlier messages` : `${who} hid earlier messages from new members`;
-  return `${who} changed the settings`;
+  if (title !== undefined) return [who, ' changed the name to “', { name: title }, '”'];
+  if (role) return [who, ' made ', { name: role.user === me ? 'you' : name(role.user) }, ` ${ROLE[role.role] ?? role.role}`];
+  if (join) return [who, join === 'open' ? ' opened this to anyone with the link' : ' made this invite-only'];
+  if (history) return [who, history === 'all' ? ' let new members see earlier messages' : ' hid earlier messages from new members'];
+  return [who, ' changed the settings'];
 }
 
-export function note(text, kind) { return h('div', { class: `note ${kind}` }, h('span', null, text)); }
+export function note(parts, kind) { return h('div', { class: `note ${kind}` }, h('span', null, worded([parts].flat()))); }

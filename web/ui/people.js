@@ -1,7 +1,7 @@
 /** Finding people by the beginning of their username: a field with suggestions, for one person or several. */
 
 import { h, reconcile } from './dom.js';
-import { avatar } from './format.js';
+import { avatar, named } from './format.js';
 
 const WAIT_MS = 150;
 
@@ -52,7 +52,7 @@ export class PeoplePicker {
     reconcile(this.options, this.#found.map((user, index) => ({
       key: user.id, sig: `${index === this.#at}`,
       build: () => h('li', { role: 'option', id: `${this.id}-${user.id}`, 'aria-selected': String(index === this.#at), class: 'option', 'data-username': user.username, onclick: () => this.#pick(user) },
-        avatar(user.id, user.display_name), h('span', { class: 'who-text' }, h('strong', null, user.display_name), h('span', { class: 'sub' }, `@${user.username}`))),
+        avatar(user.id, user.display_name), h('span', { class: 'who-text' }, h('strong', null, named(user.display_name)), h('span', { class: 'sub' }, `@${user.username}`))),
     })));
   }
 
@@ -84,6 +84,6 @@ export class PeoplePicker {
   #chips() {
     this.chips.replaceChildren(...[...this.chosen.values()].map((user) => h('button', {
       type: 'button', class: 'chip', 'aria-label': `Remove ${user.display_name}`, onclick: () => { this.chosen.delete(user.id); this.#chips(); this.input.focus(); },
-    }, user.display_name, h('span', { 'aria-hidden': 'true' }, '×'))));
+    }, named(user.display_name), h('span', { 'aria-hidden': 'true' }, '×'))));
   }
 }

@@ -2,7 +2,7 @@
 
 import { brand } from './auth.js';
 import { h, icon, iconButton, onFrame, reconcile, rove } from './dom.js';
-import { avatar, oneLine, shortTime } from './format.js';
+import { avatar, named, oneLine, previewText, shortTime, worded } from './format.js';
 
 export class Sidebar {
   #off = []; #current = null;
@@ -14,7 +14,7 @@ export class Sidebar {
     this.list = h('ul', { class: 'rows', 'aria-label': 'Conversations', onkeydown: (event) => rove(event, [...this.list.querySelectorAll('a')]) });
     this.foot = h('footer', { class: 'me' });
     this.el = h('nav', { class: 'sidebar', 'aria-label': 'Conversations' },
-      h('header', { class: 'bar' }, h('div', { class: 'bar-in' }, brand(), iconButton('plus', 'New conversation', () => actions.create(), { class: 'icon-button accent new-button' }))),
+      h('header', { class: 'bar' }, h('div', { class: 'bar-in' }, h('h1', null, brand()), iconButton('plus', 'New conversation', () => actions.create(), { class: 'icon-button accent new-button' }))),
       h('button', { type: 'button', class: 'search', onclick: () => actions.search() }, icon('search'), h('span', null, 'Search or start a chat'), h('kbd', null, mac ? '⌘ K' : 'Ctrl K')),
       this.list, this.foot);
     const render = onFrame(() => this.render());
@@ -62,12 +62,14 @@ export class Sidebar {
     const last = pending ?? this.store.lastMessage(room);
     const typing = [...room.typing.keys()][0];
     const name = (id) => (id === me.id ? 'You' : this.store.name(id));
-    const author = last && (pending || c.kind !== 'direct' || last.sender === me.id) ? name(pending ? me.id : last.sender) : '';
+    const written = c.id === this.#current ? '' : this.store.draft(c.id);
+    const draft = written && oneLine({ body: written });
+    const author = last && !draft && (pending || c.kind !== 'direct' || last.sender === me.id) ? name(pending ? me.id : last.sender) : '';
     return {
       id: c.id, kind: c.kind, peer: c.peer, title: this.store.title(c), unread: c.unread, current: c.id === this.#current,
       presence: c.kind === 'direct' ? this.store.presence.get(c.peer)?.state : undefined,
-      author, line: last ? oneLine(last) : '', failed: this.store.pending(c.id).some((entry) => entry.state === 'failed'),
-      typing: typing && (c.kind === 'direct' ? 'typing…' : `${this.store.name(typing)} is typing…`),
+      draft: Boolean(draft), author, line: draft || (last ? oneLine(last) : ''), failed: this.store.pending(c.id).some((entry) => entry.state === 'failed'),
+      typing: typing && (c.kind === 'direct' ? ['typing…'] : [{ name: this.store.name(typing) }, ' is typing…']),
       at: room.at ? shortTime(room.at) : '',
     };
   }
@@ -75,13 +77,13 @@ export class Sidebar {
   #row(view) {
     const glyph = view.kind === 'direct' ? null : icon(view.kind === 'channel' ? 'hash' : 'people');
     const line = view.typing
-      ? h('span', { class: 'line typing' }, view.typing)
-      : h('span', { class: 'line' }, view.author && h('span', { class: 'line-author' }, `${view.author}: `), view.line || { direct: 'Say hello', group: 'New group', channel: 'New channel' }[view.kind]);
+      ? h('span', { class: 'line typing' }, worded(view.typing))
+      : h('span', { class: 'line', dir: 'auto' }, view.draft && [h('bdi', { class: 'line-draft' }, 'Draft:'), ' '], view.author && h('span', { class: 'line-author' }, named(view.author), ': '), view.line ? previewText(view.line) : { direct: 'Say hello', group: 'New group', channel: 'New channel' }[view.kind]);
     const end = view.failed ? h('span', { class: 'badge alarm', 'aria-label': 'A message was not sent' }, '!')
       : view.unread > 0 && h('span', { class: 'badge', 'aria-label': `${view.unread} unread` }, view.unread > 99 ? '99+' : view.unread);
     return h('li', null, h('a', { href: `#/c/${encodeURIComponent(view.id)}`, class: `row${view.unread ? ' unread' : ''}`, 'aria-current': view.current ? 'page' : null, 'data-conversation': view.id },
       avatar(view.peer ?? view.id, view.title, { presence: view.presence === 'offline' ? null : view.presence, glyph }),
-      h('span', { class: 'row-text' }, h('span', { class: 'row-top' }, h('span', { class: 'row-title' }, view.title), h('time', null, view.at)),
+      h('span', { class: 'row-text' }, h('span', { class: 'row-top' }, h('bdi', { class: 'row-title' }, view.title), h('time', null, view.at)),
         h('span', { class: 'row-bottom' }, line, end))));
   }
 
@@ -89,7 +91,7 @@ export class Sidebar {
     const name = me.display_name || me.username || 'Guest';
     return h('div', { class: 'me-in' },
       me.guest && h('div', { class: 'claim' }, h('span', null, 'You are here as a guest.'), h('button', { type: 'button', class: 'link', onclick: () => this.actions.claim() }, 'Claim your account')),
-      h('button', { type: 'button', class: 'me-button', onclick: () => this.actions.account(), 'aria-label': `Account: ${name}` },
-        avatar(me.id, name), h('span', { class: 'who-text' }, h('strong', null, name), h('span', { class: 'sub' }, me.username ? `@${me.username}` : 'Guest')), icon('more')));
+      h('button', { type: 'button', class: 'me-button', onclick: () => this.actions.account(), title: 'Account' },
+        avatar(me.id, name), h('span', { class: 'who-text' }, h('strong', null, named(name)), h('span', { class: 'sub' }, me.username ? `@${me.username}` : 'Guest')), icon('more')));
   }
 }

@@ -3,6 +3,8 @@
  * Without DOM. Listeners are told `list` (conversations, last lines), `room:<id>` and `people`.
  */
 
+import { Profiles } from './profiles.js';
+
 const PAGE = 40;
 const TYPING_MS = 12_000;
 const RECHECK_MS = 1_000;
@@ -11,18 +13,22 @@ const AMBIGUOUS_MS = 5_000;
 const KEEP_CLOSED = 120;
 const FRESH_MS = 5_000;
 
+/** A message without its content: its place in the order stays. */
+const emptied = (message) => ({ ...message, body: undefined, data: undefined, attachments: undefined, mentions: undefined, reactions: [], deleted: true });
+
 export class Store {
   #listeners = new Map();
-  #wanted_people = new Set();
   #rechecks = new Map();
   #watching = null;
   rooms = new Map();
-  people = new Map();
   presence = new Map();
   open_id = null;
 
-  constructor(client) {
-    this.client = client;
+  /** `drafts` (see drafts.js) keeps what is written and not sent. */
+  constructor(client, { drafts } = {}) {
+    Object.assign(this, { client, drafts });
+    this.profiles = new Profiles(client, () => this.tell('people', 'list', ...this.#roomKeys()));
+    this.drafts?.of(client.user?.id ?? null);
     client.on('event', (event) => this.#event(event));
     client.on('sent', ({ entry, ack }) => this.#sent(entry, ack));
     client.on('conversation', (c) => this.#conversation(c));
@@ -33,7 +39,10 @@ export class Store {
     client.on('typing', (frame) => this.#typing(frame));
     client.on('presence', ({ user, ...state }) => { this.presence.set(user, state); this.tell('list', ...this.#roomKeys()); });
     client.on('state', ({ state }) => this.#state(state));
-    client.on('session', (user) => { if (!user) this.#clear(); });
+    client.on('session', (user) => {
+      this.drafts?.of(user?.id ?? null);
+      if (!user) this.#clear();
+    });
   }
 
   on(name, listener) {
@@ -46,7 +55,7 @@ export class Store {
   #roomKeys() { return [...this.rooms.keys()].map((id) => `room:${id}`); }
 
   #clear() {
-    for (const map of [this.rooms, this.people, this.presence, this.#rechecks]) map.clear();
+    for (const map of [this.rooms, this.presence, this.#rechecks, this.profiles]) map.clear();
     this.open_id = null;
   }
 
@@ -63,7 +72,7 @@ export class Store {
 
   room(id) {
     if (!this.rooms.has(id)) {
-      this.rooms.set(id, { id, items: new Map(), oldest: null, complete: false, loading: false, members: null, receipts: new Map(), typing: new Map(), quotes: new Map(), at: null, draft: '' });
+      this.rooms.set(id, { id, items: new Map(), oldest: null, complete: false, loading: false, members: null, receipts: new Map(), typing: new Map(), quotes: new Map(), at: null, absent: null });
     }
     return this.rooms.get(id);
   }
@@ -72,6 +81,14 @@ export class Store {
   timeline(room) { return [...room.items.values()].sort((a, b) => a.seq - b.seq); }
   messages(room) { return this.timeline(room).filter((item) => item.kind === 'message'); }
   lastMessage(room) { return this.messages(room).at(-1); }
+  draft(id) { return this.drafts?.get(id) ?? ''; }
+
+  setDraft(id, text) {
+    const before = this.draft(id);
+    this.drafts?.set(id, text);
+    if (!before !== !text) this.tell('list');
+  }
+
   pending(id) { return this.client.outbox.filter((entry) => entry.conversation === id); }
 
   /** The conversations, the liveliest first. */
@@ -88,14 +105,30 @@ export class Store {
   #conversation(c) {
     if (c.peer) this.person(c.peer);
     const room = this.room(c.id);
-    if (!room.at && c.created_at) room.at = c.created_at;
+    Object.assign(room, { title: this.title(c), absent: null, at: room.at || c.created_at || null });
     this.tell('list', `room:${c.id}`);
     this.#watch();
   }
 
   #removed(id) {
+    const gone = this.rooms.get(id);
     this.rooms.delete(id);
+    if (id === this.open_id) this.room(id).absent = gone?.departed ?? { why: 'gone', title: gone?.title };
     this.tell('list', `room:${id}`);
+  }
+
+  /** Finds out why a conversation that the page was asked for is not among ours. */
+  async lookUp(id) {
+    const room = this.room(id);
+    if (room.looking || room.absent) return;
+    room.looking = true;
+    try {
+      await this.client.fetchConversation(id); // ours after all: its head is on the way
+    } catch (error) {
+      if (error.definite !== false && !this.client.conversations.has(id)) room.absent = { why: 'never' };
+    }
+    room.looking = false;
+    this.tell(`room:${id}`);
   }
 
   #skipped(id) {
@@ -136,7 +169,7 @@ export class Store {
     try {
       const { messages, more } = await this.client.history(id, { before, limit: PAGE, ...(c.pos && { min_seq: c.pos }) });
       const loaded_ms = Date.now();
-      for (const message of messages) room.items.set(message.seq, { kind: 'message', reactions: [], ...message, loaded_ms });
+      for (const message of messages) this.#keep(room, message, loaded_ms);
       room.oldest = messages[0]?.seq ?? room.oldest;
       room.complete = !more;
       room.at ??= messages.at(-1)?.sent_at;
@@ -161,7 +194,7 @@ export class Store {
     if (held || room.quotes.has(seq)) return held;
     room.quotes.set(seq, null);
     this.client.history(id, { after: seq - 1, limit: 1 }).then(({ messages }) => {
-      room.quotes.set(seq, messages[0]?.seq === seq ? messages[0] : { seq, deleted: true });
+      room.quotes.set(seq, messages[0]?.seq === seq ? this.#shown(messages[0]) : { seq, deleted: true });
       this.tell(`room:${id}`);
     }, () => room.quotes.delete(seq));
     return null;
@@ -174,7 +207,7 @@ export class Store {
     const target = room.items.get(event.target_seq);
     room.at = event.kind === 'message' || !room.at ? event.sent_at : room.at;
     if (event.kind === 'message') {
-      room.items.set(event.seq, { ...event, reactions: room.items.get(event.seq)?.reactions ?? [] });
+      room.items.set(event.seq, this.#shown({ ...event, reactions: room.items.get(event.seq)?.reactions ?? [] }));
       room.typing.delete(event.sender);
       this.#moveReceipt(room, event.sender, event.seq, event.seq);
     } else if (event.kind === 'reaction') {
@@ -183,9 +216,37 @@ export class Store {
       if (target) this.#change(room, target, event);
     } else {
       room.items.set(event.seq, event);
+      this.#departure(room, event);
       this.#membership(room, event);
+      if (event.kind === 'member_left' && event.reason === 'erased') return this.#erased(event.user);
     }
     this.tell('list', `room:${event.conversation}`);
+  }
+
+  /** What of a message may be shown: nothing but its place when its sender's account is gone. */
+  #shown(item) { return (item?.kind ?? 'message') === 'message' && this.profiles.isErased(item?.sender) ? emptied(item) : item; }
+  #keep(room, message, loaded_ms) { room.items.set(message.seq, this.#shown({ kind: 'message', reactions: [], ...message, loaded_ms })); }
+
+  /** The content of an erased account goes at once: the server removes it from the log in its own time. */
+  #erased(user) {
+    this.profiles.erase(user);
+    this.presence.delete(user);
+    for (const room of this.rooms.values()) {
+      for (const held of [room.items, room.quotes]) for (const [seq, item] of held) held.set(seq, this.#shown(item));
+      room.members?.delete(user);
+      room.receipts.delete(user);
+      clearTimeout(room.typing.get(user));
+      room.typing.delete(user);
+    }
+    this.tell('list', 'people', ...this.#roomKeys());
+  }
+
+  /** How one's own membership ended, for the page that shows the conversation. */
+  #departure(room, { kind, user, sender, reason, changes }) {
+    const me = this.client.user?.id;
+    if (kind === 'member_joined' && user === me) room.departed = undefined;
+    else if (kind === 'member_left' && user === me) room.departed = { why: sender === me ? 'left' : 'removed', by: sender, title: room.title };
+    else if (changes?.deleted) room.departed = { why: 'deleted', by: sender, title: room.title };
   }
 
   #membership(room, { kind, user, role, changes }) {
@@ -203,7 +264,7 @@ export class Store {
     if (event.kind === 'edit' && event.body === undefined) return;
     const gone = event.kind === 'delete';
     room.items.set(target.seq, gone
-      ? { ...target, body: undefined, data: undefined, attachments: undefined, reactions: [], deleted: true }
+      ? emptied(target)
       : { ...target, body: event.body, edited_at: event.sent_at });
     room.quotes.delete(target.seq);
   }
@@ -230,7 +291,7 @@ export class Store {
         const { messages } = await this.client.history(id, { after: first - 1, limit: PAGE, ...(min_seq && { min_seq }) });
         const room = this.room(id);
         const loaded_ms = Date.now();
-        for (const message of messages) if (seqs.has(message.seq)) room.items.set(message.seq, { kind: 'message', reactions: [], ...message, loaded_ms });
+        for (const message of messages) if (seqs.has(message.seq)) this.#keep(room, message, loaded_ms);
         this.tell(`room:${id}`);
       } catch { /* the counts stay as they were read before */ }
     }, RECHECK_MS * (1 + Math.random()));
@@ -249,25 +310,8 @@ export class Store {
 
   // ---- people, receipts, typing, presence ----
 
-  /** A person's profile, if known; else it is fetched and `people` told. */
-  person(id) {
-    const known = this.people.get(id);
-    if (known || !id || this.#wanted_people.has(id)) return known;
-    if (id === this.client.user?.id) return this.client.user;
-    this.#wanted_people.add(id);
-    this.client.userById(id).then((user) => this.people.set(id, user), (error) => {
-      if (error.code === 'not_found') this.people.set(id, { id, display_name: 'deleted', erased: true });
-    }).finally(() => {
-      this.#wanted_people.delete(id);
-      this.tell('people', 'list', ...this.#roomKeys());
-    });
-    return undefined;
-  }
-
-  name(id) {
-    const person = this.person(id);
-    return person ? person.display_name || person.username || 'Unnamed' : '…';
-  }
+  person(id) { return this.profiles.get(id); }
+  name(id) { return this.profiles.name(id); }
 
   /** Loads all members of a group and the first of a channel; `more` adds a channel's next page. */
   async loadMembers(id, { more = false } = {}) {
@@ -284,14 +328,12 @@ export class Store {
       } while (cursor && !channel);
       const c = await this.client.fetchConversation(id);
       Object.assign(this.client.conversations.get(id) ?? {}, { role: c.role, member_count: c.member_count, join: c.join, history: c.history, name: c.name });
-    } catch (error) {
-      if (['not_member', 'not_found', 'forbidden'].includes(error.code)) room.lost = true;
-      this.tell(`room:${id}`);
-      return;
+    } catch {
+      return this.tell(`room:${id}`);
     }
     Object.assign(room, { members, members_cursor: cursor });
     for (const { user, username, display_name, delivered_seq, read_seq } of members.values()) {
-      if (display_name !== undefined) this.people.set(user, { ...this.people.get(user), id: user, username, display_name });
+      this.profiles.learn(user, { username, display_name });
       this.#moveReceipt(room, user, delivered_seq, read_seq);
     }
     this.tell('list', `room:${id}`, 'people');

@@ -1,7 +1,8 @@
 /** Ctrl K: go to a conversation by its name, or find a person by username. */
 
 import { h, icon, reconcile } from './dom.js';
-import { avatar } from './format.js';
+import { avatar, named } from './format.js';
+import { ranked } from './ranking.js';
 
 const WAIT_MS = 150;
 const MOST = 8;
@@ -9,7 +10,7 @@ const MOST = 8;
 export function openSwitcher({ client, store, open, fail }) {
   if (document.querySelector('dialog[open]')) return;
   let [at, asked, timer, people] = [0, 0, null, []];
-  const input = h('input', { class: 'switch-input', type: 'text', role: 'combobox', 'aria-expanded': 'true', 'aria-controls': 'switch-options', 'aria-autocomplete': 'list', 'aria-label': 'Search conversations and people', placeholder: 'Search conversations and people', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false' });
+  const input = h('input', { class: 'switch-input', type: 'text', dir: 'auto', role: 'combobox', 'aria-expanded': 'true', 'aria-controls': 'switch-options', 'aria-autocomplete': 'list', 'aria-label': 'Search conversations and people', placeholder: 'Search conversations and people', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false' });
   const list = h('ul', { class: 'options', role: 'listbox', id: 'switch-options', 'aria-label': 'Results' });
   const hint = h('p', { class: 'switch-hint', 'aria-live': 'polite' });
   const dialog = h('dialog', { class: 'dialog switcher', 'aria-label': 'Search' }, h('div', { class: 'switch-row' }, icon('search'), input), list, hint);
@@ -17,8 +18,8 @@ export function openSwitcher({ client, store, open, fail }) {
 
   const results = () => {
     const text = words().replace(/^@/, '');
-    const here = store.list().map((c) => ({ c, title: store.title(c), username: c.peer ? store.person(c.peer)?.username ?? '' : '' }))
-      .filter(({ title, username }) => `${title} ${username}`.toLowerCase().includes(text)).slice(0, MOST)
+    const mine = store.list().map((c) => ({ c, title: store.title(c), username: c.peer ? store.person(c.peer)?.username ?? '' : '' }));
+    const here = ranked(text, mine, ({ title, username }) => [title, username]).slice(0, MOST)
       .map(({ c, title, username }) => ({ key: c.id, title, sub: username ? `@${username}` : c.kind === 'channel' ? 'Channel' : 'Group', glyph: c.kind === 'direct' ? null : c.kind === 'channel' ? 'hash' : 'people', seed: c.peer ?? c.id, go: () => open(c.id) }));
     const peers = new Set(store.list().map((c) => c.peer));
     const found = people.filter((user) => !peers.has(user.id) && user.id !== client.user?.id)
@@ -35,7 +36,7 @@ export function openSwitcher({ client, store, open, fail }) {
     hint.textContent = all.length ? '' : words() ? 'Nothing found.' : 'No conversations yet. Type a username to find someone.';
     reconcile(list, all.map((item, index) => ({ key: item.key, sig: JSON.stringify([index, index === at, item.title, item.sub]), build: () => h('li', {
       role: 'option', id: `switch-${index}`, class: 'option', 'aria-selected': String(index === at), onclick: () => { dialog.close(); item.go(); },
-    }, avatar(item.seed, item.title, { glyph: item.glyph && icon(item.glyph) }), h('span', { class: 'who-text' }, h('strong', null, item.title), h('span', { class: 'sub' }, item.sub))) })));
+    }, avatar(item.seed, item.title, { glyph: item.glyph && icon(item.glyph) }), h('span', { class: 'who-text' }, h('strong', null, named(item.title)), h('span', { class: 'sub' }, item.sub))) })));
     list.children[at]?.scrollIntoView({ block: 'nearest' });
   };
 

@@ -1,9 +1,11 @@
 /** The open conversation: header, messages with history above and new ones below, and the composer. */
 
+import { absence } from './absence.js';
+import { attachmentsOf } from './attachments.js';
 import { Composer } from './composer.js';
 import { elementFor, h, icon, iconButton, onFrame, reconcile, rove } from './dom.js';
-import { avatar, dayKey, dayName, lastSeen, oneLine, plural } from './format.js';
-import { KEYS_HELP, messageRow, note, noteText } from './message.js';
+import { avatar, dayKey, dayName, lastSeen, named, oneLine, plural, worded } from './format.js';
+import { KEYS_HELP, messageRow, note, noteParts } from './message.js';
 
 const SAME_BURST_MS = 5 * 60_000;
 const NEAR_PX = 80;
@@ -12,16 +14,17 @@ const HUSH_MS = 1_000;
 export class Thread {
   #off = []; #active = null; #stuck = true; #divider; #below = 0; #last = 0; #first = Infinity; #hush = null;
 
-  /** `actions`: back, details, confirm, fail. */
+  /** `actions`: back, details, confirm, fail, told. */
   constructor({ client, store, id, actions }) {
     Object.assign(this, { client, store, id, actions });
-    this.composer = new Composer({ client, store, id, onEditLast: () => this.#editLast(), onSent: () => this.#toBottom(), fail: actions.fail });
+    this.composer = new Composer({ client, store, id, onEditLast: () => this.#editLast(), onSent: () => this.#toBottom(), fail: actions.fail, told: actions.told });
     this.head = h('header', { class: 'bar thread-bar' });
     this.list = h('div', { class: 'messages' });
     this.log = h('div', { class: 'log', role: 'log', 'aria-live': 'polite', 'aria-relevant': 'additions', 'aria-label': 'Messages', 'aria-describedby': 'keys-help', tabindex: -1 }, this.list);
     this.jump = h('button', { type: 'button', class: 'to-bottom', hidden: true, onclick: () => this.#toBottom() }, icon('down'), h('span'));
     this.typing = h('div', { class: 'typing-line', 'aria-live': 'polite' });
-    this.el = h('main', { class: 'thread', 'aria-label': 'Conversation' }, this.head, h('div', { class: 'log-wrap' }, this.log, this.jump),
+    this.heading = h('h1', { class: 'unseen' });
+    this.el = h('main', { class: 'thread', 'aria-label': 'Conversation' }, this.heading, this.head, h('div', { class: 'log-wrap' }, this.log, this.jump),
       this.typing, this.composer.el, h('p', { id: 'keys-help', class: 'unseen' }, KEYS_HELP));
     this.log.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     this.log.addEventListener('keydown', (event) => this.#keys(event));
@@ -54,7 +57,9 @@ export class Thread {
     if (c && !c.stub && this.#divider === undefined) this.#divider = c.unread ? c.read_seq : null;
     this.#header(c, room);
     const me = this.client.user?.id;
-    const items = c ? this.#items(c, room, me) : [];
+    if (!c && this.client.state.state === 'online') this.store.lookUp(this.id);
+    else if (c && !room.members_ms) this.store.loadMembers(this.id);
+    const items = c ? this.#items(c, room, me) : room.absent ? [this.#absent(room)] : [];
     const from_bottom = this.log.scrollHeight - this.log.scrollTop;
     const newest = this.store.lastMessage(room);
     const grew = newest && newest.seq > this.#last;
@@ -68,7 +73,7 @@ export class Thread {
     this.#activate(this.#active);
     this.#belowButton();
     this.#typingLine(room);
-    this.composer.render(c, room);
+    this.composer.render(room);
     this.#read();
     if (c && this.log.scrollHeight <= this.log.clientHeight + NEAR_PX && !room.complete && !room.failed) this.store.loadOlder(this.id);
   }
@@ -85,17 +90,18 @@ export class Thread {
   #header(c, room) {
     const presence = c?.kind === 'direct' ? this.store.presence.get(c.peer) : null;
     const glyph = c && c.kind !== 'direct' ? icon(c.kind === 'channel' ? 'hash' : 'people') : null;
-    const title = c ? this.store.title(c) : 'Conversation';
+    const title = c ? this.store.title(c) : room.absent?.title ?? 'Conversation';
     let subtitle = '';
     if (c?.kind === 'direct') subtitle = { online: 'Online', away: 'Away', offline: lastSeen(presence?.last_seen) }[presence?.state] ?? '';
     else if (c) subtitle = [c.kind === 'channel' ? 'Channel' : 'Group', c.member_count && plural(Math.max(c.member_count, c.kind === 'group' ? room.members?.size ?? 0 : 0), 'member')].filter(Boolean).join(' · ');
+    if (this.heading.textContent !== title) this.heading.replaceChildren(title);
     const sig = JSON.stringify([title, subtitle, presence?.state, c?.kind]);
     reconcile(this.head, [{ key: 'head', sig, build: () => h('div', { class: 'bar-in' },
       iconButton('back', 'Back to conversations', () => this.actions.back(), { class: 'icon-button back' }),
-      h('button', { type: 'button', class: 'who', onclick: () => this.actions.details(), 'aria-label': `${title}. ${subtitle}. Details` },
+      h(c ? 'button' : 'div', { type: c && 'button', class: 'who', onclick: c && (() => this.actions.details()), title: c && 'Details' },
         avatar(c?.peer ?? this.id, title, { presence: presence?.state, glyph }),
-        h('span', { class: 'who-text' }, h('strong', null, title), h('span', { class: 'sub' }, subtitle))),
-      iconButton('info', 'Details', () => this.actions.details(), { class: 'icon-button details-button' })) }]);
+        h('span', { class: 'who-text' }, h('strong', null, named(title)), h('span', { class: 'sub' }, subtitle))),
+      c && iconButton('info', 'Details', () => this.actions.details(), { class: 'icon-button details-button' })) }]);
   }
 
   #items(c, room, me) {
@@ -125,10 +131,18 @@ export class Thread {
     return items;
   }
 
+  /** In place of the messages of a conversation that one is not in: why, and what to do next. */
+  #absent(room) {
+    const { heading, text } = absence(room.absent, (id) => this.store.name(id), Boolean(this.store.draft(this.id)));
+    return { key: 'absent', sig: JSON.stringify([heading, text]), build: () => h('div', { class: 'absent', role: 'status' },
+      h('span', { class: 'nothing-mark' }, icon('leave')), h('strong', null, worded(heading)), h('span', null, text),
+      h('button', { type: 'button', class: 'secondary', onclick: () => this.actions.back() }, 'Back to conversations')) };
+  }
+
   #beginning(c) {
     const title = this.store.title(c);
-    const text = { direct: `This is where your conversation with ${title} begins.`, group: `The beginning of ${title}.`, channel: `The beginning of #${title}.` }[c.kind];
-    return h('div', { class: 'beginning' }, avatar(c.peer ?? c.id, title, { large: true, glyph: c.kind === 'direct' ? null : icon(c.kind === 'channel' ? 'hash' : 'people') }), h('strong', null, title), h('span', null, text));
+    const text = { direct: ['This is where your conversation with ', named(title), ' begins.'], group: ['The beginning of ', named(title), '.'], channel: ['The beginning of #', named(title), '.'] }[c.kind];
+    return h('div', { class: 'beginning' }, avatar(c.peer ?? c.id, title, { large: true, glyph: c.kind === 'direct' ? null : icon(c.kind === 'channel' ? 'hash' : 'people') }), h('strong', null, named(title)), h('span', null, text));
   }
 
   /** Plain data for each line; what is equal here is not built again. */
@@ -137,14 +151,14 @@ export class Thread {
     const admin = c.kind !== 'direct' && (c.role === 'owner' || c.role === 'admin');
     const lines = this.store.timeline(room).map((item) => {
       const base = { key: item.client_id && item.sender === me ? item.client_id : `seq ${item.seq}`, seq: item.seq, kind: item.kind, sent_at: item.sent_at };
-      if (item.kind !== 'message') return { ...base, text: noteText(item, name) };
+      if (item.kind !== 'message') return { ...base, text: noteParts(item, name, me) };
       const mine = item.sender === me;
       return { ...base, mine, sender: item.sender, name: name(item.sender), avatars: c.kind !== 'direct' && !mine, body: item.body, deleted: item.deleted, edited: !!item.edited_at && !item.deleted,
-        attachments: item.attachments?.length, reactions: item.reactions, can_delete: mine || admin, mentioned: !!item.mentions?.includes(me), status: mine && !item.deleted ? this.store.status(room, item.seq) : undefined,
+        attachments: attachmentsOf(item), reactions: item.reactions, can_delete: mine || admin, mentioned: !!item.mentions?.includes(me), status: mine && !item.deleted ? this.store.status(room, item.seq) : undefined,
         quote: this.#quote(item.reply_to, name) };
     });
     for (const entry of this.store.pending(this.id)) {
-      lines.push({ key: entry.client_id, kind: 'message', pending: true, mine: true, sender: me, name: 'You', body: entry.body, reactions: [], status: entry.state, error: entry.error?.message, client_id: entry.client_id, quote: this.#quote(entry.reply_to, name) });
+      lines.push({ key: entry.client_id, kind: 'message', pending: true, mine: true, sender: me, name: 'You', body: entry.body, attachments: attachmentsOf(entry), reactions: [], status: entry.state, error: entry.error?.message, client_id: entry.client_id, quote: this.#quote(entry.reply_to, name) });
     }
     const together = (a, b) => a?.kind === 'message' && b?.kind === 'message' && a.sender === b.sender && Math.abs(Date.parse(b.sent_at ?? Date()) - Date.parse(a.sent_at ?? Date())) < SAME_BURST_MS;
     return lines.map((line, index) => ({ ...line, first: !together(lines[index - 1], line), last: !together(line, lines[index + 1]) }));
@@ -229,10 +243,11 @@ export class Thread {
   }
 
   #typingLine(room) {
-    const names = [...room.typing.keys()].map((id) => this.store.name(id));
-    const text = { 0: '', 1: `${names[0]} is typing`, 2: `${names[0]} and ${names[1]} are typing` }[names.length] ?? 'Several people are typing';
-    if (this.typing.dataset.text === text) return;
-    this.typing.dataset.text = text;
-    this.typing.replaceChildren(...(text ? [h('span', { class: 'dots', 'aria-hidden': 'true' }, h('i'), h('i'), h('i')), h('span', null, text)] : []));
+    const names = [...room.typing.keys()].map((id) => ({ name: this.store.name(id) }));
+    const parts = { 0: [], 1: [names[0], ' is typing'], 2: [names[0], ' and ', names[1], ' are typing'] }[names.length] ?? ['Several people are typing'];
+    const sig = JSON.stringify(parts);
+    if (this.typing.dataset.sig === sig) return;
+    this.typing.dataset.sig = sig;
+    this.typing.replaceChildren(...(parts.length ? [h('span', { class: 'dots', 'aria-hidden': 'true' }, h('i'), h('i'), h('i')), h('span', null, worded(parts))] : []));
   }
 }
