@@ -18,6 +18,13 @@ const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src '
 #[allow_missing = true]
 struct Web;
 
+/// The module that speaks the protocol. It is the published client, and the page imports the same file.
+#[derive(Embed)]
+#[folder = "clients/js/"]
+#[include = "tidings.js"]
+#[allow_missing = true]
+struct Client;
+
 /// A file of the web client, or 404.
 pub async fn serve(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let name = match request.path() {
@@ -50,7 +57,7 @@ fn find(name: &str) -> Option<EmbeddedFile> {
         bytes.next().is_some_and(|first| first.is_ascii_alphanumeric())
             && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
     };
-    if name.split('/').all(plain) { Web::get(name) } else { None }
+    if name.split('/').all(plain) { Web::get(name).or_else(|| Client::get(name)) } else { None }
 }
 
 fn matches(request: &HttpRequest, etag: &str) -> bool {

@@ -309,7 +309,7 @@ fn refusal(refused: Refused) -> Response<BoxBody> {
 fn refusal_body(refused: Refused) -> Vec<u8> {
     let (status, code) = (refused.status(), refused.code());
     let mut body = serde_json::json!({
-        "type": "about:blank",
+        "type": format!("urn:tidings:error:{}", code.as_str()),
         "title": status.canonical_reason().unwrap_or_default(),
         "status": status.as_u16(),
         "detail": refused.detail(),

@@ -1,6 +1,6 @@
 /** A world for the client to live in: sockets, fetch, storage and a clock that only move when the test says so. */
 
-import { TidingsClient, memoryStorage } from '../../web/tidings.js';
+import { TidingsClient, memoryStorage } from '../../clients/js/tidings.js';
 
 export class FakeSocket {
   constructor(world, url) {

@@ -28,7 +28,7 @@ const ROWS: &[&str] = &[
 fn places(row: &str) -> Vec<(&str, Option<&str>)> {
     let spans: Vec<&str> = row.split('`').collect();
     let is_path = |span: &str| {
-        ["src/", "tests/", "docs/", "config/", "web/", "migrations/", "scripts/"]
+        ["src/", "tests/", "docs/", "config/", "web/", "clients/", "migrations/", "scripts/"]
             .iter()
             .any(|folder| span.starts_with(folder))
     };
