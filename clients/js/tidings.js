@@ -8,19 +8,22 @@
  * Everything outside is injected (socket, fetch, storage, timers, clock, randomness), so it runs and is tested without a browser.
  *
  * Events, by `client.on(name, fn)` (answers a function that takes the listener off again):
- *   state {state, retry_at_ms?, code?}     signed_out | idle | connecting | online | waiting | stopped
+ *   state {state, retry_at_ms?, code?}     loading | signed_out | idle | connecting | online | waiting | stopped | closed
  *   session user|null                      signed in, changed or out
  *   conversation c / removed {conversation}  a conversation is new or changed / is no longer ours
- *   event e                                one event of a conversation, in order, once
+ *   event e                                one event of a conversation, in order, once. `live: false`: from before this connection stood
  *   skipped {conversation, after, upto}    events that will not come: reload what you show of them
  *   outbox entry|null / sent {entry, ack}  a message to send changed / was committed at ack.seq
  *   receipt, typing, presence, lagging     the server's frames as they are
+ *   error e (a TidingsError)               what no call can report: a listener threw, a connection failed, a storage refused; `cause` has the reason.
+ *                                          With no listener for it, console.error is told
  */
 
 const SUBPROTOCOL = 'tidings.v1.json';
 const SESSION_KEY = 'tidings.session';
 const DEVICE_KEY = 'tidings.device';
 const OUTBOX_KEY = 'tidings.outbox';
+const POSITIONS_KEY = 'tidings.positions';
 
 const BACKOFF_FLOOR_MS = 500;
 const BACKOFF_CEILING_MS = 20_000;
@@ -42,12 +45,16 @@ const RECEIPT_DELAY_MS = 300;
 const ACKED_EVENT_WAIT_MS = 1_500;
 const MAX_ACKED_KEPT = 100;
 const MAX_BUFFERED_EVENTS = 500;
+/** Positions that moved are written at most this often. */
+const POSITIONS_EVERY_MS = 100;
+/** How long a WebSocket of Node.js may take over its closing handshake before it is cut, and an error until its close. */
+const CLOSE_TIMEOUT_MS = 1_000;
 const FINAL_CLOSES = new Set([1000, 1002, 1003, 1007, 1009, 4400, 4403]);
 
 /** What went wrong, in the protocol's words. `definite: false` means it may have happened: repeat it with the same client_id. */
 export class TidingsError extends Error {
-  constructor({ code, message, status, retryable = false, definite = true, retry_after_ms }) {
-    super(message ?? code);
+  constructor({ code, message, status, retryable = false, definite = true, retry_after_ms, cause }) {
+    super(message ?? code, cause === undefined ? undefined : { cause });
     this.name = 'TidingsError';
     Object.assign(this, { code, status, retryable, definite, retry_after_ms });
   }
@@ -70,21 +77,84 @@ export function uuid() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;
   bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  return hyphened(bytes);
+}
+
+function hyphened(bytes) {
   const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 }
 
+/** The name space of `clientId`: 6e1f0a52-2c55-4c0c-9d2e-3b6b8f7a41d7. */
+const ANSWERS = [0x6e, 0x1f, 0x0a, 0x52, 0x2c, 0x55, 0x4c, 0x0c, 0x9d, 0x2e, 0x3b, 0x6b, 0x8f, 0x7a, 0x41, 0xd7];
+
+
+/** SHA-1, because UUIDs of version 5 are made with it and the platform's own is missing on plain-HTTP pages. It secures nothing here. */
+function sha1(bytes) {
+  const words = new Int32Array((((bytes.length + 8) >> 6) + 1) * 16);
+  bytes.forEach((byte, at) => { words[at >> 2] |= byte << (24 - (at & 3) * 8); });
+  words[bytes.length >> 2] |= 0x80 << (24 - (bytes.length & 3) * 8);
+  words[words.length - 1] = bytes.length * 8;
+  const turn = (x, bits) => (x << bits) | (x >>> (32 - bits));
+  const sum = Int32Array.of(0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0);
+  const w = new Int32Array(80);
+  for (let block = 0; block < words.length; block += 16) {
+    let [a, b, c, d, e] = sum;
+    for (let t = 0; t < 80; t += 1) {
+      w[t] = t < 16 ? words[block + t] : turn(w[t - 3] ^ w[t - 8] ^ w[t - 14] ^ w[t - 16], 1);
+      const [f, k] = t < 20 ? [(b & c) | (~b & d), 0x5a827999] : t < 40 ? [b ^ c ^ d, 0x6ed9eba1] : t < 60 ? [(b & c) | (b & d) | (c & d), 0x8f1bbcdc] : [b ^ c ^ d, 0xca62c1d6];
+      [a, b, c, d, e] = [(turn(a, 5) + f + e + k + w[t]) | 0, a, turn(b, 30), c, d];
+    }
+    [a, b, c, d, e].forEach((value, at) => { sum[at] += value; });
+  }
+  return Uint8Array.from({ length: 20 }, (_, at) => sum[at >> 2] >>> (24 - (at & 3) * 8));
+}
+
+/**
+ * The client_id of an answer to one event: the same (conversation, seq, purpose) is always the same UUID (version 5). A bot that sends with it
+ * answers once, however often it is restarted and sees the event again, because the server takes a client_id of a sender once.
+ * `purpose` tells several answers to one event apart.
+ */
+export function clientId(conversation, seq, purpose) {
+  if (typeof conversation !== 'string' || !Number.isSafeInteger(seq) || typeof purpose !== 'string') throw new TypeError('clientId(conversation: string, seq: integer, purpose: string)');
+  const name = new TextEncoder().encode(JSON.stringify([conversation, seq, purpose]));
+  const bytes = sha1(Uint8Array.from([...ANSWERS, ...name])).slice(0, 16);
+  bytes[6] = (bytes[6] & 0x0f) | 0x50;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  return hyphened(bytes);
+}
+
+/** The server's address without a slash at its end; `ws` and `wss` name the same server as `http` and `https`. */
+function address(given) {
+  const refuse = (why, cause) => new TidingsError({ code: 'bad_origin', message: `origin must be the server's address, such as https://chat.example; ${why}`, cause });
+  if (!given || given === 'null') throw refuse('none was given, and this is no page of a web server');
+  let url;
+  try { url = new URL(given); } catch (cause) { throw refuse(`${JSON.stringify(given)} is no address`, cause); }
+  const scheme = { 'http:': 'http:', 'https:': 'https:', 'ws:': 'http:', 'wss:': 'https:' }[url.protocol];
+  if (!scheme || url.search || url.hash || url.username) throw refuse(`${JSON.stringify(given)} is none`);
+  return `${scheme}//${url.host}${url.pathname.replace(/\/+$/, '')}`;
+}
+
+const isPromise = (value) => typeof value?.then === 'function';
+/** Goes on with what may be a promise: at once when it is none, so that a synchronous storage is read within the constructor. */
+const then = (value, next) => (isPromise(value) ? Promise.resolve(value).then(next) : next(value));
+const together = (values, next) => (values.some(isPromise) ? Promise.all(values).then(next) : next(values));
+const parsed = (text) => { try { return JSON.parse(text); } catch { return null; } };
+
 const offline = () => new TidingsError({ code: 'offline', message: 'not connected', retryable: true });
+const closed = () => new TidingsError({ code: 'closed', message: 'the client was closed' });
 const enc = encodeURIComponent;
 
 export class TidingsClient {
-  #env; #listeners = new Map();
+  #env; #listeners = new Map(); #timers = new Map(); #calls = new Set(); #loading = false; #ended = false; #toldFailure = false;
+  #saving = null; #unsaved = new Map(); // what a storage with promises has yet to write, by key
   #session = null; #refreshing = null; #refreshTimer = null; #authFailures = 0;
   #wanted = false; #state = { state: 'idle' }; #link = null; #next = null; #retryTimer = null; #stableTimer = null; #attempt = 0; #handover = null;
-  #requests = new Map(); #lastId = 0; #healing = false; #healTimer = null; #solo = false;
+  #requests = new Map(); #lastId = 0; #healing = false; #healTimer = null; #solo = false; #moreHeads = false;
   #acked = []; // own messages that the log took, to be offered again should it turn out to be another log
   #unconfirmed = null; // after a reset: conversations held from the old log that no head has named yet
-  #outbox = new Map(); #flights = new Map(); #lastOrder = 0;
+  #outbox = new Map(); #flights = new Map(); #promised = new Map(); #lastOrder = 0;
+  #positionsTimer = null;
   #watched = new Set(); #background = false; #typing = new Map(); #reads = new Map(); #deliveries = new Map(); #receiptTimer = null;
 
   /** Conversations by id: the head's fields, `pos` (the seq held) and `target` (the seq known to exist). Read it, do not write it. */
@@ -92,15 +162,21 @@ export class TidingsClient {
   cursor = null;
   limits = {};
 
+  /** Resolves when the storage was read: from then on `user` and `outbox` are known. At once unless the storage answers with promises. */
+  ready = Promise.resolve();
+
   /**
-   * Options, all optional: `origin`, `storage` (as localStorage), `WebSocket`, `fetch`, `setTimeout`, `clearTimeout`, `now`, `random`, `uuid`,
-   * `lock(name, fn)` (runs fn alone among all tabs), `initial_events` (how far back a conversation met for the first time is synced),
-   * `max_catch_up` (a longer absence is answered with `skipped`), `resume` {cursor, positions} for applications that keep the events themselves.
+   * Options, all optional: `origin` (the server's address; in a page its own), `storage` (as localStorage; its answers may be promises, and `keys()` may
+   * stand in for `length` and `key`), `WebSocket` (Node.js before 22: that of the package ws), `fetch`, `setTimeout`, `clearTimeout`, `now`, `random`, `uuid`,
+   * `lock(name, fn)` (runs fn alone among all tabs), `device` (a name for this connection, 64 bytes at most),
+   * `initial_events` (how far back a conversation met for the first time is synced), `max_catch_up` (a longer absence is answered with `skipped`),
+   * `keep_positions` (keeps in the storage which events are handled, and begins there next time: an event is handled when its listeners have returned and
+   * their promises are settled), `resume` {cursor, positions} for applications that keep the events themselves.
    */
   constructor(options = {}) {
     const g = globalThis;
     this.#env = {
-      origin: options.origin ?? g.location?.origin,
+      origin: address(options.origin ?? g.location?.origin),
       storage: options.storage ?? memoryStorage(),
       WebSocket: options.WebSocket ?? g.WebSocket,
       fetch: options.fetch ?? ((...args) => g.fetch(...args)),
@@ -112,12 +188,34 @@ export class TidingsClient {
       lock: options.lock ?? ((name, fn) => (g.navigator?.locks ? g.navigator.locks.request(name, fn) : fn())),
       initial_events: options.initial_events ?? 20,
       max_catch_up: options.max_catch_up ?? 2_000,
+      keep_positions: options.keep_positions ?? false,
+      device: options.device ?? 'web',
     };
     this.cursor = options.resume?.cursor ?? null;
     for (const [id, pos] of Object.entries(options.resume?.positions ?? {})) this.#stub(id, pos);
-    this.#session = this.#stored();
-    if (this.#session) this.#loadOutbox();
-    else this.#state = { state: 'signed_out' };
+    const begun = this.#begin();
+    if (!isPromise(begun)) return;
+    this.#loading = true;
+    this.#state = { state: 'loading' };
+    this.ready = begun.then(() => {
+      this.#loading = false;
+      if (this.#ended) return;
+      this.#setState({ state: this.#session ? 'idle' : 'signed_out' });
+      this.#emit('session', this.user);
+    }, (cause) => {
+      const error = new TidingsError({ code: 'storage', message: `the storage cannot be read: ${cause?.message ?? cause}`, cause });
+      this.#emit('error', error);
+      throw error;
+    });
+    this.ready.catch(() => {}); // whoever waits for it is told; who does not has the event
+  }
+
+  #begin() {
+    return then(this.#stored(), (session) => {
+      this.#session = session;
+      if (!session) this.#state = { state: 'signed_out' };
+      return session && this.#loadOwn();
+    });
   }
 
   on(name, listener) {
@@ -126,9 +224,45 @@ export class TidingsClient {
     return () => this.#listeners.get(name).delete(listener);
   }
 
-  #emit(name, detail) { for (const listener of [...(this.#listeners.get(name) ?? [])]) listener(detail); }
-  #later(delay_ms, fn) { return this.#env.setTimeout(fn, Math.min(Math.max(0, delay_ms), 0x7fffffff)); }
-  #cancel(timer) { if (timer !== null && timer !== undefined) this.#env.clearTimeout(timer); return null; }
+  /** Tells all listeners. One that throws, or whose promise fails, is reported by `error` and stops nobody. Answers the promises of the others. */
+  #emit(name, detail) {
+    const promises = [];
+    const listeners = [...(this.#listeners.get(name) ?? [])];
+    for (const listener of listeners) {
+      try {
+        const done = listener(detail);
+        if (isPromise(done)) promises.push(Promise.resolve(done).catch((cause) => this.#blame(name, cause)));
+      } catch (cause) { this.#blame(name, cause); }
+    }
+    if (name === 'error' && !listeners.length) console.error(detail);
+    return promises;
+  }
+
+  #blame(name, cause) {
+    if (this.#ended && cause?.code === 'closed') return; // it was waiting for what `close` ended
+    if (name === 'error') console.error(cause);
+    else this.#emit('error', new TidingsError({ code: 'listener', message: `a listener of "${name}" failed: ${cause?.message ?? cause}`, cause }));
+  }
+
+  /** `ended` is called instead when the client is closed before. A timer that is `idle` does not keep a process of Node.js from exiting. */
+  #later(delay_ms, fn, { idle = false, ended } = {}) {
+    if (this.#ended) { ended?.(); return null; }
+    const timer = this.#env.setTimeout(() => { this.#timers.delete(timer); fn(); }, Math.min(Math.max(0, delay_ms), 0x7fffffff));
+    this.#timers.set(timer, ended);
+    if (idle) timer?.unref?.();
+    return timer;
+  }
+
+  #idly(delay_ms, fn) { return this.#later(delay_ms, fn, { idle: true }); }
+  #pause(delay_ms, idle = false) { return new Promise((resolve) => { this.#later(delay_ms, resolve, { idle, ended: resolve }); }); }
+
+  #cancel(timer) {
+    if (timer === null || timer === undefined) return null;
+    this.#timers.delete(timer);
+    this.#env.clearTimeout(timer);
+    return null;
+  }
+
   #setState(state) { this.#state = state; this.#emit('state', state); }
 
   get state() { return this.#state; }
@@ -144,15 +278,19 @@ export class TidingsClient {
 
   /** Plays first: the same guest on this device each time, until it is claimed. */
   async guest({ display_name } = {}) {
-    const device_id = this.#env.storage.getItem(DEVICE_KEY) ?? this.#env.uuid();
-    this.#env.storage.setItem(DEVICE_KEY, device_id);
+    let device_id = await this.#read(DEVICE_KEY);
+    if (!device_id) {
+      device_id = this.#env.uuid();
+      this.#store(DEVICE_KEY, device_id);
+      await this.#storedAll();
+    }
     return this.#adopt(await this.#surely(() => this.#fetch('POST', '/v1/accounts/guest', { body: { device_id, display_name } })));
   }
 
   /** Makes the guest an account. Its messages and conversations stay; the device alone no longer signs in to it. */
   async claim({ username, password }) {
     const user = await this.#surely(() => this.api('POST', '/v1/me/claim', { body: { username, password } }));
-    this.#env.storage.removeItem(DEVICE_KEY);
+    this.#store(DEVICE_KEY, null);
     return this.#profile(user);
   }
 
@@ -163,27 +301,98 @@ export class TidingsClient {
    * the next guest on this device is somebody new, and nobody reaches the old one any more.
    */
   async signOut() {
+    if (this.#loading) await this.ready;
     const token = this.#session?.access_token;
-    if (this.user?.guest) this.#env.storage.removeItem(DEVICE_KEY);
-    for (const entry of this.#outbox.values()) this.#env.storage.removeItem(this.#outboxKey(entry));
+    if (this.user?.guest) this.#store(DEVICE_KEY, null);
+    for (const entry of this.#outbox.values()) this.#store(this.#outboxKey(entry), null);
+    if (this.user) this.#store(`${POSITIONS_KEY}.${this.user.id}`, null);
     this.#forget();
     if (token) await this.#fetch('DELETE', '/v1/tokens', { token }).catch(() => {});
+    await this.#storedAll();
   }
 
   /** What may be sent again unchanged is sent once more when it is not known whether it was done. */
   async #surely(call) {
     try { return await call(); } catch (error) {
       if (error.definite !== false) throw error;
-      await new Promise((resolve) => { this.#later(AGAIN_MS, resolve); });
+      await this.#pause(AGAIN_MS);
       return call();
     }
   }
 
-  #stored() { try { return JSON.parse(this.#env.storage.getItem(SESSION_KEY)); } catch { return null; } }
+  // ---- the storage ----
+
+  #read(key) { return this.#env.storage.getItem(key); }
+
+  #keys() {
+    const { storage } = this.#env;
+    if (typeof storage.keys === 'function') return storage.keys();
+    return Array.from({ length: storage.length }, (_, index) => storage.key(index));
+  }
+
+  /** Writes a key, or removes it (null). A storage with promises is given one write at a time, and of each key only the newest. */
+  #store(key, text, refused = () => {}) {
+    const write = { text, refused: (cause) => { refused(); this.#emit('error', new TidingsError({ code: 'storage', message: `the storage refused ${key}: ${cause?.message ?? cause}`, cause })); } };
+    if (this.#saving) this.#unsaved.set(key, write);
+    else this.#writeKey(key, write);
+  }
+
+  #writeKey(key, { text, refused }) {
+    const { storage } = this.#env;
+    try {
+      const done = text === null ? storage.removeItem(key) : storage.setItem(key, text);
+      if (!isPromise(done)) return;
+      this.#saving = Promise.resolve(done).catch(refused).then(() => {
+        this.#saving = null;
+        while (!this.#saving && this.#unsaved.size) {
+          const [next, write] = this.#unsaved.entries().next().value;
+          this.#unsaved.delete(next);
+          this.#writeKey(next, write);
+        }
+      });
+    } catch (cause) { refused(cause); }
+  }
+
+  async #storedAll() { while (this.#saving) await this.#saving; }
+
+  #stored() { return then(this.#read(SESSION_KEY), parsed); }
+
+  /** What is kept for the signed-in user: unsent messages, and which events are handled. */
+  #loadOwn() { return then(this.#loadOutbox(), () => this.#loadPositions()); }
+
+  #loadPositions() {
+    if (!this.#env.keep_positions) return undefined;
+    return then(this.#read(`${POSITIONS_KEY}.${this.#session.user.id}`), (text) => {
+      for (const [id, pos] of Object.entries(parsed(text) ?? {})) if (!this.conversations.has(id)) this.#stub(id, pos);
+    });
+  }
+
+  /** An event counts as handled when all before it are too and its listeners' promises are settled. */
+  #handled(c, seq, promises = []) {
+    if (!this.#env.keep_positions) return;
+    const turn = { seq, open: promises.length > 0 };
+    c.turns.push(turn); // as many as there are listeners still at work: theirs is the limit
+    const settle = () => {
+      turn.open = false;
+      while (c.turns.length && !c.turns[0].open) c.handled = c.turns.shift().seq;
+      this.#positionsTimer ??= this.#idly(POSITIONS_EVERY_MS, () => this.#savePositions());
+    };
+    if (turn.open) Promise.all(promises).then(settle);
+    else settle();
+  }
+
+  #savePositions() {
+    this.#positionsTimer = this.#cancel(this.#positionsTimer);
+    if (!this.#env.keep_positions || !this.#session || this.#ended) return;
+    const handled = [...this.conversations.values()].filter((c) => !c.stub || c.known_pos).map((c) => [c.id, c.handled]);
+    this.#store(`${POSITIONS_KEY}.${this.#session.user.id}`, JSON.stringify(Object.fromEntries(handled)));
+  }
+
+  // ---- the session ----
 
   #save(session) {
     this.#session = session;
-    this.#env.storage.setItem(SESSION_KEY, JSON.stringify(session));
+    this.#store(SESSION_KEY, JSON.stringify(session));
   }
 
   #profile(user) {
@@ -192,21 +401,28 @@ export class TidingsClient {
     return user;
   }
 
-  #adopt({ user, access_token, expires_in, refresh_token }) {
+  async #adopt(answer) {
+    if (this.#loading) await this.ready;
+    if (this.#ended) throw closed();
+    if (!answer?.access_token) throw new TidingsError({ code: 'unavailable', message: `${this.#env.origin} did not answer as a Tidings server does.`, definite: false });
+    const { user, access_token, expires_in, refresh_token } = answer;
     const known = this.#session?.user.id === user.id;
     if (this.#session && !known) this.#forget();
     this.#save({ user, access_token, refresh_token, expires_at_ms: this.#env.now() + expires_in * 1000 });
-    if (!known) this.#loadOutbox();
+    const loaded = known ? undefined : this.#loadOwn();
+    if (isPromise(loaded)) await loaded;
     this.#scheduleRefresh(expires_in * 1000);
     this.#emit('session', user);
     return user;
   }
 
-  #forget() {
+  /** Ends the session here; `error` says why when nobody asked for it. */
+  #forget(error) {
     this.disconnect();
     this.#refreshTimer = this.#cancel(this.#refreshTimer);
     this.#session = null;
-    this.#env.storage.removeItem(SESSION_KEY);
+    this.#store(SESSION_KEY, null);
+    for (const entry of this.#outbox.values()) this.#break(entry, new TidingsError({ code: 'unauthenticated', message: 'signed out' }));
     this.conversations.clear();
     this.#outbox.clear();
     this.#acked = [];
@@ -214,17 +430,18 @@ export class TidingsClient {
     this.cursor = null;
     this.#setState({ state: 'signed_out' });
     this.#emit('session', null);
+    if (error) this.#emit('error', error);
   }
 
   #scheduleRefresh(ttl_ms) {
     this.#cancel(this.#refreshTimer);
     const lead_ms = ttl_ms > 150_000 ? 75_000 : ttl_ms / 4;
-    this.#refreshTimer = this.#later((ttl_ms - lead_ms) * (1 - this.#env.random() / 20), () => this.#refreshSoon());
+    this.#refreshTimer = this.#idly((ttl_ms - lead_ms) * (1 - this.#env.random() / 20), () => this.#refreshSoon());
   }
 
   #refreshSoon() {
     this.#refresh().catch(() => {
-      if (this.#session) this.#refreshTimer = this.#later(5_000 + this.#env.random() * 5_000, () => this.#refreshSoon());
+      if (this.#session) this.#refreshTimer = this.#idly(5_000 + this.#env.random() * 5_000, () => this.#refreshSoon());
     });
   }
 
@@ -235,7 +452,9 @@ export class TidingsClient {
   }
 
   async #refreshAlone() {
-    const [mine, stored] = [this.#session, this.#stored()];
+    await this.#storedAll();
+    const stored = await this.#stored();
+    const mine = this.#session;
     if (!mine) throw new TidingsError({ code: 'unauthenticated', message: 'signed out' });
     const other_tab = stored?.user.id === mine.user.id && stored.access_token !== mine.access_token;
     if (other_tab && stored.expires_at_ms > this.#env.now() + 5_000) {
@@ -243,12 +462,12 @@ export class TidingsClient {
       this.#scheduleRefresh(stored.expires_at_ms - this.#env.now());
     } else {
       try {
-        this.#adopt(await this.#fetch('POST', '/v1/tokens/refresh', { body: { refresh_token: mine.refresh_token } }));
+        await this.#adopt(await this.#fetch('POST', '/v1/tokens/refresh', { body: { refresh_token: mine.refresh_token } }));
       } catch (error) {
         if (error.status !== 401) throw error;
-        const device_id = mine.user.guest ? this.#env.storage.getItem(DEVICE_KEY) : null;
-        if (!device_id) { this.#forget(); throw error; }
-        this.#adopt(await this.#fetch('POST', '/v1/accounts/guest', { body: { device_id } }));
+        const device_id = mine.user.guest ? await this.#read(DEVICE_KEY) : null;
+        if (!device_id) { this.#forget(new TidingsError({ code: 'unauthenticated', message: 'The sign-in has ended: sign in again.', cause: error })); throw error; }
+        await this.#adopt(await this.#fetch('POST', '/v1/accounts/guest', { body: { device_id } }));
       }
     }
     if (this.#link) this.#request({ type: 'auth', token: this.#session.access_token }, { transient: true }).catch(() => {});
@@ -258,6 +477,7 @@ export class TidingsClient {
 
   /** One REST call as the signed-in user; a token found expired is refreshed once. Throws TidingsError. */
   async api(method, path, { body, headers } = {}) {
+    if (this.#loading) await this.ready;
     if (!this.#session) throw new TidingsError({ code: 'unauthenticated', message: 'signed out' });
     const token = this.#session.access_token;
     try {
@@ -270,21 +490,27 @@ export class TidingsClient {
   }
 
   async #fetch(method, path, { body, headers = {}, token } = {}) {
+    if (this.#ended) throw closed();
+    const { origin } = this.#env;
     const abort = new AbortController();
     const timer = this.#later(REQUEST_TIMEOUT_MS, () => abort.abort());
+    this.#calls.add(abort);
     const all = { ...headers, ...(token && { authorization: `Bearer ${token}` }), ...(body && { 'content-type': 'application/json' }) };
+    const unavailable = (message, more) => new TidingsError({ code: 'unavailable', message, retryable: true, definite: false, ...more });
     try {
-      const answer = await this.#env.fetch(this.#env.origin + path, { method, headers: all, body: body && JSON.stringify(body), signal: abort.signal });
+      const answer = await this.#env.fetch(origin + path, { method, headers: all, body: body && JSON.stringify(body), signal: abort.signal });
       const text = await answer.text();
-      let value = null;
-      try { value = text ? JSON.parse(text) : null; } catch { /* not ours: a proxy's page, say */ }
-      if (answer.ok) return value;
-      const gateway = answer.status >= 500;
-      throw new TidingsError({ code: 'unavailable', message: value?.detail ?? value?.title ?? `HTTP ${answer.status}`, retryable: gateway, definite: !gateway, ...value, status: answer.status });
-    } catch (error) {
-      if (error instanceof TidingsError) throw error;
-      throw new TidingsError({ code: 'unavailable', message: 'The server cannot be reached.', retryable: true, definite: false });
+      const value = text ? parsed(text) : null;
+      if (answer.ok && !(text && value === null)) return value;
+      const what = value?.detail ?? value?.title ?? `HTTP ${answer.status} from ${origin}${path}, and not in the words of a Tidings server`;
+      throw unavailable(what, { retryable: answer.status >= 500, definite: answer.status < 500 && !answer.ok, ...(answer.ok ? {} : value), status: answer.status });
+    } catch (cause) {
+      if (cause instanceof TidingsError) throw cause;
+      if (this.#ended) throw closed();
+      if (abort.signal.aborted) throw unavailable(`No answer from ${origin} within ${REQUEST_TIMEOUT_MS / 1000} s.`, { cause });
+      throw unavailable(`The server cannot be reached at ${origin}.`, { cause });
     } finally {
+      this.#calls.delete(abort);
       this.#cancel(timer);
     }
   }
@@ -299,7 +525,7 @@ export class TidingsClient {
   setRole(id, user, role) { return this.api('PATCH', `/v1/conversations/${enc(id)}/members/${enc(user)}`, { body: { role } }); }
   removeMember(id, user) { return this.api('DELETE', `/v1/conversations/${enc(id)}/members/${enc(user)}`); }
   /** A page of history, ascending: `query` of `before`, `after`, `limit`, `min_seq`. */
-  history(id, query) { return this.api('GET', `/v1/conversations/${enc(id)}/messages?${new URLSearchParams(query)}`); }
+  history(id, query = {}) { return this.api('GET', `/v1/conversations/${enc(id)}/messages?${new URLSearchParams(query)}`); }
 
   /** Makes a conversation (or finds it: a direct one exists once) and answers it, already in `conversations`. */
   async createConversation(fields) {
@@ -320,9 +546,13 @@ export class TidingsClient {
 
   // ---- the connection ----
 
-  /** Connects and stays connected until `disconnect` or a close that forbids coming back (`state` is then `stopped`). */
+  /** Connects and stays connected until `disconnect`, `close` or a close that forbids coming back (`state` is then `stopped`). */
   connect() {
-    if (!this.#session || this.#link || this.#next) return;
+    if (this.#ended) throw closed();
+    if (!this.#env.WebSocket) throw new TidingsError({ code: 'no_websocket', message: 'There is no WebSocket here. Pass options.WebSocket; in Node.js before 22: npm install ws, and the WebSocket that it exports.' });
+    if (this.#loading) return void this.ready.then(() => { if (!this.#ended) this.connect(); }).catch((error) => { if (error.code !== 'storage') this.#emit('error', error); });
+    if (!this.#session) throw new TidingsError({ code: 'unauthenticated', message: 'Sign in before you connect.' });
+    if (this.#link || this.#next) return;
     this.#wanted = true;
     this.#attempt = 0;
     this.#open();
@@ -332,12 +562,32 @@ export class TidingsClient {
     this.#wanted = false;
     this.#retryTimer = this.#cancel(this.#retryTimer);
     this.#stableTimer = this.#cancel(this.#stableTimer);
+    this.#healTimer = this.#cancel(this.#healTimer);
     this.#handover = this.#handover && this.#cancel(this.#handover.timer);
     for (const link of [this.#link, this.#next]) if (link) this.#release(link, 1000);
     this.#link = this.#next = null;
     for (const request of [...this.#requests.values()]) this.#settle(request, offline());
     this.#flights.clear();
     this.#setState({ state: 'idle' });
+  }
+
+  /**
+   * Ends the client for good: no connection, call or timer is left, so that a process can exit. What is unsent stays in the storage.
+   * Answers when the storage has everything.
+   */
+  async close() {
+    if (!this.#ended) {
+      this.disconnect();
+      this.#savePositions();
+      this.#ended = true;
+      const timers = [...this.#timers];
+      this.#timers.clear();
+      for (const [timer, ended] of timers) { this.#env.clearTimeout(timer); ended?.(); }
+      for (const call of this.#calls) call.abort();
+      for (const entry of this.#outbox.values()) this.#break(entry, closed());
+      this.#setState({ state: 'closed' });
+    }
+    await this.#storedAll();
   }
 
   /** The network is back, or the page was woken: reconnect at once, or find out whether the connection still lives. */
@@ -363,12 +613,13 @@ export class TidingsClient {
     link.timer = this.#later(WELCOME_TIMEOUT_MS, () => this.#closed(link, 1006));
     try {
       link.ws = new this.#env.WebSocket(`${this.#env.origin.replace(/^http/, 'ws')}/v1/ws`, [SUBPROTOCOL]);
-    } catch {
+    } catch (cause) {
+      link.cause = cause;
       this.#closed(link, 1006);
       return;
     }
     link.ws.onopen = () => {
-      const hello = { type: 'hello', token: this.#session.access_token, device: 'web' };
+      const hello = { type: 'hello', token: this.#session.access_token, device: this.#env.device };
       if (this.cursor) hello.cursor = this.cursor;
       if (takeover?.session) hello.handover = takeover.session;
       this.#write(link, hello);
@@ -376,10 +627,17 @@ export class TidingsClient {
     link.ws.onmessage = ({ data }) => {
       link.rx_ms = this.#env.now();
       link.rx_count += 1;
-      this.#receive(link, JSON.parse(data));
+      const frame = parsed(data);
+      if (frame) return this.#receive(link, frame);
+      link.cause = new Error(`not a frame: ${String(data).slice(0, 80)}`);
+      this.#closed(link, 1006);
     };
     link.ws.onclose = ({ code }) => this.#closed(link, code);
-    link.ws.onerror = () => {};
+    link.ws.onerror = (event) => {
+      link.cause ??= event?.error ?? event?.message;
+      // A close follows, except in some releases of Node.js.
+      link.failed ??= this.#later(CLOSE_TIMEOUT_MS, () => this.#closed(link, 1006));
+    };
   }
 
   #write(link, frame) { if (link?.ws?.readyState === 1) link.ws.send(JSON.stringify(frame)); }
@@ -388,9 +646,13 @@ export class TidingsClient {
   #release(link, code) {
     this.#cancel(link.timer);
     this.#cancel(link.pulse);
+    this.#cancel(link.failed);
     if (!link.ws) return;
-    link.ws.onopen = link.ws.onmessage = link.ws.onclose = link.ws.onerror = null;
-    link.ws.close(code);
+    const { ws } = link;
+    ws.onopen = ws.onmessage = ws.onclose = null;
+    ws.onerror = () => {}; // the package ws ends the process when an error finds no listener, and closing too early is one
+    ws.close(code);
+    if (ws.terminate) this.#env.setTimeout(() => ws.terminate(), CLOSE_TIMEOUT_MS)?.unref?.();
   }
 
   #closed(link, code) {
@@ -405,21 +667,32 @@ export class TidingsClient {
       if (this.#handover) return this.#setState({ state: 'waiting', retry_at_ms: this.#handover.at_ms });
     } else {
       this.#next = null;
+      this.#failed(link, code);
       if (this.#link) return void (this.#retryTimer = this.#later(this.#backoff(link.retry_after_ms), () => this.#open(link.takeover)));
     }
     if (!this.#wanted) return;
     if (FINAL_CLOSES.has(code)) {
       this.#wanted = false;
-      return this.#setState({ state: 'stopped', code });
+      this.#setState({ state: 'stopped', code });
+      this.#emit('error', new TidingsError({ code: 'stopped', message: `The server closed the connection for good (${code}).`, cause: link.cause }));
+      return;
     }
     if (code === 4401 && this.#authFailures++ === 0) {
       this.#setState({ state: 'connecting' });
       this.#refresh().then(() => this.#open(), (error) => { if (this.#wanted && error.status !== 401) this.#wait(this.#backoff(error.retry_after_ms)); });
       return;
     }
-    if (code === 4401) return this.#forget();
+    if (code === 4401) return this.#forget(new TidingsError({ code: 'unauthenticated', message: 'The server does not take this sign-in any more: sign in again.', cause: link.cause }));
     const floor_ms = code === 4429 ? ABUSE_WAIT_MS : link.retry_after_ms;
     this.#wait(this.#backoff(floor_ms));
+  }
+
+  /** An attempt to connect that failed is told once, until one succeeds: the state says when the next comes. */
+  #failed(link, code) {
+    if (this.#toldFailure || !this.#wanted || FINAL_CLOSES.has(code) || code === 4401) return;
+    this.#toldFailure = true;
+    const why = link.cause?.message ?? link.cause ?? (link.ws ? `code ${code}` : 'no answer');
+    this.#emit('error', new TidingsError({ code: 'unavailable', message: `No connection to ${this.#env.origin} (${why}); it is tried again.`, retryable: true, cause: link.cause }));
   }
 
   #backoff(floor_ms = 0) {
@@ -447,7 +720,7 @@ export class TidingsClient {
   }
 
   #pulse(link) {
-    link.pulse = this.#later(this.heartbeat_ms, () => {
+    link.pulse = this.#idly(this.heartbeat_ms, () => {
       if (this.#env.now() - link.rx_ms >= this.heartbeat_ms) this.#probe(link);
       this.#pulse(link);
     });
@@ -472,7 +745,7 @@ export class TidingsClient {
   #error(link, frame) {
     const request = this.#requests.get(frame.id);
     if (request) this.#settle(request, new TidingsError(frame));
-    else if (link === this.#next) link.retry_after_ms = frame.retry_after_ms; // why the hello was refused
+    else if (link === this.#next) Object.assign(link, { retry_after_ms: frame.retry_after_ms, cause: new TidingsError(frame) }); // why the hello was refused
   }
 
   #reconnect(link, { after_ms, handover }) {
@@ -493,13 +766,15 @@ export class TidingsClient {
     if (old) this.#release(old, 1000);
     for (const request of [...this.#requests.values()]) if (request.transient) this.#settle(request, offline());
     this.#authFailures = 0;
+    this.#toldFailure = false;
     this.heartbeat_ms = frame.heartbeat_ms;
     this.limits = frame.limits ?? {};
     this.#cancel(this.#stableTimer);
-    this.#stableTimer = this.#later(STABLE_MS, () => { this.#attempt = 0; });
+    this.#stableTimer = this.#idly(STABLE_MS, () => { this.#attempt = 0; });
     this.#pulse(link);
     if (frame.token_expires_in_ms) this.#scheduleRefresh(frame.token_expires_in_ms);
     for (const request of this.#requests.values()) this.#ask(request);
+    this.#moreHeads = !old && frame.more_heads;
     // The cursor of a welcome with more heads to come speaks for heads not yet here: it counts once they are.
     this.#heads({ heads: frame.heads, cursor: frame.more_heads ? undefined : frame.cursor, reset: frame.reset }, !old);
     this.#setState({ state: 'online' });
@@ -577,7 +852,7 @@ export class TidingsClient {
     const now = this.#env.now();
     const due = !last || now - last.sent_ms >= TYPING_EVERY_MS;
     if (due) this.#post({ type: 'typing', conversation, on: true });
-    const timer = this.#later(TYPING_OFF_MS, () => this.typing(conversation, false));
+    const timer = this.#idly(TYPING_OFF_MS, () => this.typing(conversation, false));
     this.#typing.set(conversation, { timer, sent_ms: due ? now : last.sent_ms });
   }
 
@@ -597,7 +872,7 @@ export class TidingsClient {
   }
 
   #scheduleReceipts() {
-    this.#receiptTimer ??= this.#later(RECEIPT_DELAY_MS, () => {
+    this.#receiptTimer ??= this.#idly(RECEIPT_DELAY_MS, () => {
       this.#receiptTimer = null;
       for (const [conversation, seq] of this.#reads) this.#post({ type: 'read', conversation, seq });
       for (const [conversation, seq] of this.#deliveries) if (!(this.#reads.get(conversation) >= seq)) this.#post({ type: 'delivered', conversation, seq });
@@ -617,8 +892,9 @@ export class TidingsClient {
 
   // ---- conversations and their events ----
 
-  #stub(id, pos = 0) {
-    const c = { id, stub: true, pos, target: pos, counted: 0, last_seq: pos, read_seq: 0, unread: 0, known_pos: pos > 0, buffer: new Map(), idle_syncs: 0 };
+  #stub(id, known_pos) {
+    const pos = known_pos ?? 0;
+    const c = { id, stub: true, pos, target: pos, counted: 0, last_seq: pos, read_seq: 0, unread: 0, known_pos: known_pos !== undefined, buffer: new Map(), idle_syncs: 0, live_after: 0, handled: pos, turns: [] };
     this.conversations.set(id, c);
     return c;
   }
@@ -627,9 +903,10 @@ export class TidingsClient {
     if (reset) this.#unconfirmed = new Set(this.conversations.keys());
     for (const head of heads) {
       if (head.left) this.#remove(head.conversation);
-      else this.#applyHead(head, authoritative);
+      else this.#applyHead(head, authoritative, authoritative || this.#moreHeads);
     }
     if (cursor !== undefined) {
+      this.#moreHeads = false;
       this.cursor = cursor;
       this.#endReset();
     }
@@ -646,12 +923,17 @@ export class TidingsClient {
     this.#flush();
   }
 
-  #applyHead(head, authoritative = false) {
+  /** `old`: the head tells what happened before this connection stood. */
+  #applyHead(head, authoritative = false, old = false) {
     const id = head.conversation ?? head.id;
     const c = this.conversations.get(id) ?? this.#stub(id);
+    if (old || c.stub) c.live_after = head.last_seq;
     const { conversation: _id, unread, last_seq, read_seq, ...fields } = head;
     const start = Math.max(head.first_seq - 1, last_seq - this.#env.initial_events);
-    if (c.stub && !c.known_pos) c.pos = c.start = start;
+    if (c.stub && !c.known_pos) {
+      c.pos = c.start = start;
+      this.#handled(c, start);
+    }
     c.start ??= c.pos;
     c.stub = false;
     if (this.#unconfirmed?.delete(id)) { // nothing held of the old log counts
@@ -688,6 +970,8 @@ export class TidingsClient {
     if (upto < c.pos) c.target = c.last_seq = upto;
     c.pos = c.start = upto;
     for (const seq of c.buffer.keys()) if (seq <= upto) c.buffer.delete(seq);
+    if (upto < after) c.turns = []; // they were of another log
+    this.#handled(c, upto);
     this.#emit('skipped', { conversation: c.id, after, upto });
   }
 
@@ -695,8 +979,10 @@ export class TidingsClient {
   #event(event, from_sync = false) {
     const known = this.conversations.get(event.conversation);
     if (!known && event.kind === 'member_left' && event.user === this.user?.id) return;
-    const c = known ?? this.#discover(event.conversation);
+    const c = known ?? this.#stub(event.conversation);
+    if (c.stub) this.#discover(c);
     if (event.seq <= c.pos && !c.stub) return;
+    event.live = !from_sync || event.seq > c.live_after;
     // The server gives what one may see, so a sync that starts later means there is nothing for us before it.
     if (from_sync && event.seq > c.pos + 1) this.#skip(c, event.seq - 1);
     if (!c.stub && event.seq === c.pos + 1) {
@@ -743,7 +1029,7 @@ export class TidingsClient {
       Object.assign(c, name !== undefined && { name }, history && { history }, join && { join });
       if (role?.user === me) c.role = role.role;
     }
-    this.#emit('event', event);
+    this.#handled(c, event.seq, this.#emit('event', event));
     this.#emit('conversation', c);
     if (event.kind === 'member_joined') this.rewatch(event.user === me ? this.#watched : [event.user]);
     const left = (event.kind === 'member_left' && event.user === me) || event.changes?.deleted;
@@ -756,17 +1042,18 @@ export class TidingsClient {
     this.#emit('removed', { conversation: id });
   }
 
-  /** A conversation spoken of for the first time: its events wait until its head is here. */
-  #discover(id) {
-    const c = this.#stub(id);
+  /** A conversation of which only events, or an earlier position, are known: its events wait until its head is here. */
+  #discover(c) {
+    if (c.asked) return;
+    c.asked = true;
+    const { id } = c;
     const give_up = (error) => {
       if (this.conversations.get(id) !== c || !c.stub) return;
-      if (error.retryable) this.#later(2_000 + this.#env.random() * 2_000, ask);
+      if (error.retryable) this.#idly(2_000 + this.#env.random() * 2_000, ask);
       else this.conversations.delete(id);
     };
     const ask = () => this.fetchConversation(id).then((head) => { if (this.conversations.get(id) === c) this.#adoptHead(head); }, give_up);
     ask();
-    return c;
   }
 
   /** Syncs exactly the ranges that are missing, one request at a time, until nothing is. */
@@ -797,7 +1084,7 @@ export class TidingsClient {
     }
     this.#healing = false;
     if (pause_ms === 0) this.#heal();
-    else if (pause_ms > 0) this.#healTimer = this.#later(pause_ms, () => { this.#healTimer = null; this.#heal(); });
+    else if (pause_ms > 0) this.#healTimer = this.#idly(pause_ms, () => { this.#healTimer = null; this.#heal(); });
     else if (this.#link) this.#heal();
   }
 
@@ -805,26 +1092,46 @@ export class TidingsClient {
 
   /**
    * Takes a message for `conversation` (or, for a direct one, `to` a user), keeps it through reloads and delivers it once.
-   * Answers the outbox entry {client_id, state: queued | sending | failed, error?, …}; `sent` follows when it is committed.
+   * Answers the outbox entry {client_id, state: queued | sending | failed, error?, …}; `entry.committed` is a promise of its ack, and the event
+   * `sent` tells the same. `client_id` is for those who may send the same again after a restart (see `clientId`); else a new one is made.
    */
-  send({ conversation, to, body, reply_to, mentions, attachments, data }) {
+  send({ client_id, conversation, to, body, reply_to, mentions, attachments, data }) {
+    if (this.#ended) throw closed();
+    if (!this.#session) throw new TidingsError({ code: 'unauthenticated', message: this.#loading ? 'Await client.ready before you send.' : 'Sign in before you send.' });
+    const held = this.#outbox.get(client_id);
+    if (held) return held;
     this.#lastOrder = Math.max(this.#env.now(), this.#lastOrder + 1);
-    const entry = { client_id: this.#env.uuid(), conversation, to, body, reply_to, mentions, attachments, data, order: this.#lastOrder, state: 'queued' };
+    const entry = { client_id: client_id ?? this.#env.uuid(), conversation, to, body, reply_to, mentions, attachments, data, order: this.#lastOrder, state: 'queued' };
+    if (client_id) entry.given = true;
+    this.#promise(entry);
     this.#keep(entry);
     this.#flush();
     return entry;
   }
 
-  /** Tries a failed message again. A client_id the server knows for something else is replaced. */
+  /** `committed` is no property that is copied or stored. */
+  #promise(entry) {
+    const promise = new Promise((resolve, reject) => { this.#promised.set(entry, { resolve, reject }); });
+    promise.catch(() => {}); // a message that fails is in the outbox, and told by its event
+    Object.defineProperty(entry, 'committed', { value: promise, configurable: true });
+  }
+
+  #break(entry, error) {
+    this.#promised.get(entry)?.reject(error);
+    this.#promised.delete(entry);
+  }
+
+  /** Tries a failed message again. A client_id the server knows for something else is replaced, unless the application chose it. */
   retry(client_id) {
     const entry = this.#outbox.get(client_id);
     if (entry?.state !== 'failed') return;
-    if (entry.error?.code === 'conflict') {
+    if (entry.error?.code === 'conflict' && !entry.given) {
       this.discard(client_id);
       entry.client_id = this.#env.uuid();
     }
     delete entry.error;
     entry.state = 'queued';
+    this.#promise(entry);
     this.#keep(entry);
     this.#flush();
   }
@@ -834,7 +1141,8 @@ export class TidingsClient {
     const entry = this.#outbox.get(client_id);
     if (!entry) return;
     this.#outbox.delete(client_id);
-    this.#env.storage.removeItem(this.#outboxKey(entry));
+    this.#store(this.#outboxKey(entry), null);
+    this.#break(entry, new TidingsError({ code: 'discarded', message: 'The message was given up.' }));
     this.#emit('outbox', null);
   }
 
@@ -844,20 +1152,21 @@ export class TidingsClient {
   #keep(entry) {
     this.#outbox.set(entry.client_id, entry);
     // A full storage costs surviving a reload, not the message.
-    try { this.#env.storage.setItem(this.#outboxKey(entry), JSON.stringify(entry)); } catch { entry.volatile = true; }
+    this.#store(this.#outboxKey(entry), JSON.stringify(entry), () => { entry.volatile = true; });
     this.#emit('outbox', entry);
   }
 
   #loadOutbox() {
-    const { storage } = this.#env;
     const prefix = `${OUTBOX_KEY}.${this.#session.user.id}.`;
-    for (const key of Array.from({ length: storage.length }, (_, index) => storage.key(index))) {
-      if (!key?.startsWith(prefix)) continue;
-      const entry = JSON.parse(storage.getItem(key));
-      if (entry.state !== 'failed') entry.state = 'queued';
-      this.#outbox.set(entry.client_id, entry);
-      this.#lastOrder = Math.max(this.#lastOrder, entry.order);
-    }
+    return then(this.#keys(), (keys) => together(keys.filter((key) => key?.startsWith(prefix)).map((key) => this.#read(key)), (texts) => {
+      for (const entry of texts.map(parsed).filter(Boolean)) {
+        if (entry.state !== 'failed') entry.state = 'queued';
+        this.#outbox.set(entry.client_id, entry);
+        this.#promise(entry);
+        if (entry.state === 'failed') this.#break(entry, new TidingsError(entry.error));
+        this.#lastOrder = Math.max(this.#lastOrder, entry.order);
+      }
+    }));
   }
 
   /** One message at a time and conversation is on its way, so that a refused one cannot be overtaken by the next. */
@@ -882,9 +1191,8 @@ export class TidingsClient {
         const again = error.retryable || !error.definite;
         Object.assign(entry, again ? { state: 'queued' } : { state: 'failed', error: { code: error.code, message: error.message } });
         this.#keep(entry);
-        if (again && error.code !== 'offline') {
-          await new Promise((resolve) => this.#later((error.retry_after_ms ?? 500) + this.#env.random() * 500, resolve));
-        }
+        if (!again) this.#break(entry, error);
+        else if (error.code !== 'offline') await this.#pause((error.retry_after_ms ?? 500) + this.#env.random() * 500, true);
       }
     }
     if (this.#flights.get(lane) === flight) this.#flights.delete(lane);
@@ -893,10 +1201,12 @@ export class TidingsClient {
 
   #committed(entry, ack) {
     if (!entry || !this.#outbox.delete(entry.client_id)) return;
-    this.#env.storage.removeItem(this.#outboxKey(entry));
+    this.#store(this.#outboxKey(entry), null);
+    this.#promised.get(entry)?.resolve(ack);
+    this.#promised.delete(entry);
     if (this.#acked.push(entry) > MAX_ACKED_KEPT) this.#acked.shift();
     this.#emit('sent', { entry, ack });
-    this.#later(ACKED_EVENT_WAIT_MS, () => {
+    this.#idly(ACKED_EVENT_WAIT_MS, () => {
       const c = this.conversations.get(ack.conversation);
       if (!c || c.pos >= ack.seq) return;
       c.target = Math.max(c.target, ack.seq);

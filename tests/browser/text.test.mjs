@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { memoryStorage } from '../../web/tidings.js';
+import { memoryStorage } from '../../clients/js/tidings.js';
 import { absence } from '../../web/ui/absence.js';
 import { attachmentsOf, safeLink } from '../../web/ui/attachments.js';
 import { charactersOver } from '../../web/ui/composer.js';

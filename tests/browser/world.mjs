@@ -55,7 +55,8 @@ export class World {
   /** Answers `METHOD /path` with what `fn(body)` gives: {status, body}. */
   route(name, fn) { this.routes.set(name, fn); }
 
-  client(options = {}) {
+  /** `console: true` leaves errors without a listener. */
+  client({ console, ...options } = {}) {
     const world = this;
     const client = new TidingsClient({
       origin: 'http://tidings.test',
@@ -71,6 +72,7 @@ export class World {
       ...options,
     });
     for (const name of ['state', 'event', 'skipped', 'outbox', 'sent', 'removed', 'session']) client.on(name, (detail) => this.seen.push({ name, detail: structuredClone(detail) }));
+    if (!console) client.on('error', (error) => this.seen.push({ name: 'error', detail: error }));
     return client;
   }
 

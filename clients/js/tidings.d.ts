@@ -1,0 +1,229 @@
+/** Types of `tidings.js`. What each thing promises is written there and in README.md. */
+
+export type Awaitable<T> = T | Promise<T>;
+
+/** Shaped as localStorage. Answers may be promises, and `keys` may stand in for `length` and `key`. */
+export interface TidingsStorage {
+  getItem(key: string): Awaitable<string | null>;
+  setItem(key: string, value: string): Awaitable<void>;
+  removeItem(key: string): Awaitable<void>;
+  keys?(): Awaitable<string[]>;
+  readonly length?: number;
+  key?(index: number): string | null;
+}
+
+/** What of a WebSocket is used: the browser's, that of Node.js 22 and that of the package ws fit. */
+export interface SocketLike {
+  readonly readyState: number;
+  onopen: ((event: any) => any) | null;
+  onmessage: ((event: any) => any) | null;
+  onclose: ((event: any) => any) | null;
+  onerror: ((event: any) => any) | null;
+  send(text: string): void;
+  close(code?: number): void;
+}
+
+export interface TidingsOptions {
+  /** The server's address, such as https://chat.example. In a page its own origin when absent. */
+  origin?: string;
+  storage?: TidingsStorage;
+  WebSocket?: new (url: string, protocols?: string[]) => SocketLike;
+  fetch?: typeof fetch;
+  setTimeout?: (fn: () => void, delay_ms: number) => unknown;
+  clearTimeout?: (timer: any) => void;
+  now?: () => number;
+  random?: () => number;
+  uuid?: () => string;
+  /** Runs `fn` while no other tab runs one under the same name. */
+  lock?: <T>(name: string, fn: () => Awaitable<T>) => Awaitable<T>;
+  /** A name for this connection, at most 64 bytes. "web" when absent. */
+  device?: string;
+  /** How many of the newest events of a conversation met for the first time are synced. 20 when absent. */
+  initial_events?: number;
+  /** More missed events than this in a conversation are told by `skipped` instead of synced. 2,000 when absent; Infinity: never skip. */
+  max_catch_up?: number;
+  /** Keeps in the storage which events are handled, and begins there next time. */
+  keep_positions?: boolean;
+  /** For applications that keep the events themselves. */
+  resume?: { cursor?: string | null; positions?: Record<string, number> };
+}
+
+export interface User { id: string; username?: string; display_name: string; guest: boolean; created_at?: string }
+
+export type ConversationKind = 'direct' | 'group' | 'channel';
+export type Role = 'owner' | 'admin' | 'member';
+
+/** One of `client.conversations`: read it, do not write it. */
+export interface Conversation {
+  readonly id: string;
+  readonly kind: ConversationKind;
+  readonly name?: string;
+  readonly peer?: string;
+  readonly role?: Role;
+  readonly history?: 'from_join' | 'all';
+  readonly join?: 'invite' | 'open';
+  readonly member_count?: number;
+  readonly first_seq: number;
+  readonly last_seq: number;
+  readonly read_seq: number;
+  readonly unread: number;
+  /** The seq of the newest event given to the application. */
+  readonly pos: number;
+  readonly [field: string]: unknown;
+}
+
+interface EventBase {
+  conversation: string;
+  seq: number;
+  sender: string;
+  sent_at: string;
+  /** False: it happened before this connection stood, and was caught up. */
+  live: boolean;
+}
+export interface MessageEvent extends EventBase {
+  kind: 'message';
+  message_id: string;
+  body?: string;
+  reply_to?: number;
+  mentions?: string[];
+  attachments?: Record<string, unknown>[];
+  data?: Record<string, unknown>;
+  edited_at?: string;
+  deleted?: true;
+  client_id?: string;
+}
+export interface EditEvent extends EventBase { kind: 'edit'; target_seq: number; body?: string; deleted?: true }
+export interface DeleteEvent extends EventBase { kind: 'delete'; target_seq: number }
+export interface ReactionEvent extends EventBase { kind: 'reaction'; target_seq: number; emoji: string; on: boolean }
+export interface MemberJoinedEvent extends EventBase { kind: 'member_joined'; user: string; role: Role }
+export interface MemberLeftEvent extends EventBase { kind: 'member_left'; user: string; reason: 'left' | 'removed' | 'erased' }
+export interface ConversationChangedEvent extends EventBase {
+  kind: 'conversation_changed';
+  changes: { name?: string; history?: 'from_join' | 'all'; join?: 'invite' | 'open'; role?: { user: string; role: Role }; deleted?: true };
+}
+/** A later release may add kinds: ignore those you do not know. */
+export type ChatEvent = MessageEvent | EditEvent | DeleteEvent | ReactionEvent | MemberJoinedEvent | MemberLeftEvent | ConversationChangedEvent;
+
+export interface Ack { conversation: string; seq: number; message_id?: string; sent_at?: string; duplicate?: boolean }
+
+export interface Draft {
+  conversation?: string;
+  /** A user id, for a direct message. */
+  to?: string;
+  body?: string;
+  reply_to?: number;
+  mentions?: string[];
+  attachments?: Record<string, unknown>[];
+  data?: Record<string, unknown>;
+  /** For those who may send the same again after a restart: see `clientId`. */
+  client_id?: string;
+}
+export interface OutboxEntry extends Draft {
+  client_id: string;
+  state: 'queued' | 'sending' | 'failed';
+  error?: { code: string; message: string };
+  /** True: the storage did not take it, so it does not survive a reload. */
+  volatile?: true;
+  readonly order: number;
+  /** Resolves when the message is in the log. Rejects when it is refused, discarded, or the client is closed or signed out. */
+  readonly committed: Promise<Ack>;
+}
+
+export type ConnectionState = 'loading' | 'signed_out' | 'idle' | 'connecting' | 'online' | 'waiting' | 'stopped' | 'closed';
+export interface State { state: ConnectionState; retry_at_ms?: number; code?: number }
+
+export interface TidingsEvents {
+  state: State;
+  session: User | null;
+  conversation: Conversation;
+  removed: { conversation: string };
+  event: ChatEvent;
+  skipped: { conversation: string; after: number; upto: number };
+  outbox: OutboxEntry | null;
+  sent: { entry: OutboxEntry; ack: Ack };
+  receipt: { conversation: string; user: string; delivered_seq?: number; read_seq?: number };
+  typing: { conversation: string; user: string; on: boolean };
+  presence: { user: string; state: 'online' | 'away' | 'offline'; last_seen?: string };
+  lagging: { conversation?: string };
+  error: TidingsError;
+}
+
+/** `code` is one of the protocol's, or: offline, closed, discarded, listener, storage, stopped, no_websocket, bad_origin. */
+export class TidingsError extends Error {
+  constructor(fields: { code: string; message?: string; status?: number; retryable?: boolean; definite?: boolean; retry_after_ms?: number; cause?: unknown });
+  readonly code: string;
+  readonly status?: number;
+  /** The same call may succeed later. */
+  readonly retryable: boolean;
+  /** False: it may have happened; repeat it with the same client_id. */
+  readonly definite: boolean;
+  readonly retry_after_ms?: number;
+  readonly cause?: unknown;
+}
+
+/** A storage that forgets. */
+export function memoryStorage(): TidingsStorage;
+/** A random UUID (version 4). */
+export function uuid(): string;
+/** The client_id of an answer to one event: always the same UUID for the same three. */
+export function clientId(conversation: string, seq: number, purpose: string): string;
+
+export interface Member { user: string; username?: string; display_name: string; role: Role; joined_seq: number; delivered_seq: number; read_seq: number }
+export type HistoryMessage = Omit<MessageEvent, 'conversation' | 'kind' | 'live'> & { reactions: { emoji: string; count: number; me: boolean }[] };
+
+export class TidingsClient {
+  constructor(options?: TidingsOptions);
+  /** Resolves when the storage was read; rejects when it cannot be. */
+  readonly ready: Promise<void>;
+  readonly conversations: Map<string, Conversation>;
+  readonly cursor: string | null;
+  readonly limits: Record<string, number>;
+  readonly heartbeat_ms?: number;
+  readonly state: State;
+  readonly user: User | null;
+  readonly outbox: OutboxEntry[];
+  readonly positions: Record<string, number>;
+
+  /** Answers a function that takes the listener off. A listener may answer a promise. */
+  on<Name extends keyof TidingsEvents>(name: Name, listener: (detail: TidingsEvents[Name]) => unknown): () => void;
+
+  signUp(account: { username: string; password: string; display_name?: string }): Promise<User>;
+  signIn(account: { username: string; password: string }): Promise<User>;
+  guest(profile?: { display_name?: string }): Promise<User>;
+  claim(account: { username: string; password: string }): Promise<User>;
+  updateMe(changes: { display_name?: string; password?: string; current_password?: string }): Promise<User>;
+  signOut(): Promise<void>;
+
+  connect(): void;
+  disconnect(): void;
+  close(): Promise<void>;
+  nudge(): void;
+
+  send(draft: Draft): OutboxEntry;
+  retry(client_id: string): void;
+  discard(client_id: string): void;
+  edit(conversation: string, seq: number, body: string): Promise<Ack>;
+  delete(conversation: string, seq: number): Promise<Ack>;
+  react(conversation: string, seq: number, emoji: string, on?: boolean): Promise<Ack>;
+  markRead(conversation: string, seq: number): void;
+  typing(conversation: string, on?: boolean): void;
+  watch(users: Iterable<string>): void;
+  rewatch(users: Iterable<string>): void;
+  setBackground(background: boolean): void;
+
+  /** One REST call as the signed-in user. */
+  api(method: string, path: string, options?: { body?: unknown; headers?: Record<string, string> }): Promise<any>;
+  userById(id: string): Promise<User>;
+  usersByPrefix(prefix: string, limit?: number): Promise<User[]>;
+  fetchConversation(id: string): Promise<any>;
+  createConversation(fields: { kind: ConversationKind; members?: string[]; name?: string; history?: 'from_join' | 'all'; join?: 'invite' | 'open'; client_id?: string }): Promise<Conversation>;
+  changeConversation(id: string, changes: { name?: string; history?: 'from_join' | 'all'; join?: 'invite' | 'open' }): Promise<any>;
+  deleteConversation(id: string): Promise<null>;
+  join(id: string): Promise<Conversation>;
+  leave(id: string): Promise<void>;
+  members(id: string, cursor?: string): Promise<{ members: Member[]; next_cursor?: string }>;
+  addMember(id: string, user: string, role?: Role): Promise<Member>;
+  setRole(id: string, user: string, role: Role): Promise<Member>;
+  removeMember(id: string, user: string): Promise<null>;
+  history(id: string, query?: { before?: number; after?: number; limit?: number; min_seq?: number }): Promise<{ messages: HistoryMessage[]; more: boolean }>;
+}
