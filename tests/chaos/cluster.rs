@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -82,13 +82,25 @@ impl Cluster {
 
     /// Starts a process again that has ended.
     pub fn restart(&self, name: &str) {
-        let status = Command::new(script())
-            .args(["start", name, "--dir"])
-            .arg(self.dir())
-            .stdin(Stdio::null())
-            .status()
-            .expect("scripts/cluster runs");
-        assert!(status.success(), "{name} could not be started");
+        let output = self.script(&["start", name]);
+        assert!(output.status.success(), "{name} could not be started: {output:?}");
+    }
+
+    /// Runs `scripts/cluster` with these words on this cluster.
+    pub fn script(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(script());
+        command.args(words).arg("--dir").arg(self.dir()).stdin(Stdio::null());
+        command.output().expect("scripts/cluster runs")
+    }
+
+    /// What the script that started the cluster has printed so far.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.parent.path().join("up.log")).expect("the log is there")
+    }
+
+    /// Whether the script that started the cluster has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.supervisor.try_wait().expect("it can be asked").is_some()
     }
 
     /// Adds a line to how a process is started, before it is: an environment variable of its own.
@@ -219,8 +231,7 @@ impl Cluster {
         };
         let in_time = tokio::time::timeout(UP, ready).await.is_ok();
         if !in_time || !self.dir().join("ready").exists() {
-            let said = std::fs::read_to_string(self.parent.path().join("up.log")).unwrap_or_default();
-            panic!("the cluster did not come up:\n{said}\n{}", self.logs());
+            panic!("the cluster did not come up:\n{}\n{}", self.said(), self.logs());
         }
     }
 }
@@ -228,6 +239,9 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         // SIGTERM: the script ends its processes in order. What hangs it ends the hard way itself.
+        if self.has_ended() {
+            return;
+        }
         let _ = Command::new("kill").args(["-TERM", &self.supervisor.id().to_string()]).status();
         let _ = self.supervisor.wait();
     }
@@ -241,7 +255,8 @@ const LIFTED: &[(&str, &str)] = &[
     ("telemetry.log_filter", "info"),
 ];
 
-fn script() -> PathBuf {
+/// The script itself.
+pub fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/cluster")
 }
 

@@ -10,6 +10,7 @@
 mod caller;
 mod cluster;
 mod replay;
+mod script;
 
 use std::time::Duration;
 
