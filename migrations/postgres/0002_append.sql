@@ -85,8 +85,7 @@ BEGIN
             FROM unnest(p_senders, p_client_ids, p_conversations, p_others, p_replies)
                 AS b (sender, client_id, conversation, other, reply_to)
             CROSS JOIN LATERAL (
-                SELECT NULL::boolean AS there_open, true AS direct, false AS member, {lives b.sender} AS sender_lives,
-                       {lives b.other} AS peer_lives, {is_blocked b.sender b.other} AS is_blocked
+                SELECT NULL::boolean AS there_open, true AS direct, false AS member, {sending b.sender b.other b.conversation}
             ) f
             WHERE b.other IS NOT NULL AND b.reply_to IS NULL AND b.conversation <> ALL (v_locked)
               AND {may_send} = {accepted}
@@ -152,8 +151,7 @@ BEGIN
             ) AS p (peer)
             CROSS JOIN LATERAL (
                 SELECT c.join_policy = 'open' AS there_open, CASE WHEN c.id IS NULL THEN b.other ELSE c.low END IS NOT NULL AS direct,
-                       m.joined_seq IS NOT NULL AS member, {lives b.sender} AS sender_lives, {lives p.peer} AS peer_lives,
-                       {is_blocked b.sender p.peer} AS is_blocked
+                       m.joined_seq IS NOT NULL AS member, {sending b.sender p.peer b.conversation}
             ) f
         ) d
         ORDER BY d.ord

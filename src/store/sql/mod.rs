@@ -39,7 +39,7 @@ mod log;
 pub(in crate::store) mod numbers;
 mod operation;
 pub(in crate::store) mod part;
-mod permissions;
+pub(in crate::store) mod permissions;
 mod purge;
 pub(in crate::store) mod range;
 mod receipts;

@@ -8,9 +8,11 @@ macro_rules! numbers {
         $($(#[$about])* pub(in crate::store) const $constant: i64 = $number;)+
 
         /// The numbers as parts of a text, by their names.
-        pub(super) const PARTS: &[Part] = &[$(Part::same(stringify!($name), stringify!($number))),+];
+        pub(in crate::store::sql) const PARTS: &[$crate::store::sql::part::Part] =
+            &[$($crate::store::sql::part::Part::same(stringify!($name), stringify!($number))),+];
     };
 }
+pub(super) use numbers;
 
 numbers! {
     // Kinds of events, in the column `events.kind`.
@@ -25,13 +27,11 @@ numbers! {
     // How many admins a conversation has at most.
     MOST_ADMINS most_admins = 100;
 
-    // What `tidings_append` answers of a message.
+    // What `tidings_append` answers of a message. `permissions.rs` beside this has the numbers of what
+    // `may_send` refuses.
     ACCEPTED accepted = 0;
     REPEATED repeated = 1;
     REUSED reused = 2;
-    NOT_FOUND not_found = 3;
-    NOT_MEMBER not_member = 4;
-    BLOCKED refused_blocked = 5;
     NO_REPLY no_reply = 6;
 
     // What `tidings_record` does to a message.

@@ -3,7 +3,11 @@
 //! Each stands here once, for both databases and for the functions in Postgres.
 //! `tests/contract/suite/sending.rs` compares them with the domain's.
 
+use super::Result;
 use super::part::Part;
+use crate::domain::permissions::{Block, Sending};
+use crate::domain::Refusal;
+use crate::store::shared::columns::Columns;
 
 /// LIMIT and no EXISTS: Postgres would make a hash of a whole table when it expects many rows.
 pub(super) const PARTS: &[Part] = &[
@@ -20,15 +24,56 @@ pub(super) const PARTS: &[Part] = &[
         "coalesce((SELECT TRUE FROM blocks o WHERE o.blocker = %1 AND o.blocked = %2 LIMIT 1), \
                   (SELECT TRUE FROM blocks o WHERE o.blocker = %2 AND o.blocked = %1 LIMIT 1), FALSE)",
     ),
-    // `may_send`, from a row `f` with the fields of `Sending`; `there_open` is NULL when there is no
-    // conversation.
+    // What `may_send` looks up of a sender, the other user of a direct conversation and the conversation, as
+    // [`sending`] reads it.
+    Part::same(
+        "sending",
+        "{lives %1} AS sender_lives, {lives %2} AS peer_lives, {has_blocked %1 %2} AS by_sender, \
+         {has_blocked %2 %1} AS by_peer",
+    ),
+    // `may_send`, from a row `f` with the columns of `{sending}` and the other fields of `Sending`;
+    // `there_open` is NULL when there is no conversation. The numbers are those of
+    // [`refusals`].
     Part::same(
         "may_send",
         "CASE WHEN NOT f.sender_lives OR (f.there_open IS NULL AND NOT f.direct) THEN {not_found} \
               WHEN f.there_open AND NOT f.member THEN {not_member} \
               WHEN NOT f.there_open AND NOT f.member THEN {not_found} \
               WHEN f.direct AND NOT f.peer_lives THEN {not_found} \
-              WHEN f.direct AND f.is_blocked THEN {refused_blocked} \
+              WHEN f.direct AND (f.by_sender OR f.by_peer) THEN {refused_blocked} \
               ELSE {accepted} END",
     ),
 ];
+
+/// What `may_send` refuses with, as numbers beside those of `numbers.rs`; `tidings_append` answers them in
+/// its first column.
+pub(super) mod refusals {
+    crate::store::sql::numbers::numbers! {
+        NOT_FOUND not_found = 3;
+        NOT_MEMBER not_member = 4;
+        BLOCKED refused_blocked = 5;
+    }
+}
+
+/// Why a row of `tidings_append` refuses a message; `None` when it does not, or not by `may_send`.
+pub(in crate::store) fn refusal(row: &impl Columns) -> Result<Option<Refusal>> {
+    Ok(Some(match row.int(0)? {
+        refusals::NOT_FOUND => Refusal::NotFound,
+        refusals::NOT_MEMBER => Refusal::NotMember,
+        refusals::BLOCKED => Refusal::Blocked,
+        _ => return Ok(None),
+    }))
+}
+
+/// Reads the columns of `{sending}`, which begin at column `at`, of somebody who is no member and where there
+/// is no conversation.
+pub(in crate::store) fn sending(row: &impl Columns, at: usize) -> Result<Sending> {
+    Ok(Sending {
+        there: None,
+        direct: false,
+        member: false,
+        sender_lives: row.flag(at)?,
+        peer_lives: row.flag(at + 1)?,
+        block: Block { by_actor: row.flag(at + 2)?, by_other: row.flag(at + 3)? },
+    })
+}

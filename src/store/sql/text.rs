@@ -2,8 +2,8 @@
 //!
 //! A part is a number with a name, a list of columns that one function reads, an expression that is a rule,
 //! or what the two databases call differently. It is written once, beside the code that it belongs to, and
-//! listed in [`PARTS`]. A part may hold names of others. `{name one other}` puts `one` where the part says
-//! `%1` and `other` where it says `%2`. `{}` is no name.
+//! listed in [`PARTS`]. A part may hold names of others. `{name one other third}` puts `one` where the part
+//! says `%1`, `other` where it says `%2`, and `third` where it says `%3`. `{}` is no name.
 //!
 //! Statements are filled in when the code is compiled: an unknown name is an error of the compiler. The steps
 //! of a schema are filled in when they are run.
@@ -29,6 +29,7 @@ const PARTS: &[&[Part]] = &[
     conversation::PARTS,
     users::PARTS,
     permissions::PARTS,
+    permissions::refusals::PARTS,
     history::PARTS,
     heads::PARTS,
     listing::PARTS,
@@ -56,16 +57,22 @@ const DIALECT: &[Part] = &[
     Part::each("one_of", "= ANY (%1)", "= %1"),
 ];
 
+/// What parts are asked with: up to three words.
+type Arguments<'t> = [&'t [u8]; 3];
+
+/// A text by itself is asked with nothing.
+pub(in crate::store) const NONE: Arguments<'static> = [b"", b"", b""];
+
 /// How long a text is with its parts, for a buffer for [`write()`].
 pub(in crate::store) const fn length(text: &str, dialect: Dialect) -> usize {
-    write(text.as_bytes(), [b"", b""], dialect, &mut [], 0)
+    write(text.as_bytes(), NONE, dialect, &mut [], 0)
 }
 
 /// Writes a text with its parts into `out`, from `at` on, and answers where it ends. An empty `out` is for
 /// counting.
 pub(in crate::store) const fn write(
     text: &[u8],
-    arguments: [&[u8]; 2],
+    arguments: Arguments<'_>,
     dialect: Dialect,
     out: &mut [u8],
     mut at: usize,
@@ -77,13 +84,15 @@ pub(in crate::store) const fn write(
             b'{' if next != b'}' => {
                 let end = find(text, b'}', read);
                 let (name, rest) = word(between(text, read + 1, end));
-                let (one, other) = word(rest);
-                let given = [handed_on(one, arguments), handed_on(other, arguments)];
+                let (one, rest) = word(rest);
+                let (other, third) = word(rest);
+                let given =
+                    [handed_on(one, arguments), handed_on(other, arguments), handed_on(third, arguments)];
                 at = write(part(name, dialect).as_bytes(), given, dialect, out, at);
                 read = end + 1;
             }
-            b'%' if next == b'1' || next == b'2' => {
-                at = write(arguments[(next - b'1') as usize], [b"", b""], dialect, out, at);
+            b'%' if next >= b'1' && next <= b'3' => {
+                at = write(arguments[(next - b'1') as usize], NONE, dialect, out, at);
                 read += 2;
             }
             byte => {
@@ -139,10 +148,11 @@ const fn between(text: &[u8], from: usize, to: usize) -> &[u8] {
 }
 
 /// What a part is asked with, when that is what its own text was asked with.
-const fn handed_on<'t>(argument: &'t [u8], arguments: [&'t [u8]; 2]) -> &'t [u8] {
+const fn handed_on<'t>(argument: &'t [u8], arguments: Arguments<'t>) -> &'t [u8] {
     match argument {
         b"%1" => arguments[0],
         b"%2" => arguments[1],
+        b"%3" => arguments[2],
         other => other,
     }
 }
@@ -156,11 +166,11 @@ const fn word(text: &[u8]) -> (&[u8], &[u8]) {
 /// A text with its parts, filled in when the code is compiled.
 macro_rules! filled {
     ($dialect:ident, $text:expr) => {{
-        use $crate::store::sql::text::{Dialect, length, write};
+        use $crate::store::sql::text::{Dialect, NONE, length, write};
         const LENGTH: usize = length($text, Dialect::$dialect);
         const FILLED: [u8; LENGTH] = {
             let mut filled = [0; LENGTH];
-            write($text.as_bytes(), [b"", b""], Dialect::$dialect, &mut filled, 0);
+            write($text.as_bytes(), NONE, Dialect::$dialect, &mut filled, 0);
             filled
         };
         match str::from_utf8(&FILLED) {
@@ -220,7 +230,7 @@ impl SchemaStep {
     pub(in crate::store) fn list(steps: &[(&'static str, &'static str)], dialect: Dialect) -> Vec<Self> {
         let step = |((name, text), version): (&(&'static str, &'static str), i64)| {
             let mut filled = vec![0; length(text, dialect)];
-            write(text.as_bytes(), [b"", b""], dialect, &mut filled, 0);
+            write(text.as_bytes(), NONE, dialect, &mut filled, 0);
             // Only whole texts are put together.
             Self { version, name, text: String::from_utf8(filled).expect("texts are UTF-8") }
         };

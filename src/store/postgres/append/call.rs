@@ -16,10 +16,10 @@ use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::content::{REPLY, REUSED};
 use crate::store::shared::roster::{Roster, audience};
 use crate::store::sql::conversations::roster;
-use crate::store::sql::{self, numbers};
+use crate::store::sql::{self, numbers, permissions};
 
-const APPEND: &str = "SELECT outcome, seq, sent_at, elsewhere, previous, new_position, version, users, joined \
-     FROM tidings_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+/// Its columns are named, in their order, where the function is.
+const APPEND: &str = "SELECT * FROM tidings_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 /// Messages of different keys, and what is known of the members of their conversations.
 pub(super) struct Call<'c> {
@@ -84,11 +84,9 @@ impl Call<'_> {
                     committed: None,
                 }),
                 numbers::REUSED => Err(REUSED),
-                numbers::NOT_FOUND => Err(Refusal::NotFound),
-                numbers::NOT_MEMBER => Err(Refusal::NotMember),
-                numbers::BLOCKED => Err(Refusal::Blocked),
                 numbers::NO_REPLY => Err(REPLY),
-                _ => return Err(impossible("an outcome that this release does not know")),
+                _ => Err(permissions::refusal(row)?
+                    .ok_or_else(|| impossible("an outcome that this release does not know"))?),
             });
         }
         Ok(Answer { answers, rosters: came.into_iter().collect() })

@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::domain::permissions::Block;
+use crate::domain::permissions::Sending;
 use crate::domain::{ClientId, ConversationId, ConversationKind, Seq, Timestamp, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::conversation::{CONVERSATION_COLUMNS, ConversationRow};
 use crate::store::shared::roster::{Roster, Rosters};
-use crate::store::sql::{self, Connection as _, Sql, statement, values};
+use crate::store::sql::{self, Connection as _, Sql, permissions, statement, values};
 use crate::store::sqlite::connection::Connection;
 use crate::store::{NewMessage, Target};
 
@@ -26,12 +26,8 @@ pub(super) struct Earlier {
 pub(super) struct Standing {
     /// The join event, when a member.
     pub joined_seq: Option<Seq>,
-    /// The sender's account is there and not erased.
-    pub sender_lives: bool,
-    /// In a direct conversation: the other account is there and not erased.
-    pub peer_lives: bool,
-    /// In a direct conversation: the blocks between the two.
-    pub block: Block,
+    /// What is looked up for the rule of sending.
+    pub sending: Sending,
 }
 
 #[derive(Debug, Default)]
@@ -54,8 +50,7 @@ const SENT: Sql = statement!(sqlite:
 
 /// The conversation, if there is one, and the sender in it.
 const STANDING: Sql = statement!(
-    sqlite: "SELECT {conversation_columns}, m.joined_seq, {lives $2}, \
-             {lives c.peer}, {has_blocked $2 c.peer}, {has_blocked c.peer $2} \
+    sqlite: "SELECT {conversation_columns}, m.joined_seq, {sending $2 c.peer $1} \
              FROM ( \
                  SELECT c.*, coalesce($3, iif(c.low = $2, c.high, c.low)) AS peer \
                  FROM (SELECT 1) LEFT JOIN conversations c ON c.id = $1 AND c.deleted_at IS NULL \
@@ -124,9 +119,7 @@ impl Facts {
         let at = CONVERSATION_COLUMNS;
         let standing = Standing {
             joined_seq: row.int_or_null(at)?.map(Seq::from_stored),
-            sender_lives: row.flag(at + 1)?,
-            peer_lives: row.flag(at + 2)?,
-            block: Block { by_actor: row.flag(at + 3)?, by_other: row.flag(at + 4)? },
+            sending: permissions::sending(&row, at + 1)?,
         };
         self.standings.insert((id, new.sender), standing);
         Ok(())

@@ -106,9 +106,7 @@ impl Deciding {
             there: found.map(|stored| stored.conversation.join),
             direct: found.map_or(matches!(new.target, Target::User(_)), |stored| stored.pair.is_some()),
             member: joined.is_some(),
-            sender_lives: standing.sender_lives,
-            peer_lives: standing.peer_lives,
-            block: standing.block,
+            ..standing.sending
         })?;
         let (Some(stored), Some(joined)) = (found, joined) else {
             // Only a direct conversation may be sent to before it is there.
