@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ConversationId, HistoryPolicy, JoinPolicy, Message, Position, Role, Seq, Timestamp, UserId};
+use super::{ConversationId, Message, Position, Role, Seq, Timestamp, UserId};
 
 /// One durable event of a conversation.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,20 +90,47 @@ impl LeaveReason {
     }
 }
 
-/// What changed about a conversation. An absent field did not change.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// The new name.
-    pub name: Option<String>,
-    /// The new history policy.
-    pub history: Option<HistoryPolicy>,
-    /// The new join policy.
-    pub join: Option<JoinPolicy>,
-    /// A member's new role.
-    pub role: Option<(UserId, Role)>,
-    /// The conversation was deleted; no event follows.
-    pub deleted: bool,
+/// Hands the table of what a change says to the macro `$then`: documentation, name and type. What concerns
+/// one member is a pair of the user and a value, whose name follows its type. Clients, the bus, the log and
+/// the tests of each take the fields from here. Types have their whole path, because the table is read in
+/// several files.
+macro_rules! with_changes {
+    ($then:ident) => {
+        $then! {
+            {
+                /// The new name.
+                name: String;
+                /// The new history policy.
+                history: crate::domain::HistoryPolicy;
+                /// The new join policy.
+                join: crate::domain::JoinPolicy;
+            }
+            {
+                /// A member's new role.
+                role: crate::domain::Role as role;
+            }
+        }
+    };
 }
+pub(crate) use with_changes;
+
+macro_rules! changes {
+    (
+        { $($(#[$doc:meta])* $name:ident: $kind:ty;)+ }
+        { $($(#[$about:meta])* $of_member:ident: $value:ty as $key:ident;)+ }
+    ) => {
+        /// What changed about a conversation. An absent field did not change.
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub struct Changes {
+            $($(#[$doc])* pub $name: Option<$kind>,)+
+            $($(#[$about])* pub $of_member: Option<(UserId, $value)>,)+
+            /// The conversation was deleted; no event follows.
+            pub deleted: bool,
+        }
+    };
+}
+
+with_changes!(changes);
 
 /// Who gets an event: the channel's subscribers, or the named users.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,6 +18,7 @@ mod user;
 pub use conversation::{
     Conversation, ConversationKind, Head, HistoryPolicy, JoinPolicy, Mark, Member, Role, Topic, topics,
 };
+pub(crate) use event::with_changes;
 pub use event::{Audience, Changes, Committed, Event, EventKind, LeaveReason};
 pub use ids::{ClientId, ConversationId, FamilyId, IdError, MessageId, Position, Seq, SessionId, UserId};
 pub use limits::Limits;

@@ -1,6 +1,7 @@
 //! Wall-clock time as a value.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// Milliseconds since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -44,6 +45,43 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A text that is no time as [`Timestamp`] is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoTime;
+
+impl FromStr for Timestamp {
+    type Err = NoTime;
+
+    /// Reads what [`fmt::Display`] writes, and no other form.
+    fn from_str(text: &str) -> Result<Self, NoTime> {
+        // No number of a time is longer, and none that is as long overflows below.
+        let number = |text: &str| {
+            text.get(..12.min(text.len()))
+                .filter(|first| *first == text)
+                .and_then(|text| text.parse::<i64>().ok())
+                .ok_or(NoTime)
+        };
+        let (date, time) = text.strip_suffix('Z').and_then(|text| text.split_once('T')).ok_or(NoTime)?;
+        let [day, month, year] = *date.rsplitn(3, '-').collect::<Vec<_>>() else { return Err(NoTime) };
+        let [hour, minute, rest] = *time.splitn(3, ':').collect::<Vec<_>>() else { return Err(NoTime) };
+        let (second, ms) = rest.split_once('.').ok_or(NoTime)?;
+        let days = days_from_civil(number(year)?, number(month)?, number(day)?);
+        let seconds = (number(hour)? * 60 + number(minute)?) * 60 + number(second)?;
+        let unix_ms = i128::from(days) * 86_400_000 + i128::from(seconds) * 1_000 + i128::from(number(ms)?);
+        let time = Self(i64::try_from(unix_ms).map_err(|_| NoTime)?);
+        if time.to_string() == text { Ok(time) } else { Err(NoTime) }
+    }
+}
+
+/// The inverse of [`civil_from_days`].
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let year_of_era = year - era * 400;
+    let day_of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
 /// Year, month and day of a day count from 1970, in the proleptic Gregorian calendar (years begin in March,
 /// so that the leap day is last).
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
@@ -71,6 +109,20 @@ mod tests {
             (1_795_219_200_123, "2026-11-21T00:00:00.123Z"),
         ] {
             assert_eq!(Timestamp::from_unix_ms(unix_ms).to_string(), text);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_was_written_is_read(unix_ms: i64) {
+            let time = Timestamp::from_unix_ms(unix_ms);
+            proptest::prop_assert_eq!(time.to_string().parse(), Ok(time));
+        }
+
+        #[test]
+        fn other_texts_are_refused(text in "[-0-9TZ:.]{0,30}") {
+            let read: Result<Timestamp, NoTime> = text.parse();
+            proptest::prop_assert!(read.is_err() || read.is_ok_and(|time| time.to_string() == text));
         }
     }
 }

@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::domain::{
-    Changes, ClientId, ConversationId, Event, EventKind, HistoryPolicy, JoinPolicy, JsonText, LeaveReason,
-    MessageId, Role, Seq, Timestamp, UserId,
+    Changes, ClientId, ConversationId, Event, EventKind, JsonText, LeaveReason, MessageId, Role, Seq,
+    Timestamp, UserId,
 };
 
 /// A stored JSON text, written as the value it is: verbatim in JSON, parsed for other encodings.
@@ -40,48 +40,6 @@ impl JsonSchema for Json<'_> {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "description": "As it was sent." })
-    }
-}
-
-/// Somebody's new role.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(inline)]
-struct RoleChange {
-    user: UserId,
-    role: Role,
-}
-
-/// What changed; absent fields stayed.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Changes")]
-pub struct ChangesView<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "HistoryPolicy")]
-    history: Option<HistoryPolicy>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "JoinPolicy")]
-    join: Option<JoinPolicy>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "RoleChange")]
-    role: Option<RoleChange>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    deleted: bool,
-}
-
-impl<'a> From<&'a Changes> for ChangesView<'a> {
-    fn from(changes: &'a Changes) -> Self {
-        // Taken apart, so that a field that is added and not told to clients does not compile.
-        let Changes { name, history, join, role, deleted } = changes;
-        Self {
-            name: name.as_deref(),
-            history: *history,
-            join: *join,
-            role: role.map(|(user, role)| RoleChange { user, role }),
-            deleted: *deleted,
-        }
     }
 }
 
@@ -130,7 +88,7 @@ pub struct EventView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<LeaveReason>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    changes: Option<ChangesView<'a>>,
+    changes: Option<&'a Changes>,
 }
 
 impl<'a> EventView<'a> {
@@ -207,7 +165,7 @@ impl<'a> EventView<'a> {
                 view.user = Some(*user);
                 view.reason = Some(*reason);
             }
-            EventKind::ConversationChanged(changes) => view.changes = Some(changes.into()),
+            EventKind::ConversationChanged(changes) => view.changes = Some(changes),
         }
         view
     }

@@ -3,6 +3,7 @@
 //! `docs/PROTOCOL.md` is the authority; the schemas at `/asyncapi.json` are made from these types. Nothing
 //! here waits, does I/O or decides anything.
 
+mod changes;
 pub mod checks;
 pub mod client;
 pub mod close;

@@ -19,6 +19,7 @@ use super::server::{HeadEntry, HeadView, LimitsView, PresenceState, ServerFrame,
 use crate::domain::{
     Changes, ClientId, Content, ConversationId, ConversationKind, Event, EventKind, HistoryPolicy,
     JoinPolicy, JsonText, LeaveReason, Limits, Message, MessageId, Role, Seq, SessionId, Timestamp, UserId,
+    with_changes,
 };
 
 fn golden(side: &str, name: &str) -> PathBuf {
@@ -97,14 +98,44 @@ fn event(kind: EventKind) -> Event {
     Event { conversation: group(), seq: seq(300), sender: ADA, sent_at: at(1), kind }
 }
 
-fn events() -> Vec<(&'static str, Event)> {
-    let changes = Changes {
-        name: Some("Hall".to_owned()),
-        history: Some(HistoryPolicy::All),
-        join: Some(JoinPolicy::Open),
-        role: Some((BEN, Role::Admin)),
-        deleted: true,
+/// A value of a field of [`Changes`].
+trait Sample {
+    fn sample() -> Self;
+}
+
+macro_rules! samples {
+    ($($kind:ty: $sample:expr;)+) => { $(
+        impl Sample for $kind {
+            fn sample() -> Self {
+                $sample
+            }
+        }
+    )+ };
+}
+
+samples! {
+    String: "Hall".to_owned();
+    HistoryPolicy: HistoryPolicy::All;
+    JoinPolicy: JoinPolicy::Open;
+    Role: Role::Admin;
+    Timestamp: at(7);
+}
+
+macro_rules! all_changes {
+    (
+        { $($(#[$doc:meta])* $name:ident: $kind:ty;)+ }
+        { $($(#[$about:meta])* $of_member:ident: $value:ty as $key:ident;)+ }
+    ) => {
+        Changes {
+            $($name: Some(Sample::sample()),)+
+            $($of_member: Some((BEN, Sample::sample())),)+
+            deleted: true,
+        }
     };
+}
+
+fn events() -> Vec<(&'static str, Event)> {
+    let changes = with_changes!(all_changes);
     vec![
         ("message", event(EventKind::Message(message(true)))),
         ("message_deleted", event(EventKind::Message(message(false)))),
@@ -159,7 +190,8 @@ fn welcome(reset: bool) -> ServerFrame<'static> {
 fn server_frames() {
     let (id, text) = (RequestId::Number(7), RequestId::Text("seven".to_owned()));
     let (conversation, list) = (group(), heads());
-    let listed: Vec<_> = events().into_iter().map(|(_, event)| Arc::new(event)).collect();
+    // Two are enough to show a list; each kind has a file of its own below.
+    let listed: Vec<_> = events().into_iter().take(2).map(|(_, event)| Arc::new(event)).collect();
     let refused = Error::new(ErrorCode::Invalid, "body: must not be blank");
     let limited = Error::from(Failure::RateLimited { retry_after_ms: 250 });
     let ack = |sent: bool| ServerFrame::Ack {

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::values::{Unknown, conversation_from_wire, seq_from_wire, users_from_wire, users_to_wire};
 use crate::domain::{
-    Audience, Changes, ClientId, Committed, Content, Event, EventKind, HistoryPolicy, JoinPolicy, JsonText,
-    LeaveReason, Message, Position, Role, Seq, Timestamp, UserId,
+    Audience, Changes, ClientId, Committed, Content, Event, EventKind, JsonText, LeaveReason, Message,
+    Position, Role, Seq, Timestamp, UserId,
 };
 
 type Text<'a> = Cow<'a, str>;
@@ -75,7 +75,7 @@ enum WireKind<'a> {
         reason: Text<'a>,
     },
     #[serde(rename = "c")]
-    Changed(Box<WireChanges<'a>>),
+    Changed(Cow<'a, Changes>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,20 +94,6 @@ struct WireMessage<'a> {
     data: Option<Text<'a>>,
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     edited_at_ms: Option<i64>,
-    #[serde(rename = "x", default, skip_serializing_if = "std::ops::Not::not")]
-    deleted: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WireChanges<'a> {
-    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
-    name: Option<Text<'a>>,
-    #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
-    history: Option<Text<'a>>,
-    #[serde(rename = "j", default, skip_serializing_if = "Option::is_none")]
-    join: Option<Text<'a>>,
-    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
-    role: Option<(Uuid, i16)>,
     #[serde(rename = "x", default, skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
 }
@@ -165,7 +151,7 @@ impl<'a> From<&'a EventKind> for WireKind<'a> {
             EventKind::MemberLeft { user, reason } => {
                 Self::MemberLeft { user: *user.as_uuid(), reason: reason.as_str().into() }
             }
-            EventKind::ConversationChanged(changes) => Self::Changed(Box::new(changes.into())),
+            EventKind::ConversationChanged(changes) => Self::Changed(Cow::Borrowed(changes)),
         }
     }
 }
@@ -190,7 +176,7 @@ impl TryFrom<WireKind<'_>> for EventKind {
                 user: UserId::from_uuid(user),
                 reason: LeaveReason::parse(&reason).ok_or(Unknown)?,
             },
-            WireKind::Changed(changes) => Self::ConversationChanged((*changes).try_into()?),
+            WireKind::Changed(changes) => Self::ConversationChanged(changes.into_owned()),
         })
     }
 }
@@ -228,36 +214,6 @@ impl TryFrom<WireMessage<'_>> for Message {
             client_id: ClientId::from_uuid(wire.client_id),
             content,
             edited_at: wire.edited_at_ms.map(Timestamp::from_unix_ms),
-            deleted: wire.deleted,
-        })
-    }
-}
-
-impl<'a> From<&'a Changes> for WireChanges<'a> {
-    fn from(changes: &'a Changes) -> Self {
-        // Taken apart, so that a field that is added and not sent does not compile.
-        let Changes { name, history, join, role, deleted } = changes;
-        Self {
-            name: name.as_deref().map(Cow::Borrowed),
-            history: history.map(|policy| policy.as_str().into()),
-            join: join.map(|policy| policy.as_str().into()),
-            role: role.map(|(user, role)| (*user.as_uuid(), role.as_stored())),
-            deleted: *deleted,
-        }
-    }
-}
-
-impl TryFrom<WireChanges<'_>> for Changes {
-    type Error = Unknown;
-
-    fn try_from(wire: WireChanges<'_>) -> Result<Self, Unknown> {
-        let history = wire.history.map(|name| HistoryPolicy::parse(&name).ok_or(Unknown)).transpose()?;
-        let join = wire.join.map(|name| JoinPolicy::parse(&name).ok_or(Unknown)).transpose()?;
-        Ok(Self {
-            name: wire.name.map(Cow::into_owned),
-            history,
-            join,
-            role: wire.role.map(|(user, role)| (UserId::from_uuid(user), Role::from_stored(role))),
             deleted: wire.deleted,
         })
     }

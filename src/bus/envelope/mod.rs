@@ -4,7 +4,8 @@
 //! byte 0        version 1
 //! bytes 1..9    the node that published it, big-endian
 //! bytes 9..17   its number there, big-endian
-//! the rest      the message, MessagePack maps with one-letter keys (`wire`)
+//! the rest      the message, MessagePack maps with one-letter keys (`wire`); what a change says has the
+//!               names that clients know
 //! ```
 //!
 //! The head is read alone, so that a node skips its own envelopes, and those that it already received for

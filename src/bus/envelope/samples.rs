@@ -11,7 +11,7 @@ use crate::bus::{BusMessage, Digest, Moved, Payload, Presence, Signal};
 use crate::domain::{
     Audience, Changes, ClientId, Committed, Content, ConversationId, ConversationKind, Event, EventKind,
     FamilyId, HistoryPolicy, JoinPolicy, JsonText, LeaveReason, Message, Position, Revocation, Role, Seq,
-    Timestamp, Topic, UserId,
+    Timestamp, Topic, UserId, with_changes,
 };
 
 pub fn users() -> impl Strategy<Value = UserId> {
@@ -53,11 +53,44 @@ fn messages() -> impl Strategy<Value = Message> {
     })
 }
 
+/// What any value of a field of [`Changes`] is drawn from.
+trait Drawn: Sized + std::fmt::Debug + 'static {
+    fn drawn() -> BoxedStrategy<Self>;
+}
+
+macro_rules! drawn {
+    ($($kind:ty: $strategy:expr;)+) => { $(
+        impl Drawn for $kind {
+            fn drawn() -> BoxedStrategy<Self> {
+                $strategy.boxed()
+            }
+        }
+    )+ };
+}
+
+drawn! {
+    String: ".*";
+    HistoryPolicy: prop_oneof![Just(HistoryPolicy::FromJoin), Just(HistoryPolicy::All)];
+    JoinPolicy: prop_oneof![Just(JoinPolicy::Open), Just(JoinPolicy::Invite)];
+    Role: roles();
+    Timestamp: times();
+}
+
+macro_rules! any_changes {
+    (
+        { $($(#[$doc:meta])* $name:ident: $kind:ty;)+ }
+        { $($(#[$about:meta])* $of_member:ident: $value:ty as $key:ident;)+ }
+    ) => {{
+        let settings = ($(of(<$kind>::drawn()),)+);
+        let of_members = ($(of((users(), <$value>::drawn())),)+);
+        (settings, of_members, any::<bool>()).prop_map(|(($($name,)+), ($($of_member,)+), deleted)| {
+            Changes { $($name,)+ $($of_member,)+ deleted }
+        })
+    }};
+}
+
 fn changes() -> impl Strategy<Value = Changes> {
-    let history = of(prop_oneof![Just(HistoryPolicy::FromJoin), Just(HistoryPolicy::All)]);
-    let join = of(prop_oneof![Just(JoinPolicy::Open), Just(JoinPolicy::Invite)]);
-    (of(".*"), history, join, of((users(), roles())), any::<bool>())
-        .prop_map(|(name, history, join, role, deleted)| Changes { name, history, join, role, deleted })
+    with_changes!(any_changes)
 }
 
 fn kinds() -> impl Strategy<Value = EventKind> {

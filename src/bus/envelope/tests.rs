@@ -69,6 +69,7 @@ fn golden() -> Vec<BusMessage> {
         join: Some(JoinPolicy::Invite),
         role: Some((user(3), Role::Admin)),
         deleted: true,
+        ..Changes::default()
     };
     let revocation = Revocation {
         user: user(1),

@@ -1,14 +1,12 @@
 //! Events as rows: which columns a kind fills, and how its particulars become JSON.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::columns::{Columns, impossible};
-use crate::domain::{
-    Changes, Content, Event, EventKind, HistoryPolicy, JoinPolicy, JsonText, LeaveReason, Message, Role, Seq,
-    UserId,
-};
+use crate::domain::{Content, Event, EventKind, JsonText, LeaveReason, Message, Role, Seq, UserId};
 use crate::store::sql::part::Part;
 use crate::store::sql::{self, numbers};
 
@@ -55,14 +53,6 @@ struct Extra {
     role: Option<i16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    history: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    join: Option<String>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    deleted: bool,
 }
 
 fn encode_error(error: serde_json::Error) -> sql::Error {
@@ -135,18 +125,8 @@ pub(in crate::store) fn encode(kind: &EventKind) -> sql::Result<Encoded> {
             }
         }
         EventKind::ConversationChanged(changes) => {
-            // Taken apart, so that a field that is added and not stored does not compile.
-            let Changes { name, history, join, role, deleted } = changes;
-            let extra = Extra {
-                name: name.clone(),
-                history: history.map(|policy| policy.as_str().to_owned()),
-                join: join.map(|policy| policy.as_str().to_owned()),
-                user: role.map(|(user, _)| *user.as_uuid()),
-                role: role.map(|(_, role)| role.as_stored()),
-                deleted: *deleted,
-                ..Extra::default()
-            };
-            Encoded { kind: numbers::CONVERSATION_CHANGED, extra: to_text(&extra)?, ..empty }
+            let extra = Some(serde_json::to_string(changes).map_err(encode_error)?);
+            Encoded { kind: numbers::CONVERSATION_CHANGED, extra, ..empty }
         }
     })
 }
@@ -154,12 +134,14 @@ pub(in crate::store) fn encode(kind: &EventKind) -> sql::Result<Encoded> {
 /// An event from a row that begins with `{event_columns}`.
 pub(in crate::store) fn decode(row: &impl Columns) -> sql::Result<Event> {
     let body = row.text_or_null(7)?;
-    let extra = match row.text_or_null(8)? {
-        Some(text) => serde_json::from_str(&text).map_err(sql::Error::impossible)?,
-        None => Extra::default(),
-    };
+    let (kind, extra) = (row.int(2)?, row.text_or_null(8)?);
+    if kind == numbers::CONVERSATION_CHANGED {
+        let kind = EventKind::ConversationChanged(particulars(extra.as_deref())?);
+        return event(row, kind);
+    }
+    let extra: Extra = particulars(extra.as_deref())?;
     let target = || row.seq(6);
-    let kind = match row.int(2)? {
+    let kind = match kind {
         numbers::MESSAGE => EventKind::Message(Message {
             client_id: row.client_id(5)?,
             content: content(body, extra),
@@ -178,9 +160,17 @@ pub(in crate::store) fn decode(row: &impl Columns) -> sql::Result<Event> {
             role: extra.role.map_or(Role::Member, Role::from_stored),
         },
         numbers::MEMBER_LEFT => EventKind::MemberLeft { user: user(&extra)?, reason: reason(&extra)? },
-        numbers::CONVERSATION_CHANGED => EventKind::ConversationChanged(changes(extra)),
         _ => return Err(impossible("an event of a kind that this release does not know")),
     };
+    event(row, kind)
+}
+
+/// What the JSON of an event's particulars says; nothing when there is none.
+fn particulars<T: Default + DeserializeOwned>(extra: Option<&str>) -> sql::Result<T> {
+    extra.map_or_else(|| Ok(T::default()), |text| serde_json::from_str(text).map_err(sql::Error::impossible))
+}
+
+fn event(row: &impl Columns, kind: EventKind) -> sql::Result<Event> {
     Ok(Event {
         conversation: row.conversation(0)?,
         seq: row.seq(1)?,
@@ -210,15 +200,5 @@ fn content(body: Option<String>, extra: Extra) -> Content {
         mentions: extra.mentions.into_iter().map(UserId::from_uuid).collect(),
         attachments: json(extra.attachments),
         data: json(extra.data),
-    }
-}
-
-fn changes(extra: Extra) -> Changes {
-    Changes {
-        name: extra.name,
-        history: extra.history.as_deref().and_then(HistoryPolicy::parse),
-        join: extra.join.as_deref().and_then(JoinPolicy::parse),
-        role: extra.user.map(UserId::from_uuid).zip(extra.role.map(Role::from_stored)),
-        deleted: extra.deleted,
     }
 }
