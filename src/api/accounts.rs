@@ -6,9 +6,15 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::extract::{Address, Body};
+use super::resource::calls;
 use super::views::SignedInBody;
 use super::{ApiState, Problem};
 use crate::identity::SignedIn;
+
+calls! {
+    "/v1/accounts" => [post(sign_up)],
+    "/v1/accounts/guest" => [post(guest)],
+}
 
 /// An account to make.
 #[derive(Deserialize, ToSchema)]

@@ -7,9 +7,12 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
+use super::resource::calls;
 use crate::protocol::ClientFrame;
 use crate::protocol::event::EventView;
 use crate::protocol::server::ServerFrame;
+
+calls! { "/asyncapi.json" => [get(serve)] }
 
 static TEXT: LazyLock<String> = LazyLock::new(|| format!("{:#}\n", document()));
 

@@ -4,9 +4,15 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 
 use super::extract::{Caller, Segments};
+use super::resource::calls;
 use super::views::UserIdsBody;
 use super::{ApiState, Problem};
 use crate::domain::{Refusal, UserId};
+
+calls! {
+    "/v1/blocks" => [get(list)],
+    "/v1/blocks/{user}" => [get(show), put(add), delete(remove)],
+}
 
 /// Everyone blocked.
 #[utoipa::path(get, path = "/v1/blocks", tag = "blocks", responses((status = 200, body = UserIdsBody)))]

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::extract::{Body, Caller, Query, Segments};
+use super::resource::calls;
 use super::views::{ConversationBody, ConversationsBody};
 use super::{ApiState, Problem, cursor};
 use crate::domain::{
@@ -16,6 +17,11 @@ use crate::domain::{
 use crate::environment::SharedEnvironment;
 use crate::protocol::checks;
 use crate::store::{Change, NewConversation};
+
+calls! {
+    "/v1/conversations" => [post(create), get(list)],
+    "/v1/conversations/{conversation}" => [get(show), patch(change), delete(delete)],
+}
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;

@@ -6,7 +6,14 @@ use actix_web::http::header;
 use actix_web::web::Data;
 
 use super::ApiState;
+use super::resource::calls;
 use super::word::word;
+
+calls! {
+    "/healthz" => [get(live)],
+    "/readyz" => [get(ready)],
+    "/.well-known/jwks.json" => [get(jwks)],
+}
 
 /// The process lives.
 #[utoipa::path(get, path = "/healthz", tag = "operations", security(()),

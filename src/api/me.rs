@@ -11,11 +11,18 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::extract::{Body, Caller, OptionalBody};
+use super::resource::calls;
 use super::views::UserBody;
 use super::{ApiState, Problem};
 use crate::domain::Refusal;
 use crate::identity::Claims;
 use crate::protocol::checks;
+
+calls! {
+    "/v1/me" => [get(show), patch(change), delete(erase)],
+    "/v1/me/claim" => [post(claim)],
+    "/v1/me/export" => [get(export)],
+}
 
 /// Records read from the store for one piece of an export.
 const EXPORT_STEP: usize = 500;

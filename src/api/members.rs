@@ -2,14 +2,19 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::extract::{Body, Caller, OptionalBody, Query, Segments};
-use super::views::{MemberBody, MembersBody};
+use super::resource::calls;
 use super::{ApiState, Problem, cursor};
-use crate::domain::{ConversationId, Refusal, Role, UserId};
+use crate::domain::{ConversationId, Refusal, Role, Seq, UserId};
 use crate::store::{Change, MemberView};
+
+calls! {
+    "/v1/conversations/{conversation}/members" => [get(list)],
+    "/v1/conversations/{conversation}/members/{user}" => [put(add), patch(set_role), delete(remove)],
+}
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 200;
@@ -26,6 +31,45 @@ pub struct AddMember {
 pub struct SetRole {
     /// `owner` hands ownership over.
     role: Role,
+}
+
+/// A member of a conversation.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Member)]
+pub struct MemberBody {
+    user: UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    display_name: String,
+    role: Role,
+    joined_seq: Seq,
+    delivered_seq: Seq,
+    read_seq: Seq,
+}
+
+impl From<MemberView> for MemberBody {
+    fn from(view: MemberView) -> Self {
+        let MemberView { member, user } = view;
+        Self {
+            user: member.user,
+            username: user.username.map(|name| name.as_str().to_owned()),
+            display_name: user.display_name,
+            role: member.role,
+            joined_seq: member.joined_seq,
+            delivered_seq: member.delivered_seq,
+            read_seq: member.read_seq,
+        }
+    }
+}
+
+/// A page of members.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Members)]
+pub struct MembersBody {
+    members: Vec<MemberBody>,
+    /// Where the next page begins; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
 }
 
 /// Joins, or makes somebody a member.

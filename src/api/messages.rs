@@ -6,6 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::extract::{Body, Caller, Query, Segments, Sender};
+use super::resource::calls;
 use super::views::{EventsBody, MessageBody, MessagesBody, PlaceBody, SentBody};
 use super::{ApiState, Problem};
 use crate::domain::{ClientId, ConversationId, MessageId, Refusal, Seq, UserId};
@@ -14,6 +15,12 @@ use crate::protocol::checks;
 use crate::protocol::client::SendContent;
 use crate::protocol::event::EventView;
 use crate::store::{Change, HistoryQuery, NewMessage, RangeQuery, Target};
+
+calls! {
+    "/v1/conversations/{conversation}/messages" => [get(history), post(send)],
+    "/v1/conversations/{conversation}/messages/{seq}" => [patch(edit), delete(delete)],
+    "/v1/conversations/{conversation}/events" => [get(events)],
+}
 
 const DEFAULT_LIMIT: usize = 50;
 /// Content in one page of events; at least one event comes whatever its size.

@@ -2,13 +2,14 @@
 
 use std::sync::LazyLock;
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, Resource};
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use super::problem::ProblemView;
+use super::resource::calls;
 use super::views::MessageBody;
 use super::{
     accounts, asyncapi, blocks, conversations, health, me, members, messages, problem, reactions, read,
@@ -16,27 +17,38 @@ use super::{
 };
 use crate::protocol::event::EventView;
 
+calls! { "/openapi.json" => [get(serve)] }
+
+/// Writes the list of modules with calls once, for what is routed and what is described.
+macro_rules! modules {
+    ($($module:ident),+) => {
+        /// The resources of REST.
+        pub fn resources_of_rest() -> Vec<Resource> {
+            [resources(), $($module::resources()),+].into_iter().flatten().collect()
+        }
+
+        /// The descriptions of all calls, those that every process answers too.
+        fn documents() -> impl Iterator<Item = utoipa::openapi::OpenApi> {
+            [Document::openapi(), health::Document::openapi(), $($module::Document::openapi()),+].into_iter()
+        }
+
+        /// Method and path of all calls.
+        #[cfg(test)]
+        fn routed() -> impl Iterator<Item = (&'static str, &'static str)> {
+            [ROUTED, health::ROUTED, $($module::ROUTED),+].into_iter().flatten().copied()
+        }
+    };
+}
+
+modules! { accounts, tokens, me, users, conversations, members, messages, reactions, read, blocks, asyncapi }
+
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Tidings", version = "1", description = "REST, version 1. The WebSocket is described in /asyncapi.json."),
     security(("bearer" = [])),
-    components(schemas(ProblemView)),
-    paths(
-        accounts::sign_up, accounts::guest,
-        tokens::sign_in, tokens::refresh, tokens::sign_out,
-        me::show, me::change, me::erase, me::claim, me::export,
-        users::show, users::search,
-        conversations::create, conversations::list, conversations::show, conversations::change, conversations::delete,
-        members::add, members::set_role, members::remove, members::list,
-        messages::history, messages::events, messages::send, messages::edit, messages::delete,
-        reactions::add, reactions::remove,
-        read::mark,
-        blocks::list, blocks::show, blocks::add, blocks::remove,
-        health::live, health::ready, health::jwks,
-        serve, asyncapi::serve,
-    )
+    components(schemas(ProblemView))
 )]
-struct Document;
+struct About;
 
 static TEXT: LazyLock<String> = LazyLock::new(|| format!("{:#}\n", document()));
 
@@ -52,7 +64,8 @@ pub async fn serve() -> HttpResponse {
 }
 
 fn document() -> Value {
-    let mut document = Document::openapi();
+    let mut document = About::openapi();
+    documents().for_each(|of_module| document.merge(of_module));
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
     document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(bearer));
     let mut document = serde_json::to_value(document).unwrap_or_default();
@@ -196,28 +209,11 @@ mod tests {
         assert_eq!(operations(), promised);
     }
 
-    /// The paths and methods in the source of `routing.rs`: actix-web does not say what it was given.
-    fn routed() -> BTreeSet<(String, String)> {
-        let source = include_str!("routing.rs").split("struct Endpoint").next().unwrap_or_default();
-        let mut calls = BTreeSet::new();
-        for resource in source.split("at(").skip(1).filter_map(|rest| rest.split(']').next()) {
-            let Some((path, methods)) =
-                resource.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"'))
-            else {
-                continue;
-            };
-            for method in ["get", "post", "put", "patch", "delete"] {
-                if methods.contains(&format!("{method}(")) {
-                    calls.insert((method.to_uppercase(), unnamed(path)));
-                }
-            }
-        }
-        calls
-    }
-
     #[test]
     fn the_document_describes_what_is_routed() {
-        assert_eq!(routed(), operations());
+        let routed: BTreeSet<_> =
+            routed().map(|(method, path)| (method.to_uppercase(), unnamed(path))).collect();
+        assert_eq!(routed, operations());
     }
 
     #[test]

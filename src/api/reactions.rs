@@ -5,10 +5,15 @@ use actix_web::web::Data;
 
 use super::extract::{Caller, Segments};
 use super::messages::change;
+use super::resource::calls;
 use super::views::PlaceBody;
 use super::{ApiState, Problem};
 use crate::domain::{ConversationId, Seq};
 use crate::store::Change;
+
+calls! {
+    "/v1/conversations/{conversation}/messages/{seq}/reactions/{emoji}" => [put(add), delete(remove)],
+}
 
 /// Reacts to a message.
 #[utoipa::path(put, path = "/v1/conversations/{conversation}/messages/{seq}/reactions/{emoji}", tag = "reactions",

@@ -6,9 +6,12 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::extract::{Body, Caller, Segments};
+use super::resource::calls;
 use super::{ApiState, Problem};
 use crate::domain::{ConversationId, Refusal, Seq};
 use crate::store::Mark;
+
+calls! { "/v1/conversations/{conversation}/read" => [put(mark)] }
 
 /// Up to where.
 #[derive(Deserialize, ToSchema)]

@@ -13,6 +13,27 @@ pub struct Endpoint {
     route: Route,
 }
 
+/// Writes from one list of a module's calls what is routed (`resources`) and what describes it (`Document`).
+macro_rules! calls {
+    ($($path:literal => [$($method:ident($handler:ident)),+ $(,)?]),+ $(,)?) => {
+        /// The resources of this module.
+        pub fn resources() -> Vec<actix_web::Resource> {
+            use $crate::api::resource;
+            vec![$(resource::at($path, [$(resource::$method($handler)),+])),+]
+        }
+
+        /// The calls of this module, as the OpenAPI document describes them.
+        #[derive(utoipa::OpenApi)]
+        #[openapi(paths($($($handler),+),+))]
+        pub struct Document;
+
+        /// Method and path of each call.
+        #[cfg(test)]
+        pub const ROUTED: &[(&str, &str)] = &[$($((stringify!($method), $path)),+),+];
+    };
+}
+pub(super) use calls;
+
 /// A resource with these methods; any other is answered with 405 and the ones there are.
 pub fn at<const N: usize>(path: &str, endpoints: [Endpoint; N]) -> Resource {
     let allow: Vec<Method> = endpoints.iter().flat_map(|endpoint| endpoint.methods.iter().cloned()).collect();

@@ -7,8 +7,14 @@ use utoipa::ToSchema;
 
 use super::accounts::answer;
 use super::extract::{Address, Body, Caller, Query};
+use super::resource::calls;
 use super::views::SignedInBody;
 use super::{ApiState, Problem};
+
+calls! {
+    "/v1/tokens" => [post(sign_in), delete(sign_out)],
+    "/v1/tokens/refresh" => [post(refresh)],
+}
 
 /// Name and password.
 #[derive(Deserialize, ToSchema)]

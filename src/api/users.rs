@@ -4,9 +4,15 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 
 use super::extract::{Caller, Query, Segments};
+use super::resource::calls;
 use super::views::{UserBody, UsersBody};
 use super::{ApiState, Problem};
 use crate::domain::{Refusal, UserId, Username};
+
+calls! {
+    "/v1/users" => [get(search)],
+    "/v1/users/{user}" => [get(show)],
+}
 
 const DEFAULT_LIMIT: usize = 20;
 const MAX_LIMIT: usize = 50;

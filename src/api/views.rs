@@ -10,7 +10,7 @@ use crate::domain::{
 };
 use crate::identity::SignedIn;
 use crate::protocol::event::EventView;
-use crate::store::{Appended, ConversationView, MemberView, MessageView};
+use crate::store::{Appended, ConversationView, MessageView};
 
 /// A user's public profile.
 #[derive(Serialize, ToSchema)]
@@ -126,45 +126,6 @@ impl From<ConversationView> for ConversationBody {
 #[schema(as = Conversations)]
 pub struct ConversationsBody {
     pub(super) conversations: Vec<ConversationBody>,
-    /// Where the next page begins; absent on the last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) next_cursor: Option<String>,
-}
-
-/// A member of a conversation.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Member)]
-pub struct MemberBody {
-    user: UserId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    username: Option<String>,
-    display_name: String,
-    role: Role,
-    joined_seq: Seq,
-    delivered_seq: Seq,
-    read_seq: Seq,
-}
-
-impl From<MemberView> for MemberBody {
-    fn from(view: MemberView) -> Self {
-        let MemberView { member, user } = view;
-        Self {
-            user: member.user,
-            username: user.username.map(|name| name.as_str().to_owned()),
-            display_name: user.display_name,
-            role: member.role,
-            joined_seq: member.joined_seq,
-            delivered_seq: member.delivered_seq,
-            read_seq: member.read_seq,
-        }
-    }
-}
-
-/// A page of members.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Members)]
-pub struct MembersBody {
-    pub(super) members: Vec<MemberBody>,
     /// Where the next page begins; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) next_cursor: Option<String>,
