@@ -62,6 +62,14 @@ pub enum HistoryPolicy {
 }
 
 impl HistoryPolicy {
+    /// The first seq that a member may see who joined at `joined_seq`.
+    pub fn first_visible(self, joined_seq: Seq) -> Seq {
+        match self {
+            Self::All => Seq::ZERO.next(),
+            Self::FromJoin => joined_seq.max(Seq::ZERO.next()),
+        }
+    }
+
     /// The policy's name on the wire and in stores.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -173,16 +181,6 @@ pub struct Member {
     pub delivered_seq: Seq,
     /// Up to where they have read.
     pub read_seq: Seq,
-}
-
-impl Member {
-    /// The first seq this member may see under `history`.
-    pub fn first_visible(&self, history: HistoryPolicy) -> Seq {
-        match history {
-            HistoryPolicy::All => Seq::ZERO.next(),
-            HistoryPolicy::FromJoin => self.joined_seq.max(Seq::ZERO.next()),
-        }
-    }
 }
 
 /// One conversation from one user's point of view.

@@ -120,6 +120,37 @@ pub enum Change {
     DeleteConversation,
 }
 
+impl Change {
+    /// The user whose membership it concerns.
+    pub const fn user(&self) -> Option<UserId> {
+        match self {
+            Self::Join { user, .. } | Self::Leave { user } | Self::SetRole { user, .. } => Some(*user),
+            Self::Edit { .. }
+            | Self::Delete { .. }
+            | Self::React { .. }
+            | Self::Configure(_)
+            | Self::DeleteConversation => None,
+        }
+    }
+
+    /// The message that it concerns.
+    pub const fn target(&self) -> Option<Seq> {
+        match self {
+            Self::Edit { target, .. } | Self::Delete { target } | Self::React { target, .. } => Some(*target),
+            Self::Join { .. }
+            | Self::Leave { .. }
+            | Self::SetRole { .. }
+            | Self::Configure(_)
+            | Self::DeleteConversation => None,
+        }
+    }
+
+    /// The role that it gives.
+    pub const fn role(&self) -> Option<Role> {
+        if let Self::Join { role, .. } | Self::SetRole { role, .. } = self { Some(*role) } else { None }
+    }
+}
+
 /// A change that is in the log.
 #[derive(Debug, Clone)]
 pub struct Changed {

@@ -2,9 +2,7 @@
 
 use super::range::{Key, Question};
 use super::{Connection, Error, Sql, Stop, statement, values};
-use crate::domain::{
-    ConversationId, HistoryPolicy, JoinPolicy, Member, Position, Refusal, Role, Seq, UserId,
-};
+use crate::domain::{ConversationId, HistoryPolicy, JoinPolicy, Position, Refusal, Seq, UserId};
 use crate::store::shared::columns::Columns;
 
 const KEY: Sql = statement!(
@@ -26,14 +24,7 @@ pub(in crate::store) async fn key<C: Connection>(
     };
     let history = HistoryPolicy::parse(&row.text(0)?)
         .ok_or_else(|| Error::impossible("a policy that this release does not know"))?;
-    let member = Member {
-        user,
-        role: Role::Member,
-        joined_seq: Seq::from_stored(joined),
-        delivered_seq: Seq::ZERO,
-        read_seq: Seq::ZERO,
-    };
-    let (first, last) = (member.first_visible(history), row.seq(2)?);
+    let (first, last) = (history.first_visible(Seq::from_stored(joined)), row.seq(2)?);
     Ok(Key { conversation, user, first, last, blanked: Position(row.count(4)?) })
 }
 

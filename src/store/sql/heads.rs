@@ -9,7 +9,7 @@
 
 use super::part::Part;
 use super::{Backend, Connection, Result, Sql, Value, statement, unrefused, values};
-use crate::domain::{ConversationId, ConversationKind, HistoryPolicy, Member, Position, Role, Seq, UserId};
+use crate::domain::{ConversationId, ConversationKind, HistoryPolicy, Position, Seq, UserId};
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::{Cursor, Head, Heads, StoreError};
 
@@ -119,21 +119,14 @@ fn read_cursor(row: &impl Columns, at: usize) -> Result<Cursor> {
 fn head(row: &impl Columns, user: UserId, unread: i64) -> Result<Head> {
     let history = HistoryPolicy::parse(&row.text(3)?)
         .ok_or_else(|| impossible("a policy that this release does not know"))?;
-    let member = Member {
-        user,
-        role: Role::Member,
-        joined_seq: row.seq(6)?,
-        delivered_seq: Seq::ZERO,
-        read_seq: row.seq(7)?,
-    };
     let pair = row.user_or_null(4)?.zip(row.user_or_null(5)?);
     Ok(Head {
         conversation: row.conversation(0)?,
         name: row.text_or_null(1)?,
         peer: pair.map(|(low, high)| if low == user { high } else { low }),
         last_seq: row.seq(2)?,
-        first_seq: member.first_visible(history),
-        read_seq: member.read_seq,
+        first_seq: history.first_visible(row.seq(6)?),
+        read_seq: row.seq(7)?,
         unread: u64::try_from(unread).unwrap_or(0),
     })
 }

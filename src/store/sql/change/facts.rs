@@ -2,7 +2,7 @@
 
 use super::Asked;
 use crate::domain::permissions::Block;
-use crate::domain::{ClientId, ConversationId, ConversationKind, Role, Seq, UserId};
+use crate::domain::{ConversationId, ConversationKind, Role, Seq, UserId};
 use crate::store::Change;
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::conversation::{CONVERSATION_COLUMNS, ConversationRow, MEMBER_COLUMNS, Membership};
@@ -112,43 +112,15 @@ const KEY: usize = REACTION + 4;
 const HEIR: usize = KEY + 3;
 const ROSTER: usize = HEIR + 3;
 
-/// What of a change the statement is asked with.
-struct Parameters<'c> {
-    user: Option<UserId>,
-    target: Option<Seq>,
-    emoji: Option<&'c str>,
-    client_id: Option<ClientId>,
-    /// Somebody may have to take over.
-    heir: bool,
-    /// There may be one admin more.
-    admins: bool,
-}
-
-impl<'c> Parameters<'c> {
-    fn of(change: &'c Change) -> Self {
-        let none =
-            Self { user: None, target: None, emoji: None, client_id: None, heir: false, admins: false };
-        match change {
-            Change::Edit { target, client_id, .. } => {
-                Self { target: Some(*target), client_id: *client_id, ..none }
-            }
-            Change::Delete { target } => Self { target: Some(*target), ..none },
-            Change::React { target, emoji, .. } => {
-                Self { target: Some(*target), emoji: Some(emoji.as_str()), ..none }
-            }
-            Change::Join { user, role } | Change::SetRole { user, role } => {
-                Self { user: Some(*user), admins: *role > Role::Member, ..none }
-            }
-            Change::Leave { user } => Self { user: Some(*user), heir: true, ..none },
-            Change::Configure(_) | Change::DeleteConversation => none,
-        }
-    }
-}
-
 impl Facts {
     /// `None` when there is no such conversation and never was.
     pub(super) async fn read<C: Connection>(connection: &mut C, asked: &Asked) -> Result<Option<Self>> {
-        let of = Parameters::of(&asked.change);
+        let change = &asked.change;
+        let target = change.target();
+        let emoji = if let Change::React { emoji, .. } = change { Some(emoji.as_str()) } else { None };
+        let client_id = if let Change::Edit { client_id, .. } = change { *client_id } else { None };
+        // Somebody may have to take over from an owner, and there may be one admin more.
+        let (heir, admins) = (matches!(change, Change::Leave { .. }), change.role() > Some(Role::Member));
         let known = asked.known.as_ref().map(|roster| roster.version);
         let row = connection
             .optional(
@@ -156,13 +128,13 @@ impl Facts {
                 values![
                     asked.conversation,
                     asked.actor,
-                    of.user,
-                    of.target.map(Seq::as_stored),
-                    of.emoji,
-                    of.client_id,
-                    of.heir,
+                    change.user(),
+                    target.map(Seq::as_stored),
+                    emoji,
+                    client_id,
+                    heir,
                     known,
-                    of.admins
+                    admins
                 ],
             )
             .await?;
@@ -179,7 +151,7 @@ impl Facts {
                 block: block(&row, BLOCKS)?,
             },
             pair_block: block(&row, BLOCKS + 2)?,
-            message: message(&row, of.target)?,
+            message: message(&row, target)?,
             reaction: reaction(&row)?,
             before: before(&row)?,
             heir: row.user_or_null(HEIR)?,

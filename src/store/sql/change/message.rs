@@ -1,7 +1,7 @@
 //! Edits, deletions and reactions.
 
 use super::facts::Message;
-use super::{Decision, Journal, Key, Request};
+use super::{Decision, Key, Request};
 use crate::domain::{ClientId, EventKind, Refusal, Seq, permissions};
 use crate::store::shared::content::{REUSED, fingerprint_of_edit, without_nul};
 use crate::store::sql::journal::{Act, Touched};
@@ -14,26 +14,9 @@ const MOST_REACTIONS_OF_ONE: u64 = 20;
 
 /// The message if the actor, a member, may see it.
 fn visible<'r>(request: &'r Request<'_>) -> Result<&'r Message, Refusal> {
-    let first = request.member()?.member.first_visible(request.facts.stored.conversation.history);
+    let joined = request.member()?.member.joined_seq;
+    let first = request.facts.stored.conversation.history.first_visible(joined);
     request.facts.message.as_ref().filter(|message| message.seq >= first).ok_or(Refusal::NotFound)
-}
-
-/// New words do not pass a block, whichever way they come.
-fn not_blocked(request: &Request<'_>) -> Result<(), Refusal> {
-    if permissions::is_blocked(request.facts.stored.kind(), request.facts.pair_block) {
-        Err(Refusal::Blocked)
-    } else {
-        Ok(())
-    }
-}
-
-/// A journal that holds as long as nobody blocks anybody in a direct conversation.
-fn unblocked(request: &Request<'_>) -> Journal {
-    let mut journal = request.journal();
-    if let Some((low, high)) = request.facts.stored.pair {
-        journal.guard.rely_on_no_block(request.facts.stored.kind(), low, high);
-    }
-    journal
 }
 
 fn touch(message: &Message, act: Act) -> Option<Touched> {
@@ -67,8 +50,8 @@ pub(super) fn edit(
         journal.key = Some(key);
         return Ok(Decision::Write(Box::new(journal)));
     }
-    not_blocked(request)?;
-    let mut journal = unblocked(request);
+    request.may_speak()?;
+    let mut journal = request.journal_of_speech();
     journal.record(request.actor(), EventKind::Edit { target: message.seq, body: Some(body.to_owned()) });
     journal.touched = touch(message, Act::Edit { body: body.to_owned() });
     journal.key = key(None);
@@ -121,14 +104,14 @@ pub(super) fn react(request: &Request<'_>, emoji: &str, on: bool) -> Result<Deci
         Some(_) | None => {}
     }
     let mut journal = if on {
-        not_blocked(request)?;
+        request.may_speak()?;
         if reaction.given.others >= MOST_REACTIONS {
             return Err(Refusal::TooLarge("the message has too many different reactions"));
         }
         if reaction.given.own >= MOST_REACTIONS_OF_ONE {
             return Err(Refusal::TooLarge("you gave this message too many different reactions"));
         }
-        unblocked(request)
+        request.journal_of_speech()
     } else {
         request.journal()
     };

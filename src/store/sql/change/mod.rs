@@ -15,7 +15,9 @@ use std::sync::Arc;
 use self::facts::Facts;
 use super::journal::{Journal, Key, Recorded, Recorder};
 use super::{Backend, Connection, Sql, Stop, statement, unrefused, values};
-use crate::domain::{ConversationId, ConversationKind, LeaveReason, Refusal, Seq, Timestamp, UserId};
+use crate::domain::{
+    ConversationId, ConversationKind, LeaveReason, Refusal, Seq, Timestamp, UserId, permissions,
+};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::conversation::{Membership, outsider};
 use crate::store::shared::roster::Roster;
@@ -67,6 +69,23 @@ impl Request<'_> {
         let facts = &self.facts;
         let mut journal = Journal::new(self.actor(), &facts.stored, facts.roster.as_ref(), self.asked.now);
         journal.guard.rely_on(self.actor(), facts.actor.as_ref());
+        journal
+    }
+
+    /// May the actor, a member, say something new, be it by an edit or a reaction?
+    fn may_speak(&self) -> Result<(), Refusal> {
+        if permissions::is_blocked(self.facts.stored.kind(), self.facts.pair_block) {
+            return Err(Refusal::Blocked);
+        }
+        Ok(())
+    }
+
+    /// A journal that holds as long as [`Request::may_speak`] does.
+    fn journal_of_speech(&self) -> Journal {
+        let mut journal = self.journal();
+        if let Some((low, high)) = self.facts.stored.pair {
+            journal.guard.rely_on_no_block(self.facts.stored.kind(), low, high);
+        }
         journal
     }
 

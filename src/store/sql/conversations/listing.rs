@@ -18,7 +18,7 @@ pub(super) fn view(stored: ConversationRow, membership: &Membership) -> Conversa
         name: stored.conversation.name.clone(),
         peer: stored.peer_of(member.user),
         last_seq: stored.conversation.last_seq,
-        first_seq: member.first_visible(stored.conversation.history),
+        first_seq: stored.conversation.history.first_visible(member.joined_seq),
         read_seq: member.read_seq,
         unread: stored.message_count.saturating_sub(membership.read_count),
     };
