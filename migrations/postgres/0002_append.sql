@@ -261,14 +261,11 @@ CREATE FUNCTION tidings_record(
     p_targets       bigint[],
     p_extras        text[],
     p_bodies        text[],
-    p_joined        uuid[],
-    p_joined_roles  bigint[],
-    p_joined_nth    bigint[],
-    p_left          uuid[],
-    p_left_nth      bigint[],
-    p_ranked        uuid[],
-    p_ranked_roles  bigint[],
-    p_ranked_nth    bigint[],
+    -- What becomes of members: of whom, what (src/store/sql/journal.rs), a value that goes with it, and the event that says so.
+    p_members       uuid[],
+    p_member_acts   bigint[],
+    p_member_values bigint[],
+    p_member_nth    bigint[],
     p_configured    boolean,
     p_name          text,
     p_history       text,
@@ -305,7 +302,14 @@ DECLARE
     v_sender   uuid;
     v_key      uuid;
     v_user     uuid;
+    v_seq      bigint;
+    v_joined   uuid[];
+    v_left     bigint;
 BEGIN
+    SELECT coalesce(array_agg(b.user_id) FILTER (WHERE b.act = {member_join}), '{}'),
+           count(*) FILTER (WHERE b.act = {member_leave})
+    INTO v_joined, v_left
+    FROM unnest(p_members, p_member_acts) AS b (user_id, act);
     SELECT * INTO v_found FROM conversations c WHERE c.id = p_conversation FOR NO KEY UPDATE;
     IF NOT FOUND OR v_found.deleted_at IS NOT NULL OR v_found.settings_seq <> p_settings_seq
         OR v_found.members_version <> coalesce(p_version, v_found.members_version) THEN
@@ -330,8 +334,8 @@ BEGIN
     END IF;
 
     -- Whoever erases an account waits for transactions with lower numbers than one taken after it, this one among them.
-    IF cardinality(p_joined) > 0 THEN
-        PERFORM 1 FROM unnest(p_joined) AS g (user_id)
+    IF cardinality(v_joined) > 0 THEN
+        PERFORM 1 FROM unnest(v_joined) AS g (user_id)
         LEFT JOIN users u ON u.id = g.user_id AND u.erased_at IS NULL WHERE u.id IS NULL;
         IF FOUND THEN RETURN; END IF;
     END IF;
@@ -375,31 +379,37 @@ BEGIN
     FROM unnest(p_kinds, p_senders, p_targets, p_extras, p_bodies)
              WITH ORDINALITY AS b (kind, sender, target, extra, body, nth);
 
-    IF cardinality(p_joined) > 0 THEN
+    IF cardinality(v_joined) > 0 THEN
         INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, changed_position)
         SELECT b.user_id, p_conversation, b.role, b.seq, b.seq, b.seq, b.seq, v_found.message_count, v_position
         FROM (
-            SELECT j.user_id, j.role, v_found.last_seq + j.nth AS seq FROM unnest(p_joined, p_joined_roles, p_joined_nth)
-                AS j (user_id, role, nth)
+            SELECT j.user_id, j.role, v_found.last_seq + j.nth AS seq
+            FROM unnest(p_members, p_member_acts, p_member_values, p_member_nth) AS j (user_id, act, role, nth)
+            WHERE j.act = {member_join}
         ) b;
-        DELETE FROM departures d WHERE d.conversation = p_conversation AND d.user_id = ANY (p_joined);
+        DELETE FROM departures d WHERE d.conversation = p_conversation AND d.user_id = ANY (v_joined);
     END IF;
     -- One by one, by the whole key: asked for all at once, a plan made for conversations of the usual size goes over all members
     -- of a large one. In their order: receipts take these rows too, without the conversation's lock.
-    FOR v_user IN SELECT u.user_id FROM unnest(p_left || p_ranked) AS u (user_id) ORDER BY u.user_id LOOP
+    FOR v_user IN
+        SELECT b.user_id FROM unnest(p_members, p_member_acts) AS b (user_id, act)
+        WHERE b.act <> {member_join} ORDER BY b.user_id
+    LOOP
         PERFORM 1 FROM members m WHERE m.user_id = v_user AND m.conversation = p_conversation FOR UPDATE;
     END LOOP;
-    IF cardinality(p_left) > 0 THEN
-        FOREACH v_user IN ARRAY p_left LOOP
-            DELETE FROM members m WHERE m.user_id = v_user AND m.conversation = p_conversation;
-        END LOOP;
-        INSERT INTO departures (user_id, conversation, left_seq)
-        SELECT b.user_id, p_conversation, v_found.last_seq + b.nth FROM unnest(p_left, p_left_nth) AS b (user_id, nth)
-        ON CONFLICT (user_id, conversation) DO UPDATE SET left_seq = excluded.left_seq;
-    END IF;
-    FOR v_nth IN 1 .. cardinality(p_ranked) LOOP
-        UPDATE members m SET role = p_ranked_roles[v_nth], role_seq = v_found.last_seq + p_ranked_nth[v_nth]
-        WHERE m.user_id = p_ranked[v_nth] AND m.conversation = p_conversation;
+    FOR v_which IN 1 .. cardinality(p_members) LOOP
+        v_user := p_members[v_which];
+        v_seq := v_found.last_seq + p_member_nth[v_which];
+        CASE p_member_acts[v_which]
+            WHEN {member_join} THEN NULL;
+            WHEN {member_leave} THEN
+                DELETE FROM members m WHERE m.user_id = v_user AND m.conversation = p_conversation;
+                INSERT INTO departures (user_id, conversation, left_seq) VALUES (v_user, p_conversation, v_seq)
+                ON CONFLICT (user_id, conversation) DO UPDATE SET left_seq = excluded.left_seq;
+            WHEN {member_rank} THEN
+                UPDATE members m SET role = p_member_values[v_which], role_seq = v_seq
+                WHERE m.user_id = v_user AND m.conversation = p_conversation;
+        END CASE;
     END LOOP;
 
     -- A text that was replaced or deleted is in no row, and neither is what was made of it: a short text can be guessed from
@@ -440,8 +450,8 @@ BEGIN
     UPDATE conversations c SET
         last_seq = v_found.last_seq + v_count,
         last_position = v_position,
-        member_count = v_found.member_count + cardinality(p_joined) - cardinality(p_left),
-        members_version = v_found.members_version + cardinality(p_joined) + cardinality(p_left) + cardinality(p_ranked),
+        member_count = v_found.member_count + cardinality(v_joined) - v_left,
+        members_version = v_found.members_version + cardinality(p_members),
         name = CASE WHEN p_ended THEN NULL WHEN p_configured THEN p_name ELSE v_found.name END,
         history = CASE WHEN p_configured THEN p_history ELSE v_found.history END,
         join_policy = CASE WHEN p_configured THEN p_join_policy ELSE v_found.join_policy END,
@@ -454,6 +464,6 @@ BEGIN
     END IF;
 
     RETURN QUERY SELECT v_first, v_found.last_position, v_position,
-        v_found.members_version + cardinality(p_joined) + cardinality(p_left) + cardinality(p_ranked);
+        v_found.members_version + cardinality(p_members);
 END
 $$;

@@ -9,7 +9,7 @@ use crate::store::sql::{Connection as _, Result, Sql, Value, numbers, statement,
 
 const WRITE: Sql = statement!(postgres:
     "SELECT first, previous, new_position, version FROM tidings_record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
-     $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37)",
+     $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)",
 );
 
 fn users<T>(list: &[T], user: impl Fn(&T) -> UserId) -> Value<'static> {
@@ -67,14 +67,10 @@ impl Recorder for Connection {
             Value::ints(targets),
             Value::Texts(extras),
             Value::Texts(bodies),
-            users(&journal.joined, |(user, ..)| *user),
-            numbers(&journal.joined, |(_, role, _)| i64::from(role.as_stored())),
-            numbers(&journal.joined, |(.., nth)| *nth as i64),
-            users(&journal.left, |(user, _)| *user),
-            numbers(&journal.left, |(_, nth)| *nth as i64),
-            users(&journal.roles, |(user, ..)| *user),
-            numbers(&journal.roles, |(_, role, _)| i64::from(role.as_stored())),
-            numbers(&journal.roles, |(.., nth)| *nth as i64),
+            users(&journal.members, |(user, ..)| *user),
+            numbers(&journal.members, |(_, act, _)| act.as_numbers().0),
+            numbers(&journal.members, |(_, act, _)| act.as_numbers().1),
+            numbers(&journal.members, |(.., nth)| *nth as i64),
             settings.is_some(),
             settings.and_then(|settings| settings.name.as_deref()),
             settings.map(|settings| settings.history.as_str()),

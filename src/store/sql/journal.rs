@@ -45,9 +45,8 @@ pub(in crate::store) struct Journal {
     /// What has to hold still when it is written.
     pub guard: Guard,
     pub events: Vec<Noted>,
-    pub joined: Vec<(UserId, Role, Nth)>,
-    pub left: Vec<(UserId, Nth)>,
-    pub roles: Vec<(UserId, Role, Nth)>,
+    /// What becomes of members, each with the event that says so.
+    pub members: Vec<(UserId, MemberAct, Nth)>,
     /// Name, history and join policy from now on.
     pub settings: Option<Conversation>,
     /// The conversation is over.
@@ -107,6 +106,34 @@ impl Guard {
             if is_blocked(kind, block) {
                 self.unblocked.push(pair);
             }
+        }
+    }
+}
+
+/// What becomes of a member.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) enum MemberAct {
+    Join(Role),
+    Leave,
+    Rank(Role),
+}
+
+/// The numbers of [`MemberAct`] for `tidings_record`.
+pub(super) mod member_acts {
+    crate::store::sql::numbers::numbers! {
+        JOIN member_join = 0;
+        LEAVE member_leave = 1;
+        RANK member_rank = 2;
+    }
+}
+
+impl MemberAct {
+    /// Its number, and the value that goes with it.
+    pub(in crate::store) fn as_numbers(self) -> (i64, i64) {
+        match self {
+            Self::Join(role) => (member_acts::JOIN, i64::from(role.as_stored())),
+            Self::Leave => (member_acts::LEAVE, 0),
+            Self::Rank(role) => (member_acts::RANK, i64::from(role.as_stored())),
         }
     }
 }
@@ -176,9 +203,7 @@ impl Journal {
             actor,
             guard: Guard { version, settings_seq: stored.settings_seq, ..Guard::default() },
             events: Vec::new(),
-            joined: Vec::new(),
-            left: Vec::new(),
-            roles: Vec::new(),
+            members: Vec::new(),
             settings: None,
             ended: false,
             touched: None,
@@ -201,7 +226,7 @@ impl Journal {
             self.present.push((user, Since::Nth(nth)));
         }
         self.record(sender, EventKind::MemberJoined { user, role });
-        self.joined.push((user, role, nth));
+        self.members.push((user, MemberAct::Join(role), nth));
     }
 
     /// Ends a membership; `heir` takes over from an owner.
@@ -214,7 +239,7 @@ impl Journal {
     ) {
         self.present.retain(|(member, _)| *member != user);
         let nth = self.record(sender, EventKind::MemberLeft { user, reason });
-        self.left.push((user, nth));
+        self.members.push((user, MemberAct::Leave, nth));
         if let Some(heir) = heir {
             self.give_role(sender, heir, Role::Owner);
         }
@@ -224,7 +249,7 @@ impl Journal {
     pub(in crate::store) fn give_role(&mut self, sender: UserId, user: UserId, role: Role) {
         let changes = Changes { role: Some((user, role)), ..Changes::default() };
         let nth = self.record(sender, EventKind::ConversationChanged(changes));
-        self.roles.push((user, role, nth));
+        self.members.push((user, MemberAct::Rank(role), nth));
     }
 
     /// The events as they stand in the log now, and who is a member from now on.

@@ -11,7 +11,7 @@
 use super::accounts::users;
 use super::conversations::listing;
 use super::part::Part;
-use super::{heads, history, numbers, permissions};
+use super::{heads, history, journal, numbers, permissions};
 use crate::store::shared::{codec, conversation};
 
 /// Which database a text is for.
@@ -28,6 +28,7 @@ const PARTS: &[&[Part]] = &[
     codec::PARTS,
     conversation::PARTS,
     users::PARTS,
+    journal::member_acts::PARTS,
     permissions::PARTS,
     permissions::refusals::PARTS,
     history::PARTS,

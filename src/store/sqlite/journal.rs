@@ -6,7 +6,7 @@ use crate::domain::{Position, Seq};
 use crate::store::JobKind;
 use crate::store::shared::codec::encode;
 use crate::store::shared::columns::Columns;
-use crate::store::sql::journal::{Act, Journal, Recorder, Touched, Written};
+use crate::store::sql::journal::{Act, Journal, MemberAct, Recorder, Touched, Written};
 use crate::store::sql::{Connection as _, Result, Sql, job, statement, values};
 
 const BEGIN: Sql = statement!(
@@ -84,7 +84,7 @@ async fn write(connection: &mut Connection, journal: &Journal) -> Result<Written
     let id = journal.conversation;
     let row = connection.one(&BEGIN, values![id]).await?;
     let (last, previous) = (row.seq(0)?, Position(row.count(1)?));
-    let (messages, members, version, taken) = (row.int(2)?, row.int(3)?, row.int(4)?, row.count(5)?);
+    let (messages, count, version, taken) = (row.int(2)?, row.int(3)?, row.int(4)?, row.count(5)?);
     if let Some(key) = &journal.key {
         let values = values![
             journal.actor,
@@ -120,27 +120,32 @@ async fn write(connection: &mut Connection, journal: &Journal) -> Result<Written
         positions.push(Position(position));
     }
     let changed = positions.last().map_or(taken, |position| position.0) as i64;
-    for (user, role, nth) in &journal.joined {
-        let role = i64::from(role.as_stored());
-        connection.run(&JOIN, values![*user, id, role, last.plus(*nth), messages, changed]).await?;
-        connection.run(&RETURNED, values![*user, id]).await?;
-    }
-    for (user, nth) in &journal.left {
-        connection.run(&LEAVE, values![*user, id]).await?;
-        connection.run(&DEPARTED, values![*user, id, last.plus(*nth)]).await?;
-    }
-    for (user, role, nth) in &journal.roles {
-        let role = i64::from(role.as_stored());
-        connection.run(&RANK, values![*user, id, role, last.plus(*nth)]).await?;
+    let (mut count, mut version) = (count, version);
+    for (user, act, nth) in &journal.members {
+        let (user, seq, (_, value)) = (*user, last.plus(*nth), act.as_numbers());
+        version += 1;
+        match act {
+            MemberAct::Join(_) => {
+                count += 1;
+                connection.run(&JOIN, values![user, id, value, seq, messages, changed]).await?;
+                connection.run(&RETURNED, values![user, id]).await?;
+            }
+            MemberAct::Leave => {
+                count -= 1;
+                connection.run(&LEAVE, values![user, id]).await?;
+                connection.run(&DEPARTED, values![user, id, seq]).await?;
+            }
+            MemberAct::Rank(_) => {
+                connection.run(&RANK, values![user, id, value, seq]).await?;
+            }
+        }
     }
     let first = last.next();
     if let Some(touched) = &journal.touched {
         touch(connection, journal, touched, first).await?;
     }
-    let (came, went) = (journal.joined.len() as i64, journal.left.len() as i64);
-    let version = version + came + went + journal.roles.len() as i64;
     let last = last.plus(journal.events.len() as u64);
-    connection.run(&END, values![id, last, changed, members + came - went, version]).await?;
+    connection.run(&END, values![id, last, changed, count, version]).await?;
     if let Some(settings) = &journal.settings {
         let (history, join) = (settings.history.as_str(), settings.join.as_str());
         connection.run(&CONFIGURE, values![id, settings.name.as_deref(), history, join, first]).await?;
