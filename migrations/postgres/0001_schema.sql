@@ -155,14 +155,6 @@ CREATE TABLE members (
 CREATE UNIQUE INDEX members_by_conversation ON members (conversation, user_id);
 CREATE INDEX members_by_rank ON members (conversation, role, joined_seq);
 
--- Who was a member once, so that leaving twice answers with the same event.
-CREATE TABLE departures (
-    user_id      uuid NOT NULL,
-    conversation uuid NOT NULL,
-    left_seq     bigint NOT NULL,
-    PRIMARY KEY (user_id, conversation)
-);
-
 -- For each user the conversations that concern them, by when they last moved: what a hello reads. A position here may lag behind
 -- the conversation's, but by less than 65,536 positions, so one message in many touches these rows. Whoever asks what moved since
 -- a position begins at the stretch of 65,536 that holds it and compares with the conversation itself.
@@ -299,10 +291,3 @@ CREATE TABLE revocations (
 );
 CREATE INDEX revocations_by_time ON revocations (at);
 INSERT INTO meta (name, value) VALUES ('revocations', 0);
-
-CREATE TABLE blocks (
-    blocker uuid NOT NULL,
-    blocked uuid NOT NULL,
-    PRIMARY KEY (blocker, blocked)
-);
-CREATE INDEX blocks_by_blocked ON blocks (blocked, blocker);

@@ -83,14 +83,6 @@ CREATE TABLE members (
 CREATE UNIQUE INDEX members_by_conversation ON members (conversation, user_id);
 CREATE INDEX members_by_rank ON members (conversation, role, joined_seq);
 
--- Who was a member once, so that leaving twice answers with the same event.
-CREATE TABLE departures (
-    user_id      BLOB NOT NULL,
-    conversation BLOB NOT NULL,
-    left_seq     INTEGER NOT NULL,
-    PRIMARY KEY (user_id, conversation)
-) STRICT, WITHOUT ROWID;
-
 -- For each user the conversations that concern them, by when they last moved: what a hello reads. A position here may lag behind
 -- the conversation's, but by less than 65,536 positions, so one message in many touches these rows. Whoever asks what moved since
 -- a position begins at the stretch of 65,536 that holds it and compares with the conversation itself.
@@ -225,10 +217,3 @@ CREATE TABLE revocations (
     is_final INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX revocations_by_time ON revocations (at);
-
-CREATE TABLE blocks (
-    blocker BLOB NOT NULL,
-    blocked BLOB NOT NULL,
-    PRIMARY KEY (blocker, blocked)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX blocks_by_blocked ON blocks (blocked, blocker);

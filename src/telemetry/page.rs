@@ -4,6 +4,7 @@ use metrics::Unit;
 
 use super::definition::{Kind, Metric};
 use super::metrics::ALL;
+use crate::protocol::ErrorCode;
 
 const HEAD: &str = "\
 # Metrics
@@ -43,8 +44,11 @@ fn row(metric: &Metric) -> String {
         _ => "",
     };
     let label = metric.label.map(|(name, values)| {
-        let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
-        format!("`{name}`: {}", values.join(", "))
+        let values = match values {
+            ErrorCode::NAMES => "a code of [PROTOCOL.md](PROTOCOL.md)".to_owned(),
+            values => values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", "),
+        };
+        format!("`{name}`: {values}")
     });
     format!("| `{}` | {kind} | {unit} | {} | {} |\n", metric.name, label.unwrap_or_default(), metric.help)
 }

@@ -13,7 +13,13 @@ use crate::store::sql::text::{Dialect, SchemaStep};
 
 /// The steps of the schema in their order, each with its name.
 const STEPS: [(&str, &str); 4] = [
-    ("schema", include_str!("../../../migrations/postgres/0001_schema.sql")),
+    (
+        "schema",
+        concat!(
+            include_str!("../../../migrations/both/tables.sql"),
+            include_str!("../../../migrations/postgres/0001_schema.sql")
+        ),
+    ),
     ("append", include_str!("../../../migrations/postgres/0002_append.sql")),
     ("receipts", include_str!("../../../migrations/postgres/0003_receipts.sql")),
     ("consumers", include_str!("../../../migrations/postgres/0004_consumers.sql")),

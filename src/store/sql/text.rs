@@ -37,6 +37,10 @@ const PARTS: &[&[Part]] = &[
 ];
 
 const DIALECT: &[Part] = &[
+    // Types of columns in `migrations/both`, and what follows a table that is found by its key alone.
+    Part::each("id", "uuid", "BLOB"),
+    Part::each("whole", "bigint", "INTEGER"),
+    Part::each("by_key", "", " STRICT, WITHOUT ROWID"),
     // Locks the rows that a statement reads until the end of the transaction; SQLite's writer is alone.
     Part::each("lock", "FOR NO KEY UPDATE", ""),
     // Milliseconds by the database's clock, which is one for all nodes.

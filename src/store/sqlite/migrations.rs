@@ -9,7 +9,13 @@ use crate::store::sql::{self, Value, values};
 
 /// The steps of the schema in their order, each with its name.
 const STEPS: [(&str, &str); 2] = [
-    ("schema", include_str!("../../../migrations/sqlite/0001_schema.sql")),
+    (
+        "schema",
+        concat!(
+            include_str!("../../../migrations/both/tables.sql"),
+            include_str!("../../../migrations/sqlite/0001_schema.sql")
+        ),
+    ),
     ("consumers", include_str!("../../../migrations/sqlite/0002_consumers.sql")),
 ];
 
