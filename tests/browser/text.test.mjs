@@ -8,7 +8,7 @@ import { attachmentsOf, safeLink } from '../../web/ui/attachments.js';
 import { charactersOver } from '../../web/ui/composer.js';
 import { Drafts, MOST_CHARACTERS, MOST_DRAFTS } from '../../web/ui/drafts.js';
 import { initials, oneLine } from '../../web/ui/format.js';
-import { noteParts } from '../../web/ui/message.js';
+import { noteParts } from '../../web/ui/notes.js';
 import { rank, ranked } from '../../web/ui/ranking.js';
 
 test('names are ranked: whole, beginning, beginning of a word, part; equally good ones keep their order', () => {

@@ -2,6 +2,7 @@
 
 import { h, icon, iconButton } from './dom.js';
 import { characters, named, oneLine, plural, previewText } from './format.js';
+import { closed } from './notes.js';
 
 export const NO_FILES = 'Files and pictures cannot be sent here yet. A link to one can.';
 const MENTION = /(?<![\w@])@([\w.-]{2,64})/g;
@@ -17,7 +18,7 @@ export function charactersOver(text, most_bytes) {
 }
 
 export class Composer {
-  #reply = null; #edit = null; #kept = ''; #room = null;
+  #reply = null; #edit = null; #kept = ''; #room = null; #again = null;
 
   constructor({ client, store, id, onEditLast, onSent, fail, told }) {
     Object.assign(this, { client, store, id, onEditLast, onSent, fail, told });
@@ -35,14 +36,21 @@ export class Composer {
     this.#enable();
   }
 
-  destroy() { this.client.typing(this.id, false); }
+  destroy() {
+    clearTimeout(this.#again);
+    this.client.typing(this.id, false);
+  }
 
   focus() { this.input.focus(); }
 
-  /** A conversation that one is not in takes no message; what was written can still be read and copied. */
+  /** A closed conversation takes no message; what was written can still be read and copied. */
   render(room) {
     this.#room = room;
-    this.input.readOnly = Boolean(room.absent);
+    const why = closed(room, this.client.user?.id);
+    this.input.readOnly = Boolean(why);
+    this.input.placeholder = why?.text ?? 'Write a message';
+    clearTimeout(this.#again);
+    if (why?.again_ms) this.#again = setTimeout(() => this.render(room), why.again_ms);
     this.el.hidden = Boolean(room.absent) && !this.input.value;
     this.#enable();
   }

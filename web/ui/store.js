@@ -253,7 +253,8 @@ export class Store {
     if (!room.members) return;
     if (kind === 'member_joined') room.members.set(user, { user, role, username: this.person(user)?.username });
     else if (kind === 'member_left') room.members.delete(user);
-    else if (changes?.role) this.loadMembers(room.id);
+    // A later release may change more of a member than this client knows.
+    else if (Object.values(changes ?? {}).some((change) => change?.user)) this.loadMembers(room.id);
     const c = this.client.conversations.get(room.id);
     // A later release may tell of kinds that this client does not know.
     if (c && (kind === 'member_joined' || kind === 'member_left')) c.member_count = c.kind === 'channel' ? (c.member_count ?? 0) + (kind === 'member_joined' ? 1 : -1) : room.members.size;

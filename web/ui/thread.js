@@ -5,7 +5,8 @@ import { attachmentsOf } from './attachments.js';
 import { Composer } from './composer.js';
 import { elementFor, h, icon, iconButton, onFrame, reconcile, rove } from './dom.js';
 import { avatar, dayKey, dayName, lastSeen, named, oneLine, plural, worded } from './format.js';
-import { KEYS_HELP, messageRow, note, noteParts } from './message.js';
+import { KEYS_HELP, messageRow, note } from './message.js';
+import { noteParts } from './notes.js';
 
 const SAME_BURST_MS = 5 * 60_000;
 const NEAR_PX = 80;
