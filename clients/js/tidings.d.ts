@@ -99,7 +99,7 @@ export interface MemberJoinedEvent extends EventBase { kind: 'member_joined'; us
 export interface MemberLeftEvent extends EventBase { kind: 'member_left'; user: string; reason: 'left' | 'removed' | 'erased' }
 export interface ConversationChangedEvent extends EventBase {
   kind: 'conversation_changed';
-  changes: { name?: string; history?: 'from_join' | 'all'; join?: 'invite' | 'open'; role?: { user: string; role: Role }; deleted?: true };
+  changes: { name?: string; history?: 'from_join' | 'all'; join?: 'invite' | 'open'; role?: { user: string; role: Role }; muted?: { user: string; until: string }; deleted?: true };
 }
 /** A later release may add kinds: ignore those you do not know. */
 export type ChatEvent = MessageEvent | EditEvent | DeleteEvent | ReactionEvent | MemberJoinedEvent | MemberLeftEvent | ConversationChangedEvent;
@@ -168,7 +168,7 @@ export function uuid(): string;
 /** The client_id of an answer to one event: always the same UUID for the same three. */
 export function clientId(conversation: string, seq: number, purpose: string): string;
 
-export interface Member { user: string; username?: string; display_name: string; role: Role; joined_seq: number; delivered_seq: number; read_seq: number }
+export interface Member { user: string; username?: string; display_name: string; role: Role; joined_seq: number; delivered_seq: number; read_seq: number; muted_until?: string }
 export type HistoryMessage = Omit<MessageEvent, 'conversation' | 'kind' | 'live'> & { reactions: { emoji: string; count: number; me: boolean }[] };
 
 export class TidingsClient {

@@ -8,6 +8,14 @@ CREATE TABLE departures (
     PRIMARY KEY (user_id, conversation)
 ){by_key};
 
+-- Until when somebody may say nothing in a conversation. A row outlives the membership, so that leaving and coming back lifts nothing.
+CREATE TABLE mutes (
+    user_id      {id} NOT NULL,
+    conversation {id} NOT NULL,
+    ends_at      {whole} NOT NULL,
+    PRIMARY KEY (user_id, conversation)
+){by_key};
+
 CREATE TABLE blocks (
     blocker {id} NOT NULL,
     blocked {id} NOT NULL,

@@ -38,7 +38,9 @@ CREATE FUNCTION tidings_append(
     version bigint,
     -- The members and their join events, on the conversation's first accepted message and only when they are not known.
     users uuid[],
-    joined bigint[]
+    joined bigint[],
+    -- Of one that a mute refuses: how long that lasts still.
+    left_ms bigint
 )
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -227,9 +229,10 @@ BEGIN
            greatest(v_position, r.moved),
            r.version,
            l.users,
-           l.joined
-    FROM unnest(v_outcome, v_nth, v_last, v_moved, v_version, v_ask, v_seq, v_sent, v_where, p_conversations)
-             WITH ORDINALITY AS r (outcome, nth, last, moved, version, ask, seq, sent_at, elsewhere, conversation, ord)
+           l.joined,
+           CASE r.outcome WHEN {refused_muted} THEN {muted_until r.sender r.conversation} - p_now END
+    FROM unnest(v_outcome, v_nth, v_last, v_moved, v_version, v_ask, v_seq, v_sent, v_where, p_conversations, p_senders)
+             WITH ORDINALITY AS r (outcome, nth, last, moved, version, ask, seq, sent_at, elsewhere, conversation, sender, ord)
     LEFT JOIN LATERAL (
         SELECT array_agg(m.user_id ORDER BY m.user_id) AS users, array_agg(m.joined_seq ORDER BY m.user_id) AS joined
         FROM members m WHERE m.conversation = r.conversation AND r.outcome = {accepted} AND r.nth = 1 AND r.ask
@@ -409,6 +412,11 @@ BEGIN
             WHEN {member_rank} THEN
                 UPDATE members m SET role = p_member_values[v_which], role_seq = v_seq
                 WHERE m.user_id = v_user AND m.conversation = p_conversation;
+            WHEN {member_mute} THEN
+                INSERT INTO mutes (user_id, conversation, ends_at)
+                VALUES (v_user, p_conversation, p_member_values[v_which])
+                ON CONFLICT (user_id, conversation) DO UPDATE SET ends_at = excluded.ends_at;
+                UPDATE members m SET role_seq = v_seq WHERE m.user_id = v_user AND m.conversation = p_conversation;
         END CASE;
     END LOOP;
 

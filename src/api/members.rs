@@ -1,5 +1,7 @@
 //! Who is in a conversation.
 
+use std::ops::RangeInclusive;
+
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
@@ -8,16 +10,20 @@ use utoipa::ToSchema;
 use super::extract::{Body, Caller, OptionalBody, Query, Segments};
 use super::resource::calls;
 use super::{ApiState, Problem, cursor};
-use crate::domain::{ConversationId, Refusal, Role, Seq, UserId};
+use crate::domain::{ConversationId, Refusal, Role, Seq, Timestamp, UserId};
+use crate::protocol::whole;
 use crate::store::{Change, MemberView};
 
 calls! {
     "/v1/conversations/{conversation}/members" => [get(list)],
     "/v1/conversations/{conversation}/members/{user}" => [put(add), patch(set_role), delete(remove)],
+    "/v1/conversations/{conversation}/members/{user}/mute" => [put(mute), delete(unmute)],
 }
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 200;
+/// How long a mute lasts at least and at most, in seconds.
+const MUTE_S: RangeInclusive<u64> = 1..=31_536_000;
 
 /// As what somebody becomes a member.
 #[derive(Default, Deserialize, ToSchema)]
@@ -33,6 +39,15 @@ pub struct SetRole {
     role: Role,
 }
 
+/// For how long a member may say nothing.
+#[derive(Deserialize, ToSchema)]
+pub struct Mute {
+    /// Seconds from now on. It replaces what is left of an earlier mute.
+    #[serde(deserialize_with = "whole::deserialize")]
+    #[schema(minimum = 1, maximum = 31_536_000)]
+    duration_s: u64,
+}
+
 /// A member of a conversation.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Member)]
@@ -45,10 +60,14 @@ pub struct MemberBody {
     joined_seq: Seq,
     delivered_seq: Seq,
     read_seq: Seq,
+    /// Until when the member may say nothing; absent when nobody has muted them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    muted_until: Option<Timestamp>,
 }
 
-impl From<MemberView> for MemberBody {
-    fn from(view: MemberView) -> Self {
+impl MemberBody {
+    /// As it is at `now`: a mute that has ended is not shown.
+    fn new(view: MemberView, now: Timestamp) -> Self {
         let MemberView { member, user } = view;
         Self {
             user: member.user,
@@ -58,6 +77,7 @@ impl From<MemberView> for MemberBody {
             joined_seq: member.joined_seq,
             delivered_seq: member.delivered_seq,
             read_seq: member.read_seq,
+            muted_until: member.muted_until.filter(|until| *until > now),
         }
     }
 }
@@ -113,6 +133,35 @@ pub async fn remove(state: Data<ApiState>, caller: Caller, path: Segments) -> Re
     Ok(HttpResponse::NoContent().finish())
 }
 
+/// Keeps a member from saying anything for a while: sends, edits and new reactions are refused, typing is not
+/// told.
+#[utoipa::path(put, path = "/v1/conversations/{conversation}/members/{user}/mute", tag = "members",
+    params(("conversation" = ConversationId, Path), ("user" = UserId, Path)), request_body = Mute,
+    responses((status = 200, body = MemberBody)))]
+pub async fn mute(
+    state: Data<ApiState>,
+    caller: Caller,
+    path: Segments,
+    Body(body): Body<Mute>,
+) -> Result<HttpResponse, Problem> {
+    let (conversation, user) = (path.conversation()?, path.user()?);
+    if !MUTE_S.contains(&body.duration_s) {
+        return Err(Problem::invalid("duration_s: must be from 1 to 31536000, a year"));
+    }
+    let change = Change::Mute { user, duration_ms: body.duration_s * 1_000 };
+    state.node.change(caller.user(), conversation, change).await?;
+    Ok(HttpResponse::Ok().json(view(&state, conversation, user).await?))
+}
+
+/// Lets a muted member speak again.
+#[utoipa::path(delete, path = "/v1/conversations/{conversation}/members/{user}/mute", tag = "members",
+    params(("conversation" = ConversationId, Path), ("user" = UserId, Path)), responses((status = 204)))]
+pub async fn unmute(state: Data<ApiState>, caller: Caller, path: Segments) -> Result<HttpResponse, Problem> {
+    let change = Change::Mute { user: path.user()?, duration_ms: 0 };
+    state.node.change(caller.user(), path.conversation()?, change).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
 /// The members.
 #[utoipa::path(get, path = "/v1/conversations/{conversation}/members", tag = "members",
     params(("conversation" = ConversationId, Path), ("cursor" = Option<String>, Query), ("limit" = Option<u64>, Query, minimum = 1)),
@@ -127,7 +176,8 @@ pub async fn list(
     let members = state.node.store().members(caller.user(), path.conversation()?, after, limit);
     let page = state.node.read(members).await??;
     let next_cursor = page.next.as_ref().map(cursor::encode);
-    let members = page.items.into_iter().map(MemberBody::from).collect();
+    let now = state.node.environment().now();
+    let members = page.items.into_iter().map(|view| MemberBody::new(view, now)).collect();
     Ok(HttpResponse::Ok().json(MembersBody { members, next_cursor }))
 }
 
@@ -136,5 +186,5 @@ async fn view(state: &ApiState, conversation: ConversationId, user: UserId) -> R
     let store = state.node.store();
     let member = state.node.read(store.member(conversation, user)).await?.ok_or(Refusal::NotFound)?;
     let user = state.node.read(store.user(user)).await?.ok_or(Refusal::NotFound)?;
-    Ok(MemberView { member, user }.into())
+    Ok(MemberBody::new(MemberView { member, user }, state.node.environment().now()))
 }

@@ -181,6 +181,8 @@ pub struct Member {
     pub delivered_seq: Seq,
     /// Up to where they have read.
     pub read_seq: Seq,
+    /// Until when they may say nothing there. A time that has passed means nothing.
+    pub muted_until: Option<Timestamp>,
 }
 
 /// One conversation from one user's point of view.

@@ -108,6 +108,8 @@ macro_rules! with_changes {
             {
                 /// A member's new role.
                 role: crate::domain::Role as role;
+                /// A member may say nothing until then; not after the event: a mute was lifted.
+                muted: crate::domain::Timestamp as until;
             }
         }
     };

@@ -3,7 +3,7 @@
 //! Stores call these rules inside the transaction that carries out the change, so a decision never rests on a
 //! membership that has changed since.
 
-use super::{Conversation, ConversationKind, JoinPolicy, Refusal, Role, UserId};
+use super::{Conversation, ConversationKind, JoinPolicy, Refusal, Role, Timestamp, UserId};
 
 const DIRECT_IS_FIXED: Refusal =
     Refusal::Forbidden("a direct conversation has its two members and no settings");
@@ -79,12 +79,22 @@ pub struct Sending {
     pub peer_lives: bool,
     /// The blocks between the two.
     pub block: Block,
+    /// Until when the sender is muted there.
+    pub muted_until: Option<Timestamp>,
 }
 
-/// May somebody send? On Postgres a send is one round trip, so `tidings_append` decides it by this rule as
-/// `src/store/sql/permissions.rs` says it. `tests/contract/suite/sending.rs` compares the two.
-pub fn may_send(sending: Sending) -> Result<(), Refusal> {
-    let Sending { there, direct, member, sender_lives, peer_lives, block } = sending;
+/// May a member say something new at `now`, be it a message, an edit or a reaction? A mute ends by itself.
+pub fn may_speak(muted_until: Option<Timestamp>, now: Timestamp) -> Result<(), Refusal> {
+    match muted_until.map(|until| until.ms_since(now)) {
+        Some(left_ms) if left_ms > 0 => Err(Refusal::Muted { left_ms: left_ms.unsigned_abs() }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// May somebody send at `now`? On Postgres a send is one round trip, so `tidings_append` decides it by this
+/// rule as `src/store/sql/permissions.rs` says it. `tests/contract/suite/sending.rs` compares the two.
+pub fn may_send(sending: Sending, now: Timestamp) -> Result<(), Refusal> {
+    let Sending { there, direct, member, sender_lives, peer_lives, block, muted_until } = sending;
     match there {
         Some(_) | None if !sender_lives => Err(Refusal::NotFound),
         None if !direct => Err(Refusal::NotFound),
@@ -92,7 +102,7 @@ pub fn may_send(sending: Sending) -> Result<(), Refusal> {
         Some(JoinPolicy::Invite) if !member => Err(Refusal::NotFound),
         Some(_) | None if direct && !peer_lives => Err(Refusal::NotFound),
         Some(_) | None if direct && is_blocked(ConversationKind::Direct, block) => Err(Refusal::Blocked),
-        Some(_) | None => Ok(()),
+        Some(_) | None => may_speak(muted_until, now),
     }
 }
 
@@ -105,10 +115,25 @@ pub fn may_remove(
     user_role: Role,
 ) -> Result<(), Refusal> {
     not_direct(conversation)?;
-    if actor == user || (actor_role >= Role::Admin && actor_role > user_role) {
+    if actor == user || outranks(actor_role, user_role) {
         Ok(())
     } else {
         Err(Refusal::Forbidden("your role does not allow removing this member"))
+    }
+}
+
+/// Admins and the owner act on members below them.
+fn outranks(actor_role: Role, user_role: Role) -> bool {
+    actor_role >= Role::Admin && actor_role > user_role
+}
+
+/// May `actor` mute `user`, or lift that? The same members whom the actor may remove, apart from oneself.
+pub fn may_mute(conversation: &Conversation, actor_role: Role, user_role: Role) -> Result<(), Refusal> {
+    not_direct(conversation)?;
+    if outranks(actor_role, user_role) {
+        Ok(())
+    } else {
+        Err(Refusal::Forbidden("your role does not allow muting this member"))
     }
 }
 
@@ -197,6 +222,7 @@ mod tests {
             (Role::Owner, Role::Admin, true),
         ] {
             assert_eq!(may_remove(&group, user(1), actor_role, user(2), user_role).is_ok(), allowed);
+            assert_eq!(may_mute(&group, actor_role, user_role).is_ok(), allowed);
         }
         assert!(may_remove(&group, user(1), Role::Member, user(1), Role::Member).is_ok(), "anyone leaves");
     }
@@ -207,5 +233,14 @@ mod tests {
         assert!(may_delete(&direct, user(1), Role::Owner, user(2)).is_err());
         assert!(may_delete(&direct, user(1), Role::Member, user(1)).is_ok());
         assert_eq!(may_add(&direct, user(1), Some(Role::Owner), user(3), Role::Member), Err(DIRECT_IS_FIXED));
+        assert_eq!(may_mute(&direct, Role::Owner, Role::Member), Err(DIRECT_IS_FIXED));
+    }
+
+    #[test]
+    fn a_mute_ends_by_itself() {
+        let at = Timestamp::from_unix_ms;
+        assert_eq!(may_speak(Some(at(1_000)), at(400)), Err(Refusal::Muted { left_ms: 600 }));
+        assert_eq!(may_speak(Some(at(1_000)), at(1_000)), Ok(()));
+        assert_eq!(may_speak(None, at(400)), Ok(()));
     }
 }

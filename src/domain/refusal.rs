@@ -15,6 +15,11 @@ pub enum Refusal {
     Forbidden(&'static str),
     /// One of the two users has blocked the other.
     Blocked,
+    /// An admin keeps the user from saying anything there for a while.
+    Muted {
+        /// How long that lasts still.
+        left_ms: u64,
+    },
     /// A field has an impossible value; the text names the field.
     Invalid(Cow<'static, str>),
     /// It is taken, or the key was used before for something else.
@@ -30,6 +35,7 @@ impl fmt::Display for Refusal {
             Self::NotMember => f.write_str("you are not a member of this conversation"),
             Self::Forbidden(why) | Self::Conflict(why) | Self::TooLarge(why) => f.write_str(why),
             Self::Blocked => f.write_str("one of you has blocked the other"),
+            Self::Muted { .. } => f.write_str("you are muted here"),
             Self::Invalid(why) => f.write_str(why),
         }
     }

@@ -92,6 +92,10 @@ error_codes! {
         http: 403, retryable: false, title: "Blocked",
         meaning: "the other user has blocked you, or you them",
     }
+    Muted = "muted" {
+        http: 403, retryable: false, title: "Muted",
+        meaning: "an admin keeps you from speaking here, for `retry_after_ms` still; do not repeat it unasked",
+    }
     Invalid = "invalid" {
         http: 422, retryable: false, title: "A field is invalid",
         meaning: "a field has the wrong type or value; `message` names it",
@@ -187,11 +191,14 @@ impl From<Failure> for Error {
                     Refusal::NotMember => ErrorCode::NotMember,
                     Refusal::Forbidden(_) => ErrorCode::Forbidden,
                     Refusal::Blocked => ErrorCode::Blocked,
+                    Refusal::Muted { .. } => ErrorCode::Muted,
                     Refusal::Invalid(_) => ErrorCode::Invalid,
                     Refusal::Conflict(_) => ErrorCode::Conflict,
                     Refusal::TooLarge(_) => ErrorCode::TooLarge,
                 };
-                Self::new(code, refusal.to_string())
+                let retry_after_ms =
+                    if let Refusal::Muted { left_ms } = refusal { Some(left_ms) } else { None };
+                Self { retry_after_ms, ..Self::new(code, refusal.to_string()) }
             }
             Failure::RateLimited { retry_after_ms } => Self {
                 retry_after_ms: Some(retry_after_ms),

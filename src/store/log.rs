@@ -114,6 +114,13 @@ pub enum Change {
         /// Their new role.
         role: Role,
     },
+    /// Keep `user`, a member, from saying anything there.
+    Mute {
+        /// The member concerned.
+        user: UserId,
+        /// For how long from now on; 0 lifts it.
+        duration_ms: u64,
+    },
     /// Change settings (`name`, `history`, `join` of [`Changes`]).
     Configure(Changes),
     /// Delete the conversation: content goes, every membership ends.
@@ -124,7 +131,10 @@ impl Change {
     /// The user whose membership it concerns.
     pub const fn user(&self) -> Option<UserId> {
         match self {
-            Self::Join { user, .. } | Self::Leave { user } | Self::SetRole { user, .. } => Some(*user),
+            Self::Join { user, .. }
+            | Self::Leave { user }
+            | Self::SetRole { user, .. }
+            | Self::Mute { user, .. } => Some(*user),
             Self::Edit { .. }
             | Self::Delete { .. }
             | Self::React { .. }
@@ -140,6 +150,7 @@ impl Change {
             Self::Join { .. }
             | Self::Leave { .. }
             | Self::SetRole { .. }
+            | Self::Mute { .. }
             | Self::Configure(_)
             | Self::DeleteConversation => None,
         }
@@ -285,8 +296,8 @@ pub trait Log: Send + Sync {
     /// deduplicates, checks membership and blocks, gives seqs, inserts.
     ///
     /// Answers one result per message, in order. A [`Refusal`] concerns its message alone: `NotMember`,
-    /// `NotFound` (no such conversation or user), `Blocked`, `Conflict` (the `client_id` was used for
-    /// something else), `Invalid` (`reply_to` names no message). The sender's read position moves to its
+    /// `NotFound` (no such conversation or user), `Blocked`, `Muted`, `Conflict` (the `client_id` was used
+    /// for something else), `Invalid` (`reply_to` names no message). The sender's read position moves to its
     /// message.
     ///
     /// # Errors

@@ -75,6 +75,14 @@ async fn every_role_against_every_operation() {
         ("PATCH", "/members/$BYSTANDER", json!({ "role": "admin" }), [200, 403, 403, 404]),
         ("DELETE", "/members/$BYSTANDER", none.clone(), [204, 204, 403, 404]),
         ("DELETE", "/members/$OWNER", none.clone(), [204, 403, 403, 404]),
+        ("PUT", "/members/$BYSTANDER/mute", json!({ "duration_s": 60 }), [200, 200, 403, 404]),
+        ("PUT", "/members/$ADMIN/mute", json!({ "duration_s": 60 }), [200, 403, 403, 404]),
+        ("PUT", "/members/$OWNER/mute", json!({ "duration_s": 60 }), [403, 403, 403, 404]),
+        ("PUT", "/members/$SELF/mute", json!({ "duration_s": 60 }), [403, 403, 403, 404]),
+        ("PUT", "/members/$NEWCOMER/mute", json!({ "duration_s": 60 }), [404, 404, 403, 404]),
+        ("PUT", "/members/$BYSTANDER/mute", json!({ "duration_s": 0 }), [422, 422, 422, 422]),
+        ("PUT", "/members/$BYSTANDER/mute", json!({ "duration_s": 31_536_001 }), [422, 422, 422, 422]),
+        ("DELETE", "/members/$BYSTANDER/mute", none.clone(), [204, 204, 403, 404]),
         ("DELETE", "", none, [204, 403, 403, 404]),
     ];
     let mut wrong = Vec::new();
@@ -123,6 +131,38 @@ async fn ownership_is_handed_over_and_inherited() {
     let after = roles(&bystander).await;
     assert_eq!(after.iter().filter(|role| **role == some("owner")).count(), 1, "{after:?}");
     assert_eq!(after[2], None);
+}
+
+#[actix_web::test]
+async fn a_muted_member_is_told_for_how_long_and_shown_as_muted() {
+    let world = World::new().await;
+    let cast = cast(&world).await;
+    let (group, bystander, _) = cast.group().await;
+    let mute = format!("/v1/conversations/{group}/members/{}/mute", bystander.id);
+    let shown = async || {
+        let members =
+            cast.server.get(&bystander, &format!("/v1/conversations/{group}/members")).await.wants(200);
+        let members = members["members"].as_array().expect("members").clone();
+        let own = members.into_iter().find(|member| member["user"] == bystander.id.as_str());
+        own.expect("a member")["muted_until"].clone()
+    };
+    let muted =
+        cast.server.call(Some(&cast.admin), "PUT", &mute, json!({ "duration_s": 3_600 })).await.wants(200);
+    assert!(muted["muted_until"].is_string());
+    assert_eq!(shown().await, muted["muted_until"]);
+    let say = async || {
+        let path = format!("/v1/conversations/{group}/messages");
+        let request = cast.server.request("POST", &path).bearer_auth(&bystander.access);
+        let request = request.header("Idempotency-Key", crate::support::uuid());
+        Answer::of(request.json(&json!({ "body": "hi" }))).await
+    };
+    let refused = say().await.wants(403);
+    assert_eq!((&refused["code"], &refused["retryable"]), (&json!("muted"), &json!(false)));
+    let left_ms = refused["retry_after_ms"].as_u64().expect("a time");
+    assert!((3_500_000..=3_600_000).contains(&left_ms), "{left_ms}");
+    cast.server.call(Some(&cast.owner), "DELETE", &mute, Value::Null).await.wants(204);
+    assert!(shown().await.is_null());
+    say().await.wants(201);
 }
 
 #[actix_web::test]

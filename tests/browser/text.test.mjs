@@ -8,7 +8,7 @@ import { attachmentsOf, safeLink } from '../../web/ui/attachments.js';
 import { charactersOver } from '../../web/ui/composer.js';
 import { Drafts, MOST_CHARACTERS, MOST_DRAFTS } from '../../web/ui/drafts.js';
 import { initials, oneLine } from '../../web/ui/format.js';
-import { noteParts } from '../../web/ui/notes.js';
+import { closed, noteParts } from '../../web/ui/notes.js';
 import { rank, ranked } from '../../web/ui/ranking.js';
 
 test('names are ranked: whole, beginning, beginning of a word, part; equally good ones keep their order', () => {
@@ -73,6 +73,9 @@ test('notes name people apart from the words around them, and say “you” wher
   assert.equal(words({ kind: 'member_joined', seq: 1, sender: 'me', user: 'me' }), 'You created this');
   assert.equal(words({ kind: 'member_left', seq: 3, sender: 'ada', user: 'me', reason: 'removed' }), 'ada removed you');
   assert.equal(words({ kind: 'member_left', seq: 3, sender: 'me', user: 'me', reason: 'left' }), 'You left');
+  const mute = (until) => words({ kind: 'conversation_changed', seq: 3, sender: 'ada', sent_at: '2026-01-01T10:00:00.000Z', changes: { muted: { user: 'me', until } } });
+  assert.deepEqual(['2026-01-01T11:00:00.000Z', '2026-01-01T10:00:30.000Z', '2026-02-01T10:00:00.000Z'].map(mute), ['ada muted you for 1 h', 'ada muted you for 30 s', 'ada muted you for 31 days']);
+  assert.equal(mute('2026-01-01T10:00:00.000Z'), 'ada unmuted you');
   assert.equal(words({ kind: 'conversation_changed', seq: 3, sender: 'ada', changes: { role: { user: 'me', role: 'admin' } } }), 'ada made you admin');
 });
 
@@ -82,4 +85,15 @@ test('each way out of a conversation says what happened and what to do next', ()
     assert.ok(heading.length && text.endsWith('.'), why);
     assert.match(absence({ why, by: 'ada' }, (id) => id, true).text, /kept below/);
   }
+});
+
+test('who is muted is told for how long, and may write when that has passed', () => {
+  const until = Date.parse('2026-01-01T11:00:00.000Z');
+  const room = { members: new Map([['me', { muted_until: '2026-01-01T11:00:00.000Z' }], ['ada', {}]]) };
+  const said = (before_ms) => closed(room, 'me', until - before_ms);
+  assert.deepEqual(said(3_599_000), { text: 'You are muted here for 1 h', again_ms: 59_001 });
+  assert.deepEqual(said(600), { text: 'You are muted here for 1 s', again_ms: 600 });
+  assert.equal(said(0), null);
+  assert.equal(closed(room, 'ada', until - 600), null);
+  assert.equal(closed({ members: null }, 'me', until), null);
 });

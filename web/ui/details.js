@@ -2,6 +2,7 @@
 
 import { h, icon, iconButton, onFrame, popover, reconcile } from './dom.js';
 import { avatar, lastSeen, named, plural } from './format.js';
+import { mutedFor } from './notes.js';
 import { PeoplePicker } from './people.js';
 
 const ROLE = { owner: 'Owner', admin: 'Admin', member: '' };
@@ -67,7 +68,7 @@ export class Details {
   #members(c, room) {
     if (!room.members) return [{ key: 'members', sig: 'loading', build: () => h('div', { class: 'top' }, h('span', { class: 'spinner', role: 'img', 'aria-label': 'Loading members' })) }];
     const members = [...room.members.values()].sort((a, b) => (RANK[a.role] ?? 3) - (RANK[b.role] ?? 3) || this.store.name(a.user).localeCompare(this.store.name(b.user)));
-    const views = members.map(({ user, username, role }) => ({ user, username: username ?? this.store.person(user)?.username, role, name: this.store.name(user), state: this.store.presence.get(user)?.state, me: user === this.client.user?.id }));
+    const views = members.map(({ user, username, role, muted_until }) => ({ user, muted: mutedFor({ muted_until }) > 0, username: username ?? this.store.person(user)?.username, role, name: this.store.name(user), state: this.store.presence.get(user)?.state, me: user === this.client.user?.id }));
     const count = Math.max(c.kind === 'channel' ? c.member_count ?? 0 : 0, members.length);
     return [{ key: 'members', sig: JSON.stringify([views, c.role, count, room.members_cursor]), build: () => h('section', { class: 'members' }, h('h3', null, plural(count, 'member')), h('ul', null, views.map((view) => this.#member(c, view))),
       room.members_cursor && h('button', { type: 'button', class: 'link', onclick: () => this.store.loadMembers(this.id, { more: true }) }, 'Show more')) }];
@@ -77,11 +78,20 @@ export class Details {
     const acts = this.#memberActions(c, view);
     const menu = (event) => popover(event.currentTarget, view.name, acts.map(([label, act, danger]) => h('button', { type: 'button', role: 'menuitem', class: danger ? 'danger' : '', onclick: act }, label)));
     return h('li', { class: 'member', 'data-username': view.username }, avatar(view.user, view.name, { presence: view.me ? 'online' : view.state === 'offline' ? null : view.state }),
-      h('span', { class: 'who-text' }, h('strong', null, named(view.name), view.me && ' (you)'), h('span', { class: 'sub' }, view.username ? `@${view.username}` : 'Guest')),
+      h('span', { class: 'who-text' }, h('strong', null, named(view.name), view.me && ' (you)'), h('span', { class: 'sub' }, [view.username ? `@${view.username}` : 'Guest', view.muted && 'muted'].filter(Boolean).join(' · '))),
       ROLE[view.role] && h('span', { class: 'role' }, ROLE[view.role]), acts.length > 0 && iconButton('more', `Actions for ${view.name}`, menu, { 'aria-haspopup': 'menu' }));
   }
 
-  #memberActions(c, { user, name, role, me }) {
+  /** Keeps a member from writing for so long, or, without a time, lets them write again. */
+  #mute(user, duration_s) {
+    const path = `/v1/conversations/${encodeURIComponent(this.id)}/members/${encodeURIComponent(user)}/mute`;
+    return () => this.#try('The mute was not changed.', async () => {
+      await (duration_s ? this.client.api('PUT', path, { body: { duration_s } }) : this.client.api('DELETE', path));
+      this.store.loadMembers(this.id);
+    });
+  }
+
+  #memberActions(c, { user, name, role, me, muted }) {
     if (me) return [];
     const acts = [];
     const change = (to) => () => this.#try('The role was not changed.', async () => { await this.client.setRole(this.id, user, to); this.store.loadMembers(this.id); });
@@ -92,6 +102,7 @@ export class Details {
       }]);
     }
     if (c.role === 'owner' || (c.role === 'admin' && role === 'member')) {
+      acts.push(muted ? ['Unmute', this.#mute(user, null)] : ['Mute for an hour', this.#mute(user, 3_600)]);
       acts.push(['Remove', async () => {
         if (!(await this.actions.confirm({ title: `Remove ${name}?`, text: 'They stop seeing new messages at once.', action: 'Remove', danger: true }))) return;
         this.#try('Nobody was removed.', async () => { await this.client.removeMember(this.id, user); this.store.loadMembers(this.id); });

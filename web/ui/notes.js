@@ -1,5 +1,6 @@
 /** What is told of a conversation beside its messages, in words. Without DOM. */
 
+const MINUTE_MS = 60_000;
 const ROLE = { owner: 'owner', admin: 'admin', member: 'member' };
 
 /** What a note says: texts, and {name} where a name stands. `name` gives a person's name, "You" for oneself. */
@@ -12,18 +13,35 @@ export function noteParts(event, name, me) {
     if (event.reason === 'erased') return ['An account was erased'];
     return event.sender === event.user || event.reason === 'left' ? [{ name: name(event.user) }, ' left'] : [who, ' removed ', whom];
   }
-  const { name: title, role, join, history } = event.changes ?? {};
+  const { name: title, role, muted, join, history } = event.changes ?? {};
   if (title !== undefined) return [who, ' changed the name to “', { name: title }, '”'];
   if (role) return [who, ' made ', { name: role.user === me ? 'you' : name(role.user) }, ` ${ROLE[role.role] ?? role.role}`];
+  if (muted) {
+    const [muted_name, ms] = [{ name: muted.user === me ? 'you' : name(muted.user) }, Date.parse(muted.until) - Date.parse(event.sent_at)];
+    return ms > 0 ? [who, ' muted ', muted_name, ` for ${span(ms)}`] : [who, ' unmuted ', muted_name];
+  }
   if (join) return [who, join === 'open' ? ' opened this to anyone with the link' : ' made this invite-only'];
   if (history) return [who, history === 'all' ? ' let new members see earlier messages' : ' hid earlier messages from new members'];
   return [who, ' changed the settings'];
 }
 
+/** A time in words, rounded up to what matters of it. */
+function span(ms) {
+  const minutes = Math.ceil(ms / MINUTE_MS);
+  if (ms < MINUTE_MS) return `${Math.ceil(ms / 1_000)} s`;
+  if (minutes < 60) return `${minutes} min`;
+  return minutes < 2_880 ? `${Math.floor(minutes / 60)} h${minutes % 60 ? ` ${minutes % 60} min` : ''}` : `${Math.ceil(minutes / 1_440)} days`;
+}
+
+/** How long a member is muted still, in milliseconds. */
+export function mutedFor(member, now = Date.now()) { return Math.max(0, (Date.parse(member?.muted_until ?? '') || 0) - now); }
+
 /**
  * Why nothing can be written in a conversation now; null when something can. Answers {text, again_ms?}: when to ask again without news.
  * `room`: what is known of it; `me`: the reader.
  */
-export function closed(room) {
-  return room.absent ? { text: 'You are not in this conversation' } : null;
+export function closed(room, me, now = Date.now()) {
+  if (room.absent) return { text: 'You are not in this conversation' };
+  const ms = mutedFor(room.members?.get(me), now);
+  return ms ? { text: `You are muted here for ${span(ms)}`, again_ms: ms > MINUTE_MS ? ms % MINUTE_MS + 1 : Math.min(ms, 1_000) } : null;
 }

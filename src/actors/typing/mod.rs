@@ -21,7 +21,7 @@ use self::state::{TypingConnection, TypingState};
 use super::observe::Observe;
 use super::router::Router;
 use crate::bus::Signal;
-use crate::domain::{ConversationId, ConversationKind, UserId};
+use crate::domain::{ConversationId, ConversationKind, UserId, permissions};
 use crate::environment::SharedEnvironment;
 use crate::panics::{lock, shared};
 use crate::store::SharedStore;
@@ -150,22 +150,29 @@ impl TypingBoard {
         }
     }
 
-    /// The users to send a signal to; `None` if there are none, if `member` is not a member, or if the
-    /// members cannot be read now.
+    /// The users to send a signal to; `None` if there are none, if `member` is not a member or is muted, or
+    /// if the members cannot be read now.
     async fn audience(&self, conversation: ConversationId, member: Option<UserId>) -> Option<Arc<[UserId]>> {
         let store = &self.inner.store;
         match (conversation.kind(), member) {
             (ConversationKind::Channel, None) => Some(Arc::new([])),
             (ConversationKind::Channel, Some(user)) => {
-                let found = store.member(conversation, user).await;
-                matches!(found, Ok(Some(_))).then(|| Arc::from([]))
+                self.may_speak(conversation, user).await.then(|| Arc::from([]))
             }
+            (ConversationKind::Group, Some(user)) if !self.may_speak(conversation, user).await => None,
             (ConversationKind::Direct | ConversationKind::Group, _) => {
                 let members = store.audience(conversation).await.ok()?;
                 let is_in = member.is_none_or(|user| members.contains(&user));
                 (is_in && !members.is_empty()).then_some(members)
             }
         }
+    }
+
+    /// Whether `user` is a member, and not muted.
+    async fn may_speak(&self, conversation: ConversationId, user: UserId) -> bool {
+        let member = self.inner.store.member(conversation, user).await;
+        let now = self.inner.environment.now();
+        matches!(member, Ok(Some(member)) if permissions::may_speak(member.muted_until, now).is_ok())
     }
 
     /// Called under the lock of the state, so that beginning and end are sent in order.

@@ -19,12 +19,13 @@ pub(in crate::store) const PARTS: &[Part] = &[
     ),
     Part::same(
         "member_columns",
-        "%1.user_id, %1.role, %1.joined_seq, %1.delivered_seq, %1.read_seq, %1.read_count, %1.role_seq",
+        "%1.user_id, %1.role, %1.joined_seq, %1.delivered_seq, %1.read_seq, %1.read_count, %1.role_seq, \
+         (SELECT x.ends_at FROM mutes x WHERE x.user_id = %1.user_id AND x.conversation = %1.conversation LIMIT 1)",
     ),
     Part::same(
         "view_columns",
         "{conversation_columns}, m.user_id, m.role, m.joined_seq, m.delivered_seq, m.read_seq, m.read_count + {gone_unread}, \
-         m.role_seq",
+         m.role_seq, {muted_until m.user_id m.conversation}",
     ),
     Part::each(
         "members_of",
@@ -43,8 +44,8 @@ pub(in crate::store) const PARTS: &[Part] = &[
 pub(in crate::store) const CONVERSATION_COLUMNS: usize = 14;
 
 /// How many columns [`Membership::read`] reads: user, role, joined seq, delivered seq, read seq, messages
-/// read, role seq.
-pub(in crate::store) const MEMBER_COLUMNS: usize = 7;
+/// read, role seq, end of a mute.
+pub(in crate::store) const MEMBER_COLUMNS: usize = 8;
 
 /// A conversation with the counters that operations move.
 #[derive(Debug, Clone)]
@@ -143,7 +144,7 @@ pub(in crate::store) struct Membership {
     /// How many messages need no more reading: those up to the read position, and those after it whose
     /// content is gone.
     pub read_count: u64,
-    /// The event that gave the role.
+    /// The newest event that gave a role, muted, or lifted that.
     pub role_seq: Seq,
 }
 
@@ -158,6 +159,7 @@ impl Membership {
                 joined_seq: row.seq(at + 2)?,
                 delivered_seq: row.seq(at + 3)?,
                 read_seq: row.seq(at + 4)?,
+                muted_until: row.int_or_null(at + 7)?.map(Timestamp::from_unix_ms),
             },
             read_count: row.count(at + 5)?,
             role_seq: row.seq(at + 6)?,

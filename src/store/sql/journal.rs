@@ -79,7 +79,8 @@ pub(in crate::store) struct Guard {
     pub version: Option<i64>,
     /// The event that set the present settings.
     pub settings_seq: Seq,
-    /// Memberships: of whom, and the events that began them and gave the role; `None` when there is none.
+    /// Memberships: of whom, and the events that began them and gave the role or muted; `None` when
+    /// there is none.
     pub memberships: Vec<(UserId, Option<(Seq, Seq)>)>,
     /// Blocks that there must not be: by whom, against whom.
     pub unblocked: Vec<(UserId, UserId)>,
@@ -116,6 +117,8 @@ pub(in crate::store) enum MemberAct {
     Join(Role),
     Leave,
     Rank(Role),
+    /// May say nothing until then.
+    Mute(Timestamp),
 }
 
 /// The numbers of [`MemberAct`] for `tidings_record`.
@@ -124,6 +127,7 @@ pub(super) mod member_acts {
         JOIN member_join = 0;
         LEAVE member_leave = 1;
         RANK member_rank = 2;
+        MUTE member_mute = 3;
     }
 }
 
@@ -134,6 +138,7 @@ impl MemberAct {
             Self::Join(role) => (member_acts::JOIN, i64::from(role.as_stored())),
             Self::Leave => (member_acts::LEAVE, 0),
             Self::Rank(role) => (member_acts::RANK, i64::from(role.as_stored())),
+            Self::Mute(until) => (member_acts::MUTE, until.as_unix_ms()),
         }
     }
 }
@@ -250,6 +255,13 @@ impl Journal {
         let changes = Changes { role: Some((user, role)), ..Changes::default() };
         let nth = self.record(sender, EventKind::ConversationChanged(changes));
         self.members.push((user, MemberAct::Rank(role), nth));
+    }
+
+    /// Keeps a member from saying anything until then.
+    pub(in crate::store) fn mute(&mut self, sender: UserId, user: UserId, until: Timestamp) {
+        let changes = Changes { muted: Some((user, until)), ..Changes::default() };
+        let nth = self.record(sender, EventKind::ConversationChanged(changes));
+        self.members.push((user, MemberAct::Mute(until), nth));
     }
 
     /// The events as they stand in the log now, and who is a member from now on.

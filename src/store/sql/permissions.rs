@@ -6,7 +6,7 @@
 use super::Result;
 use super::part::Part;
 use crate::domain::permissions::{Block, Sending};
-use crate::domain::Refusal;
+use crate::domain::{Refusal, Timestamp};
 use crate::store::shared::columns::Columns;
 
 /// LIMIT and no EXISTS: Postgres would make a hash of a whole table when it expects many rows.
@@ -24,15 +24,20 @@ pub(super) const PARTS: &[Part] = &[
         "coalesce((SELECT TRUE FROM blocks o WHERE o.blocker = %1 AND o.blocked = %2 LIMIT 1), \
                   (SELECT TRUE FROM blocks o WHERE o.blocker = %2 AND o.blocked = %1 LIMIT 1), FALSE)",
     ),
+    // Until when a user is muted in a conversation.
+    Part::same(
+        "muted_until",
+        "(SELECT x.ends_at FROM mutes x WHERE x.user_id = %1 AND x.conversation = %2 LIMIT 1)",
+    ),
     // What `may_send` looks up of a sender, the other user of a direct conversation and the conversation, as
     // [`sending`] reads it.
     Part::same(
         "sending",
         "{lives %1} AS sender_lives, {lives %2} AS peer_lives, {has_blocked %1 %2} AS by_sender, \
-         {has_blocked %2 %1} AS by_peer",
+         {has_blocked %2 %1} AS by_peer, {muted_until %1 %3} AS muted_until",
     ),
     // `may_send`, from a row `f` with the columns of `{sending}` and the other fields of `Sending`;
-    // `there_open` is NULL when there is no conversation. The numbers are those of
+    // `there_open` is NULL when there is no conversation. `p_now` is the time. The numbers are those of
     // [`refusals`].
     Part::same(
         "may_send",
@@ -41,6 +46,7 @@ pub(super) const PARTS: &[Part] = &[
               WHEN NOT f.there_open AND NOT f.member THEN {not_found} \
               WHEN f.direct AND NOT f.peer_lives THEN {not_found} \
               WHEN f.direct AND (f.by_sender OR f.by_peer) THEN {refused_blocked} \
+              WHEN f.muted_until > p_now THEN {refused_muted} \
               ELSE {accepted} END",
     ),
 ];
@@ -52,6 +58,7 @@ pub(super) mod refusals {
         NOT_FOUND not_found = 3;
         NOT_MEMBER not_member = 4;
         BLOCKED refused_blocked = 5;
+        MUTED refused_muted = 8;
     }
 }
 
@@ -61,6 +68,7 @@ pub(in crate::store) fn refusal(row: &impl Columns) -> Result<Option<Refusal>> {
         refusals::NOT_FOUND => Refusal::NotFound,
         refusals::NOT_MEMBER => Refusal::NotMember,
         refusals::BLOCKED => Refusal::Blocked,
+        refusals::MUTED => Refusal::Muted { left_ms: row.count(9)? },
         _ => return Ok(None),
     }))
 }
@@ -75,5 +83,6 @@ pub(in crate::store) fn sending(row: &impl Columns, at: usize) -> Result<Sending
         sender_lives: row.flag(at)?,
         peer_lives: row.flag(at + 1)?,
         block: Block { by_actor: row.flag(at + 2)?, by_other: row.flag(at + 3)? },
+        muted_until: row.int_or_null(at + 4)?.map(Timestamp::from_unix_ms),
     })
 }

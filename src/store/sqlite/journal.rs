@@ -34,6 +34,12 @@ const DEPARTED: Sql = statement!(sqlite:
      ON CONFLICT (user_id, conversation) DO UPDATE SET left_seq = excluded.left_seq",
 );
 const RANK: Sql = statement!(sqlite: "UPDATE members SET role = $3, role_seq = $4 WHERE user_id = $1 AND conversation = $2");
+const MUTE: Sql = statement!(sqlite:
+    "INSERT INTO mutes (user_id, conversation, ends_at) VALUES ($1, $2, $3) \
+     ON CONFLICT (user_id, conversation) DO UPDATE SET ends_at = excluded.ends_at",
+);
+const MUTED: Sql =
+    statement!(sqlite: "UPDATE members SET role_seq = $3 WHERE user_id = $1 AND conversation = $2");
 
 const END: Sql = statement!(sqlite:
     "UPDATE conversations SET last_seq = $2, last_position = $3, member_count = $4, members_version = $5 WHERE id = $1",
@@ -137,6 +143,10 @@ async fn write(connection: &mut Connection, journal: &Journal) -> Result<Written
             }
             MemberAct::Rank(_) => {
                 connection.run(&RANK, values![user, id, value, seq]).await?;
+            }
+            MemberAct::Mute(_) => {
+                connection.run(&MUTE, values![user, id, value]).await?;
+                connection.run(&MUTED, values![user, id, seq]).await?;
             }
         }
     }

@@ -161,13 +161,16 @@ operations! {
             stage.world.change(stage.ada, conversation, Change::Delete { target }).await;
         }
     };
-    "leave, join, roles, settings" &[1] => |stage, _size| {
+    "leave, join, roles, mutes, settings" &[1] => |stage, _size| {
         for conversation in [stage.group, stage.town] {
             let user = stage.ben;
             stage.world.change(stage.ada, conversation, Change::Leave { user }).await;
             stage.world.change(stage.ada, conversation, Change::Join { user, role: Role::Member }).await;
             stage.world.change(stage.ada, conversation, Change::SetRole { user, role: Role::Admin }).await;
             stage.world.change(stage.ada, conversation, Change::SetRole { user, role: Role::Member }).await;
+            for duration_ms in [60_000, 0] {
+                stage.world.change(stage.ada, conversation, Change::Mute { user, duration_ms }).await;
+            }
             let name = Some(format!("name {}", stage.number()));
             stage.world.change(stage.ada, conversation, Change::Configure(Changes { name, ..Changes::default() })).await;
         }

@@ -47,7 +47,15 @@ async fn no_row_holds_erased_content() {
     let of_ben = world.say(ben, group, "ben's words stay").await;
     world.change(ada, group, Change::React { target: of_ben, emoji: CANARY.to_owned(), on: true }).await;
     assert!(holds(&harness, CANARY).await, "the search finds what is there");
+    // Nobody is left to be muted, in a conversation that ada has left before either.
+    let channel = world.channel(&[ben, ada]).await;
+    for id in [group, channel] {
+        world.change(ben, id, Change::Mute { user: ada, duration_ms: 60_000 }).await;
+    }
+    world.leave(ada, channel).await;
+    assert_eq!(number(&harness, "SELECT count(*) FROM mutes").await, 2);
     world.erase(ada).await;
+    assert_eq!(number(&harness, "SELECT count(*) FROM mutes").await, 0);
     assert!(!holds(&harness, CANARY).await);
     assert!(holds(&harness, "ben''s words stay").await);
     let known = format!("SELECT 1 FROM sends WHERE sender = '{}' AND fingerprint IS NOT NULL", ada.as_uuid());

@@ -1,11 +1,13 @@
-//! Who may send, and whether a block holds: the rules of the domain and what each database decides by itself
-//! answer alike.
+//! Who may send, and whether a block or a mute holds: the rules of the domain and what each database decides
+//! by itself answer alike.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidings::domain::permissions::{Block, Sending, is_blocked, may_send};
-use tidings::domain::{ConversationId, ConversationKind, JoinPolicy, Refusal, Role, UserId};
-use tidings::store::{Change, Target};
+use tidings::domain::{
+    Changes, ConversationId, ConversationKind, EventKind, JoinPolicy, Refusal, Role, Timestamp, UserId,
+};
+use tidings::store::{Change, Changed, Target};
 
 use super::fresh;
 use crate::harness::World;
@@ -21,9 +23,35 @@ enum Place {
     User,
 }
 
-/// A case: what the rule is told of it, and the answer of the store. `left`: what an erased account left is
-/// gone too.
-async fn answered(world: &World, place: Place, case: Sending, left: bool) -> Result<(), Refusal> {
+/// Sends, and answers what the store says and what the rule says of the same moment.
+async fn sent(
+    world: &World,
+    sender: UserId,
+    target: Target,
+    case: Sending,
+) -> (Result<(), Refusal>, Result<(), Refusal>) {
+    let before = world.now();
+    let answer = world.try_send(sender, target, "?").await.map(|_| ());
+    // The clock moves a millisecond each time it is read, and the send read it once.
+    (answer, may_send(case, before.plus_ms(1)))
+}
+
+/// The end of a mute that was just set or lifted, as its event says it.
+fn muted_until(changed: &Changed) -> Option<Timestamp> {
+    let committed = changed.committed.first()?;
+    let EventKind::ConversationChanged(Changes { muted, .. }) = &committed.event.kind else { return None };
+    muted.map(|(_, until)| until)
+}
+
+/// A case: what the rule is told of it, and the answers of store and rule. `left`: what an erased account
+/// left is gone too. `mute_ms`: the sender, a member, was muted for so long.
+async fn answered(
+    world: &World,
+    place: Place,
+    mut case: Sending,
+    left: bool,
+    mute_ms: Option<u64>,
+) -> (Result<(), Refusal>, Result<(), Refusal>) {
     let [sender, peer, owner]: [UserId; 3] = world.users().await;
     let target = match place {
         Place::NoConversation => Target::Conversation(world.id(ConversationKind::Group)),
@@ -40,6 +68,10 @@ async fn answered(world: &World, place: Place, case: Sending, left: bool) -> Res
         }
         Place::User => Target::User(peer),
     };
+    if let (Some(duration_ms), Target::Conversation(id)) = (mute_ms, target) {
+        let changed = world.change(owner, id, Change::Mute { user: sender, duration_ms }).await;
+        case.muted_until = muted_until(&changed);
+    }
     for (blocks, blocker, blocked) in
         [(case.block.by_actor, sender, peer), (case.block.by_other, peer, sender)]
     {
@@ -55,7 +87,7 @@ async fn answered(world: &World, place: Place, case: Sending, left: bool) -> Res
     if left {
         world.finish_jobs().await;
     }
-    world.try_send(sender, target, "?").await.map(|_| ())
+    sent(world, sender, target, case).await
 }
 
 #[tokio::test]
@@ -79,9 +111,14 @@ async fn who_may_send_is_one_rule() {
             // What erasing takes along: blocks go with the account.
             let blocks = sender_lives && peer_lives;
             let block = Block { by_actor: by_actor && blocks, by_other: by_other && blocks };
-            let case = Sending { there, direct, member, sender_lives, peer_lives, block };
-            let answer = answered(&world, place, case, left).await;
-            assert_eq!(answer, may_send(case), "{place:?}: {case:?}, and nothing is left: {left}");
+            let case = Sending { there, direct, member, sender_lives, peer_lives, block, muted_until: None };
+            let may_be_muted = matches!(place, Place::Group | Place::OpenChannel) && member && !by_actor;
+            // One that holds, and one that has ended by itself.
+            let mutes: &[_] = if may_be_muted { &[None, Some(60_000), Some(1)] } else { &[None] };
+            for mute_ms in mutes {
+                let (answer, rule) = answered(&world, place, case, left, *mute_ms).await;
+                assert_eq!(answer, rule, "{place:?}: {case:?}, nothing is left: {left}, muted: {mute_ms:?}");
+            }
         }
     }
 }
@@ -91,6 +128,7 @@ async fn who_may_send_is_one_rule() {
 struct Known {
     erased: BTreeSet<UserId>,
     blocks: BTreeSet<(UserId, UserId)>,
+    mutes: BTreeMap<(UserId, ConversationId), Timestamp>,
     conversations: BTreeMap<ConversationId, BTreeSet<UserId>>,
     dissolved: BTreeSet<ConversationId>,
 }
@@ -118,6 +156,7 @@ impl Known {
             sender_lives: !self.erased.contains(&sender),
             peer_lives: peer.is_some_and(|peer| !self.erased.contains(&peer)),
             block: peer.map(|peer| self.block(sender, peer)).unwrap_or_default(),
+            muted_until: self.mutes.get(&(sender, id)).copied(),
         }
     }
 }
@@ -143,7 +182,7 @@ async fn happens(world: &World, known: &mut Known, numbers: &mut Numbers, users:
     let shared: Vec<_> =
         known.conversations.keys().copied().filter(|id| id.kind() != ConversationKind::Direct).collect();
     let place = numbers.one(&shared);
-    match numbers.below(7) {
+    match numbers.below(9) {
         0 | 1 => {
             let blocked = numbers.below(3) > 0;
             if world.store.set_block(actor, other, blocked).await.unwrap().is_ok() {
@@ -184,6 +223,12 @@ async fn happens(world: &World, known: &mut Known, numbers: &mut Numbers, users:
                 members.retain(|user| !known.erased.contains(user));
             }
         }
+        7 | 8 => {
+            let change = Change::Mute { user: other, duration_ms: numbers.one(&[0, 40, 3_600_000]) };
+            if let Ok(changed) = world.try_change(actor, place, change).await {
+                known.mutes.extend(muted_until(&changed).map(|until| ((other, place), until)));
+            }
+        }
         _ => {}
     }
 }
@@ -207,8 +252,8 @@ async fn whatever_happened_the_store_decides_as_the_domain_does() {
             targets.push(Target::Conversation(world.id(ConversationKind::Channel)));
             for target in targets {
                 let case = known.sending(sender, target, &users);
-                let answer = world.try_send(sender, target, "?").await.map(|_| ());
-                assert_eq!(answer, may_send(case), "{sender} to {target:?}, seed {seed}: {case:?}");
+                let (answer, rule) = sent(&world, sender, target, case).await;
+                assert_eq!(answer, rule, "{sender} to {target:?}, seed {seed}: {case:?}");
                 if let (Ok(()), Target::User(other)) = (answer, target) {
                     let id = target.conversation(sender);
                     known.conversations.entry(id).or_insert_with(|| [sender, other].into());
@@ -216,4 +261,94 @@ async fn whatever_happened_the_store_decides_as_the_domain_does() {
             }
         }
     }
+}
+
+fn muted<T: std::fmt::Debug>(answer: &Result<T, Refusal>) -> bool {
+    matches!(answer, Err(Refusal::Muted { left_ms }) if (3_500_000..=3_600_000).contains(left_ms))
+}
+
+#[tokio::test]
+async fn a_mute_stops_new_words_and_nothing_else() {
+    let world = fresh().await;
+    let [ada, ben] = world.users().await;
+    for id in [world.group(&[ada, ben]).await, world.channel(&[ada, ben]).await] {
+        let to = Target::Conversation(id);
+        let message = world.message(ben, to, "said before");
+        let said = world.append(std::slice::from_ref(&message)).await.remove(0).unwrap().seq;
+        let edit = |body: &str, key| Change::Edit { target: said, body: body.to_owned(), client_id: key };
+        let key = Some(world.client_id());
+        let edited = world.change(ben, id, edit("edited before", key)).await.seq;
+        let react = |emoji: &str, on| Change::React { target: said, emoji: emoji.to_owned(), on };
+        world.change(ben, id, react("+", true)).await;
+        world.change(ada, id, Change::Mute { user: ben, duration_ms: 3_600_000 }).await;
+
+        assert!(muted(&world.try_send(ben, to, "more").await));
+        assert!(muted(&world.try_change(ben, id, edit("other words", None)).await));
+        assert!(muted(&world.try_change(ben, id, react("-", true)).await));
+        // What was acknowledged is acknowledged again.
+        let again = world.append(&[message]).await.remove(0).unwrap();
+        assert_eq!((again.seq, again.committed.is_some()), (said, false));
+        assert_eq!(world.change(ben, id, edit("edited before", key)).await.seq, edited);
+        // What was said may be taken back, and everything is read.
+        world.change(ben, id, react("+", false)).await;
+        world.change(ben, id, Change::Delete { target: said }).await;
+        assert!(world.events(ben, id).await.len() > 4);
+        // Others speak, and so does the muted one elsewhere.
+        world.say(ada, id, "in peace").await;
+        world.try_send(ben, Target::User(ada), "why?").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_mute_ends_by_its_time_or_by_an_admin_and_not_by_coming_back() {
+    let world = fresh().await;
+    let [ada, ben] = world.users().await;
+    let channel = world.channel(&[ada, ben]).await;
+    let mute = |duration_ms| Change::Mute { user: ben, duration_ms };
+    let until = muted_until(&world.change(ada, channel, mute(3_600_000)).await);
+    world.leave(ben, channel).await;
+    world.join(ben, channel).await;
+    let member = world.store.member(channel, ben).await.unwrap().unwrap();
+    assert_eq!(member.muted_until, until);
+    assert!(muted(&world.try_send(ben, Target::Conversation(channel), "back").await));
+
+    let lifted = world.change(ada, channel, mute(0)).await;
+    assert_eq!(lifted.committed.len(), 1);
+    world.say(ben, channel, "thanks").await;
+    let again = world.change(ada, channel, mute(0)).await;
+    assert_eq!((again.seq, again.committed.len()), (lifted.seq, 0), "nothing to lift");
+
+    let until = muted_until(&world.change(ada, channel, mute(20)).await).unwrap();
+    assert!(world.try_send(ben, Target::Conversation(channel), "too early").await.is_err());
+    while world.now() < until {}
+    world.say(ben, channel, "it has ended").await;
+}
+
+#[tokio::test]
+async fn those_who_may_remove_a_member_may_mute_them() {
+    let world = fresh().await;
+    let [owner, admin, second, member, outsider] = world.users().await;
+    let group = world.group(&[owner, admin, second, member]).await;
+    for user in [admin, second] {
+        world.change(owner, group, Change::SetRole { user, role: Role::Admin }).await;
+    }
+    for (actor, user, allowed) in [
+        (owner, admin, true),
+        (owner, owner, false),
+        (admin, member, true),
+        (admin, second, false),
+        (admin, owner, false),
+        (admin, admin, false),
+        (member, second, false),
+        (member, member, false),
+    ] {
+        for duration_ms in [1_000, 0] {
+            let answer = world.try_change(actor, group, Change::Mute { user, duration_ms }).await;
+            assert_eq!(answer.is_ok(), allowed, "{actor} {user}: {answer:?}");
+            assert!(allowed || matches!(answer, Err(Refusal::Forbidden(_))));
+        }
+    }
+    let mute = |user| Change::Mute { user, duration_ms: 1_000 };
+    assert_eq!(world.try_change(owner, group, mute(outsider)).await.err(), Some(Refusal::NotFound));
+    assert_eq!(world.try_change(outsider, group, mute(member)).await.err(), Some(Refusal::NotFound));
 }

@@ -1,4 +1,4 @@
-//! Joining, leaving and roles.
+//! Joining, leaving, roles and mutes.
 
 use super::{Decision, Request};
 use crate::domain::{ConversationKind, LeaveReason, Refusal, Role, UserId, permissions};
@@ -95,5 +95,21 @@ pub(super) fn set_role(request: &Request<'_>, user: UserId, role: Role) -> Resul
     if role == Role::Owner {
         journal.give_role(actor, actor, Role::Admin);
     }
+    Ok(Decision::Write(Box::new(journal)))
+}
+
+pub(super) fn mute(request: &Request<'_>, user: UserId, duration_ms: u64) -> Result<Decision, Refusal> {
+    let (facts, now) = (&request.facts, request.asked.now);
+    let own = request.member()?;
+    let role = facts.subject.membership.as_ref().map_or(Role::Member, |there| there.member.role);
+    permissions::may_mute(&facts.stored.conversation, own.member.role, role)?;
+    let there = facts.subject.membership.as_ref().ok_or(Refusal::NotFound)?;
+    let speaks = permissions::may_speak(there.member.muted_until, now).is_ok();
+    let until = now.plus_ms(i64::try_from(duration_ms).unwrap_or(i64::MAX));
+    if (speaks && until == now) || there.member.muted_until == Some(until) {
+        return Ok(Decision::Before(there.role_seq));
+    }
+    let mut journal = request.journal_about(user);
+    journal.mute(request.actor(), user, until);
     Ok(Decision::Write(Box::new(journal)))
 }

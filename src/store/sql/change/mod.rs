@@ -77,7 +77,7 @@ impl Request<'_> {
         if permissions::is_blocked(self.facts.stored.kind(), self.facts.pair_block) {
             return Err(Refusal::Blocked);
         }
-        Ok(())
+        permissions::may_speak(self.member()?.member.muted_until, self.asked.now)
     }
 
     /// A journal that holds as long as [`Request::may_speak`] does.
@@ -114,6 +114,7 @@ fn decide(asked: &Asked, facts: Option<Facts>) -> Result<Decision, Refusal> {
         Change::Join { user, role } => membership::join(&request, *user, *role),
         Change::Leave { user } => membership::leave(&request, *user),
         Change::SetRole { user, role } => membership::set_role(&request, *user, *role),
+        Change::Mute { user, duration_ms } => membership::mute(&request, *user, *duration_ms),
         Change::Configure(changes) => settings::configure(&request, changes),
         Change::DeleteConversation => settings::delete(&request),
     }
@@ -201,11 +202,16 @@ const OF_DELETED: Sql = statement!(
 );
 const MEMBERSHIPS: Sql =
     statement!("SELECT conversation FROM members WHERE user_id = $1 ORDER BY conversation LIMIT 20");
+const UNMUTED: Sql = statement!("DELETE FROM mutes WHERE user_id = $1");
 
-/// Some conversations that a user is in. Of those that were deleted only the row is left, which goes here.
+/// Some conversations that an erased user is in. Of those that were deleted only the row is left, which goes
+/// here. Whom nobody can mute any more, because no membership is left, keeps no mute either.
 async fn memberships<C: Connection>(connection: &mut C, user: UserId) -> sql::Result<Vec<ConversationId>> {
     connection.run(&OF_DELETED, values![user]).await?;
     let rows = connection.all(&MEMBERSHIPS, values![user]).await?;
+    if rows.is_empty() {
+        connection.run(&UNMUTED, values![user]).await?;
+    }
     rows.iter().map(|row| row.conversation(0)).collect()
 }
 

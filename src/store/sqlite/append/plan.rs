@@ -102,12 +102,13 @@ impl Deciding {
                 stored.pair.is_some_and(|(low, high)| [low, high].contains(&new.sender))
             });
         let joined = standing.joined_seq.or(made_here.then_some(Seq::ZERO));
-        may_send(Sending {
+        let sending = Sending {
             there: found.map(|stored| stored.conversation.join),
             direct: found.map_or(matches!(new.target, Target::User(_)), |stored| stored.pair.is_some()),
             member: joined.is_some(),
             ..standing.sending
-        })?;
+        };
+        may_send(sending, self.now)?;
         let (Some(stored), Some(joined)) = (found, joined) else {
             // Only a direct conversation may be sent to before it is there.
             let Target::User(other) = new.target else { return Err(Refusal::NotFound) };
