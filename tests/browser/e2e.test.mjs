@@ -108,6 +108,36 @@ test('a group: made, named, written in by both, with roles and leaving', async (
   await ada.gone('.details');
 });
 
+test('a member is muted for an hour, sees for how long, and may write again', async () => {
+  const hint = () => ben.run("return document.querySelector('.compose-input').placeholder");
+  await ada.click('.new-button');
+  await ada.click('dialog [role=tab]', 'Group');
+  await ada.fill('dialog [name=name]', 'Quiet corner');
+  await ada.fill('#field-members', 'ben');
+  await ada.click('dialog .option', 'Ben Okri');
+  await ada.see('dialog .chip', 'Ben Okri');
+  await ada.click('dialog .primary', 'Create group');
+  await ada.see('.thread-bar', 'Quiet corner');
+  await ben.click('.row-title', 'Quiet corner');
+  await until('to be open', async () => (await hint()) === 'Write a message');
+  await ada.click('.details-button');
+  await ada.click('.member [aria-label="Actions for Ben Okri"]');
+  await ada.click('.popover button', 'Mute for an hour');
+  await ada.see('.member .sub', 'muted');
+  await ben.see('.note', 'muted you for 1 h');
+  await until('to be closed', async () => /^You are muted here for/.test(await hint()));
+  assert.equal(await ben.run("return document.querySelector('.compose-input').readOnly"), true);
+  await ben.run('location.reload()');
+  await until('to be closed after a reload', async () => /^You are muted here for/.test(await hint()));
+  await ada.click('.member [aria-label="Actions for Ben Okri"]');
+  await ada.click('.popover button', 'Unmute');
+  await until('to be open again', async () => (await hint()) === 'Write a message');
+  await say(ben, 'Thank you');
+  await ada.see('.msg', 'Thank you');
+  await ada.press('Escape');
+  await ada.gone('.details');
+});
+
 test('a channel is joined by its link', async () => {
   await ada.click('.new-button');
   await ada.click('dialog [role=tab]', 'Channel');
