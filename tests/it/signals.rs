@@ -156,6 +156,26 @@ async fn a_block_stops_typing_receipts_and_presence_both_ways_but_no_message_in_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mute_stops_typing_until_it_is_lifted() {
+    let scene = Scene::new(&[("TIDINGS__PRESENCE__TYPING_TIMEOUT_MS", "60000")]).await;
+    let (ada, ben, cleo) = (&scene.ada, &scene.ben, &scene.cleo);
+    for kind in ["group", "channel"] {
+        let room = scene.rest.conversation(cleo, kind, &[ada, ben]).await;
+        let (mut a, mut b, mut c) = (scene.open(ada).await, scene.open(ben).await, scene.open(cleo).await);
+        let mute = format!("/v1/conversations/{room}/members/{}/mute", ada.id);
+        let hour = json!({ "duration_s": 3_600 });
+        scene.rest.call(Method::PUT, &mute, Some(&cleo.access), Some(&hour)).await.ok();
+        typing(&mut a, &room, true).await;
+        assert!(about(&heard_until_message(&mut c, &mut b, &room).await, "typing", ada).is_empty());
+        scene.call(Method::DELETE, &mute, cleo).await;
+        typing(&mut a, &room, true).await;
+        b.until("typing", |frame| frame["type"] == "typing" && frame["user"] == ada.id.as_str()).await;
+        // Had the first been told late, there would be another.
+        assert!(about(&heard_until_message(&mut c, &mut b, &room).await, "typing", ada).is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_ends_with_the_last_shared_conversation() {
     let scene = Scene::new(&[]).await;
     let (ada, ben, cleo) = (&scene.ada, &scene.ben, &scene.cleo);
