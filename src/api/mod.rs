@@ -1,16 +1,18 @@
-//! REST v1, the machine-readable descriptions, health, the internal address, and the web client: one file per
-//! group of calls.
+//! REST v1, the machine-readable descriptions, health, the internal address, the documentation, and the web
+//! client: one file per group of calls.
 //!
 //! Handlers take their input through [`extract`], call the node, and answer with a view or a [`Problem`].
 //! Nothing here holds state or decides who may do what.
 
 mod accounts;
+mod asset;
 mod asyncapi;
 mod blocks;
 mod boundary;
 mod conversations;
 mod cors;
 mod cursor;
+mod docs;
 mod extract;
 mod faults;
 mod health;

@@ -3,6 +3,7 @@
 mod documents;
 mod external;
 mod history;
+mod limits;
 mod people;
 mod problems;
 mod roles;

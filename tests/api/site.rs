@@ -75,3 +75,32 @@ async fn monitors_are_answered_without_a_token() {
     assert_eq!((draining.status.as_u16(), draining.text.as_str()), (503, "unready\n"));
     assert_eq!(server.call(None, "GET", "/healthz", Value::Null).await.status, 200, "alive while draining");
 }
+
+#[actix_web::test]
+async fn the_documentation_is_served_with_a_policy_of_its_own() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    for path in
+        ["/docs", "/docs/", "/docs/protocol", "/docs/clients/js", "/docs/config/default.toml", "/docs/adr"]
+    {
+        let page = server.call(None, "GET", path, Value::Null).await;
+        assert_eq!(page.status, 200, "{path}");
+        assert_eq!(page.headers["content-type"], "text/html; charset=utf-8", "{path}");
+        assert!(page.headers["content-security-policy"].to_str().is_ok_and(|policy| {
+            policy.contains("default-src 'none'") && policy.contains("style-src 'self'")
+        }));
+        let etag = page.headers["etag"].to_str().expect("text").to_owned();
+        let again = Answer::of(server.request("GET", path).header("if-none-match", etag)).await;
+        assert_eq!(again.status, 304, "{path}");
+    }
+    let style = server.call(None, "GET", "/docs/style.css", Value::Null).await;
+    assert_eq!(style.headers["content-type"], "text/css; charset=utf-8");
+    let client = server.call(None, "GET", "/tidings.js", Value::Null).await;
+    assert!(client.text.contains("export class TidingsClient"));
+    for path in
+        ["/docs/nowhere", "/docs/PROTOCOL.md", "/docsy", "/docs/clients/js/package.json", "/package.json"]
+    {
+        assert_eq!(server.call(None, "GET", path, Value::Null).await.status, 404, "{path}");
+    }
+    server.call(None, "POST", "/docs", Value::Null).await.refused(405, "bad_frame");
+}

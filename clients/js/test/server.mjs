@@ -9,7 +9,6 @@ import { start, stop } from '../../../tests/browser/webdriver.mjs';
 import { TidingsClient } from '../tidings.js';
 
 export const PACKAGE = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
-export const WebSocket = globalThis.WebSocket ?? (await import('ws')).WebSocket;
 
 /** Starts a server; `settings` are arguments for it. Answers {origin, folder, end}. */
 export async function serve(settings = []) {
@@ -29,6 +28,7 @@ export async function serve(settings = []) {
 
 /** A client that is signed up and connected. Close it. */
 export async function person(server, username) {
+  const WebSocket = globalThis.WebSocket ?? (await import('ws')).WebSocket;
   const client = new TidingsClient({ origin: server.origin, WebSocket });
   await client.signUp({ username, password: 'correct horse' });
   client.connect();
