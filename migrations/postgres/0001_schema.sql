@@ -86,6 +86,44 @@ CREATE TABLE conversations (
     deleted_at      bigint
 ) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
+-- The channels with a name that anybody may join, for browsing. active_at is by the database's clock and moves once a minute at most,
+-- so that a message seldom writes here.
+CREATE TABLE open_channels (
+    conversation uuid PRIMARY KEY,
+    -- The name in small letters (of ASCII).
+    name_key     text COLLATE "C" NOT NULL,
+    active_at    bigint NOT NULL
+);
+CREATE INDEX open_channels_by_name ON open_channels (name_key, conversation);
+CREATE INDEX open_channels_by_activity ON open_channels (active_at, conversation);
+
+CREATE FUNCTION tidings_channel_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM open_channels o WHERE o.conversation = NEW.id;
+    IF NEW.join_policy = 'open' AND NEW.name IS NOT NULL AND NEW.deleted_at IS NULL THEN
+        INSERT INTO open_channels (conversation, name_key, active_at)
+        VALUES (NEW.id, lower(NEW.name COLLATE "C"), {clock_ms});
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER channel_made AFTER INSERT ON conversations FOR EACH ROW
+WHEN (NEW.kind = {channel} AND NEW.join_policy = 'open' AND NEW.name IS NOT NULL)
+EXECUTE FUNCTION tidings_channel_changed();
+CREATE TRIGGER channel_changed AFTER UPDATE OF name, join_policy, deleted_at ON conversations FOR EACH ROW
+WHEN (NEW.kind = {channel} AND (NEW.name, NEW.join_policy, NEW.deleted_at) IS DISTINCT FROM (OLD.name, OLD.join_policy, OLD.deleted_at))
+EXECUTE FUNCTION tidings_channel_changed();
+
+CREATE FUNCTION tidings_channel_active() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE open_channels o SET active_at = {clock_ms} WHERE o.conversation = NEW.id AND o.active_at < {clock_ms} - 60000;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER channel_active AFTER UPDATE OF last_seq ON conversations FOR EACH ROW
+WHEN (NEW.kind = {channel} AND NEW.join_policy = 'open')
+EXECUTE FUNCTION tidings_channel_active();
+
 -- position: the transaction that wrote the event, or its predecessor's position when that is higher (a
 -- transaction that took its number early may get a conversation's lock late). So positions never fall along a conversation,
 -- no reader that stops at tidings_end() skips one, and events of one transaction in one conversation share theirs.
@@ -248,6 +286,17 @@ CREATE TABLE users (
     created_at   bigint NOT NULL,
     erased_at    bigint
 );
+
+-- The living accounts by age: the first one owns the default conversation.
+CREATE INDEX users_by_age ON users (created_at, id) WHERE erased_at IS NULL;
+
+-- The words of the names of living users, as src/domain/name_words.rs makes them: people are found by the beginning of one.
+CREATE TABLE name_words (
+    word    text COLLATE "C" NOT NULL,
+    user_id uuid NOT NULL,
+    PRIMARY KEY (word, user_id)
+);
+CREATE INDEX name_words_by_user ON name_words (user_id, word);
 
 CREATE TABLE credentials (
     user_id       uuid PRIMARY KEY,

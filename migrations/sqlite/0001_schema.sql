@@ -28,6 +28,36 @@ CREATE TABLE conversations (
     deleted_at      INTEGER
 ) STRICT, WITHOUT ROWID;
 
+-- The channels with a name that anybody may join, for browsing. active_at is by the database's clock and moves once a minute at most,
+-- so that a message seldom writes here.
+CREATE TABLE open_channels (
+    conversation BLOB PRIMARY KEY,
+    -- The name in small letters (of ASCII).
+    name_key     TEXT NOT NULL,
+    active_at    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX open_channels_by_name ON open_channels (name_key, conversation);
+CREATE INDEX open_channels_by_activity ON open_channels (active_at, conversation);
+
+CREATE TRIGGER channel_made AFTER INSERT ON conversations
+WHEN NEW.kind = {channel} AND NEW.join_policy = 'open' AND NEW.name IS NOT NULL
+BEGIN
+    INSERT INTO open_channels (conversation, name_key, active_at) VALUES (NEW.id, lower(NEW.name), {clock_ms});
+END;
+CREATE TRIGGER channel_changed AFTER UPDATE OF name, join_policy, deleted_at ON conversations
+WHEN NEW.kind = {channel}
+BEGIN
+    DELETE FROM open_channels WHERE conversation = NEW.id;
+    INSERT INTO open_channels (conversation, name_key, active_at)
+    SELECT NEW.id, lower(NEW.name), {clock_ms}
+    WHERE NEW.join_policy = 'open' AND NEW.name IS NOT NULL AND NEW.deleted_at IS NULL;
+END;
+CREATE TRIGGER channel_active AFTER UPDATE OF last_seq ON conversations
+WHEN NEW.kind = {channel} AND NEW.join_policy = 'open'
+BEGIN
+    UPDATE open_channels SET active_at = {clock_ms} WHERE conversation = NEW.id AND active_at < {clock_ms} - 60000;
+END;
+
 -- position is the order of commits over all conversations; messages_before counts the messages of the conversation
 -- that came earlier, which makes unread counts a subtraction.
 CREATE TABLE events (
@@ -176,6 +206,17 @@ CREATE TABLE users (
     created_at   INTEGER NOT NULL,
     erased_at    INTEGER
 ) STRICT, WITHOUT ROWID;
+
+-- The living accounts by age: the first one owns the default conversation.
+CREATE INDEX users_by_age ON users (created_at, id) WHERE erased_at IS NULL;
+
+-- The words of the names of living users, as src/domain/name_words.rs makes them: people are found by the beginning of one.
+CREATE TABLE name_words (
+    word    TEXT NOT NULL,
+    user_id BLOB NOT NULL,
+    PRIMARY KEY (word, user_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX name_words_by_user ON name_words (user_id, word);
 
 CREATE TABLE credentials (
     user_id       BLOB PRIMARY KEY,

@@ -20,6 +20,7 @@
 pub mod backlogs;
 pub mod cluster_rate;
 pub mod connections;
+pub mod default_conversation;
 pub mod follower;
 pub mod healer;
 pub mod inbox;

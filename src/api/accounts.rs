@@ -42,6 +42,14 @@ pub fn answer(signed_in: SignedIn) -> HttpResponse {
     response.json(SignedInBody::from(signed_in))
 }
 
+/// The same for an account that may be the server's first.
+async fn welcome(state: &ApiState, signed_in: SignedIn) -> HttpResponse {
+    if signed_in.created {
+        state.default_conversation.signed_up(&state.node).await;
+    }
+    answer(signed_in)
+}
+
 /// Makes an account and signs in to it. The same name and password again sign in.
 #[utoipa::path(post, path = "/v1/accounts", tag = "accounts", request_body = NewAccount, security(()),
     responses((status = 201, body = SignedInBody), (status = 200, body = SignedInBody, description = "made before")))]
@@ -51,7 +59,8 @@ pub async fn sign_up(
     Body(new): Body<NewAccount>,
 ) -> Result<HttpResponse, Problem> {
     let display_name = new.display_name.as_deref();
-    Ok(answer(state.identity.sign_up(&new.username, new.password, display_name, address).await?))
+    let signed_in = state.identity.sign_up(&new.username, new.password, display_name, address).await?;
+    Ok(welcome(&state, signed_in).await)
 }
 
 /// Makes a guest, or signs in to the one of this device.
@@ -63,5 +72,6 @@ pub async fn guest(
     Body(new): Body<NewGuest>,
 ) -> Result<HttpResponse, Problem> {
     let (device_id, display_name) = (new.device_id.as_deref(), new.display_name.as_deref());
-    Ok(answer(state.identity.guest(device_id, display_name, address).await?))
+    let signed_in = state.identity.guest(device_id, display_name, address).await?;
+    Ok(welcome(&state, signed_in).await)
 }

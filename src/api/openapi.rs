@@ -12,10 +12,11 @@ use super::problem::ProblemView;
 use super::resource::calls;
 use super::views::MessageBody;
 use super::{
-    accounts, asyncapi, blocks, conversations, health, me, members, messages, problem, reactions, read,
-    tokens, users,
+    accounts, asyncapi, blocks, channels, conversations, health, me, members, messages, problem, reactions,
+    read, server, tokens, users,
 };
 use crate::protocol::event::EventView;
+use crate::protocol::server::LimitsView;
 
 calls! { "/openapi.json" => [get(serve)] }
 
@@ -40,7 +41,7 @@ macro_rules! modules {
     };
 }
 
-modules! { accounts, tokens, me, users, conversations, members, messages, reactions, read, blocks, asyncapi }
+modules! { server, accounts, tokens, me, users, conversations, channels, members, messages, reactions, read, blocks, asyncapi }
 
 #[derive(OpenApi)]
 #[openapi(
@@ -75,8 +76,8 @@ fn document() -> Value {
     document
 }
 
-/// Events are described from the type that writes them to the socket as well: JSON Schema, which OpenAPI 3.1
-/// shares.
+/// Events and limits are described from the types that write them to the socket as well: JSON Schema, which
+/// OpenAPI 3.1 shares.
 fn describe_events(document: &mut Value) {
     let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
         settings.inline_subschemas = true;
@@ -87,12 +88,13 @@ fn describe_events(document: &mut Value) {
     for (name, schema) in [
         ("Event", generator.root_schema_for::<EventView<'_>>()),
         ("Message", generator.root_schema_for::<MessageBody<'_>>()),
+        ("Limits", generator.root_schema_for::<LimitsView>()),
     ] {
         schemas[name] = schema.to_value();
     }
     // Stand-ins that the derive collected under their own names.
     if let Some(schemas) = schemas.as_object_mut() {
-        schemas.retain(|name, _| !matches!(name.as_str(), "EventDoc" | "MessageDoc"));
+        schemas.retain(|name, _| !matches!(name.as_str(), "EventDoc" | "MessageDoc" | "LimitsDoc"));
     }
     replace_refs(document);
 }

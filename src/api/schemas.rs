@@ -62,7 +62,11 @@ pub struct EventDoc;
 /// A message of a history page: an event and its reactions.
 pub struct MessageDoc;
 
+/// The limits that clients are told.
+pub struct LimitsDoc;
+
 described! {
+    LimitsDoc: Ref::from_schema_name("Limits");
     EventDoc: Ref::from_schema_name("Event");
     MessageDoc: Ref::from_schema_name("Message");
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::readiness::Readiness;
 use crate::actors::Node;
-use crate::config::TrustedProxies;
+use crate::actors::default_conversation::DefaultConversation;
+use crate::config::{Directory, TrustedProxies};
 use crate::domain::AllowedOrigins;
 use crate::identity::Identity;
 
@@ -21,6 +22,12 @@ pub struct ApiState {
     pub proxies: Arc<TrustedProxies>,
     /// Pages of the origins listed here may read answers.
     pub allowed_origins: Arc<AllowedOrigins>,
+    /// The server's name, as people are shown it.
+    pub name: String,
+    /// What signed-in users can look for.
+    pub directory: Directory,
+    /// The channel that the server begins with.
+    pub default_conversation: Arc<DefaultConversation>,
     /// The process has the role of the API: without it only health and keys are served.
     pub serves_rest: bool,
 }

@@ -7,7 +7,8 @@ use super::extract::{Caller, Query, Segments};
 use super::resource::calls;
 use super::views::{UserBody, UsersBody};
 use super::{ApiState, Problem};
-use crate::domain::{Refusal, UserId, Username};
+use crate::config::Directory;
+use crate::domain::{Refusal, User, UserId, Username, name_words};
 
 calls! {
     "/v1/users" => [get(search)],
@@ -16,6 +17,8 @@ calls! {
 
 const DEFAULT_LIMIT: usize = 20;
 const MAX_LIMIT: usize = 50;
+const MAX_IDS: usize = 100;
+const NAME_CHARS: usize = 64;
 
 /// A user's profile.
 #[utoipa::path(get, path = "/v1/users/{user}", tag = "users", params(("user" = UserId, Path)),
@@ -25,13 +28,38 @@ pub async fn show(state: Data<ApiState>, _caller: Caller, path: Segments) -> Res
     Ok(HttpResponse::Ok().json(UserBody::from(user.ok_or(Refusal::NotFound)?)))
 }
 
-/// Users whose username begins with `prefix`, by username.
+/// Users by exactly one of the three. `name`: those with a word in their display name or username that begins
+/// with each word of it, whatever the case and accents (where the directory is open). `prefix`: those whose
+/// username begins so, by username (where the directory is closed: the one whose username it is). `ids`: the
+/// profiles of these users, separated by commas, in their order; unknown ones are left out.
 #[utoipa::path(get, path = "/v1/users", tag = "users",
-    params(("prefix" = String, Query, min_length = 1, max_length = 32), ("limit" = Option<u64>, Query, minimum = 1)),
+    params(("name" = Option<String>, Query, min_length = 1, max_length = 64), ("prefix" = Option<String>, Query, min_length = 1, max_length = 32),
+        ("ids" = Option<String>, Query, description = "at most 100"), ("limit" = Option<u64>, Query, minimum = 1)),
     responses((status = 200, body = UsersBody)))]
 pub async fn search(state: Data<ApiState>, _caller: Caller, query: Query) -> Result<HttpResponse, Problem> {
     let limit = query.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
-    let prefix = query.text("prefix").ok_or_else(|| Problem::invalid("prefix: missing"))?;
+    let users = match (query.text("name"), query.text("prefix"), query.text("ids")) {
+        (Some(name), None, None) => by_name(&state, name, limit).await?,
+        (None, Some(prefix), None) => by_prefix(&state, prefix, limit).await?,
+        (None, None, Some(ids)) => by_ids(&state, ids).await?,
+        (None, None, None) => return Err(Problem::invalid("name: missing")),
+        _ => return Err(Problem::invalid("name, prefix, ids: one of them")),
+    };
+    Ok(HttpResponse::Ok().json(UsersBody { users: users.into_iter().map(UserBody::from).collect() }))
+}
+
+async fn by_name(state: &ApiState, name: &str, limit: usize) -> Result<Vec<User>, Problem> {
+    let words = name_words::of_text(name);
+    if words.is_empty() || name.chars().count() > NAME_CHARS {
+        return Err(Problem::invalid(format!("name: 1 to {NAME_CHARS} characters that are no spaces")));
+    }
+    if state.directory == Directory::Closed {
+        return Err(Refusal::Forbidden("on this server people are found by their whole username only").into());
+    }
+    Ok(state.node.read(state.node.store().users_by_name(&words, limit)).await?)
+}
+
+async fn by_prefix(state: &ApiState, prefix: &str, limit: usize) -> Result<Vec<User>, Problem> {
     // The prefix with one more letter must be a valid username, so a prefix follows the rules of names.
     let padded = Username::parse(&format!("{prefix}a")).ok().filter(|_| !prefix.is_empty());
     let padded = padded.or_else(|| Username::parse(prefix).ok());
@@ -39,6 +67,26 @@ pub async fn search(state: Data<ApiState>, _caller: Caller, query: Query) -> Res
         return Err(Problem::invalid("prefix: not the beginning of a username"));
     };
     let prefix = checked.as_str().get(..prefix.len()).unwrap_or_default();
-    let users = state.node.read(state.node.store().users_by_prefix(prefix, limit)).await?;
-    Ok(HttpResponse::Ok().json(UsersBody { users: users.into_iter().map(UserBody::from).collect() }))
+    let store = state.node.store();
+    match state.directory {
+        Directory::Open => Ok(state.node.read(store.users_by_prefix(prefix, limit)).await?),
+        Directory::Closed => match Username::parse(prefix) {
+            Ok(name) => Ok(state.node.read(store.user_named(&name)).await?.into_iter().collect()),
+            Err(_) => Ok(Vec::new()),
+        },
+    }
+}
+
+async fn by_ids(state: &ApiState, ids: &str) -> Result<Vec<User>, Problem> {
+    let mut wanted: Vec<UserId> = Vec::new();
+    for text in ids.split(',') {
+        let id = text.parse().map_err(|_| Problem::invalid("ids: ids of users, separated by commas"))?;
+        if !wanted.contains(&id) {
+            wanted.push(id);
+        }
+        if wanted.len() > MAX_IDS {
+            return Err(Refusal::TooLarge("ids: more than 100 users").into());
+        }
+    }
+    Ok(state.node.read(state.node.store().users(&wanted)).await?)
 }

@@ -10,7 +10,7 @@ use crate::domain::{
 };
 use crate::identity::SignedIn;
 use crate::protocol::event::EventView;
-use crate::store::{Appended, ConversationView, MessageView};
+use crate::store::{Appended, ConversationView, MessageView, OpenChannel, Preview};
 
 /// A user's public profile.
 #[derive(Serialize, ToSchema)]
@@ -129,6 +129,81 @@ pub struct ConversationsBody {
     /// Where the next page begins; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) next_cursor: Option<String>,
+}
+
+/// An open channel, as somebody who browses sees it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Channel)]
+pub struct ChannelBody {
+    conversation: ConversationId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    member_count: u64,
+    last_seq: Seq,
+    created_at: Timestamp,
+    /// Whether the caller is a member.
+    member: bool,
+}
+
+impl From<OpenChannel> for ChannelBody {
+    fn from(channel: OpenChannel) -> Self {
+        let OpenChannel { conversation, is_member, place: _ } = channel;
+        Self {
+            conversation: conversation.id,
+            name: conversation.name,
+            member_count: conversation.member_count,
+            last_seq: conversation.last_seq,
+            created_at: conversation.created_at,
+            member: is_member,
+        }
+    }
+}
+
+/// A page of open channels.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Channels)]
+pub struct ChannelsBody {
+    pub(super) channels: Vec<ChannelBody>,
+    /// Where the next page begins; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next_cursor: Option<String>,
+}
+
+/// An open conversation before one joins it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Preview)]
+pub struct PreviewBody<'a> {
+    conversation: ConversationId,
+    kind: ConversationKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    member_count: u64,
+    last_seq: Seq,
+    history: HistoryPolicy,
+    created_at: Timestamp,
+    /// Whether the caller is a member.
+    member: bool,
+    /// The newest, ascending by seq; none where members read from their join on.
+    #[schema(value_type = Vec<MessageDoc>)]
+    messages: Vec<MessageBody<'a>>,
+}
+
+impl<'a> PreviewBody<'a> {
+    /// As `viewer` sees it.
+    pub fn new(preview: &'a Preview, viewer: UserId) -> Self {
+        let conversation = &preview.conversation;
+        Self {
+            conversation: conversation.id,
+            kind: conversation.id.kind(),
+            name: conversation.name.as_deref(),
+            member_count: conversation.member_count,
+            last_seq: conversation.last_seq,
+            history: conversation.history,
+            created_at: conversation.created_at,
+            member: preview.is_member,
+            messages: preview.messages.iter().map(|view| MessageBody::new(view, viewer)).collect(),
+        }
+    }
 }
 
 /// How often a reaction was given.

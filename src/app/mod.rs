@@ -32,6 +32,7 @@ use self::fleet::Fleet;
 use self::internal::Internal;
 use self::waiting::Missing;
 use crate::actors::Node;
+use crate::actors::default_conversation::DefaultConversation;
 use crate::actors::inbox::Inbox;
 use crate::actors::router::{Router, RouterOptions};
 use crate::api::internal::RenderMetrics;
@@ -254,6 +255,13 @@ impl Assembled {
             pulses: self.pulses.clone(),
             serves_sockets: self.settings.server.has_role(Role::Gateway),
         };
+        let (api, node) = (parts.api.clone(), self.node.clone());
+        if api.serves_rest {
+            // Made at the start, if somebody is there to own it; otherwise with the first account.
+            self.actors.spawn(async move {
+                let _ = api.default_conversation.find(&node).await;
+            });
+        }
         self.start_background_tasks();
         let server = http::start(self.listener, &self.settings.server, parts)?;
         let handle = server.handle();
@@ -291,6 +299,11 @@ impl Assembled {
             readiness: Arc::clone(&self.readiness),
             proxies,
             allowed_origins: Arc::new(options::allowed_origins(&self.settings)),
+            name: self.settings.server.name.trim().to_owned(),
+            directory: self.settings.server.directory,
+            default_conversation: Arc::new(DefaultConversation::new(options::default_conversation(
+                &self.settings,
+            ))),
             serves_rest: self.settings.server.has_role(Role::Api),
         }
     }

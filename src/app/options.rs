@@ -7,9 +7,10 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use crate::actors::NodeOptions;
+use crate::actors::default_conversation::DefaultConversationOptions;
 use crate::actors::writer::WriterOptions;
 use crate::config::{self, Settings, Synchronous, TrustedProxies};
-use crate::domain::AllowedOrigins;
+use crate::domain::{AllowedOrigins, Username};
 use crate::gateway::Bounds;
 use crate::gateway::admission::AdmissionOptions;
 use crate::identity::{
@@ -85,6 +86,14 @@ pub fn node(settings: &Settings) -> NodeOptions {
 fn crash_after_commits() -> Option<u64> {
     let set = cfg!(debug_assertions).then(config::process_environment)?;
     set.into_iter().find(|(name, _)| name == "TIDINGS_CRASH_AFTER_COMMITS")?.1.parse().ok()
+}
+
+/// The channel that the server begins with, if any.
+pub fn default_conversation(settings: &Settings) -> Option<DefaultConversationOptions> {
+    let conversations = &settings.conversations;
+    let name = conversations.default.trim().to_owned();
+    let owner = Username::parse(&conversations.default_owner).ok();
+    (!name.is_empty()).then_some(DefaultConversationOptions { name, owner })
 }
 
 /// What bounds connections.
@@ -188,6 +197,8 @@ mod tests {
         ("server.backlog", "app/mod.rs"),
         ("server.keep_alive_ms", "app/mod.rs"),
         ("server.roles", "app/fleet.rs"),
+        ("server.name", "app/mod.rs"),
+        ("server.directory", "app/mod.rs"),
         ("gateway.inbox_bytes", "app/mod.rs"),
         ("store.backend", "app/mod.rs"),
         ("store.postgres.url", "secret: not shown by the options"),
@@ -217,7 +228,8 @@ mod tests {
             format!("{} {:?} {:?} {bytes:?}", bus.prefix, bus.timeout, bus.ping)
         });
         format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {}",
+            default_conversation(settings),
             sqlite(settings),
             postgres(settings),
             node(settings),

@@ -11,6 +11,7 @@
 mod auth;
 mod bus;
 mod choice;
+mod conversations;
 mod dump;
 mod gateway;
 mod layers;
@@ -36,6 +37,7 @@ use serde::de::DeserializeOwned;
 
 pub use auth::{AuthSettings, ExternalSettings, SignUps};
 pub use bus::{BusBackend, BusMac, BusSettings, RedisSettings};
+pub use conversations::ConversationsSettings;
 pub use gateway::GatewaySettings;
 pub use limits::LimitsSettings;
 pub use network::{Network, subscriber};
@@ -43,7 +45,7 @@ pub use presence::PresenceSettings;
 pub use problems::ConfigErrors;
 pub use proxies::TrustedProxies;
 pub use receipts::ReceiptsSettings;
-pub use server::{Role, ServerSettings};
+pub use server::{Directory, Role, ServerSettings};
 pub use store::{PostgresSettings, SqliteSettings, StoreBackend, StoreSettings, Synchronous};
 pub use telemetry::{LogFormat, TelemetrySettings};
 pub use writer::WriterSettings;
@@ -81,6 +83,8 @@ pub struct Settings {
     pub limits: LimitsSettings,
     /// Tokens, passwords and signing up.
     pub auth: AuthSettings,
+    /// The channel that a server begins with.
+    pub conversations: ConversationsSettings,
     /// Where the log lives.
     pub store: StoreSettings,
     /// How sends are batched.
@@ -115,8 +119,8 @@ impl Settings {
         }
     }
 
-    /// The defaults with a free port, a cheap password hash and no limits per address: what in-process tests
-    /// start from.
+    /// The defaults with a free port, a cheap password hash, no limits per address and no conversation: what
+    /// in-process tests start from.
     pub fn for_tests() -> Self {
         let overrides = [
             ("server.listen", "127.0.0.1:0"),
@@ -127,6 +131,7 @@ impl Settings {
             ("auth.sign_ins_per_ip_per_minute", "0"),
             ("auth.sign_ups_per_ip_per_minute", "0"),
             ("gateway.hellos_per_ip_per_second", "0"),
+            ("conversations.default", ""),
         ];
         Self::load(LoadOptions {
             file: None,
@@ -151,6 +156,7 @@ impl Settings {
         let gateway = section::<GatewaySettings>(&tree, "gateway", problems);
         let limits = section::<LimitsSettings>(&tree, "limits", problems);
         let auth = section::<AuthSettings>(&tree, "auth", problems);
+        let conversations = section::<ConversationsSettings>(&tree, "conversations", problems);
         let store = section::<StoreSettings>(&tree, "store", problems);
         let writer = section::<WriterSettings>(&tree, "writer", problems);
         let bus = section::<BusSettings>(&tree, "bus", problems);
@@ -162,6 +168,7 @@ impl Settings {
             gateway: gateway?,
             limits: limits?,
             auth: auth?,
+            conversations: conversations?,
             store: store?,
             writer: writer?,
             bus: bus?,
@@ -180,6 +187,7 @@ impl Settings {
         self.gateway.validate(&mut problems.of("gateway"));
         self.limits.validate(&mut problems.of("limits"));
         self.auth.validate(&mut problems.of("auth"));
+        self.conversations.validate(&mut problems.of("conversations"));
         self.store.validate(&mut problems.of("store"));
         self.writer.validate(&mut problems.of("writer"));
         self.bus.validate(&mut problems.of("bus"));

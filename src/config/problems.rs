@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::domain::SHOWN_NAME_CHARS;
+
 /// One mistake: which key, where its value came from, what is wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Problem {
@@ -66,6 +68,14 @@ impl SectionProblems<'_> {
     {
         let wrong = value < least || value > most;
         self.when(wrong, key, format!("{value} is out of range: write a number from {least} to {most}"));
+    }
+
+    /// Notes a text that people cannot be shown as a name.
+    pub(super) fn shown_name(&mut self, key: &str, value: &str) {
+        let chars = value.trim().chars().count();
+        let wrong = chars == 0 || chars > SHOWN_NAME_CHARS || value.chars().any(char::is_control);
+        let text = format!("write 1 to {SHOWN_NAME_CHARS} characters without control characters");
+        self.when(wrong, key, text);
     }
 
     /// Notes an empty text.

@@ -11,6 +11,16 @@ use super::problems::SectionProblems;
 use crate::domain::Origin;
 
 choice! {
+    /// Whether signed-in users can look for what they have no id of.
+    Directory {
+        /// They can.
+        Open = "open",
+        /// Only a whole username leads to its user, and channels are not listed.
+        Closed = "closed",
+    }
+}
+
+choice! {
     /// A part of the work that a process takes on.
     Role {
         /// Every one of the others.
@@ -53,6 +63,10 @@ pub struct ServerSettings {
     pub keep_alive_ms: u64,
     /// What this process does.
     pub roles: Vec<Role>,
+    /// The name that people are shown.
+    pub name: String,
+    /// What signed-in users can look for.
+    pub directory: Directory,
 }
 
 impl ServerSettings {
@@ -92,6 +106,7 @@ impl ServerSettings {
             "internal_token_file",
             "has no effect without server.internal_listen: the socket in store.data_dir is protected by its file rights",
         );
+        problems.shown_name("name", &self.name);
         let web = self.public_url.starts_with("http://") || self.public_url.starts_with("https://");
         let wrong = !self.public_url.is_empty() && (!web || Origin::parse(&self.public_url).is_none());
         problems.when(

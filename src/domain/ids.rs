@@ -152,6 +152,14 @@ impl ConversationId {
         )
     }
 
+    /// The channel that a server begins with, by its name: the same id on every node, and at every start.
+    pub fn default_channel(name: &str) -> Self {
+        Self::from_random(
+            ConversationKind::Channel,
+            derive("tidings default conversation", &[name.as_bytes()]),
+        )
+    }
+
     /// Reads an id from its stored 16 bytes; `None` when the kind bits name no kind.
     pub fn from_uuid(uuid: Uuid) -> Option<Self> {
         ConversationKind::from_bits(uuid.as_bytes()[15] & 0b11).map(|_| Self(uuid))

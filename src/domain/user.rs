@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::{FamilyId, Timestamp, UserId};
 
+/// The most characters of a name that people are shown.
+pub const SHOWN_NAME_CHARS: usize = 64;
+
 /// A user's public profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
@@ -50,6 +53,13 @@ impl fmt::Display for UsernameError {
 impl std::error::Error for UsernameError {}
 
 impl Username {
+    /// The fewest characters it has.
+    pub const MIN_CHARS: usize = 2;
+    /// The most characters it has.
+    pub const MAX_CHARS: usize = 32;
+    /// Its characters as a regular expression, for clients that check before they send.
+    pub const PATTERN: &str = "[a-z0-9][a-z0-9_.\\-]{1,31}";
+
     /// Checks a name and folds it to lower case.
     ///
     /// # Errors
@@ -58,7 +68,10 @@ impl Username {
         let folded = text.to_ascii_lowercase();
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');
         let begins_well = folded.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        if (2..=32).contains(&folded.len()) && begins_well && folded.bytes().all(allowed) {
+        if (Self::MIN_CHARS..=Self::MAX_CHARS).contains(&folded.len())
+            && begins_well
+            && folded.bytes().all(allowed)
+        {
             Ok(Self(folded))
         } else {
             Err(UsernameError)

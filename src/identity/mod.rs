@@ -31,6 +31,7 @@ use self::keys::Keyring;
 pub use self::options::{
     ExternalKeys, ExternalOptions, IdentityOptions, KeySource, PasswordOptions, SignUps, ThrottleOptions,
 };
+pub use self::passwords::MAX_PASSWORD_BYTES;
 use self::passwords::Passwords;
 use self::revocations::Revocations;
 pub use self::revocations::{Source, Standing};
@@ -181,6 +182,11 @@ impl Identity {
             // The list forgets after a while, so the store is asked again whether the user exists.
             self.inner.known.invalidate(&revocation.user);
         }
+    }
+
+    /// The options in force.
+    pub fn options(&self) -> &IdentityOptions {
+        &self.inner.options
     }
 
     /// The public keys of our tokens, as a JWKS document.

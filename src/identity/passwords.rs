@@ -23,7 +23,7 @@ use crate::protocol::Failure;
 use crate::telemetry::meters::IdentityMeters;
 
 /// Longer passwords are refused: nobody types them, and an attacker could make the server hash them.
-const MAX_PASSWORD_BYTES: usize = 1_024;
+pub const MAX_PASSWORD_BYTES: usize = 1_024;
 /// How long a client must wait after the queue was full.
 const RETRY_AFTER_MS: u64 = 1_000;
 

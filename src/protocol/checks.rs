@@ -8,7 +8,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::client::SendContent;
 use super::visible;
-use crate::domain::{Content, JsonText, Limits, Refusal};
+use crate::domain::{Content, JsonText, Limits, Refusal, SHOWN_NAME_CHARS};
 
 /// The name of an erased account.
 const ERASED_NAME: &str = "deleted";
@@ -68,7 +68,10 @@ pub fn display_name(text: &str) -> Result<String, Refusal> {
 /// characters that hide or reorder others.
 pub fn shown_name(text: &str) -> Result<String, Refusal> {
     let trimmed = text.trim();
-    if trimmed.is_empty() || trimmed.chars().count() > 64 || trimmed.chars().any(char::is_control) {
+    if trimmed.is_empty()
+        || trimmed.chars().count() > SHOWN_NAME_CHARS
+        || trimmed.chars().any(char::is_control)
+    {
         return invalid("name: 1 to 64 characters without control characters");
     }
     if !visible::shows_something(trimmed) || visible::misleads(trimmed) {

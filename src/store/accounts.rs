@@ -96,6 +96,20 @@ pub trait Accounts: Send + Sync {
     /// Whether there is such a user, and it was not erased.
     async fn is_living(&self, id: UserId) -> Result<bool, StoreError>;
 
+    /// The user of a username.
+    async fn user_named(&self, username: &Username) -> Result<Option<User>, StoreError>;
+
+    /// The oldest account that was not erased.
+    async fn first_user(&self) -> Result<Option<User>, StoreError>;
+
+    /// The profiles of these users, as far as they are there, in this order.
+    async fn users(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError>;
+
+    /// Living users with a word in their names that begins with each of `words`
+    /// ([`crate::domain::name_words`]), by the word that matched the longest one. The first three words
+    /// count.
+    async fn users_by_name(&self, words: &[String], limit: usize) -> Result<Vec<User>, StoreError>;
+
     /// Users whose username begins with `prefix`, by username.
     async fn users_by_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<User>, StoreError>;
 

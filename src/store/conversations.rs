@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Head, Outcome, StoreError};
+use super::{Head, MessageView, Outcome, StoreError};
 use crate::domain::{
     Committed, Conversation, ConversationId, HistoryPolicy, JoinPolicy, Member, Role, Timestamp, User, UserId,
 };
@@ -55,6 +55,46 @@ pub struct MemberView {
     pub user: User,
 }
 
+/// An open channel, as somebody who browses sees it.
+#[derive(Debug, Clone)]
+pub struct OpenChannel {
+    /// The channel.
+    pub conversation: Conversation,
+    /// Whether the user who browses is a member.
+    pub is_member: bool,
+    /// Its place in the listing.
+    pub place: ChannelPlace,
+}
+
+/// In which order open channels are listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChannelOrder {
+    /// The ones in which something happened last come first, as exactly as a minute.
+    Activity,
+    /// By name, in small letters; those that begin so.
+    Name(String),
+}
+
+/// A place in a listing of open channels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChannelPlace {
+    /// When something happened there, in milliseconds by the database's clock, and which it is.
+    Activity(i64, ConversationId),
+    /// Its name in small letters, and which it is.
+    Name(String, ConversationId),
+}
+
+/// A conversation that anybody may join, as one sees it before one joins.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// The conversation.
+    pub conversation: Conversation,
+    /// Whether the user who looks is a member.
+    pub is_member: bool,
+    /// The newest messages, ascending by seq; none where members read from their join on.
+    pub messages: Vec<MessageView>,
+}
+
 /// One page of a keyset listing.
 #[derive(Debug, Clone)]
 pub struct Page<T, K> {
@@ -77,6 +117,28 @@ pub trait Conversations: Send + Sync {
         user: UserId,
         id: ConversationId,
     ) -> Result<Option<ConversationView>, StoreError>;
+
+    /// A conversation that anybody may join; `None` when there is none of this id that is open.
+    async fn open_conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError>;
+
+    /// The open channels that have a name, in an order, from `after` on. A place of another order counts as
+    /// none.
+    async fn open_channels(
+        &self,
+        user: UserId,
+        order: &ChannelOrder,
+        after: Option<&ChannelPlace>,
+        limit: usize,
+    ) -> Result<Page<OpenChannel, ChannelPlace>, StoreError>;
+
+    /// An open conversation with its newest messages, as `user` sees it before joining; `None` when there is
+    /// none of this id that is open.
+    async fn preview(
+        &self,
+        user: UserId,
+        id: ConversationId,
+        limit: usize,
+    ) -> Result<Option<Preview>, StoreError>;
 
     /// The user's conversations by id, from `after` on.
     async fn conversations(
@@ -103,8 +165,8 @@ pub trait Conversations: Send + Sync {
     /// notices, never for decisions on content. Channels: empty.
     async fn audience(&self, conversation: ConversationId) -> Result<Arc<[UserId]>, StoreError>;
 
-    /// Which of `others` share a conversation with `user` and have no block between them: those whose
-    /// presence may be seen. Of two who are both in more than 500 conversations, one that they share may be
-    /// missed, unless it is a direct one.
+    /// Which of `others` share a direct conversation or a group with `user` and have no block between them:
+    /// those whose presence may be seen. A channel makes nobody known to anybody. Of two who are both in more
+    /// than 500 conversations, one that they share may be missed, unless it is a direct one.
     async fn acquaintances(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError>;
 }

@@ -20,14 +20,15 @@ use metrics::Counter;
 use uuid::Uuid;
 
 use super::{
-    Accounts, AppendError, Appended, Backlog, Change, Changed, Consumers, ConversationView, Conversations,
-    Created, Credentials, Cursor, FamilyRotation, Head, Heads, HistoryPage, HistoryQuery, JobKind, Jobs,
-    Lease, Log, Marked, MemberView, NewConversation, NewFamily, NewMessage, NewUser, NewUserOutcome, Outcome,
-    Page, RangeEvents, RangeQuery, Revocation, RevocationCursor, Running, SharedStore, StoreError, Tail,
-    Worked, deadline,
+    Accounts, AppendError, Appended, Backlog, Change, Changed, ChannelOrder, ChannelPlace, Consumers,
+    ConversationView, Conversations, Created, Credentials, Cursor, FamilyRotation, Head, Heads, HistoryPage,
+    HistoryQuery, JobKind, Jobs, Lease, Log, Marked, MemberView, NewConversation, NewFamily, NewMessage,
+    NewUser, NewUserOutcome, OpenChannel, Outcome, Page, Preview, RangeEvents, RangeQuery, Revocation,
+    RevocationCursor, Running, SharedStore, StoreError, Tail, Worked, deadline,
 };
 use crate::domain::{
-    Committed, ConversationId, FamilyId, Mark, Member, Position, Seq, Timestamp, User, UserId, Username,
+    Committed, Conversation, ConversationId, FamilyId, Mark, Member, Position, Seq, Timestamp, User, UserId,
+    Username,
 };
 use crate::environment::SharedEnvironment;
 use crate::telemetry::Latency;
@@ -151,6 +152,10 @@ macro_rules! operations {
             Conversations {
                 Write create(new: &NewConversation, now: Timestamp) -> Outcome<Created>;
                 Read conversation(user: UserId, id: ConversationId) -> Result<Option<ConversationView>, StoreError>;
+                Read open_conversation(id: ConversationId) -> Result<Option<Conversation>, StoreError>;
+                Read open_channels(user: UserId, order: &ChannelOrder, after: Option<&ChannelPlace>, limit: usize)
+                    -> Result<Page<OpenChannel, ChannelPlace>, StoreError>;
+                Read preview(user: UserId, id: ConversationId, limit: usize) -> Result<Option<Preview>, StoreError>;
                 Read conversations(user: UserId, after: Option<ConversationId>, limit: usize)
                     -> Result<Page<ConversationView, ConversationId>, StoreError>;
                 Read members(user: UserId, conversation: ConversationId, after: Option<UserId>, limit: usize)
@@ -163,6 +168,10 @@ macro_rules! operations {
                 Write create_user(new: &NewUser) -> Result<NewUserOutcome, StoreError>;
                 Read user(id: UserId) -> Result<Option<User>, StoreError>;
                 Read is_living(id: UserId) -> Result<bool, StoreError>;
+                Read user_named(username: &Username) -> Result<Option<User>, StoreError>;
+                Read first_user() -> Result<Option<User>, StoreError>;
+                Read users(ids: &[UserId]) -> Result<Vec<User>, StoreError>;
+                Read users_by_name(words: &[String], limit: usize) -> Result<Vec<User>, StoreError>;
                 Read users_by_prefix(prefix: &str, limit: usize) -> Result<Vec<User>, StoreError>;
                 Read credentials(username: &Username) -> Result<Option<Credentials>, StoreError>;
                 Read password_hash(id: UserId) -> Result<Option<String>, StoreError>;

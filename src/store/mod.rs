@@ -35,7 +35,10 @@ pub use accounts::{
     RevocationCursor,
 };
 pub use consumers::{Consumers, Lease};
-pub use conversations::{ConversationView, Conversations, Created, MemberView, NewConversation, Page};
+pub use conversations::{
+    ChannelOrder, ChannelPlace, ConversationView, Conversations, Created, MemberView, NewConversation,
+    OpenChannel, Page, Preview,
+};
 pub use deadline::within;
 pub use error::StoreError;
 pub use guarded::Guarded;

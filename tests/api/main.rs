@@ -1,5 +1,6 @@
 //! REST v1 from outside: a server on a free port over the embedded store, tested over HTTP.
 
+mod browsing;
 mod documents;
 mod external;
 mod history;

@@ -1,6 +1,7 @@
 //! Other users: search and blocks; and one's own data: export and erasure.
 
 use serde_json::{Value, json};
+use tidings::config::Directory;
 use tidings::store::JobKind;
 
 use crate::support::{PASSWORD, Person, World};
@@ -32,6 +33,46 @@ async fn users_are_found_by_the_beginning_of_their_name() {
     let shown = server.get(&ada, &format!("/v1/users/{}", ada.id)).await.wants(200);
     assert_eq!(shown["username"], "ada");
     server.get(&ada, "/v1/users/u_00000000000000000000000000000000").await.refused(404, "not_found");
+}
+
+#[actix_web::test]
+async fn people_are_found_by_any_word_of_their_names_guests_too() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let ada = server.sign_up("ada").await;
+    let body = json!({ "display_name": "Zoë O'Neil" });
+    let guest = Person::of(&server.call(None, "POST", "/v1/accounts/guest", body).await.wants(201));
+    let ids = async |query: &str| -> Vec<String> {
+        let body = server.get(&ada, &format!("/v1/users?{query}")).await.wants(200);
+        let users = body["users"].as_array().expect("users").clone();
+        users.iter().map(|user| user["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    for text in ["zoe", "ZO%C3%8B", "neil", "neil%20zo"] {
+        assert_eq!(ids(&format!("name={text}")).await, [guest.id.as_str()], "{text}");
+    }
+    assert_eq!(ids("name=ada").await, [ada.id.as_str()], "by username too");
+    assert_eq!(ids("name=nobody").await, Vec::<String>::new());
+    let long = "x".repeat(65);
+    for bad in ["name=", "name=%20", "name=a&prefix=ad", "name=a&limit=0", &format!("name={long}")] {
+        server.get(&ada, &format!("/v1/users?{bad}")).await.refused(422, "invalid");
+    }
+
+    let (unknown, three) =
+        ("u_00000000000000000000000000000000", format!("{},{},{}", guest.id, ada.id, guest.id));
+    assert_eq!(ids(&format!("ids={three},{unknown}")).await, [guest.id.clone(), ada.id.clone()]);
+    for bad in ["ids=", "ids=ada", "ids=,"] {
+        server.get(&ada, &format!("/v1/users?{bad}")).await.refused(422, "invalid");
+    }
+    let many: Vec<String> = (0..101).map(|n| format!("u_{n:032x}")).collect();
+    server.get(&ada, &format!("/v1/users?ids={}", many[1..].join(","))).await.wants(200);
+    server.get(&ada, &format!("/v1/users?ids={}", many.join(","))).await.refused(413, "too_large");
+
+    let closed = World { directory: Directory::Closed, ..World::new().await };
+    let server = closed.serve().await;
+    let ada = server.sign_up("ada").await;
+    server.get(&ada, "/v1/users?name=ada").await.refused(403, "forbidden");
+    let found = server.get(&ada, &format!("/v1/users?ids={}", ada.id)).await.wants(200);
+    assert_eq!(found["users"][0]["id"], json!(ada.id), "ids are no search");
 }
 
 #[actix_web::test]

@@ -12,11 +12,12 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tidings::actors::default_conversation::{DefaultConversation, DefaultConversationOptions};
 use tidings::actors::router::{Router, RouterOptions};
 use tidings::actors::writer::WriterOptions;
 use tidings::actors::{Node, NodeOptions};
 use tidings::api::{ApiState, Readiness};
-use tidings::config::TrustedProxies;
+use tidings::config::{Directory, TrustedProxies};
 use tidings::domain::{AllowedOrigins, Limits, Timestamp};
 use tidings::environment::{Environment, SharedEnvironment, SystemEnvironment};
 use tidings::identity::{Identity, IdentityOptions, PasswordOptions, ThrottleOptions};
@@ -37,6 +38,8 @@ pub struct World {
     pub store: SharedStore,
     /// Sends and other requests that a user may make per second and at once; 0: any number.
     pub per_second: (u32, u32),
+    pub directory: Directory,
+    pub default_conversation: Option<DefaultConversationOptions>,
 }
 
 /// One server.
@@ -71,7 +74,14 @@ impl World {
         let options =
             SqliteOptions { timeout_ms: 30_000, ..SqliteOptions::new(folder.path().join("tidings.db")) };
         let store = SqliteStore::open(options, environment.clone()).await.expect("the store opens");
-        Self { folder, environment, store, per_second: (0, 0) }
+        Self {
+            folder,
+            environment,
+            store,
+            per_second: (0, 0),
+            directory: Directory::Open,
+            default_conversation: None,
+        }
     }
 
     pub fn keys(&self) -> PathBuf {
@@ -107,6 +117,9 @@ impl World {
             readiness: readiness.clone(),
             proxies: TrustedProxies::new(vec!["127.0.0.0/8".parse().expect("a network")]),
             allowed_origins: Arc::new(AllowedOrigins::new(&["https://game.example".to_owned()], None)),
+            name: "Test".to_owned(),
+            directory: self.directory,
+            default_conversation: Arc::new(DefaultConversation::new(self.default_conversation.clone())),
         };
         let app = move || {
             let state = state.clone();

@@ -16,7 +16,7 @@ export const shot = (browser, name) => browser.screenshot(path.join(SHOTS, `${na
 export class Stage {
   #dir; #driver; #browsers = []; #child; #port = 0; #settings;
 
-  /** `settings`: the server's, such as `{'auth.sign_ups': 'closed'}`. */
+  /** `settings`: the server's, such as `{'auth.sign_ups': 'closed'}`. Nobody is in a conversation that the test did not make. */
   constructor(settings = {}) { this.#settings = settings; }
 
   async open() {
@@ -29,7 +29,7 @@ export class Stage {
 
   /** The server, on any free port at first and on the same one when it comes back. */
   async serve() {
-    const set = Object.entries(this.#settings).map(([key, value]) => [`TIDINGS__${key.replaceAll('.', '__').toUpperCase()}`, String(value)]);
+    const set = Object.entries({ 'conversations.default': '', ...this.#settings }).map(([key, value]) => [`TIDINGS__${key.replaceAll('.', '__').toUpperCase()}`, String(value)]);
     const env = { ...process.env, NO_COLOR: '1', TIDINGS__AUTH__SIGN_UPS_PER_IP_PER_MINUTE: '0', ...Object.fromEntries(set) };
     const { child, line } = await start(process.env.TIDINGS_BIN, ['serve', '--data-dir', this.#dir, '--listen', `127.0.0.1:${this.#port}`], /http:\/\/127\.0\.0\.1:(\d+)/, { env });
     [this.#child, this.#port] = [child, line[1]];

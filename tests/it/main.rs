@@ -22,6 +22,7 @@ mod internal;
 mod lagging;
 mod left;
 mod log_pipe;
+mod newcomers;
 mod panics;
 mod purge;
 mod readiness;

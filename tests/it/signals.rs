@@ -179,39 +179,36 @@ async fn a_mute_stops_typing_until_it_is_lifted() {
 async fn a_watch_ends_with_the_last_shared_conversation() {
     let scene = Scene::new(&[]).await;
     let (ada, ben, cleo) = (&scene.ada, &scene.ben, &scene.cleo);
-    for kind in ["group", "channel"] {
-        for deleted in [false, true] {
-            let shared = scene.rest.conversation(ada, kind, &[cleo]).await;
-            let other = scene.rest.conversation(cleo, "group", &[ben, ada]).await;
-            let fence = scene.rest.conversation(cleo, "group", &[ben]).await;
-            let (mut a, mut c, mut b) =
-                (scene.open(ada).await, scene.open(cleo).await, scene.open(ben).await);
-            let watch = json!({ "type": "watch", "id": "w", "users": [ada.id] });
-            assert_eq!(c.ask(&watch).await["type"], "ok");
-            assert_eq!(b.ask(&watch).await["type"], "ok");
-            // One of two reasons ends: the watch goes on.
-            let leave = format!("/v1/conversations/{other}/members/{}", ada.id);
-            scene.call(Method::DELETE, &leave, ada).await;
-            let last = b.expect("presence").await;
-            assert_eq!((&last["user"], &last["state"]), (&json!(ada.id), &json!("offline")), "{last}");
-            a.send(&json!({ "type": "background" })).await;
-            assert_eq!(c.expect("presence").await["state"], "away");
-            let heard = heard_until_message(&mut c, &mut b, &fence).await;
-            assert!(about(&heard, "presence", ada).is_empty(), "{heard:?}");
+    for deleted in [false, true] {
+        let shared = scene.rest.conversation(ada, "group", &[cleo]).await;
+        let other = scene.rest.conversation(cleo, "group", &[ben, ada]).await;
+        let fence = scene.rest.conversation(cleo, "group", &[ben]).await;
+        let (mut a, mut c, mut b) = (scene.open(ada).await, scene.open(cleo).await, scene.open(ben).await);
+        let watch = json!({ "type": "watch", "id": "w", "users": [ada.id] });
+        assert_eq!(c.ask(&watch).await["type"], "ok");
+        assert_eq!(b.ask(&watch).await["type"], "ok");
+        // One of two reasons ends: the watch goes on.
+        let leave = format!("/v1/conversations/{other}/members/{}", ada.id);
+        scene.call(Method::DELETE, &leave, ada).await;
+        let last = b.expect("presence").await;
+        assert_eq!((&last["user"], &last["state"]), (&json!(ada.id), &json!("offline")), "{last}");
+        a.send(&json!({ "type": "background" })).await;
+        assert_eq!(c.expect("presence").await["state"], "away");
+        let heard = heard_until_message(&mut c, &mut b, &fence).await;
+        assert!(about(&heard, "presence", ada).is_empty(), "{heard:?}");
 
-            let path = if deleted {
-                format!("/v1/conversations/{shared}")
-            } else {
-                format!("/v1/conversations/{shared}/members/{}", cleo.id)
-            };
-            scene.call(Method::DELETE, &path, ada).await;
-            let last = c.expect("presence").await;
-            assert_eq!(last, json!({ "type": "presence", "user": ada.id, "state": "offline" }), "{kind}");
-            assert_eq!(c.ask(&watch).await["type"], "ok");
-            a.send(&json!({ "type": "foreground", "id": "f" })).await;
-            a.until("ok", |frame| frame["id"] == "f").await;
-            let heard = heard_until_message(&mut b, &mut c, &fence).await;
-            assert!(about(&heard, "presence", ada).is_empty(), "{heard:?}");
-        }
+        let path = if deleted {
+            format!("/v1/conversations/{shared}")
+        } else {
+            format!("/v1/conversations/{shared}/members/{}", cleo.id)
+        };
+        scene.call(Method::DELETE, &path, ada).await;
+        let last = c.expect("presence").await;
+        assert_eq!(last, json!({ "type": "presence", "user": ada.id, "state": "offline" }));
+        assert_eq!(c.ask(&watch).await["type"], "ok");
+        a.send(&json!({ "type": "foreground", "id": "f" })).await;
+        a.until("ok", |frame| frame["id"] == "f").await;
+        let heard = heard_until_message(&mut b, &mut c, &fence).await;
+        assert!(about(&heard, "presence", ada).is_empty(), "{heard:?}");
     }
 }

@@ -22,6 +22,8 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
     ),
     ("server.trusted_proxies", DOORS, "one_address_connects_only_so_often", "SERVER__TRUSTED_PROXIES"),
     ("server.shutdown_ms", EXAMPLES, "every_example_holds_in_json", "docs/PROTOCOL.md"),
+    ("server.name", NEWCOMERS, "the_server_tells_its_rules", "SERVER__NAME"),
+    ("server.directory", NEWCOMERS, "a_closed_directory_answers_whole_usernames_only", "SERVER__DIRECTORY"),
     (
         "gateway.outbox_bytes",
         "tests/it/lagging.rs",
@@ -67,6 +69,13 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
         "src/identity/passwords.rs",
         "a_full_queue_and_a_long_wait_are_overload",
         "cheap(1, 1)",
+    ),
+    ("conversations.default", NEWCOMERS, ONE_LOBBY, "CONVERSATIONS__DEFAULT"),
+    (
+        "conversations.default_owner",
+        NEWCOMERS,
+        "the_default_channel_waits_for_the_owner_that_was_named",
+        "CONVERSATIONS__DEFAULT_OWNER",
     ),
     ("auth.sign_ins_per_minute", SIGNING, GUESSING, "sign_ins_per_minute"),
     ("auth.sign_ins_per_ip_per_minute", SIGNING, GUESSING, "sign_ins_per_ip_per_minute"),
@@ -246,6 +255,8 @@ const UNSHOWN: &[(&str, &str)] =
     &[("gateway.lag_resume_bytes", "when a lagging reader goes on shows from outside only as a moment")];
 
 const SETTINGS: &str = "tests/it/settings.rs";
+const ONE_LOBBY: &str = "a_new_server_has_one_open_channel_that_its_first_account_owns";
+const NEWCOMERS: &str = "tests/it/newcomers.rs";
 const BACKGROUND: &str = "tests/it/background.rs";
 const BUS_FAULTS: &str = "tests/bus/faults.rs";
 const FROZEN: &str = "a_frozen_server_is_given_up_on_after_the_times_that_were_set";

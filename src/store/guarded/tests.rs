@@ -83,6 +83,8 @@ samples! {
     HistoryQuery = HistoryQuery { conversation: Sample::sample(), before: None, after: None, limit: 1 };
     &[NewMessage] = &[];
     &[Mark] = &[];
+    &ChannelOrder = &ChannelOrder::Activity;
+    &[String] = &[];
     &[UserId] = &[];
     &[ConversationId] = &[];
     &Change = leaked(Change::DeleteConversation);

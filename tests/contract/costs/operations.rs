@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tidings::domain::{
-    Changes, ConversationId, ConversationKind, FamilyId, Mark, Role, Seq, User, UserId, Username,
+    Changes, ConversationId, ConversationKind, FamilyId, HistoryPolicy, Mark, Role, Seq, User, UserId,
+    Username,
 };
 use tidings::store::{
-    Change, Cursor, HistoryQuery, JobKind, NewConversation, NewFamily, NewUser, RangeQuery, RevocationCursor,
-    Target,
+    Change, ChannelOrder, Cursor, HistoryQuery, JobKind, NewConversation, NewFamily, NewUser, RangeQuery,
+    RevocationCursor, Target,
 };
 
 use crate::harness::World;
@@ -41,6 +42,8 @@ pub struct Stage<'w> {
     pub elsewhere: UserId,
     /// A channel with every user.
     pub town: ConversationId,
+    /// An open channel in which newcomers read everything.
+    plaza: ConversationId,
     group: ConversationId,
     peers: Vec<UserId>,
     directs: Vec<ConversationId>,
@@ -52,6 +55,11 @@ impl<'w> Stage<'w> {
         let [ada, ben, everywhere, elsewhere] = world.users().await;
         let group = world.group(&[ada, ben]).await;
         let town = world.channel(&[ada, ben, everywhere]).await;
+        world.group(&[everywhere, ben]).await;
+        let plaza = world.channel(&[ada]).await;
+        let history = Some(HistoryPolicy::All);
+        world.change(ada, plaza, Change::Configure(Changes { history, ..Changes::default() })).await;
+        world.say(ada, plaza, "hello").await;
         let mut peers = Vec::new();
         for _ in 0..256 {
             peers.push(world.user("peer").await);
@@ -59,7 +67,19 @@ impl<'w> Stage<'w> {
         let first: Vec<_> = peers.iter().map(|peer| world.message(ada, Target::User(*peer), "hi")).collect();
         let directs = world.append(&first).await;
         let directs = directs.into_iter().map(|appended| appended.unwrap().conversation).collect();
-        Self { world, ada, ben, everywhere, elsewhere, town, group, peers, directs, names: AtomicU64::new(0) }
+        Self {
+            world,
+            ada,
+            ben,
+            everywhere,
+            elsewhere,
+            town,
+            plaza,
+            group,
+            peers,
+            directs,
+            names: AtomicU64::new(0),
+        }
     }
 
     fn number(&self) -> u64 {
@@ -225,6 +245,17 @@ operations! {
         let page = stage.world.store.conversations(stage.everywhere, None, size).await.unwrap();
         assert_eq!(page.items.len(), size);
         stage.world.store.conversation(stage.everywhere, stage.town).await.unwrap().unwrap();
+        assert!(stage.world.store.open_conversation(stage.town).await.unwrap().is_some());
+    };
+    "open channels" &[1, 50] => |stage, size| {
+        let store = &stage.world.store;
+        for order in [ChannelOrder::Activity, ChannelOrder::Name(String::new()), ChannelOrder::Name("channel 5".to_owned())] {
+            let page = store.open_channels(stage.everywhere, &order, None, size).await.unwrap();
+            assert_eq!(page.items.len(), size);
+            let next = store.open_channels(stage.everywhere, &order, page.next.as_ref(), size).await.unwrap();
+            assert_eq!(next.items.len(), size);
+        }
+        assert_eq!(store.preview(stage.peers[0], stage.plaza, size).await.unwrap().unwrap().messages.len(), 1);
     };
     "members" &[1, 50] => |stage, size| {
         let page = stage.world.store.members(stage.ada, stage.town, None, size).await.unwrap().unwrap();
@@ -256,7 +287,17 @@ operations! {
         let user = stage.newcomer().await;
         let found = store.user(user).await.unwrap().unwrap();
         store.users_by_prefix("user5", 20).await.unwrap();
-        store.credentials(&found.username.unwrap()).await.unwrap().unwrap();
+        let name = found.username.unwrap();
+        assert_eq!(store.user_named(&name).await.unwrap().map(|found| found.id), Some(user));
+        let ids: Vec<_> = stage.peers[..100].to_vec();
+        assert_eq!(store.users(&ids).await.unwrap().len(), 100);
+        for words in [&["user"][..], &["user", "us", "u"], &["user", "nobody"], &["no"]] {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            let found = store.users_by_name(&words, 50).await.unwrap();
+            assert_eq!(found.len(), if words.iter().any(|word| word.starts_with("no")) { 0 } else { 50 }, "{words:?}");
+        }
+        assert!(store.first_user().await.unwrap().is_some());
+        store.credentials(&name).await.unwrap().unwrap();
         store.rename(user, "renamed").await.unwrap().unwrap();
         store.set_password(user, "other").await.unwrap().unwrap();
         store.password_hash(user).await.unwrap();

@@ -51,6 +51,7 @@ impl Rows {
         let (user, next, group) = (self.id(1, "i"), self.id(1, "i + 1"), self.id(2, "i * 4 + 1"));
         let (family, key) = (self.id(3, "i"), self.id(4, "i"));
         let (town, crowd) = (self.conversation(stage.town), self.user(stage.everywhere));
+        let channel = self.id(5, "i * 4 + 2");
         let (apart, another) = (self.user(stage.elsewhere), self.id(2, "i * 4 + 2"));
         let (token, spent, device) = (self.hash("i"), self.hash("i + 1000000000"), self.hash("i"));
         let last = to - 1;
@@ -72,6 +73,7 @@ impl Rows {
                 "INSERT INTO users (id, username, display_name, guest, created_at) \
                  SELECT {user}, 'user' || i, 'user', FALSE, 0 FROM {numbers}"
             ),
+            format!("INSERT INTO name_words (word, user_id) SELECT 'user' || i, {user} FROM {numbers}"),
             format!("INSERT INTO credentials (user_id, password_hash) SELECT {user}, 'hash' FROM {numbers}"),
             format!("INSERT INTO devices (device_hash, user_id) SELECT {device}, {user} FROM {numbers}"),
             format!(
@@ -91,6 +93,11 @@ impl Rows {
                 "INSERT INTO conversations (id, kind, name, history, join_policy, last_seq, message_count, member_count, \
                      last_position, members_version, settings_seq, created_at) \
                  SELECT {group}, 1, 'group', 'from_join', 'invite', 1, 1, 2, 1, 1, 0, 0 FROM {numbers}"
+            ),
+            format!(
+                "INSERT INTO conversations (id, kind, name, history, join_policy, last_seq, message_count, member_count, \
+                     last_position, members_version, settings_seq, created_at) \
+                 SELECT {channel}, 2, 'channel ' || i, 'all', 'open', 1, 1, 2, 1, 1, 0, 0 FROM {numbers}"
             ),
             format!(
                 "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, \
@@ -144,6 +151,9 @@ impl Rows {
         ];
         // The triggers of SQLite are quick.
         if let Self::Postgres = self {
+            statements.push(format!(
+                "INSERT INTO open_channels (conversation, name_key, active_at) SELECT {channel}, 'channel ' || i, i FROM {numbers}"
+            ));
             statements.insert(0, "SET session_replication_role = replica".to_owned());
             statements.push(
                 "UPDATE meta SET value = (SELECT max(id) FROM revocations) WHERE name = 'revocations'"

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use tidings::domain::{ConversationId, Mark, Role, Seq, UserId};
 use tidings::environment::ManualEnvironment;
 use tidings::store::postgres::{PostgresOptions, PostgresStore};
-use tidings::store::{Change, HistoryQuery, RangeQuery, Target};
+use tidings::store::{Change, ChannelOrder, HistoryQuery, RangeQuery, Target};
 
 use crate::harness::{PostgresHarness, World};
 use crate::postgres::trips::Counter;
@@ -55,11 +55,19 @@ operations! {
     1 "end" => |s| s.world.store.end().await.unwrap();
     3 "stretch" => |s| s.world.store.stretch(s.group, Seq::ZERO, 10).await.unwrap();
     1 "conversation" => |s| s.world.store.conversation(s.ada, s.group).await.unwrap();
+    1 "open channels" => |s| {
+        s.world.store.open_channels(s.ada, &ChannelOrder::Activity, None, 10).await.unwrap()
+    };
+    2 "preview" => |s| s.world.store.preview(s.ada, s.channel, 10).await.unwrap().unwrap();
+    1 "open conversation" => |s| s.world.store.open_conversation(s.channel).await.unwrap().unwrap();
     1 "conversations" => |s| s.world.store.conversations(s.ada, None, 10).await.unwrap();
     2 "members" => |s| s.world.store.members(s.ada, s.group, None, 10).await.unwrap().unwrap();
     1 "audience" => |s| s.world.store.audience(s.group).await.unwrap();
     1 "acquaintances" => |s| s.world.store.acquaintances(s.ada, &[s.ben]).await.unwrap();
     1 "user" => |s| s.world.store.user(s.ada).await.unwrap();
+    1 "users" => |s| s.world.store.users(&[s.ada, s.ben]).await.unwrap();
+    1 "users by name" => |s| s.world.store.users_by_name(&["user".to_owned()], 10).await.unwrap();
+    1 "first user" => |s| s.world.store.first_user().await.unwrap().unwrap();
     1 "lease" => |s| s.world.store.lease("trips", s.world.uuid(), 1, s.world.now()).await.unwrap();
 }
 

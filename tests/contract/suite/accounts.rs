@@ -48,6 +48,22 @@ async fn an_account_is_found_by_id_and_by_name() {
 }
 
 #[tokio::test]
+async fn the_oldest_account_that_is_left_is_the_first() {
+    let world = fresh().await;
+    assert!(world.store.first_user().await.unwrap().is_none());
+    let mut later = account(&world, "later");
+    later.user.created_at = later.user.created_at.plus_ms(1);
+    create(&world, &later).await;
+    let first = guest(&world, 1);
+    create(&world, &first).await;
+    assert_eq!(world.store.first_user().await.unwrap(), Some(first.user.clone()));
+    world.erase(first.user.id).await;
+    assert_eq!(world.store.first_user().await.unwrap(), Some(later.user.clone()));
+    assert_eq!(world.store.user_named(&name("LATER")).await.unwrap(), Some(later.user));
+    assert!(world.store.user_named(&name("late")).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn a_username_belongs_to_one() {
     let world = fresh().await;
     create(&world, &account(&world, "ada")).await;

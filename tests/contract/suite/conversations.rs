@@ -130,15 +130,18 @@ async fn the_audience_follows_the_membership() {
 }
 
 #[tokio::test]
-async fn acquaintances_share_a_conversation_and_no_block() {
+async fn acquaintances_share_a_direct_conversation_or_a_group_and_no_block() {
     let world = fresh().await;
     let [ada, ben, cid, dan, eve] = world.users().await;
     world.group(&[ada, ben]).await;
+    // Anybody may be in a channel, so being there together says nothing.
     world.channel(&[cid, ada]).await;
+    world.channel(&[ada, cid, ben, eve]).await;
     world.group(&[ada, dan]).await;
     world.store.set_block(dan, ada, true).await.unwrap().unwrap();
     let known = world.store.acquaintances(ada, &[ben, cid, dan, eve, ada]).await.unwrap();
-    assert_eq!(known.into_iter().collect::<BTreeSet<_>>(), [ada, ben, cid].into());
+    assert_eq!(known.into_iter().collect::<BTreeSet<_>>(), [ada, ben].into());
+    assert_eq!(world.store.acquaintances(cid, &[ada, ben]).await.unwrap(), []);
     assert_eq!(world.store.acquaintances(dan, &[ada]).await.unwrap(), []);
     assert_eq!(world.store.acquaintances(ada, &[]).await.unwrap(), []);
     world.try_send(ada, Target::User(eve), "hi").await.unwrap();

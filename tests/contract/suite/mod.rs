@@ -3,6 +3,7 @@
 mod accounts;
 mod append;
 mod blocks;
+mod browse;
 mod changes;
 mod consumers;
 mod conversations;
@@ -14,6 +15,7 @@ mod history;
 mod idempotency;
 mod membership;
 mod model;
+mod names;
 mod receipts;
 mod repeats;
 mod sending;

@@ -1,6 +1,6 @@
 //! What a member may see, and nobody else.
 
-use tidings::domain::{Changes, HistoryPolicy, Refusal, Seq};
+use tidings::domain::{Changes, HistoryPolicy, JoinPolicy, Refusal, Seq};
 use tidings::store::{Change, HistoryQuery, RangeQuery};
 
 use super::fresh;
@@ -54,6 +54,26 @@ async fn outsiders_read_nothing_and_cannot_tell_a_closed_group_from_none() {
         assert_eq!(members.err().as_ref(), Some(&refusal));
         assert!(world.store.conversation(eve, conversation).await.unwrap().is_none());
     }
+}
+
+#[tokio::test]
+async fn an_open_conversation_is_known_to_everybody_until_it_is_closed_or_deleted() {
+    let world = fresh().await;
+    let [ada] = world.users().await;
+    let channel = world.channel(&[ada]).await;
+    let found = world.store.open_conversation(channel).await.unwrap().unwrap();
+    assert_eq!((found.id, found.member_count, found.name.as_deref()), (channel, 1, Some("room")));
+    let join = async |policy| {
+        let policy = Changes { join: Some(policy), ..Changes::default() };
+        world.change(ada, channel, Change::Configure(policy)).await;
+        world.store.open_conversation(channel).await.unwrap().is_some()
+    };
+    assert!(!join(JoinPolicy::Invite).await);
+    assert!(join(JoinPolicy::Open).await);
+    world.change(ada, channel, Change::DeleteConversation).await;
+    assert!(world.store.open_conversation(channel).await.unwrap().is_none());
+    let group = world.group(&[ada]).await;
+    assert!(world.store.open_conversation(group).await.unwrap().is_none());
 }
 
 #[tokio::test]

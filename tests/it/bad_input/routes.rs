@@ -10,6 +10,7 @@ use super::rest::{Body, Request};
 /// when it takes none), and those methods. [`listed_nowhere`] adds the calls of docs/openapi.json without a
 /// row.
 const ROUTES: &[(&str, &str, &str, &[&str])] = &[
+    ("GET", "/v1/server", "", &["POST", "PUT", "DELETE"]),
     ("POST", "/v1/accounts", r#"{"username":"u","password":"p"}"#, &["GET", "PUT", "DELETE", "PATCH"]),
     ("POST", "/v1/accounts/guest", "{}", &["GET", "PUT", "DELETE"]),
     ("POST", "/v1/tokens", r#"{"username":"u","password":"p"}"#, &["GET", "PUT"]),
@@ -42,7 +43,9 @@ const ROUTES: &[(&str, &str, &str, &[&str])] = &[
 
 /// Routes that need no token.
 fn is_public(path: &str) -> bool {
-    ["/v1/accounts", "/v1/tokens", "/healthz", "/.well-known"].iter().any(|public| path.starts_with(public))
+    ["/v1/server", "/v1/accounts", "/v1/tokens", "/healthz", "/.well-known"]
+        .iter()
+        .any(|public| path.starts_with(public))
 }
 
 /// The calls of the OpenAPI document that no row of [`ROUTES`] has, with the world's ids in their paths, and

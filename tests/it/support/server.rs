@@ -15,10 +15,14 @@ use tokio::time::timeout;
 
 use super::DEADLINE;
 
-/// Settings of every server here: the log says all it can, so that a secret in it is seen; and stopping takes
-/// no longer than a test waits, since clients here do not reconnect when asked to.
-const SETTINGS: [(&str, &str); 2] =
-    [("TIDINGS__TELEMETRY__LOG_FILTER", "debug"), ("TIDINGS__SERVER__SHUTDOWN_MS", "3500")];
+/// Settings of every server here: the log says all it can, so that a secret in it is seen; stopping takes no
+/// longer than a test waits, since clients here do not reconnect when asked to; and nobody is in a
+/// conversation that the test did not make.
+const SETTINGS: [(&str, &str); 3] = [
+    ("TIDINGS__TELEMETRY__LOG_FILTER", "debug"),
+    ("TIDINGS__SERVER__SHUTDOWN_MS", "3500"),
+    ("TIDINGS__CONVERSATIONS__DEFAULT", ""),
+];
 
 /// The folder in which [`Server::panic_at`] asks for a panic.
 const POINTS: &str = "panic-points";

@@ -3,6 +3,8 @@
 mod erase;
 mod export;
 pub(in crate::store) mod families;
+mod names;
+mod search;
 pub(super) mod users;
 
 use std::time::Duration;
@@ -31,10 +33,30 @@ impl<B: Backend> Accounts for B {
         unrefused(self.read(id, |on, id| Box::pin(users::is_living(on, *id))).await)
     }
 
+    async fn user_named(&self, username: &Username) -> Result<Option<User>, StoreError> {
+        unrefused(self.read(username.clone(), |on, name| Box::pin(users::named(on, name))).await)
+    }
+
+    async fn first_user(&self) -> Result<Option<User>, StoreError> {
+        unrefused(self.read((), |on, ()| Box::pin(users::first(on))).await)
+    }
+
+    async fn users(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        unrefused(self.read(ids.to_vec(), |on, ids| Box::pin(users::several(on, ids))).await)
+    }
+
+    async fn users_by_name(&self, words: &[String], limit: usize) -> Result<Vec<User>, StoreError> {
+        let asked = (words.to_vec(), limit);
+        unrefused(self.read(asked, |on, (words, limit)| Box::pin(search::by_name(on, words, *limit))).await)
+    }
+
     async fn users_by_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<User>, StoreError> {
         let asked = (prefix.to_owned(), limit);
         unrefused(
-            self.read(asked, |on, (prefix, limit)| Box::pin(users::by_prefix(on, prefix, *limit))).await,
+            self.read(asked, |on, (prefix, limit)| Box::pin(search::by_prefix(on, prefix, *limit))).await,
         )
     }
 

@@ -1,9 +1,10 @@
 //! Profiles, passwords and blocks.
 
+use super::names;
 use crate::domain::{Refusal, User, UserId, Username};
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::sql::part::Part;
-use crate::store::sql::{Connection, Decision, Result, Sql, statement, values};
+use crate::store::sql::{Connection, Decision, Result, Sql, Value, statement, values};
 use crate::store::{Credentials, NewUser, NewUserOutcome};
 
 /// The columns that [`read_user`] reads, from a table named `u`.
@@ -40,6 +41,7 @@ pub(super) async fn create<C: Connection>(connection: &mut C, new: &NewUser) -> 
     let name = user.display_name.replace('\0', "");
     let row = values![user.id, username, name.as_str(), user.guest, user.created_at];
     connection.run(&INSERT, row).await?;
+    names::keep(connection, user.id, &name, user.username.as_ref()).await?;
     if let Some(hash) = &new.password_hash {
         keep_password(connection, user.id, hash).await?;
     }
@@ -80,6 +82,34 @@ pub(super) async fn find<C: Connection>(connection: &mut C, id: UserId) -> Resul
     row.map(|row| read_user(&row, 0)).transpose()
 }
 
+const SEVERAL: Sql = statement!("SELECT {user_columns} FROM users u WHERE u.id {one_of $1}");
+
+/// These users, in this order.
+pub(super) async fn several<C: Connection>(connection: &mut C, ids: &[UserId]) -> Result<Vec<User>> {
+    let asked = Value::uuids(ids.iter().map(|id| *id.as_uuid()));
+    let rows = connection.each(&SEVERAL, values![asked]).await?;
+    let mut users = rows.iter().map(|row| read_user(row, 0)).collect::<Result<Vec<_>>>()?;
+    users.sort_by_key(|user| ids.iter().position(|id| *id == user.id));
+    Ok(users)
+}
+
+const NAMED: Sql = statement!("SELECT {user_columns} FROM users u WHERE u.username = $1");
+
+pub(super) async fn named<C: Connection>(connection: &mut C, username: &Username) -> Result<Option<User>> {
+    let row = connection.optional(&NAMED, values![username.as_str()]).await?;
+    row.map(|row| read_user(&row, 0)).transpose()
+}
+
+const FIRST: Sql = statement!(
+    "SELECT {user_columns} FROM users u WHERE u.erased_at IS NULL ORDER BY u.created_at, u.id LIMIT 1"
+);
+
+/// The oldest account that was not erased.
+pub(super) async fn first<C: Connection>(connection: &mut C) -> Result<Option<User>> {
+    let row = connection.optional(&FIRST, &[]).await?;
+    row.map(|row| read_user(&row, 0)).transpose()
+}
+
 const IS_LIVING: Sql = statement!("SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND erased_at IS NULL)");
 
 pub(super) async fn is_living<C: Connection>(connection: &mut C, id: UserId) -> Result<bool> {
@@ -93,25 +123,6 @@ const LIVING: Sql =
 async fn living<C: Connection>(connection: &mut C, id: UserId) -> Decision<User> {
     let row = connection.optional(&LIVING, values![id]).await?.ok_or(Refusal::NotFound)?;
     Ok(read_user(&row, 0)?)
-}
-
-const BY_PREFIX: Sql = statement!(
-    "SELECT {user_columns} FROM users u WHERE u.username >= $1 AND u.username < $2 ORDER BY u.username LIMIT $3"
-);
-
-pub(super) async fn by_prefix<C: Connection>(
-    connection: &mut C,
-    prefix: &str,
-    limit: usize,
-) -> Result<Vec<User>> {
-    if prefix.contains('\0') {
-        return Ok(Vec::new());
-    }
-    let prefix = prefix.to_ascii_lowercase();
-    // Usernames are ASCII below `~`, so this is past every one that begins with the prefix.
-    let beyond = format!("{prefix}~");
-    let asked = values![prefix.as_str(), beyond.as_str(), limit as i64];
-    connection.all(&BY_PREFIX, asked).await?.iter().map(|row| read_user(row, 0)).collect()
 }
 
 const CREDENTIALS: Sql = statement!(
@@ -145,6 +156,7 @@ pub(super) async fn rename<C: Connection>(
         return Err(Refusal::Invalid("display_name: must not contain the character NUL".into()).into());
     }
     connection.run(&RENAME, values![id, display_name]).await?;
+    names::replace(connection, id, display_name, user.username.as_ref()).await?;
     Ok(User { display_name: display_name.to_owned(), ..user })
 }
 
@@ -170,6 +182,7 @@ pub(super) async fn claim<C: Connection>(
         return Err(Refusal::Conflict("this username is taken").into());
     }
     connection.run(&CLAIM, values![id, username.as_str(), false]).await?;
+    names::replace(connection, id, &user.display_name, Some(username)).await?;
     // From now on the password signs in; knowing the device id alone does not any more.
     connection.run(&FORGET_DEVICES, values![id]).await?;
     keep_password(connection, id, hash).await?;

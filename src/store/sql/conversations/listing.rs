@@ -73,7 +73,7 @@ pub(super) async fn members<C: Connection>(
 }
 
 /// The first `limit` rows as values; one row more than that says that there is another page.
-fn page<R, T, K>(
+pub(super) fn page<R, T, K>(
     rows: &[R],
     limit: usize,
     read: impl Fn(&R) -> Result<Option<T>>,
@@ -91,7 +91,7 @@ fn page<R, T, K>(
 /// they share may stay unseen, unless it is their direct one, which is looked up by its id.
 const MOST_STEPS: i64 = 1_000;
 
-/// A shared conversation is looked for in both users' memberships at once, in their order.
+/// A shared direct conversation or group is looked for in both users' memberships at once, in their order.
 pub(in crate::store::sql) const PARTS: &[Part] = &[
     // The first conversation of a user of all, and of those that compare so.
     Part::each(
@@ -120,7 +120,7 @@ pub(in crate::store::sql) const PARTS: &[Part] = &[
                  FROM walk w WHERE w.own IS NOT NULL AND w.theirs IS NOT NULL AND w.step < $4 \
              ) \
              SELECT 1 FROM walk w CROSS JOIN conversations c \
-             WHERE w.own = w.theirs AND c.id = w.own AND c.deleted_at IS NULL)) AND NOT {is_blocked $1 %1}",
+             WHERE w.own = w.theirs AND c.id = w.own AND c.kind <> {channel} AND c.deleted_at IS NULL)) AND NOT {is_blocked $1 %1}",
     ),
 ];
 const ACQUAINTED: Sql = statement!(

@@ -1,5 +1,6 @@
 //! Conversations and memberships: making, looking at and listing them.
 
+mod browse;
 mod create;
 pub(super) mod listing;
 mod look;
@@ -12,9 +13,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Backend, unrefused};
-use crate::domain::{ConversationId, ConversationKind, Member, Timestamp, UserId};
+use crate::domain::{Conversation, ConversationId, ConversationKind, Member, Timestamp, UserId};
 use crate::store::{
-    ConversationView, Conversations, Created, MemberView, NewConversation, Outcome, Page, StoreError,
+    ChannelOrder, ChannelPlace, ConversationView, Conversations, Created, MemberView, NewConversation,
+    OpenChannel, Outcome, Page, Preview, StoreError,
 };
 
 #[async_trait]
@@ -33,6 +35,36 @@ impl<B: Backend> Conversations for B {
         });
         let (stored, membership) = unrefused(found.await)?;
         Ok(stored.zip(membership).map(|(stored, membership)| listing::view(stored, &membership)))
+    }
+
+    async fn open_conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
+        unrefused(self.read(id, |connection, id| Box::pin(browse::open(connection, *id))).await)
+    }
+
+    async fn open_channels(
+        &self,
+        user: UserId,
+        order: &ChannelOrder,
+        after: Option<&ChannelPlace>,
+        limit: usize,
+    ) -> Result<Page<OpenChannel, ChannelPlace>, StoreError> {
+        let asked = (user, order.clone(), after.cloned(), limit.max(1));
+        let page = self.read(asked, |connection, (user, order, after, limit)| {
+            Box::pin(browse::channels(connection, *user, order, after.as_ref(), *limit))
+        });
+        unrefused(page.await)
+    }
+
+    async fn preview(
+        &self,
+        user: UserId,
+        id: ConversationId,
+        limit: usize,
+    ) -> Result<Option<Preview>, StoreError> {
+        let seen = self.read((user, id, limit), |connection, (user, id, limit)| {
+            Box::pin(browse::preview(connection, *user, *id, *limit))
+        });
+        unrefused(seen.await)
     }
 
     async fn conversations(
