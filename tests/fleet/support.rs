@@ -27,7 +27,8 @@ use tidings::telemetry::inspect::{Inspection, observed};
 use tokio::sync::{mpsc, watch};
 
 use crate::counted::Counted;
-use crate::servers::postgres::{Options, Postgres};
+use crate::servers::lent;
+use crate::servers::postgres::Postgres;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -95,7 +96,7 @@ impl Fleet {
 
     /// A fleet on a Postgres server of its own.
     pub async fn on_postgres() -> Self {
-        let (server, environment) = (Postgres::start(Options::default()).await, SystemEnvironment::shared());
+        let (server, environment) = (lent::borrow().await, SystemEnvironment::shared());
         let options = PostgresOptions {
             timeout_ms: 30_000,
             acquire_timeout_ms: 20_000,

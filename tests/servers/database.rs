@@ -1,5 +1,7 @@
 //! A Postgres server alone, for tests that need nothing else.
 
+#[path = "lent.rs"]
+pub mod lent;
 #[path = "ports.rs"]
 pub mod ports;
 #[path = "postgres.rs"]

@@ -27,10 +27,18 @@ pub struct Options {
 
 /// A running server. Dropping it stops it and removes its directory.
 pub struct Postgres {
-    process: Process,
+    held: Held,
     directory: PathBuf,
     options: Options,
     port: u16,
+}
+
+/// How long the server stays.
+enum Held {
+    /// Until it is dropped.
+    Own(Process),
+    /// It goes to the next borrower then; the lock ends with the file.
+    Lent { _lock: File },
 }
 
 impl Postgres {
@@ -57,14 +65,45 @@ impl Postgres {
         fill(&directory.join("data"));
         let port = free_port();
         let process = launch(&directory, port, &options, AT_ONCE);
-        let server = Self { process, directory, options, port };
+        let server = Self { held: Held::Own(process), directory, options, port };
         server.answers().await;
         server
     }
 
-    async fn answers(&self) {
+    /// A running server that others borrow after this one (`lent.rs`).
+    pub fn lent(port: u16, lock: File) -> Self {
+        let held = Held::Lent { _lock: lock };
+        Self { held, directory: PathBuf::new(), options: Options::default(), port }
+    }
+
+    /// Drops all databases but the one to copy; answers whether that succeeded.
+    pub async fn is_clean(&self) -> bool {
+        let clean = async {
+            let mut connection = self.try_connect("postgres").await?;
+            let left = "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname NOT IN ('postgres', $1)";
+            let names: Vec<String> = sqlx::query_scalar(left).bind(TEMPLATE).fetch_all(&mut connection).await?;
+            for name in names {
+                let drop = AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
+                sqlx::raw_sql(drop).execute(&mut connection).await?;
+            }
+            connection.close().await
+        };
+        clean.await.is_ok()
+    }
+
+    fn process(&self) -> &Process {
+        match &self.held {
+            Held::Own(process) => process,
+            Held::Lent { .. } => panic!("others borrow this server later: start one of the test's own"),
+        }
+    }
+
+    /// Waits until it takes connections.
+    pub async fn answers(&self) {
         let ready = || async {
-            if !self.process.lives() {
+            if let Held::Own(process) = &self.held
+                && !process.lives()
+            {
                 let log = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
                 panic!("postgres ended at its start:\n{log}");
             }
@@ -108,27 +147,28 @@ impl Postgres {
 
     /// Ends the server at once, as a crash of the machine's memory would.
     pub fn kill(&self) {
-        self.process.signal("KILL");
+        self.process().signal("KILL");
     }
 
     /// Freezes the server with all its connections.
     pub fn pause(&self) {
-        self.process.signal("STOP");
+        self.process().signal("STOP");
     }
 
     /// Lets a frozen server go on.
     pub fn resume(&self) {
-        self.process.signal("CONT");
+        self.process().signal("CONT");
     }
 
     /// Starts the server again at its place, after [`Postgres::kill`] or to change settings.
     pub async fn restart(&mut self, options: Options) {
         let keep = self.directory.join("keep");
         File::create(&keep).expect("the directory can be written");
-        self.process.stop();
+        let Held::Own(process) = &mut self.held else { panic!("others borrow this server later") };
+        process.stop();
         fs::remove_file(keep).expect("it goes");
         self.options = options;
-        self.process = launch(&self.directory, self.port, &self.options, AT_ONCE);
+        *process = launch(&self.directory, self.port, &self.options, AT_ONCE);
         self.answers().await;
     }
 }
@@ -137,6 +177,11 @@ impl Postgres {
 const AT_ONCE: &str = "QUIT";
 
 fn launch(directory: &Path, port: u16, options: &Options, stop: &str) -> Process {
+    Process::start(&command(directory, port, options), stop, directory)
+}
+
+/// The command that runs a server whose data is in `directory`.
+pub fn command(directory: &Path, port: u16, options: &Options) -> Vec<String> {
     let data = directory.join("data").display().to_string();
     let port = port.to_string();
     let mut arguments = vec!["-D", &data, "-p", &port];
@@ -162,8 +207,7 @@ fn launch(directory: &Path, port: u16, options: &Options, stop: &str) -> Process
     for setting in &settings {
         arguments.extend(["-c", setting]);
     }
-    let command = unprivileged(&binary("postgres"), &arguments);
-    Process::start(&command, stop, directory)
+    unprivileged(&binary("postgres"), &arguments)
 }
 
 fn binary(name: &str) -> PathBuf {
@@ -171,13 +215,14 @@ fn binary(name: &str) -> PathBuf {
     program(&[&place], "postgresql-15")
 }
 
-fn copy(cluster: &Path, data: &Path) {
+/// Copies a stopped cluster.
+pub fn copy(cluster: &Path, data: &Path) {
     let (from, to) = (cluster.display().to_string(), data.display().to_string());
     run(&["cp".to_owned(), "-a".to_owned(), from, to]);
 }
 
 /// A cluster to copy, stopped: made by whichever test comes first, and kept for those that follow.
-async fn template() -> PathBuf {
+pub async fn template() -> PathBuf {
     let mut hasher = DefaultHasher::new();
     // Other steps of the schema make another cluster to copy.
     for step in tidings::store::postgres::steps() {
@@ -207,11 +252,11 @@ async fn initialise(directory: &Path) {
     let port = free_port();
     File::create(directory.join("keep")).expect("the directory can be written");
     // A clean stop: what is copied from here on needs no recovery.
-    let process = launch(directory, port, &options, "INT");
-    let mut server = Postgres { process, directory: directory.to_owned(), options, port };
+    let held = Held::Own(launch(directory, port, &options, "INT"));
+    let server = Postgres { held, directory: directory.to_owned(), options, port };
     server.answers().await;
     server.run(&format!("CREATE DATABASE {TEMPLATE}")).await;
     let url = server.url(TEMPLATE).into();
     tidings::store::postgres::migrate(&url).await.expect("the migrations apply");
-    server.process.stop();
+    drop(server);
 }

@@ -124,8 +124,19 @@ pub fn run(command: &[String]) {
 }
 
 /// Gives a directory to user `postgres` when the tests run as root.
+///
+/// # Panics
+/// When that user cannot reach it.
 pub fn give_away(directory: &Path) {
     if is_root() {
+        for above in directory.ancestors().skip(1) {
+            let mode = above.metadata().map_or(0, |above| above.mode());
+            assert!(
+                mode & 0o001 != 0,
+                "{} is closed to user postgres: run `chmod o+x` on it, or set TMPDIR to another directory",
+                above.display()
+            );
+        }
         run(&["chown".to_owned(), "-R".to_owned(), "postgres:".to_owned(), directory.display().to_string()]);
     }
 }

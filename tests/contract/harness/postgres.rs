@@ -1,8 +1,8 @@
 //! Stores on a Postgres server.
 //!
-//! A server counts transactions over all its databases, so two tests on one server would see each other in
-//! the positions. Each test (a thread of its own, whatever runs it) therefore has its server, and each world
-//! in it a database.
+//! A server counts transactions over all its databases, so two tests at once on one server would see each
+//! other in the positions. Each test (a thread of its own, whatever runs it) therefore has a server for itself
+//! as long as it runs, and each world in it a database.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,8 @@ use tidings::store::SharedStore;
 use tidings::store::postgres::{PostgresOptions, PostgresStore};
 
 use super::Harness;
-use crate::servers::postgres::{Options, Postgres};
+use crate::servers::lent;
+use crate::servers::postgres::Postgres;
 
 thread_local! {
     static SERVER: RefCell<Option<Arc<Postgres>>> = const { RefCell::new(None) };
@@ -26,7 +27,7 @@ async fn server() -> Arc<Postgres> {
     if let Some(server) = SERVER.with_borrow(Clone::clone) {
         return server;
     }
-    let server = Arc::new(Postgres::start(Options::default()).await);
+    let server = Arc::new(lent::borrow().await);
     SERVER.set(Some(Arc::clone(&server)));
     server
 }

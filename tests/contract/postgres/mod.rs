@@ -5,6 +5,7 @@ mod erasure;
 mod faults;
 mod feeds;
 mod late;
+mod lent;
 mod pooler;
 mod races;
 mod replicas;
