@@ -101,6 +101,10 @@ async fn measure(store: SharedStore) {
 
 #[tokio::main]
 async fn main() {
+    // `cargo test --benches`, and runners that ask for a list of tests, start it too.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
     if std::env::args().any(|argument| argument.starts_with("postgres")) {
         let server = Postgres::start(Options { durable: true, ..Options::default() }).await;
         let options = PostgresOptions::new(server.database("bench").await);

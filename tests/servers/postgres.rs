@@ -76,10 +76,13 @@ impl Postgres {
         Self { held, directory: PathBuf::new(), options: Options::default(), port }
     }
 
-    /// Drops all databases but the one to copy; answers whether that succeeded.
+    /// Ends all connections and drops all databases but the one to copy; answers whether that succeeded.
     pub async fn is_clean(&self) -> bool {
         let clean = async {
             let mut connection = self.try_connect("postgres").await?;
+            let others = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
+                 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+            sqlx::raw_sql(others).execute(&mut connection).await?;
             let left = "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname NOT IN ('postgres', $1)";
             let names: Vec<String> = sqlx::query_scalar(left).bind(TEMPLATE).fetch_all(&mut connection).await?;
             for name in names {
