@@ -83,8 +83,10 @@ impl Postgres {
             let others = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
                  WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
             sqlx::raw_sql(others).execute(&mut connection).await?;
-            let left = "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname NOT IN ('postgres', $1)";
-            let names: Vec<String> = sqlx::query_scalar(left).bind(TEMPLATE).fetch_all(&mut connection).await?;
+            let left =
+                "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname NOT IN ('postgres', $1)";
+            let names: Vec<String> =
+                sqlx::query_scalar(left).bind(TEMPLATE).fetch_all(&mut connection).await?;
             for name in names {
                 let drop = AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
                 sqlx::raw_sql(drop).execute(&mut connection).await?;

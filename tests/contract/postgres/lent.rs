@@ -26,7 +26,8 @@ async fn a_server_is_lent_to_one_after_another_and_ends_when_nobody_wants_it() {
     third.database("left_behind").await;
     drop((second, third));
 
-    let emptied = || async { !fs::exists(root.path().join("0/port")).unwrap() && directories(root.path()) == 0 };
+    let emptied =
+        || async { !fs::exists(root.path().join("0/port")).unwrap() && directories(root.path()) == 0 };
     until("both servers are gone", emptied).await;
 }
 
