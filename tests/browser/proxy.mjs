@@ -1,4 +1,7 @@
-/** A TCP proxy that can be frozen: connections stay open, and nothing passes any more, as in a tunnel or behind a dead router. */
+/**
+ * A TCP proxy that can be frozen: connections stay open, and nothing passes any more, as in a tunnel or
+ * behind a dead router.
+ */
 
 import net from 'node:net';
 

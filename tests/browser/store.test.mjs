@@ -11,7 +11,7 @@ const member = (user, more = {}) => ({ user, username: user, display_name: user,
 
 async function shown(heads, events = []) {
   const world = new World();
-  world.route('GET /v1/users/other', () => ({ body: PROFILE }));
+  world.route('GET /v1/users?ids=other', () => ({ body: { users: [PROFILE] } }));
   const client = await world.signedIn();
   const store = new Store(client);
   client.connect();

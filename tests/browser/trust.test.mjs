@@ -1,4 +1,7 @@
-/** What people may rely on in the page: nothing written is lost, nothing erased stays, and every dead end says why. */
+/**
+ * What people may rely on in the page: nothing written is lost, nothing erased stays, and every dead end says
+ * why.
+ */
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -51,7 +54,7 @@ test('a draft survives a reload, each in its conversation, and is named in the l
   assert.equal(await written(), '', 'what was sent is no draft any more');
 });
 
-test('erased content leaves the open page at once: texts, name, preview, quotes', async () => {
+test('erased content leaves the open page at once: texts, name, preview, quotes, and a reply being written', async () => {
   const gone = await stage.person('gone', 'Soon Gone');
   const hall = await gone.create({ kind: 'group', name: 'Hall', members: [await me(ada), await me(ben)] });
   await gone.say(hall.id, 'I will be erased');
@@ -63,6 +66,9 @@ test('erased content leaves the open page at once: texts, name, preview, quotes'
   await tool(ada, 'I will be erased', 'Reply');
   await say(ada, 'an answer to it');
   await ada.see('.quote', 'I will be erased');
+  await ada.hover('.msg.theirs .bubble', 'I will be erased');
+  await ada.click('.msg.theirs .tools [aria-label="Reply"]');
+  await ada.see('.compose-context', 'I will be erased');
   await gone.as('DELETE', '/v1/me', { password: 'correct horse battery' });
   await ada.see('.note', 'An account was erased');
   const page = await ada.run('return document.body.innerText');

@@ -1,4 +1,7 @@
-/** The attachments of a message, as names and links. Only web addresses become links; anything else is named and cannot be followed. */
+/**
+ * The attachments of a message, as names and links. Only web addresses become links; anything else is named
+ * and cannot be followed.
+ */
 
 const MOST_SHOWN = 10;
 const SAFE = new Set(['http:', 'https:']);
@@ -18,7 +21,10 @@ function lastPart(url) {
   try { return decodeURIComponent(new URL(url).pathname.split('/').at(-1)); } catch { return ''; }
 }
 
-/** Plain data for each attachment: {name, url?}. The protocol leaves their fields to the application, so any of these may be missing. */
+/**
+ * Plain data for each attachment: {name, url?}. The protocol leaves their fields to the application, so any
+ * of these may be missing.
+ */
 export function attachmentsOf(message) {
   const list = Array.isArray(message.attachments) ? message.attachments : [];
   return list.slice(0, MOST_SHOWN).map((one) => {

@@ -1,23 +1,45 @@
 /** The first page: play at once as a guest, sign in, or make an account. */
 
 import { h, rove } from './dom.js';
+import { nameRule, passwordRule, usernameRule } from './server.js';
 
 const MODES = {
   guest: { tab: 'Guest', action: 'Start chatting', hint: 'No account needed. You can claim yours later and keep everything.' },
   signin: { tab: 'Sign in', action: 'Sign in', hint: '' },
   signup: { tab: 'New account', action: 'Create account', hint: '' },
 };
+/** What each policy of the server offers, the first one opened, and what it has to say. */
+const POLICIES = {
+  open: { modes: ['guest', 'signin', 'signup'] },
+  guests: { modes: ['guest', 'signin'], guest: 'No account needed. Guests keep their messages on this device.' },
+  closed: { modes: ['signin'], signin: 'This server takes no new accounts. Ask the people who run it for one.' },
+  external: { modes: ['signin'], signin: 'Accounts come from another service here. Open the chat from there.' },
+};
 
-export function field(label, name, more = {}, help) {
-  const input = h('input', { name, id: `field-${name}`, autocomplete: 'off', ...more });
-  return h('div', { class: 'field' }, h('label', { for: `field-${name}` }, label), input, help && h('small', null, help));
+/**
+ * A labelled field. `rule` {says, wrong, max_chars?} is shown below it from the start, and holds it to what
+ * the server takes.
+ */
+export function field(label, name, more = {}, rule) {
+  const help = rule && h('small', { id: `help-${name}` }, rule.says ?? rule);
+  const input = h('input', { name, id: `field-${name}`, autocomplete: 'off', maxlength: rule?.max_chars, 'aria-describedby': help && help.id, ...more });
+  const check = () => input.setCustomValidity(input.value && rule?.wrong ? rule.wrong(input.value) : '');
+  input.addEventListener('input', check);
+  check();
+  return h('div', { class: 'field' }, h('label', { for: `field-${name}` }, label), input, help);
 }
 
-export const USERNAME = { autocapitalize: 'none', spellcheck: 'false', maxlength: 64, required: true };
+/** The fields of a new account, for signing up and for claiming one. */
+export const usernameField = (info) => field('Username', 'username', { ...USERNAME, autocomplete: 'username' }, usernameRule(info));
+export const newPasswordField = (info) => field('Password', 'password', { type: 'password', required: true, autocomplete: 'new-password' }, passwordRule(info));
+
+const USERNAME = { autocapitalize: 'none', spellcheck: 'false', required: true };
 
 export function brand() {
   return h('span', { class: 'brand' }, h('img', { src: '/icon.svg', alt: '', width: 32, height: 32 }), h('span', null, 'Tidings'));
 }
+
+const values = (el) => Object.fromEntries([...new FormData(el)].map(([key, value]) => [key, key === 'password' ? value : value.trim()]));
 
 /** A form that shows its own trouble and cannot be sent twice. `work(values)` may throw. */
 export function form({ fields, action, work, className = '' }) {
@@ -36,9 +58,9 @@ export function form({ fields, action, work, className = '' }) {
     problem.textContent = '';
     button.disabled = true;
     try {
-      await work(Object.fromEntries([...new FormData(el)].map(([key, value]) => [key, key === 'password' ? value : value.trim()])));
+      await work(values(el));
     } catch (error) {
-      problem.textContent = error.message;
+      problem.textContent = error.code === 'conflict' && values(el).username ? `The username ${values(el).username} is taken. Choose another.` : error.message;
     }
     button.disabled = false;
   });
@@ -46,16 +68,34 @@ export function form({ fields, action, work, className = '' }) {
 }
 
 export class Auth {
-  constructor({ client }) {
-    this.client = client;
-    this.tabs = Object.entries(MODES).map(([mode, { tab }]) => h('button', { type: 'button', role: 'tab', id: `tab-${mode}`, 'aria-controls': 'auth-panel', onclick: () => this.show(mode) }, tab));
-    this.panel = h('div', { role: 'tabpanel', id: 'auth-panel' });
-    const strip = h('div', { class: 'segments', role: 'tablist', 'aria-label': 'How to come in', onkeydown: (event) => { if (rove(event, this.tabs, { horizontal: true })) document.activeElement.click(); } }, this.tabs);
-    this.el = h('main', { class: 'auth' }, h('div', { class: 'auth-card' }, h('h1', null, brand()), h('p', { class: 'tagline' }, 'Say it once. It arrives.'), strip, this.panel));
-    this.show('guest');
+  #alive = true;
+
+  /**
+   * Shown once the server has said who may sign up, or has not said so in time. `invited`: the address is a
+   * link to somebody or something.
+   */
+  constructor({ client, server, invited }) {
+    Object.assign(this, { client, server });
+    this.panel = h('div', { id: 'auth-panel' });
+    this.card = h('div', { class: 'auth-card' }, h('h1', null, brand()), h('p', { class: 'tagline' }, invited ? 'You are invited. Come in, and you will be taken there.' : 'Say it once. It arrives.'), this.panel);
+    this.el = h('main', { class: 'auth' }, this.card);
+    server.read().then((info) => { if (this.#alive) this.#offer(info); });
   }
 
-  destroy() {}
+  destroy() { this.#alive = false; }
+
+  #offer({ name, sign_ups }) {
+    this.policy = POLICIES[sign_ups] ?? POLICIES.open;
+    if (name && name !== 'Tidings') this.card.querySelector('.brand').lastElementChild.replaceChildren(h('bdi', null, name));
+    const { modes } = this.policy;
+    this.tabs = modes.map((mode) => h('button', { type: 'button', role: 'tab', id: `tab-${mode}`, 'aria-controls': 'auth-panel', onclick: () => this.show(mode) }, MODES[mode].tab));
+    if (modes.length > 1) {
+      this.panel.setAttribute('role', 'tabpanel');
+      this.panel.before(h('div', { class: 'segments', role: 'tablist', 'aria-label': 'How to come in', onkeydown: (event) => { if (rove(event, this.tabs, { horizontal: true })) document.activeElement.click(); } }, this.tabs));
+    }
+    this.show(modes[0]);
+    this.el.querySelector('input').focus();
+  }
 
   show(mode) {
     this.tabs.forEach((tab) => {
@@ -63,18 +103,19 @@ export class Auth {
       tab.setAttribute('aria-selected', String(on));
       tab.tabIndex = on ? 0 : -1;
     });
-    const { action, hint } = MODES[mode];
+    const { action } = MODES[mode];
+    const hint = this.policy[mode] ?? MODES[mode].hint;
+    const { info } = this.server;
     const fields = {
-      guest: [field('What should we call you?', 'display_name', { placeholder: 'Optional', maxlength: 64 })],
-      signin: [field('Username', 'username', { ...USERNAME, autocomplete: 'username' }), field('Password', 'password', { type: 'password', required: true, autocomplete: 'current-password' })],
-      signup: [field('Username', 'username', { ...USERNAME, autocomplete: 'username' }), field('Display name', 'display_name', { placeholder: 'Optional', maxlength: 64 }),
-        field('Password', 'password', { type: 'password', required: true, minlength: 8, autocomplete: 'new-password' }, 'At least 8 characters.')],
-    }[mode];
+      guest: () => [field('What should we call you?', 'display_name', { placeholder: 'Optional', dir: 'auto' }, nameRule(info))],
+      signin: () => [field('Username', 'username', { ...USERNAME, autocomplete: 'username' }), field('Password', 'password', { type: 'password', required: true, autocomplete: 'current-password' })],
+      signup: () => [usernameField(info), field('Display name', 'display_name', { placeholder: 'Optional', dir: 'auto' }, nameRule(info)), newPasswordField(info)],
+    }[mode]();
     const work = (values) => {
       const known = Object.fromEntries(Object.entries(values).filter(([, value]) => value));
       return { guest: () => this.client.guest(known), signin: () => this.client.signIn(known), signup: () => this.client.signUp(known) }[mode]();
     };
-    this.panel.setAttribute('aria-labelledby', `tab-${mode}`);
+    if (this.tabs.length > 1) this.panel.setAttribute('aria-labelledby', `tab-${mode}`);
     this.panel.replaceChildren(form({ fields, action, work }), ...(hint ? [h('p', { class: 'hint' }, hint)] : []));
   }
 }

@@ -46,6 +46,7 @@ export class Composer {
   /** A closed conversation takes no message; what was written can still be read and copied. */
   render(room) {
     this.#room = room;
+    if (room.items.get(this.#reply)?.deleted) this.#leaveReply();
     const why = closed(room, this.client.user?.id);
     this.input.readOnly = Boolean(why);
     this.input.placeholder = why?.text ?? 'Write a message';
@@ -86,10 +87,16 @@ export class Composer {
     this.#changed(false);
   }
 
+  /** What is quoted above the field goes with the message. */
+  #leaveReply() {
+    this.#reply = null;
+    this.context.replaceChildren();
+    this.context.hidden = true;
+  }
+
   #cancel() {
     this.#leaveEdit();
-    this.#reply = null;
-    this.context.hidden = true;
+    this.#leaveReply();
     this.focus();
   }
 

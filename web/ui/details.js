@@ -1,7 +1,7 @@
 /** Beside a conversation: who is in it, their roles, inviting, its settings, leaving. */
 
 import { h, icon, iconButton, onFrame, popover, reconcile } from './dom.js';
-import { avatar, lastSeen, named, plural } from './format.js';
+import { avatar, isolated, lastSeen, named, plural } from './format.js';
 import { mutedFor } from './notes.js';
 import { PeoplePicker } from './people.js';
 
@@ -11,7 +11,7 @@ const RANK = { owner: 0, admin: 1, member: 2 };
 export class Details {
   #off = []; #blocked = null;
 
-  /** `actions`: close, confirm, rename, fail, told, gone. */
+  /** `actions`: close, confirm, rename, invite, fail, told, gone. */
   constructor({ client, store, id, actions }) {
     Object.assign(this, { client, store, id, actions });
     this.body = h('div', { class: 'details-body' });
@@ -57,12 +57,7 @@ export class Details {
     const about = { direct: username ? `@${username}` : 'Guest', group: c.join === 'open' ? 'Open group' : 'Group, by invitation', channel: c.join === 'invite' ? 'Channel, by invitation' : 'Open channel' }[c.kind];
     return h('div', { class: 'details-top' }, avatar(c.peer ?? c.id, title, { large: true, glyph }), h('strong', null, named(title)), h('span', { class: 'sub' }, about),
       presence && h('span', { class: 'sub' }, presence.state === 'online' ? 'Online' : presence.state === 'away' ? 'Away' : lastSeen(presence.last_seen)),
-      c.kind !== 'direct' && c.join === 'open' && h('button', { type: 'button', class: 'secondary', onclick: () => this.#copy() }, icon('link'), 'Copy invite link'));
-  }
-
-  async #copy() {
-    const link = `${location.origin}/#/join/${encodeURIComponent(this.id)}`;
-    try { await navigator.clipboard.writeText(link); this.actions.told('Link copied.'); } catch { this.actions.told(link); }
+      c.kind !== 'direct' && c.join === 'open' && h('button', { type: 'button', class: 'secondary', onclick: () => this.actions.invite(c) }, icon('link'), 'Invite with a link'));
   }
 
   #members(c, room) {
@@ -98,13 +93,13 @@ export class Details {
     if (c.role === 'owner') {
       acts.push(role === 'admin' ? ['Make member', change('member')] : ['Make admin', change('admin')]);
       acts.push(['Hand over ownership', async () => {
-        if (await this.actions.confirm({ title: `Make ${name} the owner?`, text: 'You stay as an admin. Only the new owner can hand it back.', action: 'Hand over', danger: true })) change('owner')();
+        if (await this.actions.confirm({ title: `Make ${isolated(name)} the owner?`, text: 'You stay as an admin. Only the new owner can hand it back.', action: 'Hand over', danger: true })) change('owner')();
       }]);
     }
     if (c.role === 'owner' || (c.role === 'admin' && role === 'member')) {
       acts.push(muted ? ['Unmute', this.#mute(user, null)] : ['Mute for an hour', this.#mute(user, 3_600)]);
       acts.push(['Remove', async () => {
-        if (!(await this.actions.confirm({ title: `Remove ${name}?`, text: 'They stop seeing new messages at once.', action: 'Remove', danger: true }))) return;
+        if (!(await this.actions.confirm({ title: `Remove ${isolated(name)}?`, text: 'They stop seeing new messages at once.', action: 'Remove', danger: true }))) return;
         this.#try('Nobody was removed.', async () => { await this.client.removeMember(this.id, user); this.store.loadMembers(this.id); });
       }, true]);
     }
@@ -128,7 +123,7 @@ export class Details {
 
   #block(c, on) {
     return this.#try('That did not work.', async () => {
-      if (on && !(await this.actions.confirm({ title: `Block ${this.store.title(c)}?`, text: 'Until you unblock, neither of you can write to the other, or sees whether the other is there, types or has read.', action: 'Block', danger: true }))) return;
+      if (on && !(await this.actions.confirm({ title: `Block ${isolated(this.store.title(c))}?`, text: 'Until you unblock, neither of you can write to the other, or sees whether the other is there, types or has read.', action: 'Block', danger: true }))) return;
       await this.client.api(on ? 'PUT' : 'DELETE', `/v1/blocks/${encodeURIComponent(c.peer)}`);
       this.#blocked = on;
       if (!on) this.client.rewatch([c.peer]);
@@ -138,12 +133,12 @@ export class Details {
 
   async #leave(c) {
     const title = this.store.title(c);
-    if (!(await this.actions.confirm({ title: `Leave ${title}?`, text: c.join === 'open' ? 'You can come back with its link.' : 'Someone has to invite you back.', action: 'Leave', danger: true }))) return;
+    if (!(await this.actions.confirm({ title: `Leave ${isolated(title)}?`, text: c.join === 'open' ? 'You can come back with its link.' : 'Someone has to invite you back.', action: 'Leave', danger: true }))) return;
     this.#try('You are still in it.', async () => { await this.client.leave(this.id); this.actions.gone(); });
   }
 
   async #erase(c) {
-    if (!(await this.actions.confirm({ title: `Delete ${this.store.title(c)}?`, text: 'All of its messages go, for everyone, for good.', action: 'Delete', danger: true }))) return;
+    if (!(await this.actions.confirm({ title: `Delete ${isolated(this.store.title(c))}?`, text: 'All of its messages go, for everyone, for good.', action: 'Delete', danger: true }))) return;
     this.#try('It was not deleted.', async () => { await this.client.deleteConversation(this.id); this.actions.gone(); });
   }
 }

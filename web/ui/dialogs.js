@@ -1,8 +1,12 @@
-/** The dialogs: confirm, new conversation, join, account, claim. Each is a native dialog: focus stays in it and Escape closes it. */
+/**
+ * The dialogs: confirm, new conversation, account, claim. Each is a native dialog: focus stays in it and
+ * Escape closes it.
+ */
 
-import { USERNAME, field, form } from './auth.js';
-import { h, iconButton, rove } from './dom.js';
+import { field, form, newPasswordField, usernameField } from './auth.js';
+import { h, icon, iconButton, rove } from './dom.js';
 import { PeoplePicker } from './people.js';
+import { nameRule } from './server.js';
 
 export function openDialog(title, content, { className = '' } = {}) {
   const dialog = h('dialog', { class: `dialog ${className}`, 'aria-label': title });
@@ -37,10 +41,13 @@ export function conversationId(text) {
   try { return decodeURIComponent(tail); } catch { return tail; }
 }
 
+export const conversationName = (info, value) => field('Name', 'name', { value, required: true, dir: 'auto' }, nameRule(info));
+
 const HISTORY = (first) => [['from_join', 'From when they join'], ['all', 'Everything']].sort(([a]) => (a === first ? -1 : 1));
 
 /** `open(id)` shows a conversation once it is there. */
-export function newConversation({ client, open, mode = 'person' }) {
+/** `join(id)` shows what a link leads to, `browse()` the open channels. */
+export function newConversation({ client, server, open, join, browse, mode = 'person' }) {
   const modes = { person: 'Person', group: 'Group', channel: 'Channel', join: 'Join' };
   openDialog('New conversation', (close) => {
     const panel = h('div', { role: 'tabpanel', id: 'new-panel' });
@@ -61,13 +68,14 @@ export function newConversation({ client, open, mode = 'person' }) {
       },
       group: () => {
         const picker = new PeoplePicker({ client, label: 'People', several: true, id: 'members' });
-        return form({ action: 'Create group', fields: [field('Name', 'name', { required: true, maxlength: 100 }), picker.el, choice('history', 'New members see', HISTORY('from_join'))],
+        return form({ action: 'Create group', fields: [conversationName(server.info), picker.el, choice('history', 'New members see', HISTORY('from_join'))],
           work: async ({ name, history }) => done(await client.createConversation({ kind: 'group', name, history, members: [...picker.chosen.keys()] })) });
       },
-      channel: () => form({ action: 'Create channel', fields: [field('Name', 'name', { required: true, maxlength: 100 }), choice('join', 'Who may join', [['open', 'Anyone with the link'], ['invite', 'Only those invited']]), choice('history', 'New members see', HISTORY('all'))],
+      channel: () => form({ action: 'Create channel', fields: [conversationName(server.info), choice('join', 'Who may join', [['open', 'Anyone with the link'], ['invite', 'Only those invited']]), choice('history', 'New members see', HISTORY('all'))],
         work: async ({ name, join, history }) => done(await client.createConversation({ kind: 'channel', name, join, history })) }),
-      join: () => form({ action: 'Join', fields: [field('Link or id', 'id', { required: true, autocapitalize: 'none', spellcheck: 'false' }, 'Members find the link of a channel under Details.')],
-        work: async ({ id }) => done(await client.join(conversationId(id))) }),
+      join: () => h('div', { class: 'form' }, form({ action: 'Look', fields: [field('Link or id', 'id', { required: true, autocapitalize: 'none', spellcheck: 'false', dir: 'ltr' }, 'Members find the link of an open conversation under Details.')],
+        work: async ({ id }) => { close(); join(conversationId(id)); } }),
+      h('button', { type: 'button', class: 'secondary', onclick: () => { close(); browse(); } }, icon('hash'), 'Browse open channels')),
     };
     const strip = h('div', { class: 'segments', role: 'tablist', 'aria-label': 'Kind', onkeydown: (event) => { if (rove(event, tabs, { horizontal: true })) { const { mode: key } = document.activeElement.dataset; show(key); tabs.find((tab) => tab.dataset.mode === key).focus(); } } }, tabs);
     queueMicrotask(() => show(mode));
@@ -75,14 +83,9 @@ export function newConversation({ client, open, mode = 'person' }) {
   });
 }
 
-export function joinDialog({ client, open, id }) {
-  openDialog('Join conversation', (close) => [h('p', { class: 'dialog-text' }, 'You were given a link to a conversation. Join it?'),
-    form({ action: 'Join', fields: [], work: async () => { const c = await client.join(id); close(); open(c.id); } })], { className: 'narrow' });
-}
-
-export function claimDialog({ client, told }) {
+export function claimDialog({ client, server, told }) {
   openDialog('Claim your account', (close) => [h('p', { class: 'dialog-text' }, 'Choose a username and password. Your messages and conversations stay, and you can sign in anywhere.'),
-    form({ action: 'Claim account', fields: [field('Username', 'username', { ...USERNAME, autocomplete: 'username' }), field('Password', 'password', { type: 'password', required: true, minlength: 8, autocomplete: 'new-password' }, 'At least 8 characters.')],
+    form({ action: 'Claim account', fields: [usernameField(server.info), newPasswordField(server.info)],
       work: async (values) => { const user = await client.claim(values); close(); told(`You are @${user.username} now.`); } })], { className: 'narrow' });
 }
 
@@ -92,10 +95,10 @@ function signOutCosts(user, unsent) {
   return costs.filter(Boolean).join(' ');
 }
 
-export function accountDialog({ client, store, told, claim }) {
+export function accountDialog({ client, store, server, told, claim }) {
   const me = client.user;
   openDialog('Account', (close) => [
-    form({ action: 'Save', fields: [field('Display name', 'display_name', { value: me.display_name ?? '', required: true, maxlength: 64 })],
+    form({ action: 'Save', fields: [field('Display name', 'display_name', { value: me.display_name ?? '', required: true, dir: 'auto' }, nameRule(server.info))],
       work: async (values) => { await client.updateMe(values); close(); told('Saved.'); } }),
     h('div', { class: 'dialog-foot' },
       h('span', { class: 'sub' }, me.username ? `Signed in as @${me.username}` : 'Guest on this device'),

@@ -126,7 +126,7 @@ export function rove(event, elements, { horizontal = false } = {}) {
 export function popover(anchor, label, content) {
   const back = document.activeElement;
   const panel = h('div', { class: 'popover', role: 'menu', 'aria-label': label }, content);
-  document.body.append(panel);
+  (anchor.closest('main, aside, nav, dialog') ?? document.body).append(panel);
   const [box, own] = [anchor.getBoundingClientRect(), panel.getBoundingClientRect()];
   const above = box.top - own.height - 6;
   panel.style.top = `${above > 8 ? above : Math.min(box.bottom + 6, innerHeight - own.height - 8)}px`;

@@ -35,17 +35,20 @@ export class Drafts {
       this.#drop(conversation);
       return;
     }
+    const fresh = this.storage.getItem(this.#key(conversation)) === null;
     this.#texts.set(conversation, text);
     if (text.length > MOST_CHARACTERS) return this.#drop(conversation);
     // A full storage costs surviving a reload, not the text.
     try { this.storage.setItem(this.#key(conversation), JSON.stringify({ text, at_ms: this.now() })); } catch { return; }
+    if (!fresh) return;
     for (const old of this.#stored().sort((a, b) => b.at_ms - a.at_ms).slice(MOST_DRAFTS)) {
       this.#texts.delete(old.conversation);
       this.#drop(old.conversation);
     }
   }
 
-  // One key for each conversation: two tabs share the storage, and neither may overwrite what the other keeps.
+  // One key for each conversation: two tabs share the storage, and neither may overwrite what the other
+  // keeps.
   #key(conversation) { return `${KEY}.${this.#user}.${conversation}`; }
   #drop(conversation) { this.storage.removeItem(this.#key(conversation)); }
 

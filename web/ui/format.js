@@ -78,7 +78,9 @@ export const isolated = (name) => `\u2068${name}\u2069`;
 
 const INLINE = /\b(?<url>https?:\/\/[^\s<>"']+[^\s<>"'.,;:!?)\]])|(?<![\w@])@[\w.-]{2,64}/gi;
 
-/** Neither links nor mentions decide the direction of the text around them, so each is an element of its own. */
+/**
+ * Neither links nor mentions decide the direction of the text around them, so each is an element of its own.
+ */
 function pieces(text, link) {
   const nodes = [];
   let at = 0;

@@ -1,4 +1,7 @@
-/** One line of a conversation: a message with its quote, reactions, state and tools, or a note between messages. */
+/**
+ * One line of a conversation: a message with its quote, reactions, state and tools, or a note between
+ * messages.
+ */
 
 import { h, icon, iconButton, popover } from './dom.js';
 import { NO_TEXT, avatar, fullTime, isolated, named, onlyEmoji, previewText, richText, timeOf, worded } from './format.js';
@@ -22,8 +25,8 @@ export function openPicker(anchor, onPick) {
 
 function quote(view, on) {
   if (!view.quote) return null;
-  return h('button', { type: 'button', class: 'quote', onclick: () => on.jump(view.quote.seq), 'aria-label': `In reply to ${isolated(view.quote.name)}: ${isolated(view.quote.text)}` },
-    h('bdi', { class: 'quote-name' }, view.quote.name), h('span', { class: 'quote-text', dir: 'auto' }, previewText(view.quote.text)));
+  return h('button', { type: 'button', class: 'quote', onclick: () => on.jump(view.quote.seq) },
+    h('span', { class: 'unseen' }, 'In reply to '), h('bdi', { class: 'quote-name' }, view.quote.name), h('span', { class: 'quote-text', dir: 'auto' }, previewText(view.quote.text)));
 }
 
 function meta(view) {
@@ -70,7 +73,10 @@ function trouble(view, on) {
     h('button', { type: 'button', class: 'link', onclick: () => on.discard(view) }, 'Discard'));
 }
 
-/** A message. `view` is plain data (see thread.js); `on` has react, reply, edit, remove, jump, retry and discard. */
+/**
+ * A message. `view` is plain data (see thread.js); `on` has react, reply, edit, remove, jump, retry and
+ * discard.
+ */
 export function messageRow(view, on) {
   const classes = ['msg', view.mine ? 'mine' : 'theirs', view.first && 'first', view.last && 'last', view.pending && 'pending', view.mentioned && 'mentioned'];
   const large = view.body && !view.deleted && !view.quote && onlyEmoji(view.body);

@@ -1,7 +1,9 @@
-/** People as this page knows them: profiles fetched when they are first asked for, many in one call where the server can do that. */
+/** People as this page knows them: profiles are fetched when they are first needed, many in one call. */
 
 const GATHER_MS = 20;
 const MOST_AT_ONCE = 100;
+/** After a call that failed its people are not asked for again at once. */
+const PAUSE_MS = 3_000;
 /** An account that is gone: the server has no name for it any more, and neither has the page. */
 const erased = (id) => ({ id, display_name: 'deleted', erased: true });
 
@@ -35,7 +37,10 @@ export class Profiles {
 
   isErased(id) { return Boolean(this.known.get(id)?.erased); }
 
-  /** What an answer to another call told of a person. An erased account stays erased, whatever was read before. */
+  /**
+   * What an answer to another call told of a person. An erased account stays erased, whatever was read
+   * before.
+   */
   learn(id, { username, display_name }) {
     if (display_name !== undefined && !this.isErased(id)) this.known.set(id, { ...this.known.get(id), id, username, display_name });
   }
@@ -45,19 +50,16 @@ export class Profiles {
   async #fetch() {
     const ids = [...this.#wanted].slice(0, MOST_AT_ONCE);
     for (const id of ids) { this.#wanted.delete(id); this.#asked.add(id); }
+    const again = () => { for (const id of ids) this.#asked.delete(id); };
     try {
-      for (const user of await this.#read(ids)) if (!this.isErased(user.id)) this.known.set(user.id, user);
-    } catch { /* asked again when a name is next needed */ }
-    for (const id of ids) this.#asked.delete(id);
+      const { users } = await this.client.api('GET', `/v1/users?ids=${ids.map(encodeURIComponent).join(',')}`);
+      const found = new Map(users.map((user) => [user.id, user]));
+      for (const id of ids) if (!this.isErased(id)) this.known.set(id, found.get(id) ?? erased(id));
+      again();
+    } catch {
+      setTimeout(() => { again(); this.changed(); }, PAUSE_MS);
+    }
     if (this.#wanted.size) this.#fetch();
     this.changed();
-  }
-
-  async #read(ids) {
-    const found = await Promise.all(ids.map((id) => this.client.userById(id).catch((error) => {
-      if (error.code === 'not_found') return erased(id);
-      return null;
-    })));
-    return found.filter(Boolean);
   }
 }

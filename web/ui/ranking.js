@@ -1,4 +1,7 @@
-/** How well a name answers what was typed: the whole name, its beginning, the beginning of a word in it, a part of it. */
+/**
+ * How well a name answers what was typed: the whole name, its beginning, the beginning of a word in it, a
+ * part of it.
+ */
 
 const plain = (text) => text.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase();
 const WORD_START = /(?<![\p{L}\p{N}])/u;
@@ -16,7 +19,10 @@ export function rank(typed, ...names) {
   }), Infinity);
 }
 
-/** Those of `items` that match, the best first; equally good ones stay in their order. `names(item)` gives the names to compare. */
+/**
+ * Those of `items` that match, the best first; equally good ones stay in their order. `names(item)` gives the
+ * names to compare.
+ */
 export function ranked(typed, items, names) {
   return items.map((item) => ({ item, at: rank(typed, ...names(item)) })).filter(({ at }) => at < Infinity)
     .sort((a, b) => a.at - b.at).map(({ item }) => item);

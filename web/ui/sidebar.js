@@ -1,4 +1,7 @@
-/** The conversations: newest first, with the last line, unread count and presence; one's own account at the foot. */
+/**
+ * The conversations: newest first, with the last line, unread count and presence; one's own account at the
+ * foot.
+ */
 
 import { brand } from './auth.js';
 import { h, icon, iconButton, onFrame, reconcile, rove } from './dom.js';
@@ -44,7 +47,7 @@ export class Sidebar {
     if (!rows.length) {
       const online = this.client.state.state === 'online';
       items.push({ key: 'empty', sig: String(online), build: () => h('li', { class: 'empty-list' }, online
-        ? [h('strong', null, 'No conversations yet'), h('span', null, 'Find someone by username, or gather a group.'), h('button', { type: 'button', class: 'secondary', onclick: () => this.actions.create() }, 'Start one')]
+        ? [h('strong', null, 'No conversations yet'), h('span', null, 'They are listed here, the newest first.')]
         : h('span', { class: 'spinner', role: 'img', 'aria-label': 'Connecting' })) });
     }
     reconcile(this.list, items);

@@ -12,6 +12,7 @@ const RECHECK_MS = 1_000;
 const AMBIGUOUS_MS = 5_000;
 const KEEP_CLOSED = 120;
 const FRESH_MS = 5_000;
+const LOOK_AGAIN_MS = 2_000;
 
 /** A message without its content: its place in the order stays. */
 const emptied = (message) => ({ ...message, body: undefined, data: undefined, attachments: undefined, mentions: undefined, reactions: [], deleted: true });
@@ -98,7 +99,7 @@ export class Store {
   }
 
   title(c) {
-    if (c.kind === 'direct') return this.name(c.peer);
+    if (c.kind === 'direct') return c.peer === this.client.user?.id ? 'Notes to yourself' : this.name(c.peer);
     return c.name || (c.kind === 'channel' ? 'Unnamed channel' : 'Unnamed group');
   }
 
@@ -125,10 +126,10 @@ export class Store {
     try {
       await this.client.fetchConversation(id); // ours after all: its head is on the way
     } catch (error) {
-      if (error.definite !== false && !this.client.conversations.has(id)) room.absent = { why: 'never' };
+      if (error.definite !== false && !this.client.conversations.has(id)) room.absent = await this.#openOne(id);
     }
-    room.looking = false;
-    this.tell(`room:${id}`);
+    // What could not be found out is asked again, but not at once.
+    setTimeout(() => { room.looking = false; this.tell(`room:${id}`); }, room.absent ? 0 : LOOK_AGAIN_MS);
   }
 
   #skipped(id) {
@@ -137,6 +138,11 @@ export class Store {
     Object.assign(room, { oldest: null, complete: false });
     if (this.open_id === id) this.loadOlder(id);
     this.tell(`room:${id}`);
+  }
+
+  async #openOne(id) {
+    const found = await this.client.api('GET', `/v1/conversations/${encodeURIComponent(id)}/preview`).catch(() => null);
+    return found ? { why: 'open', title: found.name, members: found.member_count } : { why: 'never' };
   }
 
   /** Called when a room comes on screen: its members and first page are fetched, its people watched. */

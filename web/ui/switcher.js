@@ -1,7 +1,8 @@
-/** Ctrl K: go to a conversation by its name, or find a person by username. */
+/** Ctrl K: go to a conversation by its name, or find a person by name. */
 
 import { h, icon, reconcile } from './dom.js';
 import { avatar, named } from './format.js';
+import { findPeople } from './people.js';
 import { ranked } from './ranking.js';
 
 const WAIT_MS = 150;
@@ -23,7 +24,7 @@ export function openSwitcher({ client, store, open, fail }) {
       .map(({ c, title, username }) => ({ key: c.id, title, sub: username ? `@${username}` : c.kind === 'channel' ? 'Channel' : 'Group', glyph: c.kind === 'direct' ? null : c.kind === 'channel' ? 'hash' : 'people', seed: c.peer ?? c.id, go: () => open(c.id) }));
     const peers = new Set(store.list().map((c) => c.peer));
     const found = people.filter((user) => !peers.has(user.id) && user.id !== client.user?.id)
-      .map((user) => ({ key: user.id, title: user.display_name, sub: `@${user.username} · start a chat`, seed: user.id, go: async () => {
+      .map((user) => ({ key: user.id, title: user.display_name, sub: `${user.username ? `@${user.username}` : 'Guest'} · start a chat`, seed: user.id, go: async () => {
         try { open((await client.createConversation({ kind: 'direct', members: [user.id] })).id); } catch (error) { fail('The chat was not started.', error); }
       } }));
     return [...here, ...found];
@@ -33,7 +34,7 @@ export function openSwitcher({ client, store, open, fail }) {
     const all = results();
     at = Math.min(at, Math.max(0, all.length - 1));
     input.setAttribute('aria-activedescendant', all.length ? `switch-${at}` : '');
-    hint.textContent = all.length ? '' : words() ? 'Nothing found.' : 'No conversations yet. Type a username to find someone.';
+    hint.textContent = all.length ? '' : words() ? 'Nothing found.' : 'No conversations yet. Type a name to find somebody.';
     reconcile(list, all.map((item, index) => ({ key: item.key, sig: JSON.stringify([index, index === at, item.title, item.sub]), build: () => h('li', {
       role: 'option', id: `switch-${index}`, class: 'option', 'aria-selected': String(index === at), onclick: () => { dialog.close(); item.go(); },
     }, avatar(item.seed, item.title, { glyph: item.glyph && icon(item.glyph) }), h('span', { class: 'who-text' }, h('strong', null, named(item.title)), h('span', { class: 'sub' }, item.sub))) })));
@@ -43,9 +44,9 @@ export function openSwitcher({ client, store, open, fail }) {
   input.addEventListener('input', () => {
     at = 0;
     clearTimeout(timer);
-    const [mine, prefix] = [++asked, words().replace(/^@/, '')];
-    if (!prefix) people = [];
-    else timer = setTimeout(() => client.usersByPrefix(prefix).then((users) => { if (mine === asked) { people = users; render(); } }, () => {}), WAIT_MS);
+    const [mine, text] = [++asked, input.value];
+    if (!text.trim()) people = [];
+    else timer = setTimeout(() => findPeople(client, text).then((users) => { if (mine === asked) { people = users; render(); } }, () => {}), WAIT_MS);
     render();
   });
   input.addEventListener('keydown', (event) => {

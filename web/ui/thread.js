@@ -15,7 +15,7 @@ const HUSH_MS = 1_000;
 export class Thread {
   #off = []; #active = null; #stuck = true; #divider; #below = 0; #last = 0; #first = Infinity; #hush = null;
 
-  /** `actions`: back, details, confirm, fail, told. */
+  /** `actions`: back, details, visit, confirm, fail, told. */
   constructor({ client, store, id, actions }) {
     Object.assign(this, { client, store, id, actions });
     this.composer = new Composer({ client, store, id, onEditLast: () => this.#editLast(), onSent: () => this.#toBottom(), fail: actions.fail, told: actions.told });
@@ -137,12 +137,13 @@ export class Thread {
     const { heading, text } = absence(room.absent, (id) => this.store.name(id), Boolean(this.store.draft(this.id)));
     return { key: 'absent', sig: JSON.stringify([heading, text]), build: () => h('div', { class: 'absent', role: 'status' },
       h('span', { class: 'nothing-mark' }, icon('leave')), h('strong', null, worded(heading)), h('span', null, text),
-      h('button', { type: 'button', class: 'secondary', onclick: () => this.actions.back() }, 'Back to conversations')) };
+      h('div', { class: 'dialog-actions' }, room.absent.why === 'open' && h('button', { type: 'button', class: 'primary', onclick: () => this.actions.visit(this.id) }, 'Join'),
+        h('button', { type: 'button', class: 'secondary', onclick: () => this.actions.back() }, 'Back to conversations'))) };
   }
 
   #beginning(c) {
     const title = this.store.title(c);
-    const text = { direct: ['This is where your conversation with ', named(title), ' begins.'], group: ['The beginning of ', named(title), '.'], channel: ['The beginning of #', named(title), '.'] }[c.kind];
+    const text = { direct: c.peer === this.client.user?.id ? ['Only you can read what you write here.'] : ['This is where your conversation with ', named(title), ' begins.'], group: ['The beginning of ', named(title), '.'], channel: ['The beginning of #', named(title), '.'] }[c.kind];
     return h('div', { class: 'beginning' }, avatar(c.peer ?? c.id, title, { large: true, glyph: c.kind === 'direct' ? null : icon(c.kind === 'channel' ? 'hash' : 'people') }), h('strong', null, named(title)), h('span', null, text));
   }
 
