@@ -104,6 +104,7 @@ test('open channels are browsed and joined; a link to a person begins a chat; no
   const id = await one.run('return JSON.parse(localStorage.getItem("tidings.session")).user.id');
   await four.run('location.hash = `#/with/${arguments[0]}`', id);
   await four.click('dialog .primary', 'Start chatting');
+  await four.see('.beginning', 'your conversation with');
   await say(four, 'found you by your link');
   await one.see('.row .line', 'found you by your link');
 
