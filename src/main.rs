@@ -1,12 +1,15 @@
 //! The command line of Tidings; all work is done by the library.
 
-use std::io::Write;
+mod signals;
+
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use tidings::app::{self, Addresses, App};
+use tidings::app::{self, Addresses, App, Stopping};
 use tidings::config::{LoadOptions, Settings, StoreBackend, process_environment};
 use tidings::environment::SystemEnvironment;
 use tidings::panics;
@@ -107,16 +110,23 @@ fn main() -> ExitCode {
     code
 }
 
-/// Reports why the process ends. Standard error may be closed, or a pipe that nobody reads.
+/// Reports why the process ends.
 fn say_error(error: &anyhow::Error) {
-    let text = format!("tidings: {error:#}\n");
-    let (said, wait) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
+    if let Some(wait) = say(std::io::stderr(), format!("tidings: {error:#}")) {
+        let _ = wait.recv_timeout(std::time::Duration::from_secs(1));
+    }
+}
+
+/// Writes a line from a thread of its own: the stream may be closed, or a pipe that nobody reads. The receiver
+/// is told when it is written.
+fn say(mut stream: impl Write + Send + 'static, line: String) -> Option<mpsc::Receiver<()>> {
+    let (said, wait) = mpsc::channel();
+    let speak = move || {
         // There is no other place to report it.
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        let _ = stream.write_all(format!("{line}\n").as_bytes());
         let _ = said.send(());
-    });
-    let _ = wait.recv_timeout(std::time::Duration::from_secs(1));
+    };
+    std::thread::Builder::new().spawn(speak).ok().map(|_| wait)
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -158,7 +168,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     panics::install(logging::finish, panic_points());
     // Before anything is announced, because a supervisor that reads the announcement may stop the server at
     // once.
-    let stop = asked_to_stop()?;
+    let stop = signals::watch()?;
     tokio::pin!(stop);
     let embedded = settings.store.backend == StoreBackend::Sqlite;
     let building = App::build(settings);
@@ -179,7 +189,13 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         let _ = writeln!(std::io::stdout(), "{}", app::banner(settings, addresses));
         tracing::info!(address = %addresses.public, internal = %addresses.internal, "serving");
     };
-    app.serve(announce, stop).await?;
+    let on_stop = |stopping: Stopping| {
+        say(std::io::stdout(), stopping.line(std::io::stdin().is_terminal()));
+        if stopping.is_deadline {
+            signals::end_after(stopping.at_most);
+        }
+    };
+    app.serve(announce, stop, on_stop).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -187,32 +203,6 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
 fn panic_points() -> Option<PathBuf> {
     let set = cfg!(debug_assertions).then(process_environment)?;
     set.into_iter().find(|(name, _)| name == "TIDINGS_PANIC_POINTS").map(|(_, folder)| folder.into())
-}
-
-/// Listens for SIGTERM, SIGINT and SIGHUP from now on; the future resolves when one arrives. SIGHUP ends the
-/// process too: no file is read again, and a closed terminal means the end. SIGUSR1 and SIGUSR2, which would
-/// end the process at once, are caught and logged.
-fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
-    let mut hang_up = signal(SignalKind::hangup()).context("SIGHUP cannot be watched")?;
-    let mut users = [
-        signal(SignalKind::user_defined1()).context("SIGUSR1 cannot be watched")?,
-        signal(SignalKind::user_defined2()).context("SIGUSR2 cannot be watched")?,
-    ];
-    Ok(async move {
-        let [first, second] = &mut users;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return,
-                _ = interrupt.recv() => return,
-                _ = hang_up.recv() => return,
-                _ = first.recv() => tracing::info!("SIGUSR1 means nothing here"),
-                _ = second.recv() => tracing::info!("SIGUSR2 means nothing here"),
-            }
-        }
-    })
 }
 
 async fn migrate(settings: Settings) -> anyhow::Result<ExitCode> {

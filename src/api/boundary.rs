@@ -31,7 +31,11 @@ pub async fn watch(
     let began_us = environment.monotonic_us();
     let address = Address::of(request.request());
     let refused_ms = state.node.offenders().refused_ms(address, began_us / 1_000);
-    let mut response = if let Some(retry_after_ms) = refused_ms {
+    let in_progress = state.requests.begin();
+    let mut response = if in_progress.is_none() {
+        let stopping = Problem::from(Failure::Unavailable { definite: true });
+        request.into_response(stopping.error_response())
+    } else if let Some(retry_after_ms) = refused_ms {
         let refused = Problem::from(Failure::RateLimited { retry_after_ms });
         request.into_response(refused.error_response())
     } else {

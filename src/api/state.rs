@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::readiness::Readiness;
+use super::requests::Requests;
 use crate::actors::Node;
 use crate::actors::default_conversation::DefaultConversation;
 use crate::config::{Directory, TrustedProxies};
@@ -18,6 +19,8 @@ pub struct ApiState {
     pub identity: Identity,
     /// Whether to send requests here.
     pub readiness: Arc<Readiness>,
+    /// The requests in progress.
+    pub requests: Arc<Requests>,
     /// Who names the client's address.
     pub proxies: Arc<TrustedProxies>,
     /// Pages of the origins listed here may read answers.

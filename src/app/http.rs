@@ -21,7 +21,7 @@ use crate::actors::Node;
 use crate::api::{self, ApiState, Pulse};
 use crate::config;
 use crate::gateway::admission::Admission;
-use crate::gateway::hub::Hub;
+use crate::gateway::hub::{Drain, Hub};
 use crate::gateway::{Bounds, upgrade};
 use crate::identity::Identity;
 use crate::panics;
@@ -36,10 +36,10 @@ pub struct Parts {
     pub bounds: Bounds,
     pub request_timeout: Duration,
     pub keep_alive: Duration,
-    /// Told how long draining may take, in milliseconds, when it begins.
-    pub draining: watch::Receiver<Option<u64>>,
-    /// Told by each worker when its sessions are gone.
-    pub drained: mpsc::Sender<()>,
+    /// Told how the sessions end, when the process stops.
+    pub draining: watch::Receiver<Option<Drain>>,
+    /// Told by each worker, when its sessions are gone, how many there were.
+    pub drained: mpsc::Sender<usize>,
     /// Beaten by each worker.
     pub pulses: Vec<Arc<Pulse>>,
     /// The process has the role of a gateway.
@@ -126,13 +126,13 @@ fn start_hub(parts: Parts, worker: u8) -> std::rc::Rc<Hub<TcpStream>> {
     let hub = Hub::start(worker, node, identity, admission, bounds);
     let drain = std::rc::Rc::clone(&hub);
     actix_rt::spawn(async move {
-        let window_ms = match draining.wait_for(Option::is_some).await {
-            Ok(window_ms) => (*window_ms).unwrap_or(0),
-            Err(_) => 0,
+        let how = match draining.wait_for(Option::is_some).await {
+            Ok(how) => *how,
+            Err(_) => None,
         };
-        drain.drain(window_ms).await;
-        // Nobody waits any more once the window is over.
-        let _ = drained.send(()).await;
+        let sessions = drain.drain(how.unwrap_or(Drain::HandOver { window_ms: 0 })).await;
+        // Nobody waits any more once the time is over.
+        let _ = drained.send(sessions).await;
     });
     hub
 }

@@ -17,6 +17,7 @@ pub mod inspect;
 mod internal;
 mod migrate;
 mod options;
+mod stop;
 mod waiting;
 
 use std::io;
@@ -30,13 +31,14 @@ use tokio::sync::{mpsc, watch};
 use self::embedded::Embedded;
 use self::fleet::Fleet;
 use self::internal::Internal;
+use self::stop::Ending;
 use self::waiting::Missing;
 use crate::actors::Node;
 use crate::actors::default_conversation::DefaultConversation;
 use crate::actors::inbox::Inbox;
 use crate::actors::router::{Router, RouterOptions};
 use crate::api::internal::RenderMetrics;
-use crate::api::{ApiState, Pulse, Readiness};
+use crate::api::{ApiState, Pulse, Readiness, Requests};
 use crate::bus::redis::RedisPresenceRegistry;
 use crate::config::{Role, Settings, StoreBackend, TrustedProxies};
 use crate::environment::{SharedEnvironment, SystemEnvironment};
@@ -52,6 +54,7 @@ pub use banner::banner;
 pub use error::AppError;
 pub use internal::InternalAddress;
 pub use migrate::migrate;
+pub use stop::Stopping;
 
 /// Where a process answers.
 #[derive(Debug, Clone)]
@@ -132,7 +135,8 @@ impl App {
         }
     }
 
-    /// Says through `announce` where it listens, and serves until the end of `stop`.
+    /// Says through `announce` where it listens, serves until the end of `stop`, and says through `on_stop`
+    /// what the end waits for.
     ///
     /// # Errors
     /// [`AppError`], for the operator.
@@ -140,9 +144,10 @@ impl App {
         self,
         announce: impl FnOnce(&Settings, &Addresses),
         stop: impl Future<Output = ()>,
+        on_stop: impl FnOnce(Stopping),
     ) -> Result<(), AppError> {
         let Self { parts, embedded, internal } = self;
-        let served = parts.run(&internal, announce, stop).await;
+        let served = parts.run(&internal, announce, stop, on_stop).await;
         if let Some(embedded) = embedded {
             embedded.close().await;
         }
@@ -231,6 +236,7 @@ impl Assembled {
         internal: &Internal,
         announce: impl FnOnce(&Settings, &Addresses),
         stop: impl Future<Output = ()>,
+        on_stop: impl FnOnce(Stopping),
     ) -> Result<(), AppError> {
         let addresses = Addresses { public: self.listener.local_addr()?, internal: internal.address.clone() };
         let (drain, draining) = watch::channel(None);
@@ -240,13 +246,14 @@ impl Assembled {
             options::admission(&self.settings, Arc::clone(&proxies)),
             Arc::clone(&self.environment),
         );
+        let requests = Arc::new(Requests::default());
         let shown = Arc::clone(&admission);
         self.node.inspection().add_value("admission", move || shown.observed());
         let parts = http::Parts {
             node: self.node.clone(),
             identity: self.identity.clone(),
             admission,
-            api: self.api_state(proxies),
+            api: self.api_state(proxies, &requests),
             bounds: options::gateway(&self.settings),
             request_timeout: Duration::from_millis(self.settings.server.request_timeout_ms),
             keep_alive: Duration::from_millis(self.settings.server.keep_alive_ms),
@@ -269,34 +276,36 @@ impl Assembled {
         internal.state.started(Arc::clone(&self.readiness), Arc::clone(self.node.inspection()));
         announce(&self.settings, &addresses);
         stop.await;
-        tracing::info!("stopping: telling clients to reconnect");
+        let ending = Ending::of(&self.settings);
+        let connections = self.node.connections().open();
+        tracing::info!(connections, at_most_ms = ending.at_most_ms(), "stopping");
+        on_stop(ending.stopping(connections));
         self.readiness.drain();
-        let window_ms = self.settings.server.shutdown_ms;
-        if drain.send(Some(window_ms)).is_ok() {
-            let every_worker = async {
-                for _ in 0..self.settings.server.worker_threads() {
-                    all_drained.recv().await;
-                }
-            };
-            // A worker that cannot close its sessions in time loses them with the process.
-            let _ = tokio::time::timeout(Duration::from_millis(window_ms + 2_000), every_worker).await;
+        if drain.send(Some(ending.drain)).is_ok() {
+            let threads = self.settings.server.worker_threads();
+            let sessions = ending.sessions_gone(&mut all_drained, threads).await;
+            tracing::info!(sessions, "told clients to come back and closed their connections");
+        }
+        if ending.is_alone() {
+            ending.requests_answered(&requests, self.node.writer()).await;
         }
         self.fleet.stop().await;
         if let Some(registry) = &self.registry {
             registry.leave().await;
         }
-        handle.stop(true).await;
+        handle.stop(!ending.is_alone()).await;
         // A worker that does not end in time is ended with the process.
         let _ = tokio::time::timeout(Duration::from_secs(2), serving).await;
         self.actors.stop();
         Ok(())
     }
 
-    fn api_state(&self, proxies: Arc<TrustedProxies>) -> ApiState {
+    fn api_state(&self, proxies: Arc<TrustedProxies>, requests: &Arc<Requests>) -> ApiState {
         ApiState {
             node: self.node.clone(),
             identity: self.identity.clone(),
             readiness: Arc::clone(&self.readiness),
+            requests: Arc::clone(requests),
             proxies,
             allowed_origins: Arc::new(options::allowed_origins(&self.settings)),
             name: self.settings.server.name.trim().to_owned(),

@@ -32,3 +32,4 @@ mod revocation;
 mod rfc6455;
 mod settings;
 mod signals;
+mod stopping;

@@ -90,7 +90,7 @@ async fn a_full_disk_is_reported_and_everything_that_reads_goes_on() {
 }
 
 /// The key of RFC 8410 section 10.3: it signs nothing but this test's tokens.
-const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
+pub const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
 
 /// Two gateways over one database.
 struct Pair {

@@ -21,9 +21,14 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
         "SERVER__INTERNAL_TOKEN_FILE",
     ),
     ("server.trusted_proxies", DOORS, "one_address_connects_only_so_often", "SERVER__TRUSTED_PROXIES"),
-    ("server.shutdown_ms", EXAMPLES, "every_example_holds_in_json", "docs/PROTOCOL.md"),
     ("server.name", NEWCOMERS, "the_server_tells_its_rules", "SERVER__NAME"),
     ("server.directory", NEWCOMERS, "a_closed_directory_answers_whole_usernames_only", "SERVER__DIRECTORY"),
+    (
+        "server.shutdown_ms",
+        "tests/it/stopping.rs",
+        "one_of_several_hands_its_clients_over_within_the_window",
+        "SERVER__SHUTDOWN_MS",
+    ),
     (
         "gateway.outbox_bytes",
         "tests/it/lagging.rs",

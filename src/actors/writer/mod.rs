@@ -20,7 +20,7 @@ mod replies;
 pub mod state;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::prelude::SendError;
@@ -160,6 +160,7 @@ impl Writer {
             meters: Arc::clone(meters),
             options,
             commits: AtomicU64::new(0),
+            unanswered: AtomicUsize::new(0),
         });
         let shards = (0..options.shards.max(1)).map(|_| {
             let shard = WriterShard {
@@ -179,6 +180,11 @@ impl Writer {
         self.shared.gate.closed_ms().is_some()
     }
 
+    /// Whether every job that was taken has its answer on its way.
+    pub fn is_idle(&self) -> bool {
+        self.shared.unanswered.load(Ordering::SeqCst) == 0
+    }
+
     /// Adds the gate and each shard to what is shown.
     pub fn show(&self, inspection: &Inspection) {
         let shared = Arc::clone(&self.shared);
@@ -196,9 +202,13 @@ impl Writer {
     pub fn submit(&self, job: Job) -> Result<(), Failure> {
         let bytes = job.conversation().as_uuid().as_u128();
         let shard = (bytes >> 64) as usize % self.shards.len();
-        self.shards[shard].try_send(Submit(job)).map_err(|error| match error {
-            SendError::Full(_) => OVERLOADED,
-            SendError::Closed(_) => Failure::Unavailable { definite: true },
+        self.shared.unanswered.fetch_add(1, Ordering::SeqCst);
+        self.shards[shard].try_send(Submit(job)).map_err(|error| {
+            self.shared.answered(1);
+            match error {
+                SendError::Full(_) => OVERLOADED,
+                SendError::Closed(_) => Failure::Unavailable { definite: true },
+            }
         })
     }
 }
@@ -218,6 +228,8 @@ struct ShardContext {
     meters: Arc<Meters>,
     options: WriterOptions,
     commits: AtomicU64,
+    /// Jobs that were taken and whose answer is not on its way yet.
+    unanswered: AtomicUsize,
 }
 
 #[derive(Message)]
@@ -233,10 +245,12 @@ impl Handler<Submit> for WriterShard {
 
     fn handle(&mut self, Submit(job): Submit, context: &mut Context<Self>) {
         if self.shared.gate.closed_ms().is_some() {
-            return self.shared.refuse(vec![job], "breaker", &Failure::Unavailable { definite: true });
+            self.shared.refuse(vec![job], "breaker", &Failure::Unavailable { definite: true });
+            return self.shared.answered(1);
         }
         if let Err(job) = self.state.submit(job) {
             self.shared.refuse(vec![job], "writer_queue", &OVERLOADED);
+            self.shared.answered(1);
         }
         self.begin_next(context);
     }
@@ -248,8 +262,11 @@ impl WriterShard {
     fn begin_next(&mut self, context: &mut Context<Self>) {
         self.shared.meters.writer.queue.set(self.state.waiting() as f64);
         let Some(work) = self.state.next_work() else { return };
-        let shared = Arc::clone(&self.shared);
-        let carried_out = async move { shared.carry_out(work).await };
+        let (shared, jobs) = (Arc::clone(&self.shared), work.len());
+        let carried_out = async move {
+            shared.carry_out(work).await;
+            shared.answered(jobs);
+        };
         context.spawn(carried_out.into_actor(self).map(|(), shard, context| {
             shard.state.done();
             shard.begin_next(context);
@@ -258,6 +275,10 @@ impl WriterShard {
 }
 
 impl ShardContext {
+    fn answered(&self, jobs: usize) {
+        self.unanswered.fetch_sub(jobs, Ordering::SeqCst);
+    }
+
     fn refuse(&self, jobs: Vec<Job>, reason: &'static str, failure: &Failure) {
         if jobs.is_empty() {
             return;

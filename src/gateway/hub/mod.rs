@@ -13,6 +13,7 @@
 #[cfg(test)]
 mod clock_tests;
 mod directory;
+mod drain;
 mod fan_out;
 mod observed;
 mod registry;
@@ -29,6 +30,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
+pub use self::drain::Drain;
+
 use self::directory::HubDirectory;
 use self::timer_wheel::SLOT_MS;
 use super::admission::Admission;
@@ -41,7 +44,7 @@ use crate::actors::router::interest::WorkerId;
 use crate::gateway::Bounds;
 use crate::identity::Identity;
 use crate::panics;
-use crate::protocol::{Close, Encoding};
+use crate::protocol::Encoding;
 use crate::telemetry::inspect;
 
 /// Sessions flushed before other tasks of the thread may run.
@@ -198,23 +201,5 @@ impl<S: ByteStream> Hub<S> {
                 self.isolated(&session, || session.flush_or_wake());
             }
         }
-    }
-
-    /// Asks every client to reconnect within `window_ms`, evenly spread, and closes the sessions that are
-    /// left after that.
-    pub async fn drain(self: Rc<Self>, window_ms: u64) {
-        self.draining.set(true);
-        for session in self.directory.registry.borrow().all() {
-            let after_ms = self.worker.node.environment().random_below(window_ms / 2);
-            session.post(Control::Reconnect { after_ms, deadline_ms: window_ms });
-        }
-        let mut waited_ms = 0;
-        while waited_ms < window_ms && self.sessions() > 0 {
-            tokio::time::sleep(Duration::from_millis(SLOT_MS)).await;
-            waited_ms += SLOT_MS;
-        }
-        let left = self.directory.registry.borrow().all();
-        self.control(&left, Control::Close(Close::Release));
-        self.flush_touched().await;
     }
 }

@@ -250,7 +250,8 @@ impl<S: ByteStream> Session<S> {
             return !state.life.is_over();
         }
         let bounds = &self.worker.bounds;
-        state.may_read(bounds) && self.connection.waiting_bytes() <= bounds.gateway.outbox_bytes
+        !self.worker.stops_reading.get()
+            && state.may_read(bounds) && self.connection.waiting_bytes() <= bounds.gateway.outbox_bytes
     }
 
     /// Whether reading stopped because of the rules or the queue, and may continue.
@@ -292,6 +293,11 @@ impl<S: ByteStream> Session<S> {
         let has = entered.is_some();
         self.user_connection.set(entered);
         has
+    }
+
+    /// Whether a request of its client is not answered yet.
+    pub fn has_requests(&self) -> bool {
+        self.state.borrow().in_flight > 0
     }
 
     /// Whether the connection is ending.

@@ -1,6 +1,6 @@
 //! What the sessions of one worker thread share.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -68,6 +68,8 @@ pub struct Worker<S> {
     pub(super) reviews: Semaphore,
     /// The users of the last memberships and blocks that ended.
     pub(super) endings: RefCell<Endings>,
+    /// No further request is read: the process ends.
+    pub(super) stops_reading: Cell<bool>,
     pub(super) scratch: RefCell<BytesMut>,
     pub(super) effects: RefCell<Vec<Effect>>,
 }
@@ -92,9 +94,15 @@ impl<S> Worker<S> {
             catch_ups: Semaphore::new(CATCH_UPS),
             reviews: Semaphore::new(REVIEWS),
             endings: RefCell::default(),
+            stops_reading: Cell::new(false),
             scratch: RefCell::new(BytesMut::with_capacity(SCRATCH_BYTES)),
             effects: RefCell::default(),
         })
+    }
+
+    /// From now on sessions read no further request, only what ends their connections.
+    pub fn stop_reading(&self) {
+        self.stops_reading.set(true);
     }
 
     /// This moment.

@@ -1,0 +1,87 @@
+//! Signals of the operating system, and the ends of the process that wait for nobody.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tidings::telemetry::logging;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+/// `timeout` and some shells signal a process and its group, so one wish to stop may arrive twice.
+const SAME_WISH: Duration = Duration::from_millis(250);
+
+/// The signals that ask for the end.
+struct Ends {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Ends {
+    /// The number of the next one.
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
+            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+            _ = self.hang_up.recv() => SignalKind::hangup().as_raw_value(),
+        }
+    }
+}
+
+/// Watches for SIGTERM, SIGINT and SIGHUP from now on; the future resolves when one arrives. A second one ends
+/// the process at once. SIGHUP ends the process too: no file is read again, and a closed terminal means the
+/// end. SIGUSR1 and SIGUSR2, which would end the process at once, are caught and logged.
+///
+/// # Errors
+/// The operating system does not let signals be watched.
+pub fn watch() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut ends = Ends {
+        terminate: signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?,
+        interrupt: signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?,
+        hang_up: signal(SignalKind::hangup()).context("SIGHUP cannot be watched")?,
+    };
+    let mut first_user = signal(SignalKind::user_defined1()).context("SIGUSR1 cannot be watched")?;
+    let mut second_user = signal(SignalKind::user_defined2()).context("SIGUSR2 cannot be watched")?;
+    let (asked, stop) = oneshot::channel();
+    tokio::spawn(async move {
+        ends.next().await;
+        // Nobody waits when the process ends by itself.
+        let _ = asked.send(());
+        let repeated = async { while ends.next().await > 0 {} };
+        // What arrives now is the same wish.
+        let _ = tokio::time::timeout(SAME_WISH, repeated).await;
+        let number = ends.next().await;
+        tracing::warn!("stopped at once, as asked by a second signal");
+        end(128 + number);
+    });
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = first_user.recv() => tracing::info!("SIGUSR1 means nothing here"),
+                _ = second_user.recv() => tracing::info!("SIGUSR2 means nothing here"),
+            }
+        }
+    });
+    Ok(async {
+        // The sender is kept until a signal comes.
+        let _ = stop.await;
+    })
+}
+
+/// Ends the process when it has not ended by itself after `at_most`.
+pub fn end_after(at_most: Duration) {
+    let watchdog = move || {
+        let (_kept, never) = mpsc::channel::<()>();
+        let _ = never.recv_timeout(at_most);
+        tracing::error!("the process did not end in time and is ended; what was acknowledged is stored");
+        end(1);
+    };
+    // Without a thread for it the end takes as long as it takes.
+    let _ = std::thread::Builder::new().name("end".to_owned()).spawn(watchdog);
+}
+
+fn end(code: i32) -> ! {
+    logging::finish();
+    std::process::exit(code)
+}
