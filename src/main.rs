@@ -1,7 +1,5 @@
 //! The command line of Tidings; all work is done by the library.
 
-mod signals;
-
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,10 +7,11 @@ use std::sync::mpsc;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use tidings::app::{self, Addresses, App, Stopping};
+use tidings::app::{self, Announcement, App, Stopping, signals};
 use tidings::config::{LoadOptions, Settings, StoreBackend, process_environment};
 use tidings::environment::SystemEnvironment;
 use tidings::panics;
+use tidings::telemetry::build::VERSION_AND_COMMIT;
 use tidings::telemetry::logging;
 
 #[global_allocator]
@@ -21,9 +20,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// A self-hosted, actor-based realtime chat server for online games and apps.
 ///
 /// Without a command it serves: an embedded SQLite file in ./data, an in-process bus, and a web client, on
-/// http://127.0.0.1:8080. Every setting is explained in config/default.toml and by `tidings config dump`.
+/// http://127.0.0.1:8080. `tidings config default` explains every setting.
 #[derive(Debug, Parser)]
-#[command(name = "tidings", version, max_term_width = 100)]
+#[command(name = "tidings", version = VERSION_AND_COMMIT, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     settings: SettingsArgs,
@@ -78,7 +77,13 @@ enum ConfigCommand {
     /// Check file, environment and flags; says every mistake with its place and the fix.
     Check,
     /// Print every setting with where it comes from; secrets are hidden.
-    Dump,
+    Dump {
+        /// Explain each key.
+        #[arg(long)]
+        explain: bool,
+    },
+    /// Print the built-in file: every key with its default and its explanation.
+    Default,
 }
 
 impl SettingsArgs {
@@ -117,8 +122,8 @@ fn say_error(error: &anyhow::Error) {
     }
 }
 
-/// Writes a line from a thread of its own: the stream may be closed, or a pipe that nobody reads. The receiver
-/// is told when it is written.
+/// Writes a line from a thread of its own: the stream may be closed, or a pipe that nobody reads. The
+/// receiver is told when it is written.
 fn say(mut stream: impl Write + Send + 'static, line: String) -> Option<mpsc::Receiver<()>> {
     let (said, wait) = mpsc::channel();
     let speak = move || {
@@ -130,22 +135,31 @@ fn say(mut stream: impl Write + Send + 'static, line: String) -> Option<mpsc::Re
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let settings = cli.settings.load()?;
+    let load = || cli.settings.load();
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => in_system(serve(settings)),
+        Command::Serve => in_system(serve(load()?)),
         Command::Config { command: ConfigCommand::Check } => {
-            println!("the settings are good");
-            settings.warnings().iter().for_each(|warning| println!("warning: {warning}"));
-            Ok(ExitCode::SUCCESS)
+            let warnings = load()?.warnings();
+            let text: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+            let verdict = match warnings.len() {
+                0 => "the settings are good".to_owned(),
+                1 => "the settings are good, with one warning".to_owned(),
+                count => format!("the settings are good, with {count} warnings"),
+            };
+            print(&format!("{text}{verdict}\n"))
         }
-        Command::Config { command: ConfigCommand::Dump } => {
-            print!("{}", settings.dump());
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Migrate => in_system(migrate(settings)),
-        Command::Doctor => in_system(doctor(settings)),
-        Command::Inspect { json } => in_system(inspect(settings, json)),
+        Command::Config { command: ConfigCommand::Dump { explain } } => print(&load()?.dump(explain)),
+        Command::Config { command: ConfigCommand::Default } => print(Settings::defaults()),
+        Command::Migrate => in_system(migrate(load()?)),
+        Command::Doctor => in_system(doctor(load()?)),
+        Command::Inspect { json } => in_system(inspect(load()?, json)),
     }
+}
+
+/// Writes the answer of a command. The reader of the pipe may have gone.
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs on an actix system whose own thread is a multi-thread tokio runtime: database drivers and log
@@ -164,7 +178,9 @@ fn in_system(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Re
 
 async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let clock = SystemEnvironment::shared();
-    logging::init(&settings.telemetry, move || clock.monotonic_ms())?;
+    // Escape codes are for a screen: in a file or a pipe they are rubbish.
+    let colours = std::io::stderr().is_terminal() && !is_set("NO_COLOR");
+    logging::init(&settings.telemetry, colours, move || clock.monotonic_ms())?;
     panics::install(logging::finish, panic_points());
     // Before anything is announced, because a supervisor that reads the announcement may stop the server at
     // once.
@@ -184,10 +200,10 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     };
-    let announce = |settings: &Settings, addresses: &Addresses| {
+    let announce = |announcement: &Announcement<'_>| {
         // Standard output may be closed: the server serves all the same.
-        let _ = writeln!(std::io::stdout(), "{}", app::banner(settings, addresses));
-        tracing::info!(address = %addresses.public, internal = %addresses.internal, "serving");
+        let _ = writeln!(std::io::stdout(), "{}", app::banner(announcement));
+        tracing::info!(address = %announcement.public, internal = %announcement.internal, "serving");
     };
     let on_stop = |stopping: Stopping| {
         say(std::io::stdout(), stopping.line(std::io::stdin().is_terminal()));
@@ -199,6 +215,11 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether the environment has this variable, with any value but the empty one.
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
+}
+
 /// The folder through which tests ask a debug build to panic. A release build ignores the variable.
 fn panic_points() -> Option<PathBuf> {
     let set = cfg!(debug_assertions).then(process_environment)?;
@@ -206,31 +227,18 @@ fn panic_points() -> Option<PathBuf> {
 }
 
 async fn migrate(settings: Settings) -> anyhow::Result<ExitCode> {
-    for line in app::migrate(&settings).await? {
-        println!("{line}");
-    }
-    Ok(ExitCode::SUCCESS)
+    let lines = app::migrate(&settings).await?;
+    print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())
 }
 
 async fn doctor(settings: Settings) -> anyhow::Result<ExitCode> {
-    let findings = app::doctor::examine(&settings).await;
-    let mut code = ExitCode::SUCCESS;
-    for finding in findings {
-        match finding.outcome {
-            Ok(text) => println!("ok    {:<12} {text}", finding.what),
-            Err(text) => {
-                println!("FAIL  {:<12} {text}", finding.what);
-                code = ExitCode::FAILURE;
-            }
-        }
-    }
-    Ok(code)
+    let report = app::doctor::examine(&settings).await;
+    print(&report.to_string())?;
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn inspect(settings: Settings, json: bool) -> anyhow::Result<ExitCode> {
     let shown = app::inspect::inspect(&settings).await?;
     let text = if json { shown } else { app::inspect::table(&shown) };
-    // The reader of the pipe may have gone.
-    let _ = writeln!(std::io::stdout(), "{text}");
-    Ok(ExitCode::SUCCESS)
+    print(&format!("{text}\n"))
 }

@@ -110,7 +110,8 @@ fn report(response: &ServiceResponse, request_id: &str, took_ms: u64) {
     let code = problem.map_or("", |problem| problem.code().as_str());
     let detail = problem.map(ToString::to_string).unwrap_or_default();
     let (status, method) = (response.status().as_u16(), request.method());
-    let user = user.map(|user| user.to_string()).unwrap_or_default();
+    // Left out where nobody is known.
+    let user = user.map(tracing::field::display);
     if response.status() >= StatusCode::INTERNAL_SERVER_ERROR {
         tracing::warn!(request_id, %method, route, status, code, detail, user, took_ms, "request failed");
     } else {

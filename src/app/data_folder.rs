@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// The file whose lock shows that a server uses the folder. It has that server's process id.
-const LOCK_FILE: &str = "tidings.lock";
+pub(super) const LOCK_FILE: &str = "tidings.lock";
 /// The folder of the keys within the data folder.
 const KEYS: &str = "keys";
 /// Read and written by their owner alone.
@@ -17,7 +17,7 @@ const PRIVATE_FILE: u32 = 0o600;
 /// Entered by its owner alone.
 const PRIVATE_FOLDER: u32 = 0o700;
 /// Set on folders in which every user may write, such as /tmp.
-const STICKY: u32 = 0o1000;
+pub(super) const STICKY: u32 = 0o1000;
 
 /// Why a folder cannot be used; the text says what to do.
 #[derive(Debug, Error)]
@@ -39,7 +39,7 @@ pub enum FolderError {
     )]
     Open(PathBuf),
     /// The operating system refused.
-    #[error("the data folder {folder}: {what}: {error}")]
+    #[error("the data folder {folder}: {what}: {error}; {remedy}")]
     Failed {
         /// The data folder concerned.
         folder: PathBuf,
@@ -47,7 +47,40 @@ pub enum FolderError {
         what: &'static str,
         /// What the operating system said.
         error: io::Error,
+        /// What to do.
+        remedy: String,
     },
+}
+
+impl FolderError {
+    /// The operating system refused `what`.
+    pub fn failed(folder: &Path, what: &'static str, error: io::Error) -> Self {
+        let remedy = match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                format!("give it to {} (chown), or name another with --data-dir", user())
+            }
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                "a file is in its place: name a folder with --data-dir".to_owned()
+            }
+            io::ErrorKind::StorageFull => {
+                "make room on that disk, or name another with --data-dir".to_owned()
+            }
+            _ => "name another with --data-dir".to_owned(),
+        };
+        Self::Failed { folder: folder.to_owned(), what, error, remedy }
+    }
+}
+
+/// The user as whom this process runs.
+fn user() -> String {
+    let id = rustix::process::geteuid().as_raw();
+    let known = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mut lines = known.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let found = lines.find(|fields| fields.get(2).is_some_and(|field| *field == id.to_string()));
+    match found {
+        Some(fields) => format!("user {}", fields[0]),
+        None => format!("user id {id}"),
+    }
 }
 
 /// A folder that this process holds until the value is dropped or the process ends.
@@ -63,7 +96,7 @@ impl DataFolder {
     /// # Errors
     /// [`FolderError`].
     pub fn hold(folder: &Path, database: Option<&Path>) -> Result<Self, FolderError> {
-        let failed = |what| move |error| FolderError::Failed { folder: folder.to_owned(), what, error };
+        let failed = |what| move |error| FolderError::failed(folder, what, error);
         let make = DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(folder);
         make.map_err(failed("cannot be made"))?;
         close(folder)?;
@@ -95,24 +128,25 @@ fn take(mut lock: File, folder: &Path) -> Result<File, FolderError> {
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // Unreadable or not yet written: the folder is held nevertheless.
-            let _ = lock.read_to_string(&mut holder);
-            let holder = Some(holder.trim()).filter(|pid| !pid.is_empty()).unwrap_or("(unknown)").to_owned();
-            Err(FolderError::InUse { folder: folder.to_owned(), holder })
+            Err(FolderError::InUse { folder: folder.to_owned(), holder: holder(&mut lock) })
         }
-        Err(TryLockError::Error(error)) => {
-            Err(FolderError::Failed { folder: folder.to_owned(), what: "cannot be locked", error })
-        }
+        Err(TryLockError::Error(error)) => Err(FolderError::failed(folder, "cannot be locked", error)),
     }
+}
+
+/// The id of the process that wrote it into its lock file.
+pub(super) fn holder(lock: &mut File) -> String {
+    let mut holder = String::new();
+    // Unreadable or not yet written: the folder is held nevertheless.
+    let _ = lock.read_to_string(&mut holder);
+    Some(holder.trim()).filter(|pid| !pid.is_empty()).unwrap_or("(unknown)").to_owned()
 }
 
 /// Makes a folder private. A folder of another owner is left unchanged if only its group may enter it: an
 /// orchestrator gives volumes to a group.
 fn close(folder: &Path) -> Result<(), FolderError> {
-    let failed =
-        |error| FolderError::Failed { folder: folder.to_owned(), what: "cannot be looked at", error };
-    let found = fs::metadata(folder).map_err(failed)?;
+    let found =
+        fs::metadata(folder).map_err(|error| FolderError::failed(folder, "cannot be looked at", error))?;
     let mode = found.mode() & 0o7777;
     if mode & 0o077 == 0 {
         return Ok(());
@@ -131,20 +165,43 @@ fn close(folder: &Path) -> Result<(), FolderError> {
 /// Makes the files in the folder and in the folder of the keys private. The database's file is created before
 /// SQLite does it, so that it is private; SQLite gives its `-wal` and `-shm` files the same rights.
 fn close_what_is_in(folder: &Path) -> io::Result<()> {
+    for file in files_in(folder)?.into_iter().filter(OurFile::is_open_to_others) {
+        let private = if file.is_folder { PRIVATE_FOLDER } else { PRIVATE_FILE };
+        fs::set_permissions(&file.path, Permissions::from_mode(private))?;
+    }
+    Ok(())
+}
+
+/// A file of ours in the data folder.
+pub(super) struct OurFile {
+    pub path: PathBuf,
+    is_folder: bool,
+    mode: u32,
+}
+
+impl OurFile {
+    /// Whether others than its user may do anything with it.
+    pub fn is_open_to_others(&self) -> bool {
+        self.mode & 0o077 != 0
+    }
+}
+
+/// The files in the folder and in the folder of the keys, and that folder itself.
+pub(super) fn files_in(folder: &Path) -> io::Result<Vec<OurFile>> {
+    let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         // A link may point anywhere.
         let found = fs::symlink_metadata(&path)?;
-        let private = if found.is_dir() { PRIVATE_FOLDER } else { PRIVATE_FILE };
-        let ours = found.is_file() || (found.is_dir() && path.ends_with(KEYS));
-        if ours && found.mode() & 0o077 != 0 {
-            fs::set_permissions(&path, Permissions::from_mode(private))?;
+        let is_folder = found.is_dir() && path.ends_with(KEYS);
+        if is_folder {
+            files.extend(files_in(&path)?);
         }
-        if ours && found.is_dir() {
-            close_what_is_in(&path)?;
+        if is_folder || found.is_file() {
+            files.push(OurFile { path, is_folder, mode: found.mode() });
         }
     }
-    Ok(())
+    Ok(files)
 }
 
 #[cfg(test)]
@@ -167,6 +224,20 @@ mod tests {
         assert_eq!(mode(&folder.join(LOCK_FILE)), 0o600);
         drop(held);
         DataFolder::hold(&folder, Some(&database)).expect("it is free again");
+    }
+
+    #[test]
+    fn what_the_system_refuses_comes_with_what_to_do() {
+        for (kind, remedy) in [
+            (io::ErrorKind::PermissionDenied, "(chown), or name another with --data-dir"),
+            (io::ErrorKind::NotADirectory, "a file is in its place"),
+            (io::ErrorKind::NotFound, "name another with --data-dir"),
+        ] {
+            let text = FolderError::failed(Path::new("/srv/data"), "cannot be made", kind.into()).to_string();
+            assert!(text.starts_with("the data folder /srv/data: cannot be made: "), "{text}");
+            assert!(text.contains(remedy), "{text}");
+        }
+        assert!(user().starts_with("user "), "{}", user());
     }
 
     #[test]

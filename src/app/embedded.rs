@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{AppError, options};
 use crate::config::Settings;
 use crate::environment::SharedEnvironment;
-use crate::store::SharedStore;
 use crate::store::sqlite::SqliteStore;
+use crate::store::{SharedStore, StoreError};
 use crate::telemetry::inspect::Inspection;
 
 /// An open database.
@@ -22,7 +22,11 @@ impl Embedded {
     /// # Errors
     /// [`AppError`], for the operator.
     pub async fn open(settings: &Settings, environment: &SharedEnvironment) -> Result<Self, AppError> {
-        let store = SqliteStore::open(options::sqlite(settings), Arc::clone(environment)).await?;
+        let opened = SqliteStore::open(options::sqlite(settings), Arc::clone(environment)).await;
+        let store = opened.map_err(|error| match error {
+            StoreError::Unavailable { detail, .. } => AppError::Database(detail),
+            other => other.into(),
+        })?;
         let patience = Duration::from_millis(2 * settings.store.timeout_ms);
         Ok(Self { store, patience })
     }

@@ -17,6 +17,9 @@ pub enum AppError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The embedded database cannot be opened.
+    #[error("{0}")]
+    Database(String),
     /// The data folder.
     #[error(transparent)]
     Folder(#[from] FolderError),

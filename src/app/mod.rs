@@ -11,12 +11,14 @@ mod database;
 pub mod doctor;
 mod embedded;
 mod error;
+mod files;
 mod fleet;
 mod http;
 pub mod inspect;
 mod internal;
 mod migrate;
 mod options;
+pub mod signals;
 mod stop;
 mod waiting;
 
@@ -29,9 +31,10 @@ use actix::Arbiter;
 use tokio::sync::{mpsc, watch};
 
 use self::embedded::Embedded;
+use self::files::Files;
 use self::fleet::Fleet;
 use self::internal::Internal;
-use self::stop::Ending;
+use self::stop::StopPlan;
 use self::waiting::Missing;
 use crate::actors::Node;
 use crate::actors::default_conversation::DefaultConversation;
@@ -56,13 +59,19 @@ pub use internal::InternalAddress;
 pub use migrate::migrate;
 pub use stop::Stopping;
 
-/// Where a process answers.
-#[derive(Debug, Clone)]
-pub struct Addresses {
+/// What is known when a process begins to serve.
+#[derive(Debug)]
+pub struct Announcement<'a> {
+    /// The settings in force; `server.max_connections` is what fits.
+    pub settings: &'a Settings,
     /// Where clients come in.
     pub public: SocketAddr,
     /// Where operators ask.
     pub internal: InternalAddress,
+    /// The open files that the process may have.
+    pub files: Files,
+    /// The connections that `server.max_connections` asked for.
+    pub wanted: usize,
 }
 
 /// A node that is ready to serve.
@@ -71,6 +80,9 @@ pub struct App {
     /// `None` where the database is a server's.
     embedded: Option<Embedded>,
     internal: Internal,
+    files: Files,
+    /// What `server.max_connections` asked for.
+    wanted: usize,
 }
 
 /// All parts but the database and the internal address, which are closed last.
@@ -93,7 +105,9 @@ impl App {
     ///
     /// # Errors
     /// [`AppError`], for the operator.
-    pub async fn build(settings: Settings) -> Result<Self, AppError> {
+    pub async fn build(mut settings: Settings) -> Result<Self, AppError> {
+        let (files, wanted) = (Files::raise(), settings.server.max_connections);
+        settings.server.max_connections = files.connections(wanted);
         let environment = SystemEnvironment::shared();
         let exporter = Exporter::install()?;
         let meters = Arc::new(Meters::new());
@@ -124,7 +138,7 @@ impl App {
                 if let Some(embedded) = &embedded {
                     embedded.show(parts.node.inspection());
                 }
-                Ok(Self { parts, embedded, internal })
+                Ok(Self { parts, embedded, internal, files, wanted })
             }
             Err(error) => {
                 if let Some(embedded) = embedded {
@@ -142,11 +156,14 @@ impl App {
     /// [`AppError`], for the operator.
     pub async fn serve(
         self,
-        announce: impl FnOnce(&Settings, &Addresses),
+        announce: impl FnOnce(&Announcement<'_>),
         stop: impl Future<Output = ()>,
         on_stop: impl FnOnce(Stopping),
     ) -> Result<(), AppError> {
-        let Self { parts, embedded, internal } = self;
+        let Self { parts, embedded, internal, files, wanted } = self;
+        let announce = |settings: &Settings, public| {
+            announce(&Announcement { settings, public, internal: internal.address.clone(), files, wanted });
+        };
         let served = parts.run(&internal, announce, stop, on_stop).await;
         if let Some(embedded) = embedded {
             embedded.close().await;
@@ -234,11 +251,11 @@ impl Assembled {
     async fn run(
         self,
         internal: &Internal,
-        announce: impl FnOnce(&Settings, &Addresses),
+        announce: impl FnOnce(&Settings, SocketAddr),
         stop: impl Future<Output = ()>,
         on_stop: impl FnOnce(Stopping),
     ) -> Result<(), AppError> {
-        let addresses = Addresses { public: self.listener.local_addr()?, internal: internal.address.clone() };
+        let address = self.listener.local_addr()?;
         let (drain, draining) = watch::channel(None);
         let (drained, mut all_drained) = mpsc::channel(self.settings.server.worker_threads());
         let proxies = TrustedProxies::new(self.settings.server.trusted_proxies.clone());
@@ -274,26 +291,26 @@ impl Assembled {
         let handle = server.handle();
         let serving = actix_rt::spawn(server);
         internal.state.started(Arc::clone(&self.readiness), Arc::clone(self.node.inspection()));
-        announce(&self.settings, &addresses);
+        announce(&self.settings, address);
         stop.await;
-        let ending = Ending::of(&self.settings);
+        let plan = StopPlan::of(&self.settings);
         let connections = self.node.connections().open();
-        tracing::info!(connections, at_most_ms = ending.at_most_ms(), "stopping");
-        on_stop(ending.stopping(connections));
+        tracing::info!(connections, at_most_ms = plan.at_most_ms(), "stopping");
+        on_stop(plan.stopping(connections));
         self.readiness.drain();
-        if drain.send(Some(ending.drain)).is_ok() {
+        if drain.send(Some(plan.drain)).is_ok() {
             let threads = self.settings.server.worker_threads();
-            let sessions = ending.sessions_gone(&mut all_drained, threads).await;
+            let sessions = plan.sessions_gone(&mut all_drained, threads).await;
             tracing::info!(sessions, "told clients to come back and closed their connections");
         }
-        if ending.is_alone() {
-            ending.requests_answered(&requests, self.node.writer()).await;
+        if plan.is_alone() {
+            plan.requests_answered(&requests, self.node.writer()).await;
         }
         self.fleet.stop().await;
         if let Some(registry) = &self.registry {
             registry.leave().await;
         }
-        handle.stop(!ending.is_alone()).await;
+        handle.stop(!plan.is_alone()).await;
         // A worker that does not end in time is ended with the process.
         let _ = tokio::time::timeout(Duration::from_secs(2), serving).await;
         self.actors.stop();

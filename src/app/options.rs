@@ -284,7 +284,7 @@ mod tests {
         let bases = [&[][..], &external, &keys_by_file, &redis];
         let mut unread = Vec::new();
         let mut section = String::new();
-        let dump = load(&[]).expect("the defaults hold").dump();
+        let dump = load(&[]).expect("the defaults hold").dump(false);
         for line in dump.lines() {
             if let Some(name) = line.strip_prefix('[') {
                 section = name.trim_end_matches(']').to_owned();

@@ -49,13 +49,13 @@ impl Stopping {
 
 /// The way in which this process ends.
 #[derive(Debug, Clone, Copy)]
-pub struct Ending {
+pub struct StopPlan {
     /// What happens to the sessions.
     pub drain: Drain,
     at_most: Duration,
 }
 
-impl Ending {
+impl StopPlan {
     /// What the settings ask for.
     pub fn of(settings: &Settings) -> Self {
         let window_ms = settings.server.shutdown_ms;
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_process_that_is_alone_ends_before_supervisors_kill() {
-        let ending = Ending::of(&Settings::for_tests());
-        assert!(ending.is_alone() && ending.at_most_ms() < 10_000, "{ending:?}");
+        let plan = StopPlan::of(&Settings::for_tests());
+        assert!(plan.is_alone() && plan.at_most_ms() < 10_000, "{plan:?}");
     }
 }

@@ -6,8 +6,8 @@ use super::layers::Tree;
 use super::schema::{self, Key};
 
 /// TOML with the origin of each value in a comment. Secrets that are set read `(hidden)`, so that the text
-/// can be shown around.
-pub(super) fn dump(tree: &Tree) -> String {
+/// can be shown around. `explain`: with the built-in file's explanation above each key.
+pub(super) fn dump(tree: &Tree, explain: bool) -> String {
     let mut text = String::new();
     let mut current = "";
     for key in schema::keys() {
@@ -16,6 +16,9 @@ pub(super) fn dump(tree: &Tree) -> String {
             let gap = if current.is_empty() { "" } else { "\n" };
             text.push_str(&format!("{gap}[{section}]\n"));
             current = section;
+        }
+        for line in key.explanation.iter().filter(|_| explain) {
+            text.push_str(&format!("{line}\n"));
         }
         let origin = tree.origin(&key.name).unwrap_or_default();
         text.push_str(&format!("{name} = {}  # {origin}\n", shown(tree, key)));

@@ -6,12 +6,11 @@ use std::path::Path;
 
 use ::config::{Config, ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
 
-use super::LoadOptions;
 use super::problems::Problems;
 use super::schema::{self, Key, Shape};
+use super::strays::{self, PREFIX};
 use super::units::Unit;
-
-const PREFIX: &str = "TIDINGS__";
+use super::{LoadOptions, broken};
 
 /// The merged settings, each value with its origin.
 #[derive(Clone)]
@@ -127,15 +126,17 @@ fn file(path: &Path, problems: &mut Problems) -> Layer {
                 layer.put(&name, Given::Typed(kind), &origin, problems);
             }
         }
-        Err(error) => problems.add("", Some(origin), format!("is not TOML: {}", without_quotation(&error))),
+        Err(error) => problems.add("", Some(origin), broken::explain(&text, &error)),
     }
     layer
 }
 
 fn environment(variables: impl IntoIterator<Item = (String, String)>, problems: &mut Problems) -> Layer {
     let mut layer = Layer::default();
-    let mut ours: Vec<_> = variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    let (mut ours, others): (Vec<_>, Vec<_>) =
+        variables.into_iter().partition(|(name, _)| name.starts_with(PREFIX));
     ours.sort();
+    problems.warn(strays::warnings(others));
     for (variable, value) in ours {
         let name = variable[PREFIX.len()..].to_lowercase().replace("__", ".");
         layer.put(&name, Given::Text(value), &format!("environment variable {variable}"), problems);
@@ -160,6 +161,9 @@ fn fit(key: &Key, given: Given) -> Result<ValueKind, String> {
         (Shape::Whole, Given::Typed(ValueKind::I64(number))) if number >= 0 => Ok(ValueKind::I64(number)),
         (Shape::Whole, Given::Text(text)) if text.trim().parse::<i64>().is_ok_and(|number| number >= 0) => {
             Ok(ValueKind::I64(text.trim().parse().unwrap_or_default()))
+        }
+        (Shape::Whole, Given::Typed(ValueKind::String(text))) if text.trim().parse::<u64>().is_ok() => {
+            Err(format!("{} is a text: write the number without quotes", shown(&text)))
         }
         (Shape::Whole, Given::Text(text) | Given::Typed(ValueKind::String(text))) => {
             Err(format!("{} {}", shown(&text), Unit::of_key(&key.name).remedy(&text)))
@@ -207,16 +211,4 @@ pub(super) fn explain(error: &ConfigError) -> String {
         ConfigError::Type { unexpected, expected, .. } => format!("{unexpected} is not {expected}"),
         other => other.to_string(),
     }
-}
-
-/// A parser's message without the line it quotes: that line may hold a secret.
-fn without_quotation(error: &ConfigError) -> String {
-    let text = match error {
-        ConfigError::FileParse { cause, .. } => cause.to_string(),
-        other => other.to_string(),
-    };
-    let quotes = |line: &str| {
-        line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).trim_start().starts_with('|')
-    };
-    text.lines().filter(|line| !quotes(line)).map(str::trim).collect::<Vec<_>>().join(": ")
 }

@@ -9,6 +9,7 @@
 //! type), add the field to the section's struct, and bound it in that struct's `validate`.
 
 mod auth;
+mod broken;
 mod bus;
 mod choice;
 mod conversations;
@@ -25,6 +26,7 @@ mod rules;
 mod schema;
 mod server;
 mod store;
+mod strays;
 mod telemetry;
 #[cfg(test)]
 mod tests;
@@ -58,8 +60,8 @@ use problems::Problems;
 pub struct LoadOptions<E> {
     /// A TOML file; it must exist when given.
     pub file: Option<PathBuf>,
-    /// [`process_environment`], or a test's: names that begin with `TIDINGS__` are settings, all others are
-    /// ignored.
+    /// [`process_environment`], or a test's: names that begin with `TIDINGS__` are settings; of others that
+    /// begin with `TIDINGS_` and mean nothing a warning tells.
     pub environment: E,
     /// `("server.listen", "0.0.0.0:8080")` and the like, from the command line.
     pub overrides: Vec<(String, String)>,
@@ -98,6 +100,8 @@ pub struct Settings {
     /// Logs and metrics.
     pub telemetry: TelemetrySettings,
     tree: Tree,
+    /// What the layers warned of while they were read.
+    read_warnings: Vec<String>,
 }
 
 impl Settings {
@@ -143,12 +147,18 @@ impl Settings {
 
     /// What is legal and yet probably not meant; log each line at start.
     pub fn warnings(&self) -> Vec<String> {
-        rules::warnings(self)
+        self.read_warnings.iter().cloned().chain(rules::warnings(self)).collect()
     }
 
-    /// All settings in force as TOML, each with its origin in a comment, secrets as `(hidden)`.
-    pub fn dump(&self) -> String {
-        dump::dump(&self.tree)
+    /// All settings in force as TOML, each with its origin in a comment, secrets as `(hidden)`. `explain`:
+    /// with the explanation of each key above it.
+    pub fn dump(&self, explain: bool) -> String {
+        dump::dump(&self.tree, explain)
+    }
+
+    /// The built-in file, with every key, its default and its explanation.
+    pub fn defaults() -> &'static str {
+        schema::DEFAULT_TOML
     }
 
     fn from_tree(tree: Tree, problems: &mut Problems) -> Option<Self> {
@@ -176,6 +186,7 @@ impl Settings {
             receipts: receipts?,
             telemetry: telemetry?,
             tree,
+            read_warnings: problems.take_warnings(),
         };
         settings.validate(problems);
         problems.locate(|key| settings.tree.origin(key));

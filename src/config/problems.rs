@@ -16,6 +16,7 @@ struct Problem {
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     list: Vec<Problem>,
+    warnings: Vec<String>,
 }
 
 impl Problems {
@@ -27,6 +28,16 @@ impl Problems {
     /// Notes mistakes under `section`; [`Problems::locate`] fills in where the values came from.
     pub(super) fn of<'a>(&'a mut self, section: &'a str) -> SectionProblems<'a> {
         SectionProblems { section, problems: self }
+    }
+
+    /// Notes what is legal and yet probably not meant.
+    pub(super) fn warn(&mut self, warnings: Vec<String>) {
+        self.warnings.extend(warnings);
+    }
+
+    /// What was noted so; it is not kept.
+    pub(super) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     pub(super) fn is_empty(&self) -> bool {

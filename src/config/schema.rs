@@ -34,20 +34,24 @@ pub(super) struct Key {
     pub(super) name: String,
     pub(super) shape: Shape,
     pub(super) default: Value,
+    /// The comment above it in the built-in file, line by line; it may speak of the keys below it as well.
+    pub(super) explanation: Vec<&'static str>,
 }
 
 static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     let table = File::from_str(DEFAULT_TOML, FileFormat::Toml)
         .collect()
         .unwrap_or_else(|error| unreachable!("the built-in default.toml parses: {error}"));
+    let lines = file_lines();
     let mut keys = Vec::new();
     flatten("", Value::new(None, table), &mut |name, default| {
         if let Some(shape) = shape_of(&default.kind) {
-            keys.push(Key { name, shape, default });
+            let written = lines.iter().find(|(written, _)| *written == name);
+            let explanation = written.map(|(_, above)| above.clone()).unwrap_or_default();
+            keys.push(Key { name, shape, default, explanation });
         }
     });
-    let order = file_order();
-    keys.sort_by_key(|key| order.iter().position(|name| *name == key.name));
+    keys.sort_by_key(|key| lines.iter().position(|(name, _)| *name == key.name));
     keys
 });
 
@@ -71,7 +75,7 @@ pub(super) fn unknown(name: &str) -> String {
     let misplaced = || names().find(|known| last(known) == last(name));
     match misplaced().or_else(|| units::nearest(name, names())) {
         Some(known) => format!("there is no such key; did you mean {known}?"),
-        None => "there is no such key; `config/default.toml` lists them all".to_owned(),
+        None => "there is no such key; `tidings config default` lists them all".to_owned(),
     }
 }
 
@@ -98,17 +102,20 @@ fn shape_of(kind: &ValueKind) -> Option<Shape> {
     }
 }
 
-/// The parser keeps no order, so names are listed by a scan of the file's plain `[section]` and `key = value`
-/// lines.
-fn file_order() -> Vec<String> {
-    let mut section = "";
-    let mut names = Vec::new();
+/// The parser keeps neither order nor comments, so names and the comments above them are listed by a scan of
+/// the file's plain `[section]`, `# comment` and `key = value` lines.
+fn file_lines() -> Vec<(String, Vec<&'static str>)> {
+    let (mut section, mut above) = ("", Vec::new());
+    let mut found = Vec::new();
     for line in DEFAULT_TOML.lines() {
-        if let Some(name) = line.strip_prefix('[') {
-            section = name.trim_end_matches(']');
-        } else if let Some((name, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
-            names.push(format!("{section}.{name}"));
+        if line.starts_with('#') {
+            above.push(line);
+        } else if let Some((name, _)) = line.split_once(" = ") {
+            found.push((format!("{section}.{name}"), std::mem::take(&mut above)));
+        } else {
+            above.clear();
+            section = line.strip_prefix('[').map_or(section, |name| name.trim_end_matches(']'));
         }
     }
-    names
+    found
 }

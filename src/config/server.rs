@@ -1,6 +1,6 @@
 //! `[server]`: sockets, threads and what this process does.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, de};
@@ -39,6 +39,7 @@ choice! {
 #[serde(deny_unknown_fields)]
 pub struct ServerSettings {
     /// Address and port to listen on.
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     /// Address and port for operators; `None`: a socket in the data folder.
     #[serde(deserialize_with = "address_if_any")]
@@ -125,7 +126,31 @@ fn address_if_any<'de, D: Deserializer<'de>>(value: D) -> Result<Option<SocketAd
     if text.is_empty() {
         return Ok(None);
     }
-    let wrong =
-        |_| de::Error::custom(format!("{text:?} is no address: write e.g. \"127.0.0.1:9090\", or nothing"));
-    text.parse().map(Some).map_err(wrong)
+    parse_address(&text).map(Some).ok_or_else(|| {
+        de::Error::custom(format!("{text:?} is no address: write e.g. \"127.0.0.1:9090\", or nothing"))
+    })
+}
+
+fn address<'de, D: Deserializer<'de>>(value: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(value)?;
+    parse_address(&text).ok_or_else(|| {
+        de::Error::custom(format!(
+            "{text:?} is no address: write HOST:PORT with a port up to 65535, e.g. 127.0.0.1:8080"
+        ))
+    })
+}
+
+/// `ADDRESS:PORT`, and what people write for short: `PORT` and `localhost:PORT` on this machine only, `:PORT`
+/// on every IPv4 interface.
+fn parse_address(text: &str) -> Option<SocketAddr> {
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    let (host, port) = text.rsplit_once(':').unwrap_or(("localhost", text));
+    let host = match host {
+        "localhost" => Ipv4Addr::LOCALHOST,
+        "" | "*" => Ipv4Addr::UNSPECIFIED,
+        _ => return None,
+    };
+    Some(SocketAddr::from((host, port.parse().ok()?)))
 }

@@ -66,7 +66,7 @@ fn a_later_layer_wins_and_the_dump_says_which() {
     assert_eq!(settings.server.listen.port(), 2);
     assert_eq!(settings.server.workers, 3);
     assert_eq!(settings.gateway.heartbeat_ms, 8_000);
-    let dump = settings.dump();
+    let dump = settings.dump(false);
     assert!(
         dump.contains("listen = \"127.0.0.1:2\"  # environment variable TIDINGS__SERVER__LISTEN"),
         "{dump}"
@@ -83,8 +83,8 @@ fn a_dump_without_secrets_is_a_file_that_loads_to_the_same() {
         &[("TIDINGS__SERVER__ROLES", "all"), ("TIDINGS__SERVER__TRUSTED_PROXIES", "10.0.0.0/8, ::1")],
         &[],
     );
-    let dump = settings.unwrap().dump();
-    let again = load(Some(&dump), &[], &[]).unwrap().dump();
+    let dump = settings.unwrap().dump(false);
+    let again = load(Some(&dump), &[], &[]).unwrap().dump(false);
     let values = |text: &str| {
         text.lines().map(|line| line.split("  #").next().unwrap().to_owned()).collect::<Vec<_>>()
     };
@@ -199,9 +199,9 @@ fn secrets_are_never_shown() {
     let set =
         [("store.postgres.url", "postgres://hunter2"), ("store.postgres.read_urls", "postgres://hunter2")];
     let settings = load(None, &[("TIDINGS__BUS__REDIS__URL", "redis://hunter2")], &set).unwrap();
-    let shown = format!("{}{settings:?}", settings.dump());
+    let shown = format!("{}{settings:?}", settings.dump(false));
     assert!(!shown.contains("hunter2"), "{shown}");
-    assert_eq!(settings.dump().matches("(hidden)").count(), 3);
+    assert_eq!(settings.dump(false).matches("(hidden)").count(), 3);
 
     for broken in ["[bus.redis]\nurl = \"redis://hunter2\n", "[bus.redis]\nurl = [\"redis://hunter2\"]\n"] {
         let text = mistakes(Some(broken), &[], &[]);
@@ -239,6 +239,19 @@ fn what_is_risky_is_warned_of() {
         "request_timeout_ms",
     ] {
         assert!(warnings.contains(key), "{key} in {warnings}");
+    }
+}
+
+#[test]
+fn an_address_may_be_short() {
+    for (written, meant) in [
+        ("18301", "127.0.0.1:18301"),
+        ("localhost:18301", "127.0.0.1:18301"),
+        (":18301", "0.0.0.0:18301"),
+        ("[::]:80", "[::]:80"),
+    ] {
+        let settings = load(None, &[], &[("server.listen", written)]).unwrap();
+        assert_eq!(settings.server.listen.to_string(), meant, "{written}");
     }
 }
 

@@ -129,6 +129,16 @@ impl Keyring {
         }
     }
 
+    /// Reads the keys and makes none. Returns whether there is one that signs; the first run of a folder
+    /// makes it.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn check(source: &KeySource, environment: &SharedEnvironment) -> Result<bool, KeyError> {
+        let missing = matches!(source, KeySource::Folder(folder) if !folder.join(SIGNING_FILE).exists());
+        if missing { Ok(false) } else { Self::load(source, environment).map(|_| true) }
+    }
+
     /// The key that signs.
     pub fn signing(&self) -> &SigningKey {
         &self.signing

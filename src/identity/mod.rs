@@ -120,6 +120,19 @@ impl Identity {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// Tries what [`Identity::new`] needs and writes nothing. Returns whether there is a key that signs
+    /// already. Blocks for about 10 ms.
+    ///
+    /// # Errors
+    /// [`IdentityError`], for the operator.
+    pub fn check(options: &IdentityOptions, environment: &SharedEnvironment) -> Result<bool, IdentityError> {
+        let there = Keyring::check(&options.keys, environment)?;
+        Passwords::new(options.passwords.clone(), Arc::clone(environment), IdentityMeters::new())
+            .map_err(IdentityError::Passwords)?;
+        options.external.clone().map(External::new).transpose()?;
+        Ok(there)
+    }
+
     /// The claims of a token that is valid now: signed by us or the external issuer, in its time, not
     /// revoked, and of a user that exists.
     ///

@@ -45,6 +45,9 @@ pub struct CounterBy(pub Metric);
 /// A gauge.
 #[derive(Debug, Clone, Copy)]
 pub struct GaugeDef(pub Metric);
+/// A gauge that is 1 and whose labels tell something about the process.
+#[derive(Debug, Clone, Copy)]
+pub struct InfoDef(pub Metric);
 /// A histogram of counts or sizes.
 #[derive(Debug, Clone, Copy)]
 pub struct HistogramDef(pub Metric);
@@ -73,6 +76,14 @@ impl GaugeDef {
     /// The handle; make it once and keep it.
     pub fn handle(self) -> Gauge {
         metrics::gauge!(self.0.name)
+    }
+}
+
+impl InfoDef {
+    /// The handle with these labels. Their values must be the same for the life of the process.
+    pub fn handle(self, labels: &[(&'static str, &'static str)]) -> Gauge {
+        let labels: Vec<_> = labels.iter().map(|(name, value)| metrics::Label::new(*name, *value)).collect();
+        metrics::gauge!(self.0.name, labels)
     }
 }
 

@@ -6,7 +6,6 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use thiserror::Error;
 
 use super::metrics::{self as catalogue, ALL};
-use super::process;
 
 static INSTALLED: OnceLock<Result<PrometheusHandle, String>> = OnceLock::new();
 
@@ -58,11 +57,6 @@ impl std::fmt::Debug for Exporter {
     }
 }
 
-/// Open file descriptors that the process may have; `None` where the system does not report it.
-pub fn file_limit() -> Option<u64> {
-    process::max_fds().map(|limit| limit as u64)
-}
-
 fn builder() -> Result<PrometheusBuilder, BuildError> {
     ALL.iter().filter(|metric| !metric.buckets.is_empty()).try_fold(
         PrometheusBuilder::new(),
@@ -104,6 +98,7 @@ mod tests {
             "tidings_delivery_latency_seconds_sum 0",
             "tidings_store_latency_seconds_bucket{operation=\"append\",le=\"0.001\"} 1",
             "process_uptime_seconds 1.25",
+            "tidings_build_info{version=\"0.1.0\",commit=\"development\"} 1",
             "# TYPE tidings_ack_latency_seconds histogram",
             "# HELP tidings_connections WebSocket connections that are open.",
         ] {

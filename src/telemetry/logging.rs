@@ -17,6 +17,7 @@ use tracing::{Event, Level, Metadata};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -29,6 +30,9 @@ const QUEUED_LINES: usize = 8_192;
 const LINES_PER_SECOND: u32 = 10;
 /// How long the end of the process waits for the last lines.
 const LAST_LINES: Duration = Duration::from_millis(1_200);
+
+/// The crate of the HTTP server.
+const HTTP_SERVER: &str = "actix_server";
 
 /// The log of this process, started once.
 static STARTED: OnceLock<Started> = OnceLock::new();
@@ -45,7 +49,7 @@ struct Started {
 pub enum LoggingError {
     /// `telemetry.log_filter` does not parse; [`crate::config::Settings::load`] refuses such a filter before.
     #[error("telemetry.log_filter: {0}")]
-    Filter(#[from] tracing_subscriber::filter::ParseError),
+    Filter(#[from] ParseError),
     /// A log was started before in this process.
     #[error("the log has been started already: {0}")]
     Started(#[from] tracing_subscriber::util::TryInitError),
@@ -60,16 +64,17 @@ pub struct Lost {
     pub too_many: u64,
 }
 
-/// Starts the log as configured; `now_ms` is a clock that never goes back. Once per process; tests that share
-/// one may ignore [`LoggingError::Started`].
+/// Starts the log as configured; `colours`: for a terminal; `now_ms` is a clock that never goes back. Once
+/// per process; tests that share one may ignore [`LoggingError::Started`].
 ///
 /// # Errors
 /// See [`LoggingError`].
 pub fn init(
     settings: &TelemetrySettings,
+    colours: bool,
     now_ms: impl Fn() -> u64 + Send + Sync + 'static,
 ) -> Result<(), LoggingError> {
-    let filter = EnvFilter::try_new(&settings.log_filter)?;
+    let filter = filter(&settings.log_filter)?;
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(QUEUED_LINES)
@@ -80,7 +85,8 @@ pub fn init(
     let sparing = Sparing { now_ms, places: Mutex::default() };
     match settings.log_format {
         LogFormat::Pretty => {
-            registry.with(fmt::layer().with_writer(writer).with_filter(sparing)).try_init()?;
+            let pretty = fmt::layer().with_ansi(colours).with_writer(writer);
+            registry.with(pretty.with_filter(sparing)).try_init()?;
         }
         LogFormat::Json => {
             let json = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
@@ -90,6 +96,17 @@ pub fn init(
     // Set once, since `try_init` succeeds once.
     let _ = STARTED.set(Started { guard: Mutex::new(Some(guard)), dropped });
     Ok(())
+}
+
+/// What the setting asks for. The HTTP server tells each start and end of its threads at `info`, which says
+/// nothing about Tidings; a filter with `debug`, or one that names the crate, shows it.
+fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
+    let filter = EnvFilter::try_new(directives)?;
+    let quiet = filter.max_level_hint().is_some_and(|most| most <= LevelFilter::INFO);
+    if quiet && !directives.contains(HTTP_SERVER) {
+        return Ok(filter.add_directive(format!("{HTTP_SERVER}=warn").parse()?));
+    }
+    Ok(filter)
 }
 
 /// Lines that were dropped since the start.
@@ -178,6 +195,16 @@ impl<S, F: Fn() -> u64> Filter<S> for Sparing<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_http_server_is_quiet_unless_it_is_asked() {
+        for (directives, quiet) in
+            [("info", true), ("warn", true), ("debug", false), ("info,actix_server=info", false)]
+        {
+            let text = filter(directives).expect("a filter").to_string();
+            assert_eq!(text.contains("actix_server=warn"), quiet, "{directives}: {text}");
+        }
+    }
 
     #[test]
     fn a_place_logs_so_many_lines_a_second() {

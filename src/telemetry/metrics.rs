@@ -4,7 +4,9 @@
 
 use metrics::Unit::{self, Bytes, Count, Seconds};
 
-use super::definition::{CounterBy, CounterDef, GaugeDef, HistogramDef, Kind, LatencyBy, LatencyDef, Metric};
+use super::definition::{
+    CounterBy, CounterDef, GaugeDef, HistogramDef, InfoDef, Kind, LatencyBy, LatencyDef, Metric,
+};
 use crate::protocol::{ClientFrame, Close, ErrorCode};
 
 /// For what a person waits for: dense between 1 ms and 1 s, where the promises are (50 ms in a region, 1 s
@@ -145,6 +147,9 @@ macro_rules! kind {
     (GaugeDef) => {
         Kind::Gauge
     };
+    (InfoDef) => {
+        Kind::Gauge
+    };
     ($histogram:ident) => {
         Kind::Histogram
     };
@@ -247,6 +252,7 @@ catalogue! {
     HTTP_LATENCY: LatencyDef = "tidings_http_latency_seconds", Seconds, buckets WAIT_S, "What HTTP requests took, upgrades left out.";
     PANICS: CounterBy = "tidings_panics_total", Count, by "work" in WORKS, "Panics that ended one client's work: its WebSocket session, its request, or what its connection did before either.";
     LOG_LINES_LOST: CounterBy = "tidings_log_lines_lost_total", Count, by "reason" in LOG_LOSSES, "Lines that never reached the log: nobody read it fast enough, or one place in the code logged too many in a second.";
+    BUILD_INFO: InfoDef = "tidings_build_info", Count, "Always 1; its labels `version` and `commit` tell which build this is.";
     PROCESS_MEMORY: GaugeDef = "process_resident_memory_bytes", Bytes, "Resident memory.";
     PROCESS_FDS: GaugeDef = "process_open_fds", Count, "Open file descriptors.";
     PROCESS_MAX_FDS: GaugeDef = "process_max_fds", Count, "Open file descriptors the process may have.";

@@ -5,9 +5,11 @@
 //!   generated from it.
 //! - [`meters`] are the handles that code increments: made once per worker or actor, free of look-ups
 //!   afterwards.
+//! - [`build`] says which build this is.
 //! - [`inspect`] asks the parts of a process for their state.
 //! - [`exporter`] renders them for Prometheus; [`logging`] starts the log.
 
+pub mod build;
 mod definition;
 pub mod exporter;
 pub mod inspect;

@@ -4,7 +4,7 @@ use std::fs;
 
 use metrics::Gauge;
 
-use super::metrics as catalogue;
+use super::{build, metrics as catalogue};
 
 /// Clock ticks per second in `/proc/PID/stat`; Linux fixes it at 100 towards programs.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -22,6 +22,8 @@ pub struct ProcessMeters {
 impl ProcessMeters {
     /// Registers the handles with the installed recorder.
     pub fn new() -> Self {
+        let labels = [("version", build::VERSION), ("commit", build::COMMIT)];
+        catalogue::BUILD_INFO.handle(&labels).set(1.0);
         Self {
             memory: catalogue::PROCESS_MEMORY.handle(),
             fds: catalogue::PROCESS_FDS.handle(),
@@ -66,9 +68,8 @@ fn open_fds() -> Option<f64> {
     if told > 0 { Some(told as f64) } else { Some(fs::read_dir("/proc/self/fd").ok()?.count() as f64) }
 }
 
-/// The soft limit on open file descriptors; `None` where the system does not report it. Compare it with
-/// `server.max_connections` at start.
-pub(super) fn max_fds() -> Option<f64> {
+/// The limit in force on open file descriptors; `None` where the system does not report it.
+fn max_fds() -> Option<f64> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
     field(&limits, "Max open files", 0)?.parse().ok()
 }

@@ -114,7 +114,7 @@ impl World {
             serves_rest: true,
             node,
             identity: identity.clone(),
-            requests: std::sync::Arc::default(),
+            requests: Arc::default(),
             readiness: readiness.clone(),
             proxies: TrustedProxies::new(vec!["127.0.0.0/8".parse().expect("a network")]),
             allowed_origins: Arc::new(AllowedOrigins::new(&["https://game.example".to_owned()], None)),

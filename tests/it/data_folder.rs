@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::support::client::chat_works;
 use crate::support::rest::Rest;
-use crate::support::server::{Server, clean_command, run_on};
+use crate::support::server::Server;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_server_on_the_same_folder_refuses_to_start_and_names_the_first() {
@@ -72,14 +72,11 @@ async fn what_is_kept_is_readable_by_its_user_only() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_is_private_whatever_the_umask() {
-    let parent = TempDir::new().unwrap();
-    let data = parent.path().join("data");
-    let binary = clean_command(&[]).as_std().get_program().to_owned();
-    let mut command = tokio::process::Command::new("sh");
-    let script = "umask 000; exec \"$0\" doctor --listen 127.0.0.1:0 --set server.max_connections=100 --data-dir \"$1\"";
-    let output = command.args(["-c", script]).arg(binary).arg(&data).output().await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    for (path, mode) in rights(&data) {
+    let wrapper = ["sh", "-c", "umask 000; exec \"$@\"", "sh"].map(str::to_owned);
+    let server = Server::start_by(&wrapper, &[]).await;
+    let found = rights(server.data());
+    assert!(found.len() >= 5, "{found:?}");
+    for (path, mode) in found {
         assert_eq!(mode & 0o077, 0, "{path} has {mode:o}");
     }
 }
@@ -129,18 +126,4 @@ async fn a_copy_without_what_was_written_last_is_noticed() {
     server.restart().await;
     assert!(!server.log().contains("may be missing"), "{}", server.log());
     assert_eq!(rest.call(reqwest::Method::GET, "/v1/me", Some(&ada.access), None).await.status, 200);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_only_looks_leaves_one_file_and_says_things_once() {
-    let folder = TempDir::new().unwrap();
-    let looks = ["doctor", "--listen", "127.0.0.1:0", "--set", "server.max_connections=100"];
-    let (status, text) = run_on(folder.path(), &looks).await;
-    assert!(status.success(), "{text}");
-    assert!(!folder.path().join("tidings.db-wal").exists());
-
-    fs::write(folder.path().join("tidings.db"), "this is no database, however long it goes on").unwrap();
-    let (status, text) = run_on(folder.path(), &["serve", "--listen", "127.0.0.1:0"]).await;
-    assert!(!status.success());
-    assert_eq!(text.matches("database file").count(), 1, "{text}");
 }

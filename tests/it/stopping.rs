@@ -51,7 +51,7 @@ async fn ctrl_c_ends_an_embedded_server_within_a_second_though_pages_are_open() 
         let mut pages = [page(&server, &ada).await, page(&server, &ben).await];
         // One that says nothing, and does not answer a close.
         let _silent = TcpStream::connect(server.addr()).await.unwrap();
-        let (_deaf, _) = Ws::signed_in(&server, Encoding::Json, &ada).await;
+        let (_unanswering, _) = Ws::signed_in(&server, Encoding::Json, &ada).await;
         let began = now();
         server.signal(signal).await;
         let status = server.ended().await;
@@ -84,8 +84,7 @@ async fn what_was_accepted_is_finished_and_acked_before_the_end() {
     let (mut ws, _) = Ws::signed_in(&server, Encoding::Json, &ada).await;
     let database = hold(server.data());
     let body = unique("accepted");
-    let frame =
-        json!({ "type": "send", "id": 1, "conversation": room, "client_id": uuid(), "body": body });
+    let frame = json!({ "type": "send", "id": 1, "conversation": room, "client_id": uuid(), "body": body });
     ws.send(&frame).await;
     // Requests of a connection are taken in order: the send was accepted before this one is answered.
     let pong = ws.ask(&json!({ "type": "ping", "id": "after" })).await;
@@ -153,7 +152,7 @@ async fn a_thousand_clients_are_sent_away_before_a_supervisor_kills() {
     server.ask_to_stop().await;
     let mut closing = JoinSet::new();
     // Half of them answer the close, the others do nothing.
-    let deaf = clients.split_off(clients.len() / 2);
+    let unanswering = clients.split_off(clients.len() / 2);
     for mut client in clients {
         closing.spawn(async move { client.closed().await });
     }
@@ -163,7 +162,7 @@ async fn a_thousand_clients_are_sent_away_before_a_supervisor_kills() {
     for code in closing.join_all().await {
         assert_eq!(code, Some(1012));
     }
-    for mut client in deaf {
+    for mut client in unanswering {
         assert_eq!(client.closed().await, Some(1012));
     }
     let log = server.log();

@@ -267,7 +267,6 @@ const BUS_FAULTS: &str = "tests/bus/faults.rs";
 const FROZEN: &str = "a_frozen_server_is_given_up_on_after_the_times_that_were_set";
 const BUS_KEYS: &str = "src/app/bus_keys.rs";
 const DOORS: &str = "tests/it/doors.rs";
-const EXAMPLES: &str = "tests/it/examples.rs";
 const SIGNING: &str = "tests/api/signing.rs";
 const EXTERNAL: &str = "tests/api/external.rs";
 const FAULTS: &str = "tests/contract/postgres/faults.rs";

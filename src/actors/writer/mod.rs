@@ -14,6 +14,7 @@
 
 pub mod breaker;
 pub mod gate;
+mod job;
 pub mod limit;
 mod observed;
 mod replies;
@@ -26,20 +27,19 @@ use std::time::Duration;
 use actix::prelude::SendError;
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use actix_rt::ArbiterHandle;
-use tokio::sync::oneshot;
 
 use self::gate::{Gate, GateClosed};
+pub use self::job::{Asker, Job};
 use self::replies::{answer, failed_send, refusal};
-use self::state::{Batchable, Batching, WriterState};
-use super::inbox::{Reply, SessionKey};
+use self::state::WriterState;
+use super::inbox::Reply;
 use super::observe;
 use super::router::Router;
-use super::router::interest::WorkerId;
-use crate::domain::{ConversationId, MessageId, UserId};
+use crate::domain::MessageId;
 use crate::environment::SharedEnvironment;
 use crate::panics;
-use crate::protocol::{Failure, RequestId};
-use crate::store::{self, AppendError, Appended, Change, Changed, NewMessage, SharedStore, StoreError};
+use crate::protocol::Failure;
+use crate::store::{self, AppendError, SharedStore, StoreError};
 use crate::telemetry::Meters;
 use crate::telemetry::inspect::Inspection;
 
@@ -58,73 +58,6 @@ pub struct WriterOptions {
     pub target_commit: Duration,
     /// Ends the process after this many commits, before anything is published; for tests of the relay.
     pub crash_after_commits: Option<u64>,
-}
-
-/// Where a job's answer goes.
-#[derive(Debug)]
-pub enum Asker<T> {
-    /// A session, answered through its worker's inbox.
-    Session {
-        /// The session's worker.
-        worker: WorkerId,
-        /// The session.
-        session: SessionKey,
-        /// The request to answer.
-        id: RequestId,
-    },
-    /// To a REST request or a test that waits for it.
-    Waiter(oneshot::Sender<Result<T, Failure>>),
-}
-
-/// A job for the log.
-#[derive(Debug)]
-pub enum Job {
-    /// Append a message.
-    Send {
-        /// The message.
-        message: NewMessage,
-        /// When it was received, for the ack latency.
-        received_us: u64,
-        /// Where the answer goes.
-        asker: Asker<Appended>,
-    },
-    /// Apply a change.
-    Change {
-        /// The user who makes the change.
-        actor: UserId,
-        /// The conversation that is changed.
-        conversation: ConversationId,
-        /// What changes in it.
-        change: Change,
-        /// When it was received.
-        received_us: u64,
-        /// Where the answer goes.
-        asker: Asker<Changed>,
-    },
-}
-
-impl Batchable for Job {
-    fn batching(&self) -> Batching {
-        match self {
-            Self::Send { .. } => Batching::Together,
-            Self::Change { .. } => Batching::Alone,
-        }
-    }
-}
-
-impl Job {
-    const fn received_us(&self) -> u64 {
-        match self {
-            Self::Send { received_us, .. } | Self::Change { received_us, .. } => *received_us,
-        }
-    }
-
-    fn conversation(&self) -> ConversationId {
-        match self {
-            Self::Send { message, .. } => message.target.conversation(message.sender),
-            Self::Change { conversation, .. } => *conversation,
-        }
-    }
 }
 
 /// How long clients are asked to wait when a queue is full.

@@ -1,6 +1,6 @@
 //! Delivers a result to the asker: to a session by its worker's inbox, to a waiting request directly.
 
-use super::{Asker, Job};
+use super::job::{Asker, Job};
 use crate::actors::inbox::{Item, Reply};
 use crate::actors::router::RoutedReply;
 use crate::protocol::Failure;

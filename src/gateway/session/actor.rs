@@ -251,7 +251,8 @@ impl<S: ByteStream> Session<S> {
         }
         let bounds = &self.worker.bounds;
         !self.worker.stops_reading.get()
-            && state.may_read(bounds) && self.connection.waiting_bytes() <= bounds.gateway.outbox_bytes
+            && state.may_read(bounds)
+            && self.connection.waiting_bytes() <= bounds.gateway.outbox_bytes
     }
 
     /// Whether reading stopped because of the rules or the queue, and may continue.

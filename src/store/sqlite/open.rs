@@ -79,8 +79,7 @@ fn prepare(options: &SqliteOptions, epoch: i64) -> Result<(), String> {
         std::fs::create_dir_all(directory).map_err(|error| format!("cannot make its directory: {error}"))?;
     }
     let lacked_log = clean::lacks_log(&options.path);
-    let connection = writer(options, &Watched::default())
-        .map_err(|error| format!("cannot be opened for writing: {error}"))?;
+    let connection = writer(options, &Watched::default()).map_err(|error| not_opened(&error))?;
     migrate(&connection)?;
     let lost = clean::begun(&connection, lacked_log).map_err(|error| error.to_string())?;
     if lost {
@@ -91,6 +90,15 @@ fn prepare(options: &SqliteOptions, epoch: i64) -> Result<(), String> {
         );
     }
     draw_epoch(&connection, epoch, lost).map_err(|error| error.to_string())
+}
+
+fn not_opened(error: &sql::Error) -> String {
+    let said = error.to_string();
+    // SQLITE_NOTADB
+    if said.contains("file is not a database") {
+        return "is no database of Tidings: move it away, or name another folder with --data-dir".to_owned();
+    }
+    format!("cannot be opened for writing: {said}")
 }
 
 /// How long another process at the same file (a backup, a maintenance job) is waited for: not past the

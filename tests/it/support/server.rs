@@ -66,6 +66,15 @@ impl Server {
         Self { child, addr, dir, data, env: Vec::new(), wrapper }
     }
 
+    /// Starts a server by way of `wrapper`, a program that ends by becoming it.
+    pub async fn start_by(wrapper: &[String], env: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let env: Vec<_> = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let data = dir.path().join("data");
+        let (child, addr) = spawn_on(dir.path(), &data, "127.0.0.1:0", &env, wrapper).await;
+        Self { child, addr, dir, data, env, wrapper: Vec::new() }
+    }
+
     /// The small disk, as the server sees it.
     pub fn disk(&self) -> PathBuf {
         let inside = self.data.parent().unwrap().strip_prefix("/").unwrap();

@@ -1,15 +1,25 @@
 //! Signals of the operating system, and the ends of the process that wait for nobody.
 
+use std::io;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use anyhow::Context;
-use tidings::telemetry::logging;
+use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::telemetry::logging;
+
 /// `timeout` and some shells signal a process and its group, so one wish to stop may arrive twice.
 const SAME_WISH: Duration = Duration::from_millis(250);
+
+/// The operating system does not let a signal be watched.
+#[derive(Debug, Error)]
+#[error("{name} cannot be watched: {error}")]
+pub struct SignalError {
+    name: &'static str,
+    error: io::Error,
+}
 
 /// The signals that ask for the end.
 struct Ends {
@@ -29,20 +39,20 @@ impl Ends {
     }
 }
 
-/// Watches for SIGTERM, SIGINT and SIGHUP from now on; the future resolves when one arrives. A second one ends
-/// the process at once. SIGHUP ends the process too: no file is read again, and a closed terminal means the
-/// end. SIGUSR1 and SIGUSR2, which would end the process at once, are caught and logged.
+/// Watches for SIGTERM, SIGINT and SIGHUP from now on; the future resolves when one arrives. A second one
+/// ends the process at once. SIGHUP ends the process too: no file is read again, and a closed terminal means
+/// the end. SIGUSR1 and SIGUSR2, which would end the process at once, are caught and logged.
 ///
 /// # Errors
-/// The operating system does not let signals be watched.
-pub fn watch() -> anyhow::Result<impl Future<Output = ()>> {
+/// [`SignalError`].
+pub fn watch() -> Result<impl Future<Output = ()>, SignalError> {
     let mut ends = Ends {
-        terminate: signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?,
-        interrupt: signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?,
-        hang_up: signal(SignalKind::hangup()).context("SIGHUP cannot be watched")?,
+        terminate: one("SIGTERM", SignalKind::terminate())?,
+        interrupt: one("SIGINT", SignalKind::interrupt())?,
+        hang_up: one("SIGHUP", SignalKind::hangup())?,
     };
-    let mut first_user = signal(SignalKind::user_defined1()).context("SIGUSR1 cannot be watched")?;
-    let mut second_user = signal(SignalKind::user_defined2()).context("SIGUSR2 cannot be watched")?;
+    let mut first_user = one("SIGUSR1", SignalKind::user_defined1())?;
+    let mut second_user = one("SIGUSR2", SignalKind::user_defined2())?;
     let (asked, stop) = oneshot::channel();
     tokio::spawn(async move {
         ends.next().await;
@@ -67,6 +77,10 @@ pub fn watch() -> anyhow::Result<impl Future<Output = ()>> {
         // The sender is kept until a signal comes.
         let _ = stop.await;
     })
+}
+
+fn one(name: &'static str, kind: SignalKind) -> Result<Signal, SignalError> {
+    signal(kind).map_err(|error| SignalError { name, error })
 }
 
 /// Ends the process when it has not ended by itself after `at_most`.

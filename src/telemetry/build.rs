@@ -1,0 +1,8 @@
+//! Which build this is.
+
+/// The release.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The commit it was built from; "unknown", or "development" for a build that is no release.
+pub const COMMIT: &str = env!("TIDINGS_COMMIT");
+/// Both, as people are told them.
+pub const VERSION_AND_COMMIT: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TIDINGS_COMMIT"), ")");
