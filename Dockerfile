@@ -1,6 +1,8 @@
 # The server in a small image: docker build -t tidings .
 FROM rust:1-slim-bookworm AS build
-RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends build-essential cmake clang
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends build-essential
+# The checkout is not copied: name its commit with --build-arg TIDINGS_COMMIT=$(git rev-parse --short=12 HEAD).
+ARG TIDINGS_COMMIT
 WORKDIR /src
 COPY . .
 RUN scripts/release /out
