@@ -30,7 +30,7 @@ static POINTS: OnceLock<PathBuf> = OnceLock::new();
 
 /// One client's work ended in a panic, which was logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a fault of the server")]
+#[error("an internal error of the server")]
 pub struct Panicked;
 
 /// From now on a panic outside work for one client ends the process. `before_end` may take a moment to write

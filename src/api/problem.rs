@@ -87,9 +87,9 @@ impl Problem {
         Self::with_status(ErrorCode::BadFrame, StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 
-    /// 500: a fault of the server.
+    /// 500: an internal error of the server.
     pub fn internal() -> Self {
-        let detail = "a fault of the server; it is in the log";
+        let detail = "an internal error of the server; the log has the details";
         Self::with_status(ErrorCode::Unavailable, StatusCode::INTERNAL_SERVER_ERROR, detail)
     }
 

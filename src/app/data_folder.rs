@@ -34,7 +34,7 @@ pub enum FolderError {
     },
     /// Other users can read it, and that cannot be changed.
     #[error(
-        "the data folder {0} is open to other users of this machine and cannot be closed to them: it holds messages and \
+        "the data folder {0} is accessible to other users of this machine, and its mode cannot be changed: it holds messages and \
          password hashes; give it to the user who runs Tidings (chown), or name a folder of its own with --data-dir"
     )]
     Open(PathBuf),
@@ -152,11 +152,11 @@ fn close(folder: &Path) -> Result<(), FolderError> {
         return Ok(());
     }
     if mode & STICKY == 0 && fs::set_permissions(folder, Permissions::from_mode(PRIVATE_FOLDER)).is_ok() {
-        tracing::warn!(folder = %folder.display(), was = format!("{mode:o}"), "the data folder was open to other users: closed to them");
+        tracing::warn!(folder = %folder.display(), was = format!("{mode:o}"), "the data folder was accessible to other users: its mode was changed");
         return Ok(());
     }
     if mode & 0o007 == 0 {
-        tracing::warn!(folder = %folder.display(), "the data folder is open to its group");
+        tracing::warn!(folder = %folder.display(), "the data folder is accessible to its group");
         return Ok(());
     }
     Err(FolderError::Open(folder.to_owned()))

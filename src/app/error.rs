@@ -31,7 +31,7 @@ pub enum AppError {
     Identity(#[from] IdentityError),
     /// The address.
     #[error(
-        "cannot listen on {address}: {error}; choose another with --listen HOST:PORT (port 0 takes a free one)"
+        "cannot listen on {address}: {error}; choose another with --listen HOST:PORT (port 0 selects a free port)"
     )]
     Listen {
         /// The address that was asked for.

@@ -68,8 +68,8 @@ pub fn watch() -> Result<impl Future<Output = ()>, SignalError> {
     tokio::spawn(async move {
         loop {
             tokio::select! {
-                _ = first_user.recv() => tracing::info!("SIGUSR1 means nothing here"),
-                _ = second_user.recv() => tracing::info!("SIGUSR2 means nothing here"),
+                _ = first_user.recv() => tracing::info!("SIGUSR1 has no effect"),
+                _ = second_user.recv() => tracing::info!("SIGUSR2 has no effect"),
             }
         }
     });

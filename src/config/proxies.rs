@@ -55,7 +55,7 @@ impl TrustedProxies {
             tracing::warn!(
                 %proxy,
                 ?entry,
-                "X-Forwarded-For of a trusted proxy names no address: its clients share one limit (said once)"
+                "X-Forwarded-For of a trusted proxy contains no address: its clients share one limit (logged once)"
             );
         }
     }

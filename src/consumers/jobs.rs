@@ -141,7 +141,9 @@ impl Jobs {
     async fn scrub(&self) {
         match self.store.scrub().await {
             Ok(true) => {}
-            Ok(false) => tracing::debug!("readers keep what was removed in the write-ahead log for a while"),
+            Ok(false) => tracing::debug!(
+                "reads in progress delay the removal of erased content from the write-ahead log"
+            ),
             Err(error) => tracing::debug!(%error, "the write-ahead log was not emptied"),
         }
     }

@@ -66,7 +66,7 @@ impl ConsumerLease {
                     // Counted from before the call, so that it never outlasts what the store granted.
                     let before = self.held_until_ms.replace(now_ms + LEASE_MS - MARGIN_MS);
                     if before.is_none() {
-                        tracing::info!(consumer = self.name, "acquired the lease and works");
+                        tracing::info!(consumer = self.name, "acquired the lease: this process works now");
                         return LeaseState::Acquired { cursor };
                     }
                 }
@@ -113,7 +113,7 @@ impl ConsumerLease {
 
     fn lose(&mut self) {
         if self.held_until_ms.take().is_some() {
-            tracing::warn!(consumer = self.name, "lost the lease and stands by");
+            tracing::warn!(consumer = self.name, "lost the lease: this process is a standby now");
         }
     }
 }

@@ -23,7 +23,7 @@ const MAX_SUBJECT_BYTES: usize = 255;
 #[derive(Debug, Error)]
 pub enum ExternalError {
     /// An algorithm's name is unknown, or it is symmetric.
-    #[error("auth.external.algorithms: {0:?} is not an asymmetric algorithm known here")]
+    #[error("auth.external.algorithms: {0:?} is not a supported asymmetric algorithm")]
     Algorithm(String),
     /// The key file cannot be read, or holds no public key for the algorithms.
     #[error("auth.external.key_file: {0}")]

@@ -40,7 +40,7 @@ pub enum KeyError {
     #[error("{0}: not an Ed25519 private key in PKCS#8 PEM form (openssl genpkey -algorithm ed25519)")]
     NotAKey(PathBuf),
     /// None, or more than two.
-    #[error("{0} key files: one or two are needed, the first signs")]
+    #[error("{0} key files are configured: configure one or two; the first one signs")]
     Count(usize),
 }
 

@@ -1,4 +1,4 @@
-//! What clients send. Unknown fields are ignored, unknown types answered.
+//! The frames that clients send. Unknown fields are ignored; an unknown type is answered with an error.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::whole;
 use crate::domain::{ClientId, ConversationId, Seq, SessionId, UserId};
 
-/// A client's name for one of its requests, repeated in the answer.
+/// The id that a client gives to a request. The answer repeats it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum RequestId {
@@ -60,12 +60,12 @@ impl<'de> Deserialize<'de> for RequestId {
     }
 }
 
-/// An `id` of whatever type: read first, so that an error can repeat a good one.
+/// An `id` of any type. It is read first, so that an error can repeat a valid one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LenientId {
     /// A request id that an answer can repeat.
     Good(RequestId),
-    /// Of another type, or too long.
+    /// An id of another type, or one that is too long.
     Bad,
 }
 
@@ -126,35 +126,35 @@ pub struct Envelope<'a> {
     pub id: Option<LenientId>,
 }
 
-/// `hello`: who this connection is for, and where it left off.
+/// `hello`: signs the connection in and resumes from a cursor.
 #[derive(Debug, Clone, Default, DeriveDeserialize, JsonSchema)]
 pub struct Hello {
-    /// An access token; the upgrade's `Authorization` header may stand in for it.
+    /// An access token. It may be absent when the upgrade has an `Authorization` header.
     #[serde(default)]
     pub token: Option<String>,
     /// A name for the device, at most 64 bytes.
     #[serde(default)]
     pub device: Option<String>,
-    /// The cursor of the last `welcome` or `heads`.
+    /// The cursor of the last `welcome` or `heads` frame.
     #[serde(default)]
     pub cursor: Option<String>,
-    /// The highest seq held, per open conversation.
+    /// For each open conversation, the highest seq that the client has.
     #[serde(default)]
     pub positions: Option<HashMap<ConversationId, Seq>>,
-    /// The session that this one takes over from.
+    /// The session that this one replaces.
     #[serde(default)]
     pub handover: Option<SessionId>,
 }
 
-/// `send`: a message.
+/// `send`: sends a message.
 #[derive(Debug, Clone, DeriveDeserialize, JsonSchema)]
 pub struct Send {
-    /// Repeated in the `ack`.
+    /// Request id, repeated in the `ack`.
     pub id: RequestId,
-    /// Where; or `to`.
+    /// The conversation. Give either this or `to`.
     #[serde(default)]
     pub conversation: Option<ConversationId>,
-    /// The other user of a direct conversation; or `conversation`.
+    /// The other user of a direct conversation. Give either this or `conversation`.
     #[serde(default)]
     pub to: Option<UserId>,
     /// The idempotency key.
@@ -162,23 +162,23 @@ pub struct Send {
     /// The text.
     #[serde(default)]
     pub body: Option<String>,
-    /// The message this one answers.
+    /// The seq of the message that this one answers.
     #[serde(default)]
     pub reply_to: Option<Seq>,
-    /// Who is called by name.
+    /// The users whom the message mentions.
     #[serde(default)]
     pub mentions: Option<Vec<UserId>>,
     /// Attachment objects.
     #[serde(default)]
     pub attachments: Option<Vec<Value>>,
-    /// A JSON object for custom kinds.
+    /// A JSON object for message kinds of the application.
     #[serde(default)]
     pub data: Option<Value>,
 }
 
 impl Send {
-    /// The content alone, checked and stored like that of a REST send. (Serde's `flatten` would buffer every
-    /// frame.)
+    /// Takes the content out. It is checked and stored like the content of a REST send. (Serde's `flatten`
+    /// would buffer every frame.)
     pub fn take_content(&mut self) -> SendContent {
         SendContent {
             body: self.body.take(),
@@ -190,130 +190,131 @@ impl Send {
     }
 }
 
-/// What a message holds: the body of a REST send, and the middle of a socket's.
+/// The content of a message: the body of a REST send, and a part of a `send` frame.
 #[derive(Debug, Clone, Default, DeriveDeserialize, JsonSchema, utoipa::ToSchema)]
 pub struct SendContent {
     /// The text.
     #[serde(default)]
     pub body: Option<String>,
-    /// The message this one answers.
+    /// The seq of the message that this one answers.
     #[serde(default)]
     pub reply_to: Option<Seq>,
-    /// Who is called by name.
+    /// The users whom the message mentions.
     #[serde(default)]
     pub mentions: Option<Vec<UserId>>,
     /// Attachment objects.
     #[serde(default)]
     pub attachments: Option<Vec<Value>>,
-    /// A JSON object for custom kinds.
+    /// A JSON object for message kinds of the application.
     #[serde(default)]
     pub data: Option<Value>,
 }
 
-/// `edit`: a new body for one's own message.
+/// `edit`: replaces the body of the user's own message.
 #[derive(Debug, Clone, DeriveDeserialize, JsonSchema)]
 pub struct Edit {
-    /// Repeated in the `ack`.
+    /// Request id, repeated in the `ack`.
     pub id: RequestId,
-    /// The conversation it is about.
+    /// The conversation.
     pub conversation: ConversationId,
-    /// The message.
+    /// The seq of the message.
     pub seq: Seq,
     /// The new text.
     pub body: String,
-    /// The idempotency key: the same edit under the same key is done once, however late it comes again.
+    /// The idempotency key. The same edit with the same key is applied once, also when it is repeated much
+    /// later.
     #[serde(default)]
     pub client_id: Option<ClientId>,
 }
 
-/// `delete`: a message's content goes for good.
+/// `delete`: removes the content of a message permanently.
 #[derive(Debug, Clone, DeriveDeserialize, JsonSchema)]
 pub struct Delete {
-    /// Repeated in the `ack`.
+    /// Request id, repeated in the `ack`.
     pub id: RequestId,
-    /// The conversation it is about.
+    /// The conversation.
     pub conversation: ConversationId,
-    /// The message.
+    /// The seq of the message.
     pub seq: Seq,
 }
 
-/// `react` and `unreact`.
+/// `react` and `unreact`: add or remove the user's reaction to a message.
 #[derive(Debug, Clone, DeriveDeserialize, JsonSchema)]
 pub struct React {
-    /// Repeated in the `ack`.
+    /// Request id, repeated in the `ack`.
     pub id: RequestId,
-    /// The conversation it is about.
+    /// The conversation.
     pub conversation: ConversationId,
-    /// The message.
+    /// The seq of the message.
     pub seq: Seq,
-    /// Which reaction, at most 64 bytes.
+    /// The reaction, at most 64 bytes.
     pub emoji: String,
 }
 
-/// `read` and `delivered`.
+/// `read` and `delivered`: move the user's receipt forward.
 #[derive(Debug, Clone, DeriveDeserialize, JsonSchema)]
 pub struct MarkUpTo {
-    /// Given: answered with `ok`.
+    /// When present, the server answers with `ok`.
     #[serde(default)]
     pub id: Option<RequestId>,
-    /// The conversation it is about.
+    /// The conversation.
     pub conversation: ConversationId,
-    /// Up to here.
+    /// The highest seq that was read or delivered.
     pub seq: Seq,
 }
 
 /// `typing`: the user begins or stops typing.
 #[derive(Debug, Clone, DeriveDeserialize, JsonSchema)]
 pub struct Typing {
-    /// The conversation it is about.
+    /// The conversation.
     pub conversation: ConversationId,
-    /// Began (true) or stopped.
+    /// True when the user begins, false when the user stops.
     pub on: bool,
 }
 
-/// `watch` and `unwatch`.
+/// `watch` and `unwatch`: subscribe to the presence of users, or end the subscription.
 #[derive(Debug, Clone, DeriveDeserialize, JsonSchema)]
 pub struct Watch {
-    /// Repeated in the `ok`.
+    /// Request id, repeated in the `ok`.
     pub id: RequestId,
-    /// Whose presence.
+    /// The users whose presence the client wants.
     pub users: Vec<UserId>,
 }
 
-/// `sync`: exactly what one lacks.
+/// `sync`: asks for the events that the client does not have.
 #[derive(Debug, Clone, DeriveDeserialize, JsonSchema)]
 pub struct Sync {
-    /// Repeated in `events` and `synced`.
+    /// Request id, repeated in `events` and `synced`.
     pub id: RequestId,
-    /// The ranges.
+    /// The ranges of events.
     pub ranges: Vec<SyncRange>,
 }
 
 /// One range of a `sync`.
 #[derive(Debug, Clone, DeriveDeserialize, JsonSchema)]
 pub struct SyncRange {
-    /// Whose events.
+    /// The conversation of the events.
     pub conversation: ConversationId,
-    /// Those after this seq.
+    /// The range begins after this seq.
     pub after: Seq,
-    /// At most this many.
+    /// The maximum number of events.
     #[serde(default, deserialize_with = "whole::optional")]
     pub limit: Option<u64>,
 }
 
-/// `auth`: a fresh token on the living connection.
+/// `auth`: presents a new token on an open connection.
 #[derive(Debug, Clone, DeriveDeserialize, JsonSchema)]
 pub struct Auth {
-    /// Repeated in the `ok`.
+    /// Request id, repeated in the `ok`.
     pub id: RequestId,
-    /// The token, of the same user.
+    /// The new access token of the same user.
     pub token: String,
 }
 
-/// `background`, `foreground` and `ping`.
+/// `background`, `foreground` and `ping`: the app's state, or a check of the connection.
 #[derive(Debug, Clone, Default, DeriveDeserialize, JsonSchema)]
 pub struct Bare {
-    /// Given: answered.
+    /// When present, the server answers.
     #[serde(default)]
     pub id: Option<RequestId>,
 }
@@ -333,7 +334,7 @@ pub trait FrameReader {
 /// Writes [`ClientFrame`] and everything that follows from the names of frames from one table.
 macro_rules! client_frames {
     ($($variant:ident($fields:ty) = $name:literal,)+) => {
-        /// Everything a client can say.
+        /// Every frame that a client can send.
         #[derive(Debug, Clone)]
         #[expect(missing_docs, reason = "each variant carries the documented frame of its name")]
         pub enum ClientFrame {
@@ -341,7 +342,7 @@ macro_rules! client_frames {
         }
 
         impl ClientFrame {
-            /// The types of all frames: values of a metric's label.
+            /// The types of all frames. A metric's label has these values.
             pub const NAMES: &'static [&'static str] = &[$($name),+];
 
             /// The frame's type on the wire.
@@ -349,7 +350,7 @@ macro_rules! client_frames {
                 match self { $(Self::$variant(_) => $name),+ }
             }
 
-            /// The frame of this type; `None` when there is no such type.
+            /// Reads the frame of this type; `None` when there is no such type.
             pub fn read<R: FrameReader>(name: &str, reader: &R) -> Option<Result<Self, R::Error>> {
                 Some(match name {
                     $($name => reader.read().map(Self::$variant),)+
@@ -365,7 +366,8 @@ macro_rules! client_frames {
     };
 }
 
-// The only list of what clients send; the codec, the AsyncAPI document and the metrics' labels follow it.
+// The only list of client frames. The codec, the AsyncAPI document and the labels of metrics are derived
+// from it.
 client_frames! {
     Hello(Box<Hello>) = "hello",
     Send(Box<Send>) = "send",

@@ -1,4 +1,4 @@
-//! What the server says, apart from events ([`super::event`]).
+//! The frames that the server sends, except events ([`super::event`]).
 
 use std::sync::Arc;
 
@@ -13,37 +13,37 @@ use crate::domain::{
     with_limits,
 };
 
-/// `welcome`: the session stands; live events begin after the heads' `last_seq`.
+/// `welcome`: the session is live. Live events begin after the `last_seq` of the heads.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Welcome {
-    /// This session, for a later `handover`.
+    /// The id of this session, for a later `handover`.
     pub session: SessionId,
-    /// Whom the token names.
+    /// The user of the token.
     pub user: UserId,
-    /// The server's clock when this was written.
+    /// The time on the server's clock when it wrote this frame.
     pub server_time: Timestamp,
-    /// How often the server pings.
+    /// The interval between the server's pings, in milliseconds.
     pub heartbeat_ms: u64,
     /// The limits in force.
     pub limits: LimitsView,
-    /// What to give in the next `hello`; absent while more heads are to come.
+    /// The cursor for the next `hello`. It is absent while more heads follow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
-    /// The conversations that moved.
+    /// The conversations that changed since the client's cursor.
     pub heads: Vec<HeadEntry>,
-    /// More follow in `heads` frames.
+    /// True when more heads follow in `heads` frames.
     pub more_heads: bool,
-    /// The log is another one than that of the cursor which the client brought: nothing it holds counts any
-    /// more.
+    /// True when the client's cursor belongs to another log. Then the data that the client holds is no longer
+    /// valid.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub reset: bool,
-    /// How long the token lives.
+    /// The time until the token expires, in milliseconds.
     pub token_expires_in_ms: u64,
 }
 
 macro_rules! limits_view {
     ($($(#[$doc:meta])* $name:ident: $kind:ty = $default:expr, $least:expr, $most:expr;)+) => {
-        /// The limits as clients see them.
+        /// The limits that apply to clients.
         #[derive(Debug, Clone, Serialize, JsonSchema)]
         pub struct LimitsView {
             $($(#[$doc])* pub $name: $kind,)+
@@ -59,11 +59,11 @@ macro_rules! limits_view {
 
 with_limits!(limits_view);
 
-/// What `heads` lists.
+/// One entry of `heads`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum HeadEntry {
-    /// A conversation that moved.
+    /// A conversation that changed.
     Moved(HeadView),
     /// A conversation that the user is no longer a member of.
     Left(LeftView),
@@ -84,7 +84,7 @@ impl From<ConversationId> for HeadEntry {
 /// A membership that ended: the user left, was removed, or the conversation was deleted.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct LeftView {
-    /// Of which conversation.
+    /// The conversation.
     pub conversation: ConversationId,
     /// Its kind.
     pub kind: ConversationKind,
@@ -92,20 +92,20 @@ pub struct LeftView {
     pub left: bool,
 }
 
-/// One conversation that moved.
+/// One conversation that changed, as the user sees it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct HeadView {
-    /// The conversation it describes.
+    /// The id of the conversation.
     pub conversation: ConversationId,
     /// Its kind.
     pub kind: ConversationKind,
-    /// Its newest event.
+    /// The seq of its newest event.
     pub last_seq: Seq,
-    /// Up to where this user has read.
+    /// The seq up to which this user has read.
     pub read_seq: Seq,
-    /// How many messages of others come after that.
+    /// The number of messages of other users after `read_seq`.
     pub unread: u64,
-    /// The first event this user may see.
+    /// The seq of the first event that this user may see.
     pub first_seq: Seq,
     /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,19 +130,19 @@ impl From<Head> for HeadView {
     }
 }
 
-/// Presence of a user.
+/// The presence of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PresenceState {
-    /// A device is in the foreground.
+    /// At least one device is in the foreground.
     Online,
-    /// Devices are connected, all in the background.
+    /// Devices are connected, and all are in the background.
     Away,
-    /// None is connected.
+    /// No device is connected.
     Offline,
 }
 
-/// Everything the server can say, apart from `event`.
+/// Every frame that the server can send, except `event`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are those of docs/PROTOCOL.md section 1.2")]

@@ -22,7 +22,7 @@ pub enum StoreError {
     #[error("too many operations wait for the database")]
     Overloaded,
     /// A stored value breaks an invariant: a bug or a damaged database. Retrying does not help.
-    #[error("the database holds something impossible: {0}")]
+    #[error("the database holds an invalid value: {0}")]
     Inconsistent(String),
 }
 

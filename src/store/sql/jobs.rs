@@ -93,7 +93,7 @@ impl<B: Backend> Jobs for B {
                 let put_off = self
                     .once(asked, |on, (kind, subject, until)| Box::pin(put_off(on, *kind, *subject, *until)));
                 if let Err(error) = unrefused(put_off.await) {
-                    tracing::debug!(%error, "a job that failed was not put off");
+                    tracing::debug!(%error, "a failed job could not be postponed");
                 }
                 return Err(error);
             }

@@ -91,7 +91,7 @@ impl Work<'_> {
                     Ok(())
                 }
                 Err(error) => {
-                    tracing::warn!(%error, messages = entries.len(), "a message cannot be stored; looking for it");
+                    tracing::warn!(%error, messages = entries.len(), "a message cannot be stored; splitting the batch to find it");
                     let (first, second) = entries.split_at(entries.len() / 2);
                     self.some(first, answers).await?;
                     self.some(second, answers).await

@@ -58,7 +58,7 @@ async fn in_transaction(
 ) -> Result<Done, Stop> {
     match attempt(connection, rosters, batch, now).await {
         Err(Stop::Failed(error)) if error.concerns_a_row() => {
-            tracing::warn!(%error, messages = batch.len(), "a message cannot be stored; looking for it");
+            tracing::warn!(%error, messages = batch.len(), "a message cannot be stored; splitting the batch to find it");
             connection.run(&UNDO, &[]).await?;
             connection.run(&BEGIN, &[]).await?;
             split(connection, rosters, batch, now).await
