@@ -112,7 +112,7 @@ impl DataFolder {
         if let Some(database) = database {
             private().open(database).map_err(failed("the database cannot be written"))?;
         }
-        close_what_is_in(folder).map_err(failed("its files cannot be closed to other users"))?;
+        close_what_is_in(folder).map_err(failed("the access of other users to its files cannot be removed"))?;
         Ok(Self { _lock: lock })
     }
 }
@@ -152,7 +152,7 @@ fn close(folder: &Path) -> Result<(), FolderError> {
         return Ok(());
     }
     if mode & STICKY == 0 && fs::set_permissions(folder, Permissions::from_mode(PRIVATE_FOLDER)).is_ok() {
-        tracing::warn!(folder = %folder.display(), was = format!("{mode:o}"), "the data folder was accessible to other users: its mode was changed");
+        tracing::warn!(folder = %folder.display(), was = format!("{mode:o}"), "the data folder was open to other users: its mode was changed");
         return Ok(());
     }
     if mode & 0o007 == 0 {

@@ -1,4 +1,4 @@
-//! Users, how they sign in, what ended, and whom they blocked.
+//! Users, sign-ins, revocations and blocks.
 
 use std::time::Duration;
 
@@ -8,29 +8,29 @@ use super::{Outcome, StoreError};
 pub use crate::domain::Revocation;
 use crate::domain::{FamilyId, Timestamp, User, UserId, Username};
 
-/// A user to make.
+/// A user to create.
 #[derive(Debug, Clone)]
 pub struct NewUser {
     /// The profile.
     pub user: User,
     /// Argon2id in PHC form; `None` for guests and external users.
     pub password_hash: Option<String>,
-    /// SHA-256 of a guest's device id: the same device finds its guest again.
+    /// SHA-256 of a guest's device id, by which the same device finds its guest again.
     pub device_hash: Option<[u8; 32]>,
 }
 
-/// What became of a [`NewUser`].
+/// The result of creating a [`NewUser`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NewUserOutcome {
-    /// It was made.
+    /// The user was created.
     Created,
-    /// The id (external user) or device hash (guest) was there already; this is the user it belongs to.
+    /// The id (external user) or device hash (guest) existed already; this is its user.
     Existing(User),
-    /// The username is somebody else's.
+    /// Another user has the username.
     UsernameTaken,
 }
 
-/// What signing in by password needs.
+/// The data for signing in by password.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     /// The account's user.
@@ -39,7 +39,7 @@ pub struct Credentials {
     pub password_hash: String,
 }
 
-/// A sign-in to keep: the family of refresh tokens of one device.
+/// A sign-in to store: the family of refresh tokens of one device.
 #[derive(Debug, Clone)]
 pub struct NewFamily {
     /// Its id, named in access tokens.
@@ -48,7 +48,7 @@ pub struct NewFamily {
     pub user: UserId,
     /// SHA-256 of the first refresh token.
     pub token_hash: [u8; 32],
-    /// When its refresh token ends, unless rotated before.
+    /// When its refresh token expires, unless it was rotated before.
     pub expires_at: Timestamp,
 }
 
@@ -61,24 +61,24 @@ pub struct Family {
     pub user: UserId,
 }
 
-/// What became of presenting a refresh token.
+/// The result of presenting a refresh token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FamilyRotation {
-    /// The token was the newest; the new one is in force.
+    /// The token was the newest one, and the new one replaces it.
     Rotated(Family),
-    /// An older token of the family came back: the family is revoked now.
+    /// An older token of the family was presented; the family is revoked now.
     Reused(Family),
     /// Unknown, expired or revoked.
     Refused,
 }
 
-/// How far the list of revocations was read.
+/// The cursor of a reader of the list of revocations.
 ///
-/// Numbers of revocations are those of one incarnation of the log. After a failover that lost some they are
-/// given again, and the list is read from its beginning.
+/// Numbers of revocations belong to one epoch of the log. After a failover that lost some, the numbers are
+/// assigned again, and readers read the list from its beginning.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RevocationCursor {
-    /// The incarnation of the log.
+    /// The epoch of the log.
     pub epoch: u64,
     /// The number of the last one read.
     pub id: u64,
@@ -87,13 +87,13 @@ pub struct RevocationCursor {
 /// Users, credentials, token families, blocks, erasure and export.
 #[async_trait]
 pub trait Accounts: Send + Sync {
-    /// Makes a user unless its id, device or username is taken.
+    /// Creates a user unless its id, device or username is taken.
     async fn create_user(&self, new: &NewUser) -> Result<NewUserOutcome, StoreError>;
 
-    /// The user; erased users answer with the display name "deleted" and no username.
+    /// The user. An erased user has the display name "deleted" and no username.
     async fn user(&self, id: UserId) -> Result<Option<User>, StoreError>;
 
-    /// Whether there is such a user, and it was not erased.
+    /// Whether the user exists and is not erased.
     async fn is_living(&self, id: UserId) -> Result<bool, StoreError>;
 
     /// The user of a username.
@@ -113,13 +113,13 @@ pub trait Accounts: Send + Sync {
     /// Users whose username begins with `prefix`, by username.
     async fn users_by_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<User>, StoreError>;
 
-    /// What signing in needs; `None` when there is no such username.
+    /// The data for signing in; `None` when the username does not exist.
     async fn credentials(&self, username: &Username) -> Result<Option<Credentials>, StoreError>;
 
     /// The password hash of a user; `None` when it has none.
     async fn password_hash(&self, id: UserId) -> Result<Option<String>, StoreError>;
 
-    /// Changes the name shown. Refusal: `NotFound`.
+    /// Changes the display name. Refusal: `NotFound`.
     async fn rename(&self, id: UserId, display_name: &str) -> Outcome<User>;
 
     /// Sets a new password hash. Refusal: `NotFound`.
@@ -128,14 +128,13 @@ pub trait Accounts: Send + Sync {
     /// Gives a guest a username and password. Refusals: `NotFound`, `Conflict` (taken, or no guest).
     async fn claim(&self, id: UserId, username: &Username, password_hash: &str) -> Outcome<User>;
 
-    /// Keeps a sign-in. One more than a user may have ends the one that would run out first: that
-    /// [`Revocation`] is answered.
+    /// Stores a sign-in. If the user has more than the maximum, the one that would expire first ends, and its
+    /// [`Revocation`] is returned.
     async fn add_family(&self, new: &NewFamily, now: Timestamp) -> Result<Vec<Revocation>, StoreError>;
 
-    /// Rotates: the family whose newest token hashes to `presented` gets `replacement`. So does one whose
-    /// newest token was never presented and took the place of `presented` less than `repeat_within` ago, by
-    /// the database's clock. Any other token that was the newest one before revokes the family and writes a
-    /// [`Revocation`].
+    /// Rotates: the family whose newest token hashes to `presented` gets `replacement`. The same applies if
+    /// the newest token was never presented and replaced `presented` less than `repeat_within` ago, by the
+    /// database's clock. Any other former token of the family revokes the family and writes a [`Revocation`].
     async fn rotate_family(
         &self,
         presented: &[u8; 32],
@@ -145,8 +144,8 @@ pub trait Accounts: Send + Sync {
         repeat_within: Duration,
     ) -> Result<FamilyRotation, StoreError>;
 
-    /// Ends one sign-in, or all of the user's, and writes a [`Revocation`] for each. When all end there is
-    /// one more, without a sign-in, for the tokens of another issuer until `now`.
+    /// Ends one sign-in, or all sign-ins of the user, and writes a [`Revocation`] for each. If all end, one
+    /// more revocation without a sign-in covers the tokens of another issuer until `now`.
     async fn revoke(
         &self,
         user: UserId,
@@ -154,8 +153,8 @@ pub trait Accounts: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<Revocation>, StoreError>;
 
-    /// Ends all of a user's sign-ins but `keep` (after a change of password) and writes a [`Revocation`] for
-    /// each.
+    /// Ends all of a user's sign-ins except `keep` (after a change of password) and writes a [`Revocation`]
+    /// for each.
     async fn revoke_others(
         &self,
         user: UserId,
@@ -163,34 +162,34 @@ pub trait Accounts: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<Revocation>, StoreError>;
 
-    /// Revocations after `cursor` (all of them when it is of another incarnation of the log), at most 1,000,
-    /// and the cursor to go on from.
+    /// Revocations after `cursor` (all of them when it is of another epoch of the log), at most 1,000, and
+    /// the cursor to continue from.
     async fn revocations(
         &self,
         cursor: RevocationCursor,
     ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError>;
 
-    /// Drops revocations older than `before`; tokens that old are expired anyway.
+    /// Deletes revocations older than `before`; tokens that old have expired.
     async fn forget_revocations(&self, before: Timestamp) -> Result<(), StoreError>;
 
-    /// Whom `user` has blocked.
+    /// The users whom `user` has blocked.
     async fn blocks(&self, user: UserId) -> Result<Vec<UserId>, StoreError>;
 
     /// The users who have blocked `user` or whom `user` has blocked; at most `limit`.
     async fn blocked_with(&self, user: UserId, limit: usize) -> Result<Vec<UserId>, StoreError>;
 
-    /// Blocks or unblocks. Refusal: `NotFound` (no such user), `Invalid` (oneself).
+    /// Blocks or unblocks a user. Refusals: `NotFound` (no such user), `Invalid` (the user itself).
     async fn set_block(&self, user: UserId, other: UserId, blocked: bool) -> Outcome<()>;
 
-    /// Erases an account. Committed with the answer: profile, credentials, devices, sign-ins and blocks are
-    /// gone, and every token is revoked for good. What it left elsewhere goes after that, as a job of
-    /// [`super::JobKind::Erasure`]: memberships end with a `member_left` (`erased`) event each; the content
-    /// of everything it ever said and its reactions go; tombstones keep their seq. An account that is erased
-    /// already stays so. Refusal: `NotFound`.
+    /// Erases an account. When the call returns, profile, credentials, devices, sign-ins and blocks are
+    /// deleted, and every token is revoked permanently. A job of [`super::JobKind::Erasure`] removes the rest
+    /// afterwards: each membership ends with a `member_left` (`erased`) event, and the content and reactions
+    /// of the account are removed. Tombstones keep their seq. Erasing an erased account changes nothing.
+    /// Refusal: `NotFound`.
     async fn erase(&self, user: UserId, now: Timestamp) -> Outcome<Revocation>;
 
     /// One step of an export: up to `limit` JSON objects (profile, conversations, messages, reactions,
-    /// blocks), one per line, and where to go on; `None` when done.
+    /// blocks), one per line, and where to continue; `None` at the end.
     async fn export(
         &self,
         user: UserId,

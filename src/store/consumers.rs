@@ -1,4 +1,4 @@
-//! Where log consumers keep their place, and who of several may work.
+//! Cursors and leases of log consumers.
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -6,23 +6,23 @@ use uuid::Uuid;
 use super::{Cursor, StoreError};
 use crate::domain::Timestamp;
 
-/// What a consumer was answered when it asked for its lease.
+/// The answer to a consumer that asks for its lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lease {
-    /// The asker may work until the lease ends.
+    /// The consumer may work until the lease ends.
     Held {
-        /// Everything before this was handled, by this holder or an earlier one; `None` when nothing ever
-        /// was.
+        /// Everything before this position was handled, by this holder or an earlier one; `None` when nothing
+        /// was handled yet.
         cursor: Option<Cursor>,
     },
-    /// Another holder works; ask again.
+    /// Another holder has the lease; ask again.
     Taken,
 }
 
 /// Durable cursors of log consumers, each with a lease so that one of several processes works at a time.
 ///
-/// A lease is a courtesy, not a lock: around its end two holders may work for a moment, so handling
-/// a batch twice must change nothing.
+/// A lease is not a lock: around its end two holders may work for a moment, so handling a batch twice must
+/// change nothing.
 #[async_trait]
 pub trait Consumers: Send + Sync {
     /// Takes the lease of the consumer `name` when it is free, ended or the asker's own, for `lease_ms` from
@@ -35,10 +35,10 @@ pub trait Consumers: Send + Sync {
         now: Timestamp,
     ) -> Result<Lease, StoreError>;
 
-    /// Keeps how far the consumer has come; `false` when the lease is another's by now, and then nothing is
-    /// kept.
+    /// Stores the consumer's cursor. Returns `false`, and stores nothing, when another process now has the
+    /// lease.
     async fn advance(&self, name: &str, holder: Uuid, cursor: Cursor) -> Result<bool, StoreError>;
 
-    /// Gives the lease back so that another can work at once. Nothing happens when it is another's.
+    /// Releases the lease so that another process can work at once. Does nothing when another process has it.
     async fn release(&self, name: &str, holder: Uuid) -> Result<(), StoreError>;
 }

@@ -1,4 +1,4 @@
-//! Conversations and who is in them.
+//! Conversations and their members.
 
 use std::sync::Arc;
 
@@ -9,27 +9,27 @@ use crate::domain::{
     Committed, Conversation, ConversationId, HistoryPolicy, JoinPolicy, Member, Role, Timestamp, User, UserId,
 };
 
-/// A conversation to make.
+/// A conversation to create.
 #[derive(Debug, Clone)]
 pub struct NewConversation {
     /// Its id (direct: derived from the two; else random, or derived from creator and `client_id`).
     pub id: ConversationId,
-    /// Who makes it: owner of a group or channel.
+    /// The creator, who is the owner of a group or channel.
     pub creator: UserId,
-    /// Who else is in it from the start; a direct conversation has exactly one.
+    /// The other members at the start; a direct conversation has exactly one.
     pub members: Vec<UserId>,
     /// Its name.
     pub name: Option<String>,
-    /// From where on members may read.
+    /// The part of the history that new members may read.
     pub history: HistoryPolicy,
-    /// How one becomes a member.
+    /// How users become members.
     pub join: JoinPolicy,
 }
 
-/// A conversation that is there, by this call or an earlier one.
+/// A conversation that exists, created by this call or an earlier one.
 #[derive(Debug, Clone)]
 pub struct Created {
-    /// It was there already; nothing was changed.
+    /// It existed already, and nothing was changed.
     pub existed: bool,
     /// The join events, to publish.
     pub committed: Vec<Committed>,
@@ -46,7 +46,7 @@ pub struct ConversationView {
     pub role: Role,
 }
 
-/// A member with the profile shown beside it.
+/// A member with the profile.
 #[derive(Debug, Clone)]
 pub struct MemberView {
     /// The membership.
@@ -100,18 +100,18 @@ pub struct Preview {
 pub struct Page<T, K> {
     /// The items.
     pub items: Vec<T>,
-    /// Where the next page begins; `None` on the last.
+    /// The start of the next page; `None` on the last page.
     pub next: Option<K>,
 }
 
-/// Conversations and memberships, apart from what happens inside them.
+/// Conversations and memberships, without the events in them.
 #[async_trait]
 pub trait Conversations: Send + Sync {
-    /// Makes a conversation with its members. Refusals: `NotFound` (a member is no user), `Blocked`,
+    /// Creates a conversation with its members. Refusals: `NotFound` (a member is no user), `Blocked`,
     /// `TooLarge` (group).
     async fn create(&self, new: &NewConversation, now: Timestamp) -> Outcome<Created>;
 
-    /// One conversation as a member sees it; `None` when there is none or the user is no member.
+    /// One conversation as a member sees it; `None` when it does not exist or the user is not a member.
     async fn conversation(
         &self,
         user: UserId,
@@ -160,9 +160,9 @@ pub trait Conversations: Send + Sync {
     /// The membership of `user`; `None` when not a member.
     async fn member(&self, conversation: ConversationId, user: UserId) -> Result<Option<Member>, StoreError>;
 
-    /// The members of a direct or group conversation, from a cache that is right as of the newest membership
-    /// event this process committed or was told of and at most a few seconds old otherwise. For typing
-    /// notices, never for decisions on content. Channels: empty.
+    /// The members of a direct or group conversation, from a cache. The cache includes the newest membership
+    /// event that this process committed or received; otherwise it is at most a few seconds old. Use it for
+    /// typing signals, never for decisions on content. Channels: empty.
     async fn audience(&self, conversation: ConversationId) -> Result<Arc<[UserId]>, StoreError>;
 
     /// Which of `others` share a direct conversation or a group with `user` and have no block between them:

@@ -1,8 +1,8 @@
-//! By when a store call has to be answered.
+//! The deadline of a store call.
 //!
-//! A caller that has less time than the store's own timeout says so with [`within`]. [`super::Guarded`] sets
-//! the deadline of every call, and a backend ends its work at it ([`bounded`]), because only the backend
-//! knows how far the work has come.
+//! A caller with less time than the store's own timeout uses [`within`]. [`super::Guarded`] sets the deadline
+//! of every call. The backend ends its work at the deadline ([`bounded`]), because only the backend knows how
+//! far the work has come.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ tokio::task_local! {
     static DEADLINE: Instant;
 }
 
-/// Makes `call` on the store with `left` for its answer, or less where the store's timeout or an outer caller
+/// Makes `call` on the store with `left` as its time limit, or less if the store's timeout or an outer caller
 /// allows less.
 pub async fn within<T>(left: Duration, call: impl Future<Output = T>) -> T {
     by(earliest(left), call).await
@@ -23,7 +23,7 @@ pub(super) async fn by<T>(deadline: Instant, call: impl Future<Output = T>) -> T
     DEADLINE.scope(deadline, call).await
 }
 
-/// The deadline of the call under way, at most `limit` from now.
+/// The deadline of the current call, at most `limit` from now.
 pub(super) fn earliest(limit: Duration) -> Instant {
     #[expect(
         clippy::disallowed_methods,
@@ -37,7 +37,7 @@ pub(super) fn earliest(limit: Duration) -> Instant {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Late;
 
-/// Works until the call's deadline, for `limit` at most.
+/// Runs the work until the call's deadline, for `limit` at most.
 pub(super) async fn bounded<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, Late> {
     tokio::time::timeout_at(earliest(limit), work).await.map_err(|_| Late)
 }

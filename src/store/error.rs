@@ -1,21 +1,22 @@
-//! What can go wrong below the rules.
+//! Failures of the database, as opposed to refusals by the rules.
 
 use thiserror::Error;
 
 use crate::protocol::Failure;
 
-/// How long a peer waits that was turned away because of others.
+/// How long a peer waits after a refusal because of overload.
 const RETRY_AFTER_MS: u64 = 500;
 
-/// A dependency failed. A definite no of the rules is a [`crate::domain::Refusal`] instead.
+/// A dependency failed. A definite refusal by the rules is a [`crate::domain::Refusal`] instead.
 #[derive(Debug, Clone, Error)]
 pub enum StoreError {
-    /// The database did not do it, or did not say so.
+    /// The database failed, or did not answer.
     #[error("the database is unavailable ({}): {detail}", if *.definite { "nothing was done" } else { "it may have been done" })]
     Unavailable {
-        /// True: nothing was done and never will be. False: unknown; the caller repeats with the same key.
+        /// True: nothing was done and nothing will be. False: unknown; the caller repeats the call with the
+        /// same key.
         definite: bool,
-        /// What the database said, for the log; never sent to a peer.
+        /// The message of the database, for the log. It is never sent to a peer.
         detail: String,
     },
     /// Too many operations wait already; nothing was done.
@@ -43,7 +44,7 @@ impl StoreError {
     }
 }
 
-/// What a peer is told; the detail is for the log.
+/// The error that a peer receives. The detail is only for the log.
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {

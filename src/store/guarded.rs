@@ -1,15 +1,16 @@
-//! The one owner of a store call: its deadline, its latency, its failures and what they mean.
+//! Every store call goes through here: this module sets its deadline, measures it, and classifies its
+//! failure.
 //!
-//! [`Guarded`] stands before a backend; everything outside `store` asks through it, with no timeout of its
-//! own. A caller that has less time uses [`super::within`].
+//! [`Guarded`] wraps a backend. All code outside `store` calls it and sets no timeout of its own. A caller
+//! with less time uses [`super::within`].
 //!
-//! - *Deadline*: `store.timeout_ms`, or what the caller has left. The backend ends its work at it. One that
-//!   does not is left [`GRACE`] later.
-//! - *Meaning*: a read changes nothing, so its failure is definite. For a write the backend's answer holds,
-//!   because only the backend knows whether a commit was on its way. A write that was left without any answer
-//!   is indefinite.
-//! - *Measured*: every operation, failed ones too; failures by whether they are definite. One line a second
-//!   is logged.
+//! - *Deadline*: `store.timeout_ms`, or the time that the caller has left. The backend ends its work at the
+//!   deadline. A backend that does not is abandoned [`GRACE`] later.
+//! - *Meaning*: a read changes nothing, so its failure is definite. For a write the backend decides, because
+//!   only the backend knows whether it had sent a commit. A write that was abandoned without an answer is
+//!   indefinite.
+//! - *Measured*: every operation, including failed ones; failures are counted as definite or indefinite. At
+//!   most one line a second is logged.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,10 +35,9 @@ use crate::environment::SharedEnvironment;
 use crate::telemetry::Latency;
 use crate::telemetry::meters::StoreMeters;
 
-/// For so long a write is still waited for after its deadline, so that the backend's own answer is the one
-/// heard.
+/// The time that a write gets after its deadline, so that its failure is the backend's own answer.
 const GRACE: Duration = Duration::from_millis(500);
-/// Between two lines in the log about failures, in milliseconds.
+/// The least time between two log lines about failures, in milliseconds.
 const LOG_EVERY_MS: u64 = 1_000;
 
 /// A store whose calls have a deadline and are measured.
@@ -52,7 +52,7 @@ pub struct Guarded {
     log_again_ms: AtomicU64,
 }
 
-/// What a failure of an operation leaves open.
+/// Whether a failed operation may have changed something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Read,
@@ -130,7 +130,7 @@ impl Guarded {
     }
 }
 
-/// Every operation there is, as a read or as a write, given to the macro `$then`.
+/// Every operation, as a read or as a write, given to the macro `$then`.
 macro_rules! operations {
     ($then:ident) => {
         $then! {
@@ -209,7 +209,7 @@ macro_rules! operations {
     };
 }
 
-/// Writes the traits out: each operation is passed on under its name.
+/// Implements the traits: each operation calls the backend's operation of the same name.
 macro_rules! guard {
     ($($trait:ident { $($kind:ident $operation:ident($($argument:ident: $type:ty),*) -> $answer:ty;)+ })+) => {
         $(#[async_trait]

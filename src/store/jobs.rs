@@ -1,16 +1,16 @@
-//! Work that goes on after its operation was answered, in bounded steps. Any process may do the next one.
+//! Work that continues in bounded steps after its operation was answered. Any process may run the next step.
 
 use async_trait::async_trait;
 
 use super::StoreError;
 use crate::domain::{Committed, ConversationId, Timestamp};
 
-/// What a job does.
+/// The kind of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobKind {
-    /// Takes out what an erased account left: memberships, content, reactions.
+    /// Removes the remaining data of an erased account: memberships, content, reactions.
     Erasure,
-    /// Takes out what was said in a deleted conversation.
+    /// Removes the content of a deleted conversation.
     Purge,
 }
 
@@ -27,14 +27,14 @@ impl JobKind {
     }
 }
 
-/// What one step of a job came to.
+/// The result of one step of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// There is more to do, at once.
+    /// More work remains and can be done at once.
     More,
-    /// What it waits for has not happened yet; ask again in a while.
+    /// The job waits for a condition; try again later.
     Later,
-    /// The job is done and forgotten.
+    /// The job is done, and its row is deleted.
     Done,
     /// No job of the kind is due.
     Idle,
@@ -43,45 +43,45 @@ pub enum Step {
 /// A step that is committed.
 #[derive(Debug)]
 pub struct Worked {
-    /// What it came to.
+    /// The result.
     pub step: Step,
     /// The events it committed, to publish now.
     pub committed: Vec<Committed>,
-    /// How far a purge has come; `None` for other kinds.
+    /// The progress of a purge; `None` for other kinds.
     pub purged: Option<Purged>,
 }
 
-/// A step of removing what was said in a deleted conversation.
+/// One step of removing the content of a deleted conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Purged {
-    /// Which conversation.
+    /// The conversation.
     pub conversation: ConversationId,
-    /// How many events this step went over.
+    /// The number of events that this step processed.
     pub events: u64,
-    /// How many events are left in this conversation.
+    /// The number of events left in this conversation.
     pub left: u64,
 }
 
 /// Jobs that are not done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// How many.
+    /// The number of jobs.
     pub jobs: u64,
-    /// When the oldest of them was begun.
+    /// The start time of the oldest of them.
     pub oldest: Option<Timestamp>,
 }
 
-/// Jobs: each a row that the operation which makes it necessary writes in its own transaction.
+/// Jobs. The operation that makes a job necessary writes its row in the same transaction.
 #[async_trait]
 pub trait Jobs: Send + Sync {
-    /// Does one bounded step of the job of this kind that has waited longest, in one transaction. A step that
-    /// failed may be done again by anybody.
+    /// Runs one bounded step of the job of this kind that has waited longest, in one transaction. Any process
+    /// may repeat a failed step.
     async fn work(&self, kind: JobKind, now: Timestamp) -> Result<Worked, StoreError>;
 
     /// The jobs of a kind that are not done.
     async fn backlog(&self, kind: JobKind) -> Result<Backlog, StoreError>;
 
-    /// Makes sure that what was removed is in no file of the database either; false when that has to be tried
-    /// again. Answers at once when nothing was removed. A database server looks after its own files.
+    /// Removes deleted content from the database's files too. Returns false when this must be tried again,
+    /// and returns at once when nothing was deleted. A database server manages its own files.
     async fn scrub(&self) -> Result<bool, StoreError>;
 }

@@ -21,7 +21,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// The conversation meant, when `sender` says it.
+    /// The conversation of the target when `sender` is the sender.
     pub fn conversation(&self, sender: UserId) -> ConversationId {
         match self {
             Self::Conversation(id) => *id,
@@ -33,13 +33,13 @@ impl Target {
 /// A send that passed all checks of shape and size.
 #[derive(Debug, Clone)]
 pub struct NewMessage {
-    /// Who says it.
+    /// The sender.
     pub sender: UserId,
     /// The conversation it is sent to.
     pub target: Target,
     /// The idempotency key.
     pub client_id: ClientId,
-    /// What it says.
+    /// The content.
     pub content: Content,
 }
 
@@ -48,7 +48,7 @@ pub struct NewMessage {
 pub struct Appended {
     /// The conversation.
     pub conversation: ConversationId,
-    /// The message's place.
+    /// The message's seq.
     pub seq: Seq,
     /// When the first try was accepted.
     pub sent_at: Timestamp,
@@ -56,74 +56,74 @@ pub struct Appended {
     pub committed: Option<Committed>,
 }
 
-/// Why a message of a batch is not in the log, or not known to be.
+/// Why a message of a batch is not in the log, or may not be in it.
 #[derive(Debug, Clone, Error)]
 pub enum AppendError {
-    /// A definite no that concerns this message.
+    /// A definite refusal of this message.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The database failed after other messages of the batch were answered; what it says of definiteness
-    /// holds for this message.
+    /// The database failed after other messages of the batch were answered. Whether the failure is definite
+    /// also applies to this message.
     #[error(transparent)]
     Failed(#[from] StoreError),
 }
 
-/// A change to what is already there. Each is idempotent: what holds already makes no event.
+/// A change to stored data. Each is idempotent: a change that has no effect makes no event.
 #[derive(Debug, Clone)]
 pub enum Change {
     /// Replace a message's body.
     Edit {
-        /// The message's place.
+        /// The message's seq.
         target: Seq,
         /// The new body.
         body: String,
-        /// The idempotency key; shares its numbers with the keys of sends. A repetition under it changes
-        /// nothing.
+        /// The idempotency key, from the same key space as the keys of sends. A repetition with the same key
+        /// changes nothing.
         client_id: Option<ClientId>,
     },
-    /// Remove a message's content for good, from the message and from every edit of it.
+    /// Remove a message's content permanently, from the message and from every edit of it.
     Delete {
-        /// The message's place.
+        /// The message's seq.
         target: Seq,
     },
-    /// Add or take back a reaction.
+    /// Add or remove a reaction.
     React {
-        /// The message's place.
+        /// The message's seq.
         target: Seq,
-        /// Which one.
+        /// The reaction.
         emoji: String,
-        /// Add (true) or take back.
+        /// Add (true) or remove (false).
         on: bool,
     },
-    /// Make `user` a member (oneself: join; another: invite).
+    /// Make `user` a member (the actor: join; another user: invite).
     Join {
-        /// Who becomes a member.
+        /// The new member.
         user: UserId,
-        /// As what.
+        /// The new member's role.
         role: Role,
     },
-    /// End `user`'s membership (one's own: leave).
+    /// End `user`'s membership (the actor's own: leave).
     Leave {
-        /// Who leaves.
+        /// The member who leaves.
         user: UserId,
     },
-    /// Give `user` a role; `Owner` hands ownership over and makes the actor an admin.
+    /// Give `user` a role. `Owner` transfers the ownership and makes the actor an admin.
     SetRole {
         /// The member concerned.
         user: UserId,
         /// Their new role.
         role: Role,
     },
-    /// Keep `user`, a member, from saying anything there.
+    /// Mute `user`, a member, in the conversation.
     Mute {
         /// The member concerned.
         user: UserId,
-        /// For how long from now on; 0 lifts it.
+        /// The duration from now on, in milliseconds; 0 ends the mute.
         duration_ms: u64,
     },
     /// Change settings (`name`, `history`, `join` of [`Changes`]).
     Configure(Changes),
-    /// Delete the conversation: content goes, every membership ends.
+    /// Delete the conversation: its content is removed, and every membership ends.
     DeleteConversation,
 }
 
@@ -165,44 +165,45 @@ impl Change {
 /// A change that is in the log.
 #[derive(Debug, Clone)]
 pub struct Changed {
-    /// The place of the event that made it so, by this call or an earlier one.
+    /// The seq of the event that made the change, in this call or an earlier one.
     pub seq: Seq,
-    /// What this call committed, in seq order; empty when everything held already.
+    /// The events that this call committed, in seq order; empty when nothing had to change.
     pub committed: Vec<Committed>,
 }
 
-/// A client's place in its user's history: which log (epoch), and how far.
+/// A client's place in its user's history: the log's epoch and a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    /// The log's incarnation; changes when a database was restored or failed over with a doubtful tail.
+    /// The epoch. It changes when a database is restored, or fails over and may have lost its last events.
     pub epoch: u64,
-    /// Everything before this position was seen.
+    /// The client has seen everything before this position.
     pub position: Position,
 }
 
 /// An answer to "what moved since?", read from one snapshot.
 #[derive(Debug, Clone)]
 pub struct Heads {
-    /// Where to go on from next time.
+    /// The cursor for the next call.
     pub cursor: Cursor,
     /// The conversations that moved, by conversation id.
     pub heads: Vec<Head>,
-    /// Those of `heads` without an event since then, by id: the user's membership moved, as by a receipt of
-    /// another device.
+    /// The conversations of `heads` without an event since then, by id: only the user's membership changed,
+    /// for example by a receipt of another device.
     pub quiet: Vec<ConversationId>,
-    /// What the user is no longer a member of since then, by id, with the event that ended it: they left,
-    /// were removed, or the conversation was deleted.
+    /// Conversations that the user is no longer a member of since then, by id, with the event that ended the
+    /// membership: the user left, was removed, or the conversation was deleted.
     pub left: Vec<(ConversationId, Seq)>,
-    /// Every channel the user is a member of with its newest seq, moved or not: what to subscribe to.
+    /// Every channel that the user is a member of, with its newest seq, changed or not. The session
+    /// subscribes to these.
     pub channels: Vec<(ConversationId, Seq)>,
 }
 
 /// One range of a `sync`.
 #[derive(Debug, Clone, Copy)]
 pub struct RangeQuery {
-    /// Whose events.
+    /// The conversation.
     pub conversation: ConversationId,
-    /// Those after this seq.
+    /// The range begins after this seq.
     pub after: Seq,
     /// At most this many.
     pub limit: usize,
@@ -215,31 +216,31 @@ pub struct RangeQuery {
 pub struct RangeEvents {
     /// The events.
     pub events: Vec<Arc<Event>>,
-    /// Events exist beyond these.
+    /// More events exist after these.
     pub more: bool,
 }
 
 /// Which page of history.
 #[derive(Debug, Clone, Copy)]
 pub struct HistoryQuery {
-    /// Whose messages.
+    /// The conversation.
     pub conversation: ConversationId,
-    /// Those before this seq (newest first), …
+    /// Messages before this seq (newest first), …
     pub before: Option<Seq>,
-    /// … or those after this one (oldest first). Neither: the newest page.
+    /// … or messages after this seq (oldest first). Neither: the newest page.
     pub after: Option<Seq>,
     /// At most this many.
     pub limit: usize,
 }
 
-/// How often a reaction was given.
+/// The number of users who gave a reaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReactionCount {
     /// The reaction's emoji.
     pub emoji: String,
-    /// By how many.
+    /// How many users gave it.
     pub count: u64,
-    /// By the viewer too.
+    /// Whether the viewer gave it.
     pub me: bool,
 }
 
@@ -257,59 +258,59 @@ pub struct MessageView {
 pub struct HistoryPage {
     /// The messages.
     pub messages: Vec<MessageView>,
-    /// More lie beyond, in the direction asked.
+    /// More messages exist in the requested direction.
     pub more: bool,
 }
 
-/// A receipt that moved something.
+/// A receipt that moved a position.
 #[derive(Debug, Clone)]
 pub struct Marked {
-    /// Whose, where, and the positions now in force.
+    /// The user, the conversation, and the new positions.
     pub mark: Mark,
-    /// Who is to be told: the members of a direct or group conversation; in a channel only the user's own
-    /// devices.
+    /// The users who receive it: the members of a direct or group conversation; in a channel only the user's
+    /// own devices.
     pub audience: Arc<[UserId]>,
 }
 
-/// A stretch of the log in commit order.
+/// A part of the log, in commit order.
 #[derive(Debug, Clone)]
 pub struct Tail {
     /// The events, ready to publish.
     pub committed: Vec<Committed>,
-    /// Read on from here.
+    /// The position to continue from.
     pub next: Position,
 }
 
-/// Numbers of transactions that hold the log's end back, as of one moment.
+/// The transactions that hold back the log's end at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
-    /// The positions of those that have written, in any database of the server, and are not decided.
+    /// The positions of transactions that have written, in any database of the server, and have not ended.
     pub numbers: Vec<Position>,
-    /// No position so high was given yet.
+    /// The lowest position that was not assigned yet.
     pub next: Position,
 }
 
 /// Appending, changing and reading events.
 #[async_trait]
 pub trait Log: Send + Sync {
-    /// Appends a batch in one go, and in one transaction unless a key occurs twice or a row cannot be stored:
-    /// deduplicates, checks membership and blocks, gives seqs, inserts.
+    /// Appends a batch, in one transaction unless a key occurs twice or a row cannot be stored: deduplicates,
+    /// checks membership and blocks, assigns seqs, inserts.
     ///
-    /// Answers one result per message, in order. A [`Refusal`] concerns its message alone: `NotMember`,
+    /// Returns one result per message, in order. A [`Refusal`] concerns only its message: `NotMember`,
     /// `NotFound` (no such conversation or user), `Blocked`, `Muted`, `Conflict` (the `client_id` was used
     /// for something else), `Invalid` (`reply_to` names no message). The sender's read position moves to its
     /// message.
     ///
     /// # Errors
-    /// [`StoreError`] concerns every message: none was answered. When indefinite, the same batch may be given
-    /// again.
+    /// [`StoreError`] concerns every message: none was answered. If it is indefinite, the caller may repeat
+    /// the same batch.
     async fn append(
         &self,
         batch: &[NewMessage],
         now: Timestamp,
     ) -> Result<Vec<Result<Appended, AppendError>>, StoreError>;
 
-    /// Carries out one change as `actor`, in one transaction.
+    /// Makes one change as `actor`, in one transaction.
     async fn change(
         &self,
         actor: UserId,
@@ -318,28 +319,28 @@ pub trait Log: Send + Sync {
         now: Timestamp,
     ) -> Outcome<Changed>;
 
-    /// Moves receipts forward, in one transaction; answers those that moved something. Marks of non-members
-    /// and backward marks are dropped.
+    /// Moves receipts forward, in one transaction, and returns those that moved. Marks of non-members and
+    /// backward marks are ignored.
     async fn mark(&self, marks: &[Mark], now: Timestamp) -> Result<Vec<Marked>, StoreError>;
 
-    /// What `user` may see of a range. Refusals: `NotFound`, `NotMember`.
+    /// The events of a range that `user` may see. Refusals: `NotFound`, `NotMember`.
     async fn range(&self, user: UserId, query: RangeQuery) -> Outcome<RangeEvents>;
 
     /// A page of messages as `user` may see it. Refusals: `NotFound`, `NotMember`.
     async fn history(&self, user: UserId, query: HistoryQuery) -> Outcome<HistoryPage>;
 
-    /// The conversations of `user` that moved since `since` (all without it, or when its epoch is another),
-    /// from one snapshot taken after this call began. Moved: an event, a membership, or one's own receipt on
-    /// another device.
+    /// The conversations of `user` that changed since `since` (all of them without `since`, or when its epoch
+    /// is another), from one snapshot taken after this call began. A conversation counts as changed after an
+    /// event, a change of the membership, or a receipt of the user on another device.
     async fn heads(&self, user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError>;
 
-    /// The heads of those of some conversations that `user` is a member of, moved or not.
+    /// The heads of the given conversations that `user` is a member of, changed or not.
     async fn heads_of(&self, user: UserId, conversations: &[ConversationId])
     -> Result<Vec<Head>, StoreError>;
 
-    /// Events of a conversation after a seq, ready to publish: for healing holes in delivery. Each is for
-    /// those who were members when it was committed, as in [`Log::tail`] and [`Log::ahead`], and
-    /// not those who are members now.
+    /// Events of a conversation after a seq, ready to publish, to heal holes in delivery. As in [`Log::tail`]
+    /// and [`Log::ahead`], the audience of an event is its members when it was committed, not the members
+    /// now.
     async fn stretch(
         &self,
         conversation: ConversationId,
@@ -350,18 +351,19 @@ pub trait Log: Send + Sync {
     /// Committed events from `after` on in commit order, at most `limit`, for log consumers.
     async fn tail(&self, after: Position, limit: usize) -> Result<Tail, StoreError>;
 
-    /// Events from `after` on that are committed, at most `limit`, whether or not what has an earlier
-    /// position is decided; `next` is where to read on when there were as many. Ordered as by [`Log::tail`]:
-    /// of each conversation nothing is left out.
+    /// Committed events from `after` on, at most `limit`, even if transactions with earlier positions have
+    /// not ended. When `limit` events are returned, `next` is the position to continue from. The order is
+    /// that of [`Log::tail`]: no event of a conversation is left out.
     async fn ahead(&self, after: Position, limit: usize) -> Result<Tail, StoreError>;
 
-    /// What holds the log's end back. An event that [`Log::ahead`], asked after this, does not show has a
-    /// position of [`Running::numbers`], or [`Running::next`] or more, or its predecessor's.
+    /// The transactions that hold back the log's end. An event that a later [`Log::ahead`] does not return
+    /// has one of these positions: one of [`Running::numbers`], [`Running::next`] or more, or the position of
+    /// the event before it.
     async fn running(&self) -> Result<Running, StoreError>;
 
-    /// Where the log ends now.
+    /// The end of the log now.
     async fn end(&self) -> Result<Cursor, StoreError>;
 
-    /// Answers within its timeout when the database can read and write.
+    /// Returns within its timeout if the database can read and write.
     async fn ping(&self) -> Result<(), StoreError>;
 }

@@ -1,19 +1,22 @@
-//! The durable truth: what an ack depends on, and nothing else.
+//! The durable store. An ack depends on it and on nothing else.
 //!
-//! Traits here; rules that both databases share in `sql`; what differs in the folders of the backends
-//! ([`sqlite`] embedded, [`postgres`] for a fleet). One behavioural suite (`tests/contract/`) runs over every
-//! backend. To add a backend: implement the traits, name it in `app`, add it to the suite.
+//! The traits are here. `sql` has the rules that both databases share. The folders of the backends
+//! ([`sqlite`] embedded, [`postgres`] for a fleet) have the parts that differ. One behavioural suite
+//! (`tests/contract/`) runs on every backend. To add a backend: implement the traits, name it in `app`, add
+//! it to the suite.
 //!
 //! **Rules every backend keeps**
-//! - An operation is one transaction. What it returned is committed; an [`StoreError::Unavailable`] says
-//!   whether it may be.
-//! - Seqs of a conversation are given under that conversation's lock, after deduplication: no holes, ever.
+//! - An operation is one transaction. Its result is committed. A [`StoreError::Unavailable`] says whether the
+//!   transaction may be committed.
+//! - Seqs of a conversation are assigned under that conversation's lock, after deduplication, so there are
+//!   never holes.
 //! - Permissions are decided by [`crate::domain::permissions`] on rows read in the same transaction, or on
 //!   rows that are compared when the change is written. Where a statement has to decide by itself, because a
 //!   send is one round trip to Postgres (docs/adr/0010-the-log-on-postgres.md), `sql/permissions.rs` has the
 //!   rule as SQL, and `tests/contract/suite/sending.rs` compares the two.
-//! - "Not there" is `Ok(None)`; a definite no is a [`Refusal`]; only a broken dependency is a [`StoreError`].
-//! - Nothing pages by OFFSET; nothing reads without a limit.
+//! - An absent row is `Ok(None)`. A definite refusal is a [`Refusal`]. Only a failed dependency is a
+//!   [`StoreError`].
+//! - No statement pages by OFFSET, and no statement reads without a limit.
 
 mod accounts;
 mod consumers;
@@ -52,12 +55,12 @@ pub use sql::text::SchemaStep;
 use crate::domain::Refusal;
 pub use crate::domain::{Head, Mark};
 
-/// A store operation's outcome: done, a definite no, or a broken dependency.
+/// The result of a store operation: a value, a definite refusal, or a failed dependency.
 pub type Outcome<T> = Result<Result<T, Refusal>, StoreError>;
 
-/// Everything durable, as one shared handle.
+/// The whole store, as one shared handle.
 pub trait Store: Log + Conversations + Accounts + Consumers + Jobs {}
 impl<T: Log + Conversations + Accounts + Consumers + Jobs> Store for T {}
 
-/// How the store is shared: behind [`Guarded`], so that nobody outside needs a timeout of its own.
+/// The shared store, behind [`Guarded`], so that no caller needs its own timeout.
 pub type SharedStore = Arc<dyn Store>;
