@@ -112,7 +112,8 @@ impl DataFolder {
         if let Some(database) = database {
             private().open(database).map_err(failed("the database cannot be written"))?;
         }
-        close_what_is_in(folder).map_err(failed("the access of other users to its files cannot be removed"))?;
+        close_what_is_in(folder)
+            .map_err(failed("the access of other users to its files cannot be removed"))?;
         Ok(Self { _lock: lock })
     }
 }

@@ -13,7 +13,7 @@ const TIMEOUT: Duration = Duration::from_millis(50);
 /// How a database is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    /// It never answers, and the backend does not mind the time.
+    /// It never answers, and the backend ignores the deadline.
     Hangs,
     /// It never answers; the backend ends its work at the deadline, before anything was sent to commit.
     Late,
@@ -38,7 +38,7 @@ impl Broken {
     }
 }
 
-/// A value to call an operation with; which one does not matter.
+/// An argument for an operation; any value works.
 trait Sample {
     fn sample() -> Self;
 }

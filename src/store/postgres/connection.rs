@@ -1,4 +1,4 @@
-//! One connection: how it is made, and how statements are run on it.
+//! One connection: how it is opened, and how statements run on it.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -35,14 +35,14 @@ impl Connection {
         Ok(statement.persistent(self.prepared).execute(&mut self.raw).await?.rows_affected())
     }
 
-    /// Runs statements as one text in one round trip and collects the rows of all of them. The text may hold
-    /// ids and numbers of our own making, nothing that came from a peer.
+    /// Runs statements as one text in one round trip and collects the rows of all of them. The text may
+    /// contain only ids and numbers that our code created, and nothing that a peer sent.
     pub(super) async fn script(&mut self, text: String) -> sql::Result<Vec<Pg>> {
         let rows = sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(&mut self.raw).await?;
         Ok(rows.into_iter().map(Pg).collect())
     }
 
-    /// Says good-bye to the server.
+    /// Closes the connection in order.
     pub(super) async fn close(self) {
         if let Err(error) = self.raw.close().await {
             tracing::debug!(%error, "closing a database connection failed");
@@ -68,8 +68,8 @@ impl DerefMut for Connection {
     }
 }
 
-/// A statement of the rules with as many of the values as it names: the same text may stand in two rules that
-/// bring different numbers of values, and a connection prepares it once.
+/// A statement of the rules with as many values as it names. The same text may be in two rules with different
+/// numbers of values, and a connection prepares it once.
 fn bound<'v>(text: &'static str, values: &'v [Value<'v>]) -> Statement<'v> {
     values.iter().take(parameters(text)).fold(sqlx::query(text), |statement, value| match value {
         Value::Uuid(id) => statement.bind(*id),
@@ -117,12 +117,12 @@ impl sql::Connection for Connection {
     }
 }
 
-/// How connections of one pool are made.
+/// How connections of one pool are opened.
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
     options: PgConnectOptions,
     prepared: bool,
-    /// The server must take writes: a standby or a demoted primary is refused.
+    /// The server must accept writes: a standby or a demoted primary is refused.
     primary: bool,
 }
 
@@ -130,7 +130,7 @@ impl Connector {
     /// For the server at `url`.
     ///
     /// # Errors
-    /// The URL cannot be read; the text does not repeat it, since it holds a password.
+    /// The URL is invalid. The error text does not repeat it, because it contains a password.
     pub(super) fn new(
         url: &secrecy::SecretString,
         options: &PostgresOptions,
@@ -149,7 +149,7 @@ impl Connector {
         Ok(Self { options: parsed, prepared: options.prepared, primary })
     }
 
-    /// Connects, and makes sure of the server's part and schema before anybody is given the connection.
+    /// Connects, and checks the server's role and schema before a caller gets the connection.
     pub(super) async fn connect(&self) -> Result<Connection, StoreError> {
         let raw = self.options.connect().await.map_err(before_commit)?;
         let mut connection = Connection { raw, prepared: self.prepared };
@@ -158,8 +158,8 @@ impl Connector {
         Ok(connection)
     }
 
-    /// Connects whatever the server is, for looking at it. The second answer: the log came from another
-    /// server, whose positions go on here only after a step that nobody has taken yet.
+    /// Connects to any server, to examine it. The second value is true when the log came from another server
+    /// and its positions continue only after a step that was not run yet.
     pub(super) async fn look(&self) -> Result<(Standing, bool), StoreError> {
         let raw = self.options.connect().await.map_err(before_commit)?;
         let mut connection = Connection { raw, prepared: self.prepared };
@@ -194,9 +194,9 @@ impl Connector {
     }
 }
 
-/// What a session asks of the server, in its own words. A statement ends with the caller's patience, and a
-/// process that froze in the middle of a transaction does not keep its locks. Every statement looks rows up
-/// by keys, so no plan may go over a whole table, though it was small when the plan was made.
+/// The settings of a session, as SQL. A statement ends at the caller's timeout. A process that froze in the
+/// middle of a transaction does not keep its locks. Every statement looks rows up by keys, so no plan may
+/// scan a whole table, even if the table was small when the plan was made.
 fn session(timeout_ms: u64) -> [(&'static str, String); 7] {
     let frozen = Duration::from_millis(timeout_ms.saturating_mul(2)).as_millis();
     [

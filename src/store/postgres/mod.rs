@@ -1,11 +1,10 @@
-//! The store on a Postgres server: any number of processes share it.
+//! The store on a Postgres server. Any number of processes share it.
 //!
-//! Every operation is one transaction with an application timeout; appending is one round trip. Writers,
-//! readers and those who tail the log have connections of their own, so that none waits behind another.
-//! A position is the number of the transaction that wrote. A reader in the order of positions stops before
-//! the oldest transaction under way, so it skips none.
-//! Replicas answer pages of history when they have what must be seen. After a restart everything is as the
-//! database has it; nothing is kept here but what the cache of group memberships holds, which is checked
+//! Every operation is one transaction with an application timeout. Appending is one round trip. Writers,
+//! readers and readers of the tail have separate connections, so that none waits for another. A position is
+//! the number of the transaction that wrote. A reader in the order of positions stops before the oldest open
+//! transaction, so it skips no event. Replicas answer pages of history if they have the events that the
+//! caller must see. The process keeps no state except the cache of group memberships, which is checked
 //! against the database at each use.
 
 mod append;
@@ -40,8 +39,8 @@ use connection::{Connection, Connector};
 use pool::{Generation, Mode, Phase, Pool};
 use replicas::Replicas;
 
-/// A database server, in use. Shared behind an `Arc`; closing is [`PostgresStore::close`] or dropping the
-/// last handle.
+/// An open store on a database server. Share it behind an `Arc`. Close it with [`PostgresStore::close`] or by
+/// dropping the last handle.
 #[derive(Debug)]
 pub struct PostgresStore {
     writer: Pool,
@@ -55,12 +54,11 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Makes sure that the server takes writes and has a schema this release knows, and makes connections
-    /// ready to be opened.
+    /// Checks that the server accepts writes and has a schema that this release supports, and prepares the
+    /// pools.
     ///
     /// # Errors
-    /// [`OpenError::Unreachable`]: try again after a while. [`OpenError::Unusable`]: its text says what to
-    /// do.
+    /// [`OpenError::Unreachable`]: try again later. [`OpenError::Unusable`]: its text says what to do.
     pub async fn open(
         options: PostgresOptions,
         environment: SharedEnvironment,
@@ -103,7 +101,7 @@ impl PostgresStore {
         Ok(store)
     }
 
-    /// How many replicas are configured to read from.
+    /// The number of configured replicas for reads.
     pub fn replicas(&self) -> usize {
         self.replicas.count()
     }
@@ -111,7 +109,7 @@ impl PostgresStore {
     /// Whether a replica answers a read; `index` counts from 0 in the order of the settings.
     ///
     /// # Errors
-    /// It does not answer, or not within the store's timeout. Definite: nothing was asked of it but to read.
+    /// The replica does not answer within the store's timeout. Definite: the call only reads.
     pub async fn ping_replica(&self, index: usize) -> Result<(), StoreError> {
         let asked = async {
             let mut transaction = self.replicas.pool(index).begin(Mode::Single).await?;
@@ -122,7 +120,7 @@ impl PostgresStore {
         tokio::time::timeout(self.timeout, asked).await.map_err(late)?
     }
 
-    /// Waits for operations at work, refuses further ones and closes every connection.
+    /// Waits for running operations, refuses new ones and closes every connection.
     pub async fn close(&self) {
         self.tailer.close().await;
         self.replicas.close().await;
@@ -144,7 +142,7 @@ impl sql::Transactions for PostgresStore {
     }
 }
 
-/// A lock on a row is refused by a server that does not write, as an update is, and leaves nothing for
+/// A server that does not write refuses a row lock, as it refuses an update. A row lock leaves no work for
 /// vacuum.
 const LOCKED: Sql = statement!(postgres: "SELECT 1 FROM meta WHERE name = 'schema' FOR KEY SHARE");
 const REACHED: Sql = statement!(postgres: "SELECT tidings_end()");

@@ -1,17 +1,17 @@
-//! What the store on a Postgres server shows of itself.
+//! The state of the store on a Postgres server, for inspection.
 
 use serde::Serialize;
 
 use super::PostgresStore;
 
-/// The pools of connections, by what they are for.
+/// The connection pools, by purpose.
 #[derive(Debug, Clone, Serialize)]
 pub struct PostgresObserved {
-    /// To the primary, for what is written.
+    /// To the primary, for writes.
     pub writer: PoolObserved,
-    /// To the primary, for what is read.
+    /// To the primary, for reads.
     pub reader: PoolObserved,
-    /// For those who read the log on.
+    /// For readers of the tail.
     pub tailer: PoolObserved,
     /// To each replica, in the order of the settings.
     pub replicas: Vec<PoolObserved>,
@@ -20,16 +20,16 @@ pub struct PostgresObserved {
 /// One pool.
 #[derive(Debug, Clone, Serialize)]
 pub struct PoolObserved {
-    /// Connections there may be.
+    /// The maximum number of connections.
     pub size: usize,
-    /// Connections in use, or being made for somebody.
+    /// Connections that are in use or being opened.
     pub in_use: usize,
-    /// Open connections that rest.
+    /// Open connections that are idle.
     pub idle: usize,
 }
 
 impl PostgresStore {
-    /// How much its connections are used.
+    /// The current use of its connections.
     pub fn observed(&self) -> PostgresObserved {
         PostgresObserved {
             writer: self.writer.observed(),

@@ -1,4 +1,4 @@
-//! What an operator may set about the database server.
+//! Settings for the database server.
 
 use secrecy::SecretString;
 
@@ -7,29 +7,30 @@ use crate::domain::Limits;
 /// Settings of the store on a Postgres server.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
-    /// Connection URL of the primary, or of a PgBouncer before it.
+    /// Connection URL of the primary, or of a PgBouncer in front of it.
     pub url: SecretString,
-    /// Connection URLs of replicas; history and ranges are read there when they have what must be seen.
+    /// Connection URLs of replicas. History and ranges are read there if they have the events that the caller
+    /// must see.
     pub read_urls: Vec<SecretString>,
-    /// Connection URL of a replica near by that log consumers read the tail of the log from; `None`: the
+    /// Connection URL of a nearby replica from which log consumers read the tail of the log; `None`: the
     /// primary.
     pub tail_url: Option<SecretString>,
-    /// Most connections that write.
+    /// The maximum number of connections for writes.
     pub write_connections: usize,
-    /// Most connections that read, for the primary and for each replica.
+    /// The maximum number of connections for reads, for the primary and for each replica.
     pub read_connections: usize,
-    /// Most connections that log consumers read the tail with.
+    /// The maximum number of connections for log consumers that read the tail.
     pub tail_connections: usize,
-    /// How long one operation may take, waiting for its connection included, in milliseconds.
+    /// The time limit of one operation, including the wait for its connection, in milliseconds.
     pub timeout_ms: u64,
-    /// How long an operation may wait for its connection, in milliseconds. Passing it is a definite no.
+    /// The time limit of the wait for a connection, in milliseconds. When it passes, the failure is definite.
     pub acquire_timeout_ms: u64,
-    /// Statements are prepared once per connection and kept. Off behind a PgBouncer in transaction mode: then
-    /// nothing is kept on a connection between two transactions.
+    /// Whether statements are prepared once per connection and kept. Set it to false behind a PgBouncer in
+    /// transaction mode; then a connection keeps no state between two transactions.
     pub prepared: bool,
-    /// How many members' ids the cache of group memberships holds at most.
+    /// The maximum number of members' ids in the cache of group memberships.
     pub roster_cache_members: u64,
-    /// The limits that are enforced where members are counted.
+    /// The limits on the number of members.
     pub limits: Limits,
 }
 

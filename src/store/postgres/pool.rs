@@ -1,10 +1,10 @@
-//! Connections: a bounded set of them for one purpose, and transactions that cannot be left half done.
+//! A bounded pool of connections for one purpose, and transactions that are never left half done.
 //!
-//! A future that is dropped in the middle (its timeout passed, its caller went away) leaves a connection in
-//! an unknown state; it is then closed rather than given to the next caller, and Postgres undoes its
-//! transaction. Nothing is sent between two operations: a pool that asks a connection how it is before or
-//! after each use doubles the round trips of a send. A connection that was quiet for a while is asked. All
-//! are closed as soon as one says that the server was demoted or is going down.
+//! When a future is dropped in the middle (its timeout passed, its caller went away), its connection is in an
+//! unknown state. The pool closes it and does not give it to the next caller, and Postgres rolls back its
+//! transaction. The pool sends nothing between two operations, because a check before or after each use would
+//! double the round trips of a send. It checks only a connection that was idle for a while. It closes all
+//! connections as soon as one reports that the server was demoted or is shutting down.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,23 +24,23 @@ pub(super) use crate::store::sql::Phase;
 use crate::store::sql::{self, Stop};
 use crate::store::{Outcome, StoreError};
 
-/// A connection that was quiet for longer is asked whether it lives before it is used, in milliseconds.
+/// A connection that was idle for longer is checked before it is used, in milliseconds.
 const QUIET_MS: u64 = 2_000;
 
-/// A connection is used for so long at most, in milliseconds: a name that leads to another server now is
-/// followed.
+/// The maximum age of a connection, in milliseconds. So the pool follows a host name that now resolves to
+/// another server.
 const LIFE_MS: u64 = 30 * 60 * 1_000;
 
 /// How a transaction begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Several statements that write.
+    /// Several statements, some of which write.
     Write,
     /// One statement, which commits by itself.
     Single,
 }
 
-/// Up to a fixed number of connections, opened when first needed; callers wait their turn in order.
+/// Up to a fixed number of connections, opened when first needed. Callers wait in order.
 pub(super) struct Pool {
     connector: Connector,
     acquire: Duration,
@@ -56,11 +56,11 @@ struct Shared {
     in_use: Gauge,
 }
 
-/// Counts how often all connections to a server were discarded. Older connections are closed instead of used
-/// again. All pools to a server share the number, so each of them learns at once what one of them was told.
+/// Counts how often all connections to a server were discarded. Older connections are closed and not used
+/// again. All pools to a server share the number, so each of them learns at once what another one noticed.
 ///
-/// Another server may answer behind the same name from then on. It counts the versions of a membership from
-/// where its own log ended. So the cache of memberships ends with the connections.
+/// Afterwards another server may answer behind the same name. It continues the versions of a membership from
+/// the end of its own log. So the cache of memberships is emptied together with the connections.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Generation {
     count: Arc<AtomicU64>,
@@ -122,10 +122,11 @@ impl Pool {
         }
     }
 
-    /// Begins a transaction when it is this caller's turn. An error means that nothing was sent.
+    /// Begins a transaction after the callers before this one. An error means that nothing was sent.
     pub(super) async fn begin(&self, mode: Mode) -> Result<Transaction, StoreError> {
         let mut transaction = self.take().await?;
-        // Behind a pooler even one statement is several exchanges, which a transaction keeps on one server.
+        // Behind a pooler even one statement takes several round trips, and a transaction keeps them on one
+        // server.
         let begin = match mode {
             Mode::Single if transaction.prepared() => return Ok(transaction),
             Mode::Single | Mode::Write => "BEGIN",
@@ -156,7 +157,8 @@ impl Pool {
             .await
             .map_err(|_| StoreError::definite("the store is closed"))?;
         let now_ms = self.shared.environment.monotonic_ms();
-        // Taken before connecting: a connection that was on its way when the others were discarded goes too.
+        // Read before connecting, so that a connection that was being opened while the others were discarded
+        // is discarded too.
         let generation = self.shared.generation.now();
         let fresh = {
             let mut idle = self.shared.idle();
@@ -167,7 +169,7 @@ impl Pool {
             Some(mut resting) if now_ms.saturating_sub(resting.since_ms) > QUIET_MS => {
                 match resting.connection.ping().await {
                     Ok(()) => (resting.connection, resting.made_ms),
-                    // The server was away in the meantime: the others that rest are as dead as this one.
+                    // The server was away in the meantime, so the other idle connections are dead too.
                     Err(_) => {
                         self.shared.generation.end();
                         (self.connector.connect().await?, now_ms)
@@ -189,13 +191,13 @@ impl Pool {
         })
     }
 
-    /// How much it is used.
+    /// The current use of the pool.
     pub(super) fn observed(&self) -> PoolObserved {
         let in_use = self.size - self.turns.available_permits().min(self.size);
         PoolObserved { size: self.size, in_use, idle: self.shared.idle().len() }
     }
 
-    /// Lets nobody begin any more, waits for those at work and closes every connection.
+    /// Refuses new transactions, waits for the running ones and closes every connection.
     pub(super) async fn close(&self) {
         let turns = u32::try_from(self.size).unwrap_or(u32::MAX);
         let all = self.turns.acquire_many(turns).await;
@@ -208,8 +210,8 @@ impl Pool {
     }
 }
 
-/// A connection in use, mostly inside a transaction. Dropped before [`Transaction::finish`], it takes its
-/// connection with it.
+/// A connection in use, mostly inside a transaction. If it is dropped before [`Transaction::finish`], its
+/// connection is closed.
 pub(in crate::store) struct Transaction {
     connection: Option<Connection>,
     shared: Arc<Shared>,
@@ -220,12 +222,12 @@ pub(in crate::store) struct Transaction {
 }
 
 impl Transaction {
-    /// Commits when the work was done, rolls back when it was refused or failed.
+    /// Commits if the work succeeded, rolls back if it was refused or failed.
     pub(super) async fn finish<T: Send>(self, worked: Result<T, Stop>, phase: &Phase) -> Outcome<T> {
         sql::Transaction::finish(self, worked, phase).await
     }
 
-    /// Undoes everything and frees the connection, unless even that fails.
+    /// Rolls back and returns the connection, or closes it if that fails.
     pub(super) async fn roll_back(mut self) {
         if self.connection.is_none() {
             return;
@@ -235,13 +237,12 @@ impl Transaction {
         }
     }
 
-    /// Gives up on an attempt that failed before its commit, so that it can be made again on a sound
-    /// connection.
+    /// Ends an attempt that failed before its commit, so that it can be repeated on a working connection.
     pub(super) async fn abandon(self, error: &sql::Error) {
         sql::Transaction::undo(self, Some(error)).await;
     }
 
-    /// Parts with what cannot be used any more.
+    /// Discards connections that cannot be used any more.
     fn heard(&mut self, error: &sql::Error) {
         if error.server_unfit() {
             self.drop_link();
@@ -308,7 +309,8 @@ impl Deref for Transaction {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        // It is taken out only where the transaction ends; the code that ends it does not use it any more.
+        // The value is taken out only where the transaction ends; the code that ends it does not use it
+        // afterwards.
         self.connection.as_ref().expect("a transaction holds its connection until it is finished")
     }
 }

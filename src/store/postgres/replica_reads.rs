@@ -1,16 +1,17 @@
-//! Reading where it costs the primary nothing: on a replica, when it has what the caller must see.
+//! Reads on a replica, if it has the events that the caller must see. This saves load on the primary.
 //!
-//! The primary is asked first, by one primary key, who may see what and how far the conversation is. A
-//! replica answers only when its own copy is at least there, judged in the same snapshot as the answer. One
-//! that is behind or fails leaves the rotation for a while; the primary answers when no replica does.
+//! First the primary answers, by one primary key, what the user may see and what the newest seq of the
+//! conversation is. A replica answers only if its own copy is at least as new, checked in the same snapshot
+//! as the answer. A replica that is behind or fails leaves the rotation for a while. The primary answers when
+//! no replica does.
 //!
-//! When the primary does not answer, neither does a read. A replica can prove what it has, not that a
-//! membership has not ended since, and what is read past that is shown to somebody who may not see it.
+//! If the primary does not answer, the read fails. A replica can prove which events it has, but not that a
+//! membership has not ended since. Without that proof the read could show events to a user who may not see
+//! them.
 //!
 //! The answer is read later than the key, and a membership can end in between. So an answer ends at the
-//! newest event that the key named. Where an older event shows something newer all the same (an edit, a
-//! reaction), the key is read again after the answer: a user who is a member then may see what was said
-//! before.
+//! newest event that the key named. An older event may still show something newer (an edit, a reaction). Then
+//! the key is read again after the answer: a user who is a member at that time may see everything before.
 
 use std::time::Duration;
 
@@ -23,10 +24,10 @@ use crate::store::sql::range::{Key, Question, Seen};
 use crate::store::sql::{Backend, Stop, unrefused};
 use crate::store::{Outcome, StoreError};
 
-/// How often an answer is read again because the membership changed meanwhile.
+/// The number of repeated reads when the membership changes in the meantime.
 const ATTEMPTS: usize = 3;
 
-/// Asks where a question is best answered.
+/// Runs a query where it is answered best.
 pub(super) async fn look_up<Q: Question>(
     store: &PostgresStore,
     user: UserId,
@@ -61,7 +62,7 @@ async fn key_of(store: &PostgresStore, conversation: ConversationId, user: UserI
     read.await
 }
 
-/// The answer of a replica, else of the primary.
+/// The answer of a replica, or of the primary if no replica answers.
 async fn answered<Q: Question>(
     store: &PostgresStore,
     key: Key,
@@ -89,7 +90,8 @@ async fn answered<Q: Question>(
         .read((key, question), |connection, (key, question)| Box::pin(question.read(connection, key)))
         .await;
     let seen = unrefused(on_primary)?;
-    // The primary that gave the key has what the key names, unless another has taken its place in between.
+    // The primary that returned the key has the events that the key names, unless another server became the
+    // primary in between.
     seen.ok_or_else(|| StoreError::definite("the primary is behind what it said a moment ago"))
 }
 

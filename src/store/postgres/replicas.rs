@@ -1,4 +1,4 @@
-//! The replicas, and which of them are asked.
+//! The replicas, and the choice of the one to use.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -7,27 +7,27 @@ use crate::environment::{Backoff, SharedEnvironment};
 use crate::panics::lock;
 use crate::telemetry::meters::PostgresMeters;
 
-/// How long a replica is left alone after its first failure, and at most, in milliseconds.
+/// The time for which a replica is not used after its first failure, and at most, in milliseconds.
 const FIRST_MS: u64 = 1_000;
 const MOST_MS: u64 = 30_000;
 
-/// How a replica did.
+/// The result of a read on a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It had what was asked for.
+    /// It had the requested data.
     Served,
-    /// It has not received yet what the caller must see.
+    /// It has not received yet the events that the caller must see.
     Behind,
     /// It did not answer.
     Failed,
 }
 
-/// One replica's standing.
+/// The state of one replica.
 #[derive(Debug, Clone, Copy)]
 struct Standing {
     /// When it may be tried again; `None` while it is in the rotation.
     out_until_ms: Option<u64>,
-    /// How long it is left alone after its next failure.
+    /// The time for which it is not used after its next failure.
     backoff: Backoff,
 }
 
@@ -37,8 +37,8 @@ impl Standing {
     }
 }
 
-/// Takes replicas in turn. One that fails is left alone for a while, twice as long each time; then one read
-/// tries it, and it is in turn again when that is served.
+/// Selects replicas in turn. A replica that fails is not used for a while, twice as long each time. Then one
+/// read tries it, and it is back in the rotation if that read succeeds.
 #[derive(Debug)]
 pub(super) struct Rotation {
     standings: Vec<Standing>,
@@ -50,8 +50,8 @@ impl Rotation {
         Self { standings: vec![Standing::in_rotation(); replicas], turn: 0 }
     }
 
-    /// The replica to ask at `now_ms`. One whose time is over is given to one caller only, until that caller
-    /// has judged it or its time is over again.
+    /// The replica to use at `now_ms`. A replica whose waiting time has ended is given to one caller only,
+    /// until that caller has reported a result or the waiting time has ended again.
     pub(super) fn next(&mut self, now_ms: u64) -> Option<usize> {
         let count = self.standings.len();
         for step in 0..count {
@@ -69,7 +69,7 @@ impl Rotation {
         None
     }
 
-    /// Takes note of how a replica did.
+    /// Records the result of a read on a replica.
     pub(super) fn judge(&mut self, index: usize, verdict: Verdict, now_ms: u64) {
         let Some(standing) = self.standings.get_mut(index) else { return };
         match verdict {
@@ -80,7 +80,7 @@ impl Rotation {
         }
     }
 
-    /// How many are in turn.
+    /// The number of replicas in the rotation.
     pub(super) fn in_turn(&self) -> usize {
         self.standings.iter().filter(|standing| standing.out_until_ms.is_none()).count()
     }
@@ -106,7 +106,7 @@ impl Replicas {
         lock(&self.rotation)
     }
 
-    /// The replica to ask after `tried` others did not serve.
+    /// The replica to use after `tried` others did not serve the read.
     pub(super) fn next(&self, tried: usize) -> Option<usize> {
         if tried >= self.pools.len() {
             return None;

@@ -1,4 +1,4 @@
-//! Reading typed columns, of whatever width the table keeps them in.
+//! Reads typed columns, for every width that a table uses.
 
 use sqlx::postgres::PgRow;
 use sqlx::{Column, Row, TypeInfo};

@@ -1,4 +1,4 @@
-//! What holds the end of the log back.
+//! The open transactions that hold back the end of the log.
 
 use crate::domain::Position;
 use crate::store::postgres::PostgresStore;

@@ -1,4 +1,5 @@
-//! The schema: which one this release knows, bringing a database up to it, and judging one that is there.
+//! The schema: the one that this release knows, migrating a database to it, and checking an existing
+//! database.
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
@@ -11,7 +12,7 @@ use super::options::PostgresOptions;
 use crate::store::StoreError;
 use crate::store::sql::text::{Dialect, SchemaStep};
 
-/// The steps of the schema in their order, each with its name.
+/// The migrations in their order, each with its name.
 const STEPS: [(&str, &str); 4] = [
     (
         "schema",
@@ -28,7 +29,7 @@ const STEPS: [(&str, &str); 4] = [
 /// The schema that this release works with.
 pub(super) const SCHEMA: i64 = STEPS.len() as i64;
 
-/// The steps of the schema, as they are taken. Each ends with saying how far that brought the database.
+/// The migrations, as they are run. Each ends with writing the version that the database now has.
 pub fn steps() -> Vec<SchemaStep> {
     let mut steps = SchemaStep::list(&STEPS, Dialect::Postgres);
     for SchemaStep { version, text, .. } in &mut steps {
@@ -37,7 +38,7 @@ pub fn steps() -> Vec<SchemaStep> {
     steps
 }
 
-/// A server's part, and the schema of its database.
+/// A server's role, and the schema of its database.
 pub(super) const STANDING: &str = "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean, \
      (SELECT value FROM meta WHERE name = 'schema'), (SELECT value FROM meta WHERE name = 'schema_least')";
 
@@ -48,14 +49,14 @@ fn migrations() -> Migrator {
     Migrator::with_migrations(steps().into_iter().map(migration).collect())
 }
 
-/// What was found out about a server.
+/// The facts that were read from a server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standing {
     pub standby: bool,
     pub read_only: bool,
     /// The newest migration applied; 0 when there are no tables.
     pub schema: i64,
-    /// The oldest release, by its schema, that works with this database.
+    /// The schema of the oldest release that works with this database.
     pub least: i64,
 }
 
@@ -102,11 +103,11 @@ pub enum OpenError {
     Unusable(String),
 }
 
-/// Looks at the primary and the replicas that `options` name, and changes nothing. Answers one line of
+/// Examines the primary and the replicas that `options` name, and changes nothing. Returns one line of
 /// findings for each.
 ///
 /// # Errors
-/// [`OpenError`], of the primary only: a replica that is away is a finding.
+/// [`OpenError`], for the primary only: an unavailable replica is a finding.
 pub async fn check(options: &PostgresOptions) -> Result<Vec<String>, OpenError> {
     let mut findings = vec![format!("primary: schema {}", look(&options.url, options, true).await?.schema)];
     for (index, url) in options.read_urls.iter().enumerate() {
@@ -143,14 +144,13 @@ pub(super) async fn look(
     if foreign {
         return Err(OpenError::Unusable(RESTORE.to_owned()));
     }
-    // A failover may be under way: this very server, or another behind its name, may be the primary in a
-    // moment.
+    // A failover may be in progress: this server, or another one behind its name, may soon be the primary.
     standing.fit(primary).map_err(OpenError::Unreachable)?;
     Ok(standing)
 }
 
-/// Brings the database at `url` up to the schema of this release, under a lock, so that two at once are safe.
-/// Answers the versions that were applied, with their names; none when it was up to date.
+/// Migrates the database at `url` to the schema of this release, under a lock, so that two migrations at once
+/// are safe. Returns the applied versions with their names; none when the database was up to date.
 ///
 /// # Errors
 /// A text for the operator that says what to do.
@@ -169,7 +169,7 @@ pub async fn migrate(url: &SecretString) -> Result<Vec<String>, String> {
 
 async fn apply(connection: &mut sqlx::PgConnection) -> Result<Vec<String>, String> {
     let migrations = migrations();
-    // The lock belongs to the session, so a pooler that changes sessions between statements breaks it.
+    // The lock belongs to the session. A pooler that changes sessions between statements breaks it.
     connection.lock().await.map_err(advice)?;
     connection.ensure_migrations_table(TABLE).await.map_err(advice)?;
     let before = connection.list_applied_migrations(TABLE).await.map_err(advice)?;

@@ -1,4 +1,4 @@
-//! Events as rows: which columns a kind fills, and how its particulars become JSON.
+//! Events as rows: the columns of each kind, and the JSON of its particulars.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -16,10 +16,10 @@ pub(in crate::store) const PARTS: &[Part] = &[Part::same(
     "e.conversation, e.seq, e.kind, e.sender, e.sent_at, e.client_id, e.target_seq, e.body, e.extra, e.edited_at, e.deleted",
 )];
 
-/// How many columns `{event_columns}` names: where a statement's own columns begin.
+/// The number of columns of `{event_columns}`: a statement's own columns begin there.
 pub(in crate::store) const EVENT_COLUMNS: usize = 11;
 
-/// The particulars of a reaction whose content is gone: it reads as one taken back.
+/// The particulars of a reaction whose content was erased: it reads as a removed reaction.
 pub(in crate::store) const BLANK_REACTION: &str = r#"{"emoji":"","on":false}"#;
 
 /// An event's particulars, as columns.
@@ -31,7 +31,7 @@ pub(in crate::store) struct Encoded {
     pub extra: Option<String>,
 }
 
-/// Everything that is neither searched for nor the text: one JSON object, absent when empty.
+/// All other fields, which are neither searched nor the text: one JSON object, absent when empty.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Extra {

@@ -1,4 +1,4 @@
-//! Reading typed columns, whichever database they come from.
+//! Reads typed columns from either database.
 
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ pub(in crate::store) trait Columns {
     /// A list of ids; `None` when it is NULL.
     fn users(&self, column: usize) -> sql::Result<Option<Vec<UserId>>>;
 
-    /// A list of places; `None` when it is NULL.
+    /// A list of seqs; `None` when it is NULL.
     fn seqs(&self, column: usize) -> sql::Result<Option<Vec<Seq>>>;
 
     fn flag(&self, column: usize) -> sql::Result<bool> {
@@ -54,7 +54,7 @@ pub(in crate::store) trait Columns {
     }
 }
 
-/// A stored value that no writer of this code could have written.
+/// A stored value that this code cannot have written.
 pub(in crate::store) fn impossible(what: &'static str) -> sql::Error {
     sql::Error::impossible(what)
 }

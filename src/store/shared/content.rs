@@ -1,18 +1,18 @@
-//! What a send carries: may it be stored, and is it the same as an earlier one?
+//! The content of a send: may it be stored, and is it the same as an earlier one?
 
 use sha2::{Digest, Sha256};
 
 use super::codec::encode_content;
 use crate::domain::{Content, ConversationId, Refusal, Seq};
 
-/// `reply_to` names nothing that may be replied to.
+/// `reply_to` names no message that a reply may name.
 pub(in crate::store) const REPLY: Refusal =
     Refusal::Invalid(std::borrow::Cow::Borrowed("reply_to: names no message you can see here"));
 
 /// The same sender used the same client id before, for something else.
 pub(in crate::store) const REUSED: Refusal = Refusal::Conflict("this client_id was used for another message");
 
-/// The content as columns. NUL is refused by every backend, since not every database can hold it.
+/// The content as columns. Every backend refuses NUL, because some databases cannot store it.
 pub(in crate::store) fn storable(content: &Content) -> Result<(Option<String>, Option<String>), Refusal> {
     without_nul("body", content.body.as_deref().unwrap_or_default())?;
     encode_content(content).map_err(|_| Refusal::Invalid("data, attachments: not JSON".into()))
@@ -27,7 +27,8 @@ pub(in crate::store) fn without_nul(field: &'static str, text: &str) -> Result<(
     }
 }
 
-/// 64 bits of a hash over everything that makes two sends the same one. Stored, so its recipe never changes.
+/// 64 bits of a hash over everything that makes two sends the same. The hash is stored, so its definition
+/// never changes.
 pub(in crate::store) fn fingerprint(conversation: ConversationId, content: &Content) -> i64 {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
@@ -50,7 +51,7 @@ pub(in crate::store) fn fingerprint(conversation: ConversationId, content: &Cont
     first_bits(hash)
 }
 
-/// The same for an edit: of which message, and to what.
+/// The same hash for an edit: the message, and the new body.
 pub(in crate::store) fn fingerprint_of_edit(conversation: ConversationId, target: Seq, body: &str) -> i64 {
     let mut hash = Sha256::new();
     for part in

@@ -53,9 +53,9 @@ pub(in crate::store) struct ConversationRow {
     pub conversation: Conversation,
     pub message_count: u64,
     pub last_position: Position,
-    /// Grows with every change of who is a member.
+    /// The version of the membership; it grows with every change of members.
     pub members_version: i64,
-    /// The event that set the present settings; zero when they are those of its making.
+    /// The event that set the current settings; zero for the settings at creation.
     pub settings_seq: Seq,
     /// The two users of a direct conversation.
     pub pair: Option<(UserId, UserId)>,
@@ -88,7 +88,7 @@ impl ConversationRow {
         }))
     }
 
-    /// A direct conversation that is yet to be written.
+    /// A direct conversation that is not written yet.
     pub(in crate::store) fn new_direct(
         id: ConversationId,
         one: UserId,
@@ -122,14 +122,14 @@ impl ConversationRow {
         self.conversation.id.kind()
     }
 
-    /// The other user of a direct conversation (oneself in a conversation with oneself).
+    /// The other user of a direct conversation (the same user in a conversation with oneself).
     pub(in crate::store) fn peer_of(&self, user: UserId) -> Option<UserId> {
         self.pair.map(|(low, high)| if user == low { high } else { low })
     }
 }
 
-/// What somebody who is no member is told: of an open conversation that one has to join, of any other that
-/// there is none.
+/// The refusal for a user who is not a member: an open conversation must be joined first; any other does not
+/// exist for this user.
 pub(in crate::store) fn outsider(stored: Option<&ConversationRow>) -> Refusal {
     match stored {
         Some(stored) if !stored.deleted && stored.conversation.join == JoinPolicy::Open => Refusal::NotMember,
@@ -141,8 +141,8 @@ pub(in crate::store) fn outsider(stored: Option<&ConversationRow>) -> Refusal {
 #[derive(Debug, Clone)]
 pub(in crate::store) struct Membership {
     pub member: Member,
-    /// How many messages need no more reading: those up to the read position, and those after it whose
-    /// content is gone.
+    /// The number of messages that need no reading: those up to the read position, and later ones whose
+    /// content was erased.
     pub read_count: u64,
     /// The newest event that gave a role, muted, or lifted that.
     pub role_seq: Seq,

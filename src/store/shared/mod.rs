@@ -1,5 +1,5 @@
-//! What the backends have in common: rows as values, content as columns, who is told. Nothing here speaks to
-//! a database.
+//! The code that both backends share: rows as values, content as columns, audiences. This module does not
+//! call a database.
 
 pub(super) mod codec;
 pub(super) mod columns;

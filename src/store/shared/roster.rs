@@ -1,8 +1,9 @@
-//! Who is in a group: read once, kept as long as the conversation's version of its membership stands.
+//! The members of a group: read once, and valid as long as the conversation's version of its membership stays
+//! the same.
 //!
-//! An entry is right exactly when its version equals the one that the asking transaction read, so the cache
-//! can be old but never wrong. Entries are put in after their transaction is committed. Bounded by members
-//! held, not by groups.
+//! An entry is valid exactly when its version equals the version that the calling transaction read. So the
+//! cache can be old but never wrong. Entries are added after their transaction is committed. The limit counts
+//! members, not groups.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -39,8 +40,7 @@ impl Roster {
         self.users.iter().copied().zip(self.joined.iter().copied())
     }
 
-    /// Those of the members who were there when `seq` was given: a later member is not told of what came
-    /// before.
+    /// The members who had joined when `seq` was assigned: a later member does not receive earlier events.
     pub(in crate::store) fn present_at(&self, seq: Seq) -> Arc<[UserId]> {
         if self.joined.iter().all(|joined| *joined <= seq) {
             Arc::clone(&self.users)
@@ -50,14 +50,14 @@ impl Roster {
     }
 }
 
-/// Who was in a direct or group conversation at any seq since some first one.
+/// The members of a direct or group conversation at any seq since a first one.
 #[derive(Debug)]
 pub(in crate::store) struct Memberships {
     /// The members now.
     roster: Roster,
     /// The joins and leaves since then, oldest first.
     changes: Vec<(Seq, UserId, Turn)>,
-    /// The last answer, and how many changes lay before it.
+    /// The last result, and the number of changes before it.
     answered: Option<(usize, Arc<[UserId]>)>,
 }
 
@@ -68,7 +68,8 @@ enum Turn {
 }
 
 impl Memberships {
-    /// From the members now and the events since; those that are neither a join nor a leave do not count.
+    /// Built from the members now and the events since; events that are neither a join nor a leave are
+    /// ignored.
     pub(in crate::store) fn new(roster: Roster, events: Vec<Event>) -> Self {
         let turn = |event: Event| match event.kind {
             EventKind::MemberJoined { user, .. } => Some((event.seq, user, Turn::Joined)),
@@ -82,8 +83,8 @@ impl Memberships {
         Self { roster, changes: events.into_iter().filter_map(turn).collect(), answered: None }
     }
 
-    /// Those who were members when `seq` was given. A user who joined by that event was one; a user who left
-    /// by it was not.
+    /// The members when `seq` was assigned. A user who joined by that event is included; a user who left by
+    /// it is not.
     pub(in crate::store) fn present_at(&mut self, seq: Seq) -> Arc<[UserId]> {
         let before = self.changes.partition_point(|(changed, ..)| *changed <= seq);
         if before == self.changes.len() {
@@ -97,7 +98,8 @@ impl Memberships {
         let mut present = self.roster.present_at(seq);
         let mut seen = HashSet::new();
         let first_turns = self.changes[before..].iter().filter(|(_, user, _)| seen.insert(*user));
-        // A user who left next was in. The roster tells apart those who join next and those who never left.
+        // A user whose next change is a leave was a member. The roster distinguishes users who join next from
+        // users who never left.
         let left: Vec<UserId> = first_turns
             .filter(|(_, user, turn)| *turn == Turn::Left && !present.contains(user))
             .map(|(_, user, _)| *user)
@@ -110,7 +112,7 @@ impl Memberships {
     }
 }
 
-/// Who is to be told of an event, given who is there to hear it.
+/// The audience of an event, given the members at that time.
 pub(in crate::store) fn audience(
     kind: ConversationKind,
     event: &EventKind,
@@ -122,7 +124,7 @@ pub(in crate::store) fn audience(
             EventKind::MemberJoined { user, .. } | EventKind::MemberLeft { user, .. },
         ) => Arc::from([*user]),
         (ConversationKind::Channel, _) => Arc::from([]),
-        // A user who leaves hears that they did: their devices stop showing the conversation.
+        // A user who leaves receives the event, so that their devices stop showing the conversation.
         (_, EventKind::MemberLeft { user, .. }) if !present.contains(user) => {
             present.iter().copied().chain([*user]).collect()
         }
@@ -142,24 +144,24 @@ impl Rosters {
         Self(Cache::builder().max_capacity(most_members).weigher(weigh).build())
     }
 
-    /// Keeps what a committed transaction knows, unless something newer is there.
+    /// Caches the roster of a committed transaction, unless a newer one is cached.
     pub(in crate::store) async fn keep(&self, conversation: ConversationId, roster: Roster) {
         if self.0.get(&conversation).is_none_or(|known| known.version < roster.version) {
             self.0.insert(conversation, roster);
         }
     }
 
-    /// Forgets everything: what was kept may be of another log.
+    /// Empties the cache, because its entries may be of another log.
     pub(in crate::store) fn clear(&self) {
         self.0.invalidate_all();
     }
 
-    /// What the cache holds, at whatever version.
+    /// The cached roster, at any version.
     pub(in crate::store) async fn cached(&self, conversation: ConversationId) -> Option<Roster> {
         self.0.get(&conversation)
     }
 
-    /// What the cache knows of a conversation as it was just read; `None` when its members must be read too.
+    /// The cached roster of a conversation that was just read; `None` when its members must be read too.
     pub(in crate::store) async fn known(&self, stored: &ConversationRow) -> Option<Roster> {
         if let Some(pair) = stored.pair
             && stored.conversation.member_count == if pair.0 == pair.1 { 1 } else { 2 }

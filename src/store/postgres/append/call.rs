@@ -21,7 +21,7 @@ use crate::store::sql::{self, numbers, permissions};
 /// Its columns are named, in their order, where the function is.
 const APPEND: &str = "SELECT * FROM tidings_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
-/// Messages of different keys, and what is known of the members of their conversations.
+/// Messages with different keys, and the cached members of their conversations.
 pub(super) struct Call<'c> {
     pub entries: &'c [Entry<'c>],
     /// One for each entry.
@@ -29,10 +29,10 @@ pub(super) struct Call<'c> {
     pub now: Timestamp,
 }
 
-/// What the call came to.
+/// The result of the call.
 pub(super) struct Answer {
     pub answers: Vec<Result<Appended, Refusal>>,
-    /// Rosters that were not known, to be kept once the transaction is committed.
+    /// Rosters that the cache did not have, to be cached once the transaction is committed.
     pub rosters: Vec<(ConversationId, Roster)>,
 }
 

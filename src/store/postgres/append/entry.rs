@@ -1,17 +1,17 @@
-//! A message as the database takes it.
+//! A message in the form that the database receives.
 
 use crate::domain::{ConversationId, Refusal, UserId};
 use crate::store::shared::content::{fingerprint, storable};
 use crate::store::{NewMessage, Target};
 
-/// A message with what is computed from it alone.
+/// A message with the values that are computed from it alone.
 #[derive(Debug)]
 pub(super) struct Entry<'m> {
-    /// Which message of the batch it is.
+    /// The index of the message in the batch.
     pub at: usize,
     pub new: &'m NewMessage,
     pub conversation: ConversationId,
-    /// The other user of a direct conversation that is made when it is not there.
+    /// The other user of a direct conversation that is created if it does not exist.
     pub other: Option<UserId>,
     pub fingerprint: i64,
     pub body: Option<String>,
@@ -20,7 +20,7 @@ pub(super) struct Entry<'m> {
 
 impl<'m> Entry<'m> {
     /// # Errors
-    /// The content is none that a database can hold.
+    /// The content cannot be stored in a database.
     pub(super) fn new(at: usize, new: &'m NewMessage) -> Result<Self, Refusal> {
         let conversation = new.target.conversation(new.sender);
         let (body, extra) = storable(&new.content)?;

@@ -1,8 +1,8 @@
 //! Appending a batch: one call of a function in the database, one round trip.
 //!
-//! What can be decided without the database is decided before ([`entry`]); of messages with the same key only
-//! one goes into a call. A call that others stood in the way of is made again; a batch with a row that the
-//! database refuses is split until that row stands alone.
+//! Decisions that need no database come first ([`entry`]). Of the messages with the same key only one is in a
+//! call. A call that conflicted with other transactions is repeated. A batch with a row that the database
+//! refuses is split until that row is alone.
 
 mod call;
 mod entry;
@@ -20,7 +20,7 @@ use crate::store::shared::roster::Roster;
 use crate::store::sql::{self, ATTEMPTS, Stop, unrefused};
 use crate::store::{AppendError, Appended, NewMessage, StoreError};
 
-/// One answer per message; `None` as long as the database has not spoken about it.
+/// One answer per message; `None` until the database has answered for it.
 type Answers = Vec<Option<Result<Appended, AppendError>>>;
 
 /// Appending one batch.
@@ -39,8 +39,8 @@ pub(super) async fn append(
     let work = Work { store, phase: &phase, now };
     let mut answers: Answers = batch.iter().map(|_| None).collect();
     let worked = phase.bound(store.timeout, work.all(batch, &mut answers)).await;
-    // A batch may take several transactions. What an earlier one committed is acknowledged, whatever became
-    // of a later one.
+    // A batch may take several transactions. Messages that an earlier one committed are acknowledged, even if
+    // a later one fails.
     match worked {
         Err(error) if answers.iter().all(Option::is_none) => Err(error),
         worked => {
@@ -70,7 +70,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Appends messages of different keys. After an error those that were committed have their answers.
+    /// Appends messages with different keys. After an error the committed ones have their answers.
     fn some<'a>(
         &'a self,
         entries: &'a [Entry<'a>],
@@ -100,8 +100,8 @@ impl Work<'_> {
         })
     }
 
-    /// One call, repeated while other transactions conflict with it. The outer error concerns a row; the
-    /// batch is as it was before.
+    /// One call, repeated while other transactions conflict with it. The outer error concerns a row; then the
+    /// batch is unchanged.
     async fn call(&self, entries: &[Entry<'_>]) -> Result<Result<Answered, StoreError>, sql::Error> {
         let rosters = self.rosters(entries).await;
         let mut attempts = ATTEMPTS;
@@ -134,7 +134,7 @@ impl Work<'_> {
         }
     }
 
-    /// What the cache knows of the members of the conversations concerned.
+    /// The cached members of the conversations concerned.
     async fn rosters(&self, entries: &[Entry<'_>]) -> Vec<Option<Roster>> {
         let mut known = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -143,7 +143,7 @@ impl Work<'_> {
         known
     }
 
-    /// Keeps the rosters that came along, now that their transaction is committed.
+    /// Caches the rosters of the answer, now that their transaction is committed.
     async fn keep(&self, answer: Result<Answer, StoreError>) -> Result<Answered, StoreError> {
         let Answer { answers, rosters } = answer?;
         for (conversation, roster) in rosters {
@@ -153,11 +153,11 @@ impl Work<'_> {
     }
 }
 
-/// What a call answered about its messages.
+/// The results of a call for its messages.
 type Answered = Vec<Result<Appended, Refusal>>;
 
-/// The first message of each key, and the others. Whether one of those repeats the first or stands for itself
-/// is known when the first is answered.
+/// The first message of each key, and the others. The answer for the first message decides whether a later
+/// one repeats it or is a different message.
 fn firsts(waiting: Vec<Entry<'_>>) -> (Vec<Entry<'_>>, Vec<Entry<'_>>) {
     let mut seen = HashSet::with_capacity(waiting.len());
     waiting.into_iter().partition(|entry| seen.insert((entry.new.sender, entry.new.client_id)))
