@@ -1,4 +1,4 @@
-//! What the caller may see of a conversation, and how new a copy of the log must be to show it.
+//! The rights of the caller in a conversation, and how new a copy of the log must be to serve the read.
 
 use super::range::{Key, Question};
 use super::{Connection, Error, Sql, Stop, statement, values};
@@ -11,7 +11,7 @@ const KEY: Sql = statement!(
      WHERE c.id = $1 AND c.deleted_at IS NULL"
 );
 
-/// The key to a conversation, or what an outsider is told.
+/// The key for a conversation, or the refusal for a user who is not a member.
 pub(in crate::store) async fn key<C: Connection>(
     connection: &mut C,
     conversation: ConversationId,
@@ -28,7 +28,7 @@ pub(in crate::store) async fn key<C: Connection>(
     Ok(Key { conversation, user, first, last, blanked: Position(row.count(4)?) })
 }
 
-/// The answer to a question of somebody who may see the conversation, from the snapshot that tells so.
+/// The result of a query by a user who may see the conversation, from the same snapshot as the check.
 pub(in crate::store) async fn answer<C: Connection, Q: Question>(
     connection: &mut C,
     user: UserId,

@@ -1,4 +1,4 @@
-//! A database with its connections: where an operation is handed over as a whole.
+//! A database with its connections. It receives each operation as a whole.
 
 use std::future::Future;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use crate::domain::{Limits, Timestamp, UserId};
 use crate::store::shared::roster::Rosters;
 use crate::store::{AppendError, Appended, NewMessage, Outcome, Running, StoreError};
 
-/// A database that runs operations. It knows nothing of the rules.
+/// A database that runs operations. It contains no rules.
 ///
-/// An operation is a rule and its arguments. Both are owned and `'static`, so that a backend may run them on
-/// a thread of its own: one hop in, one hop out, and between the two every future is ready at once.
+/// An operation is a rule and its arguments. Both are owned and `'static`, so a backend may run them on its
+/// own thread: one hop in, one hop out, and between the two every future is ready at once.
 pub(in crate::store) trait Backend: Send + Sync + 'static {
     type Connection: Connection + Recorder + 'static;
 
-    /// Operations that write run one after the other, each alone with the database.
+    /// True if writing operations run one after another, each alone on the database.
     const ONE_WRITER: bool;
 
-    /// Who is in which group, as this process last knew.
+    /// The cache of group memberships.
     fn rosters(&self) -> &Rosters;
 
     fn limits(&self) -> &Limits;
@@ -35,7 +35,7 @@ pub(in crate::store) trait Backend: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<Vec<Result<Appended, AppendError>>, StoreError>> + Send;
 
-    /// Answers a question of somebody who may see the conversation.
+    /// Runs a query for a user who may see the conversation.
     fn look_up<Q: Question>(
         &self,
         user: UserId,
@@ -55,7 +55,7 @@ pub(in crate::store) trait Backend: Send + Sync + 'static {
     /// See [`crate::store::Jobs::scrub`].
     fn scrub(&self) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Runs a rule for `purpose`, within the store's deadline, and again where that is right.
+    /// Runs a rule for `purpose`, within the store's deadline, and repeats it where that is safe.
     fn operate<A, T, E>(
         &self,
         purpose: Purpose,
@@ -67,7 +67,7 @@ pub(in crate::store) trait Backend: Send + Sync + 'static {
         T: Send + 'static,
         E: Into<Stop> + Send + 'static;
 
-    /// Runs a rule in one transaction that writes.
+    /// Runs a rule that writes, in one transaction.
     fn write<A, T, E>(
         &self,
         arguments: A,
@@ -81,7 +81,7 @@ pub(in crate::store) trait Backend: Send + Sync + 'static {
         self.operate(Purpose::Write, arguments, rule)
     }
 
-    /// Runs a rule that is one statement and writes.
+    /// Runs a rule that is one writing statement.
     fn once<A, T, E>(
         &self,
         arguments: A,
@@ -109,7 +109,7 @@ pub(in crate::store) trait Backend: Send + Sync + 'static {
         self.operate(Purpose::Read, arguments, rule)
     }
 
-    /// Runs a rule that follows the log.
+    /// Runs a rule that reads the log in commit order.
     fn tail<A, T, E>(
         &self,
         arguments: A,
@@ -124,7 +124,7 @@ pub(in crate::store) trait Backend: Send + Sync + 'static {
     }
 }
 
-/// [`Backend::operate`] for a backend whose connections are used from the caller's own task.
+/// [`Backend::operate`] for a backend whose connections run on the caller's own task.
 pub(in crate::store) async fn operate_here<S, A, T, E>(
     transactions: &S,
     limit: Duration,
@@ -142,7 +142,7 @@ where
     phase.bound(limit, drive(transactions, purpose, &arguments, rule, &phase)).await
 }
 
-/// An operation that knows no refusal.
+/// An operation that cannot refuse.
 pub(in crate::store) fn unrefused<T>(outcome: Outcome<T>) -> Result<T, StoreError> {
     outcome?.map_err(|refusal| StoreError::Inconsistent(refusal.to_string()))
 }

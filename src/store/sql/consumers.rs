@@ -8,8 +8,8 @@ use crate::domain::{Position, Timestamp};
 use crate::store::shared::columns::Columns;
 use crate::store::{Consumers, Cursor, Lease, StoreError};
 
-/// Several processes share a Postgres server, so its clock times their leases. An embedded database has one
-/// process.
+/// Several processes share a Postgres server, so its clock measures their leases. An embedded database has
+/// one process.
 const LEASE: Sql = statement! {
     postgres: "INSERT INTO consumers AS c (name, holder, expires_at) \
                VALUES ($1, $2, clock_timestamp() + $3 * interval '1 millisecond') \

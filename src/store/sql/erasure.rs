@@ -1,6 +1,6 @@
-//! What an erased account left, removed as a job in steps that each hold a few rows for a moment:
-//! memberships, then content, then reactions. Each step may be repeated. [`super::accounts`] does what is
-//! done at once.
+//! Removes the remaining data of an erased account, as a job in small steps that hold each row only briefly:
+//! memberships, then content, then reactions. Each step may be repeated. [`super::accounts`] does the part
+//! that happens at once.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -13,24 +13,24 @@ use crate::store::Step;
 use crate::store::shared::codec::BLANK_REACTION;
 use crate::store::shared::columns::Columns;
 
-/// Messages or reactions blanked in one step.
+/// The maximum number of messages or reactions erased in one step.
 const ITEMS: i64 = 200;
-/// An erasure that waits for older transactions for longer goes over everything once before they end, and
-/// once after.
+/// An erasure that waits longer than this for older transactions makes one pass before they end, and one pass
+/// after.
 const PATIENCE_MS: i64 = 1_000;
 
-/// How far an erasure has come.
+/// The progress of an erasure.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct State {
     stage: Stage,
-    /// Every transaction that saw the account alive began before this position.
+    /// Every transaction that saw the account before its erasure began before this position.
     bound: Option<i64>,
     /// This pass began after all of those had ended, so it is the last one.
     settled: bool,
-    /// One pass was made already.
+    /// One pass is already complete.
     again: bool,
-    /// The client id of the last message that was blanked.
+    /// The client id of the last erased message.
     after: Uuid,
 }
 
@@ -76,14 +76,14 @@ pub(super) async fn step<C: Connection + Recorder>(
     Ok(stepped)
 }
 
-/// SQLite has one writer, so every transaction that saw the account alive has ended when it is erased.
+/// SQLite has one writer. So every transaction that saw the account has ended when the account is erased.
 const BOUND: Sql = statement! { postgres: "SELECT tidings_position()", sqlite: "SELECT 0" };
 const SETTLED: Sql = statement! { postgres: "SELECT tidings_end() > $1", sqlite: "SELECT TRUE" };
 
-/// Waits until every transaction that may have seen the account alive has ended: what they leave behind is
-/// found by the steps that follow. Each takes its number before it looks, so those have numbers below one
-/// that is taken now. One that stays open, in whatever database of the server, makes the erasure last longer;
-/// what is there already goes meanwhile.
+/// Waits until every transaction that may have seen the account has ended; later steps then find everything
+/// that those transactions wrote. Each transaction takes its number before it reads the account, so their
+/// numbers are below one that is taken now. A transaction that stays open, in any database of the server,
+/// delays the end of the erasure; the existing data is removed in the meantime.
 async fn outlast_older<C: Connection>(
     connection: &mut C,
     state: &mut State,
@@ -103,7 +103,7 @@ async fn outlast_older<C: Connection>(
     Ok(Step::More)
 }
 
-/// Locks conversations in the order that everybody keeps. SQLite's writer is alone.
+/// Locks conversations in the same order as all other code. SQLite's writer is alone.
 const LOCK_ALL: Sql = statement! {
     postgres: "SELECT 1 FROM conversations WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE",
     sqlite: "SELECT 1 WHERE FALSE",
@@ -113,7 +113,7 @@ const SOME_MESSAGES: Sql = statement!(
     "SELECT conversation, seq, client_id FROM sends WHERE sender = $1 AND client_id > $2 ORDER BY client_id LIMIT $3",
 );
 
-/// Conversations are marked so that a replica is read only when it has lost the content too.
+/// Marks conversations so that a replica is read only after it has also removed the content.
 const BLANK: Batch = batch! {
     postgres: "\
         WITH v AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS v (conversation, seq)), \
@@ -138,7 +138,7 @@ const BLANK: Batch = batch! {
     ],
 };
 
-/// Blanks some messages, after the one under client id `after`; answers where to go on.
+/// Erases some messages, after the one with client id `after`; returns where to continue.
 async fn messages<C: Connection>(connection: &mut C, user: UserId, after: Uuid) -> Result<Option<Uuid>> {
     let rows = connection.all(&SOME_MESSAGES, values![user, after, ITEMS]).await?;
     let Some(last) = rows.last() else { return Ok(None) };
@@ -184,7 +184,7 @@ const TAKE_BACK: Batch = batch! {
     ],
 };
 
-/// Takes some reactions back, from the counts, the table and the log; false when there are none left.
+/// Removes some reactions from the counts, the table and the log; false when none are left.
 async fn reactions<C: Connection>(connection: &mut C, user: UserId) -> Result<bool> {
     let rows = connection.all(&SOME_REACTIONS, values![user, ITEMS]).await?;
     if rows.is_empty() {

@@ -1,4 +1,4 @@
-//! What a database answers instead of rows, whichever database it is, and what an operation makes of it.
+//! The errors of both databases, and their meaning for an operation.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use crate::store::StoreError;
 /// A statement's outcome.
 pub(in crate::store) type Result<T> = std::result::Result<T, Error>;
 
-/// What a rule came to that may refuse.
+/// The result of a rule that may refuse.
 pub(in crate::store) type Decision<T> = std::result::Result<T, Stop>;
 
 /// Why an operation stopped inside its transaction.
 #[derive(Debug)]
 pub(in crate::store) enum Stop {
-    /// The rules say no.
+    /// The rules refused.
     Refused(Refusal),
     /// The database failed; nothing is committed.
     Failed(Error),
@@ -45,31 +45,31 @@ impl From<sqlx::Error> for Stop {
 #[derive(Debug)]
 pub(in crate::store) struct Error {
     class: Class,
-    /// When a commit (or a statement that commits by itself) is answered like this, it was undone.
+    /// If a commit (or a statement that commits by itself) returns this error, it was undone.
     undone: bool,
     detail: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
-    /// A stored value, or a whole answer, that this code cannot have written.
+    /// A stored value or an answer that this code cannot have written.
     Impossible,
     /// A row's values were refused.
     Row,
-    /// A value that has to be unique is there already, by another's transaction perhaps.
+    /// A value that must be unique already exists, perhaps by another transaction.
     Taken,
-    /// Another transaction stood in the way.
+    /// The transaction conflicted with another one.
     Conflict,
-    /// The server cannot write, is going down, or the connection broke: its connections are of no more use.
+    /// The server cannot write, is shutting down, or the connection broke: its connections are unusable.
     Unfit,
-    /// The tables are not there.
+    /// The tables do not exist.
     NoTables,
     /// Anything else: a full disk, a missing right, a statement that took too long.
     Other,
 }
 
 impl Error {
-    /// A stored value that no writer of this code could have written.
+    /// A stored value that this code cannot have written.
     pub(in crate::store) fn impossible(what: impl fmt::Display) -> Self {
         Self { class: Class::Impossible, undone: false, detail: what.to_string() }
     }
@@ -79,12 +79,12 @@ impl Error {
         Self { class: Class::Row, undone: true, detail: what.to_string() }
     }
 
-    /// The statement has to answer a row and answered none.
+    /// The statement must return a row and returned none.
     pub(in crate::store) fn no_row() -> Self {
         Self::impossible("a statement that always answers a row answered none")
     }
 
-    /// What the caller is told when no commit was asked for yet, or none is needed: nothing was done.
+    /// The caller's error when no commit was sent yet, or none is needed: nothing was done.
     pub(in crate::store) fn before_commit(&self) -> StoreError {
         match self.class {
             Class::Impossible => StoreError::Inconsistent(self.detail.clone()),
@@ -92,7 +92,7 @@ impl Error {
         }
     }
 
-    /// What the caller is told when this answers a commit, or a statement that commits by itself.
+    /// The caller's error when this is the answer to a commit, or to a statement that commits by itself.
     pub(in crate::store) fn at_commit(&self) -> StoreError {
         match self.class {
             Class::Impossible => StoreError::Inconsistent(self.detail.clone()),
@@ -101,41 +101,41 @@ impl Error {
         }
     }
 
-    /// Does the error concern a row's values rather than the database as a whole?
+    /// Whether the error concerns a row's values and not the database as a whole.
     pub(in crate::store) fn concerns_a_row(&self) -> bool {
         matches!(self.class, Class::Row | Class::Taken)
     }
 
-    /// Two transactions stood in each other's way and this one was undone: the same again may well succeed.
+    /// Whether two transactions conflicted and this one was undone: a repetition may succeed.
     pub(in crate::store) fn undone_by_another(&self) -> bool {
         self.class == Class::Conflict
     }
 
-    /// Connections to this server are of no more use.
+    /// Whether connections to this server are unusable.
     pub(in crate::store) fn server_unfit(&self) -> bool {
         self.class == Class::Unfit
     }
 
-    /// The tables are not there.
+    /// Whether the tables do not exist.
     pub(in crate::store) fn lacks_tables(&self) -> bool {
         self.class == Class::NoTables
     }
 
-    /// The same again may well succeed, if nothing was done.
+    /// Whether a repetition may succeed, if nothing was done.
     pub(in crate::store) fn worth_another(&self) -> bool {
         matches!(self.class, Class::Conflict | Class::Taken | Class::Unfit)
     }
 
-    /// Answered to a commit, it says that nothing was done.
+    /// Whether this error, as the answer to a commit, means that nothing was done.
     pub(in crate::store) fn undone(&self) -> bool {
         self.undone
     }
 
     /// An error of a Postgres server.
     ///
-    /// It answers `ERROR` when it has undone the transaction. Whatever ends the connection (`FATAL`, `PANIC`)
-    /// leaves open whether the commit came first: a backend that is ended while it waits for a synchronous
-    /// standby has committed already.
+    /// The server answers `ERROR` after it has rolled back the transaction. An error that ends the connection
+    /// (`FATAL`, `PANIC`) does not say whether the commit came first: a backend that is ended while it waits
+    /// for a synchronous standby has already committed.
     fn of_postgres(said: &PgDatabaseError) -> Self {
         let code = said.code();
         let begins = |classes: &[&str]| classes.iter().any(|class| code.starts_with(class));
@@ -144,21 +144,21 @@ impl Error {
             "40001" | "40P01" => Class::Conflict,
             "23505" => Class::Taken,
             "42P01" | "3F000" => Class::NoTables,
-            // Demoted or a standby. 57P01 to 57P05: told to end this connection, crashed, or not up.
+            // Demoted or a standby. 57P01 to 57P05: the server ends this connection, crashed, or is not up.
             "25006" => Class::Unfit,
             _ if ended || begins(&["57P"]) => Class::Unfit,
             // 22: data, 23: constraints, 54: a limit of the program; P0001: raised by a trigger.
             _ if begins(&["22", "23", "54"]) || code == "P0001" => Class::Row,
             _ => Class::Other,
         };
-        // statement_completion_unknown, connection_exception: said by a proxy rather than by Postgres itself.
+        // statement_completion_unknown, connection_exception: sent by a proxy, not by Postgres itself.
         let unknown = code == "40003" || begins(&["08"]);
         let detail = format!("{} (SQLSTATE {code})", said.message());
         Self { class, undone: !ended && !unknown, detail }
     }
 
-    /// An error of SQLite. A busy database refused a commit before writing; after anything else (a full disk,
-    /// a failed sync) it is open whether the frames are in the file.
+    /// An error of SQLite. A busy database refuses a commit before writing. After any other error (a full
+    /// disk, a failed sync) it is unknown whether the frames are in the file.
     fn of_sqlite(code: ErrorCode, detail: String) -> Self {
         let class = match code {
             ErrorCode::ConstraintViolation
@@ -214,7 +214,7 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
-/// An error before a commit was asked for, or while reading: nothing was done.
+/// An error before a commit was sent, or while reading: nothing was done.
 pub(in crate::store) fn before_commit(error: impl Into<Error>) -> StoreError {
     error.into().before_commit()
 }

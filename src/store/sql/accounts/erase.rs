@@ -1,5 +1,5 @@
-//! The part of erasing an account that is done before the answer: the profile and whatever lets anybody in
-//! go, and every sign-in is revoked, in one transaction. A job does the rest.
+//! The part of erasing an account that is done before the answer, in one transaction: the profile and all
+//! credentials are deleted, and every sign-in is revoked. A job does the rest.
 
 use super::families;
 use crate::domain::{Refusal, Timestamp, UserId};
@@ -21,7 +21,7 @@ const ACCOUNT: [Sql; 8] = [
     statement!("DELETE FROM blocks WHERE blocked = $1"),
 ];
 
-/// The profile, and everything that lets anybody in or keeps anybody out; the rest is left to the job.
+/// Deletes the profile, the credentials and the blocks; the job does the rest.
 pub(super) async fn erase<C: Connection>(
     connection: &mut C,
     user: UserId,

@@ -1,4 +1,4 @@
-//! Everything about a user as lines of JSON, a section after the other, each by its key.
+//! All data of a user as lines of JSON, one section after another, each ordered by its key.
 
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
@@ -9,10 +9,10 @@ use crate::store::shared::codec::decode;
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::sql::{Connection, Result, Sql, statement, values};
 
-/// Lines, and the place after them.
+/// Lines, and the place to continue from.
 type Step = (Vec<String>, Option<String>);
 
-/// One step from the place `after` on: a section's name and the last key seen in it.
+/// One step that begins at the place `after`: a section's name and the last key of it.
 pub(super) async fn export<C: Connection>(
     connection: &mut C,
     user: UserId,
@@ -20,7 +20,7 @@ pub(super) async fn export<C: Connection>(
     limit: usize,
 ) -> Result<Step> {
     let (section, key) = after.map_or(("profile", ""), |after| after.split_once(':').unwrap_or((after, "")));
-    // No key has the character NUL, and Postgres takes no text that has.
+    // No key has the character NUL, and Postgres accepts no text with it.
     let section = if key.contains('\0') { "" } else { section };
     match section {
         "profile" => profile(connection, user).await,
@@ -32,7 +32,7 @@ pub(super) async fn export<C: Connection>(
     }
 }
 
-/// The id of a key; before every id when it is none.
+/// The id of a key; the lowest id when the key is none.
 fn id_key(key: &str) -> Uuid {
     Uuid::try_parse(key).unwrap_or_default()
 }
@@ -57,7 +57,7 @@ async fn profile<C: Connection>(connection: &mut C, user: UserId) -> Result<Step
     Ok((vec![line.to_string()], Some("conversations".to_owned())))
 }
 
-/// SQLite takes the tables in the order written.
+/// SQLite joins the tables in the order of the text.
 const CONVERSATIONS: Sql = statement!(
     "SELECT c.id, c.name, m.role, m.joined_seq, m.delivered_seq, m.read_seq \
      FROM members m CROSS JOIN conversations c \
@@ -92,7 +92,7 @@ async fn conversations<C: Connection>(
     Ok((lines, next))
 }
 
-/// Keys of edits stand beside those of messages and are passed over.
+/// The table has keys of edits too; they are skipped.
 const MESSAGES: Sql = statement!(
     "SELECT {event_columns} FROM sends s CROSS JOIN events e WHERE e.conversation = s.conversation AND e.seq = s.seq AND e.kind = {message} \
      AND e.client_id = s.client_id AND s.sender = $1 AND s.client_id > $2 ORDER BY s.client_id LIMIT $3"

@@ -1,4 +1,4 @@
-//! Sign-ins (families of refresh tokens), and what ended.
+//! Sign-ins (families of refresh tokens) and revocations.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use crate::store::shared::columns::Columns;
 use crate::store::sql::{Connection, Result, Sql, statement, values};
 use crate::store::{Family, FamilyRotation, NewFamily, Revocation, RevocationCursor};
 
-/// Most revocations answered at once.
+/// The maximum number of revocations in one answer.
 const PAGE: i64 = 1_000;
-/// Sign-ins of one user that live at once. One more ends the one that would run out first.
+/// The maximum number of sign-ins of one user. One more ends the one that would expire first.
 const MOST_SIGN_INS: i64 = 100;
 
 const FORGET_ENDED_TOKENS: Sql = statement!(
@@ -31,7 +31,7 @@ pub(super) async fn add<C: Connection>(
     new: &NewFamily,
     now: Timestamp,
 ) -> Result<Vec<Revocation>> {
-    // Sign-ins that nobody renewed go when their user signs in again, so they cannot pile up.
+    // Expired sign-ins are deleted when their user signs in again, so they cannot accumulate.
     connection.run(&FORGET_ENDED_TOKENS, values![new.user, now]).await?;
     connection.run(&FORGET_ENDED, values![new.user, now]).await?;
     connection.run(&INSERT, values![new.id, new.user, &new.token_hash, new.expires_at]).await?;
@@ -43,12 +43,12 @@ const KNOWN: Sql = statement!(
     "SELECT 1 FROM families WHERE token_hash = $1 UNION ALL SELECT 1 FROM spent_tokens WHERE token_hash = $1",
 );
 
-/// Whether there is, or was, such a token: presenting any other token makes nobody write.
+/// Whether the token exists or existed. Presenting any other token writes nothing.
 pub(super) async fn is_known<C: Connection>(connection: &mut C, presented: &[u8; 32]) -> Result<bool> {
     connection.optional(&KNOWN, values![presented]).await.map(|row| row.is_some())
 }
 
-/// Of two that present one token at once the second waits here, and then finds it spent.
+/// If two requests present one token at once, the second waits here and then finds the token used.
 const NEWEST: Sql = statement!(
     "SELECT id, user_id FROM families WHERE token_hash = $1 AND revoked_at IS NULL AND expires_at > $2 {lock}"
 );
@@ -56,7 +56,7 @@ const FORGET_SPENT: Sql = statement!("DELETE FROM spent_tokens WHERE family = $1
 const SPEND: Sql = statement!(
     "INSERT INTO spent_tokens (token_hash, family, expires_at) SELECT token_hash, id, expires_at FROM families WHERE id = $1",
 );
-/// By the database's clock, which is one for all nodes.
+/// Uses the database's clock, which is one for all nodes.
 const ROTATE: Sql = statement!(
     "UPDATE families SET previous_hash = token_hash, token_hash = $2, expires_at = $3, \
      rotated_at = {clock_ms} WHERE id = $1"
@@ -91,9 +91,10 @@ const REPEATABLE: Sql = statement!(
 );
 const REPLACE: Sql = statement!("UPDATE families SET token_hash = $2, expires_at = $3 WHERE id = $1");
 
-/// A token that was rotated away. The one before the newest may come back for a moment, while the newest was
-/// never presented: the answer that bore the newest was lost. That one is spent then. Any other means that
-/// two hold the sign-in, and nobody can tell which of them is the owner.
+/// A token that was rotated before. The token before the newest may be presented again for a short time while
+/// the newest was never presented, because the answer with the newest may have been lost. The newest token is
+/// then invalid. Any other rotated token means that two devices have the sign-in, and the server cannot know
+/// which one is the owner's.
 async fn spent<C: Connection>(
     connection: &mut C,
     presented: &[u8; 32],
@@ -119,9 +120,8 @@ const END: Sql = statement!(
     "UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND id = coalesce($2, id) AND revoked_at IS NULL RETURNING id",
 );
 
-/// All of a user's sign-ins end one by one, by their ids: no clock is asked which of them were there before.
-/// Tokens of another issuer belong to none; for those there is a revocation without a sign-in, which goes by
-/// their `iat`.
+/// All of a user's sign-ins end one by one, by their ids, so no clock decides which of them existed. Tokens
+/// of another issuer belong to no sign-in; a revocation without a sign-in ends them by their `iat`.
 pub(super) async fn revoke<C: Connection>(
     connection: &mut C,
     user: UserId,
@@ -130,7 +130,7 @@ pub(super) async fn revoke<C: Connection>(
 ) -> Result<Vec<Revocation>> {
     let rows = connection.all(&END, values![user, family, now]).await?;
     let mut revocations = match family {
-        // Known or not: its access tokens may be.
+        // Written even if the sign-in is unknown, because its access tokens may still be valid.
         Some(_) => Vec::new(),
         None => ended(connection, user, &rows, now).await?,
     };
@@ -155,7 +155,7 @@ pub(super) async fn revoke_others<C: Connection>(
     ended(connection, user, &rows, now).await
 }
 
-/// Writes a revocation for each of the sign-ins that an update has just ended.
+/// Writes a revocation for each sign-in that an update has just ended.
 async fn ended<C: Connection>(
     connection: &mut C,
     user: UserId,
@@ -172,8 +172,8 @@ async fn ended<C: Connection>(
     Ok(revocations)
 }
 
-/// Numbers are given in the order of commits, so that a reader that goes by them misses none: in Postgres the
-/// row of the counter is locked until the commit.
+/// Numbers are assigned in the order of commits, so that a reader in number order misses none. In Postgres
+/// the row of the counter is locked until the commit.
 const WRITE: Sql = statement! {
     postgres: "WITH next AS (UPDATE meta SET value = value + 1 WHERE name = 'revocations' RETURNING value) \
                INSERT INTO revocations (id, user_id, family, at, is_final) SELECT value, $1, $2, $3, $4 FROM next",
@@ -188,8 +188,8 @@ pub(in crate::store) async fn write<C: Connection>(
     connection.run(&WRITE, row).await.map(|_| ())
 }
 
-/// One row at least, for the log's epoch: numbers of another incarnation of the log say nothing, and the list
-/// is read from its beginning.
+/// Returns at least one row, for the log's epoch. Numbers of another epoch have no meaning, and the list is
+/// then read from its beginning.
 const AFTER: Sql = statement! {
     postgres: "SELECT log.epoch, r.id, r.user_id, r.family, r.at, r.is_final FROM (SELECT tidings_epoch() AS epoch) log \
                LEFT JOIN LATERAL (SELECT * FROM revocations WHERE id > CASE WHEN log.epoch = $1 THEN $2 ELSE 0 END \

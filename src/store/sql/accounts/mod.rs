@@ -1,4 +1,4 @@
-//! Users and everything about their accounts.
+//! Users and their accounts.
 
 mod erase;
 mod export;

@@ -37,7 +37,7 @@ pub(super) async fn create<C: Connection>(connection: &mut C, new: &NewUser) -> 
     if taken(connection, username.unwrap_or_default()).await? {
         return Ok(NewUserOutcome::UsernameTaken);
     }
-    // Postgres cannot hold the character NUL; a name from another issuer may have it.
+    // Postgres cannot store the character NUL; a name from another issuer may contain it.
     let name = user.display_name.replace('\0', "");
     let row = values![user.id, username, name.as_str(), user.guest, user.created_at];
     connection.run(&INSERT, row).await?;
@@ -119,7 +119,7 @@ pub(super) async fn is_living<C: Connection>(connection: &mut C, id: UserId) -> 
 const LIVING: Sql =
     statement!("SELECT {user_columns} FROM users u WHERE u.id = $1 AND u.erased_at IS NULL {lock}");
 
-/// An account that is there and not erased, and stays so for as long as the transaction lasts.
+/// An account that exists and is not erased, and stays so for the whole transaction.
 async fn living<C: Connection>(connection: &mut C, id: UserId) -> Decision<User> {
     let row = connection.optional(&LIVING, values![id]).await?.ok_or(Refusal::NotFound)?;
     Ok(read_user(&row, 0)?)
@@ -208,7 +208,7 @@ pub(super) async fn blocked_with<C: Connection>(
     connection.all(&BLOCKED_WITH, values![user, limit]).await?.iter().map(|row| row.user(0)).collect()
 }
 
-/// How many users one may block: the list is answered in one piece.
+/// The maximum number of users that one user may block: one answer contains the whole list.
 const MOST_BLOCKS: i64 = 10_000;
 
 const UNBLOCK: Sql = statement!("DELETE FROM blocks WHERE blocker = $1 AND blocked = $2");

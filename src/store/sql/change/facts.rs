@@ -1,4 +1,4 @@
-//! What a change is decided on: read in one statement, from one snapshot.
+//! The facts that decide a change, read in one statement from one snapshot.
 
 use super::Asked;
 use crate::domain::permissions::Block;
@@ -10,28 +10,28 @@ use crate::store::shared::roster::Roster;
 use crate::store::sql::journal::Given;
 use crate::store::sql::{Connection, Result, Sql, conversations, statement, values};
 
-/// A conversation with everything that a change of it may depend on.
+/// A conversation with all facts that a change of it may depend on.
 #[derive(Debug)]
 pub(super) struct Facts {
     pub stored: ConversationRow,
     /// The actor's membership.
     pub actor: Option<Membership>,
-    /// Of the user whom the change concerns.
+    /// The membership of the user whom the change concerns.
     pub subject: Subject,
     /// The message that the change concerns.
     pub message: Option<Message>,
     /// The blocks between the two users of a direct conversation.
     pub pair_block: Block,
     pub reaction: Reaction,
-    /// What was done under the change's key before.
+    /// The result of an earlier change with the same key.
     pub before: Option<Before>,
-    /// Who takes over from an owner who leaves.
+    /// The member who becomes owner when the owner leaves.
     pub heir: Option<UserId>,
-    /// How many admins there are, counted when the change may make one more.
+    /// The number of admins, counted if the change may add one.
     pub admins: i64,
     /// The members of a direct conversation or a group.
     pub roster: Option<Roster>,
-    /// Who ended the conversation, when it is over.
+    /// The user who deleted the conversation, if it is deleted.
     pub ended_by: Option<UserId>,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Subject {
     pub membership: Option<Membership>,
     /// The event that ended the last membership.
     pub left_seq: Option<Seq>,
-    /// There is such an account, and it is not erased.
+    /// The account exists and is not erased.
     pub lives: bool,
     pub block: Block,
 }
@@ -57,7 +57,7 @@ pub(super) struct Message {
 
 #[derive(Debug)]
 pub(super) struct Reaction {
-    /// The actor's last word on this emoji, and its event.
+    /// The actor's latest reaction event for this emoji, on or off.
     pub said: Option<(bool, Seq)>,
     pub given: Given,
 }
@@ -66,7 +66,7 @@ pub(super) struct Reaction {
 pub(super) struct Before {
     pub conversation: ConversationId,
     pub seq: Seq,
-    /// `None`: the content it was made of is gone.
+    /// `None`: the content that it was computed from is erased.
     pub fingerprint: Option<i64>,
 }
 
@@ -113,7 +113,7 @@ const HEIR: usize = KEY + 3;
 const ROSTER: usize = HEIR + 3;
 
 impl Facts {
-    /// `None` when there is no such conversation and never was.
+    /// `None` when the conversation does not exist and never existed.
     pub(super) async fn read<C: Connection>(connection: &mut C, asked: &Asked) -> Result<Option<Self>> {
         let change = &asked.change;
         let target = change.target();
@@ -204,7 +204,7 @@ fn before(row: &impl Columns) -> Result<Option<Before>> {
     Ok(Some(Before { conversation, seq, fingerprint: row.int_or_null(KEY + 2)? }))
 }
 
-/// What the row brings along, else what was known before, which it was compared with.
+/// The members in the row if it has them, else the cached members, whose version the statement compared.
 fn roster(row: &impl Columns, stored: &ConversationRow, known: Option<&Roster>) -> Result<Option<Roster>> {
     if stored.kind() == ConversationKind::Channel {
         return Ok(None);

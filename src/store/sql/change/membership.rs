@@ -5,7 +5,7 @@ use crate::domain::{ConversationKind, LeaveReason, Refusal, Role, UserId, permis
 use crate::store::shared::conversation::outsider;
 use crate::store::sql::numbers::MOST_ADMINS;
 
-/// A conversation has so many admins at most, of whom one takes over when its owner leaves.
+/// The maximum number of admins of a conversation. One of them becomes the owner when the owner leaves.
 fn may_make_an_admin(request: &Request<'_>) -> Result<(), Refusal> {
     if request.facts.admins < MOST_ADMINS {
         Ok(())
@@ -37,7 +37,8 @@ pub(super) fn join(request: &Request<'_>, user: UserId, role: Role) -> Result<De
     }
     let mut journal = request.journal_about(user);
     journal.guard.rely_on_no_block(facts.stored.kind(), actor, user);
-    // The first user to enter a conversation that everyone has left owns it; otherwise nobody ever would.
+    // The first user who enters a conversation without members becomes its owner; otherwise it would never
+    // have one.
     let role = if members == 0 { Role::Owner } else { role };
     if members == 0 || role == Role::Admin {
         journal.guard.version = Some(facts.stored.members_version);
@@ -60,7 +61,8 @@ pub(super) fn leave(request: &Request<'_>, user: UserId) -> Result<Decision, Ref
     end(request, user, if user == actor { LeaveReason::Left } else { LeaveReason::Removed })
 }
 
-/// Ends a membership, if there is one; the longest-standing admin, else member, takes over from an owner.
+/// Ends a membership, if it exists. When the owner leaves, the admin of longest standing becomes the owner,
+/// or else the member of longest standing.
 pub(super) fn end(request: &Request<'_>, user: UserId, reason: LeaveReason) -> Result<Decision, Refusal> {
     let facts = &request.facts;
     let Some(there) = &facts.subject.membership else {
@@ -86,7 +88,7 @@ pub(super) fn set_role(request: &Request<'_>, user: UserId, role: Role) -> Resul
         return Err(Refusal::Forbidden("hand ownership over to a member instead"));
     }
     let mut journal = request.journal_about(user);
-    // Who hands ownership over becomes an admin.
+    // A user who transfers the ownership becomes an admin.
     if role == Role::Admin || (role == Role::Owner && there.member.role != Role::Admin) {
         may_make_an_admin(request)?;
         journal.guard.version = Some(facts.stored.members_version);

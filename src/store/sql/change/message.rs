@@ -6,10 +6,11 @@ use crate::domain::{ClientId, EventKind, Refusal, Seq, permissions};
 use crate::store::shared::content::{REUSED, fingerprint_of_edit, without_nul};
 use crate::store::sql::journal::{Act, Touched};
 
-/// How many different reactions one message may have: a page of history carries them all.
+/// The maximum number of different reactions on one message: a page of history contains them all.
 const MOST_REACTIONS: u64 = 100;
 
-/// How many different reactions one user may give a message, so that nobody uses them up.
+/// The maximum number of different reactions of one user on a message, so that one user cannot use up the
+/// limit.
 const MOST_REACTIONS_OF_ONE: u64 = 20;
 
 /// The message if the actor, a member, may see it.
@@ -44,7 +45,7 @@ pub(super) fn edit(
     let key = |seq| client_id.map(|client_id| Key { client_id, fingerprint, seq });
     let there = message.edit_seq.unwrap_or(message.seq);
     if message.body.as_deref() == Some(body) {
-        // The key is kept all the same: the repetition must do nothing either, even after another edit.
+        // The key is stored anyway: a repetition must have no effect either, even after another edit.
         let Some(key) = key(Some(there)) else { return Ok(Decision::Before(there)) };
         let mut journal = request.journal();
         journal.key = Some(key);
@@ -58,8 +59,8 @@ pub(super) fn edit(
     Ok(Decision::Write(Box::new(journal)))
 }
 
-/// The right to take back one's own words is not the right to see: their author deletes them as somebody who
-/// left, too.
+/// The right to delete the own message differs from the right to see it: authors may delete their messages
+/// after they have left.
 pub(super) fn delete(request: &Request<'_>) -> Result<Decision, Refusal> {
     let own = request.facts.message.as_ref().filter(|message| message.sender == request.actor());
     let message = match own {
@@ -88,7 +89,7 @@ pub(super) fn delete(request: &Request<'_>) -> Result<Decision, Refusal> {
 pub(super) fn react(request: &Request<'_>, emoji: &str, on: bool) -> Result<Decision, Refusal> {
     let reaction = &request.facts.reaction;
     let given_once = reaction.said.is_some();
-    // As with a user's own messages: the user who gave a reaction may take it back, member or not.
+    // As with own messages: the user who gave a reaction may remove it, also without a membership.
     let message = match &request.facts.message {
         Some(message) if !on && given_once => message,
         _ => visible(request)?,
@@ -99,7 +100,7 @@ pub(super) fn react(request: &Request<'_>, emoji: &str, on: bool) -> Result<Deci
     without_nul("emoji", emoji)?;
     match reaction.said {
         Some((said, seq)) if said == on => return Ok(Decision::Before(seq)),
-        // Never given: it has been off since the message came.
+        // The reaction was never given: it is off since the message was sent.
         None if !on => return Ok(Decision::Before(message.seq)),
         Some(_) | None => {}
     }

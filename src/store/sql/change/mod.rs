@@ -1,9 +1,9 @@
 //! Changes: one statement reads what a change depends on, the rules decide in memory, one statement writes.
 //!
-//! On Postgres the two are transactions of their own: no lock and no transaction number is held while this
-//! process thinks or the network is slow. What is written is conditional on what was read
-//! ([`super::journal::Guard`]); when that holds no more, everything is done again. An embedded database has
-//! one writer, so the three run inside one transaction there.
+//! On Postgres the two statements are separate transactions: no lock and no transaction number is held while
+//! this process computes or the network is slow. The write is conditional on the data that was read
+//! ([`super::journal::Guard`]). If that data has changed, everything is repeated. An embedded database has
+//! one writer, so the three steps run inside one transaction there.
 
 mod facts;
 mod membership;
@@ -23,10 +23,10 @@ use crate::store::shared::conversation::{Membership, outsider};
 use crate::store::shared::roster::Roster;
 use crate::store::{Change, Changed, Outcome, StoreError, sql};
 
-/// How often a change is decided on when others change what it depends on.
+/// The number of attempts for a change when other transactions change the data that it depends on.
 const ATTEMPTS: usize = 10;
 
-/// A change with what is known before anything is read.
+/// A change with the values that are known before any read.
 #[derive(Debug)]
 struct Asked {
     actor: UserId,
@@ -34,21 +34,21 @@ struct Asked {
     change: Change,
     now: Timestamp,
     most_members: usize,
-    /// The members as the cache has them.
+    /// The cached members.
     known: Option<Roster>,
-    /// The account is erased: it leaves whatever conversation this is, and nobody is asked whether it may.
+    /// The account is erased: it leaves every conversation, without a check of permissions.
     erased: bool,
 }
 
-/// What the rules make of a change.
+/// The decision of the rules on a change.
 #[derive(Debug)]
 enum Decision {
-    /// What was asked for holds already, since the event at this seq.
+    /// The requested state already exists, since the event at this seq.
     Before(Seq),
     Write(Box<Journal>),
 }
 
-/// A change with everything that it is decided on.
+/// A change with all facts for the decision.
 struct Request<'r> {
     asked: &'r Asked,
     facts: Facts,
@@ -59,12 +59,12 @@ impl Request<'_> {
         self.asked.actor
     }
 
-    /// The actor's membership, or what an outsider is told.
+    /// The actor's membership, or the refusal for a user who is not a member.
     fn member(&self) -> Result<&Membership, Refusal> {
         self.facts.actor.as_ref().ok_or_else(|| outsider(Some(&self.facts.stored)))
     }
 
-    /// A journal that holds as long as the actor's membership does.
+    /// A journal that is valid as long as the actor's membership stays the same.
     fn journal(&self) -> Journal {
         let facts = &self.facts;
         let mut journal = Journal::new(self.actor(), &facts.stored, facts.roster.as_ref(), self.asked.now);
@@ -120,19 +120,19 @@ fn decide(asked: &Asked, facts: Option<Facts>) -> Result<Decision, Refusal> {
     }
 }
 
-/// Reads what a change depends on and decides on it.
+/// Reads the facts for a change and decides on it.
 async fn look<C: Connection>(connection: &mut C, asked: &Asked) -> Result<Decision, Stop> {
     let facts = Facts::read(connection, asked).await?;
     Ok(decide(asked, facts)?)
 }
 
-/// Writes what was decided; `None` when what it was decided on holds no more.
+/// Writes the decision; `None` when the facts have changed since the read.
 async fn write<C: Recorder>(connection: &mut C, journal: &Journal) -> Result<Option<Recorded>, Stop> {
     let written = connection.write(journal).await?;
     Ok(written.map(|written| journal.close(written)))
 }
 
-/// All three in one transaction that nobody else can come between.
+/// Does all three steps in one transaction, without other writers in between.
 async fn at_once<C: Connection + Recorder>(
     connection: &mut C,
     asked: &Asked,
@@ -182,7 +182,7 @@ async fn record<B: Backend>(backend: &B, asked: Asked) -> Outcome<Recorded> {
     Err(StoreError::definite("others kept changing what this change depends on"))
 }
 
-/// Carries out a change.
+/// Makes a change.
 pub(in crate::store) async fn change<B: Backend>(
     backend: &B,
     actor: UserId,
@@ -229,7 +229,7 @@ pub(in crate::store) async fn end_memberships<C: Connection + Recorder>(
             Asked { actor: user, conversation, change, now, most_members: 0, known: None, erased: true };
         match at_once(connection, &asked).await {
             Ok(recorded) => ended.extend(recorded),
-            // It was deleted meanwhile; the next step finds that.
+            // The conversation was deleted in the meantime; the next step handles that.
             Err(Stop::Refused(_)) => {}
             Err(failed) => return Err(failed),
         }
@@ -238,7 +238,7 @@ pub(in crate::store) async fn end_memberships<C: Connection + Recorder>(
 }
 
 impl Recorded {
-    /// Nothing was recorded: it held before.
+    /// Nothing was written: the state existed before.
     fn before(seq: Seq) -> Self {
         Self { seq, committed: Vec::new(), roster: None }
     }

@@ -1,4 +1,4 @@
-//! A conversation's settings, and its end.
+//! A conversation's settings and its deletion.
 
 use super::{Decision, Request};
 use crate::domain::{Changes, EventKind, Refusal, permissions};
@@ -28,8 +28,8 @@ pub(super) fn configure(request: &Request<'_>, asked: &Changes) -> Result<Decisi
     Ok(Decision::Write(Box::new(journal)))
 }
 
-/// Ends the conversation: from the commit on nobody sees it; a job of its own removes the content in bounded
-/// steps. The rows of its members stay, so that consumers of the log know whom to tell.
+/// Deletes the conversation: after the commit no user can see it. A separate job removes the content in
+/// bounded steps. The rows of its members stay, so that log consumers know the audience.
 pub(super) fn delete(request: &Request<'_>) -> Result<Decision, Refusal> {
     permissions::may_delete_conversation(&request.facts.stored.conversation, request.member()?.member.role)?;
     let mut journal = request.journal();
@@ -39,7 +39,7 @@ pub(super) fn delete(request: &Request<'_>) -> Result<Decision, Refusal> {
     Ok(Decision::Write(Box::new(journal)))
 }
 
-/// It is over already. The user who ended it gets the same answer again.
+/// The conversation is already deleted. The user who deleted it gets the same answer again.
 pub(super) fn deleted_before(request: &Request<'_>) -> Result<Decision, Refusal> {
     let facts = &request.facts;
     if facts.ended_by == Some(request.actor()) {

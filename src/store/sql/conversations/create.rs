@@ -1,4 +1,4 @@
-//! Making a conversation with its members.
+//! Creates a conversation with its members.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ use crate::store::sql::journal::{Journal, Recorded, Recorder};
 use crate::store::sql::{self, Backend, Connection, Error, Sql, Stop, Value, statement, values};
 use crate::store::{Created, NewConversation, Outcome};
 
-/// The transaction takes its number before it looks at accounts: an erasure of one waits for it.
+/// The transaction takes its number before it reads accounts, so an erasure of one of them waits for it.
 const THERE: Sql = statement! {
     postgres: "SELECT (SELECT deleted_at IS NOT NULL FROM conversations WHERE id = $1), tidings_position()",
     sqlite: "SELECT (SELECT deleted_at IS NOT NULL FROM conversations WHERE id = $1)",
 };
 
-/// The living accounts among some users, and the blocks between them and the creator.
+/// The accounts among some users that are not erased, and the blocks between them and the creator.
 const INVITED: Sql = statement!(
     "SELECT {has_blocked $1 u.id}, {has_blocked u.id $1} FROM users u WHERE u.id {one_of $2} AND u.erased_at IS NULL"
 );
@@ -30,8 +30,8 @@ const INSERT: Sql = statement!(
      message_count, last_position, members_version, settings_seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, 0, 1, 0)"
 );
 
-/// A member of a direct conversation. No event tells of them, so what they are found by later is the position
-/// they take.
+/// A member of a direct conversation. No event records the join, so later reads find these members by their
+/// position.
 const PAIR: Sql = statement!(
     postgres: "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, \
                changed_position) SELECT user_id, $1, 0, 0, 0, 0, 0, 0, {next_position} FROM unnest($2::uuid[]) AS v (user_id)",
@@ -51,7 +51,7 @@ impl Asked {
         self.new.members.iter().copied().filter(|user| *user != self.new.creator).collect()
     }
 
-    /// Can there be such a conversation at all?
+    /// Checks whether the conversation is allowed.
     fn possible(&self, others: &BTreeSet<UserId>) -> Result<(), Refusal> {
         let new = &self.new;
         without_nul("name", new.name.as_deref().unwrap_or_default())?;
@@ -121,7 +121,7 @@ pub(super) async fn create<B: Backend>(
 
 enum Made {
     Existed,
-    /// Its members are told of it with its first message.
+    /// Its members are informed with its first message.
     Direct,
     Recorded(Recorded),
 }
@@ -155,7 +155,7 @@ async fn make<C: Connection + Recorder>(connection: &mut C, asked: &Asked) -> Re
     Ok(Made::Recorded(journal.close(written)))
 }
 
-/// Everybody has an account, and nobody is brought together with somebody they have blocked.
+/// Checks that every member has an account, and that no member has a block with the creator.
 async fn may_meet<C: Connection>(
     connection: &mut C,
     new: &NewConversation,

@@ -1,4 +1,4 @@
-//! Pages of conversations and members, and who knows whom.
+//! Pages of conversations and members, and which users share a conversation.
 
 use uuid::Uuid;
 
@@ -61,8 +61,8 @@ pub(super) async fn members<C: Connection>(
 ) -> std::result::Result<Page<MemberView, UserId>, Stop> {
     let after = after.map_or_else(Uuid::nil, |user| *user.as_uuid());
     let rows = connection.all(&MEMBERS, values![conversation, after, limit as i64 + 1]).await?;
-    // After the rows: a user who is a member now may see who was one a moment ago. The other way round the
-    // rows could be of later than the end of a membership.
+    // The membership is read after the rows: a user who is a member now may see earlier members. In the other
+    // order the rows could be newer than the end of the membership.
     membership_of(connection, conversation, user).await?;
     let read = |row: &C::Row| {
         let membership = Membership::read(row, 0)?;
@@ -85,10 +85,10 @@ pub(super) fn page<R, T, K>(
     Ok(Page { items, next })
 }
 
-/// How many steps two users' memberships are walked through for one that they share. A step passes all
-/// conversations of one of them that lie before the other's next one, so it takes at most two for each
-/// conversation of the one who is in fewer. Of two users who are both in more than half as many, one that
-/// they share may stay unseen, unless it is their direct one, which is looked up by its id.
+/// The maximum number of steps in the search for a conversation that two users share. A step skips all
+/// conversations of one user before the other user's next one, so the search takes at most two steps for each
+/// conversation of the user who has fewer. If both users have more than half as many conversations, a shared
+/// one may be missed, unless it is their direct one, which is looked up by its id.
 const MOST_STEPS: i64 = 1_000;
 
 /// A shared direct conversation or group is looked for in both users' memberships at once, in their order.

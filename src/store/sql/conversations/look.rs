@@ -1,4 +1,4 @@
-//! A conversation's row, a member's row, and who is in a conversation.
+//! Reads a conversation's row, a member's row, and the members of a conversation.
 
 use crate::domain::{ConversationId, UserId};
 use crate::store::shared::columns::{Columns, impossible};
@@ -11,7 +11,7 @@ const CONVERSATION: Sql = statement!(
      WHERE c.id = $1 AND c.deleted_at IS NULL"
 );
 
-/// A conversation that is not deleted and the membership of `user` in it.
+/// A conversation that is not deleted, and the membership of `user` in it.
 pub(super) async fn conversation_of<C: Connection>(
     connection: &mut C,
     id: ConversationId,
@@ -23,7 +23,7 @@ pub(super) async fn conversation_of<C: Connection>(
     }
 }
 
-/// A conversation and the membership of `user`, or what an outsider is told.
+/// A conversation and the membership of `user`, or the refusal for a user who is not a member.
 pub(super) async fn membership_of<C: Connection>(
     connection: &mut C,
     id: ConversationId,
@@ -40,7 +40,7 @@ const ROSTER: Sql = statement!(
      FROM conversations c WHERE c.id = $1 AND c.members_version IS DISTINCT FROM $2"
 );
 
-/// The members of a direct conversation or a group, unless they are those of the known version.
+/// The members of a direct conversation or a group, unless their version is the known one.
 pub(super) async fn roster_of<C: Connection>(
     connection: &mut C,
     id: ConversationId,

@@ -1,4 +1,4 @@
-//! Conversations and memberships: making, looking at and listing them.
+//! Conversations and memberships: creating, reading and listing them.
 
 mod browse;
 mod create;
