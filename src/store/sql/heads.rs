@@ -1,11 +1,13 @@
-//! What moved for one user, and where the log ends.
+//! The conversations that changed for one user, and the end of the log.
 //!
 //! A cursor is the oldest position that was undecided in its snapshot (SQLite: one past the newest). A
-//! conversation moved when its newest event, or the user's own membership (a receipt of another device, a
-//! conversation without events yet), has a position from the cursor on. What was committed by then is told
-//! once. What was under way is told once or twice.
+//! conversation changed when its newest event, or the user's own membership, has a position from the cursor
+//! on. The membership changes by a receipt of another device, or in a conversation without events yet.
+//! Changes committed before the snapshot are reported once. Changes of transactions that were open then are
+//! reported once or twice.
 //!
-//! The user's feed says where to look: it costs what moved, not how many conversations the user is in.
+//! The user's feed names the candidates. So the cost depends on the changed conversations, not on all
+//! conversations of the user.
 
 use super::part::Part;
 use super::{Backend, Connection, Result, Sql, Value, statement, unrefused, values};
@@ -13,40 +15,39 @@ use crate::domain::{ConversationId, ConversationKind, HistoryPolicy, Position, S
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::{Cursor, Head, Heads, StoreError};
 
-/// What statements ask about the log, and about what a member has not read.
+/// Parts of statements about the log and about unread messages.
 pub(super) const PARTS: &[Part] = &[
-    // The newest position taken, 0 in an empty log. An event takes the next one and is written under it. A
-    // receipt or a membership without an event takes one too, so that a cursor behind it sees that something
-    // moved and a cursor past it does not; such positions are kept in `position_floor`. So positions have
-    // holes, seqs never.
+    // The newest assigned position, 0 in an empty log. An event takes the next one. A receipt or a membership
+    // without an event takes one too. So a cursor before it sees that something changed, and a cursor after
+    // it does not; such positions are kept in `position_floor`. So positions have holes, seqs never.
     Part::each(
         "newest_position",
         "",
         "(SELECT max(value, coalesce((SELECT max(position) FROM events), 0)) FROM meta WHERE name = 'position_floor')",
     ),
-    // The position of what this statement writes.
+    // The position of the rows that this statement writes.
     Part::each("next_position", "tidings_position()", "(1 + {newest_position})"),
-    // Where the log ends for this statement, and its incarnation.
+    // The end of the log for this statement, and its epoch.
     Part::each("end_position", "tidings_end()", "(1 + {newest_position})"),
     Part::each("epoch", "tidings_epoch()", "(SELECT value FROM meta WHERE name = 'epoch')"),
-    // How many messages that a member has not read are without content now. They do not count as unread.
+    // The number of a member's unread messages whose content is erased. They do not count as unread.
     Part::same(
         "gone_unread",
         "(SELECT count(*) FROM events r \
          WHERE r.conversation = c.id AND r.kind = {message} AND r.deleted AND r.seq > m.read_seq)",
     ),
-    // How many messages a member has not read.
+    // The number of a member's unread messages.
     Part::same("unread", "c.message_count - m.read_count - {gone_unread}"),
-    // What `head` reads, from a conversation and a membership.
+    // The columns that `head` reads, from a conversation and a membership.
     Part::same(
         "head_columns",
         "c.id, c.name, c.last_seq, c.history, c.low, c.high, m.joined_seq, m.read_seq",
     ),
 ];
 
-/// One statement is one snapshot: its first row tells where the log ends, the others the conversations. A
-/// cursor of another log, or of this one from before it was put back to an earlier state, compares
-/// everything; to whom everything is told, nothing is told of what they left.
+/// One statement is one snapshot: its first row is the end of the log, the others are the conversations. A
+/// cursor of another log, or of this log before it was restored to an earlier state, compares everything. In
+/// that case the conversations that the user has left are not listed.
 const HEADS: Sql = statement!(
     "WITH log AS MATERIALIZED (SELECT {epoch} AS epoch, {end_position} AS stop), since AS MATERIALIZED ( \
          SELECT CASE WHEN epoch = $2 AND $3 <= stop THEN $3 ELSE 0 END AS position FROM log \
@@ -136,7 +137,7 @@ const NAMED: Sql = statement!(
      WHERE m.user_id = $1 AND m.conversation {one_of $2} AND c.id = m.conversation AND c.deleted_at IS NULL"
 );
 
-/// The heads of those of some conversations that the user is a member of.
+/// The heads of the given conversations that the user is a member of.
 pub(in crate::store) async fn heads_of<B: Backend>(
     backend: &B,
     user: UserId,

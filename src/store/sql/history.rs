@@ -10,8 +10,8 @@ use crate::store::shared::codec::{EVENT_COLUMNS, decode};
 use crate::store::shared::columns::Columns;
 use crate::store::{HistoryPage, HistoryQuery, MessageView, ReactionCount};
 
-/// The statement answers nothing when the copy is too old, and one row without a message when there is none
-/// to see.
+/// The statement returns no row when the copy is too old, and one row without a message when there is no
+/// visible message.
 pub(super) const PARTS: &[Part] = &[Part::same(
     "history_page",
     "SELECT {event_columns}, ( \
@@ -41,7 +41,7 @@ impl Question for HistoryQuery {
             (None, Some(after)) => (&FORWARDS, key.first.max(after.next()), end),
             (before, _) => (&BACKWARDS, key.first, before.map_or(end, Seq::previous).min(end)),
         };
-        // One row more than the page holds tells whether more lie beyond.
+        // One row more than the page shows whether more messages exist.
         let most = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
         let values = values![key.conversation, first, last, most, end, key.blanked.0 as i64, key.user];
         let rows = connection.all(sql, values).await?;

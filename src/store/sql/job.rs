@@ -1,4 +1,4 @@
-//! A job's row: how it begins, and what a step of it works with. [`super::jobs`] runs the steps.
+//! A job's row: how it is created, and the data of a step. [`super::jobs`] runs the steps.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,26 +12,26 @@ use crate::store::{JobKind, Purged, Step};
 /// A job, locked by the transaction of its step.
 #[derive(Debug)]
 pub(in crate::store) struct Job {
-    /// What it is about.
+    /// The id of the account or conversation.
     pub subject: Uuid,
     pub begun_at: Timestamp,
     pub(super) state: String,
 }
 
 impl Job {
-    /// How far it has come; the default before its first step.
+    /// The progress; the default value before the first step.
     pub fn state<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_str(&self.state).map_err(Error::impossible)
     }
 
-    /// Keeps how far it has come, in the same transaction as what was done.
+    /// Stores the progress, in the same transaction as the work.
     pub fn keep(&mut self, state: &impl Serialize) -> Result<()> {
         self.state = serde_json::to_string(state).map_err(Error::unstorable)?;
         Ok(())
     }
 }
 
-/// What a step leaves for after its commit.
+/// The results of a step that are used after its commit.
 #[derive(Debug)]
 pub(in crate::store) struct Stepped {
     pub step: Step,
@@ -50,7 +50,7 @@ const BEGIN: Sql = statement!(
     "INSERT INTO jobs (kind, subject, begun_at, due_at, state) VALUES ($1, $2, $3, $3, '{}') ON CONFLICT DO NOTHING",
 );
 
-/// Writes a job that is to be done, once.
+/// Writes a job, once.
 pub(in crate::store) async fn begin<C: Connection>(
     connection: &mut C,
     kind: JobKind,

@@ -1,4 +1,4 @@
-//! Jobs: a row each, and the transaction that a step runs in.
+//! Jobs: one row each, and the transaction of a step.
 //!
 //! To add a kind of job: a variant of [`JobKind`], a `step` in the file of its rules, its line in [`step`]
 //! below, and [`super::job::begin`] in the transaction that makes the job necessary.
@@ -13,7 +13,8 @@ use crate::domain::Timestamp;
 use crate::store::shared::columns::Columns;
 use crate::store::{Backlog, JobKind, Jobs, Step, StoreError, Worked};
 
-/// After a step that has to wait, and after one that failed, others of the kind come first for so long.
+/// The time for which a job waits after a step that must wait or has failed; other jobs of the kind run
+/// first.
 const LATER_MS: i64 = 200;
 const FAILED_MS: i64 = 5_000;
 
@@ -29,7 +30,7 @@ const LOCK: Sql = statement!("SELECT begun_at, state FROM jobs WHERE kind = $1 A
 const KEEP: Sql = statement!("UPDATE jobs SET state = $3, due_at = $4 WHERE kind = $1 AND subject = $2");
 const END: Sql = statement!("DELETE FROM jobs WHERE kind = $1 AND subject = $2");
 
-/// One step of one job, and how far that brought it, in the caller's transaction.
+/// Runs one step of one job in the caller's transaction, and returns its progress.
 async fn step<C: Connection + Recorder>(
     connection: &mut C,
     kind: JobKind,
@@ -37,7 +38,7 @@ async fn step<C: Connection + Recorder>(
     now: Timestamp,
 ) -> Decision<Stepped> {
     let row = connection.optional(&LOCK, values![kind.as_str(), subject]).await?;
-    // Another holder has ended it.
+    // Another holder has finished the job.
     let Some(row) = row else { return Ok(Step::More.into()) };
     let mut job = Job { subject, begun_at: row.time(0)?, state: row.text(1)? };
     let stepped = match kind {
@@ -88,7 +89,7 @@ impl<B: Backend> Jobs for B {
         let stepped = match unrefused(stepped.await) {
             Ok(stepped) => stepped,
             Err(error) => {
-                // So that one job which cannot be done does not keep the others from being done.
+                // So that a failing job does not block the others.
                 let asked = (kind, subject, now.plus_ms(FAILED_MS));
                 let put_off = self
                     .once(asked, |on, (kind, subject, until)| Box::pin(put_off(on, *kind, *subject, *until)));

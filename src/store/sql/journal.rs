@@ -1,7 +1,7 @@
-//! Recording changes of one conversation: one event after the other in memory, written in one go at the end.
+//! Records the changes of one conversation: the events are collected in memory and written together at the
+//! end.
 //!
-//! While it is filled nobody knows the seqs, because the writing statement gives them. Events are counted
-//! from 1 until then.
+//! The seqs are unknown until the writing statement assigns them. Until then events are counted from 1.
 
 use std::sync::Arc;
 
@@ -14,25 +14,26 @@ use crate::domain::{
 use crate::store::shared::conversation::{ConversationRow, Membership};
 use crate::store::shared::roster::{Roster, audience};
 
-/// The how manyeth event of the journal, from 1.
+/// The index of an event in the journal, from 1.
 pub(in crate::store) type Nth = u64;
 
 /// A connection that writes journals.
 pub(in crate::store) trait Recorder {
-    /// Writes everything in the journal, or nothing and answers `None`: what it was decided on holds no more.
+    /// Writes the whole journal, or writes nothing and returns `None` when the facts of the decision have
+    /// changed.
     fn write(&mut self, journal: &Journal) -> impl Future<Output = Result<Option<Written>>> + Send;
 }
 
-/// Where a journal was written.
+/// The seqs and positions of a written journal.
 #[derive(Debug)]
 pub(in crate::store) struct Written {
-    /// The first event's seq, or that of the event that made it so before.
+    /// The first event's seq, or the seq of the earlier event that already made the change.
     pub first: Seq,
     /// The position of the event before the first.
     pub previous: Position,
     /// The position of each event.
     pub positions: Vec<Position>,
-    /// The version of the membership from now on.
+    /// The new version of the membership.
     pub version: i64,
 }
 
@@ -42,19 +43,19 @@ pub(in crate::store) struct Journal {
     pub conversation: ConversationId,
     pub now: Timestamp,
     pub actor: UserId,
-    /// What has to hold still when it is written.
+    /// The conditions that must still be true when it is written.
     pub guard: Guard,
     pub events: Vec<Noted>,
     /// What becomes of members, each with the event that says so.
     pub members: Vec<(UserId, MemberAct, Nth)>,
     /// Name, history and join policy from now on.
     pub settings: Option<Conversation>,
-    /// The conversation is over.
+    /// The conversation is deleted.
     pub ended: bool,
     pub touched: Option<Touched>,
     pub key: Option<Key>,
-    /// Who is there to be told, and which seq or event made them a member; empty for channels, whose
-    /// subscribers are told.
+    /// The current audience, with the seq or event that made each user a member; empty for channels, whose
+    /// subscribers receive the events.
     present: Vec<(UserId, Since)>,
 }
 
@@ -72,17 +73,17 @@ enum Since {
     Nth(Nth),
 }
 
-/// What the decision rests on, apart from the conversation being there.
+/// The facts that the decision depends on, besides the existence of the conversation.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Guard {
-    /// The version of the membership, when it matters who else is a member.
+    /// The version of the membership, if the decision depends on the other members.
     pub version: Option<i64>,
-    /// The event that set the present settings.
+    /// The event that set the current settings.
     pub settings_seq: Seq,
     /// Memberships: of whom, and the events that began them and gave the role or muted; `None` when
     /// there is none.
     pub memberships: Vec<(UserId, Option<(Seq, Seq)>)>,
-    /// Blocks that there must not be: by whom, against whom.
+    /// Blocks that must not exist: the blocking user, and the blocked user.
     pub unblocked: Vec<(UserId, UserId)>,
 }
 
@@ -92,7 +93,7 @@ impl Guard {
         self.memberships.push((user, since));
     }
 
-    /// No block comes that would keep `actor` from `other` there.
+    /// Adds the condition that no block stops `actor` from writing to `other`.
     pub(in crate::store) fn rely_on_no_block(
         &mut self,
         kind: ConversationKind,
@@ -147,12 +148,12 @@ impl MemberAct {
 #[derive(Debug)]
 pub(in crate::store) struct Touched {
     pub target: Seq,
-    /// The edit in force, zero when there was none.
+    /// The current edit, zero when there was none.
     pub edit_seq: Seq,
     pub act: Act,
 }
 
-/// What is done to a message.
+/// The kind of change.
 #[derive(Debug)]
 pub(in crate::store) enum Act {
     Edit { body: String },
@@ -160,14 +161,14 @@ pub(in crate::store) enum Act {
     React { emoji: String, on: bool, given: Given },
 }
 
-/// The reactions of a message, apart from the one concerned.
+/// The reactions of a message, without the one concerned.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::store) struct Given {
-    /// The event of the actor's last word on the one concerned; zero when there was none.
+    /// The actor's latest event for the reaction concerned; zero when there was none.
     pub said_seq: Seq,
-    /// How many different others there are.
+    /// The number of different other reactions.
     pub others: u64,
-    /// How many of them by the actor.
+    /// The number of these that the actor gave.
     pub own: u64,
 }
 
@@ -176,11 +177,11 @@ pub(in crate::store) struct Given {
 pub(in crate::store) struct Key {
     pub client_id: ClientId,
     pub fingerprint: i64,
-    /// The event that made it so before; `None`: the journal's first.
+    /// The earlier event that made the change; `None`: the first event of the journal.
     pub seq: Option<Seq>,
 }
 
-/// What a written journal leaves for after the commit.
+/// The results of a written journal that are used after the commit.
 #[derive(Debug)]
 pub(in crate::store) struct Recorded {
     pub seq: Seq,
@@ -217,14 +218,14 @@ impl Journal {
         }
     }
 
-    /// Notes one event by `sender`.
+    /// Adds one event by `sender`.
     pub(in crate::store) fn record(&mut self, sender: UserId, kind: EventKind) -> Nth {
         let present = self.present.iter().map(|(user, _)| *user).collect();
         self.events.push(Noted { sender, kind, present });
         self.events.len() as Nth
     }
 
-    /// Makes `user` a member, who has read everything so far.
+    /// Makes `user` a member who has read everything so far.
     pub(in crate::store) fn join(&mut self, sender: UserId, user: UserId, role: Role) {
         let nth = self.events.len() as Nth + 1;
         if self.conversation.kind() != ConversationKind::Channel {
@@ -234,7 +235,7 @@ impl Journal {
         self.members.push((user, MemberAct::Join(role), nth));
     }
 
-    /// Ends a membership; `heir` takes over from an owner.
+    /// Ends a membership; `heir` becomes the owner when the owner leaves.
     pub(in crate::store) fn leave(
         &mut self,
         sender: UserId,
@@ -264,7 +265,7 @@ impl Journal {
         self.members.push((user, MemberAct::Mute(until), nth));
     }
 
-    /// The events as they stand in the log now, and who is a member from now on.
+    /// The events as stored in the log, and the new members.
     pub(in crate::store) fn close(&self, written: Written) -> Recorded {
         let (id, kind) = (self.conversation, self.conversation.kind());
         let seq_of = |nth: Nth| written.first.plus(nth - 1);

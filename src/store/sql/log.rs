@@ -1,5 +1,5 @@
-//! The log over every backend: each operation by its one rule, or by the backend where the databases differ
-//! in nature.
+//! The log on every backend: one rule per operation, or the backend itself where the databases differ in
+//! nature.
 
 use async_trait::async_trait;
 

@@ -1,25 +1,24 @@
-//! The rules of the store, each once, over a narrow connection that both databases offer.
+//! The rules of the store. Each is written once, over a narrow connection trait that both databases implement.
 //!
 //! **Adding a rule**
 //! 1. One file of rules here. A rule is `async fn rule<C: Connection>(connection: &mut C, …) -> Result<T>`,
-//!    or `-> Decision<T>` when it can refuse. It runs inside a transaction that somebody else begins and
-//!    ends.
+//!    or `-> Decision<T>` when it can refuse. It runs inside a transaction that the caller begins and ends.
 //! 2. Its statements as constants in the same file: `statement!("…")` where the databases agree,
-//!    `statement!(postgres: "…", sqlite: "…")` where they do not. What several statements share has a name in
-//!    braces (`text.rs`). Parameters are `$1`, `$2`, … in both; what can be said the same way is said the
-//!    same way (`ON CONFLICT … DO UPDATE`, `RETURNING`, `TRUE`).
-//! 3. The store's trait for every [`Backend`] at the end of the file: hand the rule and its owned arguments
-//!    to [`Backend::write`], [`Backend::once`] or [`Backend::read`]. Transaction, retry, deadline, and
-//!    whether a failure is definite, are decided there and nowhere else.
-//! 4. One test in `tests/contract/suite`, which runs over both databases.
+//!    `statement!(postgres: "…", sqlite: "…")` where they do not. A part that several statements share has a
+//!    name in braces (`text.rs`). Parameters are `$1`, `$2`, … in both. Use the same SQL for both where it
+//!    exists (`ON CONFLICT … DO UPDATE`, `RETURNING`, `TRUE`).
+//! 3. The store's trait for every [`Backend`] at the end of the file: pass the rule and its owned arguments
+//!    to [`Backend::write`], [`Backend::once`] or [`Backend::read`]. Only these decide on transaction, retry,
+//!    deadline, and whether a failure is definite.
+//! 4. One test in `tests/contract/suite`, which runs on both databases.
 //!
 //! `consumers.rs` is the smallest example.
 //!
 //! **What to watch for**
-//! - A rule may run again from its beginning, so it keeps nothing outside the transaction. What has to happen
-//!   after the commit (keeping a roster, publishing) is in what it answers.
+//! - A rule may run again from its beginning, so it keeps no state outside the transaction. Its result
+//!   contains the data for work after the commit (caching a roster, publishing).
 //! - On Postgres each call of a [`Connection`] is a round trip, and a lock is held until the last of them.
-//! - An embedded operation runs on the database's thread: a rule awaits its connection and nothing else.
+//! - An embedded operation runs on the database's thread: a rule awaits only its connection.
 
 pub(in crate::store) mod accounts;
 pub(in crate::store) mod authorize;

@@ -1,4 +1,4 @@
-//! Numbers that stand in rows and statements for words: each has its name here, once. Those that are stored
+//! Numbers that rows and statements use in place of words. Each has one name, defined here. Stored numbers
 //! are never reused.
 
 use super::part::Part;
@@ -24,7 +24,7 @@ numbers! {
     MEMBER_LEFT left = 5;
     CONVERSATION_CHANGED changed = 6;
 
-    // How many admins a conversation has at most.
+    // The maximum number of admins of a conversation.
     MOST_ADMINS most_admins = 100;
 
     // What `tidings_append` answers of a message. `permissions.rs` beside this has the numbers of what
@@ -34,7 +34,7 @@ numbers! {
     REUSED reused = 2;
     NO_REPLY no_reply = 6;
 
-    // What `tidings_record` does to a message.
+    // The changes of `tidings_record` to a message.
     ACT_NONE act_none = 0;
     ACT_EDIT act_edit = 1;
     ACT_DELETE act_delete = 2;
@@ -42,8 +42,8 @@ numbers! {
     ACT_UNREACT act_unreact = 4;
 }
 
-/// Numbers that only statements name: kinds of conversations, roles, and a message whose conversation another
-/// transaction made meanwhile, of which `tidings_append` answers nothing.
+/// Numbers that only statements use: kinds of conversations, roles, and the mark of a message whose
+/// conversation another transaction created in the meantime, for which `tidings_append` returns nothing.
 pub(super) const NAMED: &[Part] = &[
     Part::same("direct", "0"),
     Part::same("channel", "2"),

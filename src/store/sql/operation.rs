@@ -1,5 +1,5 @@
-//! Running one operation from its beginning to its end: transaction, retry, deadline, and how much is known
-//! afterwards.
+//! Runs one operation from its beginning to its end: transaction, retry, deadline, and whether a failure is
+//! definite.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -11,15 +11,15 @@ use super::error::{Error, Result, Stop};
 use crate::store::deadline::{self, Late};
 use crate::store::{Outcome, StoreError};
 
-/// How often an operation that writes is tried when another transaction conflicts with it.
+/// The number of attempts of a writing operation when another transaction conflicts with it.
 pub(in crate::store) const ATTEMPTS: usize = 5;
 
-/// A rule with what it is asked. It may run several times, so it borrows its arguments; they are owned, so
-/// that the whole operation can be handed to another thread.
+/// A rule with its arguments. It may run several times, so it borrows its arguments. They are owned, so that
+/// the whole operation can move to another thread.
 pub(in crate::store) type Rule<C, A, T, E> =
     for<'a> fn(&'a mut C, &'a A) -> BoxFuture<'a, std::result::Result<T, E>>;
 
-/// What an operation is for, which decides on whose connections it runs and how it begins.
+/// The purpose of an operation. It decides which connections run it and how its transaction begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Purpose {
     /// Statements that write, in one transaction.
@@ -28,12 +28,12 @@ pub(in crate::store) enum Purpose {
     Once,
     /// Statements that only read. SQLite: all from one snapshot. Postgres: each from its own.
     Read,
-    /// Statements that follow the log in commit order.
+    /// Statements that read the log in commit order.
     Tail,
 }
 
 impl Purpose {
-    /// Whatever cuts it short, nothing was done.
+    /// Whether nothing was done, wherever the operation is interrupted.
     pub(in crate::store) const fn reads(self) -> bool {
         matches!(self, Self::Read | Self::Tail)
     }
@@ -46,33 +46,33 @@ impl Purpose {
     }
 }
 
-/// Where transactions come from.
+/// The source of transactions.
 pub(in crate::store) trait Transactions: Sync {
     type Transaction: Transaction;
 
-    /// Begins when it is this caller's turn. An error means that nothing was sent.
+    /// Begins a transaction after the callers before this one. An error means that nothing was sent.
     fn begin(
         &self,
         purpose: Purpose,
     ) -> impl Future<Output = std::result::Result<Self::Transaction, StoreError>> + Send;
 }
 
-/// An open transaction. Dropped in the middle, it takes its connection with it.
+/// An open transaction. If it is dropped in the middle, its connection is closed.
 pub(in crate::store) trait Transaction: Sized + Send {
     type Connection: Connection;
 
     fn connection(&mut self) -> &mut Self::Connection;
 
-    /// Its statement commits by itself, so that from its sending on nobody knows.
+    /// Its statement commits by itself, so its outcome is unknown from the moment it is sent.
     fn commits_by_itself(&self) -> bool;
 
-    /// Commits and gives the connection back.
+    /// Commits and returns the connection.
     fn commit(self) -> impl Future<Output = Result<()>> + Send;
 
-    /// Undoes everything and gives the connection back, unless `why` says that it is of no more use.
+    /// Rolls back and returns the connection, unless `why` says that the connection is unusable.
     fn undo(self, why: Option<&Error>) -> impl Future<Output = ()> + Send;
 
-    /// Commits when the work was done, undoes it when it was refused or failed.
+    /// Commits if the work succeeded, rolls back if it was refused or failed.
     fn finish<T: Send>(
         self,
         worked: std::result::Result<T, Stop>,
@@ -101,8 +101,8 @@ pub(in crate::store) trait Transaction: Sized + Send {
     }
 }
 
-/// Runs a rule in one transaction, again when it was undone by another's, lost a race for a unique value, or
-/// its connection broke before the commit.
+/// Runs a rule in one transaction. Repeats it if another transaction made the database undo it, if it lost a
+/// race for a unique value, or if its connection broke before the commit.
 pub(in crate::store) async fn drive<S, A, T, E>(
     transactions: &S,
     purpose: Purpose,
@@ -143,10 +143,10 @@ fn given_up() -> StoreError {
     StoreError::definite("its caller had given up before the commit")
 }
 
-/// How far an operation came, readable after it was cut short.
+/// The phase of an operation, readable after it was interrupted.
 ///
-/// One task waits and another thread works. Either the work enters its commit, and then nobody knows the
-/// outcome until the answer is read. Or the task gives up first, and then the work may not commit any more.
+/// One task waits and another thread works. Either the work enters its commit first; then the outcome is
+/// unknown until the answer is read. Or the task gives up first; then the work must not commit any more.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Phase(AtomicU8);
 
@@ -155,14 +155,14 @@ const COMMITTING: u8 = 1;
 const GIVEN_UP: u8 = 2;
 
 impl Phase {
-    /// From here on nobody knows whether it was done until the answer is read: a commit is sent, or a
+    /// Enters the phase in which the outcome is unknown until the answer is read: a commit is sent, or a
     /// statement that commits by itself. False: the caller has given up, and nothing may be committed.
     pub(in crate::store) fn enter_commit(&self) -> bool {
         let entered = self.0.compare_exchange(WORKING, COMMITTING, Ordering::AcqRel, Ordering::Acquire);
         entered.map_or_else(|was| was == COMMITTING, |_| true)
     }
 
-    /// What was sent was answered with an undoing, and the next attempt has not been sent.
+    /// The sent commit was undone, and the next attempt has not been sent.
     pub(in crate::store) fn begin_anew(&self) {
         let _ = self.0.compare_exchange(COMMITTING, WORKING, Ordering::AcqRel, Ordering::Acquire);
     }
@@ -171,19 +171,19 @@ impl Phase {
         self.0.load(Ordering::Acquire) == COMMITTING
     }
 
-    /// Nobody waits for it any more. True: nothing was done and nothing will be.
+    /// The waiting task gives up. True: nothing was done and nothing will be.
     pub(in crate::store) fn give_up(&self) -> bool {
         let gave_up = self.0.compare_exchange(WORKING, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire);
         gave_up.map_or_else(|was| was == GIVEN_UP, |_| true)
     }
 
-    /// The task that waited was told that nothing was done.
+    /// Whether the waiting task was informed that nothing was done.
     pub(in crate::store) fn has_given_up(&self) -> bool {
         self.0.load(Ordering::Acquire) == GIVEN_UP
     }
 
-    /// Runs `work` until the call's deadline, for at most `limit`. Cut short before its commit it did
-    /// nothing; afterwards nobody knows.
+    /// Runs `work` until the call's deadline, for at most `limit`. If it is interrupted before its commit,
+    /// nothing was done; after that the outcome is unknown.
     pub(in crate::store) async fn bound<T>(
         &self,
         limit: Duration,

@@ -1,4 +1,4 @@
-//! What several statements share, with the name that stands for it in their texts.
+//! A part that several statements share, and the name of it in their texts.
 
 /// A part of statements, with its name.
 #[derive(Debug)]
@@ -9,12 +9,12 @@ pub(in crate::store) struct Part {
 }
 
 impl Part {
-    /// A part that both databases understand.
+    /// A part with the same text for both databases.
     pub(in crate::store) const fn same(name: &'static str, text: &'static str) -> Self {
         Self { name, postgres: text, sqlite: text }
     }
 
-    /// A part that the databases say differently.
+    /// A part with a different text for each database.
     pub(in crate::store) const fn each(
         name: &'static str,
         postgres: &'static str,

@@ -1,7 +1,7 @@
 //! The rules of [`crate::domain::permissions`] that statements decide by themselves, as SQL.
 //!
-//! Each stands here once, for both databases and for the functions in Postgres.
-//! `tests/contract/suite/sending.rs` compares them with the domain's.
+//! Each is written here once, for both databases and for the functions in Postgres.
+//! `tests/contract/suite/sending.rs` compares them with the domain's rules.
 
 use super::Result;
 use super::part::Part;
@@ -9,9 +9,9 @@ use crate::domain::permissions::{Block, Sending};
 use crate::domain::{Refusal, Timestamp};
 use crate::store::shared::columns::Columns;
 
-/// LIMIT and no EXISTS: Postgres would make a hash of a whole table when it expects many rows.
+/// LIMIT instead of EXISTS: Postgres would build a hash of a whole table if it expects many rows.
 pub(super) const PARTS: &[Part] = &[
-    // The account is there and not erased.
+    // The account exists and is not erased.
     Part::same("lives", "coalesce((SELECT u.erased_at IS NULL FROM users u WHERE u.id = %1 LIMIT 1), FALSE)"),
     // The first has blocked the second.
     Part::same(

@@ -1,5 +1,5 @@
-//! Removing what was said in a conversation that was deleted: a job, in steps that each hold their rows for a
-//! moment only. The transaction that deletes the conversation writes the job (on Postgres `tidings_record`).
+//! Removes the content of a deleted conversation: a job, in steps that hold their rows only briefly. The
+//! transaction that deletes the conversation writes the job (on Postgres `tidings_record`).
 
 use serde::{Deserialize, Serialize};
 
@@ -10,12 +10,12 @@ use crate::store::shared::codec::BLANK_REACTION;
 use crate::store::shared::columns::Columns;
 use crate::store::{Purged, Step};
 
-/// How many events one step goes over.
+/// The maximum number of events that one step processes.
 const STEP: u64 = 500;
 
 const END: Sql = statement!("SELECT id, last_seq FROM conversations WHERE id = $1");
 
-/// Keys and reactions go first, while the events still say which they are.
+/// Keys and reactions are deleted first, while the events still name them.
 const BLANK: [Sql; 4] = [
     statement! {
         postgres: "UPDATE sends s SET fingerprint = NULL FROM events e \
@@ -33,7 +33,7 @@ const BLANK: [Sql; 4] = [
                  WHERE conversation = $1 AND seq BETWEEN $2 AND $3 AND kind = {reaction})",
     },
     statement!("DELETE FROM reaction_counts WHERE conversation = $1 AND seq BETWEEN $2 AND $3"),
-    // Names that the conversation had go too; what it ended with stays.
+    // Earlier names of the conversation are removed too; the last one stays.
     statement! {
         postgres: "UPDATE events SET \
                    body = CASE WHEN kind IN ({message}, {edit}) THEN NULL ELSE body END, deleted = deleted OR kind = {message}, \
@@ -46,11 +46,11 @@ const BLANK: [Sql; 4] = [
     },
 ];
 
-/// How far a purge has come.
+/// The progress of a purge.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct State {
-    /// Up to here content is gone for good.
+    /// The content is removed up to this seq.
     purged_seq: u64,
 }
 

@@ -1,4 +1,4 @@
-//! A stretch of one conversation's events, as a member may see it.
+//! A range of one conversation's events that a member may see.
 
 use std::sync::Arc;
 
@@ -8,31 +8,31 @@ use crate::store::shared::codec::{EVENT_COLUMNS, decode};
 use crate::store::shared::columns::Columns;
 use crate::store::{RangeEvents, RangeQuery};
 
-/// What a member may see of a conversation, as of now.
+/// The part of a conversation that a member may see now.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct Key {
     pub conversation: ConversationId,
     pub user: UserId,
     /// The first event the member may see.
     pub first: Seq,
-    /// The newest event; a copy without it is too old.
+    /// The newest event; a replica without it is too old.
     pub last: Seq,
-    /// When content was last taken out; a copy from before still holds it. An embedded log has no copies.
+    /// The position at which content was last erased; a replica from before still contains it. An embedded
+    /// log has no replicas.
     pub blanked: Position,
 }
 
-/// An answer, and whether it shows anything that is newer than the key.
+/// An answer, and whether it contains anything newer than the key.
 pub(in crate::store) struct Seen<A> {
     pub answer: A,
     pub newer: bool,
 }
 
-/// A question about one conversation that any copy of the log can answer which is new enough for the asker's
-/// key.
+/// A query about one conversation. Any copy of the log can answer it that is new enough for the caller's key.
 pub(in crate::store) trait Question: Copy + Send + Sync + 'static {
     type Answer: Send + 'static;
 
-    /// The conversation that it is about.
+    /// The conversation.
     fn conversation(&self) -> ConversationId;
 
     /// The answer from one snapshot; `None` when this copy is too old for it.
@@ -43,11 +43,11 @@ pub(in crate::store) trait Question: Copy + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<Seen<Self::Answer>>>> + Send;
 }
 
-/// What an event weighs beside its content.
+/// The size that an event counts in addition to its content.
 const EVENT_BYTES: i64 = 64;
 
-/// The statement answers nothing when the copy is too old, and one row without an event when there is none to
-/// see.
+/// The statement returns no row when the copy is too old, and one row without an event when there is no
+/// visible event.
 const RANGE: Sql = statement!(
     "SELECT {event_columns}, {greatest}(coalesce(e.edit_seq, 0), coalesce(e.delete_seq, 0)) FROM conversations c LEFT JOIN ( \
          SELECT w.*, sum($6 + coalesce(octet_length(w.body), 0) + coalesce(octet_length(w.extra), 0)) \
@@ -58,8 +58,8 @@ const RANGE: Sql = statement!(
      WHERE c.id = $1 AND c.last_seq >= $4 AND {blanked} >= $5 ORDER BY e.seq"
 );
 
-/// The events that a key opens, at most to the newest one that it names: a membership can end between the
-/// reading of the key and of the events.
+/// The events that a key allows, at most to the newest one that it names: a membership can end between the
+/// reads of the key and of the events.
 impl Question for RangeQuery {
     type Answer = RangeEvents;
 

@@ -1,4 +1,4 @@
-//! Receipts: how far devices have received and users have read.
+//! Receipts: the seqs up to which devices have received and users have read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,9 +10,8 @@ use crate::store::shared::columns::Columns;
 use crate::store::shared::roster::Roster;
 use crate::store::{Mark, Marked, StoreError};
 
-/// Moves positions forward, at most to the conversation's end, and answers those that moved. A read position
-/// is part of what the user's other devices resume by, so it takes a position in the log; a delivered one is
-/// not.
+/// Moves receipts forward, at most to the conversation's end, and returns those that moved. The user's other
+/// devices resume with the read receipt, so it takes a position in the log; a delivered receipt does not.
 const MARK: Sql = statement! {
     postgres: "SELECT user_id, conversation, delivered, read FROM tidings_mark($1, $2, $3, $4)",
     sqlite: "UPDATE members SET \
@@ -29,7 +28,7 @@ const MARK: Sql = statement! {
              RETURNING user_id, conversation, delivered_seq, read_seq",
 };
 
-/// The furthest positions asked for per member, in the order that everybody locks memberships in.
+/// The highest requested receipts per member, in the order in which all code locks memberships.
 type Asked = BTreeMap<(ConversationId, UserId), (Seq, Seq)>;
 
 fn asked(marks: &[Mark]) -> Asked {
@@ -80,7 +79,7 @@ pub(in crate::store) async fn mark<B: Backend>(
     let read = backend.read((rosters.clone(), told), |connection, (rosters, told)| {
         Box::pin(rosters_of(connection, rosters, told.clone()))
     });
-    // The receipts are stored, also when this fails: a user who is not told of one learns it with the next.
+    // The receipts are stored even if this fails: a user who misses one receives it with the next.
     let present = unrefused(read.await).unwrap_or_default();
     for (conversation, roster) in &present {
         rosters.keep(*conversation, roster.clone()).await;
@@ -89,7 +88,7 @@ pub(in crate::store) async fn mark<B: Backend>(
     Ok(moved.into_iter().map(told).collect())
 }
 
-/// Who is told of a receipt: in a channel nobody but the user's own devices.
+/// The users who receive a receipt: in a channel only the user's own devices.
 fn audience(mark: &Mark, roster: Option<&Roster>) -> Arc<[UserId]> {
     match (mark.conversation.kind(), roster) {
         (ConversationKind::Direct | ConversationKind::Group, Some(roster)) => roster.users.clone(),

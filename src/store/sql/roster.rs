@@ -1,4 +1,4 @@
-//! Who is in direct conversations and groups, behind the cache that every backend shares.
+//! The members of direct conversations and groups, behind the cache that every backend shares.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use crate::store::shared::codec::decode;
 use crate::store::shared::columns::Columns;
 use crate::store::shared::roster::{Memberships, Roster, Rosters};
 
-/// One row per member of those whose membership is at another version than the cache knows.
+/// One row per member of the conversations whose membership version differs from the cached one.
 const ROSTERS: Sql = statement! {
     postgres: "SELECT c.id, c.members_version, m.user_id, m.joined_seq FROM unnest($1::uuid[], $2::bigint[]) AS k (id, known) \
                JOIN conversations c ON c.id = k.id LEFT JOIN members m ON m.conversation = c.id \
@@ -18,8 +18,8 @@ const ROSTERS: Sql = statement! {
              WHERE c.id = $1 AND c.members_version IS NOT $2 ORDER BY m.user_id",
 };
 
-/// The joins and leaves after a seq, oldest first: at most 1,024 of each conversation. Past those a user
-/// counts as they are now.
+/// The joins and leaves after a seq, oldest first: at most 1,024 of each conversation. Beyond that the
+/// current state of a user counts.
 const CHANGES: Sql = statement!(
     postgres: "SELECT e.* FROM unnest($1::uuid[], $2::bigint[]) AS k (id, after) CROSS JOIN LATERAL ( \
                    SELECT {event_columns} FROM events e WHERE e.conversation = k.id AND e.seq > k.after \
@@ -29,7 +29,7 @@ const CHANGES: Sql = statement!(
              AND e.kind IN ({joined}, {left}) ORDER BY e.seq LIMIT 1024",
 );
 
-/// Who was in the direct and group conversations among `places` at those seqs, and later.
+/// The members of the direct and group conversations among `places`, at those seqs and later.
 pub(in crate::store) async fn memberships_since<C: Connection>(
     connection: &mut C,
     rosters: &Rosters,
@@ -44,7 +44,7 @@ pub(in crate::store) async fn memberships_since<C: Connection>(
         return Ok(HashMap::new());
     }
     let read = rosters_of(connection, rosters, since.keys().copied().collect()).await?;
-    // After the rosters: a user who leaves between the two is in one of them.
+    // Read after the rosters, so that a user who leaves between the two reads is in one of them.
     let asked = values![
         Value::uuids(since.keys().map(|id| *id.as_uuid())),
         Value::ints(since.values().map(|seq| seq.as_stored()))
@@ -62,8 +62,7 @@ pub(in crate::store) async fn memberships_since<C: Connection>(
     Ok(memberships)
 }
 
-/// The rosters of the direct and group conversations among `ids` as they are now; what the cache holds is not
-/// read again.
+/// The current rosters of the direct and group conversations among `ids`; cached ones are not read again.
 pub(in crate::store) async fn rosters_of<C: Connection>(
     connection: &mut C,
     rosters: &Rosters,

@@ -1,4 +1,4 @@
-//! The log in commit order, for its consumers; and one conversation's part of it, for healing holes.
+//! The log in commit order, for consumers; and a part of one conversation, to heal holes.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::roster::{Rosters, audience};
 use crate::store::{StoreError, Tail};
 
-/// Whole transactions, though they go past the limit: their events share one position in Postgres, so a
-/// consumer cannot stop between them. The first row tells how far everything is decided. A standby can be
-/// followed: it does not tell the epoch.
+/// Returns whole transactions, even beyond the limit: their events share one position in Postgres, so a
+/// consumer cannot stop between them. The first row says up to which position all transactions have ended. A
+/// standby can be read too; its rows do not contain the epoch.
 macro_rules! tail {
     ($stop:literal) => {
         concat!(
@@ -29,7 +29,7 @@ macro_rules! tail {
 }
 const TAIL: Sql = statement!(tail!("{end_position}"));
 
-/// All there is, whether or not everything before it is decided. In SQLite nothing else is there.
+/// All committed events, even if earlier transactions have not ended. In SQLite no later event exists.
 const AHEAD: Sql = statement!(postgres: tail!("9223372036854775807"), sqlite: tail!("{end_position}"));
 
 const STRETCH: Sql = statement!(
@@ -56,8 +56,8 @@ pub(in crate::store) async fn tail<B: Backend>(
     Ok(Tail { committed, next: next.max(after) })
 }
 
-/// Committed events from a position on, those too that lie behind the log's end. From the primary, where it
-/// is known what is under way: a replica would not tell what it leaves out.
+/// Committed events from a position on, including those after the log's end. They are read from the primary,
+/// which knows the open transactions; a replica would not show which events are missing.
 pub(in crate::store) async fn ahead<B: Backend>(
     backend: &B,
     after: Position,
@@ -115,8 +115,8 @@ async fn after_seq<C: Connection>(
     ready_to_publish(connection, rosters, &rows).await
 }
 
-/// Turns rows of events, with their position and their predecessor's, into what is published: each for those
-/// who were members when it was committed.
+/// Converts rows of events, with their position and the position of the event before, into published events.
+/// The audience of each is its members when it was committed.
 async fn ready_to_publish<C: Connection>(
     connection: &mut C,
     rosters: &Rosters,

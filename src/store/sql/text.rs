@@ -1,12 +1,12 @@
-//! The texts of statements, in which `{name}` stands for a part that several of them share.
+//! The texts of statements. `{name}` in a text is replaced by a part that several statements share.
 //!
 //! A part is a number with a name, a list of columns that one function reads, an expression that is a rule,
 //! or what the two databases call differently. It is written once, beside the code that it belongs to, and
 //! listed in [`PARTS`]. A part may hold names of others. `{name one other third}` puts `one` where the part
 //! says `%1`, `other` where it says `%2`, and `third` where it says `%3`. `{}` is no name.
 //!
-//! Statements are filled in when the code is compiled: an unknown name is an error of the compiler. The steps
-//! of a schema are filled in when they are run.
+//! Statements are completed at compile time, so an unknown name is a compiler error. Migrations are completed
+//! when they are run.
 
 use super::accounts::users;
 use super::conversations::listing;
@@ -14,7 +14,7 @@ use super::part::Part;
 use super::{heads, history, journal, numbers, permissions};
 use crate::store::shared::{codec, conversation};
 
-/// Which database a text is for.
+/// The database that a text is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Dialect {
     Postgres,
@@ -54,9 +54,10 @@ const DIALECT: &[Part] = &[
     // Rows as one JSON list.
     Part::each("json_list", "json_agg", "json_group_array"),
     Part::each("json_array", "json_build_array", "json_array"),
-    // At most so many rows, and those that share the last one's place.
+    // At most this number of rows, plus the rows that are equal in order to the last one.
     Part::each("whole_transactions", "FETCH FIRST %1 ROWS WITH TIES", "LIMIT %1"),
-    // Whether a copy of the log lacks what was taken out of it by a position. An embedded log has no copies.
+    // Whether a replica has removed all content that was erased up to a position. An embedded log has no
+    // replicas.
     Part::each("blanked", "c.blanked_position", "0"),
     // One of the ids in a list; SQLite is asked once for each of them.
     Part::each("one_of", "= ANY (%1)", "= %1"),
@@ -73,8 +74,8 @@ pub(in crate::store) const fn length(text: &str, dialect: Dialect) -> usize {
     write(text.as_bytes(), NONE, dialect, &mut [], 0)
 }
 
-/// Writes a text with its parts into `out`, from `at` on, and answers where it ends. An empty `out` is for
-/// counting.
+/// Writes a text with its parts into `out`, from `at` on, and returns its end. With an empty `out` it only
+/// counts.
 pub(in crate::store) const fn write(
     text: &[u8],
     arguments: Arguments<'_>,
@@ -128,8 +129,7 @@ const fn part(name: &[u8], dialect: Dialect) -> &'static str {
         }
         list += 1;
     }
-    // When the code is compiled this is an error of the compiler; the steps of a schema are filled in by a
-    // test.
+    // At compile time this is a compiler error. A test completes the migrations.
     panic!("a statement names a part that is not there")
 }
 
@@ -168,7 +168,7 @@ const fn word(text: &[u8]) -> (&[u8], &[u8]) {
     (between(text, 0, end), if end < text.len() { text.split_at(end + 1).1 } else { b"" })
 }
 
-/// A text with its parts, filled in when the code is compiled.
+/// A text with its parts, completed at compile time.
 macro_rules! filled {
     ($dialect:ident, $text:expr) => {{
         use $crate::store::sql::text::{Dialect, NONE, length, write};
@@ -187,8 +187,8 @@ macro_rules! filled {
 }
 pub(in crate::store) use filled;
 
-/// A statement: one text for both databases, two beside each other where they differ in more than a part, or
-/// one for one of them.
+/// A statement: one text for both databases, two texts if they differ in more than a part, or a text for one
+/// database only.
 macro_rules! statement {
     (postgres: $postgres:expr, sqlite: $sqlite:expr $(,)?) => {
         $crate::store::sql::Sql {
@@ -208,7 +208,7 @@ macro_rules! statement {
 }
 pub(in crate::store) use statement;
 
-/// What is done for several rows of values: one statement for Postgres, several for SQLite.
+/// A batch for several rows of values: one statement for Postgres, several for SQLite.
 macro_rules! batch {
     (postgres: $postgres:expr, sqlite: [$($sqlite:expr),+ $(,)?] $(,)?) => {
         $crate::store::sql::Batch {
@@ -219,19 +219,19 @@ macro_rules! batch {
 }
 pub(in crate::store) use batch;
 
-/// One step of a schema.
+/// One migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaStep {
-    /// Its place in the list, from 1: the schema that a database has after it.
+    /// Its number in the list, from 1: the schema version after it.
     pub version: i64,
-    /// What it makes.
+    /// Its name.
     pub name: &'static str,
-    /// Its statements, as they are run.
+    /// Its statements, as run.
     pub text: String,
 }
 
 impl SchemaStep {
-    /// The steps of a list of names and texts.
+    /// The migrations from a list of names and texts.
     pub(in crate::store) fn list(steps: &[(&'static str, &'static str)], dialect: Dialect) -> Vec<Self> {
         let step = |((name, text), version): (&(&'static str, &'static str), i64)| {
             let mut filled = vec![0; length(text, dialect)];

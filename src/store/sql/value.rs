@@ -1,4 +1,4 @@
-//! A statement and what is bound to it, as data that both databases understand.
+//! A statement and its values, as data that both databases understand.
 
 use std::iter;
 
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::domain::{ClientId, ConversationId, FamilyId, Seq, Timestamp, UserId};
 
-/// A statement as each database takes it; [`super::statement`] makes one.
+/// A statement in the form of each database; [`super::statement`] creates one.
 ///
 /// Parameters are `$1`, `$2`, … in both. A text need not use all of them.
 #[derive(Debug)]
@@ -15,15 +15,15 @@ pub(in crate::store) struct Sql {
     pub(in crate::store) sqlite: &'static str,
 }
 
-/// What is done for several rows of values, given as one list per parameter: on Postgres one statement over
-/// arrays, on SQLite several in their order for each element.
+/// A batch for several rows of values, given as one list per parameter. Postgres runs one statement over
+/// arrays; SQLite runs several statements in order for each element.
 #[derive(Debug)]
 pub(in crate::store) struct Batch {
     pub(in crate::store) postgres: &'static str,
     pub(in crate::store) sqlite: &'static [&'static str],
 }
 
-/// A value to bind. Each says its type even when it is NULL, because Postgres has to know.
+/// A value to bind. It has a type even when it is NULL, because Postgres needs one.
 #[derive(Debug, Clone)]
 pub(in crate::store) enum Value<'v> {
     Uuid(Option<Uuid>),
@@ -46,7 +46,7 @@ impl<'v> Value<'v> {
         Self::Ints(numbers.into_iter().map(Into::into).collect())
     }
 
-    /// How many elements a list has; `None` for a single value.
+    /// The number of elements of a list; `None` for a single value.
     fn len(&self) -> Option<usize> {
         match self {
             Self::Uuids(list) => Some(list.len()),
@@ -70,8 +70,8 @@ impl<'v> Value<'v> {
     }
 }
 
-/// The values of each run of a statement that is run once per element of its lists. Values that are no lists
-/// are the same in each run.
+/// The values for each run of a statement that runs once per element of its lists. Single values are the same
+/// in each run.
 pub(in crate::store) fn rows<'e>(values: &'e [Value<'_>]) -> impl Iterator<Item = Vec<Value<'e>>> {
     let runs = values.iter().filter_map(Value::len).max().unwrap_or(1);
     let mut at = 0;

@@ -1,9 +1,9 @@
-//! One file after an orderly end, and a start that knows whether the last end was one.
+//! One file after an orderly end, and a start that detects whether the last end was orderly.
 //!
-//! While the database is open its newest commits are in the write-ahead log beside it (`-wal`). An orderly
-//! end copies them into the file and removes the log. A mark in the file says that it is open: a start that
-//! finds the mark and no log beside it has a copy of the file alone, or a log that was removed. A log of
-//! another file cannot be told from the right one.
+//! While the database is open, its newest commits are in the write-ahead log beside it (`-wal`). An orderly
+//! end copies them into the file and removes the log. A mark in the file says that it is open. A start that
+//! finds the mark and no log has a copy of the file alone, or a log that was removed. The code cannot detect
+//! the log of another file.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,12 +21,12 @@ fn log_file(database: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Whether there is a database without its log; asked before the first connection makes one.
+/// Whether a database exists without its log. Call it before the first connection creates a log.
 pub(super) fn lacks_log(database: &Path) -> bool {
     std::fs::metadata(database).is_ok_and(|file| file.len() > 0) && !log_file(database).exists()
 }
 
-/// Marks the database as open, in the file itself. Answers whether what was written last may be missing.
+/// Marks the database as open, in the file itself. Returns whether the newest writes may be missing.
 pub(super) fn begun(connection: &Connection, lacked_log: bool) -> sql::Result<bool> {
     let mark = connection.rows("SELECT value FROM meta WHERE name = 'open'", &[])?;
     let was_open = mark.first().map(|row| row.flag(0)).transpose()?.unwrap_or_default();
@@ -42,11 +42,12 @@ pub(super) fn begun(connection: &Connection, lacked_log: bool) -> sql::Result<bo
 
 const ENDED: Sql = statement!(sqlite: "UPDATE meta SET value = 0 WHERE name = 'open'");
 
-/// The code that closes the store has a limit of its own.
+/// The code that closes the store has its own time limit.
 const AS_LONG_AS_IT_TAKES: Duration = Duration::from_secs(3_600);
 
 impl SqliteStore {
-    /// Waits for operations at work, refuses further ones, and closes the file: everything is in it then.
+    /// Waits for running operations, refuses new ones, and closes the file. Then the file contains
+    /// everything.
     pub async fn close(&self) {
         self.reader.close().await;
         self.scrub.close().await;

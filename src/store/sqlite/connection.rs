@@ -1,4 +1,5 @@
-//! The rules' way to the file: every call is answered in place, on the thread that owns the connection.
+//! The connection of the rules to the file. Every call is answered in place, on the thread that owns the
+//! connection.
 
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ impl Connection {
         Ok(rows)
     }
 
-    /// Runs a statement; answers how many rows it changed.
+    /// Runs a statement; returns the number of changed rows.
     pub(super) fn execute(&self, text: &str, values: &[Value<'_>]) -> sql::Result<u64> {
         let mut statement = self.bound(text, values)?;
         let mut answers = statement.raw_query();
@@ -44,7 +45,7 @@ impl Connection {
         Ok(self.0.execute_batch(text)?)
     }
 
-    /// How long another process at the same file is waited for.
+    /// The time to wait for another process that uses the same file.
     pub(super) fn wait_for_others(&self, wait: Duration) -> sql::Result<()> {
         Ok(self.0.busy_timeout(wait)?)
     }
@@ -53,7 +54,7 @@ impl Connection {
         !self.0.is_autocommit()
     }
 
-    /// A statement of the rules with its values. SQLite numbers `$1`, `$2`, … as they come in the text.
+    /// A statement of the rules with its values. SQLite numbers `$1`, `$2`, … in the order of the text.
     fn bound(&self, text: &str, values: &[Value<'_>]) -> sql::Result<CachedStatement<'_>> {
         let mut statement = self.0.prepare_cached(text)?;
         for index in 1..=statement.parameter_count() {

@@ -1,5 +1,5 @@
-//! Writing a journal: a few small statements inside the transaction that read what it was decided on, so all
-//! of it holds still.
+//! Writes a journal: a few small statements inside the transaction that read the facts, so the facts cannot
+//! change in between.
 
 use super::connection::Connection;
 use crate::domain::{Position, Seq};
@@ -49,7 +49,7 @@ const CONFIGURE: Sql = statement!(sqlite:
 );
 const OVER: Sql = statement!(sqlite: "UPDATE conversations SET name = NULL, deleted_at = $2 WHERE id = $1");
 
-// A text that was replaced or deleted is in no row, and neither is what was made of it: a short text can be
+// A replaced or deleted text is in no row, and neither are values computed from it: a short text can be
 // guessed from its hash.
 const EDIT: Sql = statement!(sqlite:
     "UPDATE events SET body = $3, edited_at = $4, edit_seq = $5 WHERE conversation = $1 AND seq = $2",

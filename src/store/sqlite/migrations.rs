@@ -1,4 +1,4 @@
-//! The schema: the one list of its steps, and bringing a file up to date.
+//! The schema: the list of migrations, and applying them to a file.
 
 use sha2::{Digest, Sha256};
 
@@ -7,7 +7,7 @@ use crate::store::shared::columns::Columns;
 use crate::store::sql::text::{Dialect, SchemaStep};
 use crate::store::sql::{self, Value, values};
 
-/// The steps of the schema in their order, each with its name.
+/// The migrations in their order, each with its name.
 const STEPS: [(&str, &str); 2] = [
     (
         "schema",
@@ -19,19 +19,19 @@ const STEPS: [(&str, &str); 2] = [
     ("consumers", include_str!("../../../migrations/sqlite/0002_consumers.sql")),
 ];
 
-/// The steps of the schema, as they are taken.
+/// The migrations, as they are run.
 pub fn steps() -> Vec<SchemaStep> {
     SchemaStep::list(&STEPS, Dialect::Sqlite)
 }
 
-/// Which steps a file has had, and what they were made of.
+/// The migrations that a file has, and the checksums of their texts.
 const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, checksum TEXT NOT NULL) STRICT";
 
-/// Takes the steps that the file has not had, all or none of them.
+/// Applies the migrations that the file does not have, all or none of them.
 ///
 /// # Errors
-/// What is wrong with the file and what to do, for the operator.
+/// The problem with the file and the remedy, for the operator.
 pub(super) fn migrate(connection: &Connection) -> Result<(), String> {
     let steps = steps();
     let failed = |error: sql::Error| format!("cannot be read or written as a database: {error}");

@@ -1,9 +1,9 @@
-//! The embedded store: one SQLite file, nothing to install.
+//! The embedded store: one SQLite file, without installation.
 //!
-//! One thread writes, in the order callers arrive; a few read, each call from one snapshot of the write-ahead
-//! log. An operation is handed to such a thread as a whole: one transaction, with an application timeout.
-//! After a restart everything acknowledged is there ([`Durability::Full`]); content that a deletion left
-//! behind goes on being removed when the store is opened.
+//! One thread writes, in the order of the callers. A few threads read, each call from one snapshot of the
+//! write-ahead log. A thread receives an operation as a whole: one transaction, with an application timeout.
+//! After a restart all acknowledged data is present ([`Durability::Full`]). When the store is opened, it
+//! continues to remove deleted content.
 
 mod append;
 mod clean;
@@ -30,8 +30,8 @@ use crate::domain::{Limits, Timestamp};
 use connection::Connection;
 use pool::{Pool, at_once};
 
-/// A database file, open. Shared behind an `Arc`; closing is [`SqliteStore::close`] or dropping the last
-/// handle.
+/// An open database file. Share it behind an `Arc`. Close it with [`SqliteStore::close`] or by dropping the
+/// last handle.
 #[derive(Debug)]
 pub struct SqliteStore {
     writer: Pool,
@@ -44,7 +44,8 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Has a thread copy the write-ahead log into the file; false when somebody keeps a part of it.
+    /// Makes a thread copy the write-ahead log into the file; false when a reader or another process still
+    /// uses a part of it.
     async fn checkpoint(
         &self,
         pool: &Pool,
@@ -56,7 +57,7 @@ impl SqliteStore {
     }
 }
 
-/// A row of its own, which takes room in the log as every write does.
+/// A separate row, which takes space in the log like every write.
 const PROBE: Sql = statement!(sqlite:
     "INSERT INTO meta (name, value) VALUES ('probe', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1",
 );
@@ -83,7 +84,7 @@ impl Backend for SqliteStore {
     }
 
     async fn running(&self) -> Result<Running, StoreError> {
-        // One writer at a time: nothing is committed past the log's end.
+        // There is one writer, so no event is committed after the log's end.
         Ok(Running { numbers: Vec::new(), next: Log::end(self).await?.position })
     }
 

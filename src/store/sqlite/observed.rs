@@ -1,4 +1,4 @@
-//! What the embedded store shows of itself.
+//! The state of the embedded store, for inspection.
 
 use serde::Serialize;
 
@@ -20,12 +20,12 @@ pub struct QueueObserved {
     pub waiting_operations: usize,
     /// How long the oldest of them has waited.
     pub oldest_ms: u64,
-    /// Operations on a thread now.
+    /// Operations that are running on a thread.
     pub at_work: usize,
 }
 
 impl SqliteStore {
-    /// How much is asked of its threads.
+    /// The current load of its threads.
     pub fn observed(&self) -> SqliteObserved {
         SqliteObserved { writer: self.writer.observed(), readers: self.reader.observed() }
     }

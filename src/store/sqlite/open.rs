@@ -1,4 +1,4 @@
-//! Opening the file: how connections are set up, and what is done before the first operation.
+//! Opens the file: the setup of connections, and the work before the first operation.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,24 +25,24 @@ const CHECKPOINT_PAGES: u32 = 4_096;
 /// The log file is cut back to this size after a checkpoint, in bytes.
 const LOG_FILE_BYTES: u64 = 64 << 20;
 
-/// How many operations wait for the thread that writes, and for those that read.
+/// The maximum number of operations that wait for the writing thread, and for the reading threads.
 const MOST_WRITES_WAITING: usize = 1_024;
 const MOST_READS_WAITING: usize = 4_096;
 
-/// Statements that a connection keeps prepared; there are fewer.
+/// The maximum number of prepared statements of a connection; the code has fewer.
 const PREPARED: usize = 256;
 
-/// After how many steps of SQLite's virtual machine a connection looks whether somebody still waits; and
-/// where they are counted.
+/// The number of steps of SQLite's virtual machine between two checks whether the caller still waits, and the
+/// counter of the steps.
 const WATCHED_STEPS: i32 = 1_000;
 const COUNTED_STEPS: i32 = 16;
 
 impl SqliteStore {
-    /// Opens the database, making the file, its directory and its tables when they are missing.
+    /// Opens the database, and creates the file, its directory and its tables if they are missing.
     ///
     /// # Errors
-    /// [`StoreError`] whose text names the file and says what to do: the directory cannot be written, the
-    /// file is no database, or a newer release has changed its schema.
+    /// [`StoreError`] whose text names the file and the remedy: the directory cannot be written, the file is
+    /// not a database, or a newer release has changed its schema.
     pub async fn open(
         options: SqliteOptions,
         environment: SharedEnvironment,
@@ -72,8 +72,7 @@ impl SqliteStore {
     }
 }
 
-/// Everything before the first operation. `epoch`: what the log's incarnation is called should it be a new
-/// one.
+/// All work before the first operation. `epoch`: the log's epoch if it needs a new one.
 fn prepare(options: &SqliteOptions, epoch: i64) -> Result<(), String> {
     if let Some(directory) = options.path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         std::fs::create_dir_all(directory).map_err(|error| format!("cannot make its directory: {error}"))?;
@@ -101,13 +100,13 @@ fn not_opened(error: &sql::Error) -> String {
     format!("cannot be opened for writing: {said}")
 }
 
-/// How long another process at the same file (a backup, a maintenance job) is waited for: not past the
-/// store's own timeout.
+/// The time to wait for another process that uses the same file (a backup, a maintenance job): not longer
+/// than the store's own timeout.
 fn wait_for_others(options: &SqliteOptions) -> Duration {
     Duration::from_millis(options.timeout_ms / 2)
 }
 
-/// Connects as `how` says, again and again.
+/// Returns a function that connects as `how` says and can be called repeatedly.
 fn connect(
     options: &SqliteOptions,
     how: fn(&SqliteOptions, &Watched) -> sql::Result<Connection>,
@@ -116,9 +115,9 @@ fn connect(
     Arc::new(move |watched: &Watched| how(&options, watched))
 }
 
-/// What all connections are. `mmap_size`: a failing disk would end the process by a signal instead of an
-/// error. `automatic_index`: else a statement over a batch may be planned as a walk through the whole table
-/// with a look into the batch for each row, because the planner does not know how large the table is.
+/// The settings of all connections. `mmap_size`: with memory mapping, a failing disk would end the process by
+/// a signal instead of an error. `automatic_index`: otherwise the planner may choose a scan of the whole
+/// table with a look-up in the batch for each row, because it does not know the table's size.
 fn common(
     options: &SqliteOptions,
     watched: &Watched,
@@ -148,7 +147,7 @@ fn watch(raw: &rusqlite::Connection, watched: Watched, steps: Option<Arc<AtomicU
     Ok(raw.progress_handler(every, Some(interrupts))?)
 }
 
-/// `secure_delete`: what is removed is overwritten with zeros rather than left in free pages.
+/// `secure_delete`: deleted data is overwritten with zeros and does not stay in free pages.
 fn writer(options: &SqliteOptions, watched: &Watched) -> sql::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let raw = common(options, watched, flags, options.writer_cache_bytes)?;
@@ -168,8 +167,8 @@ fn reader(options: &SqliteOptions, watched: &Watched) -> sql::Result<Connection>
     Ok(Connection::new(raw))
 }
 
-/// The log's incarnation. It is drawn when the file is made, and again when the log's end may be another than
-/// clients have seen.
+/// The log's epoch. It is a random number, drawn when the file is created, and again when the log's end may
+/// differ from what clients have seen.
 fn draw_epoch(connection: &Connection, epoch: i64, anew: bool) -> sql::Result<()> {
     let statement = if anew {
         "INSERT OR REPLACE INTO meta (name, value) VALUES ('epoch', $1)"

@@ -1,4 +1,4 @@
-//! What an operator may set about the database file.
+//! Settings for the database file.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,24 +19,23 @@ pub enum Durability {
 /// Settings of the embedded store.
 #[derive(Debug, Clone)]
 pub struct SqliteOptions {
-    /// The database file; it and its directory are made when missing.
+    /// The database file. It and its directory are created if they are missing.
     pub path: PathBuf,
-    /// How many connections read at the same time.
+    /// The number of connections that read at the same time.
     pub readers: usize,
-    /// How long one operation may take, waiting for its turn included, in milliseconds.
+    /// The time limit of one operation, including its wait in the queue, in milliseconds.
     pub timeout_ms: u64,
-    /// What an acknowledgement means.
+    /// The durability of acknowledged writes.
     pub durability: Durability,
     /// Memory for pages of the writing connection, in bytes.
     pub writer_cache_bytes: u64,
     /// Memory for pages of each reading connection, in bytes.
     pub reader_cache_bytes: u64,
-    /// How many members' ids the cache of group memberships holds at most.
+    /// The maximum number of members' ids in the cache of group memberships.
     pub roster_cache_members: u64,
-    /// Counts the steps of SQLite's virtual machine, over all connections: the cost of statements, for who
-    /// measures it.
+    /// Counts the steps of SQLite's virtual machine over all connections, to measure the cost of statements.
     pub steps: Option<Arc<AtomicU64>>,
-    /// The limits that are enforced where members are counted.
+    /// The limits on the number of members.
     pub limits: Limits,
 }
 

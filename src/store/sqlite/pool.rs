@@ -1,13 +1,13 @@
-//! Database threads: each owns a connection and does one operation after the other, from a bounded queue that
+//! Database threads. Each owns a connection and runs one operation after the other, from a bounded queue that
 //! they share.
 //!
-//! An operation is handed over as a whole: it crosses to a thread once, and its answer back once.
+//! An operation moves as a whole: it crosses to a thread once, and its answer crosses back once.
 //!
-//! - *Limit*: as many operations wait as the pool was made for. On full: [`StoreError::Overloaded`], nothing
-//!   was done.
-//! - *Who stops waiting*: an operation that has not begun is skipped. One that reads is interrupted. One that
-//!   writes goes on to its end, unless its caller was told that nothing was done: then it is interrupted and
-//!   undone.
+//! - *Limit*: the maximum number of waiting operations is an argument of the pool. When the queue is full:
+//!   [`StoreError::Overloaded`], nothing was done.
+//! - *The caller stops waiting*: an operation that has not begun is skipped. One that reads is interrupted.
+//!   One that writes continues to its end, unless its caller was informed that nothing was done: then it is
+//!   interrupted and rolled back.
 //! - *A panic* of an operation ends the process (`crate::panics`). Where no hook is set, the pool refuses
 //!   further operations.
 
@@ -30,10 +30,11 @@ use crate::store::sql::{Phase, Purpose};
 
 type Job = Box<dyn FnOnce(&Worker) + Send>;
 
-/// See the module's documentation. When it is dropped, its threads do what waits and end.
+/// See the module's documentation. When the pool is dropped, its threads finish the waiting operations and
+/// end.
 pub(super) struct Pool {
     shared: Arc<Shared>,
-    /// Answers nothing once every thread has ended.
+    /// Closed once every thread has ended.
     ended: AsyncMutex<mpsc::Receiver<()>>,
 }
 
@@ -46,13 +47,13 @@ struct Shared {
 }
 
 struct Queue {
-    /// Each with when it came, on the monotonic clock.
+    /// Each with its arrival time, on the monotonic clock.
     jobs: VecDeque<(u64, Job)>,
     open: bool,
 }
 
 impl Pool {
-    /// Starts `threads` threads named `name`; each connects when it has something to do.
+    /// Starts `threads` threads named `name`; each connects at its first operation.
     pub(super) fn start(
         name: &str,
         threads: usize,
@@ -88,11 +89,11 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Has `work` done on one of the threads and waits for it until the call's deadline, for at most `limit`.
+    /// Runs `work` on one of the threads and waits for it until the call's deadline, for at most `limit`.
     ///
     /// # Errors
-    /// [`StoreError::Overloaded`] and what `work` fails with. When it is late, definite as long as it had not
-    /// begun to commit.
+    /// [`StoreError::Overloaded`] and the errors of `work`. A passed deadline is definite as long as the work
+    /// had not begun to commit.
     pub(super) async fn call<T: Send + 'static>(
         &self,
         limit: Duration,
@@ -107,7 +108,7 @@ impl Pool {
         self.shared.add(Box::new(move |worker| {
             if !answer.is_closed() && !watched.has_given_up() {
                 let done = worker.watched(&watched, |worker| work(worker, &watched));
-                // A caller that has gone meanwhile does not get it.
+                // A caller that has gone in the meantime does not get the answer.
                 let _ = answer.send(done);
             }
         }))?;
@@ -119,7 +120,7 @@ impl Pool {
         phase.bound(limit, async { answered.await.unwrap_or_else(|_| unanswered()) }).await
     }
 
-    /// How much is asked of its threads.
+    /// The current load of the threads.
     pub(super) fn observed(&self) -> QueueObserved {
         let now_ms = self.shared.environment.monotonic_ms();
         let queue = self.shared.queue();
@@ -131,7 +132,7 @@ impl Pool {
         }
     }
 
-    /// Refuses further operations, waits for those that were handed over, and for the threads to close their
+    /// Refuses new operations, waits for the accepted ones, and waits until the threads have closed their
     /// connections.
     pub(super) async fn close(&self) {
         self.shared.close();
@@ -154,7 +155,7 @@ impl fmt::Debug for Pool {
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        // No job runs while it is held.
+        // No job runs while the lock is held.
         lock(&self.queue)
     }
 
@@ -173,7 +174,7 @@ impl Shared {
         Ok(())
     }
 
-    /// The next job; `None` when there is none and will be none.
+    /// The next job; `None` when the queue is empty and closed.
     fn next(&self) -> Option<Job> {
         let waits = |queue: &mut Queue| queue.jobs.is_empty() && queue.open;
         let queue = self.more.wait_while(self.queue(), waits);
@@ -186,7 +187,7 @@ impl Shared {
     }
 }
 
-/// The end of a thread. After a panic nobody waits for an answer that does not come.
+/// Runs at the end of a thread, so that after a panic no caller waits for an answer that does not come.
 struct Ends<'s>(&'s Shared);
 
 impl Drop for Ends<'_> {
@@ -199,7 +200,7 @@ impl Drop for Ends<'_> {
     }
 }
 
-/// A reader: once they have gone, what they asked for is of no use.
+/// A reader: when its caller has gone, the result is not needed.
 struct GivesUp<'p>(&'p Phase);
 
 impl Drop for GivesUp<'_> {
@@ -208,7 +209,7 @@ impl Drop for GivesUp<'_> {
     }
 }
 
-/// The outcome of work over a connection that answers in place.
+/// The result of work on a connection that answers in place.
 pub(super) fn at_once<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let waited = || Err(StoreError::Inconsistent("an operation waited for more than its connection".into()));
     work.now_or_never().unwrap_or_else(waited)

@@ -1,4 +1,4 @@
-//! A row that was read, with its columns as the domain's types.
+//! A row that was read, with its columns as domain types.
 
 use rusqlite::types::ValueRef;
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use crate::domain::{Seq, UserId};
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::sql;
 
-/// What a statement answered in one row; it outlives the statement.
+/// The values of one row; they outlive the statement.
 #[derive(Debug)]
 pub(in crate::store) struct Row(Vec<Cell>);
 

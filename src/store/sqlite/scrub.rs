@@ -1,9 +1,9 @@
-//! Emptying the write-ahead log: old pages there hold what was removed from the database since.
+//! Empties the write-ahead log, because its old pages contain data that was deleted from the database since.
 //!
-//! SQLite copies the log into the file by itself, but never cuts it: an installation with little to do keeps
-//! everything there. So it is emptied every so often when there is something in it. That costs the writer a
-//! moment only: nearly all of it is copied from a connection of its own, and a reader that still needs a part
-//! is not waited for.
+//! SQLite copies the log into the file by itself, but never truncates it: on a server with little traffic the
+//! old pages stay there. So the log is emptied at intervals if it is not empty. This blocks the writer only
+//! briefly: a separate connection copies nearly all of it. The code does not wait for a reader that still
+//! needs a part of it.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,17 +14,17 @@ use super::pool::Pool;
 use crate::environment::SharedEnvironment;
 use crate::store::StoreError;
 
-/// Between two times that the log is emptied, in milliseconds.
+/// The interval between two emptyings of the log, in milliseconds.
 const EVERY_MS: u64 = 20_000;
 
-/// When the log was last empty.
+/// The time when the log was last empty.
 #[derive(Debug)]
 pub(super) struct Scrub {
-    /// Copies without keeping anybody from writing.
+    /// Copies without blocking writers.
     pool: Pool,
     log: PathBuf,
     environment: SharedEnvironment,
-    /// On the monotonic clock, one more than it says; 0: not yet.
+    /// On the monotonic clock, plus one; 0: never yet.
     emptied_ms: AtomicU64,
 }
 
@@ -39,7 +39,7 @@ impl Scrub {
         self.pool.close().await;
     }
 
-    /// Long enough ago, and there is something in it.
+    /// Whether the interval has passed and the log is not empty.
     async fn is_due(&self) -> bool {
         let emptied_ms = self.emptied_ms.load(Ordering::Relaxed);
         let since_ms = (self.environment.monotonic_ms() + 1).saturating_sub(emptied_ms);
@@ -50,7 +50,7 @@ impl Scrub {
     }
 }
 
-/// Empties the log when that is due; false when a reader still needs a part of it.
+/// Empties the log if that is due; false when a reader still needs a part of it.
 pub(super) async fn scrub(store: &SqliteStore) -> Result<bool, StoreError> {
     if !store.scrub.is_due().await {
         return Ok(true);

@@ -1,4 +1,4 @@
-//! What a database thread works with: its connection, and transactions on it that cannot be left half done.
+//! The connection of a database thread, and transactions on it that are never left half done.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -10,10 +10,10 @@ use crate::store::StoreError;
 use crate::store::shared::columns::Columns;
 use crate::store::sql::{self, Error, Phase, Purpose, before_commit};
 
-/// Makes a connection that gives up a statement when nobody waits for it any more.
+/// Opens a connection that interrupts a statement when its caller no longer waits.
 pub(super) type Connect = dyn Fn(&Watched) -> sql::Result<Connection> + Send + Sync;
 
-/// The operation under way on a thread, as its connection looks at it in the middle of a statement.
+/// The running operation of a thread, which its connection checks in the middle of a statement.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Watched(Arc<Mutex<Option<Arc<Phase>>>>);
 
@@ -22,13 +22,13 @@ impl Watched {
         *lock(&self.0) = phase;
     }
 
-    /// Nobody waits for the operation, and it has not begun to commit.
+    /// The caller no longer waits, and the operation has not begun to commit.
     pub(super) fn given_up(&self) -> bool {
         lock(&self.0).as_ref().is_some_and(|phase| phase.has_given_up())
     }
 }
 
-/// One database thread's connection, made when it is first needed and again after one was lost.
+/// One database thread's connection, opened when it is first needed, and again after it was lost.
 pub(super) struct Worker {
     connect: Arc<Connect>,
     idle: Mutex<Option<Connection>>,
@@ -40,7 +40,7 @@ impl Worker {
         Self { connect, idle: Mutex::default(), watched: Watched::default() }
     }
 
-    /// Does the work of an operation, which is interrupted when its phase says that it was given up.
+    /// Runs the work of an operation. The work is interrupted when its phase says that the caller gave up.
     pub(super) fn watched<T>(&self, phase: &Arc<Phase>, work: impl FnOnce(&Self) -> T) -> T {
         self.watched.set(Some(Arc::clone(phase)));
         let done = work(self);
@@ -48,8 +48,8 @@ impl Worker {
         done
     }
 
-    /// Copies the write-ahead log into the file, without waiting for anybody; false when a reader or another
-    /// process keeps a part of it. `wait`: how long others are waited for usually.
+    /// Copies the write-ahead log into the file, without waiting for others; false when a reader or another
+    /// process uses a part of it. `wait`: the usual time to wait for others.
     pub(super) fn checkpoint(&self, statement: &str, wait: Duration) -> Result<bool, StoreError> {
         let connection = self.take().map_err(before_commit)?;
         let busy = (|| {
@@ -85,13 +85,14 @@ impl<'w> sql::Transactions for &'w Worker {
     async fn begin(&self, purpose: Purpose) -> Result<Transaction<'w>, StoreError> {
         let begin = if purpose.reads() { "BEGIN" } else { "BEGIN IMMEDIATE" };
         let connection = self.take().map_err(before_commit)?;
-        // Also where one before could not even be undone.
+        // Also when an earlier transaction could not be rolled back.
         connection.execute(begin, &[]).map_err(before_commit)?;
         Ok(Transaction { connection, worker: self })
     }
 }
 
-/// An open transaction. Dropped before it is finished, it takes its connection with it, and SQLite undoes it.
+/// An open transaction. If it is dropped before it is finished, its connection is closed, and SQLite rolls it
+/// back.
 pub(super) struct Transaction<'w> {
     connection: Connection,
     worker: &'w Worker,
@@ -115,7 +116,7 @@ impl sql::Transaction for Transaction<'_> {
     }
 
     async fn undo(self, _why: Option<&Error>) {
-        // After some errors SQLite has undone it by itself.
+        // After some errors SQLite has already rolled it back.
         if !self.connection.in_transaction() || self.connection.execute("ROLLBACK", &[]).is_ok() {
             self.worker.give_back(self.connection);
         }

@@ -1,4 +1,4 @@
-//! What deciding on a batch needs to know: a few small statements for each message, and each thing once.
+//! The facts for deciding on a batch: a few small statements per message, and each fact is read once.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,11 +17,11 @@ pub(super) struct Earlier {
     pub conversation: ConversationId,
     pub seq: Seq,
     pub sent_at: Timestamp,
-    /// `None`: its content is gone, and with it what a repetition could be compared to.
+    /// `None`: its content is erased, so a repetition cannot be compared with it.
     pub fingerprint: Option<i64>,
 }
 
-/// One sender's standing in one conversation.
+/// The rights of one sender in one conversation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standing {
     /// The join event, when a member.
@@ -32,13 +32,13 @@ pub(super) struct Standing {
 
 #[derive(Debug, Default)]
 pub(super) struct Facts {
-    /// The newest position taken.
+    /// The newest assigned position.
     pub last_position: u64,
     pub earlier: HashMap<(UserId, ClientId), Earlier>,
     pub conversations: HashMap<ConversationId, ConversationRow>,
     pub standings: HashMap<(ConversationId, UserId), Standing>,
     pub rosters: HashMap<ConversationId, Roster>,
-    /// Messages that replies name and that are there.
+    /// Messages that replies name and that exist.
     pub replied: HashSet<(ConversationId, Seq)>,
 }
 
@@ -82,7 +82,7 @@ impl Facts {
         Ok(facts)
     }
 
-    /// The rosters worth keeping once this transaction is committed.
+    /// The rosters to cache once this transaction is committed.
     pub(super) fn groups(&self) -> Vec<(ConversationId, Roster)> {
         let groups = self.rosters.iter().filter(|(id, _)| id.kind() == ConversationKind::Group);
         groups.map(|(id, roster)| (*id, roster.clone())).collect()
@@ -107,7 +107,7 @@ impl Facts {
             Target::User(other) => Some(other),
             Target::Conversation(_) => None,
         };
-        // Of a conversation that is not there yet, only who names the other user can tell who it is.
+        // If the conversation does not exist yet, only a sender who names the other user can identify it.
         let told = other.is_none() || self.conversations.contains_key(&id);
         if told && self.standings.contains_key(&(id, new.sender)) {
             return Ok(());
@@ -135,7 +135,7 @@ impl Facts {
     }
 }
 
-/// Who is in a direct or group conversation; of a channel nobody is named.
+/// The members of a direct or group conversation; empty for a channel.
 async fn roster_of(
     connection: &mut Connection,
     rosters: &Rosters,

@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 /// One answer per message.
 type Answers = Vec<Result<Appended, Refusal>>;
 
-/// What an append leaves behind for after its commit.
+/// The results of an append that are used after its commit.
 #[derive(Default)]
 struct Done {
     answers: Answers,
@@ -80,7 +80,8 @@ async fn attempt(
     Ok(Done { answers: plan.answers, rosters: kept })
 }
 
-/// Appends in halves, each undone by itself when it fails, until the row that cannot be stored stands alone.
+/// Appends the batch in halves, and rolls back each half that fails, until the row that cannot be stored is
+/// alone.
 fn split<'a>(
     connection: &'a mut Connection,
     rosters: &'a Rosters,

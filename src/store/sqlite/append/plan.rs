@@ -28,7 +28,7 @@ pub(super) struct Accepted {
     pub fingerprint: i64,
 }
 
-/// How far a sender has read by sending.
+/// The read position that a send gives its sender.
 #[derive(Debug)]
 pub(super) struct ReadUpTo {
     pub conversation: ConversationId,
@@ -41,9 +41,9 @@ pub(super) struct ReadUpTo {
 pub(super) struct Plan {
     pub answers: Vec<Result<Appended, Refusal>>,
     pub accepted: Vec<Accepted>,
-    /// Conversations that the batch makes, before their first event.
+    /// Conversations that the batch creates, before their first event.
     pub made: Vec<ConversationRow>,
-    /// Conversations that moved, with their new counters.
+    /// Changed conversations, with their new counters.
     pub moved: Vec<ConversationRow>,
     pub reads: Vec<ReadUpTo>,
 }
@@ -91,12 +91,13 @@ impl Deciding {
         Ok(self.accept(new, conversation, fingerprint, body, extra))
     }
 
-    /// Is there a conversation for this message that its sender may speak in? Makes a direct one when need
-    /// be.
+    /// Checks that the conversation of this message exists and that its sender may write to it. Creates a
+    /// direct one if necessary.
     fn admit(&mut self, new: &NewMessage, id: ConversationId) -> Result<(), Refusal> {
         let standing = self.facts.standings.get(&(id, new.sender)).copied().ok_or(Refusal::NotFound)?;
         let found = self.facts.conversations.get(&id);
-        // A conversation made earlier in this batch has its two members although nobody has read them yet.
+        // A conversation created earlier in this batch has its two members, although they were not read from
+        // the database.
         let made_here = !self.started.contains_key(&id)
             && found.is_some_and(|stored| {
                 stored.pair.is_some_and(|(low, high)| [low, high].contains(&new.sender))
@@ -110,7 +111,7 @@ impl Deciding {
         };
         may_send(sending, self.now)?;
         let (Some(stored), Some(joined)) = (found, joined) else {
-            // Only a direct conversation may be sent to before it is there.
+            // Only a direct conversation may receive a message before it exists.
             let Target::User(other) = new.target else { return Err(Refusal::NotFound) };
             return self.make_direct(new, id, other);
         };
@@ -152,8 +153,8 @@ impl Deciding {
         body: Option<String>,
         extra: Option<String>,
     ) -> Appended {
-        // `admit` ran for this message just before and leaves the conversation behind in every case that
-        // comes here.
+        // `admit` ran for this message just before, and it adds the conversation in every case that reaches
+        // this line.
         let stored = self.facts.conversations.get_mut(&id).expect("`admit` found or made the conversation");
         let seq = stored.conversation.last_seq.next();
         let previous = stored.last_position;

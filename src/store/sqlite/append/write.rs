@@ -1,4 +1,4 @@
-//! Carrying out a plan: small statements, because each costs next to nothing on the database's thread.
+//! Writes a plan: small statements, because each is very cheap on the database's thread.
 
 use super::plan::Plan;
 use crate::domain::Timestamp;
@@ -7,7 +7,7 @@ use crate::store::sql::conversations::insert;
 use crate::store::sql::{self, Connection as _, Sql, statement, values};
 use crate::store::sqlite::connection::Connection;
 
-/// A member of a direct conversation that its first message makes.
+/// A member of a direct conversation that its first message creates.
 const MEMBER: Sql = statement!(sqlite:
     "INSERT INTO members (user_id, conversation, role, joined_seq, role_seq, delivered_seq, read_seq, read_count, \
      changed_position) VALUES ($1, $2, 0, 0, 0, 0, 0, 0, 0)",

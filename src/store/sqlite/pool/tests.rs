@@ -10,7 +10,7 @@ use crate::store::sqlite::worker::Watched;
 
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(50);
-/// Counts to a number that nobody lives to see.
+/// Counts to a number that takes practically forever.
 const ENDLESS: &str =
     "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n WHERE i < 0";
 
@@ -25,7 +25,7 @@ fn pool(threads: usize, most_waiting: usize) -> Pool {
     Pool::start("test", threads, most_waiting, &connect, &SystemEnvironment::shared()).unwrap()
 }
 
-/// Keeps the one thread of a pool at work until the sender is dropped.
+/// Keeps the only thread of a pool busy until the sender is dropped.
 async fn busy(pool: &Arc<Pool>) -> blocking::Sender<()> {
     let (held, hold) = blocking::channel::<()>();
     let (begun, begins) = oneshot::channel();
@@ -42,7 +42,7 @@ async fn busy(pool: &Arc<Pool>) -> blocking::Sender<()> {
     held
 }
 
-/// One statement in one transaction; answers the number it answers, if any.
+/// Runs one statement in one transaction; returns its number, if any.
 async fn run(pool: &Pool, limit: Duration, purpose: Purpose, text: &'static str) -> Result<i64, StoreError> {
     pool.call(limit, purpose, move |worker, phase| one(worker, phase, purpose, text)).await
 }
