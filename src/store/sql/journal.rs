@@ -46,9 +46,9 @@ pub(in crate::store) struct Journal {
     /// The conditions that must still be true when it is written.
     pub guard: Guard,
     pub events: Vec<Noted>,
-    /// What becomes of members, each with the event that says so.
+    /// The changes of members, each with its event.
     pub members: Vec<(UserId, MemberAct, Nth)>,
-    /// Name, history and join policy from now on.
+    /// The new name, history and join policy.
     pub settings: Option<Conversation>,
     /// The conversation is deleted.
     pub ended: bool,
@@ -80,7 +80,7 @@ pub(in crate::store) struct Guard {
     pub version: Option<i64>,
     /// The event that set the current settings.
     pub settings_seq: Seq,
-    /// Memberships: of whom, and the events that began them and gave the role or muted; `None` when
+    /// Memberships: the user, and the events that began the membership, gave the role or muted; `None` when
     /// there is none.
     pub memberships: Vec<(UserId, Option<(Seq, Seq)>)>,
     /// Blocks that must not exist: the blocking user, and the blocked user.
@@ -112,13 +112,13 @@ impl Guard {
     }
 }
 
-/// What becomes of a member.
+/// The change of a member.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) enum MemberAct {
     Join(Role),
     Leave,
     Rank(Role),
-    /// May say nothing until then.
+    /// The member is muted until this time.
     Mute(Timestamp),
 }
 
@@ -144,7 +144,7 @@ impl MemberAct {
     }
 }
 
-/// What becomes of a message. It has its content still.
+/// The change of a message. It still has its content.
 #[derive(Debug)]
 pub(in crate::store) struct Touched {
     pub target: Seq,

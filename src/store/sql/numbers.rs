@@ -27,8 +27,8 @@ numbers! {
     // The maximum number of admins of a conversation.
     MOST_ADMINS most_admins = 100;
 
-    // What `tidings_append` answers of a message. `permissions.rs` beside this has the numbers of what
-    // `may_send` refuses.
+    // The results of `tidings_append` for a message. `permissions.rs` has the numbers of the refusals of
+    // `may_send`.
     ACCEPTED accepted = 0;
     REPEATED repeated = 1;
     REUSED reused = 2;

@@ -1,9 +1,9 @@
 //! The texts of statements. `{name}` in a text is replaced by a part that several statements share.
 //!
 //! A part is a number with a name, a list of columns that one function reads, an expression that is a rule,
-//! or what the two databases call differently. It is written once, beside the code that it belongs to, and
-//! listed in [`PARTS`]. A part may hold names of others. `{name one other third}` puts `one` where the part
-//! says `%1`, `other` where it says `%2`, and `third` where it says `%3`. `{}` is no name.
+//! or an expression that differs between the two databases. It is written once, beside the code that it
+//! belongs to, and listed in [`PARTS`]. A part may contain names of other parts. In `{name one other third}`,
+//! `one` replaces `%1` of the part, `other` replaces `%2`, and `third` replaces `%3`. `{}` is not a name.
 //!
 //! Statements are completed at compile time, so an unknown name is a compiler error. Migrations are completed
 //! when they are run.
@@ -63,13 +63,13 @@ const DIALECT: &[Part] = &[
     Part::each("one_of", "= ANY (%1)", "= %1"),
 ];
 
-/// What parts are asked with: up to three words.
+/// The arguments of a part: up to three words.
 type Arguments<'t> = [&'t [u8]; 3];
 
-/// A text by itself is asked with nothing.
+/// A text outside of a part has no arguments.
 pub(in crate::store) const NONE: Arguments<'static> = [b"", b"", b""];
 
-/// How long a text is with its parts, for a buffer for [`write()`].
+/// The length of a text with its parts, for the buffer of [`write()`].
 pub(in crate::store) const fn length(text: &str, dialect: Dialect) -> usize {
     write(text.as_bytes(), NONE, dialect, &mut [], 0)
 }
@@ -152,7 +152,7 @@ const fn between(text: &[u8], from: usize, to: usize) -> &[u8] {
     text.split_at(to).0.split_at(from).1
 }
 
-/// What a part is asked with, when that is what its own text was asked with.
+/// The argument of a part, if it is an argument of the surrounding text.
 const fn handed_on<'t>(argument: &'t [u8], arguments: Arguments<'t>) -> &'t [u8] {
     match argument {
         b"%1" => arguments[0],

@@ -72,7 +72,7 @@ impl Request<'_> {
         journal
     }
 
-    /// May the actor, a member, say something new, be it by an edit or a reaction?
+    /// Checks that the actor, a member, may add new content, also by an edit or a reaction.
     fn may_speak(&self) -> Result<(), Refusal> {
         if permissions::is_blocked(self.facts.stored.kind(), self.facts.pair_block) {
             return Err(Refusal::Blocked);
@@ -80,7 +80,7 @@ impl Request<'_> {
         permissions::may_speak(self.member()?.member.muted_until, self.asked.now)
     }
 
-    /// A journal that holds as long as [`Request::may_speak`] does.
+    /// A journal that is valid as long as [`Request::may_speak`] allows it.
     fn journal_of_speech(&self) -> Journal {
         let mut journal = self.journal();
         if let Some((low, high)) = self.facts.stored.pair {
@@ -89,7 +89,7 @@ impl Request<'_> {
         journal
     }
 
-    /// A journal that holds as long as the membership of `user` does too.
+    /// A journal that is valid as long as the membership of `user` stays the same too.
     fn journal_about(&self, user: UserId) -> Journal {
         let mut journal = self.journal();
         if user != self.actor() {
@@ -204,8 +204,8 @@ const MEMBERSHIPS: Sql =
     statement!("SELECT conversation FROM members WHERE user_id = $1 ORDER BY conversation LIMIT 20");
 const UNMUTED: Sql = statement!("DELETE FROM mutes WHERE user_id = $1");
 
-/// Some conversations that an erased user is in. Of those that were deleted only the row is left, which goes
-/// here. Whom nobody can mute any more, because no membership is left, keeps no mute either.
+/// Some conversations of an erased user. For deleted conversations only the user's row is left, and it is
+/// deleted here. A user without a membership cannot be muted any more, so the mute is deleted too.
 async fn memberships<C: Connection>(connection: &mut C, user: UserId) -> sql::Result<Vec<ConversationId>> {
     connection.run(&OF_DELETED, values![user]).await?;
     let rows = connection.all(&MEMBERSHIPS, values![user]).await?;

@@ -26,7 +26,7 @@ pub(super) struct Earlier {
 pub(super) struct Standing {
     /// The join event, when a member.
     pub joined_seq: Option<Seq>,
-    /// What is looked up for the rule of sending.
+    /// The facts for the rule of sending.
     pub sending: Sending,
 }
 
