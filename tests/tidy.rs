@@ -1,6 +1,6 @@
-//! Rules that no compiler checks: who may import whom, how long files may be, and whether the docs are true.
+//! Rules that no compiler checks: imports, lengths of files, and the truth of the docs.
 //!
-//! Everything here reads the tree as text. A broken rule is reported with the file, the line and the remedy.
+//! All checks read the tree as text. A violation is reported with the file, the line and the remedy.
 
 use std::collections::BTreeSet;
 use std::fs;

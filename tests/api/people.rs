@@ -1,4 +1,4 @@
-//! Other users: search and blocks; and one's own data: export and erasure.
+//! Other users (search and blocks), and the user's own data (export and erasure).
 
 use serde_json::{Value, json};
 use tidings::config::Directory;

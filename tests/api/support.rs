@@ -1,4 +1,4 @@
-//! A server for a test, and short functions for its calls.
+//! A server for a test, and short functions for its REST calls.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

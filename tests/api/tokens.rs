@@ -1,4 +1,4 @@
-//! Access tokens across servers: revocation, restarts, keys that change.
+//! Access tokens on several servers: revocation, restarts, changed keys.
 
 use std::fs;
 use std::time::Duration;

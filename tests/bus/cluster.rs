@@ -1,4 +1,4 @@
-//! Over a Redis Cluster: the bus follows the slots.
+//! The bus over a Redis Cluster follows the slots.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What every bus must do for its nodes.
+//! The contract of every bus for its nodes.
 
 use std::sync::Arc;
 

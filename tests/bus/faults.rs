@@ -1,4 +1,4 @@
-//! What the bus over Redis must do when the server fails.
+//! The bus over Redis when the server fails.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What every bus must do for its nodes, run with each of them; and what the networked one must do when its
-//! server fails.
+//! Tests of the contract of a bus, run on each implementation, and of the networked bus when its server
+//! fails.
 
 #[path = "../servers/buses.rs"]
 mod servers;

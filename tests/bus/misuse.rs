@@ -1,4 +1,4 @@
-//! What other programs may publish on our channels.
+//! Messages of other programs on our channels, and the Redis permissions of our user.
 
 use std::sync::Arc;
 

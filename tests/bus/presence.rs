@@ -1,5 +1,5 @@
-//! Presence over several nodes: each with its router and its board, as in a process, on one bus and one
-//! registry.
+//! Presence on several nodes. As in a process, each has its router and its presence actor; they share one bus
+//! and one registry.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;

@@ -1,5 +1,4 @@
-//! What every presence registry must do for its nodes, and what the one in Redis must do when its server
-//! fails.
+//! The contract of every presence registry, and of the registry in Redis when its server fails.
 
 use std::sync::Arc;
 use std::time::Duration;

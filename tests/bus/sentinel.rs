@@ -1,4 +1,4 @@
-//! Behind Sentinels: the bus follows the primary.
+//! The bus behind Sentinels follows the primary.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The bus as a served process shows it.
+//! The state of the bus in the answers of a running process.
 
 use std::process::Stdio;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Nodes on any of the buses.
+//! Nodes on any of the bus implementations.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;

@@ -1,7 +1,6 @@
-//! What every store has to do, as one suite over a factory: [`harness::Harness`] makes an empty store, the
-//! tests speak to the traits alone. A backend joins by implementing the factory and including the suite under
-//! a name of its own, which it is given in [`harness::fresh`]. What only one backend promises is beside the
-//! suite.
+//! The contract of every store, as one suite. [`harness::Harness`] creates an empty store, and the tests use
+//! only the traits. To add a backend, implement the factory and include the suite under a new name, which
+//! [`harness::fresh`] receives. Tests of promises of one backend only are beside the suite.
 
 #![expect(clippy::duplicate_mod, reason = "the suite is included once for each backend")]
 

@@ -1,4 +1,4 @@
-//! What only the embedded store promises: its file.
+//! Promises of the embedded store only, about its file.
 
 use std::sync::Arc;
 use std::time::Duration;

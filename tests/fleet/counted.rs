@@ -1,4 +1,4 @@
-//! A log that counts its calls and can be told to fail.
+//! A log that counts its calls and fails on request of the test.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,5 +1,5 @@
-//! A user who is added to a conversation is told live, whatever happened just before and wherever the others
-//! are connected.
+//! A user who is added to a conversation receives it live, no matter what happened just before and to which
+//! nodes the other members are connected.
 
 use std::sync::atomic::Ordering;
 

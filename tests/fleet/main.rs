@@ -1,4 +1,4 @@
-//! Several nodes over one log: whatever the bus loses, every node delivers every event, in order and once.
+//! Several nodes on one log: no matter what the bus loses, every node delivers every event in order and once.
 
 mod another_log;
 mod blocks;

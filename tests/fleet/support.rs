@@ -1,4 +1,4 @@
-//! Nodes over one log, on a bus that can be told to lose.
+//! Nodes on one log, with a bus that loses messages on request of the test.
 
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! What other processes write into the same store reaches a node's connections. On one data folder there is
-//! one server, so here the test writes to the store itself: the one place in these tests that uses the
-//! server's own code.
+//! Writes of other processes to the same store reach a node's connections. Only one server may use a data
+//! folder, so the test writes to the store itself. It is the only one of these tests that uses the server's
+//! own code.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Clients that request more than they read, or more than is theirs.
+//! Clients that request more data than they read, or data of other users.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Black-box tests of the `tidings` binary: they start it as a child process and speak the contract of
-//! `docs/PROTOCOL.md` as an outsider would. Nothing here uses the server's own types, apart from [`erasing`],
+//! Black-box tests of the `tidings` binary. They start it as a child process and use the contract of
+//! `docs/PROTOCOL.md` as an outside client would. They do not use the server's own types, except [`erasing`],
 //! which fills a database faster than a client could.
 
 mod support;

@@ -1,5 +1,5 @@
-//! A panic ends the work for one client or the whole process, and nothing in between: no server runs without
-//! one of its parts.
+//! A panic ends either the work for one client or the whole process. So no server runs without one of its
+//! parts.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The server ends and starts again: what was acked is there, however it ended.
+//! The server ends and starts again: all acked events are present, no matter how it ended.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A PgBouncer in transaction mode before a Postgres server.
+//! A PgBouncer in transaction mode in front of a Postgres server.
 
 use std::fs;
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! A real `redis-server` as a child process, with the faults that happen to it.
+//! A real `redis-server` as a child process, with faults that tests can cause.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Who may import whom: between parts by a table, within a part without circles.
+//! Which modules may import which: between parts by a table, and within a part without cycles.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! Every series of the catalogue is moved somewhere. A metric without code that measures it, or a label's
-//! value that no code gives, would stay at zero and tell operators that all is well.
+//! Code updates every metric of the catalogue. A metric without such code, or a label value that no code
+//! uses, would stay at zero and hide a failure from operators.
 
 use tidings::telemetry::metrics::ALL;
 

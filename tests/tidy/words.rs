@@ -1,4 +1,4 @@
-//! Words: documentation that says something, and names that were replaced.
+//! Words: empty documentation, and old names.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What an operation costs does not depend on how much is stored.
+//! The cost of an operation does not depend on the amount of stored data.
 //!
 //! Every operation runs with about 1,000 rows in each table and again with 100,000, at several batch sizes.
 //! Postgres counts the pages that its statements touch, those inside functions included; SQLite counts the

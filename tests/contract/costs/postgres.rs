@@ -1,4 +1,4 @@
-//! Pages that Postgres touches.
+//! Counts the pages that Postgres touches.
 
 use std::sync::Arc;
 

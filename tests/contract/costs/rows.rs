@@ -1,4 +1,4 @@
-//! Rows in every table that grows, written past the store.
+//! Fills every table that grows, without using the store.
 
 use tidings::domain::{ConversationId, UserId};
 

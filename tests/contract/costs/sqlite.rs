@@ -1,4 +1,4 @@
-//! Steps of SQLite's virtual machine.
+//! Counts the steps of SQLite's virtual machine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! An empty store per test, people to act in it, and short words for what they do.
+//! An empty store per test, its users, and short functions for their actions.
 
 mod postgres;
 mod sqlite;

@@ -1,4 +1,4 @@
-//! Stores in files.
+//! Stores in SQLite files.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Erasing beside a transaction that stays open.
+//! Erasure of an account while another transaction stays open.
 
 use std::time::Duration;
 

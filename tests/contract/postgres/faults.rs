@@ -1,4 +1,4 @@
-//! Servers and connections that fail in the middle.
+//! Servers and connections that fail during an operation.
 
 use std::sync::Arc;
 use std::time::Duration;

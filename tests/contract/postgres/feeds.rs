@@ -1,5 +1,5 @@
-//! What a hello finds while others write: a feed may lag behind its conversation by less than a stretch,
-//! whatever the order of transactions.
+//! The heads that a hello finds while others write: a feed may lag behind its conversation by less than a
+//! stretch, in any order of transactions.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Reads that are answered late: a membership ends while one is under way.
+//! Reads that are answered late: a membership ends during the read.
 
 use std::sync::Arc;
 

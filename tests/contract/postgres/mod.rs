@@ -1,5 +1,4 @@
-//! What only the store on a Postgres server promises: several processes at once, servers that fail, replicas
-//! that lag.
+//! Promises of the Postgres store only: several processes at once, servers that fail, replicas that lag.
 
 mod erasure;
 mod faults;

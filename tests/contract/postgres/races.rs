@@ -1,4 +1,4 @@
-//! The same thing at the same time from two processes.
+//! Two processes make the same change at the same time.
 
 use std::collections::HashMap;
 

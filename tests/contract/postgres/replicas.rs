@@ -1,4 +1,4 @@
-//! Reads from replicas that lag behind: what a caller must see is there all the same.
+//! Reads from replicas that lag behind: the caller still gets all events that it must see.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What the rows themselves hold.
+//! The content of the stored rows.
 
 use sqlx::AssertSqlSafe;
 use tidings::domain::{Changes, JsonText, Refusal};

@@ -1,4 +1,4 @@
-//! Which databases are worked with, and what is said of the others.
+//! Which databases the store accepts, and the errors for all others.
 
 use tidings::store::SchemaStep;
 use tidings::store::postgres::{OpenError, PostgresOptions, PostgresStore, check, migrate, steps};

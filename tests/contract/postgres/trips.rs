@@ -1,4 +1,4 @@
-//! How often an operation goes to the server and back.
+//! Round trips of an operation to the server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! Where log consumers keep their place.
+//! Cursors and leases of log consumers.
 
 use tidings::domain::Position;
 use tidings::store::{Cursor, Lease};

@@ -1,4 +1,4 @@
-//! Making and listing conversations.
+//! Creating and listing conversations.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Erasing an account: content gone for good, order kept.
+//! Erasing an account: its content is removed permanently, and the order of events stays.
 
 use tidings::domain::{EventKind, LeaveReason, Refusal, Role, Timestamp, User, UserId, Username};
 use tidings::store::{Change, JobKind, NewFamily, NewUser, NewUserOutcome, SharedStore, Target};

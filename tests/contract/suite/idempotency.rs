@@ -1,4 +1,4 @@
-//! The same send again: one event, the first answer.
+//! A repeated send: one event, and the first answer again.
 
 use tidings::domain::{ConversationId, Refusal};
 use tidings::store::{Change, Target};

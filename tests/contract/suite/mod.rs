@@ -1,4 +1,4 @@
-//! The suite itself. It is included once for each backend, and the name it is included under says which.
+//! The suite. Each backend includes it once, under a name that identifies the backend.
 
 mod accounts;
 mod append;

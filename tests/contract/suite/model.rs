@@ -1,4 +1,4 @@
-//! Random histories against a small model: what is there, who sees it, what is unread.
+//! Random histories compared with a small model: existing events, visible events, unread counts.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,4 +1,4 @@
-//! Changes that come again, late, and what is replaced or taken back.
+//! Late repetitions of changes, and content that was replaced or removed.
 
 use tidings::domain::{ClientId, EventKind, Refusal, Role, Seq};
 use tidings::store::{Change, Target};

@@ -1,5 +1,5 @@
-//! Who may send, and whether a block or a mute holds: the rules of the domain and what each database decides
-//! by itself answer alike.
+//! Who may send, and whether a block applies: the rules of the domain and the statements of each database
+//! give the same results.
 
 use std::collections::{BTreeMap, BTreeSet};
 

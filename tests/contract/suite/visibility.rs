@@ -1,4 +1,4 @@
-//! What a member may see, and nobody else.
+//! Events that a member may see and other users may not.
 
 use tidings::domain::{Changes, HistoryPolicy, JoinPolicy, Refusal, Seq};
 use tidings::store::{Change, HistoryQuery, RangeQuery};

@@ -1,4 +1,4 @@
-//! What a server shows of its parts, and waiting until it shows something.
+//! Reads the inspected state of a server, and waits for a state.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What every suite needs: a real server in a child process, a client, and a raw socket.
+//! Helpers for every suite: a real server in a child process, a client, and a raw socket.
 
 pub mod client;
 pub mod inspect;
