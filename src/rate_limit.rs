@@ -2,26 +2,31 @@
 //! and in bounded memory.
 
 use std::fmt::Debug;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use governor::clock::{Clock, Reference};
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
-use governor::state::{InMemoryState, NotKeyed, StateStore};
+use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
+use hashlink::LruCache;
 
 use crate::environment::SharedEnvironment;
+use crate::panics::lock;
 use crate::protocol::Failure;
 
 /// Keys remembered at once, per limit. Attackers choose names and addresses freely, so there is a bound.
 /// Above it the key that was not used for the longest time is forgotten; a key that exceeds its limit is used
 /// often and stays.
-const MAX_REMEMBERED: u64 = 100_000;
+const MAX_REMEMBERED: usize = 100_000;
+/// The keys are divided by their hash, each part with a lock of its own, so that threads rarely wait for each
+/// other.
+const PARTS: usize = 16;
+/// Idle keys that one check forgets at most. Two, so that more are forgotten than a check can add.
+const FORGOTTEN_PER_CHECK: usize = 2;
 
 #[derive(Debug, Clone)]
 struct EnvironmentClock(SharedEnvironment);
@@ -34,24 +39,63 @@ impl Clock for EnvironmentClock {
     }
 }
 
-struct Remembered<K>(Cache<K, Arc<InMemoryState>>);
+#[derive(Debug)]
+struct Usage {
+    used_at: Duration,
+    /// What the limiter keeps of the key.
+    state: Nanos,
+}
 
-impl<K: Hash + Eq + Clone + Send + Sync + 'static> StateStore for Remembered<K> {
+/// The keys of one limit, in each part from the one that was not used for the longest time on.
+struct Remembered<K> {
+    parts: Vec<Mutex<LruCache<K, Usage>>>,
+    hasher: RandomState,
+    clock: EnvironmentClock,
+    /// A key that was not used for this long has its whole allowance again, remembered or not.
+    refilled_after: Duration,
+}
+
+impl<K: Hash + Eq> Remembered<K> {
+    fn new(most: usize, refilled_after: Duration, clock: EnvironmentClock) -> Self {
+        let part = || Mutex::new(LruCache::new(most.div_ceil(PARTS)));
+        Self { parts: (0..PARTS).map(|_| part()).collect(), hasher: RandomState::new(), clock, refilled_after }
+    }
+
+    fn forget_idle(&self, part: &mut LruCache<K, Usage>, now: Duration) {
+        for _ in 0..FORGOTTEN_PER_CHECK {
+            let oldest = part.iter().next();
+            if oldest.is_none_or(|(_, usage)| now.saturating_sub(usage.used_at) < self.refilled_after) {
+                return;
+            }
+            part.remove_lru();
+        }
+    }
+}
+
+impl<K: Hash + Eq + Clone> StateStore for Remembered<K> {
     type Key = K;
 
     fn measure_and_replace<T, F, E>(&self, key: &K, measure: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let state = match self.0.get(key) {
-            Some(state) => state,
-            None => self.0.get_with(key.clone(), Arc::default),
-        };
-        state.measure_and_replace(&NotKeyed::NonKey, measure)
+        let part = &self.parts[self.hasher.hash_one(key) as usize % PARTS];
+        let mut part = lock(part);
+        let now = self.clock.now();
+        self.forget_idle(&mut part, now);
+        if let Some(usage) = part.get_mut(key) {
+            usage.used_at = now;
+            let (outcome, state) = measure(Some(usage.state))?;
+            usage.state = state;
+            return Ok(outcome);
+        }
+        let (outcome, state) = measure(None)?;
+        part.insert(key.clone(), Usage { used_at: now, state });
+        Ok(outcome)
     }
 }
 
-/// One limit for many keys. A check never walks the keys.
+/// One limit for many keys. A check never walks the keys: it forgets two of those that are idle.
 pub struct RateLimit<K: Hash + Eq + Clone + Send + Sync + 'static> {
     limiter: Option<RateLimiter<K, Remembered<K>, EnvironmentClock, NoOpMiddleware<Duration>>>,
     burst: u32,
@@ -71,17 +115,13 @@ impl<K: Hash + Eq + Clone + Debug + Send + Sync + 'static> RateLimit<K> {
         Self::new(quota, MAX_REMEMBERED, environment)
     }
 
-    fn new(quota: Option<Quota>, remembered: u64, environment: SharedEnvironment) -> Self {
+    fn new(quota: Option<Quota>, remembered: usize, environment: SharedEnvironment) -> Self {
         let clock = EnvironmentClock(environment);
         let burst = quota.map_or(0, |quota| quota.burst_size().get());
         let limiter = quota.map(|quota| {
-            // A key that was not used for this long has its whole allowance again, remembered or not.
-            let refilled = quota.replenish_interval().saturating_mul(quota.burst_size().get());
-            let keys = Cache::builder()
-                .max_capacity(remembered)
-                .eviction_policy(EvictionPolicy::lru())
-                .time_to_idle(refilled.max(Duration::from_secs(1)));
-            RateLimiter::new(quota, Remembered(keys.build()), clock.clone())
+            let refilled_after = quota.replenish_interval().saturating_mul(quota.burst_size().get());
+            let keys = Remembered::new(remembered, refilled_after, clock.clone());
+            RateLimiter::new(quota, keys, clock.clone())
         });
         Self { limiter, burst, clock }
     }
@@ -115,8 +155,32 @@ impl<K: Hash + Eq + Clone + Debug + Send + Sync + 'static> RateLimit<K> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use governor::state::keyed::ShrinkableKeyedStateStore;
+
     use super::*;
     use crate::environment::ManualEnvironment;
+
+    fn once_a_minute(most: usize, environment: SharedEnvironment) -> RateLimit<u64> {
+        RateLimit::new(NonZeroU32::new(1).map(Quota::per_minute), most, environment)
+    }
+
+    impl<K: Hash + Eq + Clone> ShrinkableKeyedStateStore<K> for Remembered<K> {
+        fn retain_recent(&self, _: Nanos) {}
+
+        fn len(&self) -> usize {
+            self.parts.iter().map(|part| lock(part).len()).sum()
+        }
+
+        fn is_empty(&self) -> bool {
+            self.len() == 0
+        }
+    }
+
+    fn remembered(limit: &RateLimit<u64>) -> usize {
+        limit.limiter.as_ref().expect("a limit").len()
+    }
 
     #[test]
     fn the_wait_that_is_told_is_enough_and_others_are_not_concerned() {
@@ -146,16 +210,29 @@ mod tests {
 
     #[test]
     fn at_its_bound_it_forgets_the_quiet_and_turns_nobody_away() {
-        let environment = Arc::new(ManualEnvironment::new(1_000_000, 1));
-        let limit = RateLimit::new(NonZeroU32::new(1).map(Quota::per_minute), 4_000, environment);
+        let limit = once_a_minute(4_000, Arc::new(ManualEnvironment::new(1_000_000, 1)));
         let known = u64::MAX;
         assert!(limit.check(&known).is_ok());
         for stranger in 0..12_000 {
             assert!(limit.check(&stranger).is_ok(), "{stranger} asks for the first time");
             assert!(limit.check(&known).is_err(), "a key that is used on stays known");
         }
-        let Remembered(keys) = limit.limiter.expect("a limit").into_state_store();
-        keys.run_pending_tasks();
-        assert!(keys.entry_count() <= 4_000, "{}", keys.entry_count());
+        assert_eq!(remembered(&limit), 4_000);
+    }
+
+    #[test]
+    fn idle_keys_are_forgotten_by_the_injected_clock_and_not_before_they_are_whole_again() {
+        let environment = Arc::new(ManualEnvironment::new(1_000_000, 1));
+        let limit = once_a_minute(16_000, environment.clone());
+        assert!((0..1_000).all(|key| limit.check(&key).is_ok()));
+        environment.advance_ms(59_999);
+        assert!((0..1_000).all(|key| limit.check(&key).is_err()), "a millisecond is missing, and this is a use");
+        environment.advance_ms(59_999);
+        assert!((1_000..4_000).all(|key| limit.check(&key).is_ok()));
+        assert_eq!(remembered(&limit), 4_000, "none was idle for a minute");
+        environment.advance_ms(1);
+        assert!((4_000..7_000).all(|key| limit.check(&key).is_ok()));
+        assert_eq!(remembered(&limit), 6_000, "the first thousand made room");
+        assert!((0..1_000).all(|key| limit.check(&key).is_ok()), "and begin again with all that they may");
     }
 }

@@ -10,7 +10,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("environment", &["domain"]),
     ("panics", &[]),
-    ("rate_limit", &["environment", "protocol"]),
+    ("rate_limit", &["panics", "environment", "protocol"]),
     ("config", &["domain"]),
     ("telemetry", &["config", "protocol"]),
     ("protocol", &["domain"]),
