@@ -51,6 +51,18 @@ pub struct Block {
     pub by_other: bool,
 }
 
+impl Block {
+    /// One block, set by one of the two.
+    pub const fn one(by_other: bool) -> Self {
+        Self { by_actor: !by_other, by_other }
+    }
+
+    /// The blocks of both.
+    pub const fn and(self, more: Self) -> Self {
+        Self { by_actor: self.by_actor || more.by_actor, by_other: self.by_other || more.by_other }
+    }
+}
+
 /// Does a block keep the actor from what they do to the other user?
 ///
 /// Between two users (in a direct conversation, and where one is shown to the other) a block of either of
@@ -62,6 +74,11 @@ pub fn is_blocked(kind: ConversationKind, block: Block) -> bool {
         ConversationKind::Direct => block.by_actor || block.by_other,
         ConversationKind::Group | ConversationKind::Channel => block.by_other,
     }
+}
+
+/// Are two users shown to each other: their presence, typing and receipts, wherever they are?
+pub fn may_be_shown(block: Block) -> bool {
+    !is_blocked(ConversationKind::Direct, block)
 }
 
 /// What decides whether somebody may say something somewhere.
@@ -225,6 +242,16 @@ mod tests {
             assert_eq!(may_mute(&group, actor_role, user_role).is_ok(), allowed);
         }
         assert!(may_remove(&group, user(1), Role::Member, user(1), Role::Member).is_ok(), "anyone leaves");
+    }
+
+    #[test]
+    fn a_block_of_either_hides_two_users_from_each_other_wherever_they_are() {
+        for (by_actor, by_other) in [(false, false), (false, true), (true, false), (true, true)] {
+            let block = Block { by_actor, by_other };
+            assert_eq!(may_be_shown(block), !by_actor && !by_other, "{block:?}");
+            assert_eq!(is_blocked(ConversationKind::Channel, block), by_other, "{block:?}");
+        }
+        assert_eq!(Block::one(true).and(Block::one(false)), Block { by_actor: true, by_other: true });
     }
 
     #[test]

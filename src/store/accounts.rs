@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::{Outcome, StoreError};
 pub use crate::domain::Revocation;
+use crate::domain::permissions::Block;
 use crate::domain::{FamilyId, Timestamp, User, UserId, Username};
 
 /// A user to create.
@@ -175,8 +176,9 @@ pub trait Accounts: Send + Sync {
     /// The users whom `user` has blocked.
     async fn blocks(&self, user: UserId) -> Result<Vec<UserId>, StoreError>;
 
-    /// The users who have blocked `user` or whom `user` has blocked; at most `limit`.
-    async fn blocked_with(&self, user: UserId, limit: usize) -> Result<Vec<UserId>, StoreError>;
+    /// The blocks that `user` has set, and those that others have set against `user`; at most `limit`. One
+    /// entry each with the other user: two users who have blocked each other have two.
+    async fn blocked_with(&self, user: UserId, limit: usize) -> Result<Vec<(UserId, Block)>, StoreError>;
 
     /// Blocks or unblocks a user. Refusals: `NotFound` (no such user), `Invalid` (the user itself).
     async fn set_block(&self, user: UserId, other: UserId, blocked: bool) -> Outcome<()>;

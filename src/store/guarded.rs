@@ -27,6 +27,7 @@ use super::{
     NewUser, NewUserOutcome, OpenChannel, Outcome, Page, Preview, RangeEvents, RangeQuery, Revocation,
     RevocationCursor, Running, SharedStore, StoreError, Tail, Worked, deadline,
 };
+use crate::domain::permissions::Block;
 use crate::domain::{
     Committed, Conversation, ConversationId, FamilyId, Mark, Member, Position, Seq, Timestamp, User, UserId,
     Username,
@@ -189,7 +190,7 @@ macro_rules! operations {
                 Read revocations(cursor: RevocationCursor) -> Result<(Vec<Revocation>, RevocationCursor), StoreError>;
                 Write forget_revocations(before: Timestamp) -> Result<(), StoreError>;
                 Read blocks(user: UserId) -> Result<Vec<UserId>, StoreError>;
-                Read blocked_with(user: UserId, limit: usize) -> Result<Vec<UserId>, StoreError>;
+                Read blocked_with(user: UserId, limit: usize) -> Result<Vec<(UserId, Block)>, StoreError>;
                 Write set_block(user: UserId, other: UserId, blocked: bool) -> Outcome<()>;
                 Write erase(user: UserId, now: Timestamp) -> Outcome<Revocation>;
                 Read export(user: UserId, after: Option<String>, limit: usize)

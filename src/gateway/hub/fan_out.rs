@@ -173,7 +173,8 @@ impl<S: ByteStream> Hub<S> {
             Signal::Blocked { by, user, on } => {
                 for (one, other) in [(*by, *user), (*user, *by)] {
                     self.worker.note_ending(Some(one));
-                    self.control(&self.of_user(one), Control::Blocked { other, on: *on });
+                    let blocked = Control::Blocked { other, by_other: other == *by, on: *on };
+                    self.control(&self.of_user(one), blocked);
                 }
             }
             Signal::Revoked(revocation) => self.control(&self.of_user(revocation.user), Control::Revoked),

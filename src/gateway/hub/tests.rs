@@ -364,7 +364,7 @@ async fn control_messages_are_handled_in_order_and_too_many_end_the_session() {
     let mut client = world.welcomed(&token, 1 << 16).await;
     let all = world.hub.directory.registry.borrow().all();
     for n in 0..=MOST_CONTROLS {
-        all[0].post(Control::Blocked { other: user, on: n % 2 == 0 });
+        all[0].post(Control::Blocked { other: user, by_other: true, on: n % 2 == 0 });
     }
     assert_eq!(client.closed().await, Close::Internal.code());
 }

@@ -2,6 +2,7 @@
 //! a typing, receipt or presence signal of another user is sent.
 
 use crate::domain::UserId;
+use crate::domain::permissions::{Block, may_be_shown};
 
 /// Blocks read for one user. A user with more of them is sent signals of nobody else.
 pub const MOST_BLOCKS: usize = 20_000;
@@ -11,14 +12,12 @@ enum Known {
     /// They could not be read yet.
     #[default]
     Unknown,
-    /// Most users: none.
-    None,
-    /// These users, sorted.
-    Some(Vec<UserId>),
+    /// Those with each user, sorted by user. Most users: none.
+    With(Vec<(UserId, Block)>),
     TooMany,
 }
 
-/// The users whose signals one session is not sent.
+/// The blocks of one session's user.
 #[derive(Debug, Default)]
 pub struct Blocks {
     known: Known,
@@ -33,31 +32,33 @@ impl Blocks {
         self.reading
     }
 
-    /// They were read.
-    pub fn learn(&mut self, reading: u32, mut users: Vec<UserId>) {
+    /// They were read, at most one more than [`MOST_BLOCKS`].
+    pub fn learn(&mut self, reading: u32, mut blocks: Vec<(UserId, Block)>) {
         if reading != self.reading {
             return;
         }
-        self.known = match users.len() {
-            0 => Known::None,
-            count if count > MOST_BLOCKS => Known::TooMany,
-            _ => {
-                users.sort_unstable();
-                Known::Some(users)
+        if blocks.len() > MOST_BLOCKS {
+            self.known = Known::TooMany;
+            return;
+        }
+        blocks.sort_unstable_by_key(|(other, _)| *other);
+        blocks.dedup_by(|next, first| {
+            let same = next.0 == first.0;
+            if same {
+                first.1 = first.1.and(next.1);
             }
-        };
+            same
+        });
+        self.known = Known::With(blocks);
     }
 
     /// A block was set.
-    pub fn add(&mut self, other: UserId) {
-        match &mut self.known {
-            Known::Some(users) => {
-                if let Err(at) = users.binary_search(&other) {
-                    users.insert(at, other);
-                }
+    pub fn add(&mut self, other: UserId, block: Block) {
+        if let Known::With(blocks) = &mut self.known {
+            match blocks.binary_search_by_key(&other, |(other, _)| *other) {
+                Ok(at) => blocks[at].1 = blocks[at].1.and(block),
+                Err(at) => blocks.insert(at, (other, block)),
             }
-            Known::None => self.known = Known::Some(vec![other]),
-            Known::Unknown | Known::TooMany => {}
         }
     }
 
@@ -70,8 +71,10 @@ impl Blocks {
     /// Whether signals of `other` may be sent. Before the blocks are known: of nobody.
     pub fn allow(&self, other: UserId) -> bool {
         match &self.known {
-            Known::None => true,
-            Known::Some(users) => users.binary_search(&other).is_err(),
+            Known::With(blocks) => {
+                let found = blocks.binary_search_by_key(&other, |(other, _)| *other);
+                may_be_shown(found.map_or(Block::default(), |at| blocks[at].1))
+            }
             Known::Unknown | Known::TooMany => false,
         }
     }
@@ -95,11 +98,11 @@ mod tests {
         blocks.learn(first, Vec::new());
         assert!(blocks.allow(user(1)));
         let older = blocks.begin();
-        blocks.add(user(1));
+        blocks.add(user(1), Block::one(true));
         let newer = blocks.begin();
         blocks.learn(older, Vec::new());
         assert!(!blocks.allow(user(1)) && blocks.allow(user(2)));
-        blocks.learn(newer, vec![user(1)]);
+        blocks.learn(newer, vec![(user(1), Block::one(false)), (user(1), Block::one(true))]);
         assert!(!blocks.allow(user(1)));
         let lost = blocks.begin();
         blocks.doubt();
@@ -114,7 +117,7 @@ mod tests {
     fn who_stands_in_too_many_is_told_of_nobody() {
         let mut blocks = Blocks::default();
         let reading = blocks.begin();
-        blocks.learn(reading, (0..=MOST_BLOCKS as u128).map(user).collect());
+        blocks.learn(reading, (0..=MOST_BLOCKS as u128).map(|n| (user(n), Block::one(true))).collect());
         assert!(!blocks.allow(user(1 << 64)));
     }
 }

@@ -26,7 +26,7 @@ impl<S: ByteStream> Session<S> {
                     self.send(&ServerFrame::Reconnect { after_ms, deadline_ms, handover: false });
                 }
                 Control::Revoked => self.check_standing(),
-                Control::Blocked { other, on } => self.on_block(other, on),
+                Control::Blocked { other, by_other, on } => self.on_block(other, by_other, on),
                 Control::EventsLost => {
                     self.state.borrow_mut().life.lag();
                 }

@@ -26,6 +26,8 @@ pub enum Control {
     Blocked {
         /// The other user.
         other: UserId,
+        /// Whether it is the other user's block.
+        by_other: bool,
         /// Whether it was set.
         on: bool,
     },
@@ -83,8 +85,10 @@ mod tests {
     #[test]
     fn keeps_the_order_and_is_bounded() {
         let mailbox = Mailbox::default();
-        let blocked =
-            |n: usize| Control::Blocked { other: UserId::from_uuid(Uuid::from_u128(n as u128)), on: true };
+        let blocked = |n: usize| {
+            let other = UserId::from_uuid(Uuid::from_u128(n as u128));
+            Control::Blocked { other, by_other: true, on: true }
+        };
         for n in 0..MOST_CONTROLS {
             assert_eq!(mailbox.post(blocked(n)), Ok(()));
             assert_eq!(mailbox.post(blocked(n)), Ok(()), "the same once more takes no room");

@@ -17,6 +17,7 @@ use super::stream::ByteStream;
 use super::worker::Worker;
 use crate::bus::Presence;
 use crate::domain::UserId;
+use crate::domain::permissions::{Block, may_be_shown};
 use crate::protocol::Failure;
 
 /// Users per read.
@@ -77,11 +78,14 @@ impl<S: ByteStream> Worker<S> {
 
 impl<S: ByteStream> Session<S> {
     /// A block between the session's user and `other` was set or lifted.
-    pub(super) fn on_block(self: &Rc<Self>, other: UserId, on: bool) {
+    pub(super) fn on_block(self: &Rc<Self>, other: UserId, by_other: bool, on: bool) {
         let Some(user) = self.user() else { return };
         if on {
-            self.blocks.borrow_mut().add(other);
-            self.end_watch(other);
+            let block = Block::one(by_other);
+            self.blocks.borrow_mut().add(other, block);
+            if !may_be_shown(block) {
+                self.end_watch(other);
+            }
         }
         // The other user's block may still be set, and a read in progress may be older than this.
         self.spawn(|this| async move { this.learn_blocks(user).await });
@@ -149,7 +153,7 @@ impl<S: ByteStream> SessionRef<S> {
         let read = node.read(node.store().blocked_with(user, MOST_BLOCKS + 1)).await;
         let Some(session) = self.get() else { return };
         match read {
-            Ok(users) => session.blocks.borrow_mut().learn(reading, users),
+            Ok(blocks) => session.blocks.borrow_mut().learn(reading, blocks),
             Err(_) => session.review_soon(),
         }
     }

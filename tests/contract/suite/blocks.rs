@@ -1,5 +1,6 @@
 //! Blocks between two users.
 
+use tidings::domain::permissions::Block;
 use tidings::domain::{ConversationId, ConversationKind, Refusal, Role, UserId};
 use tidings::store::{Change, Target};
 
@@ -72,9 +73,12 @@ async fn blocks_are_listed_and_set_idempotently() {
     }
     assert_eq!(world.store.blocks(ada).await.unwrap(), [ben]);
     assert!(world.store.blocks(ben).await.unwrap().is_empty());
-    assert_eq!(world.store.blocked_with(ada, 10).await.unwrap(), [ben]);
-    assert_eq!(world.store.blocked_with(ben, 10).await.unwrap(), [ada], "whoever of the two has set it");
+    let (own, others) = (Block::one(false), Block::one(true));
+    assert_eq!(world.store.blocked_with(ada, 10).await.unwrap(), [(ben, own)]);
+    assert_eq!(world.store.blocked_with(ben, 10).await.unwrap(), [(ada, others)], "set by either of the two");
     assert!(world.store.blocked_with(ben, 0).await.unwrap().is_empty());
+    world.store.set_block(ben, ada, true).await.unwrap().unwrap();
+    assert_eq!(world.store.blocked_with(ben, 10).await.unwrap(), [(ada, own), (ada, others)]);
     let own = world.store.set_block(ada, ada, true).await.unwrap();
     assert!(matches!(own, Err(Refusal::Invalid(_))));
     let ghost = UserId::from_uuid(world.uuid());

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 
 pub(in crate::store) use self::users::read_user;
 use super::{Backend, unrefused};
+use crate::domain::permissions::Block;
 use crate::domain::{FamilyId, Timestamp, User, UserId, Username};
 use crate::store::{
     Accounts, Credentials, FamilyRotation, NewFamily, NewUser, NewUserOutcome, Outcome, Revocation,
@@ -146,7 +147,7 @@ impl<B: Backend> Accounts for B {
         unrefused(self.read(user, |on, user| Box::pin(users::blocks(on, *user))).await)
     }
 
-    async fn blocked_with(&self, user: UserId, limit: usize) -> Result<Vec<UserId>, StoreError> {
+    async fn blocked_with(&self, user: UserId, limit: usize) -> Result<Vec<(UserId, Block)>, StoreError> {
         let read =
             self.read((user, limit), |on, (user, limit)| Box::pin(users::blocked_with(on, *user, *limit)));
         unrefused(read.await)

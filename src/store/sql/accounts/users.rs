@@ -1,6 +1,7 @@
 //! Profiles, passwords and blocks.
 
 use super::names;
+use crate::domain::permissions::Block;
 use crate::domain::{Refusal, User, UserId, Username};
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::sql::part::Part;
@@ -196,16 +197,18 @@ pub(super) async fn blocks<C: Connection>(connection: &mut C, user: UserId) -> R
 }
 
 const BLOCKED_WITH: Sql = statement!(
-    "SELECT blocked FROM blocks WHERE blocker = $1 UNION SELECT blocker FROM blocks WHERE blocked = $1 LIMIT $2",
+    "SELECT blocked, FALSE FROM blocks WHERE blocker = $1 \
+     UNION ALL SELECT blocker, TRUE FROM blocks WHERE blocked = $1 LIMIT $2",
 );
 
 pub(super) async fn blocked_with<C: Connection>(
     connection: &mut C,
     user: UserId,
     limit: usize,
-) -> Result<Vec<UserId>> {
+) -> Result<Vec<(UserId, Block)>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    connection.all(&BLOCKED_WITH, values![user, limit]).await?.iter().map(|row| row.user(0)).collect()
+    let rows = connection.all(&BLOCKED_WITH, values![user, limit]).await?;
+    rows.iter().map(|row| Ok((row.user(0)?, Block::one(row.flag(1)?)))).collect()
 }
 
 /// The maximum number of users that one user may block: one answer contains the whole list.
