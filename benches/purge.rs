@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use metrics::Counter;
 use tempfile::TempDir;
 use tidings::actors::router::{Router, RouterOptions};
-use tidings::consumers::jobs::Jobs;
+use tidings::consumers::jobs::JobRunner;
 use tidings::domain::{
     ClientId, Content, ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, Timestamp, User, UserId,
 };
@@ -71,7 +71,7 @@ async fn measure(store: SharedStore) {
     meters.purge.done = Counter::from_arc(Arc::clone(&purged));
     let meters = Arc::new(meters);
     let (router, _repairs) = Router::new(Vec::new(), Arc::clone(&meters), RouterOptions::default());
-    let jobs = Jobs {
+    let jobs = JobRunner {
         store: Arc::clone(&store),
         router,
         environment: SystemEnvironment::shared(),

@@ -13,7 +13,7 @@ use crate::actors::follower::{self, Follower, NOTICES};
 use crate::actors::router::published::PublishedSet;
 use crate::bus::health::BusHealth;
 use crate::config::{Role, Settings, StoreBackend};
-use crate::consumers::jobs::Jobs;
+use crate::consumers::jobs::JobRunner;
 use crate::consumers::relay::Relay;
 use crate::telemetry::inspect::observed;
 
@@ -43,7 +43,7 @@ impl Fleet {
         let (environment, meters) = (Arc::clone(node.environment()), Arc::clone(node.meters()));
         let alone = settings.store.backend == StoreBackend::Sqlite;
         if alone || settings.server.has_role(Role::Relay) {
-            let jobs = Jobs {
+            let jobs = JobRunner {
                 store: Arc::clone(&store),
                 router: Arc::clone(&router),
                 environment: Arc::clone(&environment),

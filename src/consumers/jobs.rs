@@ -32,8 +32,8 @@ const LATER: Duration = Duration::from_millis(100);
 /// The shortest rest between two steps.
 const REST: Duration = Duration::from_millis(2);
 
-/// What the consumer works with.
-pub struct Jobs {
+/// Carries out jobs, with what it needs for that.
+pub struct JobRunner {
     /// Where jobs are.
     pub store: SharedStore,
     /// Where committed events go.
@@ -46,7 +46,7 @@ pub struct Jobs {
     pub backlogs: Arc<Backlogs>,
 }
 
-impl Jobs {
+impl JobRunner {
     /// Works, or stands by, until `stop` says so; then lets another process begin at once. Asked by
     /// `questions`, it shows its lease.
     pub async fn run(self, mut stop: watch::Receiver<bool>, mut questions: Questions<LeaseObserved>) {

@@ -13,9 +13,6 @@ const REPLACED: &[(&str, &str)] = &[
     (concat!("presence ", "book"), "presence registry"),
 ];
 
-/// Public types that share a name on purpose: the trait of the store and the consumer that calls it.
-const NAMED_TWICE: &[&str] = &["Jobs"];
-
 /// Parts of names that were replaced. A name is split at `_` and at capitals, so `PresenceBook` has the parts
 /// `presence` and `book`.
 const REPLACED_PARTS: &[(&str, &str)] = &[
@@ -122,7 +119,7 @@ fn a_public_type_name_has_one_meaning() {
         }
     }
     assert!(places.len() > 100, "only {} public types were found", places.len());
-    let twice = places.iter().filter(|(name, at)| at.len() > 1 && !NAMED_TWICE.contains(&name.as_str()));
+    let twice = places.iter().filter(|(_, at)| at.len() > 1);
     let broken: Vec<String> = twice.map(|(name, at)| format!("{name}: {}", at.join(" "))).collect();
     none(&broken, "two public types of one name make readers look up which is meant: rename one");
 }

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _};
 
 use super::options::PostgresOptions;
 use super::rows::Pg;
-use super::schema::{self, Standing};
+use super::schema::{SERVER_STATE, ServerState};
 use crate::store::StoreError;
 use crate::store::shared::columns::Columns;
 use crate::store::sql::{self, Batch, Sql, Value, before_commit};
@@ -153,31 +153,31 @@ impl Connector {
     pub(super) async fn connect(&self) -> Result<Connection, StoreError> {
         let raw = self.options.connect().await.map_err(before_commit)?;
         let mut connection = Connection { raw, prepared: self.prepared };
-        let standing = Self::standing(&mut connection).await?;
-        standing.fit(self.primary).map_err(StoreError::definite)?;
+        let state = Self::server_state(&mut connection).await?;
+        state.check_use(self.primary).map_err(StoreError::definite)?;
         Ok(connection)
     }
 
-    /// Connects to any server, to examine it. The second value is true when the log came from another server
-    /// and its positions continue only after a step that was not run yet.
-    pub(super) async fn look(&self) -> Result<(Standing, bool), StoreError> {
+    /// Connects whatever the server is, for looking at it. The second answer: the log came from another
+    /// server, whose positions go on here only after a step that nobody has taken yet.
+    pub(super) async fn look(&self) -> Result<(ServerState, bool), StoreError> {
         let raw = self.options.connect().await.map_err(before_commit)?;
         let mut connection = Connection { raw, prepared: self.prepared };
-        let standing = Self::standing(&mut connection).await?;
-        if standing.known().is_err() {
-            return Ok((standing, false));
+        let state = Self::server_state(&mut connection).await?;
+        if state.check_schema().is_err() {
+            return Ok((state, false));
         }
         let rows = connection.script("SELECT tidings_needs_restoring()".to_owned()).await;
         let foreign = rows.and_then(|rows| rows.first().ok_or_else(sql::Error::no_row)?.flag(0));
-        Ok((standing, foreign.map_err(before_commit)?))
+        Ok((state, foreign.map_err(before_commit)?))
     }
 
-    async fn standing(connection: &mut Connection) -> Result<Standing, StoreError> {
-        match connection.script(schema::STANDING.to_owned()).await {
+    async fn server_state(connection: &mut Connection) -> Result<ServerState, StoreError> {
+        match connection.script(SERVER_STATE.to_owned()).await {
             Ok(rows) => {
                 let row = rows.first().ok_or_else(sql::Error::no_row).map_err(before_commit)?;
-                let read = || -> sql::Result<Standing> {
-                    Ok(Standing {
+                let read = || -> sql::Result<ServerState> {
+                    Ok(ServerState {
                         standby: row.flag(0)?,
                         read_only: row.flag(1)?,
                         schema: row.int(2)?,
@@ -187,7 +187,7 @@ impl Connector {
                 read().map_err(before_commit)
             }
             Err(error) if error.lacks_tables() => {
-                Ok(Standing { standby: false, read_only: false, schema: 0, least: 0 })
+                Ok(ServerState { standby: false, read_only: false, schema: 0, least: 0 })
             }
             Err(error) => Err(error.before_commit()),
         }

@@ -4,8 +4,9 @@ use super::connection::Connection;
 use crate::domain::{Position, Seq, UserId};
 use crate::store::shared::codec::encode;
 use crate::store::shared::columns::Columns;
+use crate::store::shared::numbers;
 use crate::store::sql::journal::{Act, Given, Journal, Recorder, Written};
-use crate::store::sql::{Connection as _, Result, Sql, Value, numbers, statement, values};
+use crate::store::sql::{Connection as _, Result, Sql, Value, statement, values};
 
 const WRITE: Sql = statement!(postgres:
     "SELECT first, previous, new_position, version FROM tidings_record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \

@@ -8,6 +8,7 @@
 //! against the database at each use.
 
 mod append;
+mod check;
 mod connection;
 mod journal;
 mod observed;
@@ -25,8 +26,9 @@ use std::time::Duration;
 use metrics::Gauge;
 use secrecy::SecretString;
 
+pub use check::{OpenError, check};
 pub use options::PostgresOptions;
-pub use schema::{OpenError, check, migrate, steps};
+pub use schema::{migrate, steps};
 
 use super::shared::roster::Rosters;
 use super::sql::range::Question;
@@ -63,7 +65,7 @@ impl PostgresStore {
         options: PostgresOptions,
         environment: SharedEnvironment,
     ) -> Result<Arc<Self>, OpenError> {
-        schema::look(&options.url, &options, true).await?;
+        check::look(&options.url, &options, true).await?;
         let meters = PostgresMeters::new();
         let pool = |connector: Connector, size: usize, generation: Generation, in_use: &Gauge| {
             let environment = Arc::clone(&environment);

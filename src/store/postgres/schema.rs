@@ -1,15 +1,10 @@
-//! The schema: the one that this release knows, migrating a database to it, and checking an existing
-//! database.
+//! The schema: which one this release knows, bringing a database up to it, and whether a server has it.
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr};
-use thiserror::Error;
 
-use super::connection::Connector;
-use super::options::PostgresOptions;
-use crate::store::StoreError;
 use crate::store::sql::text::{Dialect, SchemaStep};
 
 /// The migrations in their order, each with its name.
@@ -38,8 +33,8 @@ pub fn steps() -> Vec<SchemaStep> {
     steps
 }
 
-/// A server's role, and the schema of its database.
-pub(super) const STANDING: &str = "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean, \
+/// Reads the four fields of [`ServerState`], in their order.
+pub(super) const SERVER_STATE: &str = "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean, \
      (SELECT value FROM meta WHERE name = 'schema'), (SELECT value FROM meta WHERE name = 'schema_least')";
 
 fn migrations() -> Migrator {
@@ -49,9 +44,9 @@ fn migrations() -> Migrator {
     Migrator::with_migrations(steps().into_iter().map(migration).collect())
 }
 
-/// The facts that were read from a server.
+/// A database server as it was found.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Standing {
+pub(super) struct ServerState {
     pub standby: bool,
     pub read_only: bool,
     /// The newest migration applied; 0 when there are no tables.
@@ -60,9 +55,9 @@ pub(super) struct Standing {
     pub least: i64,
 }
 
-impl Standing {
+impl ServerState {
     /// May this release work with the database? The text says what to do.
-    pub(super) fn known(self) -> Result<(), String> {
+    pub(super) fn check_schema(self) -> Result<(), String> {
         if self.schema < SCHEMA {
             let found =
                 if self.schema == 0 { "no tables".to_owned() } else { format!("schema {}", self.schema) };
@@ -81,76 +76,19 @@ impl Standing {
     }
 
     /// May a connection to it be used, `primary`: for writing? The text says what to do.
-    pub(super) fn fit(self, primary: bool) -> Result<(), String> {
+    pub(super) fn check_use(self, primary: bool) -> Result<(), String> {
         if primary && self.standby {
             return Err("the database is a standby: store.postgres.url must name the primary".to_owned());
         }
         if primary && self.read_only {
             return Err("the database is read-only (default_transaction_read_only is on)".to_owned());
         }
-        self.known()
+        self.check_schema()
     }
 }
 
-/// Why the store cannot be opened.
-#[derive(Debug, Error)]
-pub enum OpenError {
-    /// The server did not answer, or not as one that takes writes: it may do so later, so try again.
-    #[error("the database cannot be reached: {0}")]
-    Unreachable(String),
-    /// Trying again does not help; the text says what to do.
-    #[error("{0}")]
-    Unusable(String),
-}
-
-/// Examines the primary and the replicas that `options` name, and changes nothing. Returns one line of
-/// findings for each.
-///
-/// # Errors
-/// [`OpenError`], for the primary only: an unavailable replica is a finding.
-pub async fn check(options: &PostgresOptions) -> Result<Vec<String>, OpenError> {
-    let mut findings = vec![format!("primary: schema {}", look(&options.url, options, true).await?.schema)];
-    for (index, url) in options.read_urls.iter().enumerate() {
-        findings.push(match look(url, options, false).await {
-            Ok(standing) if standing.standby => {
-                format!("replica {}: a standby, schema {}", index + 1, standing.schema)
-            }
-            Ok(_) => format!("replica {}: is no standby, and is read like one", index + 1),
-            Err(error) => format!("replica {}: {error}", index + 1),
-        });
-    }
-    Ok(findings)
-}
-
-const RESTORE: &str = "the database was loaded from a dump, and its log goes on only after one step: run \
-     `SELECT tidings_restored()` in it, once, with no server running";
-
-pub(super) async fn look(
-    url: &SecretString,
-    options: &PostgresOptions,
-    primary: bool,
-) -> Result<Standing, OpenError> {
-    let connector =
-        Connector::new(url, options, primary).map_err(|error| OpenError::Unusable(error.to_string()))?;
-    let patience = std::time::Duration::from_millis(options.timeout_ms);
-    let (standing, foreign) = match tokio::time::timeout(patience, connector.look()).await {
-        Ok(Ok(found)) => found,
-        Ok(Err(StoreError::Inconsistent(what))) => return Err(OpenError::Unusable(what)),
-        Ok(Err(StoreError::Unavailable { detail, .. })) => return Err(OpenError::Unreachable(detail)),
-        Ok(Err(error @ StoreError::Overloaded)) => return Err(OpenError::Unreachable(error.to_string())),
-        Err(_) => return Err(OpenError::Unreachable(format!("no answer within {} ms", options.timeout_ms))),
-    };
-    standing.known().map_err(OpenError::Unusable)?;
-    if foreign {
-        return Err(OpenError::Unusable(RESTORE.to_owned()));
-    }
-    // A failover may be in progress: this server, or another one behind its name, may soon be the primary.
-    standing.fit(primary).map_err(OpenError::Unreachable)?;
-    Ok(standing)
-}
-
-/// Migrates the database at `url` to the schema of this release, under a lock, so that two migrations at once
-/// are safe. Returns the applied versions with their names; none when the database was up to date.
+/// Brings the database at `url` up to the schema of this release, under a lock, so that two at once are safe.
+/// Answers the versions that were applied, with their names; none when it was up to date.
 ///
 /// # Errors
 /// A text for the operator that says what to do.

@@ -6,9 +6,9 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::columns::{Columns, impossible};
+use super::part::Part;
+use super::{error, numbers};
 use crate::domain::{Content, Event, EventKind, JsonText, LeaveReason, Message, Role, Seq, UserId};
-use crate::store::sql::part::Part;
-use crate::store::sql::{self, numbers};
 
 /// The columns that [`decode`] reads, from a table named `e`.
 pub(in crate::store) const PARTS: &[Part] = &[Part::same(
@@ -55,20 +55,20 @@ struct Extra {
     reason: Option<String>,
 }
 
-fn encode_error(error: serde_json::Error) -> sql::Error {
-    sql::Error::unstorable(error)
+fn encode_error(error: serde_json::Error) -> error::Error {
+    error::Error::unstorable(error)
 }
 
-fn to_text(extra: &Extra) -> sql::Result<Option<String>> {
+fn to_text(extra: &Extra) -> error::Result<Option<String>> {
     serde_json::to_string(extra).map(Some).map_err(encode_error)
 }
 
-fn raw(json: Option<&JsonText>) -> sql::Result<Option<Box<RawValue>>> {
+fn raw(json: Option<&JsonText>) -> error::Result<Option<Box<RawValue>>> {
     json.map(|text| RawValue::from_string(text.0.clone())).transpose().map_err(encode_error)
 }
 
 /// A message's content as its two columns.
-pub(in crate::store) fn encode_content(content: &Content) -> sql::Result<(Option<String>, Option<String>)> {
+pub(in crate::store) fn encode_content(content: &Content) -> error::Result<(Option<String>, Option<String>)> {
     let plain = content.reply_to.is_none()
         && content.mentions.is_empty()
         && content.attachments.is_none()
@@ -90,8 +90,8 @@ pub(in crate::store) fn encode_content(content: &Content) -> sql::Result<(Option
 /// An event's particulars as columns.
 ///
 /// # Errors
-/// [`sql::Error::unstorable`] when a value that should be JSON is not.
-pub(in crate::store) fn encode(kind: &EventKind) -> sql::Result<Encoded> {
+/// [`error::Error::unstorable`] when a value that should be JSON is not.
+pub(in crate::store) fn encode(kind: &EventKind) -> error::Result<Encoded> {
     let empty = Encoded { kind: numbers::DELETE, target: None, body: None, extra: None };
     Ok(match kind {
         EventKind::Message(message) => {
@@ -132,7 +132,7 @@ pub(in crate::store) fn encode(kind: &EventKind) -> sql::Result<Encoded> {
 }
 
 /// An event from a row that begins with `{event_columns}`.
-pub(in crate::store) fn decode(row: &impl Columns) -> sql::Result<Event> {
+pub(in crate::store) fn decode(row: &impl Columns) -> error::Result<Event> {
     let body = row.text_or_null(7)?;
     let (kind, extra) = (row.int(2)?, row.text_or_null(8)?);
     if kind == numbers::CONVERSATION_CHANGED {
@@ -166,11 +166,11 @@ pub(in crate::store) fn decode(row: &impl Columns) -> sql::Result<Event> {
 }
 
 /// What the JSON of an event's particulars says; nothing when there is none.
-fn particulars<T: Default + DeserializeOwned>(extra: Option<&str>) -> sql::Result<T> {
-    extra.map_or_else(|| Ok(T::default()), |text| serde_json::from_str(text).map_err(sql::Error::impossible))
+fn particulars<T: Default + DeserializeOwned>(extra: Option<&str>) -> error::Result<T> {
+    extra.map_or_else(|| Ok(T::default()), |text| serde_json::from_str(text).map_err(error::Error::impossible))
 }
 
-fn event(row: &impl Columns, kind: EventKind) -> sql::Result<Event> {
+fn event(row: &impl Columns, kind: EventKind) -> error::Result<Event> {
     Ok(Event {
         conversation: row.conversation(0)?,
         seq: row.seq(1)?,
@@ -180,11 +180,11 @@ fn event(row: &impl Columns, kind: EventKind) -> sql::Result<Event> {
     })
 }
 
-fn user(extra: &Extra) -> sql::Result<UserId> {
+fn user(extra: &Extra) -> error::Result<UserId> {
     extra.user.map(UserId::from_uuid).ok_or_else(|| impossible("a membership event that names nobody"))
 }
 
-fn reason(extra: &Extra) -> sql::Result<LeaveReason> {
+fn reason(extra: &Extra) -> error::Result<LeaveReason> {
     extra
         .reason
         .as_deref()

@@ -5,8 +5,8 @@ use crate::domain::{
     Conversation, ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, Member, Position, Refusal,
     Role, Seq, Timestamp, UserId,
 };
-use crate::store::sql;
-use crate::store::sql::part::Part;
+use super::error;
+use super::part::Part;
 
 /// The columns that [`ConversationRow::read`] reads from a table named `c`, those that [`Membership::read`]
 /// reads from a named table, both for one who may see them, and the members of a conversation as
@@ -64,7 +64,7 @@ pub(in crate::store) struct ConversationRow {
 
 impl ConversationRow {
     /// Reads a row whose columns begin at column `at`; `None` when an outer join found none.
-    pub(in crate::store) fn read(row: &impl Columns, at: usize) -> sql::Result<Option<Self>> {
+    pub(in crate::store) fn read(row: &impl Columns, at: usize) -> error::Result<Option<Self>> {
         if row.uuid_or_null(at)?.is_none() {
             return Ok(None);
         }
@@ -150,7 +150,7 @@ pub(in crate::store) struct Membership {
 
 impl Membership {
     /// Reads a row whose columns begin at column `at`; `None` when an outer join found none.
-    pub(in crate::store) fn read(row: &impl Columns, at: usize) -> sql::Result<Option<Self>> {
+    pub(in crate::store) fn read(row: &impl Columns, at: usize) -> error::Result<Option<Self>> {
         let Some(user) = row.user_or_null(at)? else { return Ok(None) };
         Ok(Some(Self {
             member: Member {

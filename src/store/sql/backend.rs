@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::authorize::answer;
 use super::connection::Connection;
-use super::error::Stop;
+use crate::store::shared::error::Stop;
 use super::journal::Recorder;
 use super::operation::{Phase, Purpose, Rule, Transaction, Transactions, drive};
 use super::range::Question;

@@ -1,6 +1,6 @@
 //! The narrow connection trait: the calls that a rule may make inside the transaction of its operation.
 
-use super::error::{Error, Result};
+use crate::store::shared::error::{Error, Result};
 use super::value::{Batch, Sql, Value};
 use crate::store::shared::columns::Columns;
 

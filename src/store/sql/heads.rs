@@ -9,7 +9,7 @@
 //! The user's feed names the candidates. So the cost depends on the changed conversations, not on all
 //! conversations of the user.
 
-use super::part::Part;
+use crate::store::shared::part::Part;
 use super::{Backend, Connection, Result, Sql, Value, statement, unrefused, values};
 use crate::domain::{ConversationId, ConversationKind, HistoryPolicy, Position, Seq, UserId};
 use crate::store::shared::columns::{Columns, impossible};

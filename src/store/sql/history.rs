@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::part::Part;
+use crate::store::shared::part::Part;
 use super::range::{Key, Question, Seen};
 use super::{Connection, Error, Result, Sql, statement, values};
 use crate::domain::{ConversationId, Seq};

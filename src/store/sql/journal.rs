@@ -124,7 +124,7 @@ pub(in crate::store) enum MemberAct {
 
 /// The numbers of [`MemberAct`] for `tidings_record`.
 pub(super) mod member_acts {
-    crate::store::sql::numbers::numbers! {
+    crate::store::shared::numbers::numbers! {
         JOIN member_join = 0;
         LEAVE member_leave = 1;
         RANK member_rank = 2;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::connection::Connection;
-use super::error::{Error, Result, Stop};
+use crate::store::shared::error::{Error, Result, Stop};
 use crate::store::deadline::{self, Late};
 use crate::store::{Outcome, StoreError};
 

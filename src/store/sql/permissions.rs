@@ -4,10 +4,10 @@
 //! `tests/contract/suite/sending.rs` compares them with the domain's rules.
 
 use super::Result;
-use super::part::Part;
 use crate::domain::permissions::{Block, Sending};
 use crate::domain::{Refusal, Timestamp};
 use crate::store::shared::columns::Columns;
+use crate::store::shared::part::Part;
 
 /// LIMIT instead of EXISTS: Postgres would build a hash of a whole table if it expects many rows.
 pub(super) const PARTS: &[Part] = &[
@@ -54,7 +54,7 @@ pub(super) const PARTS: &[Part] = &[
 /// What `may_send` refuses with, as numbers beside those of `numbers.rs`; `tidings_append` answers them in
 /// its first column.
 pub(super) mod refusals {
-    crate::store::sql::numbers::numbers! {
+    crate::store::shared::numbers::numbers! {
         NOT_FOUND not_found = 3;
         NOT_MEMBER not_member = 4;
         BLOCKED refused_blocked = 5;

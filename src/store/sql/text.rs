@@ -10,9 +10,9 @@
 
 use super::accounts::users;
 use super::conversations::listing;
-use super::part::Part;
-use super::{heads, history, journal, numbers, permissions};
-use crate::store::shared::{codec, conversation};
+use super::{heads, history, journal, permissions};
+use crate::store::shared::part::Part;
+use crate::store::shared::{codec, conversation, numbers};
 
 /// The database that a text is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,6 +245,16 @@ impl SchemaStep {
 
 #[cfg(test)]
 mod tests {
+    use crate::domain::{ConversationKind, Role};
+
+    #[test]
+    fn the_domain_has_the_same_numbers() {
+        assert_eq!(filled!(Sqlite, "{direct}"), ConversationKind::Direct.as_bits().to_string());
+        assert_eq!(filled!(Sqlite, "{channel}"), ConversationKind::Channel.as_bits().to_string());
+        assert_eq!(filled!(Sqlite, "{role_member}"), Role::Member.as_stored().to_string());
+        assert_eq!(filled!(Sqlite, "{role_admin}"), Role::Admin.as_stored().to_string());
+    }
+
     #[test]
     fn parts_are_put_in_with_what_they_are_asked_with() {
         let text = filled!(Postgres, "SELECT '{}', {greatest}(a, {message}) {lock}");

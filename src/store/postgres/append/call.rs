@@ -16,7 +16,8 @@ use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::content::{REPLY, REUSED};
 use crate::store::shared::roster::{Roster, audience};
 use crate::store::sql::conversations::roster;
-use crate::store::sql::{self, numbers, permissions};
+use crate::store::shared::numbers;
+use crate::store::sql::{self, permissions};
 
 /// Its columns are named, in their order, where the function is.
 const APPEND: &str = "SELECT * FROM tidings_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";

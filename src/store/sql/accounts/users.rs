@@ -4,7 +4,7 @@ use super::names;
 use crate::domain::permissions::Block;
 use crate::domain::{Refusal, User, UserId, Username};
 use crate::store::shared::columns::{Columns, impossible};
-use crate::store::sql::part::Part;
+use crate::store::shared::part::Part;
 use crate::store::sql::{Connection, Decision, Result, Sql, Value, statement, values};
 use crate::store::{Credentials, NewUser, NewUserOutcome};
 

@@ -3,7 +3,7 @@
 use super::{Decision, Request};
 use crate::domain::{ConversationKind, LeaveReason, Refusal, Role, UserId, permissions};
 use crate::store::shared::conversation::outsider;
-use crate::store::sql::numbers::MOST_ADMINS;
+use crate::store::shared::numbers::MOST_ADMINS;
 
 /// The maximum number of admins of a conversation. One of them becomes the owner when the owner leaves.
 fn may_make_an_admin(request: &Request<'_>) -> Result<(), Refusal> {

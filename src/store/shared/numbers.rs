@@ -8,11 +8,11 @@ macro_rules! numbers {
         $($(#[$about])* pub(in crate::store) const $constant: i64 = $number;)+
 
         /// The numbers as parts of a text, by their names.
-        pub(in crate::store::sql) const PARTS: &[$crate::store::sql::part::Part] =
-            &[$($crate::store::sql::part::Part::same(stringify!($name), stringify!($number))),+];
+        pub(in crate::store) const PARTS: &[$crate::store::shared::part::Part] =
+            &[$($crate::store::shared::part::Part::same(stringify!($name), stringify!($number))),+];
     };
 }
-pub(super) use numbers;
+pub(in crate::store) use numbers;
 
 numbers! {
     // Kinds of events, in the column `events.kind`.
@@ -27,8 +27,8 @@ numbers! {
     // The maximum number of admins of a conversation.
     MOST_ADMINS most_admins = 100;
 
-    // The results of `tidings_append` for a message. `permissions.rs` has the numbers of the refusals of
-    // `may_send`.
+    // What `tidings_append` answers of a message. `sql/permissions.rs` has the numbers of what
+    // `may_send` refuses.
     ACCEPTED accepted = 0;
     REPEATED repeated = 1;
     REUSED reused = 2;
@@ -42,26 +42,12 @@ numbers! {
     ACT_UNREACT act_unreact = 4;
 }
 
-/// Numbers that only statements use: kinds of conversations, roles, and the mark of a message whose
-/// conversation another transaction created in the meantime, for which `tidings_append` returns nothing.
-pub(super) const NAMED: &[Part] = &[
+/// Numbers that only statements name: kinds of conversations, roles, and a message whose conversation another
+/// transaction made meanwhile, of which `tidings_append` answers nothing.
+pub(in crate::store) const NAMED: &[Part] = &[
     Part::same("direct", "0"),
     Part::same("channel", "2"),
     Part::same("role_member", "0"),
     Part::same("role_admin", "1"),
     Part::same("overtaken", "7"),
 ];
-
-#[cfg(test)]
-mod tests {
-    use crate::domain::{ConversationKind, Role};
-    use crate::store::sql::filled;
-
-    #[test]
-    fn the_domain_has_the_same_numbers() {
-        assert_eq!(filled!(Sqlite, "{direct}"), ConversationKind::Direct.as_bits().to_string());
-        assert_eq!(filled!(Sqlite, "{channel}"), ConversationKind::Channel.as_bits().to_string());
-        assert_eq!(filled!(Sqlite, "{role_member}"), Role::Member.as_stored().to_string());
-        assert_eq!(filled!(Sqlite, "{role_admin}"), Role::Admin.as_stored().to_string());
-    }
-}

@@ -3,9 +3,9 @@
 /// A part of statements, with its name.
 #[derive(Debug)]
 pub(in crate::store) struct Part {
-    pub(super) name: &'static str,
-    pub(super) postgres: &'static str,
-    pub(super) sqlite: &'static str,
+    pub(in crate::store) name: &'static str,
+    pub(in crate::store) postgres: &'static str,
+    pub(in crate::store) sqlite: &'static str,
 }
 
 impl Part {
