@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::bus::Signal;
 use crate::domain::{ConversationId, MessageId, UserId};
+use crate::environment::SharedEnvironment;
 use crate::panics::lock;
 use crate::protocol::delivery::Delivery;
 use crate::protocol::{Failure, RequestId};
@@ -125,6 +126,8 @@ struct Queue {
     items: Vec<Item>,
     bytes: usize,
     overflowed: bool,
+    /// When the first of the items came, on the monotonic clock. They are all taken at once.
+    since_ms: u64,
 }
 
 /// What an inbox shows of itself.
@@ -132,6 +135,8 @@ struct Queue {
 pub struct InboxObserved {
     /// Items that the worker has not taken.
     pub waiting_items: usize,
+    /// How long the oldest of them has waited.
+    pub oldest_ms: u64,
     /// What they weigh against the bound.
     pub bytes: usize,
     /// Whether events were dropped, and the worker has not taken note of it.
@@ -143,12 +148,13 @@ pub struct Inbox {
     queue: Mutex<Queue>,
     waker: AtomicWaker,
     bound_bytes: usize,
+    environment: SharedEnvironment,
 }
 
 impl Inbox {
     /// An inbox that holds at most `bound_bytes` of undelivered events.
-    pub fn new(bound_bytes: usize) -> Arc<Self> {
-        Arc::new(Self { queue: Mutex::default(), waker: AtomicWaker::new(), bound_bytes })
+    pub fn new(bound_bytes: usize, environment: SharedEnvironment) -> Arc<Self> {
+        Arc::new(Self { queue: Mutex::default(), waker: AtomicWaker::new(), bound_bytes, environment })
     }
 
     /// Hands over a batch, draining `items`, and wakes the worker once. Returns the events that found no
@@ -160,6 +166,9 @@ impl Inbox {
         }
         let mut queue = lock(&self.queue);
         let was_empty = queue.items.is_empty() && !queue.overflowed;
+        if queue.items.is_empty() {
+            queue.since_ms = self.environment.monotonic_ms();
+        }
         for item in items.drain(..) {
             let weight = item.weight_bytes();
             if weight > 0 && queue.bytes + weight > self.bound_bytes {
@@ -198,9 +207,12 @@ impl Inbox {
 
     /// What waits in it now.
     pub fn observed(&self) -> InboxObserved {
+        let now_ms = self.environment.monotonic_ms();
         let queue = lock(&self.queue);
+        let waits = !queue.items.is_empty();
         InboxObserved {
             waiting_items: queue.items.len(),
+            oldest_ms: if waits { now_ms.saturating_sub(queue.since_ms) } else { 0 },
             bytes: queue.bytes,
             has_overflowed: queue.overflowed,
         }
@@ -225,6 +237,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{FamilyId, Revocation, Timestamp};
+    use crate::environment::ManualEnvironment;
 
     #[test]
     fn a_full_inbox_keeps_revocations() {
@@ -233,7 +246,7 @@ mod tests {
         let item = |signal| Item::Signal { signal, users: Arc::new([user]) };
         let family = Some(FamilyId::from_uuid(Uuid::from_u128(3)));
         let at = Timestamp::from_unix_ms(1);
-        let inbox = Inbox::new(128);
+        let inbox = Inbox::new(128, Arc::new(ManualEnvironment::new(0, 1)));
         let dropped = inbox.put(&mut vec![
             item(Signal::Typing { conversation, user, on: true }),
             item(Signal::Typing { conversation, user, on: false }),
@@ -241,5 +254,30 @@ mod tests {
         ]);
         assert!(matches!(&dropped[..], [Item::Signal { signal: Signal::Typing { on: false, .. }, .. }]));
         assert_eq!(inbox.len(), 2);
+    }
+
+    #[test]
+    fn it_shows_for_how_long_the_oldest_item_waits() {
+        let user = UserId::from_uuid(Uuid::from_u128(1));
+        let environment = Arc::new(ManualEnvironment::new(5_000, 1));
+        let inbox = Inbox::new(1_024, environment.clone());
+        let missed = || Item::Missed {
+            conversation: ConversationId::direct(user, UserId::from_uuid(Uuid::from_u128(2))),
+            users: Arc::new([user]),
+        };
+        let oldest_ms = || inbox.observed().oldest_ms;
+        environment.advance_ms(100);
+        assert_eq!(oldest_ms(), 0, "nothing waits");
+        inbox.put(&mut vec![missed()]);
+        environment.advance_ms(30);
+        inbox.put(&mut vec![missed()]);
+        environment.advance_ms(12);
+        assert_eq!(oldest_ms(), 42);
+        let context = Context::from_waker(std::task::Waker::noop());
+        assert!(inbox.poll_take(&mut Vec::new(), &context).is_ready());
+        assert_eq!(oldest_ms(), 0);
+        inbox.put(&mut vec![missed()]);
+        environment.advance_ms(7);
+        assert_eq!(oldest_ms(), 7);
     }
 }

@@ -197,7 +197,8 @@ impl Assembled {
         identity.catch_up().await.map_err(|_: Failure| AppError::Revocations)?;
 
         let inbox_bytes = settings.gateway.inbox_bytes;
-        let inboxes = (0..settings.server.worker_threads()).map(|_| Inbox::new(inbox_bytes)).collect();
+        let inbox = |_| Inbox::new(inbox_bytes, Arc::clone(&environment));
+        let inboxes = (0..settings.server.worker_threads()).map(inbox).collect();
         let (router, holes) = Router::new(inboxes, Arc::clone(&meters), RouterOptions::default());
         let bus = bus::open(&settings, &router, &meters, &environment)?;
         let actors = Arbiter::new();
@@ -220,6 +221,8 @@ impl Assembled {
         node.connections().allow(settings.server.max_connections);
         let connections = Arc::clone(node.connections());
         node.inspection().add_value("connections", move || connections.observed());
+        let hashing = identity.clone();
+        node.inspection().add_value("passwords", move || hashing.observed_passwords());
         if let Some(server) = &server {
             let shown = Arc::clone(server);
             node.inspection().add_value("store", move || shown.observed());

@@ -32,7 +32,7 @@ pub use self::options::{
     ExternalKeys, ExternalOptions, IdentityOptions, KeySource, PasswordOptions, SignUps, ThrottleOptions,
 };
 pub use self::passwords::MAX_PASSWORD_BYTES;
-use self::passwords::Passwords;
+use self::passwords::{Passwords, PasswordsObserved};
 use self::revocations::Revocations;
 pub use self::revocations::{Source, Standing};
 use self::throttle::Throttle;
@@ -200,6 +200,11 @@ impl Identity {
     /// The options in force.
     pub fn options(&self) -> &IdentityOptions {
         &self.inner.options
+    }
+
+    /// How many passwords are hashed and wait to be.
+    pub fn observed_passwords(&self) -> PasswordsObserved {
+        self.inner.passwords.observed()
     }
 
     /// The public keys of our tokens, as a JWKS document.

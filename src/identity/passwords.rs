@@ -13,6 +13,7 @@ use std::sync::Arc;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
+use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use unicode_normalization::UnicodeNormalization;
 
@@ -39,6 +40,15 @@ pub struct Passwords {
     /// it.
     decoy: String,
     meters: IdentityMeters,
+}
+
+/// What the password hasher shows of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PasswordsObserved {
+    /// Hashes that are computed.
+    pub running_hashes: usize,
+    /// Hashes that wait for one of those to end.
+    pub waiting_hashes: usize,
 }
 
 /// A permit for one hash. It is released when the hash is done, also when its request has ended.
@@ -158,6 +168,15 @@ impl Passwords {
         Ok(())
     }
 
+    /// How many hashes are computed and wait.
+    pub fn observed(&self) -> PasswordsObserved {
+        let PasswordOptions { parallel, queue, .. } = self.options;
+        // The places are taken before the turns are, so no hash is counted twice.
+        let running = parallel.saturating_sub(self.running.available_permits());
+        let admitted = (parallel + queue).saturating_sub(self.admitted.available_permits());
+        PasswordsObserved { running_hashes: running, waiting_hashes: admitted.saturating_sub(running) }
+    }
+
     async fn turn(&self) -> Result<Turn, Failure> {
         let overloaded = Failure::Overloaded { retry_after_ms: RETRY_AFTER_MS };
         let Ok(admitted) = self.admitted.clone().try_acquire_owned() else { return Err(overloaded) };
@@ -266,12 +285,17 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_and_a_long_wait_are_overload() {
         let passwords = cheap(1, 1);
+        let observed = |running_hashes, waiting_hashes| PasswordsObserved { running_hashes, waiting_hashes };
+        assert_eq!(passwords.observed(), observed(0, 0));
         let first = passwords.turn().await.ok();
         assert!(first.is_some());
         let waited = passwords.turn().await.err();
         assert_eq!(waited, Some(Failure::Overloaded { retry_after_ms: RETRY_AFTER_MS }), "waited in vain");
-        let (second, third) = tokio::join!(passwords.turn(), passwords.turn());
+        assert_eq!(passwords.observed(), observed(1, 0));
+        let (second, third, seen) =
+            tokio::join!(passwords.turn(), passwords.turn(), async { passwords.observed() });
         assert!(second.is_err() && third.is_err(), "one waits in vain, one finds the queue full");
+        assert_eq!(seen, observed(1, 1));
         drop(first);
         assert!(passwords.turn().await.is_ok());
     }

@@ -117,6 +117,14 @@ group! {
 }
 
 group! {
+    /// Operations that wait for a thread or a connection of the database.
+    StoreQueueMeters {
+        waiting_writes: Gauge = STORE_WRITES_WAITING,
+        waiting_reads: Gauge = STORE_READS_WAITING,
+    }
+}
+
+group! {
     /// Connections to Postgres and its replicas.
     PostgresMeters {
         writing: Gauge = STORE_WRITING,
@@ -235,6 +243,8 @@ pub struct Meters {
     pub writer: WriterMeters,
     /// Calls on the store.
     pub store: StoreMeters,
+    /// Operations that wait for the database.
+    pub store_queues: StoreQueueMeters,
     /// Connections to Postgres and its replicas.
     pub postgres: PostgresMeters,
     /// The bus between processes.

@@ -203,6 +203,8 @@ catalogue! {
     WRITER_BATCH: HistogramDef = "tidings_writer_batch_messages", Count, buckets COUNTS, "Messages in one batch; its count is the number of batches.";
     STORE_LATENCY: LatencyBy = "tidings_store_latency_seconds", Seconds, by "operation" in OPERATIONS, buckets CALL_S, "What store operations took, failed ones too.";
     STORE_ERRORS: CounterBy = "tidings_store_errors_total", Count, by "definite" in DEFINITE, "Store operations that failed; false: it may have been done all the same.";
+    STORE_WRITES_WAITING: GaugeDef = "tidings_store_writes_waiting", Count, "Store operations that wait to write: for the thread that writes (embedded), for a connection (Postgres).";
+    STORE_READS_WAITING: GaugeDef = "tidings_store_reads_waiting", Count, "Store operations that wait to read: for a thread (embedded), for a connection to the primary or a replica (Postgres).";
     STORE_WRITING: GaugeDef = "tidings_store_write_connections_in_use", Count, "Connections to Postgres that are writing.";
     STORE_READING: GaugeDef = "tidings_store_read_connections_in_use", Count, "Connections to the Postgres primary that are reading.";
     STORE_TAILING: GaugeDef = "tidings_store_tail_connections_in_use", Count, "Connections to Postgres that are reading the tail of the log.";

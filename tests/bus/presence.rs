@@ -40,7 +40,7 @@ impl Process {
     fn start() -> (Arc<Router>, PresenceBoard) {
         let meters = Arc::new(meters());
         let (router, holes) =
-            Router::new(vec![Inbox::new(1 << 20)], meters.clone(), RouterOptions::default());
+            Router::new(vec![Inbox::new(1 << 20, SystemEnvironment::shared())], meters.clone(), RouterOptions::default());
         std::mem::forget(holes);
         let board = PresenceBoard::new(router.clone(), SystemEnvironment::shared(), meters, GRACE_MS);
         (router, board)

@@ -135,7 +135,7 @@ impl Fleet {
     /// A gateway.
     pub async fn station(&self) -> Station {
         let meters = Arc::new(Meters::new());
-        let inbox = Inbox::new(1 << 24);
+        let inbox = Inbox::new(1 << 24, self.environment.clone());
         let (router, holes) = Router::new(vec![inbox.clone()], meters.clone(), RouterOptions::default());
         let mute = Arc::new(AtomicBool::new(false));
         router.connect(Arc::new(Lossy { bus: self.exchange.attach(router.clone()), mute: mute.clone() }));

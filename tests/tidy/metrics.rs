@@ -11,6 +11,8 @@ const HANDED_ON: &[(&str, &str)] = &[
     ("tidings_store_write_connections_in_use", "store/postgres: the pool that writes"),
     ("tidings_store_read_connections_in_use", "store/postgres: the pool that reads"),
     ("tidings_store_replica_connections_in_use", "store/postgres: the pools of the replicas"),
+    ("tidings_store_writes_waiting", "store/sqlite, store/postgres: the pool that writes"),
+    ("tidings_store_reads_waiting", "store/sqlite, store/postgres: the pools that read"),
 ];
 
 /// Labels whose values are written elsewhere than where they are counted, each with what holds the two

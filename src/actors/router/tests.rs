@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::*;
 use crate::bus::Bus;
 use crate::domain::{Audience, ConversationKind, Event, EventKind, Position, Timestamp};
+use crate::environment::ManualEnvironment;
 
 /// A bus that looks what local sessions have when it is given something.
 struct Witness {
@@ -28,7 +29,7 @@ impl Bus for Witness {
 
 #[test]
 fn local_readers_have_an_event_before_the_bus_is_given_it() {
-    let inbox = Inbox::new(1 << 20);
+    let inbox = Inbox::new(1 << 20, Arc::new(ManualEnvironment::new(0, 1)));
     let (router, _holes) =
         Router::new(vec![Arc::clone(&inbox)], Arc::new(Meters::new()), RouterOptions::default());
     let seen = Arc::new(Mutex::new(Vec::new()));

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 
 use tokio::sync::Notify;
 
+use crate::environment::SharedEnvironment;
 use crate::panics::lock;
 
 /// What an envelope counts in addition to its bytes.
@@ -18,6 +19,8 @@ struct Queue {
     envelopes: VecDeque<Vec<u8>>,
     bytes: usize,
     gap: bool,
+    /// When the first envelope came after the queue was empty, on the monotonic clock.
+    since_ms: u64,
 }
 
 /// The queue between the connections, which must not wait, and the one task that hands messages over.
@@ -25,12 +28,13 @@ pub struct IncomingQueue {
     queue: Mutex<Queue>,
     filled: Notify,
     most_bytes: usize,
+    environment: SharedEnvironment,
 }
 
 impl IncomingQueue {
     /// An empty queue for at most this many bytes.
-    pub fn new(most_bytes: usize) -> Self {
-        Self { queue: Mutex::default(), filled: Notify::new(), most_bytes }
+    pub fn new(most_bytes: usize, environment: SharedEnvironment) -> Self {
+        Self { queue: Mutex::default(), filled: Notify::new(), most_bytes, environment }
     }
 
     /// Queues an envelope. Returns `false` if it was dropped.
@@ -39,6 +43,9 @@ impl IncomingQueue {
         let bytes = queue.bytes + envelope.len() + ENVELOPE_BYTES;
         let fits = bytes <= self.most_bytes;
         if fits {
+            if queue.envelopes.is_empty() {
+                queue.since_ms = self.environment.monotonic_ms();
+            }
             queue.bytes = bytes;
             queue.envelopes.push_back(envelope);
         } else {
@@ -70,6 +77,13 @@ impl IncomingQueue {
         self.lock().bytes
     }
 
+    /// For how long the queue has not been empty; no envelope in it is older. 0 when nothing waits.
+    pub fn oldest_ms(&self) -> u64 {
+        let now_ms = self.environment.monotonic_ms();
+        let queue = self.lock();
+        if queue.envelopes.is_empty() { 0 } else { now_ms.saturating_sub(queue.since_ms) }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
         lock(&self.queue)
     }
@@ -77,17 +91,24 @@ impl IncomingQueue {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::environment::ManualEnvironment;
 
     #[test]
     fn what_does_not_fit_becomes_a_gap_behind_what_did() {
-        let queue = IncomingQueue::new(2 * (ENVELOPE_BYTES + 10));
+        let environment = Arc::new(ManualEnvironment::new(5_000, 1));
+        let queue = IncomingQueue::new(2 * (ENVELOPE_BYTES + 10), environment.clone());
+        assert_eq!(queue.oldest_ms(), 0);
         assert!(queue.put(vec![1; 10]) && queue.put(vec![2; 10]));
         assert!(!queue.put(vec![3; 1]));
+        environment.advance_ms(42);
+        assert_eq!(queue.oldest_ms(), 42);
         assert_eq!(queue.take(1), (vec![vec![1; 10]], false));
         assert!(queue.put(vec![4; 10]));
         assert_eq!(queue.take(10), (vec![vec![2; 10], vec![4; 10]], true));
         assert_eq!(queue.take(10), (vec![], false));
-        assert_eq!(queue.bytes(), 0);
+        assert_eq!((queue.bytes(), queue.oldest_ms()), (0, 0));
     }
 }

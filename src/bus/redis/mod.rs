@@ -106,7 +106,7 @@ impl RedisBus {
             wanted: Mutex::default(),
             topology: ArcSwap::default(),
             topology_suspect: Notify::new(),
-            incoming: IncomingQueue::new(options.incoming_bytes),
+            incoming: IncomingQueue::new(options.incoming_bytes, Arc::clone(&environment)),
             status: Status::new(Arc::clone(&environment), meters.clone()),
             listener,
             environment,
@@ -186,7 +186,8 @@ impl Shared {
         let label = |what: &str| format!("{what} {name}").trim_end().to_owned();
         let publisher = self.status.add(label("publisher"));
         let subscriber = self.status.add(label("subscriber"));
-        let outgoing = Outgoing::new(self.options.outgoing_bytes, self.options.outgoing_messages);
+        let (bytes, messages) = (self.options.outgoing_bytes, self.options.outgoing_messages);
+        let outgoing = Outgoing::new(bytes, messages, Arc::clone(&self.environment));
         let link = Link::new(servers, outgoing, publisher, subscriber);
         link.own(tokio::spawn(publisher::run(Arc::clone(self), Arc::clone(&link))).abort_handle());
         link.own(tokio::spawn(subscriber::run(Arc::clone(self), Arc::clone(&link))).abort_handle());

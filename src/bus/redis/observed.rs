@@ -18,6 +18,8 @@ pub struct BusObserved {
     pub topics: usize,
     /// Bytes that came and were not handed over.
     pub incoming_bytes: usize,
+    /// How long some of them have waited without a break; none is older.
+    pub incoming_oldest_ms: u64,
     /// One for each primary.
     pub links: Vec<LinkObserved>,
 }
@@ -29,6 +31,8 @@ pub struct LinkObserved {
     pub is_connected: bool,
     /// Bytes that wait to be published.
     pub outgoing_bytes: usize,
+    /// How long some of them have waited without a break; none is older.
+    pub outgoing_oldest_ms: u64,
 }
 
 impl RedisBus {
@@ -39,6 +43,7 @@ impl RedisBus {
         let links = topology.links().iter().map(|link| LinkObserved {
             is_connected: link.connection.load().is_some(),
             outgoing_bytes: link.outgoing.bytes(),
+            outgoing_oldest_ms: link.outgoing.oldest_ms(),
         });
         BusObserved {
             is_up: health.up,
@@ -46,6 +51,7 @@ impl RedisBus {
             reason: health.reason,
             topics: lock(&self.shared.wanted).len(),
             incoming_bytes: self.shared.incoming.bytes(),
+            incoming_oldest_ms: self.shared.incoming.oldest_ms(),
             links: links.collect(),
         }
     }

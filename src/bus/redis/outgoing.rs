@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
+use crate::environment::SharedEnvironment;
 use crate::panics::lock;
 
 /// An envelope and the channels it goes to.
@@ -32,6 +33,8 @@ impl Outbound {
 struct Queue {
     waiting: VecDeque<Outbound>,
     bytes: usize,
+    /// When the first message came after the queue was empty, on the monotonic clock.
+    since_ms: u64,
 }
 
 /// The queue of one publisher.
@@ -40,18 +43,20 @@ pub struct Outgoing {
     filled: Notify,
     most_bytes: usize,
     most_messages: usize,
+    environment: SharedEnvironment,
 }
 
 impl Outgoing {
     /// An empty queue with these bounds.
-    pub fn new(most_bytes: usize, most_messages: usize) -> Self {
-        Self { queue: Mutex::default(), filled: Notify::new(), most_bytes, most_messages }
+    pub fn new(most_bytes: usize, most_messages: usize, environment: SharedEnvironment) -> Self {
+        Self { queue: Mutex::default(), filled: Notify::new(), most_bytes, most_messages, environment }
     }
 
     /// Queues a batch. Returns how many envelopes were dropped.
     pub fn put(&self, batch: impl IntoIterator<Item = Outbound>) -> u64 {
         let mut dropped = 0;
         let mut queue = self.lock();
+        self.begin(&mut queue);
         for outbound in batch {
             queue.bytes += outbound.weight_bytes();
             queue.waiting.push_back(outbound);
@@ -67,6 +72,7 @@ impl Outgoing {
     /// every connection. Returns how many were dropped.
     pub fn put_back(&self, batch: Vec<Outbound>) -> u64 {
         let mut queue = self.lock();
+        self.begin(&mut queue);
         let all = batch.len();
         let again: Vec<Outbound> = batch.into_iter().filter(|outbound| !outbound.tried).collect();
         let mut dropped = (all - again.len()) as u64;
@@ -78,6 +84,12 @@ impl Outgoing {
         drop(queue);
         self.filled.notify_one();
         dropped
+    }
+
+    fn begin(&self, queue: &mut Queue) {
+        if queue.waiting.is_empty() {
+            queue.since_ms = self.environment.monotonic_ms();
+        }
     }
 
     fn shrink(&self, queue: &mut Queue) -> u64 {
@@ -117,6 +129,13 @@ impl Outgoing {
         self.lock().bytes
     }
 
+    /// For how long the queue has not been empty; no message in it is older. 0 when nothing waits.
+    pub fn oldest_ms(&self) -> u64 {
+        let now_ms = self.environment.monotonic_ms();
+        let queue = self.lock();
+        if queue.waiting.is_empty() { 0 } else { now_ms.saturating_sub(queue.since_ms) }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
         lock(&self.queue)
     }
@@ -124,9 +143,17 @@ impl Outgoing {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use smallvec::smallvec;
 
     use super::*;
+    use crate::environment::ManualEnvironment;
+
+    fn queue(most_bytes: usize, most_messages: usize) -> (Outgoing, Arc<ManualEnvironment>) {
+        let environment = Arc::new(ManualEnvironment::new(5_000, 1));
+        (Outgoing::new(most_bytes, most_messages, environment.clone()), environment)
+    }
 
     fn outbound(mark: u8, bytes: usize) -> Outbound {
         Outbound { channels: smallvec!["c".to_owned()], envelope: vec![mark; bytes], tried: false }
@@ -138,17 +165,21 @@ mod tests {
 
     #[test]
     fn the_oldest_go_first_out_and_first_lost() {
-        let queue = Outgoing::new(1_000_000, 3);
+        let (queue, environment) = queue(1_000_000, 3);
+        assert_eq!(queue.oldest_ms(), 0);
         assert_eq!(queue.put((1..=3).map(|mark| outbound(mark, 10))), 0);
         assert_eq!(queue.put([outbound(4, 10), outbound(5, 10)]), 2);
+        environment.advance_ms(42);
         assert_eq!(marks(&queue.take(usize::MAX, 2)), [3, 4]);
+        assert_eq!(queue.oldest_ms(), 42);
         assert_eq!(marks(&queue.take(usize::MAX, 2)), [5]);
+        assert_eq!(queue.oldest_ms(), 0);
         assert_eq!(queue.bytes(), 0);
     }
 
     #[test]
     fn what_is_put_back_is_tried_once_more_before_the_rest() {
-        let queue = Outgoing::new(1_000_000, 3);
+        let (queue, _) = queue(1_000_000, 3);
         queue.put((1..=3).map(|mark| outbound(mark, 10)));
         let batch = queue.take(usize::MAX, 2);
         queue.put([outbound(4, 10)]);
@@ -162,7 +193,7 @@ mod tests {
 
     #[test]
     fn bytes_are_bounded_whatever_the_sizes() {
-        let queue = Outgoing::new(200, 100);
+        let (queue, _) = queue(200, 100);
         assert_eq!(queue.put((1..=5).map(|mark| outbound(mark, 43))), 2, "each weighs 60");
         assert_eq!(queue.bytes(), 180);
         assert_eq!(marks(&queue.take(100, 100)), [3]);

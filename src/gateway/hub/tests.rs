@@ -66,7 +66,7 @@ impl<E: Environment + 'static> World<E> {
         let identity = IdentityOptions::with_keys_in(folder.path().to_owned());
         let identity = Identity::new(identity, Arc::clone(&store), Arc::clone(&shared)).expect("an identity");
         let meters = Arc::new(Meters::new());
-        let inboxes = vec![Inbox::new(1 << 20)];
+        let inboxes = vec![Inbox::new(1 << 20, environment.clone())];
         let (router, holes) = Router::new(inboxes, Arc::clone(&meters), RouterOptions::default());
         let here = actix::Arbiter::current();
         let node = Node::start(&here, store, Arc::clone(&shared), router, holes, meters, node_options());

@@ -36,7 +36,7 @@ use super::sql::{self, Backend, Connection as _, Purpose, Rule, Sql, Stop, state
 use super::{AppendError, Appended, NewMessage, Outcome, Running, StoreError};
 use crate::domain::{Limits, Timestamp, UserId};
 use crate::environment::SharedEnvironment;
-use crate::telemetry::meters::PostgresMeters;
+use crate::telemetry::meters::{PostgresMeters, StoreQueueMeters};
 use connection::{Connection, Connector};
 use pool::{Generation, Mode, Phase, Pool};
 use replicas::Replicas;
@@ -67,9 +67,11 @@ impl PostgresStore {
     ) -> Result<Arc<Self>, OpenError> {
         check::look(&options.url, &options, true).await?;
         let meters = PostgresMeters::new();
-        let pool = |connector: Connector, size: usize, generation: Generation, in_use: &Gauge| {
-            let environment = Arc::clone(&environment);
-            Pool::new(connector, size, options.acquire_timeout_ms, generation, environment, in_use.clone())
+        let queues = StoreQueueMeters::new();
+        let pool = |connector: Connector, size: usize, generation: Generation, in_use: &Gauge, waiting: &Gauge| {
+            let (environment, acquire_ms) = (Arc::clone(&environment), options.acquire_timeout_ms);
+            let (in_use, waiting) = (in_use.clone(), waiting.clone());
+            Pool::new(connector, size, acquire_ms, generation, environment, in_use, waiting)
         };
         let connector = |url: &SecretString, primary: bool| {
             Connector::new(url, &options, primary).map_err(|error| OpenError::Unusable(error.to_string()))
@@ -77,22 +79,23 @@ impl PostgresStore {
         let read = options.read_connections;
         let mut replicas = Vec::with_capacity(options.read_urls.len());
         for url in &options.read_urls {
-            replicas.push(pool(connector(url, false)?, read, Generation::default(), &meters.replica_reading));
+            replicas.push(pool(connector(url, false)?, read, Generation::default(), &meters.replica_reading, &queues.waiting_reads));
         }
         let rosters = Rosters::new(options.roster_cache_members);
         let (primary, together) = (connector(&options.url, true)?, Generation::with(&rosters));
-        let to_primary = |size, in_use| pool(primary.clone(), size, together.clone(), in_use);
+        let to_primary = |size, in_use, waiting| pool(primary.clone(), size, together.clone(), in_use, waiting);
         let store = Arc::new(Self {
-            writer: to_primary(options.write_connections, &meters.writing),
-            reader: to_primary(read, &meters.reading),
+            writer: to_primary(options.write_connections, &meters.writing, &queues.waiting_writes),
+            reader: to_primary(read, &meters.reading, &queues.waiting_reads),
             tailer: match &options.tail_url {
                 Some(url) => pool(
                     connector(url, false)?,
                     options.tail_connections,
                     Generation::default(),
                     &meters.tailing,
+                    &queues.waiting_reads,
                 ),
-                None => to_primary(options.tail_connections, &meters.tailing),
+                None => to_primary(options.tail_connections, &meters.tailing, &queues.waiting_reads),
             },
             replicas: Replicas::new(replicas, Arc::clone(&environment), meters.clone()),
             rosters,

@@ -26,6 +26,8 @@ pub struct PoolObserved {
     pub in_use: usize,
     /// Open connections that are idle.
     pub idle: usize,
+    /// Callers that wait for a connection.
+    pub waiting_callers: usize,
 }
 
 impl PostgresStore {

@@ -7,13 +7,13 @@
 //! connections as soon as one reports that the server was demoted or is shutting down.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use metrics::Gauge;
 use sqlx::Connection as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::connection::{Connection, Connector};
 use super::observed::PoolObserved;
@@ -47,6 +47,27 @@ pub(super) struct Pool {
     turns: Arc<Semaphore>,
     size: usize,
     shared: Arc<Shared>,
+    /// Callers that wait for their turn.
+    waiting: AtomicUsize,
+    waiting_gauge: Gauge,
+}
+
+/// Counts a waiting caller while this lives.
+struct Waiting<'p>(&'p Pool);
+
+impl<'p> Waiting<'p> {
+    fn new(pool: &'p Pool) -> Self {
+        pool.waiting.fetch_add(1, Ordering::Relaxed);
+        pool.waiting_gauge.increment(1.0);
+        Self(pool)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.waiting_gauge.decrement(1.0);
+    }
 }
 
 struct Shared {
@@ -111,6 +132,7 @@ impl Pool {
         generation: Generation,
         environment: SharedEnvironment,
         in_use: Gauge,
+        waiting_gauge: Gauge,
     ) -> Self {
         let size = size.max(1);
         Self {
@@ -119,6 +141,8 @@ impl Pool {
             turns: Arc::new(Semaphore::new(size)),
             size,
             shared: Arc::new(Shared { idle: Mutex::default(), generation, environment, in_use }),
+            waiting: AtomicUsize::new(0),
+            waiting_gauge,
         }
     }
 
@@ -151,11 +175,16 @@ impl Pool {
         taken.unwrap_or_else(|_| Err(late()))
     }
 
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        if let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() {
+            return Ok(turn);
+        }
+        let _waiting = Waiting::new(self);
+        Arc::clone(&self.turns).acquire_owned().await
+    }
+
     async fn taken(&self) -> Result<Transaction, StoreError> {
-        let turn = Arc::clone(&self.turns)
-            .acquire_owned()
-            .await
-            .map_err(|_| StoreError::definite("the store is closed"))?;
+        let turn = self.turn().await.map_err(|_| StoreError::definite("the store is closed"))?;
         let now_ms = self.shared.environment.monotonic_ms();
         // Read before connecting, so that a connection that was being opened while the others were discarded
         // is discarded too.
@@ -194,7 +223,12 @@ impl Pool {
     /// The current use of the pool.
     pub(super) fn observed(&self) -> PoolObserved {
         let in_use = self.size - self.turns.available_permits().min(self.size);
-        PoolObserved { size: self.size, in_use, idle: self.shared.idle().len() }
+        PoolObserved {
+            size: self.size,
+            in_use,
+            idle: self.shared.idle().len(),
+            waiting_callers: self.waiting.load(Ordering::Relaxed),
+        }
     }
 
     /// Refuses new transactions, waits for the running ones and closes every connection.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use metrics::Gauge;
 use rusqlite::OpenFlags;
 
 use super::connection::Connection;
@@ -17,6 +18,7 @@ use crate::environment::SharedEnvironment;
 use crate::store::StoreError;
 use crate::store::shared::roster::Rosters;
 use crate::store::sql::{self, values};
+use crate::telemetry::meters::StoreQueueMeters;
 
 /// Pages of the write-ahead log after which they are copied into the file: 16 MiB, so that one fsync of the
 /// file serves thousands of messages.
@@ -58,10 +60,18 @@ impl SqliteStore {
         };
         prepared.map_err(|error| failed(error.to_string()))?.map_err(failed)?;
         let (writing, reading) = (connect(&options, writer), connect(&options, reader));
-        let scrubbing = Pool::start("sqlite-scrub", 1, 1, &writing, &environment)?;
+        let queues = StoreQueueMeters::new();
+        let pool = |name, threads, most_waiting, connect, waiting| {
+            Pool::start(name, threads, most_waiting, connect, &environment, waiting)
+        };
+        // One of its operations waits at most, for nobody: it has no gauge.
+        let scrubbing = pool("sqlite-scrub", 1, 1, &writing, Gauge::noop())?;
+        let writer = pool("sqlite-write", 1, MOST_WRITES_WAITING, &writing, queues.waiting_writes)?;
+        let reader =
+            pool("sqlite-read", options.readers, MOST_READS_WAITING, &reading, queues.waiting_reads)?;
         let store = Arc::new(Self {
-            writer: Pool::start("sqlite-write", 1, MOST_WRITES_WAITING, &writing, &environment)?,
-            reader: Pool::start("sqlite-read", options.readers, MOST_READS_WAITING, &reading, &environment)?,
+            writer,
+            reader,
             rosters: Rosters::new(options.roster_cache_members),
             timeout: Duration::from_millis(options.timeout_ms),
             wait_for_others: wait_for_others(&options),

@@ -19,6 +19,7 @@ use std::thread;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use metrics::Gauge;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
 use super::observed::QueueObserved;
@@ -44,6 +45,7 @@ struct Shared {
     most_waiting: usize,
     at_work: AtomicUsize,
     environment: SharedEnvironment,
+    waiting: Gauge,
 }
 
 struct Queue {
@@ -60,6 +62,7 @@ impl Pool {
         most_waiting: usize,
         connect: &Arc<Connect>,
         environment: &SharedEnvironment,
+        waiting: Gauge,
     ) -> Result<Self, StoreError> {
         let queue = Mutex::new(Queue { jobs: VecDeque::new(), open: true });
         let shared = Arc::new(Shared {
@@ -68,6 +71,7 @@ impl Pool {
             most_waiting,
             at_work: AtomicUsize::new(0),
             environment: Arc::clone(environment),
+            waiting,
         });
         let (alive, ended) = mpsc::channel(1);
         let pool = Self { shared, ended: AsyncMutex::new(ended) };
@@ -169,6 +173,7 @@ impl Shared {
             return Err(StoreError::Overloaded);
         }
         queue.jobs.push_back((came_ms, job));
+        self.waiting.set(queue.jobs.len() as f64);
         drop(queue);
         self.more.notify_one();
         Ok(())
@@ -177,8 +182,10 @@ impl Shared {
     /// The next job; `None` when the queue is empty and closed.
     fn next(&self) -> Option<Job> {
         let waits = |queue: &mut Queue| queue.jobs.is_empty() && queue.open;
-        let queue = self.more.wait_while(self.queue(), waits);
-        queue.unwrap_or_else(poisoned).jobs.pop_front().map(|(_, job)| job)
+        let mut queue = self.more.wait_while(self.queue(), waits).unwrap_or_else(poisoned);
+        let (_, job) = queue.jobs.pop_front()?;
+        self.waiting.set(queue.jobs.len() as f64);
+        Some(job)
     }
 
     fn close(&self) {

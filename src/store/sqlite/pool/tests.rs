@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 use std::sync::mpsc as blocking;
 
+use metrics::Gauge;
+
 use super::*;
 use crate::environment::SystemEnvironment;
 use crate::store::shared::columns::Columns;
@@ -22,7 +24,7 @@ fn pool(threads: usize, most_waiting: usize) -> Pool {
         Ok::<_, sql::Error>(Connection::new(raw))
     };
     let connect: Arc<Connect> = Arc::new(connect);
-    Pool::start("test", threads, most_waiting, &connect, &SystemEnvironment::shared()).unwrap()
+    Pool::start("test", threads, most_waiting, &connect, &SystemEnvironment::shared(), Gauge::noop()).unwrap()
 }
 
 /// Keeps the only thread of a pool busy until the sender is dropped.
