@@ -72,6 +72,7 @@ async fn measure(store: SharedStore) {
     let meters = Arc::new(meters);
     let (router, _repairs) = Router::new(Vec::new(), Arc::clone(&meters), RouterOptions::default());
     let jobs = JobRunner {
+        process: "purge".to_owned(),
         store: Arc::clone(&store),
         router,
         environment: SystemEnvironment::shared(),

@@ -5,6 +5,8 @@ CREATE TABLE consumers (
     epoch      bigint,
     position   bigint,
     holder     uuid,
+    -- What operators know it by.
+    holder_name text NOT NULL,
     -- By the database's clock: processes need not agree on the time.
     expires_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);

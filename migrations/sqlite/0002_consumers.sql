@@ -5,6 +5,8 @@ CREATE TABLE consumers (
     epoch      INTEGER,
     position   INTEGER,
     holder     BLOB,
+    -- What operators know it by.
+    holder_name TEXT NOT NULL,
     expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 

@@ -8,6 +8,7 @@ use actix::Arbiter;
 use tokio::sync::{mpsc, watch};
 
 use super::AppError;
+use super::process_name::process_name;
 use crate::actors::Node;
 use crate::actors::follower::{self, Follower, NOTICES};
 use crate::actors::router::published::PublishedSet;
@@ -44,6 +45,7 @@ impl Fleet {
         let alone = settings.store.backend == StoreBackend::Sqlite;
         if alone || settings.server.has_role(Role::Relay) {
             let jobs = JobRunner {
+                process: process_name(),
                 store: Arc::clone(&store),
                 router: Arc::clone(&router),
                 environment: Arc::clone(&environment),
@@ -63,6 +65,7 @@ impl Fleet {
             let (observer, questions) = observed();
             node.inspection().add("relay", observer);
             let relay = Relay {
+                process: process_name(),
                 questions,
                 store: Arc::clone(&store),
                 router: Arc::clone(&router),

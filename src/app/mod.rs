@@ -18,8 +18,7 @@ pub mod inspect;
 mod internal;
 mod migrate;
 mod options;
-pub mod signals;
-mod stop;
+mod process_name;
 mod waiting;
 
 use std::io;

@@ -36,6 +36,8 @@ const REST: Duration = Duration::from_millis(2);
 pub struct JobRunner {
     /// Where jobs are.
     pub store: SharedStore,
+    /// What operators know this process by.
+    pub process: String,
     /// Where committed events go.
     pub router: Arc<Router>,
     /// The clock and the source of randomness.
@@ -51,7 +53,7 @@ impl JobRunner {
     /// `questions`, it shows its lease.
     pub async fn run(self, mut stop: watch::Receiver<bool>, mut questions: Questions<LeaseObserved>) {
         let (store, environment) = (Arc::clone(&self.store), Arc::clone(&self.environment));
-        let mut lease = ConsumerLease::new("jobs", store, environment);
+        let mut lease = ConsumerLease::new("jobs", &self.process, store, environment);
         loop {
             let pause = if self.look().await {
                 match lease.check().await {

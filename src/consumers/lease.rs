@@ -1,10 +1,9 @@
 //! A consumer's lease among several processes, and its durable cursor.
 
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::environment::SharedEnvironment;
-use crate::store::{Cursor, Lease, SharedStore};
+use crate::store::{Cursor, Holder, Lease, SharedStore};
 
 /// How long a lease lasts: after a crash a standby waits at most this long.
 const LEASE_MS: u64 = 3_000;
@@ -35,23 +34,33 @@ pub struct LeaseObserved {
     pub is_holder: bool,
     /// How long it may go on without asking again.
     pub left_ms: u64,
+    /// The process that held it when this one last asked; `None` when this one does, or nobody has to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_holder: Option<String>,
 }
 
 /// One process's claim to a consumer's work: its lease and its cursor.
 pub struct ConsumerLease {
     name: &'static str,
-    holder: Uuid,
+    holder: Holder,
     store: SharedStore,
     environment: SharedEnvironment,
     held_until_ms: Option<u64>,
     asked_ms: Option<u64>,
+    other_holder: Option<String>,
 }
 
 impl ConsumerLease {
-    /// A lease on the work of the consumer `name`. Nothing is asked of the store yet.
-    pub fn new(name: &'static str, store: SharedStore, environment: SharedEnvironment) -> Self {
-        let holder = environment.new_uuid();
-        Self { name, holder, store, environment, held_until_ms: None, asked_ms: None }
+    /// A lease on the work of the consumer `name` for the process that operators know as `process`. Nothing
+    /// is asked of the store yet.
+    pub fn new(
+        name: &'static str,
+        process: &str,
+        store: SharedStore,
+        environment: SharedEnvironment,
+    ) -> Self {
+        let holder = Holder { id: environment.new_uuid(), name: process.to_owned() };
+        Self { name, holder, store, environment, held_until_ms: None, asked_ms: None, other_holder: None }
     }
 
     /// Whether this process may work. Asks the store when that is due.
@@ -60,17 +69,21 @@ impl ConsumerLease {
         let due = self.asked_ms.is_none_or(|asked| now_ms.saturating_sub(asked) >= ASK_EVERY_MS);
         if due {
             self.asked_ms = Some(now_ms);
-            let asked = self.store.lease(self.name, self.holder, LEASE_MS, self.environment.now());
+            let asked = self.store.lease(self.name, &self.holder, LEASE_MS, self.environment.now());
             match asked.await {
                 Ok(Lease::Held { cursor }) => {
                     // Counted from before the call, so that it never outlasts what the store granted.
+                    self.other_holder = None;
                     let before = self.held_until_ms.replace(now_ms + LEASE_MS - MARGIN_MS);
                     if before.is_none() {
                         tracing::info!(consumer = self.name, "acquired the lease: this process works now");
                         return LeaseState::Acquired { cursor };
                     }
                 }
-                Ok(Lease::Taken) => self.lose(),
+                Ok(Lease::Taken { by }) => {
+                    self.other_holder = by;
+                    self.lose();
+                }
                 Err(error) => {
                     tracing::debug!(consumer = self.name, %error, "the lease could not be asked for");
                 }
@@ -90,12 +103,12 @@ impl ConsumerLease {
     pub fn observed(&self) -> LeaseObserved {
         let now_ms = self.environment.monotonic_ms();
         let left_ms = self.held_until_ms.map_or(0, |until_ms| until_ms.saturating_sub(now_ms));
-        LeaseObserved { is_holder: left_ms > 0, left_ms }
+        LeaseObserved { is_holder: left_ms > 0, left_ms, other_holder: self.other_holder.clone() }
     }
 
     /// Stores how far the work has come. A failure is only logged, because a batch may be repeated.
     pub async fn save_cursor(&mut self, cursor: Cursor) {
-        match self.store.advance(self.name, self.holder, cursor).await {
+        match self.store.advance(self.name, self.holder.id, cursor).await {
             Ok(true) => {}
             Ok(false) => self.lose(),
             Err(error) => tracing::debug!(consumer = self.name, %error, "the cursor could not be stored"),
@@ -104,8 +117,9 @@ impl ConsumerLease {
 
     /// Gives the lease back, so that a standby can begin at once.
     pub async fn release(&mut self) {
+        self.other_holder = None;
         if self.held_until_ms.take().is_some()
-            && let Err(error) = self.store.release(self.name, self.holder).await
+            && let Err(error) = self.store.release(self.name, self.holder.id).await
         {
             tracing::debug!(consumer = self.name, %error, "the lease could not be given back");
         }
@@ -115,5 +129,34 @@ impl ConsumerLease {
         if self.held_until_ms.take().is_some() {
             tracing::warn!(consumer = self.name, "lost the lease: this process is a standby now");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::environment::ManualEnvironment;
+    use crate::store::sqlite::{SqliteOptions, SqliteStore};
+
+    #[tokio::test]
+    async fn a_standby_shows_who_holds_the_lease() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let environment = Arc::new(ManualEnvironment::new(1_000_000, 1));
+        let options = SqliteOptions::new(folder.path().join("tidings.db"));
+        let store: SharedStore = SqliteStore::open(options, environment.clone()).await.expect("a database");
+        let [mut one, mut two] =
+            ["one/1", "two/2"].map(|name| ConsumerLease::new("work", name, store.clone(), environment.clone()));
+        assert!(matches!(one.check().await, LeaseState::Acquired { cursor: None }));
+        assert_eq!(two.check().await, LeaseState::Standby);
+        let shown = two.observed();
+        assert_eq!((shown.is_holder, shown.other_holder.as_deref()), (false, Some("one/1")));
+        assert_eq!(one.observed().other_holder, None);
+        one.release().await;
+        environment.advance_ms(ASK_EVERY_MS);
+        assert!(matches!(two.check().await, LeaseState::Acquired { .. }));
+        let shown = two.observed();
+        assert_eq!((shown.is_holder, shown.other_holder), (true, None));
     }
 }

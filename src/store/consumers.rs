@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::{Cursor, StoreError};
 use crate::domain::Timestamp;
 
-/// The answer to a consumer that asks for its lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a consumer was answered when it asked for its lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lease {
     /// The consumer may work until the lease ends.
     Held {
@@ -15,8 +15,20 @@ pub enum Lease {
         /// was handled yet.
         cursor: Option<Cursor>,
     },
-    /// Another holder has the lease; ask again.
-    Taken,
+    /// Another holder works; ask again.
+    Taken {
+        /// Its name; `None` when it has given the lease back in the meantime.
+        by: Option<String>,
+    },
+}
+
+/// A process that asks for leases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Tells it from all others.
+    pub id: Uuid,
+    /// What operators know it by.
+    pub name: String,
 }
 
 /// Durable cursors of log consumers, each with a lease so that one of several processes works at a time.
@@ -30,7 +42,7 @@ pub trait Consumers: Send + Sync {
     async fn lease(
         &self,
         name: &str,
-        holder: Uuid,
+        holder: &Holder,
         lease_ms: u64,
         now: Timestamp,
     ) -> Result<Lease, StoreError>;

@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::{
     Accounts, AppendError, Appended, Backlog, Change, Changed, ChannelOrder, ChannelPlace, Consumers,
     ConversationView, Conversations, Created, Credentials, Cursor, FamilyRotation, Head, Heads, HistoryPage,
-    HistoryQuery, JobKind, Jobs, Lease, Log, Marked, MemberView, NewConversation, NewFamily, NewMessage,
+    HistoryQuery, Holder, JobKind, Jobs, Lease, Log, Marked, MemberView, NewConversation, NewFamily, NewMessage,
     NewUser, NewUserOutcome, OpenChannel, Outcome, Page, Preview, RangeEvents, RangeQuery, Revocation,
     RevocationCursor, Running, SharedStore, StoreError, Tail, Worked, deadline,
 };
@@ -197,7 +197,7 @@ macro_rules! operations {
                     -> Result<(Vec<String>, Option<String>), StoreError>;
             }
             Consumers {
-                Write lease(name: &str, holder: Uuid, lease_ms: u64, now: Timestamp) -> Result<Lease, StoreError>;
+                Write lease(name: &str, holder: &Holder, lease_ms: u64, now: Timestamp) -> Result<Lease, StoreError>;
                 Write advance(name: &str, holder: Uuid, cursor: Cursor) -> Result<bool, StoreError>;
                 Write release(name: &str, holder: Uuid) -> Result<(), StoreError>;
             }

@@ -37,7 +37,7 @@ pub use accounts::{
     Accounts, Credentials, Family, FamilyRotation, NewFamily, NewUser, NewUserOutcome, Revocation,
     RevocationCursor,
 };
-pub use consumers::{Consumers, Lease};
+pub use consumers::{Consumers, Holder, Lease};
 pub use conversations::{
     ChannelOrder, ChannelPlace, ConversationView, Conversations, Created, MemberView, NewConversation,
     OpenChannel, Page, Preview,

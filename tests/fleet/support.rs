@@ -180,6 +180,7 @@ impl Fleet {
         let announced = Arc::new(PublishedSet::default());
         router.announce_to(announced.clone());
         let relay = Relay {
+            process: "relay".to_owned(),
             store: self.store.clone(),
             router,
             announced,

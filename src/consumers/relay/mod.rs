@@ -49,6 +49,8 @@ const STALE_MS: i64 = 60_000;
 
 /// What the relay works with.
 pub struct Relay {
+    /// What operators know this process by.
+    pub process: String,
     /// The log.
     pub store: SharedStore,
     /// Receives late events and digests.
@@ -67,7 +69,7 @@ impl Relay {
     /// Works or stands by until `stop` is true. Then a standby can begin at once.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let (store, environment) = (Arc::clone(&self.store), Arc::clone(&self.environment));
-        let mut lease = ConsumerLease::new("relay", store, environment);
+        let mut lease = ConsumerLease::new("relay", &self.process, store, environment);
         let mut state: Option<RelayState> = None;
         let mut ahead = Ahead::default();
         let (mut kept_ms, mut located_ms, mut looked_ms) = (0, 0, 0);

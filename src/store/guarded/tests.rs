@@ -88,6 +88,7 @@ samples! {
     &[UserId] = &[];
     &[ConversationId] = &[];
     &Change = leaked(Change::DeleteConversation);
+    &Holder = leaked(Holder { id: Sample::sample(), name: "one".to_owned() });
     &Username = leaked(Username::parse("ada").unwrap());
     &NewConversation = leaked(NewConversation {
         id: Sample::sample(),

@@ -6,21 +6,26 @@ use uuid::Uuid;
 use super::{Backend, Connection, Result, Sql, statement, unrefused, values};
 use crate::domain::{Position, Timestamp};
 use crate::store::shared::columns::Columns;
-use crate::store::{Consumers, Cursor, Lease, StoreError};
+use crate::store::{Consumers, Cursor, Holder, Lease, StoreError};
 
 /// Several processes share a Postgres server, so its clock measures their leases. An embedded database has
 /// one process.
 const LEASE: Sql = statement! {
-    postgres: "INSERT INTO consumers AS c (name, holder, expires_at) \
-               VALUES ($1, $2, clock_timestamp() + $3 * interval '1 millisecond') \
-               ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at \
+    postgres: "INSERT INTO consumers AS c (name, holder, holder_name, expires_at) \
+               VALUES ($1, $2, $5, clock_timestamp() + $3 * interval '1 millisecond') \
+               ON CONFLICT (name) DO UPDATE \
+               SET holder = excluded.holder, holder_name = excluded.holder_name, expires_at = excluded.expires_at \
                WHERE c.holder IS NULL OR c.holder = excluded.holder OR c.expires_at <= clock_timestamp() \
                RETURNING epoch, position",
-    sqlite: "INSERT INTO consumers AS c (name, holder, expires_at) VALUES ($1, $2, $4 + $3) \
-             ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at \
+    sqlite: "INSERT INTO consumers AS c (name, holder, holder_name, expires_at) VALUES ($1, $2, $5, $4 + $3) \
+             ON CONFLICT (name) DO UPDATE \
+             SET holder = excluded.holder, holder_name = excluded.holder_name, expires_at = excluded.expires_at \
              WHERE c.holder IS NULL OR c.holder = excluded.holder OR c.expires_at <= $4 \
              RETURNING epoch, position",
 };
+
+/// Only who does not get the lease asks this, so a holder's renewal stays one round trip.
+const HOLDER: Sql = statement!("SELECT holder_name FROM consumers WHERE name = $1 AND holder IS NOT NULL");
 
 const ADVANCE: Sql =
     statement!("UPDATE consumers SET epoch = $3, position = $4 WHERE name = $1 AND holder = $2");
@@ -30,12 +35,15 @@ const RELEASE: Sql = statement!("UPDATE consumers SET holder = NULL WHERE name =
 async fn lease<C: Connection>(
     connection: &mut C,
     name: &str,
-    holder: Uuid,
+    holder: &Holder,
     lease_ms: i64,
     now: Timestamp,
 ) -> Result<Lease> {
-    let row = connection.optional(&LEASE, values![name, holder, lease_ms, now]).await?;
-    let Some(row) = row else { return Ok(Lease::Taken) };
+    let asked = values![name, holder.id, lease_ms, now, holder.name.as_str()];
+    let Some(row) = connection.optional(&LEASE, asked).await? else {
+        let other = connection.optional(&HOLDER, values![name]).await?;
+        return Ok(Lease::Taken { by: other.map(|row| row.text(0)).transpose()? });
+    };
     let cursor = match (row.int_or_null(0)?, row.int_or_null(1)?) {
         (Some(epoch), Some(position)) => {
             Some(Cursor { epoch: epoch as u64, position: Position(position as u64) })
@@ -64,14 +72,14 @@ impl<B: Backend> Consumers for B {
     async fn lease(
         &self,
         name: &str,
-        holder: Uuid,
+        holder: &Holder,
         lease_ms: u64,
         now: Timestamp,
     ) -> std::result::Result<Lease, StoreError> {
         let lease_ms = i64::try_from(lease_ms).unwrap_or(i64::MAX);
-        let asked = (name.to_owned(), holder, lease_ms, now);
+        let asked = (name.to_owned(), holder.clone(), lease_ms, now);
         let leased = self.once(asked, |connection, (name, holder, lease_ms, now)| {
-            Box::pin(lease(connection, name, *holder, *lease_ms, *now))
+            Box::pin(lease(connection, name, holder, *lease_ms, *now))
         });
         unrefused(leased.await)
     }

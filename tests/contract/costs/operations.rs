@@ -349,10 +349,11 @@ operations! {
         stage.world.erase(user).await;
     };
     "consumers and jobs" &[1] => |stage, _size| {
-        let (store, holder) = (&stage.world.store, stage.world.uuid());
-        store.lease("costs", holder, 1_000, stage.world.now()).await.unwrap();
-        store.advance("costs", holder, stage.cursor().await).await.unwrap();
-        store.release("costs", holder).await.unwrap();
+        let store = &stage.world.store;
+        let holder = stage.world.holder("costs");
+        store.lease("costs", &holder, 1_000, stage.world.now()).await.unwrap();
+        store.advance("costs", holder.id, stage.cursor().await).await.unwrap();
+        store.release("costs", holder.id).await.unwrap();
         store.backlog(JobKind::Purge).await.unwrap();
         store.work(JobKind::Erasure, stage.world.now()).await.unwrap();
         store.backlog(JobKind::Erasure).await.unwrap();

@@ -13,8 +13,8 @@ use tidings::domain::{
     JoinPolicy, Refusal, Role, Seq, Timestamp, User, UserId,
 };
 use tidings::store::{
-    AppendError, Appended, Change, Changed, Head, HistoryQuery, JobKind, Mark, MessageView, NewConversation,
-    NewMessage, NewUser, NewUserOutcome, Purged, RangeQuery, SharedStore, Step, Target,
+    AppendError, Appended, Change, Changed, Head, HistoryQuery, Holder, JobKind, Mark, MessageView,
+    NewConversation, NewMessage, NewUser, NewUserOutcome, Purged, RangeQuery, SharedStore, Step, Target,
 };
 use uuid::Uuid;
 
@@ -92,6 +92,11 @@ impl World {
 
     pub fn now(&self) -> Timestamp {
         Timestamp::from_unix_ms(self.now_ms.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A process that asks for leases.
+    pub fn holder(&self, name: &str) -> Holder {
+        Holder { id: self.uuid(), name: name.to_owned() }
     }
 
     pub fn uuid(&self) -> Uuid {
