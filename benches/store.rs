@@ -19,7 +19,7 @@ use tidings::environment::SystemEnvironment;
 use tidings::store::postgres::{PostgresOptions, PostgresStore};
 use tidings::store::sqlite::{Durability, SqliteOptions, SqliteStore};
 use tidings::store::{
-    Cursor, HistoryQuery, Mark, NewConversation, NewMessage, NewUser, RangeQuery, SharedStore, Target,
+    Cursor, HistoryQuery, Receipt, NewConversation, NewMessage, NewUser, RangeQuery, SharedStore, Target,
 };
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -239,18 +239,18 @@ fn receipts(criterion: &mut Criterion) {
     for room in &rooms {
         bench.append(&bench.batch(&[(*room, bench.users[0])], 200));
     }
-    let mut group = criterion.benchmark_group(named("mark"));
+    let mut group = criterion.benchmark_group(named("receipts"));
     group.throughput(Throughput::Elements(64));
     let read = Cell::new(1_u64);
     group.bench_function("64", |bencher| {
         bencher.iter(|| {
             read.set(read.get() % 200 + 1);
             let seq = Seq::new(read.get() + 3);
-            let marks: Vec<Mark> = rooms
+            let receipts: Vec<Receipt> = rooms
                 .iter()
-                .map(|room| Mark { user: bench.users[1], conversation: *room, delivered: None, read: seq })
+                .map(|room| Receipt { user: bench.users[1], conversation: *room, delivered: None, read: seq })
                 .collect();
-            black_box(bench.runtime.block_on(bench.store.mark(&marks, NOW)).expect("an answer"));
+            black_box(bench.runtime.block_on(bench.store.move_receipts(&receipts, NOW)).expect("an answer"));
         });
     });
     group.finish();

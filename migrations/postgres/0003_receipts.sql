@@ -1,6 +1,6 @@
 -- Receipts: moves positions forward, at most to the conversation's end, and answers those that moved. Each (user,
 -- conversation) at most once. A read position is part of what the user's other devices resume by; a delivered one is not.
-CREATE FUNCTION tidings_mark(p_users uuid[], p_conversations uuid[], p_delivered bigint[], p_read bigint[])
+CREATE FUNCTION tidings_move_receipts(p_users uuid[], p_conversations uuid[], p_delivered bigint[], p_read bigint[])
 RETURNS TABLE (user_id uuid, conversation uuid, delivered bigint, read bigint)
 LANGUAGE plpgsql
 SET enable_seqscan = off

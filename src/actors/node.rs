@@ -21,7 +21,7 @@ use super::typing::TypingBoard;
 use super::writer::{Asker, Job, Writer, WriterOptions};
 use crate::bus::Signal;
 use crate::bus::presence_registry::SharedPresenceRegistry;
-use crate::domain::{ConversationId, Limits, Mark, Revocation, UserId};
+use crate::domain::{ConversationId, Limits, Receipt, Revocation, UserId};
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
 use crate::rate_limit::RateLimit;
@@ -94,7 +94,7 @@ impl Node {
         let shown = Arc::clone(&router);
         inspection.add_value("router", move || shown.observed());
         let receipts_options =
-            ReceiptsOptions { flush: options.receipts_flush, queue_marks: options.receipts_queue };
+            ReceiptsOptions { flush: options.receipts_flush, queue_receipts: options.receipts_queue };
         let receipts = Receipts::new(
             Arc::clone(&store),
             Arc::clone(&router),
@@ -307,16 +307,16 @@ impl Node {
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn mark(&self, mark: Mark) -> Result<(), Failure> {
+    pub async fn move_receipt(&self, receipt: Receipt) -> Result<(), Failure> {
         let now = self.inner.environment.now();
-        let moved = self.write(self.inner.store.mark(&[mark], now)).await?;
-        moved.into_iter().for_each(|marked| announce(&self.inner.router, marked));
+        let moved = self.write(self.inner.store.move_receipts(&[receipt], now)).await?;
+        moved.into_iter().for_each(|moved| announce(&self.inner.router, moved));
         Ok(())
     }
 
     /// Moves a receipt forward. It is stored soon; one that is lost is made up for by the next.
-    pub fn mark_soon(&self, mark: Mark) {
-        if self.inner.receipts.try_send(Keep(mark)).is_err() {
+    pub fn move_receipt_soon(&self, receipt: Receipt) {
+        if self.inner.receipts.try_send(Keep(receipt)).is_err() {
             self.inner.meters.load.sheds.of("receipts").increment(1);
         }
     }

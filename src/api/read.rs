@@ -9,7 +9,7 @@ use super::extract::{Body, Caller, Segments};
 use super::resource::calls;
 use super::{ApiState, Problem};
 use crate::domain::{ConversationId, Refusal, Seq};
-use crate::store::Mark;
+use crate::store::Receipt;
 
 calls! { "/v1/conversations/{conversation}/read" => [put(mark)] }
 
@@ -29,9 +29,9 @@ pub async fn mark(
     Body(body): Body<ReadUpTo>,
 ) -> Result<HttpResponse, Problem> {
     let (user, conversation) = (caller.user(), path.conversation()?);
-    // The store drops marks of users who are not members silently. Here the caller gets an error.
+    // The store drops receipts of users who are not members silently. Here the caller gets an error.
     let member = state.node.read(state.node.store().member(conversation, user)).await?;
     member.ok_or(Refusal::NotFound)?;
-    state.node.mark(Mark { user, conversation, delivered: None, read: Some(body.seq) }).await?;
+    state.node.move_receipt(Receipt { user, conversation, delivered: None, read: Some(body.seq) }).await?;
     Ok(HttpResponse::NoContent().finish())
 }

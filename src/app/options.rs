@@ -73,7 +73,7 @@ pub fn node(settings: &Settings) -> NodeOptions {
             crash_after_commits: crash_after_commits(),
         },
         receipts_flush: Duration::from_millis(settings.receipts.flush_ms),
-        receipts_queue: settings.receipts.queue_marks,
+        receipts_queue: settings.receipts.queue_receipts,
         offline_after_ms: settings.presence.offline_after_ms,
         typing_timeout_ms: settings.presence.typing_timeout_ms,
         requests_per_second: settings.limits.requests_per_second,

@@ -206,7 +206,7 @@ pub struct Head {
 
 /// A receipt to store: positions only move forward and never past the newest event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
+pub struct Receipt {
     /// The user whose receipt moves.
     pub user: UserId,
     /// The conversation it moves in.

@@ -253,8 +253,8 @@ pub struct React {
 
 /// `read` and `delivered`: move the user's receipt forward.
 #[derive(Debug, Clone, DeriveDeserialize, JsonSchema)]
-pub struct MarkUpTo {
-    /// When present, the server answers with `ok`.
+pub struct ReceiptUpTo {
+    /// Given: answered with `ok`.
     #[serde(default)]
     pub id: Option<RequestId>,
     /// The conversation.
@@ -375,8 +375,8 @@ client_frames! {
     Delete(Delete) = "delete",
     React(React) = "react",
     Unreact(React) = "unreact",
-    Read(MarkUpTo) = "read",
-    Delivered(MarkUpTo) = "delivered",
+    Read(ReceiptUpTo) = "read",
+    Delivered(ReceiptUpTo) = "delivered",
     Typing(Typing) = "typing",
     Watch(Watch) = "watch",
     Unwatch(Watch) = "unwatch",

@@ -23,13 +23,13 @@ use uuid::Uuid;
 use super::{
     Accounts, AppendError, Appended, Backlog, Change, Changed, ChannelOrder, ChannelPlace, Consumers,
     ConversationView, Conversations, Created, Credentials, Cursor, FamilyRotation, Head, Heads, HistoryPage,
-    HistoryQuery, Holder, JobKind, Jobs, Lease, Log, Marked, MemberView, NewConversation, NewFamily, NewMessage,
+    HistoryQuery, Holder, JobKind, Jobs, Lease, Log, MovedReceipt, MemberView, NewConversation, NewFamily, NewMessage,
     NewUser, NewUserOutcome, OpenChannel, Outcome, Page, Preview, RangeEvents, RangeQuery, Revocation,
     RevocationCursor, Running, SharedStore, StoreError, Tail, Worked, deadline,
 };
 use crate::domain::permissions::Block;
 use crate::domain::{
-    Committed, Conversation, ConversationId, FamilyId, Mark, Member, Position, Seq, Timestamp, User, UserId,
+    Committed, Conversation, ConversationId, FamilyId, Receipt, Member, Position, Seq, Timestamp, User, UserId,
     Username,
 };
 use crate::environment::SharedEnvironment;
@@ -138,7 +138,7 @@ macro_rules! operations {
             Log {
                 Write append(batch: &[NewMessage], now: Timestamp) -> Result<Vec<Result<Appended, AppendError>>, StoreError>;
                 Write change(actor: UserId, conversation: ConversationId, change: &Change, now: Timestamp) -> Outcome<Changed>;
-                Write mark(marks: &[Mark], now: Timestamp) -> Result<Vec<Marked>, StoreError>;
+                Write move_receipts(receipts: &[Receipt], now: Timestamp) -> Result<Vec<MovedReceipt>, StoreError>;
                 Read range(user: UserId, query: RangeQuery) -> Outcome<RangeEvents>;
                 Read history(user: UserId, query: HistoryQuery) -> Outcome<HistoryPage>;
                 Read heads(user: UserId, since: Option<Cursor>) -> Result<Heads, StoreError>;

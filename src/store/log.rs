@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::{Outcome, StoreError};
 use crate::domain::{
-    Changes, ClientId, Committed, Content, ConversationId, Event, Head, Mark, Position, Refusal, Role, Seq,
+    Changes, ClientId, Committed, Content, ConversationId, Event, Head, Receipt, Position, Refusal, Role, Seq,
     Timestamp, UserId,
 };
 
@@ -264,11 +264,11 @@ pub struct HistoryPage {
 
 /// A receipt that moved a position.
 #[derive(Debug, Clone)]
-pub struct Marked {
-    /// The user, the conversation, and the new positions.
-    pub mark: Mark,
-    /// The users who receive it: the members of a direct or group conversation; in a channel only the user's
-    /// own devices.
+pub struct MovedReceipt {
+    /// Whose, where, and the positions now in force.
+    pub receipt: Receipt,
+    /// Who is to be told: the members of a direct or group conversation; in a channel only the user's own
+    /// devices.
     pub audience: Arc<[UserId]>,
 }
 
@@ -319,9 +319,9 @@ pub trait Log: Send + Sync {
         now: Timestamp,
     ) -> Outcome<Changed>;
 
-    /// Moves receipts forward, in one transaction, and returns those that moved. Marks of non-members and
-    /// backward marks are ignored.
-    async fn mark(&self, marks: &[Mark], now: Timestamp) -> Result<Vec<Marked>, StoreError>;
+    /// Moves receipts forward, in one transaction; answers those that moved. Receipts of non-members and
+    /// backward ones are dropped.
+    async fn move_receipts(&self, receipts: &[Receipt], now: Timestamp) -> Result<Vec<MovedReceipt>, StoreError>;
 
     /// The events of a range that `user` may see. Refusals: `NotFound`, `NotMember`.
     async fn range(&self, user: UserId, query: RangeQuery) -> Outcome<RangeEvents>;

@@ -47,13 +47,13 @@ pub use error::StoreError;
 pub use guarded::Guarded;
 pub use jobs::{Backlog, JobKind, Jobs, Purged, Step, Worked};
 pub use log::{
-    AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, Marked,
+    AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, MovedReceipt,
     MessageView, NewMessage, RangeEvents, RangeQuery, ReactionCount, Running, Tail, Target,
 };
 pub use sql::text::SchemaStep;
 
 use crate::domain::Refusal;
-pub use crate::domain::{Head, Mark};
+pub use crate::domain::{Head, Receipt};
 
 /// The result of a store operation: a value, a definite refusal, or a failed dependency.
 pub type Outcome<T> = Result<Result<T, Refusal>, StoreError>;

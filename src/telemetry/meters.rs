@@ -201,9 +201,9 @@ group! {
 group! {
     /// Read positions, presence, typing.
     SocialMeters {
-        marks: By<Counter> = MARKS,
-        marks_queued: Gauge = MARKS_QUEUED,
-        marks_stored: Counter = MARKS_STORED,
+        receipts: By<Counter> = RECEIPTS,
+        receipts_queued: Gauge = RECEIPTS_QUEUED,
+        receipts_stored: Counter = RECEIPTS_STORED,
         watches: Gauge = WATCHES,
         presence_changes: By<Counter> = PRESENCE_CHANGES,
         typing: Counter = TYPING,

@@ -45,7 +45,7 @@ const DEFINITE: &[&str] = &["true", "false"];
 const OPERATIONS: &[&str] = &[
     "append",
     "change",
-    "mark",
+    "move_receipts",
     "range",
     "history",
     "heads",
@@ -111,7 +111,7 @@ const BUS_DROPS: &[&str] = &[
 const SIGN_INS: &[&str] = &["ok", "wrong", "rate_limited", "overloaded", "unavailable"];
 const SIGN_UPS: &[&str] = &["account", "guest", "external", "refused"];
 const REFRESHES: &[&str] = &["ok", "reused", "unknown"];
-const MARK_KINDS: &[&str] = &["read", "delivered"];
+const RECEIPT_KINDS: &[&str] = &["read", "delivered"];
 const PRESENCES: &[&str] = &["online", "away", "offline"];
 const STATUS_CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx"];
 const LOG_LOSSES: &[&str] = &["queue_full", "too_many"];
@@ -244,9 +244,9 @@ catalogue! {
     REVOCATIONS: CounterDef = "tidings_revocations_total", Count, "Revocations this node has applied.";
     ARGON2_QUEUE: GaugeDef = "tidings_argon2_queue", Count, "Sign-ins waiting for their hash.";
     ARGON2_LATENCY: LatencyDef = "tidings_argon2_latency_seconds", Seconds, buckets HASH_S, "What a password's hash took, waiting included.";
-    MARKS: CounterBy = "tidings_receipts_total", Count, by "kind" in MARK_KINDS, "Read and delivered positions received.";
-    MARKS_QUEUED: GaugeDef = "tidings_receipts_queue", Count, "Positions waiting to be stored.";
-    MARKS_STORED: CounterDef = "tidings_receipts_stored_total", Count, "Positions that moved forward in the store.";
+    RECEIPTS: CounterBy = "tidings_receipts_total", Count, by "kind" in RECEIPT_KINDS, "Read and delivered positions received.";
+    RECEIPTS_QUEUED: GaugeDef = "tidings_receipts_queue", Count, "Positions waiting to be stored.";
+    RECEIPTS_STORED: CounterDef = "tidings_receipts_stored_total", Count, "Positions that moved forward in the store.";
     WATCHES: GaugeDef = "tidings_presence_watches", Count, "Pairs of a connection and a user it watches.";
     PRESENCE_CHANGES: CounterBy = "tidings_presence_changes_total", Count, by "state" in PRESENCES, "Changes of users' presence that were told to watchers.";
     TYPING: CounterDef = "tidings_typing_total", Count, "Typing signals passed on.";

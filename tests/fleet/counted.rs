@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use tidings::domain::{Committed, ConversationId, Mark, Position, Seq, Timestamp, UserId};
+use tidings::domain::{Committed, ConversationId, Receipt, Position, Seq, Timestamp, UserId};
 use tidings::store::{
-    AppendError, Appended, Change, Changed, Cursor, Head, Heads, HistoryPage, HistoryQuery, Log, Marked,
+    AppendError, Appended, Change, Changed, Cursor, Head, Heads, HistoryPage, HistoryQuery, Log, MovedReceipt,
     NewMessage, Outcome, RangeEvents, RangeQuery, Running, SharedStore, StoreError, Tail,
 };
 
@@ -53,8 +53,8 @@ impl Log for Counted {
         self.counted().change(actor, conversation, change, now).await
     }
 
-    async fn mark(&self, marks: &[Mark], now: Timestamp) -> Result<Vec<Marked>, StoreError> {
-        self.counted().mark(marks, now).await
+    async fn move_receipts(&self, receipts: &[Receipt], now: Timestamp) -> Result<Vec<MovedReceipt>, StoreError> {
+        self.counted().move_receipts(receipts, now).await
     }
 
     async fn range(&self, user: UserId, query: RangeQuery) -> Outcome<RangeEvents> {

@@ -247,7 +247,7 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
     ("store.postgres.read_connections", FAULTS, BESIDE, "read_connections: 2"),
     ("store.postgres.tail_connections", FAULTS, BESIDE, "tail_connections: 3"),
     (
-        "receipts.queue_marks",
+        "receipts.queue_receipts",
         "src/actors/receipts/state.rs",
         "at_its_bound_it_still_moves_what_it_holds",
         "ReceiptsState::new(",

@@ -1,12 +1,12 @@
 //! Receipts: stores read and delivered positions, many in one transaction, and sends them to the users
 //! concerned.
 //!
-//! - *Owns*: marks that wait to be stored ([`state`]).
-//! - *Receives*: marks from sessions.
-//! - *Emits*: one `mark` batch per tick, then one `receipt` signal for each mark that moved a receipt.
-//! - *Limits*: `receipts.queue_marks` pairs of user and conversation.
-//! - *On restart*: marks in memory are lost; clients send a newer one with the next message they show.
-//! - *On full*: the mark is dropped and counted. Positions only move forward, so the next mark makes up for
+//! - *Owns*: receipts that wait to be stored ([`state`]).
+//! - *Receives*: receipts from sessions.
+//! - *Emits*: one call of the store per tick, then one `receipt` signal for each that moved.
+//! - *Limits*: `receipts.queue_receipts` pairs of user and conversation.
+//! - *On restart*: receipts in memory are lost; clients send a newer one with the next message they show.
+//! - *On full*: the receipt is dropped and counted. Positions only move forward, so the next one makes up for
 //!   it.
 
 pub mod state;
@@ -21,10 +21,10 @@ use self::state::ReceiptsState;
 use super::observe::Observe;
 use super::router::Router;
 use crate::bus::Signal;
-use crate::domain::Mark;
+use crate::domain::Receipt;
 use crate::environment::SharedEnvironment;
 use crate::panics;
-use crate::store::{Marked, SharedStore};
+use crate::store::{MovedReceipt, SharedStore};
 use crate::telemetry::Meters;
 
 /// The actor that stores receipts.
@@ -41,22 +41,22 @@ pub struct Receipts {
 /// The bounds of [`Receipts`].
 #[derive(Debug, Clone, Copy)]
 pub struct ReceiptsOptions {
-    /// How often marks are stored.
+    /// How often receipts are stored.
     pub flush: Duration,
     /// Users × conversations that may wait.
-    pub queue_marks: usize,
+    pub queue_receipts: usize,
 }
 
 /// A receipt to store soon.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Keep(pub Mark);
+pub struct Keep(pub Receipt);
 
 /// What the actor shows of itself.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReceiptsObserved {
     /// Users × conversations that wait.
-    pub waiting_marks: usize,
+    pub waiting_receipts: usize,
     /// Whether a batch is being stored.
     pub is_storing: bool,
 }
@@ -64,7 +64,7 @@ pub struct ReceiptsObserved {
 struct Flush;
 
 impl Receipts {
-    /// An actor without waiting marks.
+    /// An actor without waiting receipts.
     pub fn new(
         store: SharedStore,
         router: Arc<Router>,
@@ -72,33 +72,33 @@ impl Receipts {
         meters: Arc<Meters>,
         options: ReceiptsOptions,
     ) -> Self {
-        let state = ReceiptsState::new(options.queue_marks);
+        let state = ReceiptsState::new(options.queue_receipts);
         Self { state, storing: false, store, router, environment, meters, options }
     }
 
     fn flush(&mut self, Flush: Flush, context: &mut Context<Self>) {
         panics::point("receipts");
-        self.meters.social.marks_queued.set(self.state.waiting() as f64);
+        self.meters.social.receipts_queued.set(self.state.waiting() as f64);
         if self.storing || self.state.waiting() == 0 {
             return;
         }
-        let (marks, now) = (self.state.take(), self.environment.now());
+        let (receipts, now) = (self.state.take(), self.environment.now());
         let store = Arc::clone(&self.store);
         self.storing = true;
         let stored = async move {
-            let stored = store.mark(&marks, now).await;
-            (stored, marks)
+            let stored = store.move_receipts(&receipts, now).await;
+            (stored, receipts)
         };
-        context.spawn(stored.into_actor(self).map(|(stored, marks), receipts, _| {
-            receipts.storing = false;
+        context.spawn(stored.into_actor(self).map(|(stored, receipts), actor, _| {
+            actor.storing = false;
             match stored {
                 Ok(moved) => {
-                    receipts.meters.social.marks_stored.increment(moved.len() as u64);
-                    moved.into_iter().for_each(|marked| announce(&receipts.router, marked));
+                    actor.meters.social.receipts_stored.increment(moved.len() as u64);
+                    moved.into_iter().for_each(|moved| announce(&actor.router, moved));
                 }
-                // Marks only move forward, so storing them again is safe.
-                Err(_) => marks.into_iter().for_each(|mark| {
-                    receipts.state.offer(mark);
+                // Receipts only move forward, so storing them again is safe.
+                Err(_) => receipts.into_iter().for_each(|receipt| {
+                    actor.state.offer(receipt);
                 }),
             }
         }));
@@ -106,8 +106,8 @@ impl Receipts {
 }
 
 /// Sends a receipt that moved to the users concerned.
-pub fn announce(router: &Router, Marked { mark, audience }: Marked) {
-    let Mark { user, conversation, delivered, read } = mark;
+pub fn announce(router: &Router, MovedReceipt { receipt, audience }: MovedReceipt) {
+    let Receipt { user, conversation, delivered, read } = receipt;
     router.signal(Signal::Receipt { conversation, user, delivered, read }, audience);
 }
 
@@ -115,7 +115,7 @@ impl Actor for Receipts {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        context.set_mailbox_capacity(self.options.queue_marks);
+        context.set_mailbox_capacity(self.options.queue_receipts);
         context.run_interval(self.options.flush, |receipts, context| receipts.flush(Flush, context));
     }
 }
@@ -123,8 +123,8 @@ impl Actor for Receipts {
 impl Handler<Keep> for Receipts {
     type Result = ();
 
-    fn handle(&mut self, Keep(mark): Keep, _: &mut Context<Self>) {
-        if !self.state.offer(mark) {
+    fn handle(&mut self, Keep(receipt): Keep, _: &mut Context<Self>) {
+        if !self.state.offer(receipt) {
             self.meters.load.sheds.of("receipts").increment(1);
         }
     }
@@ -134,6 +134,6 @@ impl Handler<Observe<ReceiptsObserved>> for Receipts {
     type Result = MessageResult<Observe<ReceiptsObserved>>;
 
     fn handle(&mut self, _: Observe<ReceiptsObserved>, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(ReceiptsObserved { waiting_marks: self.state.waiting(), is_storing: self.storing })
+        MessageResult(ReceiptsObserved { waiting_receipts: self.state.waiting(), is_storing: self.storing })
     }
 }

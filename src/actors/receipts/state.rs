@@ -3,46 +3,46 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use crate::domain::{ConversationId, Mark, UserId};
+use crate::domain::{ConversationId, Receipt, UserId};
 
 /// Coalesces receipts: a reader who scrolls past a hundred messages causes one write.
 #[derive(Debug)]
 pub struct ReceiptsState {
-    waiting: HashMap<(UserId, ConversationId), Mark>,
+    waiting: HashMap<(UserId, ConversationId), Receipt>,
     capacity: usize,
 }
 
 impl ReceiptsState {
-    /// An empty state that holds at most `capacity` marks.
+    /// An empty state that holds at most `capacity` receipts.
     pub fn new(capacity: usize) -> Self {
         Self { waiting: HashMap::new(), capacity }
     }
 
-    /// Takes a mark. Returns `false` when there is no room for another pair of user and conversation; a later
-    /// mark makes up for it.
-    pub fn offer(&mut self, mark: Mark) -> bool {
+    /// Takes a receipt. Returns `false` when there is no room for another pair of user and conversation; a
+    /// later receipt makes up for it.
+    pub fn offer(&mut self, receipt: Receipt) -> bool {
         let full = self.waiting.len() >= self.capacity;
-        match self.waiting.entry((mark.user, mark.conversation)) {
+        match self.waiting.entry((receipt.user, receipt.conversation)) {
             Entry::Occupied(mut entry) => {
                 let kept = entry.get_mut();
-                kept.read = kept.read.max(mark.read);
-                kept.delivered = kept.delivered.max(mark.delivered);
+                kept.read = kept.read.max(receipt.read);
+                kept.delivered = kept.delivered.max(receipt.delivered);
                 true
             }
             Entry::Vacant(_) if full => false,
             Entry::Vacant(entry) => {
-                entry.insert(mark);
+                entry.insert(receipt);
                 true
             }
         }
     }
 
-    /// Takes all marks out, to be stored.
-    pub fn take(&mut self) -> Vec<Mark> {
-        self.waiting.drain().map(|(_, mark)| mark).collect()
+    /// Takes all receipts out, to be stored.
+    pub fn take(&mut self) -> Vec<Receipt> {
+        self.waiting.drain().map(|(_, receipt)| receipt).collect()
     }
 
-    /// How many marks wait.
+    /// How many receipts wait.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
@@ -55,9 +55,9 @@ mod tests {
     use super::*;
     use crate::domain::{ConversationKind, Seq};
 
-    fn mark(user: u128, read: u64) -> Mark {
+    fn receipt(user: u128, read: u64) -> Receipt {
         let conversation = ConversationId::from_random(ConversationKind::Group, Uuid::from_u128(1));
-        Mark {
+        Receipt {
             user: UserId::from_uuid(Uuid::from_u128(user)),
             conversation,
             delivered: None,
@@ -68,17 +68,17 @@ mod tests {
     #[test]
     fn keeps_the_furthest_mark_only() {
         let mut state = ReceiptsState::new(10);
-        assert!(state.offer(mark(1, 5)) && state.offer(mark(1, 9)) && state.offer(mark(1, 7)));
-        assert_eq!(state.take(), [mark(1, 9)]);
+        assert!(state.offer(receipt(1, 5)) && state.offer(receipt(1, 9)) && state.offer(receipt(1, 7)));
+        assert_eq!(state.take(), [receipt(1, 9)]);
         assert!(state.take().is_empty());
     }
 
     #[test]
     fn at_its_bound_it_still_moves_what_it_holds() {
         let mut state = ReceiptsState::new(1);
-        assert!(state.offer(mark(1, 1)));
-        assert!(!state.offer(mark(2, 1)));
-        assert!(state.offer(mark(1, 2)));
-        assert_eq!(state.take(), [mark(1, 2)]);
+        assert!(state.offer(receipt(1, 1)));
+        assert!(!state.offer(receipt(2, 1)));
+        assert!(state.offer(receipt(1, 2)));
+        assert_eq!(state.take(), [receipt(1, 2)]);
     }
 }

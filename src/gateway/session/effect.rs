@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::actors::presence::state::Device;
-use crate::domain::{ConversationId, Mark, Seq, UserId};
+use crate::domain::{ConversationId, Receipt, Seq, UserId};
 use crate::protocol::client::SyncRange;
 use crate::protocol::{Close, Error, RequestId};
 use crate::store::{Change, Cursor, NewMessage};
@@ -65,11 +65,11 @@ pub enum Effect {
         change: Change,
     },
     /// Store a receipt: soon if there is no request to answer, otherwise before answering.
-    Mark {
+    MoveReceipt {
         /// The request to answer.
         id: Option<RequestId>,
         /// The receipt.
-        mark: Mark,
+        receipt: Receipt,
     },
     /// Send a signal that the user is typing or stopped.
     Typing {

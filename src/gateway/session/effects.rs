@@ -38,12 +38,12 @@ impl<S: ByteStream> Session<S> {
             Effect::Review => self.review(),
             Effect::Send { id, message } => self.submit_message(id, message),
             Effect::Change { id, conversation, change } => self.submit_change(id, conversation, change),
-            Effect::Mark { id, mark } => {
-                let kind = if mark.read.is_some() { "read" } else { "delivered" };
-                node.meters().social.marks.of(kind).increment(1);
+            Effect::MoveReceipt { id, receipt } => {
+                let kind = if receipt.read.is_some() { "read" } else { "delivered" };
+                node.meters().social.receipts.of(kind).increment(1);
                 match id {
-                    None => node.mark_soon(mark),
-                    Some(id) => self.mark(id, mark),
+                    None => node.move_receipt_soon(receipt),
+                    Some(id) => self.move_receipt(id, receipt),
                 }
             }
             Effect::Typing { conversation, on } => self.type_in(conversation, on),

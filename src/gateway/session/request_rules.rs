@@ -3,9 +3,9 @@
 use super::effect::Effect;
 use super::state::SessionState;
 use crate::actors::presence::state::Device;
-use crate::domain::{ConversationId, Mark, Refusal};
+use crate::domain::{ConversationId, Receipt, Refusal};
 use crate::gateway::Bounds;
-use crate::protocol::client::{MarkUpTo, Send, Sync, Watch};
+use crate::protocol::client::{ReceiptUpTo, Send, Sync, Watch};
 use crate::protocol::{ClientFrame, Error, ErrorCode, Failure, RequestId, checks};
 use crate::store::{Change, NewMessage, Target};
 
@@ -37,8 +37,8 @@ impl SessionState {
                 let change = Change::React { target: react.seq, emoji, on: false };
                 self.on_change(react.id, react.conversation, change, checked, effects);
             }
-            ClientFrame::Read(mark) => self.on_mark(mark, true, effects),
-            ClientFrame::Delivered(mark) => self.on_mark(mark, false, effects),
+            ClientFrame::Read(receipt) => self.on_receipt(receipt, true, effects),
+            ClientFrame::Delivered(receipt) => self.on_receipt(receipt, false, effects),
             ClientFrame::Typing(typing) => {
                 effects.push(Effect::Typing { conversation: typing.conversation, on: typing.on });
             }
@@ -95,15 +95,15 @@ impl SessionState {
         }
     }
 
-    fn on_mark(&mut self, up_to: MarkUpTo, read: bool, effects: &mut Vec<Effect>) {
+    fn on_receipt(&mut self, up_to: ReceiptUpTo, read: bool, effects: &mut Vec<Effect>) {
         let Some(user) = self.user() else { return };
         let seq = Some(up_to.seq);
-        let mark =
-            Mark { user, conversation: up_to.conversation, delivered: seq, read: seq.filter(|_| read) };
+        let receipt =
+            Receipt { user, conversation: up_to.conversation, delivered: seq, read: seq.filter(|_| read) };
         if up_to.id.is_some() {
             self.in_flight += 1;
         }
-        effects.push(Effect::Mark { id: up_to.id, mark });
+        effects.push(Effect::MoveReceipt { id: up_to.id, receipt });
     }
 
     fn on_watch(&mut self, watch: Watch, bounds: &Bounds, effects: &mut Vec<Effect>) {

@@ -6,7 +6,7 @@ use super::Session;
 use super::deliveries::presence_frame;
 use super::session_ref::SessionRef;
 use super::stream::ByteStream;
-use crate::domain::{Mark, UserId};
+use crate::domain::{Receipt, UserId};
 use crate::gateway::admission::Permit;
 use crate::protocol::server::ServerFrame;
 use crate::protocol::{Failure, RequestId};
@@ -67,14 +67,14 @@ impl<S: ByteStream> Session<S> {
     }
 
     /// Stores a receipt before it answers.
-    pub(super) fn mark(self: &Rc<Self>, id: RequestId, mark: Mark) {
+    pub(super) fn move_receipt(self: &Rc<Self>, id: RequestId, receipt: Receipt) {
         self.spawn(|this| async move {
             let node = &this.worker.node;
-            let marked = match node.admit_request(mark.user) {
-                Ok(()) => node.mark(mark).await,
+            let moved = match node.admit_request(receipt.user) {
+                Ok(()) => node.move_receipt(receipt).await,
                 Err(failure) => Err(failure),
             };
-            this.answer(&id, marked);
+            this.answer(&id, moved);
         });
     }
 

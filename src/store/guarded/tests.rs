@@ -82,7 +82,7 @@ samples! {
     RangeQuery = RangeQuery { conversation: Sample::sample(), after: Seq::ZERO, limit: 1, max_bytes: 1 };
     HistoryQuery = HistoryQuery { conversation: Sample::sample(), before: None, after: None, limit: 1 };
     &[NewMessage] = &[];
-    &[Mark] = &[];
+    &[Receipt] = &[];
     &ChannelOrder = &ChannelOrder::Activity;
     &[String] = &[];
     &[UserId] = &[];

@@ -8,12 +8,13 @@ use super::{Backend, Connection, Result, Sql, Value, statement, unrefused, value
 use crate::domain::{ConversationId, ConversationKind, Seq, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::roster::Roster;
-use crate::store::{Mark, Marked, StoreError};
+use crate::store::{Receipt, MovedReceipt, StoreError};
 
-/// Moves receipts forward, at most to the conversation's end, and returns those that moved. The user's other
-/// devices resume with the read receipt, so it takes a position in the log; a delivered receipt does not.
-const MARK: Sql = statement! {
-    postgres: "SELECT user_id, conversation, delivered, read FROM tidings_mark($1, $2, $3, $4)",
+/// Moves positions forward, at most to the conversation's end, and answers those that moved. A read position
+/// is part of what the user's other devices resume by, so it takes a position in the log; a delivered one is
+/// not.
+const MOVE_RECEIPT: Sql = statement! {
+    postgres: "SELECT user_id, conversation, delivered, read FROM tidings_move_receipts($1, $2, $3, $4)",
     sqlite: "UPDATE members SET \
              delivered_seq = max(delivered_seq, min($3, c.last_seq)), \
              read_seq = max(read_seq, min($4, c.last_seq)), \
@@ -31,17 +32,17 @@ const MARK: Sql = statement! {
 /// The highest requested receipts per member, in the order in which all code locks memberships.
 type Asked = BTreeMap<(ConversationId, UserId), (Seq, Seq)>;
 
-fn asked(marks: &[Mark]) -> Asked {
+fn asked(receipts: &[Receipt]) -> Asked {
     let mut asked = Asked::new();
-    for mark in marks {
-        let (delivered, read) = asked.entry((mark.conversation, mark.user)).or_default();
-        *read = (*read).max(mark.read.unwrap_or_default());
-        *delivered = (*delivered).max(mark.delivered.unwrap_or_default()).max(*read);
+    for receipt in receipts {
+        let (delivered, read) = asked.entry((receipt.conversation, receipt.user)).or_default();
+        *read = (*read).max(receipt.read.unwrap_or_default());
+        *delivered = (*delivered).max(receipt.delivered.unwrap_or_default()).max(*read);
     }
     asked
 }
 
-async fn move_forward<C: Connection>(connection: &mut C, asked: &Asked) -> Result<Vec<Mark>> {
+async fn move_forward<C: Connection>(connection: &mut C, asked: &Asked) -> Result<Vec<Receipt>> {
     let values = values![
         Value::uuids(asked.keys().map(|(_, user)| *user.as_uuid())),
         Value::uuids(asked.keys().map(|(conversation, _)| *conversation.as_uuid())),
@@ -50,8 +51,8 @@ async fn move_forward<C: Connection>(connection: &mut C, asked: &Asked) -> Resul
     ];
     let known = |seq: Seq| Some(seq).filter(|seq| *seq > Seq::ZERO);
     let mut moved = Vec::new();
-    for row in connection.each(&MARK, values).await? {
-        moved.push(Mark {
+    for row in connection.each(&MOVE_RECEIPT, values).await? {
+        moved.push(Receipt {
             user: row.user(0)?,
             conversation: row.conversation(1)?,
             delivered: known(row.seq(2)?),
@@ -61,21 +62,21 @@ async fn move_forward<C: Connection>(connection: &mut C, asked: &Asked) -> Resul
     Ok(moved)
 }
 
-pub(in crate::store) async fn mark<B: Backend>(
+pub(in crate::store) async fn move_receipts<B: Backend>(
     backend: &B,
-    marks: &[Mark],
-) -> std::result::Result<Vec<Marked>, StoreError> {
-    if marks.is_empty() {
+    receipts: &[Receipt],
+) -> std::result::Result<Vec<MovedReceipt>, StoreError> {
+    if receipts.is_empty() {
         return Ok(Vec::new());
     }
-    let moved = backend.once(asked(marks), |connection, asked| Box::pin(move_forward(connection, asked)));
+    let moved = backend.once(asked(receipts), |connection, asked| Box::pin(move_forward(connection, asked)));
     let mut moved = unrefused(moved.await)?;
-    let order = |mark: &Mark| {
-        marks.iter().position(|one| (one.user, one.conversation) == (mark.user, mark.conversation))
+    let order = |receipt: &Receipt| {
+        receipts.iter().position(|one| (one.user, one.conversation) == (receipt.user, receipt.conversation))
     };
     moved.sort_by_cached_key(order);
     let rosters = backend.rosters();
-    let told: Vec<ConversationId> = moved.iter().map(|mark| mark.conversation).collect();
+    let told: Vec<ConversationId> = moved.iter().map(|receipt| receipt.conversation).collect();
     let read = backend.read((rosters.clone(), told), |connection, (rosters, told)| {
         Box::pin(rosters_of(connection, rosters, told.clone()))
     });
@@ -84,14 +85,14 @@ pub(in crate::store) async fn mark<B: Backend>(
     for (conversation, roster) in &present {
         rosters.keep(*conversation, roster.clone()).await;
     }
-    let told = |mark: Mark| Marked { mark, audience: audience(&mark, present.get(&mark.conversation)) };
+    let told = |receipt: Receipt| MovedReceipt { receipt, audience: audience(&receipt, present.get(&receipt.conversation)) };
     Ok(moved.into_iter().map(told).collect())
 }
 
-/// The users who receive a receipt: in a channel only the user's own devices.
-fn audience(mark: &Mark, roster: Option<&Roster>) -> Arc<[UserId]> {
-    match (mark.conversation.kind(), roster) {
+/// Who is told of a receipt: in a channel nobody but the user's own devices.
+fn audience(receipt: &Receipt, roster: Option<&Roster>) -> Arc<[UserId]> {
+    match (receipt.conversation.kind(), roster) {
         (ConversationKind::Direct | ConversationKind::Group, Some(roster)) => roster.users.clone(),
-        (_, _) => [mark.user].into(),
+        (_, _) => [receipt.user].into(),
     }
 }

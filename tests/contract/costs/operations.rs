@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tidings::domain::{
-    Changes, ConversationId, ConversationKind, FamilyId, HistoryPolicy, Mark, Role, Seq, User, UserId,
+    Changes, ConversationId, ConversationKind, FamilyId, HistoryPolicy, Receipt, Role, Seq, User, UserId,
     Username,
 };
 use tidings::store::{
@@ -154,19 +154,19 @@ operations! {
         stage.world.append(&batch).await;
         assert!(stage.world.append(&batch).await.iter().flatten().all(|one| one.committed.is_none()));
     };
-    "mark" SIZES => |stage, size| {
+    "move receipts" SIZES => |stage, size| {
         stage.append(size, |n| Target::User(stage.peers[n])).await;
-        let marks: Vec<Mark> = (0..size)
-            .map(|n| Mark {
+        let receipts: Vec<Receipt> = (0..size)
+            .map(|n| Receipt {
                 user: stage.peers[n],
                 conversation: stage.directs[n],
                 delivered: None,
                 read: Some(Seq::MAX),
             })
             .collect();
-        assert_eq!(stage.world.store.mark(&marks, stage.world.now()).await.unwrap().len(), size);
+        assert_eq!(stage.world.store.move_receipts(&receipts, stage.world.now()).await.unwrap().len(), size);
     };
-    "mark, the town" &[1] => |stage, _size| {
+    "move receipts, the town" &[1] => |stage, _size| {
         stage.append(1, |_| Target::Conversation(stage.town)).await;
         stage.world.read_up_to(stage.ben, stage.town, Seq::MAX).await;
     };

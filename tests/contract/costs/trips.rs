@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use tidings::domain::{ConversationId, Mark, Role, Seq, UserId};
+use tidings::domain::{ConversationId, Receipt, Role, Seq, UserId};
 use tidings::environment::ManualEnvironment;
 use tidings::store::postgres::{PostgresOptions, PostgresStore};
 use tidings::store::{Change, ChannelOrder, HistoryQuery, RangeQuery, Target};
@@ -37,10 +37,10 @@ operations! {
             (0..64).map(|_| s.world.message(s.ada, Target::Conversation(s.channel), "hello")).collect();
         s.world.append(&batch).await
     };
-    3 "append and mark, with who is told" => |s| {
+    3 "append and move receipts, with who is told" => |s| {
         let read = Some(s.world.say(s.ada, s.group, "hello").await);
-        let mark = Mark { user: s.ben, conversation: s.group, delivered: None, read };
-        assert_eq!(s.world.store.mark(&[mark], s.world.now()).await.unwrap().len(), 1);
+        let receipt = Receipt { user: s.ben, conversation: s.group, delivered: None, read };
+        assert_eq!(s.world.store.move_receipts(&[receipt], s.world.now()).await.unwrap().len(), 1);
     };
     1 "heads" => |s| s.world.store.heads(s.ada, None).await.unwrap();
     1 "heads of some" => |s| s.world.store.heads_of(s.ada, &[s.group]).await.unwrap();

@@ -13,8 +13,8 @@ use tidings::domain::{
     JoinPolicy, Refusal, Role, Seq, Timestamp, User, UserId,
 };
 use tidings::store::{
-    AppendError, Appended, Change, Changed, Head, HistoryQuery, Holder, JobKind, Mark, MessageView,
-    NewConversation, NewMessage, NewUser, NewUserOutcome, Purged, RangeQuery, SharedStore, Step, Target,
+    AppendError, Appended, Change, Changed, Head, HistoryQuery, Holder, JobKind, MessageView,
+    NewConversation, NewMessage, NewUser, NewUserOutcome, Purged, RangeQuery, Receipt, SharedStore, Step, Target,
 };
 use uuid::Uuid;
 
@@ -240,8 +240,8 @@ impl World {
     }
 
     pub async fn read_up_to(&self, user: UserId, conversation: ConversationId, seq: Seq) {
-        let mark = Mark { user, conversation, delivered: None, read: Some(seq) };
-        self.store.mark(&[mark], self.now()).await.unwrap();
+        let receipt = Receipt { user, conversation, delivered: None, read: Some(seq) };
+        self.store.move_receipts(&[receipt], self.now()).await.unwrap();
     }
 
     pub async fn try_events(

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sqlx::Connection;
 use tidings::domain::{ConversationId, Role, Seq, UserId};
 use tidings::store::postgres::{PostgresOptions, PostgresStore};
-use tidings::store::{Change, Cursor, Head, Log, Mark, NewMessage, Target};
+use tidings::store::{Change, Cursor, Head, Log, Receipt, NewMessage, Target};
 use uuid::Uuid;
 
 use super::{number, run};
@@ -88,10 +88,10 @@ async fn no_hello_misses_what_moved_whatever_happens_at_once() {
             .rev()
             .map(|message| NewMessage { client_id: world.client_id(), ..message.clone() })
             .collect();
-        let marks: Vec<Mark> = people[..16]
+        let receipts: Vec<Receipt> = people[..16]
             .iter()
             .flat_map(|user| groups.map(|conversation| (*user, conversation)))
-            .map(|(user, conversation)| Mark { user, conversation, delivered: None, read: Some(Seq::MAX) })
+            .map(|(user, conversation)| Receipt { user, conversation, delivered: None, read: Some(Seq::MAX) })
             .collect();
         let running = AtomicBool::new(true);
         let append = async |store: &PostgresStore, batch: &[NewMessage]| {
@@ -100,9 +100,9 @@ async fn no_hello_misses_what_moved_whatever_happens_at_once() {
                 store.append(part, world.now()).await.unwrap();
             }
         };
-        let mark = async {
-            for part in marks.chunks(12) {
-                three.mark(part, world.now()).await.unwrap();
+        let receipt = async {
+            for part in receipts.chunks(12) {
+                three.move_receipts(part, world.now()).await.unwrap();
             }
         };
         let change = async {
@@ -112,7 +112,7 @@ async fn no_hello_misses_what_moved_whatever_happens_at_once() {
             }
         };
         let write = async {
-            tokio::join!(append(&one, &batch), append(&two, &reversed), mark, change);
+            tokio::join!(append(&one, &batch), append(&two, &reversed), receipt, change);
             running.store(false, Ordering::Release);
         };
         let ask = async {
@@ -153,7 +153,7 @@ async fn a_receipt_under_way_is_found_though_the_group_shrank_to_where_it_is_tol
 
     // The first message since the group shrank, in one stretch; a receipt in the next one. Neither waits for
     // the other.
-    let (mut append, mut mark) = (harness.connection().await, harness.connection().await);
+    let (mut append, mut receipt) = (harness.connection().await, harness.connection().await);
     let mut message = append.begin().await.unwrap();
     let appended: i16 = sqlx::query_scalar(
         "SELECT outcome FROM tidings_append(ARRAY[$1::uuid], ARRAY[$2::uuid], ARRAY[$3::uuid], NULL, ARRAY[1::bigint], NULL, \
@@ -169,9 +169,9 @@ async fn a_receipt_under_way_is_found_though_the_group_shrank_to_where_it_is_tol
     for _ in 0..12 {
         run(&harness, "SELECT pg_current_xact_id()").await;
     }
-    let mut receipt = mark.begin().await.unwrap();
+    let mut receipt = receipt.begin().await.unwrap();
     let marked = sqlx::query(
-        "SELECT * FROM tidings_mark(ARRAY[$1::uuid], ARRAY[$2::uuid], ARRAY[0::bigint], ARRAY[$3::bigint])",
+        "SELECT * FROM tidings_move_receipts(ARRAY[$1::uuid], ARRAY[$2::uuid], ARRAY[0::bigint], ARRAY[$3::bigint])",
     )
     .bind(reader.as_uuid())
     .bind(group.as_uuid())

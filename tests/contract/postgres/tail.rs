@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tidings::domain::{Committed, ConversationId, Position, UserId};
-use tidings::store::{Change, Log, Mark, NewMessage, Target};
+use tidings::store::{Change, Log, Receipt, NewMessage, Target};
 
 use super::{another, number, run, world};
 
@@ -51,9 +51,9 @@ async fn who_follows_the_tail_of_eight_writers_misses_nothing_and_sees_nothing_t
                 let answers = store.append(&batch, now).await.unwrap();
                 let read = answers[0].as_ref().unwrap();
                 // Receipts take positions too.
-                let mark =
-                    Mark { user, conversation: read.conversation, delivered: None, read: Some(read.seq) };
-                store.mark(&[mark], now).await.unwrap();
+                let receipt =
+                    Receipt { user, conversation: read.conversation, delivered: None, read: Some(read.seq) };
+                store.move_receipts(&[receipt], now).await.unwrap();
             }
             let emoji = format!("{writer}");
             let target = tidings::domain::Seq::new(5).unwrap();

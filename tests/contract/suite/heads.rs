@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tidings::domain::{ConversationId, Position, Role, UserId};
-use tidings::store::{Change, Cursor, Heads, Mark, Target};
+use tidings::store::{Change, Cursor, Heads, Receipt, Target};
 
 use super::fresh;
 use crate::harness::World;
@@ -142,8 +142,8 @@ async fn a_receipt_of_another_device_moves_the_head_once() {
     assert_eq!((heads.heads[0].read_seq, heads.heads[0].unread), (said, 0));
     assert!(moved(&since(&world, ada, heads.cursor).await).is_empty(), "not again");
     assert!(moved(&since(&world, ben, others).await).is_empty(), "it is nothing to the other member");
-    let delivered = Mark { user: ben, conversation: group, delivered: Some(said), read: None };
-    world.store.mark(&[delivered], world.now()).await.unwrap();
+    let delivered = Receipt { user: ben, conversation: group, delivered: Some(said), read: None };
+    world.store.move_receipts(&[delivered], world.now()).await.unwrap();
     assert!(moved(&since(&world, ben, others).await).is_empty(), "heads do not tell what was delivered");
 }
 

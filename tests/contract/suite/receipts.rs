@@ -1,21 +1,21 @@
 //! Receipts and unread counts.
 
 use tidings::domain::{ConversationId, Seq, UserId};
-use tidings::store::{Change, Mark, Marked, Target};
+use tidings::store::{Change, Receipt, MovedReceipt, Target};
 
 use super::fresh;
 use crate::harness::{World, seq};
 
-fn read(user: UserId, conversation: ConversationId, up_to: Seq) -> Mark {
-    Mark { user, conversation, delivered: None, read: Some(up_to) }
+fn read(user: UserId, conversation: ConversationId, up_to: Seq) -> Receipt {
+    Receipt { user, conversation, delivered: None, read: Some(up_to) }
 }
 
-fn delivered(user: UserId, conversation: ConversationId, up_to: Seq) -> Mark {
-    Mark { user, conversation, delivered: Some(up_to), read: None }
+fn delivered(user: UserId, conversation: ConversationId, up_to: Seq) -> Receipt {
+    Receipt { user, conversation, delivered: Some(up_to), read: None }
 }
 
-async fn mark(world: &World, marks: &[Mark]) -> Vec<Marked> {
-    world.store.mark(marks, world.now()).await.unwrap()
+async fn move_receipts(world: &World, receipts: &[Receipt]) -> Vec<MovedReceipt> {
+    world.store.move_receipts(receipts, world.now()).await.unwrap()
 }
 
 #[tokio::test]
@@ -87,13 +87,13 @@ async fn positions_only_move_forward_and_never_past_the_end() {
     let [ada, ben] = world.users().await;
     let group = world.group(&[ada, ben]).await;
     let (first, second) = (world.say(ada, group, "one").await, world.say(ada, group, "two").await);
-    let moved = mark(&world, &[read(ben, group, seq(1_000))]).await;
+    let moved = move_receipts(&world, &[read(ben, group, seq(1_000))]).await;
     assert_eq!(
-        moved[0].mark,
-        Mark { user: ben, conversation: group, delivered: Some(second), read: Some(second) }
+        moved[0].receipt,
+        Receipt { user: ben, conversation: group, delivered: Some(second), read: Some(second) }
     );
-    assert!(mark(&world, &[read(ben, group, first), delivered(ben, group, first)]).await.is_empty());
-    assert!(mark(&world, &[read(ben, group, second)]).await.is_empty(), "it stands there already");
+    assert!(move_receipts(&world, &[read(ben, group, first), delivered(ben, group, first)]).await.is_empty());
+    assert!(move_receipts(&world, &[read(ben, group, second)]).await.is_empty(), "it stands there already");
     assert_eq!(world.unread(ben, group).await, 0);
 }
 
@@ -103,12 +103,12 @@ async fn delivered_moves_by_itself_and_read_takes_it_along() {
     let [ada, ben] = world.users().await;
     let group = world.group(&[ada, ben]).await;
     let (first, second) = (world.say(ada, group, "one").await, world.say(ada, group, "two").await);
-    let moved = mark(&world, &[delivered(ben, group, first)]).await;
-    assert_eq!(moved[0].mark.delivered, Some(first));
-    assert_eq!(moved[0].mark.read, Some(seq(2)), "where it stood: at the join");
+    let moved = move_receipts(&world, &[delivered(ben, group, first)]).await;
+    assert_eq!(moved[0].receipt.delivered, Some(first));
+    assert_eq!(moved[0].receipt.read, Some(seq(2)), "where it stood: at the join");
     assert_eq!(world.unread(ben, group).await, 2);
-    let moved = mark(&world, &[read(ben, group, second)]).await;
-    assert_eq!((moved[0].mark.delivered, moved[0].mark.read), (Some(second), Some(second)));
+    let moved = move_receipts(&world, &[read(ben, group, second)]).await;
+    assert_eq!((moved[0].receipt.delivered, moved[0].receipt.read), (Some(second), Some(second)));
 }
 
 #[tokio::test]
@@ -117,10 +117,10 @@ async fn several_marks_of_one_member_are_one() {
     let [ada, ben] = world.users().await;
     let group = world.group(&[ada, ben]).await;
     let (first, second) = (world.say(ada, group, "one").await, world.say(ada, group, "two").await);
-    let marks = [read(ben, group, second), delivered(ben, group, first), read(ben, group, first)];
-    let moved = mark(&world, &marks).await;
+    let receipts = [read(ben, group, second), delivered(ben, group, first), read(ben, group, first)];
+    let moved = move_receipts(&world, &receipts).await;
     assert_eq!(moved.len(), 1);
-    assert_eq!(moved[0].mark.read, Some(second));
+    assert_eq!(moved[0].receipt.read, Some(second));
 }
 
 #[tokio::test]
@@ -131,10 +131,10 @@ async fn marks_of_strangers_are_dropped_and_the_others_kept() {
     let said = world.say(ada, group, "one").await;
     let nowhere = world.id(tidings::domain::ConversationKind::Group);
     let moved =
-        mark(&world, &[read(eve, group, said), read(ben, nowhere, said), read(ben, group, said)]).await;
+        move_receipts(&world, &[read(eve, group, said), read(ben, nowhere, said), read(ben, group, said)]).await;
     assert_eq!(moved.len(), 1);
-    assert_eq!(moved[0].mark.user, ben);
-    assert!(mark(&world, &[]).await.is_empty());
+    assert_eq!(moved[0].receipt.user, ben);
+    assert!(move_receipts(&world, &[]).await.is_empty());
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn receipts_are_told_to_the_members_but_in_a_channel_to_oneself() {
     let channel = world.channel(&[ada, ben, cid]).await;
     let direct = world.try_send(ada, Target::User(ben), "hi").await.unwrap();
     let (in_group, in_channel) = (world.say(ada, group, "x").await, world.say(ada, channel, "x").await);
-    let moved = mark(
+    let moved = move_receipts(
         &world,
         &[
             read(ben, group, in_group),
