@@ -19,7 +19,7 @@ use tidings::environment::SystemEnvironment;
 use tidings::store::postgres::{PostgresOptions, PostgresStore};
 use tidings::store::sqlite::{Durability, SqliteOptions, SqliteStore};
 use tidings::store::{
-    Cursor, HistoryQuery, Receipt, NewConversation, NewMessage, NewUser, RangeQuery, SharedStore, Target,
+    Cursor, HistoryQuery, NewConversation, NewMessage, NewUser, RangeQuery, Receipt, SharedStore, Target,
 };
 use tokio::runtime::Runtime;
 use uuid::Uuid;

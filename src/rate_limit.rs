@@ -58,7 +58,12 @@ struct Remembered<K> {
 impl<K: Hash + Eq> Remembered<K> {
     fn new(most: usize, refilled_after: Duration, clock: EnvironmentClock) -> Self {
         let part = || Mutex::new(LruCache::new(most.div_ceil(PARTS)));
-        Self { parts: (0..PARTS).map(|_| part()).collect(), hasher: RandomState::new(), clock, refilled_after }
+        Self {
+            parts: (0..PARTS).map(|_| part()).collect(),
+            hasher: RandomState::new(),
+            clock,
+            refilled_after,
+        }
     }
 
     fn forget_idle(&self, part: &mut LruCache<K, Usage>, now: Duration) {
@@ -226,7 +231,10 @@ mod tests {
         let limit = once_a_minute(16_000, environment.clone());
         assert!((0..1_000).all(|key| limit.check(&key).is_ok()));
         environment.advance_ms(59_999);
-        assert!((0..1_000).all(|key| limit.check(&key).is_err()), "a millisecond is missing, and this is a use");
+        assert!(
+            (0..1_000).all(|key| limit.check(&key).is_err()),
+            "a millisecond is missing, and this is a use"
+        );
         environment.advance_ms(59_999);
         assert!((1_000..4_000).all(|key| limit.check(&key).is_ok()));
         assert_eq!(remembered(&limit), 4_000, "none was idle for a minute");

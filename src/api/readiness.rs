@@ -1,7 +1,7 @@
 //! Whether this process should be sent requests: what another replica would not share.
 //!
 //! Not ready while it starts or drains, while it has no room for further connections, and when one of its
-//! threads stands still. What all replicas share (the database, the bus) is reported on the internal address
+//! threads is stuck. What all replicas share (the database, the bus) is reported on the internal address
 //! and changes nothing of the status: a balancer that took every gateway out because the database is away
 //! would end connections that still receive and read.
 //!
@@ -18,7 +18,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::pulse::Pulse;
+use super::thread_heartbeat::ThreadHeartbeat;
 use crate::actors::Node;
 use crate::actors::connections::Connections;
 use crate::domain::Timestamp;
@@ -92,7 +92,7 @@ pub struct ReadyView {
     pub draining: bool,
     /// The process has as many connections as it may have, or nearly.
     pub full: bool,
-    /// Threads of the process that stand still.
+    /// Threads of the process without a heartbeat for a while.
     pub stuck: Vec<String>,
     /// What all processes share: without effect on `ready`.
     pub dependencies: Vec<DependencyView>,
@@ -127,7 +127,7 @@ pub struct Readiness {
     dependencies: Vec<Arc<Dependency>>,
     details: Vec<(&'static str, Detail)>,
     connections: Option<Arc<Connections>>,
-    pulses: Vec<Arc<Pulse>>,
+    heartbeats: Vec<Arc<ThreadHeartbeat>>,
 }
 
 impl Readiness {
@@ -168,7 +168,7 @@ impl Readiness {
             dependencies: Vec::new(),
             details: Vec::new(),
             connections: None,
-            pulses: Vec::new(),
+            heartbeats: Vec::new(),
         }
     }
 
@@ -207,8 +207,8 @@ impl Readiness {
 
     /// The process is not ready when one of these stops.
     #[must_use]
-    pub fn with_pulses(mut self, pulses: impl IntoIterator<Item = Arc<Pulse>>) -> Self {
-        self.pulses.extend(pulses);
+    pub fn with_heartbeats(mut self, heartbeats: impl IntoIterator<Item = Arc<ThreadHeartbeat>>) -> Self {
+        self.heartbeats.extend(heartbeats);
         self
     }
 
@@ -263,7 +263,8 @@ impl Readiness {
 
     fn stuck(&self) -> Vec<String> {
         let now_ms = self.environment.monotonic_ms();
-        self.pulses.iter().filter(|pulse| pulse.is_still(now_ms)).map(|pulse| pulse.name.clone()).collect()
+        let stuck = self.heartbeats.iter().filter(|thread| thread.is_stuck(now_ms));
+        stuck.map(|thread| thread.name.clone()).collect()
     }
 
     /// Asks in a task of its own, unless that was done a moment ago. A call that comes meanwhile waits for
@@ -329,7 +330,7 @@ mod tests {
     use std::sync::atomic::AtomicU32;
 
     use super::*;
-    use crate::api::pulse::STILL_MS;
+    use crate::api::thread_heartbeat::STUCK_AFTER_MS;
     use crate::environment::{Environment, ManualEnvironment};
 
     #[tokio::test]
@@ -374,11 +375,12 @@ mod tests {
     #[tokio::test]
     async fn its_own_limits_and_threads_make_a_process_unready() {
         let environment = Arc::new(ManualEnvironment::new(1_000, 1));
-        let (connections, pulse) = (Arc::new(Connections::default()), Pulse::new("worker 0".to_owned()));
+        let (connections, heartbeat) =
+            (Arc::new(Connections::default()), ThreadHeartbeat::new("worker 0".to_owned()));
         connections.allow(3);
         let readiness = Readiness::empty(environment.clone())
             .with_connections(connections.clone())
-            .with_pulses([pulse.clone()]);
+            .with_heartbeats([heartbeat.clone()]);
         let one = connections.count();
         assert!(readiness.report().await.ready);
         let two = connections.count();
@@ -386,9 +388,9 @@ mod tests {
         assert!(!report.ready && report.full && report.details["connections"] == 2);
         drop((one, two));
         environment.advance_ms(60_000);
-        assert!(readiness.report().await.ready, "a thread counts from its first sign of life on");
-        pulse.beat_ms.store(environment.monotonic_ms(), Ordering::Relaxed);
-        environment.advance_ms(STILL_MS + 1);
+        assert!(readiness.report().await.ready, "a thread counts from its first heartbeat on");
+        heartbeat.beat_ms.store(environment.monotonic_ms(), Ordering::Relaxed);
+        environment.advance_ms(STUCK_AFTER_MS + 1);
         let report = readiness.report().await;
         assert!(!report.ready && report.stuck == ["worker 0"]);
     }

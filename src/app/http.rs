@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
 use crate::actors::Node;
-use crate::api::{self, ApiState, Pulse};
+use crate::api::{self, ApiState, ThreadHeartbeat};
 use crate::config;
 use crate::gateway::admission::Admission;
 use crate::gateway::hub::{Drain, Hub};
@@ -41,7 +41,7 @@ pub struct Parts {
     /// Told by each worker, when its sessions are gone, how many there were.
     pub drained: mpsc::Sender<usize>,
     /// Beaten by each worker.
-    pub pulses: Vec<Arc<Pulse>>,
+    pub heartbeats: Vec<Arc<ThreadHeartbeat>>,
     /// The process has the role of a gateway.
     pub serves_sockets: bool,
 }
@@ -119,8 +119,8 @@ async fn no_upgrade() -> HttpResponse {
 }
 
 fn start_hub(parts: Parts, worker: u8) -> std::rc::Rc<Hub<TcpStream>> {
-    if let Some(pulse) = parts.pulses.get(usize::from(worker)) {
-        actix_rt::spawn(Arc::clone(pulse).beat(Arc::clone(parts.node.environment())));
+    if let Some(heartbeat) = parts.heartbeats.get(usize::from(worker)) {
+        actix_rt::spawn(Arc::clone(heartbeat).beat(Arc::clone(parts.node.environment())));
     }
     let Parts { node, identity, admission, bounds, mut draining, drained, .. } = parts;
     let hub = Hub::start(worker, node, identity, admission, bounds);

@@ -40,7 +40,7 @@ use crate::actors::default_conversation::DefaultConversation;
 use crate::actors::inbox::Inbox;
 use crate::actors::router::{Router, RouterOptions};
 use crate::api::internal::RenderMetrics;
-use crate::api::{ApiState, Pulse, Readiness, Requests};
+use crate::api::{ApiState, Readiness, ThreadHeartbeat};
 use crate::bus::redis::RedisPresenceRegistry;
 use crate::config::{Role, Settings, StoreBackend, TrustedProxies};
 use crate::environment::{SharedEnvironment, SystemEnvironment};
@@ -96,7 +96,7 @@ struct Assembled {
     actors: Arbiter,
     fleet: Fleet,
     registry: Option<Arc<RedisPresenceRegistry>>,
-    pulses: Vec<Arc<Pulse>>,
+    heartbeats: Vec<Arc<ThreadHeartbeat>>,
 }
 
 impl App {
@@ -226,7 +226,7 @@ impl Assembled {
             let shown = Arc::clone(server);
             node.inspection().add_value("store", move || shown.observed());
         }
-        let pulses = pulses(&settings);
+        let heartbeats = heartbeats(&settings);
         let readiness = Readiness::new(&node);
         let readiness = match &server {
             Some(server) => database::shown(readiness, server, &node),
@@ -234,7 +234,7 @@ impl Assembled {
         };
         let readiness = bus::shown(readiness, bus.as_ref())
             .with_connections(Arc::clone(node.connections()))
-            .with_pulses(pulses.iter().cloned());
+            .with_heartbeats(heartbeats.iter().cloned());
         Ok(Self {
             listener,
             settings,
@@ -246,7 +246,7 @@ impl Assembled {
             actors,
             fleet,
             registry,
-            pulses,
+            heartbeats,
         })
     }
 
@@ -278,7 +278,7 @@ impl Assembled {
             keep_alive: Duration::from_millis(self.settings.server.keep_alive_ms),
             draining,
             drained,
-            pulses: self.pulses.clone(),
+            heartbeats: self.heartbeats.clone(),
             serves_sockets: self.settings.server.has_role(Role::Gateway),
         };
         let (api, node) = (parts.api.clone(), self.node.clone());
@@ -348,8 +348,8 @@ impl Assembled {
             Source::Bus | Source::Store => node.apply_revocation(*revocation),
         });
         self.actors.spawn(async move { identity.run().await });
-        if let Some(pulse) = self.pulses.last() {
-            self.actors.spawn(Arc::clone(pulse).beat(Arc::clone(&self.environment)));
+        if let Some(heartbeat) = self.heartbeats.last() {
+            self.actors.spawn(Arc::clone(heartbeat).beat(Arc::clone(&self.environment)));
         }
         let (exporter, meters) = (self.exporter.clone(), Arc::clone(self.node.meters()));
         self.actors.spawn(async move {
@@ -367,9 +367,9 @@ impl Assembled {
 }
 
 /// One for each worker thread, and the last one for the actors.
-fn pulses(settings: &Settings) -> Vec<Arc<Pulse>> {
+fn heartbeats(settings: &Settings) -> Vec<Arc<ThreadHeartbeat>> {
     let workers = (0..settings.server.worker_threads()).map(|worker| format!("worker {worker}"));
-    workers.chain(["actors".to_owned()]).map(Pulse::new).collect()
+    workers.chain(["actors".to_owned()]).map(ThreadHeartbeat::new).collect()
 }
 
 async fn open_postgres(

@@ -146,8 +146,8 @@ mod tests {
         let environment = Arc::new(ManualEnvironment::new(1_000_000, 1));
         let options = SqliteOptions::new(folder.path().join("tidings.db"));
         let store: SharedStore = SqliteStore::open(options, environment.clone()).await.expect("a database");
-        let [mut one, mut two] =
-            ["one/1", "two/2"].map(|name| ConsumerLease::new("work", name, store.clone(), environment.clone()));
+        let [mut one, mut two] = ["one/1", "two/2"]
+            .map(|name| ConsumerLease::new("work", name, store.clone(), environment.clone()));
         assert!(matches!(one.check().await, LeaseState::Acquired { cursor: None }));
         assert_eq!(two.check().await, LeaseState::Standby);
         let shown = two.observed();

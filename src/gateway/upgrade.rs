@@ -219,7 +219,7 @@ pub async fn take_over(
     request: Request,
     mut framed: Framed<TcpStream, h1::Codec>,
 ) {
-    let judged = if !serves {
+    let checked = if !serves {
         Err(Refused::NoGateway)
     } else if hub.is_draining() {
         Err(Refused::Draining)
@@ -228,7 +228,7 @@ pub async fn take_over(
             .and_then(|agreed| check_rate(&hub, &request, framed.io_ref()).map(|address| (agreed, address)))
     };
     let timeout = hub.worker().bounds.handshake_timeout;
-    match judged {
+    match checked {
         Ok((agreed, address)) => {
             let mut response = handshake_response(request.head());
             if let Some(subprotocol) = agreed.subprotocol {
@@ -346,7 +346,7 @@ mod tests {
         request.finish()
     }
 
-    fn judged(extra: &[(&'static str, &'static str)]) -> Result<Agreed, Refused> {
+    fn checked(extra: &[(&'static str, &'static str)]) -> Result<Agreed, Refused> {
         check_handshake(
             &request("/v1/ws", extra),
             &AllowedOrigins::new(&["https://game.example".to_owned()], None),
@@ -366,25 +366,25 @@ mod tests {
             ("null", false),
             ("", false),
         ] {
-            assert_eq!(judged(&[("origin", origin)]).is_ok(), allowed, "{origin}");
+            assert_eq!(checked(&[("origin", origin)]).is_ok(), allowed, "{origin}");
         }
         assert_eq!(
-            judged(&[("origin", "https://chat.example"), ("origin", "https://chat.example")]),
+            checked(&[("origin", "https://chat.example"), ("origin", "https://chat.example")]),
             Err(Refused::Origin)
         );
     }
 
     #[test]
     fn the_first_known_subprotocol_is_taken() {
-        assert_eq!(judged(&[]).map(|agreed| agreed.subprotocol), Ok(None));
-        let two = judged(&[("sec-websocket-protocol", "chat, tidings.v1.msgpack, tidings.v1.json")]);
+        assert_eq!(checked(&[]).map(|agreed| agreed.subprotocol), Ok(None));
+        let two = checked(&[("sec-websocket-protocol", "chat, tidings.v1.msgpack, tidings.v1.json")]);
         assert_eq!(two.map(|agreed| agreed.encoding), Ok(Encoding::MessagePack));
-        assert_eq!(judged(&[("sec-websocket-protocol", "chat")]), Err(Refused::Subprotocol));
+        assert_eq!(checked(&[("sec-websocket-protocol", "chat")]), Err(Refused::Subprotocol));
     }
 
     #[test]
     fn credentials_come_by_header_and_never_by_url() {
-        let agreed = judged(&[("authorization", "Bearer abc")]);
+        let agreed = checked(&[("authorization", "Bearer abc")]);
         assert_eq!(agreed.map(|agreed| agreed.bearer), Ok(Some("abc".to_owned())));
         assert_eq!(
             check_handshake(&request("/v1/ws?token=abc", &[]), &AllowedOrigins::default()),

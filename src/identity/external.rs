@@ -116,14 +116,14 @@ impl External {
         validation.set_issuer(&[&self.options.issuer]);
         validation.set_audience(&[&self.options.audience]);
         validation.set_required_spec_claims(&["iss", "aud", "exp"]);
-        // Times are judged below, by the clock this process was given.
+        // Times are checked below, by the clock this process was given.
         validation.validate_exp = false;
         let token =
             jsonwebtoken::decode::<Map<String, Value>>(token, &key.key, &validation).map_err(|_| bad())?;
-        self.judge(&token.claims, now)
+        self.check_claims(&token.claims, now)
     }
 
-    fn judge(&self, claims: &Map<String, Value>, now: Timestamp) -> Result<ExternalIdentity, Failure> {
+    fn check_claims(&self, claims: &Map<String, Value>, now: Timestamp) -> Result<ExternalIdentity, Failure> {
         let time = |name: &str| -> Result<Option<Timestamp>, Failure> {
             match claims.get(name) {
                 None | Some(Value::Null) => Ok(None),

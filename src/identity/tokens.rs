@@ -61,7 +61,7 @@ impl Tokens {
         validation.set_issuer(&[&issuer]);
         validation.set_audience(&[&audience]);
         validation.set_required_spec_claims(&["iss", "aud", "exp"]);
-        // Times are judged below, by the clock that the caller brings.
+        // Times are checked below, by the clock that the caller brings.
         validation.validate_exp = false;
         Self { keys, issuer, audience, lifetime, validation }
     }
@@ -116,13 +116,13 @@ impl Tokens {
                     _ => bad(),
                 }
             });
-        Some(payload.and_then(|token| judge(&token.claims, now)))
+        Some(payload.and_then(|token| check_claims(&token.claims, now)))
     }
 }
 
 /// A token whose `iat` or `nbf` lies a little ahead is taken: the signature says that it was issued, by a
 /// node whose clock is ahead of this one's, or by this one before its clock was set back.
-fn judge(payload: &Payload<'_>, now: Timestamp) -> Result<Claims, Failure> {
+fn check_claims(payload: &Payload<'_>, now: Timestamp) -> Result<Claims, Failure> {
     let expires_at = Timestamp::from_unix_ms(payload.exp.saturating_mul(1_000));
     if expires_at <= now {
         return Err(Failure::Unauthenticated("the token has expired"));

@@ -7,8 +7,8 @@ use thiserror::Error;
 
 use super::{Outcome, StoreError};
 use crate::domain::{
-    Changes, ClientId, Committed, Content, ConversationId, Event, Head, Receipt, Position, Refusal, Role, Seq,
-    Timestamp, UserId,
+    Changes, ClientId, Committed, Content, ConversationId, Event, Head, Position, Receipt, Refusal, Role,
+    Seq, Timestamp, UserId,
 };
 
 /// Where a send goes.
@@ -321,7 +321,11 @@ pub trait Log: Send + Sync {
 
     /// Moves receipts forward, in one transaction; answers those that moved. Receipts of non-members and
     /// backward ones are dropped.
-    async fn move_receipts(&self, receipts: &[Receipt], now: Timestamp) -> Result<Vec<MovedReceipt>, StoreError>;
+    async fn move_receipts(
+        &self,
+        receipts: &[Receipt],
+        now: Timestamp,
+    ) -> Result<Vec<MovedReceipt>, StoreError>;
 
     /// The events of a range that `user` may see. Refusals: `NotFound`, `NotMember`.
     async fn range(&self, user: UserId, query: RangeQuery) -> Outcome<RangeEvents>;

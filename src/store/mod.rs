@@ -47,8 +47,8 @@ pub use error::StoreError;
 pub use guarded::Guarded;
 pub use jobs::{Backlog, JobKind, Jobs, Purged, Step, Worked};
 pub use log::{
-    AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, MovedReceipt,
-    MessageView, NewMessage, RangeEvents, RangeQuery, ReactionCount, Running, Tail, Target,
+    AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, MessageView,
+    MovedReceipt, NewMessage, RangeEvents, RangeQuery, ReactionCount, Running, Tail, Target,
 };
 pub use sql::text::SchemaStep;
 

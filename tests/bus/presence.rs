@@ -39,8 +39,11 @@ struct Process {
 impl Process {
     fn start() -> (Arc<Router>, PresenceBoard) {
         let meters = Arc::new(meters());
-        let (router, holes) =
-            Router::new(vec![Inbox::new(1 << 20, SystemEnvironment::shared())], meters.clone(), RouterOptions::default());
+        let (router, holes) = Router::new(
+            vec![Inbox::new(1 << 20, SystemEnvironment::shared())],
+            meters.clone(),
+            RouterOptions::default(),
+        );
         std::mem::forget(holes);
         let board = PresenceBoard::new(router.clone(), SystemEnvironment::shared(), meters, GRACE_MS);
         (router, board)

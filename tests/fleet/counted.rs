@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use tidings::domain::{Committed, ConversationId, Receipt, Position, Seq, Timestamp, UserId};
+use tidings::domain::{Committed, ConversationId, Position, Receipt, Seq, Timestamp, UserId};
 use tidings::store::{
-    AppendError, Appended, Change, Changed, Cursor, Head, Heads, HistoryPage, HistoryQuery, Log, MovedReceipt,
-    NewMessage, Outcome, RangeEvents, RangeQuery, Running, SharedStore, StoreError, Tail,
+    AppendError, Appended, Change, Changed, Cursor, Head, Heads, HistoryPage, HistoryQuery, Log,
+    MovedReceipt, NewMessage, Outcome, RangeEvents, RangeQuery, Running, SharedStore, StoreError, Tail,
 };
 
 pub struct Counted {
@@ -53,7 +53,11 @@ impl Log for Counted {
         self.counted().change(actor, conversation, change, now).await
     }
 
-    async fn move_receipts(&self, receipts: &[Receipt], now: Timestamp) -> Result<Vec<MovedReceipt>, StoreError> {
+    async fn move_receipts(
+        &self,
+        receipts: &[Receipt],
+        now: Timestamp,
+    ) -> Result<Vec<MovedReceipt>, StoreError> {
         self.counted().move_receipts(receipts, now).await
     }
 

@@ -31,7 +31,8 @@ async fn each_part_shows_its_state_to_the_one_who_may_open_the_data_folder() {
     assert_eq!(quiet.of("router")["inboxes"][0]["oldest_ms"], 0, "{quiet}");
     assert_eq!(quiet.of("store")["readers"]["waiting_operations"], 0, "{quiet}");
     assert!(quiet.sum("connections", "open") >= 2, "{quiet}");
-    for part in ["writer gate", "receipts", "presence", "typing", "healer", "admission", "jobs", "passwords"] {
+    for part in ["writer gate", "receipts", "presence", "typing", "healer", "admission", "jobs", "passwords"]
+    {
         assert!(quiet.of(part).is_object(), "{part}: {quiet}");
     }
     assert!(quiet.silent().is_empty(), "{quiet}");

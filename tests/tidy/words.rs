@@ -29,6 +29,8 @@ const REPLACED_PARTS: &[(&str, &str)] = &[
     ("mend", "repair"),
     ("parcel", "message"),
     ("parcels", "messages"),
+    ("pulse", "heartbeat"),
+    ("pulses", "heartbeats"),
     ("stir", "mark stale"),
     ("strike", "remove"),
     ("trouble", "error"),

@@ -68,22 +68,30 @@ impl PostgresStore {
         check::look(&options.url, &options, true).await?;
         let meters = PostgresMeters::new();
         let queues = StoreQueueMeters::new();
-        let pool = |connector: Connector, size: usize, generation: Generation, in_use: &Gauge, waiting: &Gauge| {
-            let (environment, acquire_ms) = (Arc::clone(&environment), options.acquire_timeout_ms);
-            let (in_use, waiting) = (in_use.clone(), waiting.clone());
-            Pool::new(connector, size, acquire_ms, generation, environment, in_use, waiting)
-        };
+        let pool =
+            |connector: Connector, size: usize, generation: Generation, in_use: &Gauge, waiting: &Gauge| {
+                let (environment, acquire_ms) = (Arc::clone(&environment), options.acquire_timeout_ms);
+                let (in_use, waiting) = (in_use.clone(), waiting.clone());
+                Pool::new(connector, size, acquire_ms, generation, environment, in_use, waiting)
+            };
         let connector = |url: &SecretString, primary: bool| {
             Connector::new(url, &options, primary).map_err(|error| OpenError::Unusable(error.to_string()))
         };
         let read = options.read_connections;
         let mut replicas = Vec::with_capacity(options.read_urls.len());
         for url in &options.read_urls {
-            replicas.push(pool(connector(url, false)?, read, Generation::default(), &meters.replica_reading, &queues.waiting_reads));
+            replicas.push(pool(
+                connector(url, false)?,
+                read,
+                Generation::default(),
+                &meters.replica_reading,
+                &queues.waiting_reads,
+            ));
         }
         let rosters = Rosters::new(options.roster_cache_members);
         let (primary, together) = (connector(&options.url, true)?, Generation::with(&rosters));
-        let to_primary = |size, in_use, waiting| pool(primary.clone(), size, together.clone(), in_use, waiting);
+        let to_primary =
+            |size, in_use, waiting| pool(primary.clone(), size, together.clone(), in_use, waiting);
         let store = Arc::new(Self {
             writer: to_primary(options.write_connections, &meters.writing, &queues.waiting_writes),
             reader: to_primary(read, &meters.reading, &queues.waiting_reads),

@@ -1,9 +1,8 @@
 //! Reads on a replica, if it has the events that the caller must see. This saves load on the primary.
 //!
-//! First the primary answers, by one primary key, what the user may see and what the newest seq of the
-//! conversation is. A replica answers only if its own copy is at least as new, checked in the same snapshot
-//! as the answer. A replica that is behind or fails leaves the rotation for a while. The primary answers when
-//! no replica does.
+//! The primary is asked first, by one primary key, who may see what and how far the conversation is. A
+//! replica answers only when its own copy is at least there, as seen in the same snapshot as the answer. One
+//! that is behind or fails leaves the rotation for a while; the primary answers when no replica does.
 //!
 //! If the primary does not answer, the read fails. A replica can prove which events it has, but not that a
 //! membership has not ended since. Without that proof the read could show events to a user who may not see
@@ -18,7 +17,7 @@ use std::time::Duration;
 use crate::domain::{ConversationId, UserId};
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::pool::{Mode, Phase};
-use crate::store::postgres::replicas::Verdict;
+use crate::store::postgres::replicas::ReadResult;
 use crate::store::sql::authorize::key;
 use crate::store::sql::range::{Key, Question, Seen};
 use crate::store::sql::{Backend, Stop, unrefused};
@@ -75,15 +74,15 @@ async fn answered<Q: Question>(
         let asked = tokio::time::timeout(patience, on_replica(store, index, patience, key, question)).await;
         match asked {
             Ok(Ok(Some(seen))) => {
-                store.replicas.judge(index, Verdict::Served);
+                store.replicas.record(index, ReadResult::Served);
                 return Ok(seen);
             }
-            Ok(Ok(None)) => store.replicas.judge(index, Verdict::Behind),
+            Ok(Ok(None)) => store.replicas.record(index, ReadResult::Behind),
             Ok(Err(error)) => {
                 tracing::debug!(%error, replica = index + 1, "a replica failed");
-                store.replicas.judge(index, Verdict::Failed);
+                store.replicas.record(index, ReadResult::Failed);
             }
-            Err(_) => store.replicas.judge(index, Verdict::Failed),
+            Err(_) => store.replicas.record(index, ReadResult::Failed),
         }
     }
     let on_primary = store

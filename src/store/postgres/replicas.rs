@@ -13,8 +13,8 @@ const MOST_MS: u64 = 30_000;
 
 /// The result of a read on a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It had the requested data.
+pub(super) enum ReadResult {
+    /// It had what was asked for.
     Served,
     /// It has not received yet the events that the caller must see.
     Behind,
@@ -22,16 +22,16 @@ pub(super) enum Verdict {
     Failed,
 }
 
-/// The state of one replica.
+/// Whether one replica is asked.
 #[derive(Debug, Clone, Copy)]
-struct Standing {
+struct ReplicaState {
     /// When it may be tried again; `None` while it is in the rotation.
     out_until_ms: Option<u64>,
     /// The time for which it is not used after its next failure.
     backoff: Backoff,
 }
 
-impl Standing {
+impl ReplicaState {
     const fn in_rotation() -> Self {
         Self { out_until_ms: None, backoff: Backoff::new(FIRST_MS, MOST_MS) }
     }
@@ -41,26 +41,26 @@ impl Standing {
 /// read tries it, and it is back in the rotation if that read succeeds.
 #[derive(Debug)]
 pub(super) struct Rotation {
-    standings: Vec<Standing>,
+    states: Vec<ReplicaState>,
     turn: usize,
 }
 
 impl Rotation {
     pub(super) fn new(replicas: usize) -> Self {
-        Self { standings: vec![Standing::in_rotation(); replicas], turn: 0 }
+        Self { states: vec![ReplicaState::in_rotation(); replicas], turn: 0 }
     }
 
-    /// The replica to use at `now_ms`. A replica whose waiting time has ended is given to one caller only,
-    /// until that caller has reported a result or the waiting time has ended again.
+    /// The replica to ask at `now_ms`. One whose time is over is given to one caller only, until that caller
+    /// has recorded a result or its time is over again.
     pub(super) fn next(&mut self, now_ms: u64) -> Option<usize> {
-        let count = self.standings.len();
+        let count = self.states.len();
         for step in 0..count {
             let index = (self.turn + step) % count;
-            let standing = &mut self.standings[index];
-            let free = standing.out_until_ms.is_none_or(|until_ms| until_ms <= now_ms);
+            let state = &mut self.states[index];
+            let free = state.out_until_ms.is_none_or(|until_ms| until_ms <= now_ms);
             if free {
-                if standing.out_until_ms.is_some() {
-                    standing.out_until_ms = Some(now_ms + standing.backoff.peek_ms());
+                if state.out_until_ms.is_some() {
+                    state.out_until_ms = Some(now_ms + state.backoff.peek_ms());
                 }
                 self.turn = (index + 1) % count;
                 return Some(index);
@@ -69,20 +69,20 @@ impl Rotation {
         None
     }
 
-    /// Records the result of a read on a replica.
-    pub(super) fn judge(&mut self, index: usize, verdict: Verdict, now_ms: u64) {
-        let Some(standing) = self.standings.get_mut(index) else { return };
-        match verdict {
-            Verdict::Served => *standing = Standing::in_rotation(),
-            Verdict::Behind | Verdict::Failed => {
-                standing.out_until_ms = Some(now_ms + standing.backoff.next_ms());
+    /// Takes note of how a replica did.
+    pub(super) fn record(&mut self, index: usize, result: ReadResult, now_ms: u64) {
+        let Some(state) = self.states.get_mut(index) else { return };
+        match result {
+            ReadResult::Served => *state = ReplicaState::in_rotation(),
+            ReadResult::Behind | ReadResult::Failed => {
+                state.out_until_ms = Some(now_ms + state.backoff.next_ms());
             }
         }
     }
 
     /// The number of replicas in the rotation.
     pub(super) fn in_turn(&self) -> usize {
-        self.standings.iter().filter(|standing| standing.out_until_ms.is_none()).count()
+        self.states.iter().filter(|state| state.out_until_ms.is_none()).count()
     }
 }
 
@@ -114,15 +114,15 @@ impl Replicas {
         self.rotation().next(self.environment.monotonic_ms())
     }
 
-    pub(super) fn judge(&self, index: usize, verdict: Verdict) {
-        let result = match verdict {
-            Verdict::Served => "served",
-            Verdict::Behind => "behind",
-            Verdict::Failed => "failed",
+    pub(super) fn record(&self, index: usize, result: ReadResult) {
+        let label = match result {
+            ReadResult::Served => "served",
+            ReadResult::Behind => "behind",
+            ReadResult::Failed => "failed",
         };
-        self.meters.replica_reads.of(result).increment(1);
+        self.meters.replica_reads.of(label).increment(1);
         let mut rotation = self.rotation();
-        rotation.judge(index, verdict, self.environment.monotonic_ms());
+        rotation.record(index, result, self.environment.monotonic_ms());
         self.meters.replicas.set(rotation.in_turn() as f64);
     }
 
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn one_that_is_behind_is_left_alone_and_tried_once_its_time_is_over() {
         let mut rotation = Rotation::new(2);
-        rotation.judge(0, Verdict::Behind, 10);
+        rotation.record(0, ReadResult::Behind, 10);
         assert_eq!((turns(&mut rotation, 1_009, 2), rotation.in_turn()), (vec![Some(1), Some(1)], 1));
         let tried = turns(&mut rotation, 1_010, 3);
         assert_eq!(
@@ -167,7 +167,7 @@ mod tests {
             1,
             "by one caller only: {tried:?}"
         );
-        rotation.judge(0, Verdict::Served, 1_020);
+        rotation.record(0, ReadResult::Served, 1_020);
         assert_eq!(rotation.in_turn(), 2);
         assert!(turns(&mut rotation, 1_020, 2).contains(&Some(0)));
     }
@@ -178,24 +178,24 @@ mod tests {
         let mut now_ms = 0;
         let mut waits = Vec::new();
         for _ in 0..7 {
-            rotation.judge(0, Verdict::Failed, now_ms);
+            rotation.record(0, ReadResult::Failed, now_ms);
             let wait_ms = (0..=MOST_MS).find(|wait_ms| {
-                let mut looked = Rotation { standings: rotation.standings.clone(), turn: 0 };
+                let mut looked = Rotation { states: rotation.states.clone(), turn: 0 };
                 looked.next(now_ms + wait_ms).is_some()
             });
             waits.push(wait_ms.unwrap_or(0));
             now_ms += MOST_MS;
         }
         assert_eq!(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
-        rotation.judge(0, Verdict::Served, now_ms);
-        rotation.judge(0, Verdict::Failed, now_ms);
+        rotation.record(0, ReadResult::Served, now_ms);
+        rotation.record(0, ReadResult::Failed, now_ms);
         assert_eq!((rotation.next(now_ms + 999), rotation.next(now_ms + 1_000)), (None, Some(0)));
     }
 
     #[test]
     fn a_caller_that_never_judges_holds_a_replica_back_for_its_time_only() {
         let mut rotation = Rotation::new(1);
-        rotation.judge(0, Verdict::Failed, 0);
+        rotation.record(0, ReadResult::Failed, 0);
         assert_eq!(rotation.next(1_000), Some(0));
         assert_eq!((rotation.next(2_999), rotation.next(3_000)), (None, Some(0)));
     }

@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use crate::domain::{ClientId, ConversationId, Seq, Timestamp, UserId};
 use super::error;
+use crate::domain::{ClientId, ConversationId, Seq, Timestamp, UserId};
 
 /// Columns as the domain's types.
 pub(in crate::store) trait Columns {

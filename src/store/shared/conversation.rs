@@ -1,12 +1,12 @@
 //! A conversation's row and a member's row, as operations read them inside their transaction.
 
 use super::columns::{Columns, impossible};
+use super::error;
+use super::part::Part;
 use crate::domain::{
     Conversation, ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, Member, Position, Refusal,
     Role, Seq, Timestamp, UserId,
 };
-use super::error;
-use super::part::Part;
 
 /// The columns that [`ConversationRow::read`] reads from a table named `c`, those that [`Membership::read`]
 /// reads from a named table, both for one who may see them, and the members of a conversation as

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::authorize::answer;
 use super::connection::Connection;
-use crate::store::shared::error::Stop;
 use super::journal::Recorder;
 use super::operation::{Phase, Purpose, Rule, Transaction, Transactions, drive};
 use super::range::Question;
 use crate::domain::{Limits, Timestamp, UserId};
+use crate::store::shared::error::Stop;
 use crate::store::shared::roster::Rosters;
 use crate::store::{AppendError, Appended, NewMessage, Outcome, Running, StoreError};
 

@@ -1,8 +1,8 @@
 //! The narrow connection trait: the calls that a rule may make inside the transaction of its operation.
 
-use crate::store::shared::error::{Error, Result};
 use super::value::{Batch, Sql, Value};
 use crate::store::shared::columns::Columns;
+use crate::store::shared::error::{Error, Result};
 
 /// A connection, as rules see it.
 ///

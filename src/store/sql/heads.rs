@@ -9,10 +9,10 @@
 //! The user's feed names the candidates. So the cost depends on the changed conversations, not on all
 //! conversations of the user.
 
-use crate::store::shared::part::Part;
 use super::{Backend, Connection, Result, Sql, Value, statement, unrefused, values};
 use crate::domain::{ConversationId, ConversationKind, HistoryPolicy, Position, Seq, UserId};
 use crate::store::shared::columns::{Columns, impossible};
+use crate::store::shared::part::Part;
 use crate::store::{Cursor, Head, Heads, StoreError};
 
 /// Parts of statements about the log and about unread messages.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::store::shared::part::Part;
 use super::range::{Key, Question, Seen};
 use super::{Connection, Error, Result, Sql, statement, values};
 use crate::domain::{ConversationId, Seq};
 use crate::store::shared::codec::{EVENT_COLUMNS, decode};
 use crate::store::shared::columns::Columns;
+use crate::store::shared::part::Part;
 use crate::store::{HistoryPage, HistoryQuery, MessageView, ReactionCount};
 
 /// The statement returns no row when the copy is too old, and one row without a message when there is no

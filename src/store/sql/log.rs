@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use super::{Backend, change, heads, receipts, tail};
 use crate::domain::{Committed, ConversationId, Position, Seq, Timestamp, UserId};
 use crate::store::{
-    AppendError, Appended, Change, Changed, Cursor, Head, Heads, HistoryPage, HistoryQuery, Log, Receipt,
-    MovedReceipt, NewMessage, Outcome, RangeEvents, RangeQuery, Running, StoreError, Tail,
+    AppendError, Appended, Change, Changed, Cursor, Head, Heads, HistoryPage, HistoryQuery, Log,
+    MovedReceipt, NewMessage, Outcome, RangeEvents, RangeQuery, Receipt, Running, StoreError, Tail,
 };
 
 #[async_trait]
@@ -30,7 +30,11 @@ impl<B: Backend> Log for B {
         change::change(self, actor, conversation, change, now).await
     }
 
-    async fn move_receipts(&self, receipts: &[Receipt], _now: Timestamp) -> Result<Vec<MovedReceipt>, StoreError> {
+    async fn move_receipts(
+        &self,
+        receipts: &[Receipt],
+        _now: Timestamp,
+    ) -> Result<Vec<MovedReceipt>, StoreError> {
         receipts::move_receipts(self, receipts).await
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::connection::Connection;
-use crate::store::shared::error::{Error, Result, Stop};
 use crate::store::deadline::{self, Late};
+use crate::store::shared::error::{Error, Result, Stop};
 use crate::store::{Outcome, StoreError};
 
 /// The number of attempts of a writing operation when another transaction conflicts with it.

@@ -8,7 +8,7 @@ use super::{Backend, Connection, Result, Sql, Value, statement, unrefused, value
 use crate::domain::{ConversationId, ConversationKind, Seq, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::roster::Roster;
-use crate::store::{Receipt, MovedReceipt, StoreError};
+use crate::store::{MovedReceipt, Receipt, StoreError};
 
 /// Moves positions forward, at most to the conversation's end, and answers those that moved. A read position
 /// is part of what the user's other devices resume by, so it takes a position in the log; a delivered one is
@@ -85,7 +85,10 @@ pub(in crate::store) async fn move_receipts<B: Backend>(
     for (conversation, roster) in &present {
         rosters.keep(*conversation, roster.clone()).await;
     }
-    let told = |receipt: Receipt| MovedReceipt { receipt, audience: audience(&receipt, present.get(&receipt.conversation)) };
+    let told = |receipt: Receipt| MovedReceipt {
+        receipt,
+        audience: audience(&receipt, present.get(&receipt.conversation)),
+    };
     Ok(moved.into_iter().map(told).collect())
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sqlx::Connection;
 use tidings::domain::{ConversationId, Role, Seq, UserId};
 use tidings::store::postgres::{PostgresOptions, PostgresStore};
-use tidings::store::{Change, Cursor, Head, Log, Receipt, NewMessage, Target};
+use tidings::store::{Change, Cursor, Head, Log, NewMessage, Receipt, Target};
 use uuid::Uuid;
 
 use super::{number, run};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tidings::domain::{Committed, ConversationId, Position, UserId};
-use tidings::store::{Change, Log, Receipt, NewMessage, Target};
+use tidings::store::{Change, Log, NewMessage, Receipt, Target};
 
 use super::{another, number, run, world};
 

@@ -1,7 +1,7 @@
 //! Receipts and unread counts.
 
 use tidings::domain::{ConversationId, Seq, UserId};
-use tidings::store::{Change, Receipt, MovedReceipt, Target};
+use tidings::store::{Change, MovedReceipt, Receipt, Target};
 
 use super::fresh;
 use crate::harness::{World, seq};
@@ -131,7 +131,8 @@ async fn marks_of_strangers_are_dropped_and_the_others_kept() {
     let said = world.say(ada, group, "one").await;
     let nowhere = world.id(tidings::domain::ConversationKind::Group);
     let moved =
-        move_receipts(&world, &[read(eve, group, said), read(ben, nowhere, said), read(ben, group, said)]).await;
+        move_receipts(&world, &[read(eve, group, said), read(ben, nowhere, said), read(ben, group, said)])
+            .await;
     assert_eq!(moved.len(), 1);
     assert_eq!(moved[0].receipt.user, ben);
     assert!(move_receipts(&world, &[]).await.is_empty());

@@ -14,9 +14,9 @@ use crate::store::postgres::connection::Connection;
 use crate::store::postgres::rows::Pg;
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::content::{REPLY, REUSED};
+use crate::store::shared::numbers;
 use crate::store::shared::roster::{Roster, audience};
 use crate::store::sql::conversations::roster;
-use crate::store::shared::numbers;
 use crate::store::sql::{self, permissions};
 
 /// Its columns are named, in their order, where the function is.

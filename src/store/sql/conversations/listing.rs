@@ -6,8 +6,8 @@ use super::look::membership_of;
 use crate::domain::{ConversationId, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::conversation::{CONVERSATION_COLUMNS, ConversationRow, MEMBER_COLUMNS, Membership};
-use crate::store::sql::accounts::read_user;
 use crate::store::shared::part::Part;
+use crate::store::sql::accounts::read_user;
 use crate::store::sql::{Connection, Result, Sql, Stop, Value, statement, values};
 use crate::store::{ConversationView, Head, MemberView, Page};
 

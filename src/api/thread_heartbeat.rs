@@ -1,4 +1,4 @@
-//! Signs of life of the process's threads.
+//! Heartbeats of the process's threads: one that has none for a while makes the process not ready.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use crate::environment::SharedEnvironment;
 
-/// A thread that has not turned for so long stands still.
-pub(super) const STILL_MS: u64 = 10_000;
+/// A thread whose last heartbeat is older is stuck, in milliseconds.
+pub(super) const STUCK_AFTER_MS: u64 = 10_000;
 
-/// A thread's sign of life.
+/// When a thread last ran its own tasks.
 #[derive(Debug)]
-pub struct Pulse {
+pub struct ThreadHeartbeat {
     pub(super) name: String,
     pub(super) beat_ms: AtomicU64,
 }
 
-impl Pulse {
-    /// A thread's pulse; it counts from its first beat on.
+impl ThreadHeartbeat {
+    /// Of the thread with this name, which does not count as stuck before its first heartbeat.
     pub fn new(name: String) -> Arc<Self> {
         Arc::new(Self { name, beat_ms: AtomicU64::new(0) })
     }
@@ -30,9 +30,9 @@ impl Pulse {
         }
     }
 
-    /// Whether the thread has begun to beat and has stopped.
-    pub(super) fn is_still(&self, now_ms: u64) -> bool {
+    /// Whether the thread had heartbeats and has none any more.
+    pub(super) fn is_stuck(&self, now_ms: u64) -> bool {
         let beat_ms = self.beat_ms.load(Ordering::Relaxed);
-        beat_ms > 0 && now_ms.saturating_sub(beat_ms) > STILL_MS
+        beat_ms > 0 && now_ms.saturating_sub(beat_ms) > STUCK_AFTER_MS
     }
 }
