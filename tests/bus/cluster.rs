@@ -1,7 +1,6 @@
 //! The bus over a Redis Cluster follows the slots.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tidings::bus::Bus;
 use tidings::bus::Presence::Online;
@@ -12,7 +11,9 @@ use tidings::domain::UserId;
 use crate::presence_registry::{LEASE, until};
 use crate::recording_listener::{RecordingListener, listener};
 use crate::servers::cluster::Cluster;
-use crate::world::{channel, cluster_options, connected, numbered, settle_in_cluster, topic, up, user};
+use crate::world::{
+    AGAIN_AFTER, channel, cluster_options, connected, numbered, settle_in_cluster, topic, up, user,
+};
 
 const TOPICS: u64 = 60;
 
@@ -37,11 +38,13 @@ async fn delivers_everywhere(sender: &RedisBus, received: &RecordingListener, fi
             received.clear();
             let base = first + round * TOPICS;
             sender.publish((0..TOPICS).map(|at| numbered(&[topic(at)], base + at)).collect());
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            let mut numbers = received.numbers();
-            numbers.sort_unstable();
-            numbers.retain(|number| *number >= base);
-            if numbers == (base..base + TOPICS).collect::<Vec<_>>() {
+            let all = received.until("the whole round", |received| {
+                let mut numbers = received.numbers();
+                numbers.sort_unstable();
+                numbers.retain(|number| *number >= base);
+                numbers == (base..base + TOPICS).collect::<Vec<_>>()
+            });
+            if tokio::time::timeout(AGAIN_AFTER, all).await.is_ok() {
                 return;
             }
         }

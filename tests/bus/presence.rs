@@ -15,7 +15,7 @@ use tidings::bus::presence_registry::LocalPresenceRegistries;
 use tidings::bus::redis::RedisBus;
 use tidings::bus::{Presence, Signal};
 use tidings::domain::{Topic, UserId};
-use tidings::environment::SystemEnvironment;
+use tidings::environment::{ManualEnvironment, SystemEnvironment};
 use tokio::sync::Mutex;
 
 use crate::presence_registry::LEASE;
@@ -29,6 +29,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(180);
 struct Process {
     router: Arc<Router>,
     board: PresenceBoard,
+    /// The board's clock.
+    environment: Arc<ManualEnvironment>,
     bus: Option<Arc<RedisBus>>,
     sharing: tokio::task::AbortHandle,
     told: Mutex<VecDeque<Item>>,
@@ -37,32 +39,43 @@ struct Process {
 }
 
 impl Process {
-    fn start() -> (Arc<Router>, PresenceBoard) {
+    fn start() -> (Arc<Router>, PresenceBoard, Arc<ManualEnvironment>) {
+        let now_ms = SystemEnvironment::shared().now().as_unix_ms() as u64;
+        let environment = Arc::new(ManualEnvironment::new(now_ms, 1));
         let meters = Arc::new(meters());
         let (router, holes) = Router::new(
-            vec![Inbox::new(1 << 20, SystemEnvironment::shared())],
+            vec![Inbox::new(1 << 20, environment.clone())],
             meters.clone(),
             RouterOptions::default(),
         );
         std::mem::forget(holes);
-        let board = PresenceBoard::new(router.clone(), SystemEnvironment::shared(), meters, GRACE_MS);
-        (router, board)
+        let board = PresenceBoard::new(router.clone(), environment.clone(), meters, GRACE_MS);
+        (router, board, environment)
     }
 
     fn local(exchange: &Arc<LocalExchange>, registries: &Arc<LocalPresenceRegistries>) -> Self {
-        let (router, board) = Self::start();
+        let (router, board, environment) = Self::start();
         router.connect(Arc::new(exchange.attach(router.clone())));
         let sharing = board.share(Arc::new(registries.open()), LOOK_EVERY);
-        Self { router, board, bus: None, sharing, told: Mutex::default(), shown: Mutex::default() }
+        Self {
+            router,
+            board,
+            environment,
+            bus: None,
+            sharing,
+            told: Mutex::default(),
+            shown: Mutex::default(),
+        }
     }
 
     async fn redis(redis: &Redis) -> Self {
-        let (router, board) = Self::start();
+        let (router, board, environment) = Self::start();
         let bus = RedisBus::start(options(redis), router.clone(), &meters(), SystemEnvironment::shared());
         router.connect(bus.clone());
         up(&bus, true).await;
         let sharing = board.share(bus.presence_registry(LEASE), LOOK_EVERY);
-        Self { router, board, bus: Some(bus), sharing, told: Mutex::default(), shown: Mutex::default() }
+        let (told, shown) = (Mutex::default(), Mutex::default());
+        Self { router, board, environment, bus: Some(bus), sharing, told, shown }
     }
 
     /// As a `watch` does it: subscribes, then looks.
@@ -101,8 +114,8 @@ impl Process {
     }
 
     /// Lets the board notice who is gone, as its keeper would.
-    async fn expire(&self) {
-        tokio::time::sleep(Duration::from_millis(GRACE_MS + 20)).await;
+    fn expire(&self) {
+        self.environment.advance_ms(GRACE_MS);
         self.board.expire();
     }
 }
@@ -126,13 +139,13 @@ async fn a_user_on_two_nodes(one: &Process, other: &Process, watcher: &Process, 
     other.board.moved(whom, Device::Background, Device::Foreground);
     other.board.moved(whom, Device::Foreground, Device::Background);
     one.board.disconnected(whom, Device::Foreground);
-    one.expire().await;
+    one.expire();
     // What is left is the device in the background.
     assert_eq!(watcher.told().await, (whom, Presence::Away));
     other.board.moved(whom, Device::Background, Device::Foreground);
     assert_eq!(watcher.told().await, (whom, Presence::Online));
     other.board.disconnected(whom, Device::Foreground);
-    other.expire().await;
+    other.expire();
     let (who, presence) = watcher.told().await;
     assert!(who == whom && matches!(presence, Presence::Offline { last_seen: Some(_) }), "{presence:?}");
 }
@@ -189,7 +202,7 @@ async fn without_redis_a_node_goes_by_what_it_knows() {
     assert_eq!(seen[..2], [Presence::Online, Presence::Away]);
     assert!(is_offline(seen[2]));
     node.board.disconnected(user(1), Device::Foreground);
-    node.expire().await;
+    node.expire();
     let (who, presence) = node.told().await;
     assert!(who == user(1) && is_offline(presence));
 }

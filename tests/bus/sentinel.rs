@@ -1,14 +1,12 @@
 //! The bus behind Sentinels follows the primary.
 
-use std::time::Duration;
-
 use tidings::bus::Bus;
 use tidings::bus::redis::{RedisOptions, RedisServers, server};
 
 use crate::recording_listener::{DEADLINE, RecordingListener, listener};
 use crate::servers::Redis;
 use crate::servers::sentinel::{MASTER, Watched};
-use crate::world::{connected, numbered, settle, topic};
+use crate::world::{AGAIN_AFTER, connected, numbered, settle, topic};
 
 fn options(watched: &Watched) -> RedisOptions {
     let sentinels = vec![
@@ -27,8 +25,7 @@ async fn delivers_over(primary: &Redis, nodes: &[&dyn Bus; 2], received: &Record
     let delivered = async {
         for number in first.. {
             nodes[1].publish(vec![numbered(&[topic(1)], number)]);
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            if received.numbers().contains(&number) {
+            if tokio::time::timeout(AGAIN_AFTER, received.number(number)).await.is_ok() {
                 break;
             }
         }

@@ -96,6 +96,21 @@ pub async fn connected(options: RedisOptions, listener: &Arc<RecordingListener>)
     bus
 }
 
+/// How long a message that may be lost is waited for before another one is published.
+pub const AGAIN_AFTER: Duration = Duration::from_millis(200);
+
+/// Waits until nothing waits to be published.
+pub async fn all_sent(bus: &RedisBus) {
+    let sent = async {
+        while bus.observed().links.iter().any(|link| link.outgoing_bytes > 0) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    if tokio::time::timeout(crate::recording_listener::DEADLINE, sent).await.is_err() {
+        panic!("messages go on waiting: {:?}", bus.observed());
+    }
+}
+
 /// Waits until a bus is up, or down.
 pub async fn up(bus: &RedisBus, up: bool) {
     let mut health = bus.healthy();

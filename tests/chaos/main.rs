@@ -25,6 +25,10 @@ const WITHOUT_BUS_MS: f64 = 3_000.0;
 /// Whatever the database does (`store.timeout_ms`, and what a busy machine adds).
 const ANSWERED_WITHIN: Duration = Duration::from_millis(3_500);
 
+/// What people say between two faults.
+const SOME_LINES: u32 = 20;
+
+/// How long a fault lasts, or how fast somebody asks; never a wait for something that can be seen.
 async fn pause(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }
@@ -86,14 +90,15 @@ async fn the_same_send_on_two_nodes_at_once_is_one_event() {
 #[tokio::test]
 async fn a_gateway_dies() {
     let cluster = Cluster::start(&[]).await;
-    let replay = Replay::start(&cluster).await;
-    pause(1_000).await;
+    let mut replay = Replay::start(&cluster).await;
+    replay.until_said(&cluster, SOME_LINES).await;
     cluster.signal("gateway-1", "KILL").await;
-    pause(4_000).await;
+    // The others have its clients, and these say something there.
+    replay.until_said(&cluster, SOME_LINES).await;
     cluster.restart("gateway-1");
-    pause(2_000).await;
+    cluster.until_shown("GATEWAY_METRICS_URLS", "bus", 3, "gateway-1 is back", bus_is_up).await;
     cluster.signal("gateway-2", "KILL").await;
-    pause(1_000).await;
+    replay.until_said(&cluster, SOME_LINES).await;
     cluster.restart("gateway-2");
     let verdict = replay.end(&cluster);
     show("two gateways died", &verdict);
@@ -104,8 +109,8 @@ async fn a_gateway_dies() {
 #[tokio::test]
 async fn redis_dies_and_comes_back_empty() {
     let cluster = Cluster::start(&[]).await;
-    let replay = Replay::start(&cluster).await;
-    pause(1_000).await;
+    let mut replay = Replay::start(&cluster).await;
+    replay.until_said(&cluster, SOME_LINES).await;
     cluster.signal("redis", "KILL").await;
     pause(5_000).await;
     let tailed = cluster.metric("GATEWAY_METRICS_URLS", "tidings_bus_tailed_total").await;
@@ -120,8 +125,8 @@ async fn redis_dies_and_comes_back_empty() {
 #[tokio::test]
 async fn redis_freezes() {
     let cluster = Cluster::start(&[]).await;
-    let replay = Replay::start(&cluster).await;
-    pause(1_000).await;
+    let mut replay = Replay::start(&cluster).await;
+    replay.until_said(&cluster, SOME_LINES).await;
     cluster.signal("redis", "STOP").await;
     pause(5_000).await;
     cluster.signal("redis", "CONT").await;
@@ -134,14 +139,15 @@ async fn redis_freezes() {
 #[tokio::test]
 async fn redis_is_emptied_and_its_subscribers_are_cut_again_and_again() {
     let cluster = Cluster::start(&[]).await;
-    let replay = Replay::start(&cluster).await;
+    let mut replay = Replay::start(&cluster).await;
     for _ in 0..5 {
-        pause(2_000).await;
+        replay.until_said(&cluster, SOME_LINES).await;
         cluster.redis(&["FLUSHALL"]);
         cluster.redis(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        returns_to_the_bus(&cluster).await;
     }
     let verdict = replay.end(&cluster);
-    show("Redis was emptied and its subscribers cut every 2 s", &verdict);
+    show("Redis was emptied and its subscribers cut five times", &verdict);
     within(&verdict, "delivery", WITHOUT_BUS_MS);
     returns_to_the_bus(&cluster).await;
 }
@@ -149,8 +155,8 @@ async fn redis_is_emptied_and_its_subscribers_are_cut_again_and_again() {
 #[tokio::test]
 async fn the_primary_dies_and_restarts() {
     let cluster = Cluster::start(&[]).await;
-    let replay = Replay::start(&cluster).await;
-    pause(1_000).await;
+    let mut replay = Replay::start(&cluster).await;
+    replay.until_said(&cluster, SOME_LINES).await;
     cluster.signal("primary", "KILL").await;
     pause(3_000).await;
     cluster.restart("primary");
@@ -163,8 +169,8 @@ async fn the_primary_dies_and_restarts() {
 #[tokio::test]
 async fn the_primary_freezes_and_every_send_is_answered_in_time() {
     let cluster = Cluster::start(&[]).await;
-    let replay = Replay::start(&cluster).await;
-    pause(1_000).await;
+    let mut replay = Replay::start(&cluster).await;
+    replay.until_said(&cluster, SOME_LINES).await;
     let mut caller = Caller::connect(&cluster).await;
     cluster.signal("primary", "STOP").await;
     let frozen = tokio::time::Instant::now();
@@ -207,9 +213,9 @@ async fn the_primary_freezes_and_every_send_is_answered_in_time() {
 #[tokio::test]
 async fn database_connections_are_cut() {
     let cluster = Cluster::start(&[]).await;
-    let replay = Replay::start(&cluster).await;
+    let mut replay = Replay::start(&cluster).await;
     for _ in 0..5 {
-        pause(700).await;
+        replay.until_said(&cluster, SOME_LINES).await;
         cluster.sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'tidings' AND pid <> pg_backend_pid()",
         );
@@ -270,10 +276,14 @@ async fn a_gateway_crashes_between_commit_and_publication() {
     assert!(published > 0.0, "the relay published what the gateway could not");
 }
 
+fn bus_is_up(bus: &Value) -> bool {
+    bus["is_up"] == true
+}
+
 /// Every gateway trusts the bus again by itself.
 async fn returns_to_the_bus(cluster: &Cluster) {
     let urls = "GATEWAY_METRICS_URLS";
-    cluster.until_shown(urls, "bus", 3, "the gateways' buses are up", |bus| bus["is_up"] == true).await;
+    cluster.until_shown(urls, "bus", 3, "the gateways' buses are up", bus_is_up).await;
     let trusts = |follower: &Value| follower["is_tailing"] == false;
     cluster.until_shown(urls, "follower", 3, "the gateways trust the bus", trusts).await;
 }

@@ -63,6 +63,20 @@ impl Replay {
         verdict
     }
 
+    /// Waits until so many more lines were said, or the replay has ended.
+    pub async fn until_said(&mut self, cluster: &Cluster, more: u32) {
+        let acks = async || cluster.metric("GATEWAY_METRICS_URLS", "tidings_acks_total").await;
+        let wanted = acks().await + f64::from(more);
+        let said = async {
+            // A gateway that was killed counts from 0 again, so this may take more than was asked for.
+            while acks().await < wanted && self.child.try_wait().is_ok_and(|end| end.is_none()) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(60), said).await.is_ok();
+        assert!(in_time, "the replay says nothing any more:\n{}\n{}", self.text(), cluster.logs());
+    }
+
     async fn await_begun(&mut self, cluster: &Cluster) {
         let before = self.before;
         let begun = async {

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::support::client::Ws;
 use crate::support::rest::Rest;
 use crate::support::server::Server;
-use crate::support::{Encoding, now};
+use crate::support::{Encoding, now, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn as_many_threads_read_the_file_as_was_set() {
@@ -57,10 +57,8 @@ async fn as_many_connections_wait_for_a_server_that_stands_still_as_was_set() {
 }
 
 /// How often a server has read which tokens were ended.
-async fn revocation_reads(rest: &Rest) -> u64 {
-    const LINE: &str = "tidings_store_latency_seconds_count{operation=\"revocations\"} ";
-    let page = rest.internal("/metrics").await.text;
-    page.lines().find_map(|line| line.strip_prefix(LINE)).expect("it is counted").parse().unwrap()
+async fn revocation_reads(rest: &Rest) -> f64 {
+    rest.metric("tidings_store_latency_seconds_count{operation=\"revocations\"}").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,12 +67,8 @@ async fn revocations_are_read_as_often_as_was_set() {
         let server = Server::start(&[("TIDINGS__AUTH__REVOCATION_POLL_MS", poll_ms)]).await;
         let rest = Rest::new(&server);
         let (began, first) = (now(), revocation_reads(&rest).await);
-        let eight_more = async {
-            while revocation_reads(&rest).await < first + 8 {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        timeout(Duration::from_secs(60), eight_more).await.expect("the server reads them again and again");
+        let eight_more = async || (revocation_reads(&rest).await >= first + 8.0).then_some(());
+        until("they are read again and again", Duration::from_secs(60), eight_more).await;
         assert_eq!(began.elapsed() < Duration::from_secs(5), often, "every {poll_ms} ms");
     }
 }

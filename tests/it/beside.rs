@@ -15,7 +15,7 @@ use tidings::store::{NewMessage, SharedStore, Target};
 use crate::support::client::Ws;
 use crate::support::rest::{Account, Rest};
 use crate::support::server::Server;
-use crate::support::{Encoding, now, uuid};
+use crate::support::{DEADLINE, Encoding, now, until, uuid};
 
 async fn store_of(server: &Server) -> (SharedStore, SharedEnvironment) {
     let environment = SystemEnvironment::shared();
@@ -73,7 +73,10 @@ async fn a_message_that_nobody_noticed_losing_is_found() {
     let send = |body: &str| json!({ "type": "send", "id": 1, "conversation": room, "client_id": uuid(), "body": body });
     let live = here.ask(&send("passed on")).await;
     assert_eq!(ws.expect("event").await["seq"], live["seq"]);
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let compared = async || rest.metric("tidings_comparisons_total").await;
+    let before = compared().await;
+    let again = async || (compared().await >= before + 4.0).then_some(());
+    until("both sessions are compared with the log again", DEADLINE, again).await;
     ws.send(&json!({ "type": "ping", "id": "still" })).await;
     let next = ws.until("anything", |frame| frame["type"] != "receipt").await;
     assert_eq!(next["id"], "still", "{next}");

@@ -26,12 +26,6 @@ async fn connect_from(rest: &Rest, address: &str) -> Answer {
     rest.finish(headers.into_iter().fold(request, |request, (name, value)| request.header(name, value))).await
 }
 
-async fn metric(rest: &Rest, line: &str) -> f64 {
-    let page = rest.internal("/metrics").await.text;
-    let found = page.lines().find_map(|text| text.strip_prefix(line)?.trim().parse().ok());
-    found.unwrap_or_else(|| panic!("no {line} in {page}"))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_address_connects_only_so_often() {
     let server = Server::start(&[
@@ -56,8 +50,8 @@ async fn one_address_connects_only_so_often() {
         "{}",
         refused.text
     );
-    assert_eq!(metric(&rest, "tidings_upgrades_refused_total{reason=\"rate_limited\"}").await, 1.0);
-    assert_eq!(metric(&rest, "tidings_rate_limited_total{what=\"hello\"}").await, 1.0);
+    assert_eq!(rest.metric("tidings_upgrades_refused_total{reason=\"rate_limited\"}").await, 1.0);
+    assert_eq!(rest.metric("tidings_rate_limited_total{what=\"hello\"}").await, 1.0);
     // Others are not concerned, and the wait that was told is enough.
     let other = [("x-forwarded-for", "203.0.113.10")];
     Ws::open_with(&server, Encoding::Json, &other).await.expect("another address");
@@ -112,7 +106,7 @@ async fn only_so_many_hellos_are_under_way() {
     assert_eq!((&error["code"], &error["definite"]), (&json!("overloaded"), &json!(true)), "{error}");
     assert!(error["retry_after_ms"].as_u64().is_some_and(|wait_ms| wait_ms >= 1_000), "{error}");
     assert_eq!(third.closed().await, Some(1013));
-    assert!(metric(&rest, "tidings_sheds_total{reason=\"hellos\"}").await >= 2.0);
+    assert!(rest.metric("tidings_sheds_total{reason=\"hellos\"}").await >= 2.0);
 
     // The place is given on: the first fails, the second is welcome.
     drop((held, keys));

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use crate::support::client::Ws;
 use crate::support::rest::{Account, Rest};
 use crate::support::server::Server;
-use crate::support::{Encoding, now, uuid};
+use crate::support::{Encoding, now, until, uuid};
 
 const PASSWORD: &str = "correct horse battery";
 const CANARY: &str = "canary-5c1d77";
@@ -81,11 +81,7 @@ fn is_in(folder: &Path, text: &str) -> bool {
 }
 
 async fn until_gone(server: &Server) {
-    let began = now();
-    while is_in(server.data(), CANARY) {
-        assert!(began.elapsed() < GONE_WITHIN, "the text is still there; the log:\n{}", server.log());
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+    until("the text is gone", GONE_WITHIN, async || (!is_in(server.data(), CANARY)).then_some(())).await;
 }
 
 /// How many messages of the page still have a body.

@@ -19,12 +19,6 @@ async fn narrow(addr: SocketAddr) -> TcpStream {
     socket.connect(addr).await.unwrap()
 }
 
-async fn metric(rest: &Rest, line: &str) -> f64 {
-    let page = rest.internal("/metrics").await.text;
-    let found = page.lines().find_map(|text| text.strip_prefix(line)?.trim().parse().ok());
-    found.unwrap_or_else(|| panic!("no {line} in {page}"))
-}
-
 const UNLIMITED: [(&str, &str); 4] = [
     ("TIDINGS__LIMITS__SENDS_PER_SECOND", "100000"),
     ("TIDINGS__LIMITS__SEND_BURST", "100000"),
@@ -67,7 +61,7 @@ async fn a_client_that_asks_and_does_not_read_fills_nothing() {
     }
     // Until the write deadline has ended all four.
     let (began, mut most) = (now(), 0);
-    while metric(&rest, "tidings_connections ").await > 0.0 {
+    while rest.metric("tidings_connections ").await > 0.0 {
         most = most.max(server.rss_bytes());
         assert!(began.elapsed() < Duration::from_secs(20), "a client that reads nothing is cut off");
     }

@@ -2,28 +2,22 @@
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::time::Duration;
 
 use reqwest::Method;
 use tempfile::TempDir;
 
-use crate::support::DEADLINE;
 use crate::support::rest::Rest;
 use crate::support::server::{Server, run_on};
+use crate::support::{DEADLINE, until};
 
 /// Where the start says that the internal address is.
 async fn address(server: &Server) -> String {
-    let said = async {
-        loop {
-            let log = server.log();
-            let found = log.split_once("internal     ").and_then(|(_, rest)| rest.split_once("   ("));
-            if let Some((address, _)) = found {
-                return address.to_owned();
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+    let said = async || {
+        let log = server.log();
+        let (address, _) = log.split_once("internal     ")?.1.split_once("   (")?;
+        Some(address.to_owned())
     };
-    tokio::time::timeout(DEADLINE, said).await.expect("the start says it")
+    until("the start says it", DEADLINE, said).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

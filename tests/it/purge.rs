@@ -8,9 +8,9 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use reqwest::Method;
 
-use crate::support::now;
 use crate::support::rest::Rest;
 use crate::support::server::Server;
+use crate::support::until;
 
 const CANARY: &str = "canary-c0ffee-0003";
 const MESSAGES: usize = 1_500;
@@ -49,14 +49,8 @@ async fn a_deleted_conversation_leaves_the_files_though_the_server_is_killed_mea
     server.restart().await;
     let rest = Rest::new(&server);
     until_gone(server.data()).await;
-    let purges = async {
-        while rest.internal("/readyz").await.body["details"]["purges"] != 0 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), purges)
-        .await
-        .expect("the internal address says that nothing is left");
+    let purged = async || (rest.internal("/readyz").await.body["details"]["purges"] == 0).then_some(());
+    until("nothing is left to purge", Duration::from_secs(20), purged).await;
     assert!(holds(server.data(), "stays"));
     assert_eq!(rest.call(Method::DELETE, &path, Some(&ada.access), None).await.status, 204, "asked again");
     rest.send(&ada, &stays, "goes on").await;
@@ -80,9 +74,5 @@ async fn a_text_that_was_edited_away_leaves_the_files_of_a_running_server() {
 
 /// Waits until no file holds the text any more: a minute at most.
 async fn until_gone(data: &Path) {
-    let began = now();
-    while holds(data, CANARY) {
-        assert!(began.elapsed() < Duration::from_secs(60), "the text is still there");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until("the text is gone", Duration::from_secs(60), async || (!holds(data, CANARY)).then_some(())).await;
 }

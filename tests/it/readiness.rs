@@ -13,7 +13,7 @@ use crate::servers::postgres::{Options, Postgres};
 use crate::support::client::{Ws, chat_works};
 use crate::support::rest::{Account, Rest};
 use crate::support::server::Server;
-use crate::support::{DEADLINE, Encoding, now, uuid};
+use crate::support::{DEADLINE, Encoding, now, until, uuid};
 
 /// The report; it must be 200 and come at once, whatever it says.
 async fn report(rest: &Rest) -> Value {
@@ -34,13 +34,7 @@ async fn store_is(rest: &Rest, state: &str) -> bool {
 }
 
 async fn until_store_is(rest: &Rest, state: &str) {
-    let shown = async {
-        while !store_is(rest, state).await {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    let shown = tokio::time::timeout(DEADLINE, shown).await;
-    assert!(shown.is_ok(), "the store is never {state}: {}", report(rest).await);
+    until(state, DEADLINE, async || store_is(rest, state).await.then_some(())).await;
 }
 
 async fn send(ws: &mut Ws, conversation: &str, body: &str) -> Value {
@@ -165,15 +159,7 @@ async fn a_database_that_is_cut_off_or_gone_takes_no_gateway_out_of_rotation() {
 
 /// Waits until the report of `rest` is as wanted.
 async fn until_report(rest: &Rest, what: &str, wanted: impl Fn(&Value) -> bool) {
-    let began = now();
-    loop {
-        let report = report(rest).await;
-        if wanted(&report) {
-            return;
-        }
-        assert!(began.elapsed() < DEADLINE, "never {what}: {report}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    until(what, DEADLINE, async || wanted(&report(rest).await).then_some(())).await;
 }
 
 fn state_of<'a>(report: &'a Value, name: &str) -> Option<&'a str> {

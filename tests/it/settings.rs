@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::support::client::Ws;
 use crate::support::rest::{Account, Rest};
 use crate::support::server::Server;
-use crate::support::{DEADLINE, Encoding, now, uuid};
+use crate::support::{DEADLINE, Encoding, now, until, uuid};
 
 /// A server with these settings, written as `section.key`.
 async fn serve(settings: &[(&str, &str)]) -> (Server, Rest) {
@@ -194,11 +194,8 @@ async fn a_connection_is_given_the_time_that_was_set() {
     // Nothing reads from this one, so nothing answers the pings.
     let ben = rest.guest("Ben").await;
     let (not_reading, _) = Ws::signed_in(&server, Encoding::Json, &ben).await;
-    let began = now();
-    while metric(&rest, "tidings_closes_total{code=\"4408\"}").await < 2.0 {
-        assert!(began.elapsed() < DEADLINE, "the heartbeat does not end it");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let ended = async || (rest.metric("tidings_closes_total{code=\"4408\"}").await >= 2.0).then_some(());
+    until("the heartbeat ends it", DEADLINE, ended).await;
     drop(not_reading);
 }
 
@@ -223,7 +220,7 @@ async fn a_reader_that_takes_nothing_is_cut_off_after_the_time_that_was_set() {
     stuck.expect("welcome").await;
     let (mut sender, _) = Ws::signed_in(&server, Encoding::Json, &ada).await;
     let began = now();
-    while metric(&rest, "tidings_closes_total{code=\"4408\"}").await < 1.0 {
+    while rest.metric("tidings_closes_total{code=\"4408\"}").await < 1.0 {
         sender.ask(&send(&room, &"x".repeat(1_000_000))).await;
         assert!(began.elapsed() < DEADLINE, "the reader is still there");
     }
@@ -349,16 +346,7 @@ async fn ended(stream: &mut TcpStream) -> String {
 
 /// Waits until the server has written this to its log.
 async fn logged(server: &Server, text: &str) {
-    let began = now();
-    while !server.log().contains(text) {
-        assert!(began.elapsed() < DEADLINE, "no {text} in {}", server.log());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-async fn metric(rest: &Rest, line: &str) -> f64 {
-    let page = rest.internal("/metrics").await.text;
-    page.lines().find_map(|text| text.strip_prefix(line)?.trim().parse().ok()).unwrap_or_default()
+    until(text, DEADLINE, async || server.log().contains(text).then_some(())).await;
 }
 
 /// What `tidings serve` says when it does not start with this setting.

@@ -1,16 +1,13 @@
 //! Plays an HTTP example: each request with its answer, status, shown headers and body.
 
-use std::time::Duration;
-
 use reqwest::Method;
 use serde_json::Value;
-use tokio::time::timeout;
 
 use super::page::{Block, Line, Way, Wrong};
 use super::pattern::parse;
 use super::stage::Stage;
-use crate::support::DEADLINE;
 use crate::support::rest::Answer;
+use crate::support::{DEADLINE, until};
 
 /// Plays all exchanges of a block.
 ///
@@ -38,14 +35,11 @@ pub async fn play(stage: &mut Stage, block: &Block) -> Result<(), Wrong> {
 
 /// Erasing goes on after its answer. What it tells others must not come in the middle of a later example.
 async fn until_erased(stage: &Stage, before: u64) {
-    let erased = async {
-        while erasing_steps(stage).await == before
-            || stage.rest.internal("/readyz").await.body["details"]["jobs"] != 0
-        {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+    let erased = async || {
+        let begun = erasing_steps(stage).await != before;
+        (begun && stage.rest.internal("/readyz").await.body["details"]["jobs"] == 0).then_some(())
     };
-    timeout(DEADLINE, erased).await.expect("the account is erased in time");
+    until("the account is erased", DEADLINE, erased).await;
 }
 
 async fn erasing_steps(stage: &Stage) -> u64 {

@@ -50,6 +50,23 @@ pub fn unix_seconds() -> i64 {
     i64::try_from(since.as_secs()).unwrap()
 }
 
+/// Waits until `probe` answers something, for as long as `within`. Where nothing tells of a change, looking
+/// again is all that a test outside of the process can do; this is the one place that does it.
+pub async fn until<T>(what: &str, within: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let answered = async {
+        loop {
+            if let Some(found) = probe().await {
+                return found;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    };
+    tokio::time::timeout(within, answered).await.unwrap_or_else(|_| panic!("not within {within:?}: {what}"))
+}
+
+/// Between two looks.
+const AGAIN: Duration = Duration::from_millis(20);
+
 static COUNTER: AtomicU64 = AtomicU64::new(1);
 
 /// A string nobody else in this run has: `label` with a number. Every server has its own empty data

@@ -97,6 +97,13 @@ impl Rest {
         self.finish(self.inside.get(format!("http://internal{path}"))).await
     }
 
+    /// The value of one line of the metrics, by all that stands before it.
+    pub async fn metric(&self, line: &str) -> f64 {
+        let page = self.internal("/metrics").await.text;
+        let found = page.lines().find_map(|text| text.strip_prefix(line)?.trim().parse().ok());
+        found.unwrap_or_else(|| panic!("no {line} in {page}"))
+    }
+
     /// A request to `path`, for the caller to finish with [`Rest::finish`].
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base))
