@@ -13,6 +13,7 @@
 use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::os::unix::fs::FileTypeExt;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::path::PathBuf;
 use std::pin::pin;
@@ -120,15 +121,20 @@ pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(poisoned)
 }
 
-/// A place where tests make a debug build panic once, by a file of that name in the folder given to
-/// [`install`].
+/// A place where tests make a debug build fail, by what is there of that name in the folder given to
+/// [`install`]. A file: it panics, once. A named pipe: the thread is stuck until the pipe is opened and
+/// closed.
 pub fn point(name: &'static str) {
     if cfg!(debug_assertions)
-        && let Some(points) = POINTS.get()
-        && std::fs::remove_file(points.join(name)).is_ok()
+        && let Some(path) = POINTS.get().map(|points| points.join(name))
+        && let Ok(found) = std::fs::metadata(&path)
     {
-        // Only when a test asked for it.
-        panic!("as asked for at the point {name}");
+        if found.file_type().is_fifo() {
+            let _ = std::fs::read(&path);
+        } else if std::fs::remove_file(&path).is_ok() {
+            // Only when a test asked for it.
+            panic!("as asked for at the point {name}");
+        }
     }
 }
 

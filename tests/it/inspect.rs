@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::client::Ws;
+use crate::support::client::{Ws, chat_works};
 use crate::support::inspect::Inspected;
 use crate::support::rest::Rest;
 use crate::support::server::{Server, run_on};
-use crate::support::{Encoding, uuid};
+use crate::support::{DEADLINE, Encoding, until, uuid};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_part_shows_its_state_to_the_one_who_may_open_the_data_folder() {
@@ -46,6 +46,50 @@ async fn each_part_shows_its_state_to_the_one_who_may_open_the_data_folder() {
 
     drop(ws);
     Inspected::until(&rest, "its session is gone", |all| all.sum("hub ", "live") == 0).await;
+}
+
+/// A thread that works without end, or waits for what never comes, serves none of its clients.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stuck_worker_thread_is_shown_with_the_age_of_what_waits_for_it() {
+    let server = Server::start(&[("TIDINGS__SERVER__WORKERS", "2")]).await;
+    let rest = Rest::new(&server);
+    let (ada, ben) = (rest.guest("Ada").await, rest.guest("Ben").await);
+    let group = rest.conversation(&ada, "group", &[&ben]).await;
+    let mut sockets = Vec::new();
+    for _ in 0..6 {
+        sockets.push(Ws::signed_in(&server, Encoding::Json, &ada).await.0);
+    }
+    let send =
+        || json!({ "type": "send", "id": 1, "conversation": group, "client_id": uuid(), "body": "hello" });
+
+    let stopped = server.stop_at("hub");
+    sockets[0].send(&send()).await;
+    let shown = Inspected::until(&rest, "a stuck hub", |all| !all.silent().is_empty()).await;
+    for silent in shown.silent() {
+        assert!(silent["actor"].as_str().is_some_and(|actor| actor.starts_with("hub ")), "{shown}");
+        assert_eq!(silent["error"], "no answer within 1000 ms", "{shown}");
+    }
+    assert!(shown.of("writer shard 0").is_object() && shown.of("router").is_object(), "{shown}");
+    for socket in &mut sockets {
+        socket.send(&send()).await;
+    }
+    let oldest_ms = |all: &Inspected| {
+        let inboxes = all.of("router")["inboxes"].as_array().cloned().unwrap_or_default();
+        inboxes.iter().filter_map(|inbox| inbox["oldest_ms"].as_u64()).max().unwrap_or(0)
+    };
+    Inspected::until(&rest, "what waits grows old", |all| oldest_ms(all) >= 1_000).await;
+    let not_ready = async || {
+        let report = rest.internal("/readyz").await;
+        (report.status == 503).then(|| report.body["stuck"].clone())
+    };
+    let stuck = until("it is not ready", 3 * DEADLINE, not_ready).await;
+    assert!(stuck[0].as_str().is_some_and(|thread| thread.starts_with("worker ")), "{stuck}");
+
+    drop(stopped);
+    Inspected::until(&rest, "all parts answer", |all| all.silent().is_empty() && oldest_ms(all) == 0).await;
+    chat_works(&server, &ada, &ben).await;
+    let ready = async || (rest.internal("/readyz").await.status == 200).then_some(());
+    until("it is ready again", DEADLINE, ready).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -27,6 +27,18 @@ const SETTINGS: [(&str, &str); 3] = [
 /// The folder in which [`Server::panic_at`] asks for a panic.
 const POINTS: &str = "panic-points";
 
+/// While this lives, a thread of the server is stuck; see [`Server::stop_at`].
+pub struct Stopped(PathBuf);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // Opened for both, it does not wait for a reader.
+        let pipe = File::options().read(true).write(true).open(&self.0).unwrap();
+        fs::remove_file(&self.0).unwrap();
+        drop(pipe);
+    }
+}
+
 /// A running server. Dropping it kills the process and removes its data.
 pub struct Server {
     child: Child,
@@ -158,6 +170,13 @@ impl Server {
     /// Makes the process panic, once, the next time it comes by this point of `src/panics.rs`.
     pub fn panic_at(&self, point: &str) {
         File::create(self.dir.path().join(POINTS).join(point)).unwrap();
+    }
+
+    /// Makes each thread that comes by this point of `src/panics.rs` stuck, until the answer is dropped.
+    pub fn stop_at(&self, point: &str) -> Stopped {
+        let pipe = self.dir.path().join(POINTS).join(point);
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        Stopped(pipe)
     }
 
     /// Waits until it has ended by itself.
