@@ -23,14 +23,14 @@ use uuid::Uuid;
 use super::{
     Accounts, AppendError, Appended, Backlog, Change, Changed, ChannelOrder, ChannelPlace, Consumers,
     ConversationView, Conversations, Created, Credentials, Cursor, FamilyRotation, Head, Heads, HistoryPage,
-    HistoryQuery, Holder, JobKind, Jobs, Lease, Log, MovedReceipt, MemberView, NewConversation, NewFamily, NewMessage,
-    NewUser, NewUserOutcome, OpenChannel, Outcome, Page, Preview, RangeEvents, RangeQuery, Revocation,
-    RevocationCursor, Running, SharedStore, StoreError, Tail, Worked, deadline,
+    HistoryQuery, Holder, JobKind, Jobs, Lease, Log, MemberView, MovedReceipt, NewConversation, NewFamily,
+    NewMessage, NewUser, NewUserOutcome, OpenChannel, Outcome, Page, Preview, RangeEvents, RangeQuery,
+    Revocation, RevocationCursor, Running, SharedStore, StoreError, Tail, Worked, deadline,
 };
 use crate::domain::permissions::Block;
 use crate::domain::{
-    Committed, Conversation, ConversationId, FamilyId, Receipt, Member, Position, Seq, Timestamp, User, UserId,
-    Username,
+    Committed, Conversation, ConversationId, FamilyId, Member, Position, Receipt, Seq, Timestamp, User,
+    UserId, Username,
 };
 use crate::environment::SharedEnvironment;
 use crate::telemetry::Latency;

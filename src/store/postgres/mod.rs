@@ -190,10 +190,8 @@ impl Backend for PostgresStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        let locked = self.write((), |connection, ()| Box::pin(connection.run(&LOCKED, &[]))).await;
-        sql::unrefused(locked)?;
-        let reached = self.read((), |connection, ()| Box::pin(connection.run(&REACHED, &[]))).await;
-        sql::unrefused(reached).map(|_| ())
+        self.write((), |connection, ()| Box::pin(connection.run(&LOCKED, &[]))).await?;
+        self.read((), |connection, ()| Box::pin(connection.run(&REACHED, &[]))).await.map(|_| ())
     }
 
     async fn scrub(&self) -> Result<bool, StoreError> {

@@ -85,12 +85,10 @@ async fn answered<Q: Question>(
             Err(_) => store.replicas.record(index, ReadResult::Failed),
         }
     }
-    let on_primary = store
+    let seen = store
         .read((key, question), |connection, (key, question)| Box::pin(question.read(connection, key)))
-        .await;
-    let seen = unrefused(on_primary)?;
-    // The primary that returned the key has the events that the key names, unless another server became the
-    // primary in between.
+        .await?;
+    // The primary that gave the key has what the key names, unless another has taken its place in between.
     seen.ok_or_else(|| StoreError::definite("the primary is behind what it said a moment ago"))
 }
 

@@ -4,7 +4,7 @@ use crate::domain::Position;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::connection::Connection;
 use crate::store::shared::columns::Columns;
-use crate::store::sql::{self, Backend, Connection as _, Sql, statement, unrefused};
+use crate::store::sql::{self, Backend, Connection as _, Sql, statement};
 use crate::store::{Running, StoreError};
 
 const RUNNING: Sql = statement!(postgres:
@@ -14,7 +14,7 @@ FROM meta m, (SELECT pg_current_snapshot() AS now) s WHERE m.name = 'position_ba
 );
 
 pub(super) async fn running(store: &PostgresStore) -> Result<Running, StoreError> {
-    unrefused(store.read((), |connection, ()| Box::pin(undecided(connection))).await)
+    store.read((), |connection, ()| Box::pin(undecided(connection))).await
 }
 
 async fn undecided(connection: &mut Connection) -> sql::Result<Running> {

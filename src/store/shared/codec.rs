@@ -167,7 +167,8 @@ pub(in crate::store) fn decode(row: &impl Columns) -> error::Result<Event> {
 
 /// What the JSON of an event's particulars says; nothing when there is none.
 fn particulars<T: Default + DeserializeOwned>(extra: Option<&str>) -> error::Result<T> {
-    extra.map_or_else(|| Ok(T::default()), |text| serde_json::from_str(text).map_err(error::Error::impossible))
+    extra
+        .map_or_else(|| Ok(T::default()), |text| serde_json::from_str(text).map_err(error::Error::impossible))
 }
 
 fn event(row: &impl Columns, kind: EventKind) -> error::Result<Event> {

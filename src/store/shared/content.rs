@@ -1,9 +1,15 @@
-//! The content of a send: may it be stored, and is it the same as an earlier one?
+//! What a send carries: may it be stored, is it the same as an earlier one, and what is it in the log?
+
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::codec::encode_content;
-use crate::domain::{Content, ConversationId, Refusal, Seq};
+use super::roster::{Roster, audience};
+use crate::domain::{
+    Committed, Content, ConversationId, Event, EventKind, Message, Position, Refusal, Seq, Timestamp,
+};
+use crate::store::{Appended, NewMessage};
 
 /// `reply_to` names no message that a reply may name.
 pub(in crate::store) const REPLY: Refusal =
@@ -12,7 +18,32 @@ pub(in crate::store) const REPLY: Refusal =
 /// The same sender used the same client id before, for something else.
 pub(in crate::store) const REUSED: Refusal = Refusal::Conflict("this client_id was used for another message");
 
-/// The content as columns. Every backend refuses NUL, because some databases cannot store it.
+/// A database refuses the message, whatever the rules say.
+pub(in crate::store) const UNSTORABLE: Refusal =
+    Refusal::Invalid(std::borrow::Cow::Borrowed("the message cannot be stored"));
+
+/// A message as it stands in the log now.
+pub(in crate::store) fn appended(
+    new: &NewMessage,
+    (conversation, seq): (ConversationId, Seq),
+    (previous, position): (Position, Position),
+    sent_at: Timestamp,
+    roster: Option<&Roster>,
+) -> Appended {
+    let kind = EventKind::Message(Message {
+        client_id: new.client_id,
+        content: new.content.clone(),
+        edited_at: None,
+        deleted: false,
+    });
+    let present = roster.map_or_else(|| Arc::from([]), |roster| Arc::clone(&roster.users));
+    let audience = audience(conversation.kind(), &kind, &present);
+    let event = Arc::new(Event { conversation, seq, sender: new.sender, sent_at, kind });
+    let committed = Some(Committed { audience, event, position, previous });
+    Appended { conversation, seq, sent_at, committed }
+}
+
+/// The content as columns. NUL is refused by every backend, since not every database can hold it.
 pub(in crate::store) fn storable(content: &Content) -> Result<(Option<String>, Option<String>), Refusal> {
     without_nul("body", content.body.as_deref().unwrap_or_default())?;
     encode_content(content).map_err(|_| Refusal::Invalid("data, attachments: not JSON".into()))

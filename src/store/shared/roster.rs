@@ -144,10 +144,12 @@ impl Rosters {
         Self(Cache::builder().max_capacity(most_members).weigher(weigh).build())
     }
 
-    /// Caches the roster of a committed transaction, unless a newer one is cached.
-    pub(in crate::store) async fn keep(&self, conversation: ConversationId, roster: Roster) {
-        if self.0.get(&conversation).is_none_or(|known| known.version < roster.version) {
-            self.0.insert(conversation, roster);
+    /// Keeps what a committed transaction knows, where nothing newer is there.
+    pub(in crate::store) fn keep(&self, rosters: impl IntoIterator<Item = (ConversationId, Roster)>) {
+        for (conversation, roster) in rosters {
+            if self.0.get(&conversation).is_none_or(|known| known.version < roster.version) {
+                self.0.insert(conversation, roster);
+            }
         }
     }
 
@@ -156,13 +158,13 @@ impl Rosters {
         self.0.invalidate_all();
     }
 
-    /// The cached roster, at any version.
-    pub(in crate::store) async fn cached(&self, conversation: ConversationId) -> Option<Roster> {
+    /// What the cache holds, at whatever version.
+    pub(in crate::store) fn cached(&self, conversation: ConversationId) -> Option<Roster> {
         self.0.get(&conversation)
     }
 
-    /// The cached roster of a conversation that was just read; `None` when its members must be read too.
-    pub(in crate::store) async fn known(&self, stored: &ConversationRow) -> Option<Roster> {
+    /// What the cache knows of a conversation as it was just read; `None` when its members must be read too.
+    pub(in crate::store) fn known(&self, stored: &ConversationRow) -> Option<Roster> {
         if let Some(pair) = stored.pair
             && stored.conversation.member_count == if pair.0 == pair.1 { 1 } else { 2 }
         {

@@ -9,11 +9,36 @@ use super::journal::Recorder;
 use super::operation::{Phase, Purpose, Rule, Transaction, Transactions, drive};
 use super::range::Question;
 use crate::domain::{Limits, Timestamp, UserId};
-use crate::store::shared::error::Stop;
+use crate::store::shared::error::{Error, Stop};
 use crate::store::shared::roster::Rosters;
 use crate::store::{AppendError, Appended, NewMessage, Outcome, Running, StoreError};
 
-/// A database that runs operations. It contains no rules.
+/// How a rule may end without what was asked for, and so what its caller is answered.
+pub(in crate::store) trait Ends: Into<Stop> + Send + 'static {
+    type Answer<T>;
+
+    fn answer<T>(outcome: Outcome<T>) -> Self::Answer<T>;
+}
+
+/// The rule never refuses.
+impl Ends for Error {
+    type Answer<T> = Result<T, StoreError>;
+
+    fn answer<T>(outcome: Outcome<T>) -> Result<T, StoreError> {
+        unrefused(outcome)
+    }
+}
+
+/// The rule may refuse.
+impl Ends for Stop {
+    type Answer<T> = Outcome<T>;
+
+    fn answer<T>(outcome: Outcome<T>) -> Outcome<T> {
+        outcome
+    }
+}
+
+/// A database that runs operations. It knows nothing of the rules.
 ///
 /// An operation is a rule and its arguments. Both are owned and `'static`, so a backend may run them on its
 /// own thread: one hop in, one hop out, and between the two every future is ready at once.
@@ -72,13 +97,13 @@ pub(in crate::store) trait Backend: Send + Sync + 'static {
         &self,
         arguments: A,
         rule: Rule<Self::Connection, A, T, E>,
-    ) -> impl Future<Output = Outcome<T>> + Send
+    ) -> impl Future<Output = E::Answer<T>> + Send
     where
         A: Send + Sync + 'static,
         T: Send + 'static,
-        E: Into<Stop> + Send + 'static,
+        E: Ends,
     {
-        self.operate(Purpose::Write, arguments, rule)
+        async move { E::answer(self.operate(Purpose::Write, arguments, rule).await) }
     }
 
     /// Runs a rule that is one writing statement.
@@ -86,13 +111,13 @@ pub(in crate::store) trait Backend: Send + Sync + 'static {
         &self,
         arguments: A,
         rule: Rule<Self::Connection, A, T, E>,
-    ) -> impl Future<Output = Outcome<T>> + Send
+    ) -> impl Future<Output = E::Answer<T>> + Send
     where
         A: Send + Sync + 'static,
         T: Send + 'static,
-        E: Into<Stop> + Send + 'static,
+        E: Ends,
     {
-        self.operate(Purpose::Once, arguments, rule)
+        async move { E::answer(self.operate(Purpose::Once, arguments, rule).await) }
     }
 
     /// Runs a rule that only reads.
@@ -100,13 +125,13 @@ pub(in crate::store) trait Backend: Send + Sync + 'static {
         &self,
         arguments: A,
         rule: Rule<Self::Connection, A, T, E>,
-    ) -> impl Future<Output = Outcome<T>> + Send
+    ) -> impl Future<Output = E::Answer<T>> + Send
     where
         A: Send + Sync + 'static,
         T: Send + 'static,
-        E: Into<Stop> + Send + 'static,
+        E: Ends,
     {
-        self.operate(Purpose::Read, arguments, rule)
+        async move { E::answer(self.operate(Purpose::Read, arguments, rule).await) }
     }
 
     /// Runs a rule that reads the log in commit order.
@@ -114,13 +139,13 @@ pub(in crate::store) trait Backend: Send + Sync + 'static {
         &self,
         arguments: A,
         rule: Rule<Self::Connection, A, T, E>,
-    ) -> impl Future<Output = Outcome<T>> + Send
+    ) -> impl Future<Output = E::Answer<T>> + Send
     where
         A: Send + Sync + 'static,
         T: Send + 'static,
-        E: Into<Stop> + Send + 'static,
+        E: Ends,
     {
-        self.operate(Purpose::Tail, arguments, rule)
+        async move { E::answer(self.operate(Purpose::Tail, arguments, rule).await) }
     }
 }
 

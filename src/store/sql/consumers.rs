@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{Backend, Connection, Result, Sql, statement, unrefused, values};
+use super::{Backend, Connection, Result, Sql, statement, values};
 use crate::domain::{Position, Timestamp};
 use crate::store::shared::columns::Columns;
 use crate::store::{Consumers, Cursor, Holder, Lease, StoreError};
@@ -81,7 +81,7 @@ impl<B: Backend> Consumers for B {
         let leased = self.once(asked, |connection, (name, holder, lease_ms, now)| {
             Box::pin(lease(connection, name, holder, *lease_ms, *now))
         });
-        unrefused(leased.await)
+        leased.await
     }
 
     async fn advance(
@@ -94,13 +94,13 @@ impl<B: Backend> Consumers for B {
         let advanced = self.once(asked, |connection, (name, holder, cursor)| {
             Box::pin(advance(connection, name, *holder, *cursor))
         });
-        unrefused(advanced.await)
+        advanced.await
     }
 
     async fn release(&self, name: &str, holder: Uuid) -> std::result::Result<(), StoreError> {
         let asked = (name.to_owned(), holder);
         let released =
             self.once(asked, |connection, (name, holder)| Box::pin(release(connection, name, *holder)));
-        unrefused(released.await)
+        released.await
     }
 }

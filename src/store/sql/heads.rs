@@ -9,7 +9,7 @@
 //! The user's feed names the candidates. So the cost depends on the changed conversations, not on all
 //! conversations of the user.
 
-use super::{Backend, Connection, Result, Sql, Value, statement, unrefused, values};
+use super::{Backend, Connection, Result, Sql, Value, statement, values};
 use crate::domain::{ConversationId, ConversationKind, HistoryPolicy, Position, Seq, UserId};
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::part::Part;
@@ -76,7 +76,7 @@ pub(in crate::store) async fn heads<B: Backend>(
 ) -> std::result::Result<Heads, StoreError> {
     let read =
         backend.read((user, since), |connection, (user, since)| Box::pin(moved(connection, *user, *since)));
-    unrefused(read.await)
+    read.await
 }
 
 async fn moved<C: Connection>(connection: &mut C, user: UserId, since: Option<Cursor>) -> Result<Heads> {
@@ -148,7 +148,7 @@ pub(in crate::store) async fn heads_of<B: Backend>(
     }
     let asked = (user, conversations.to_vec());
     let read = backend.read(asked, |connection, (user, asked)| Box::pin(named(connection, *user, asked)));
-    unrefused(read.await)
+    read.await
 }
 
 async fn named<C: Connection>(
@@ -164,7 +164,7 @@ async fn named<C: Connection>(
 const END: Sql = statement!("SELECT {epoch} AS epoch, {end_position} AS stop");
 
 pub(in crate::store) async fn end<B: Backend>(backend: &B) -> std::result::Result<Cursor, StoreError> {
-    unrefused(backend.read((), |connection, ()| Box::pin(last(connection))).await)
+    backend.read((), |connection, ()| Box::pin(last(connection))).await
 }
 
 async fn last<C: Connection>(connection: &mut C) -> Result<Cursor> {

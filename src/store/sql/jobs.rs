@@ -80,7 +80,7 @@ async fn backlog<C: Connection>(connection: &mut C, kind: JobKind) -> Result<Bac
 impl<B: Backend> Jobs for B {
     async fn work(&self, kind: JobKind, now: Timestamp) -> std::result::Result<Worked, StoreError> {
         let picked = self.read((kind, now), |on, (kind, now)| Box::pin(pick(on, *kind, *now)));
-        let Some(subject) = unrefused(picked.await)? else {
+        let Some(subject) = picked.await? else {
             return Ok(Worked { step: Step::Idle, committed: Vec::new(), purged: None });
         };
         let stepped = self.write((kind, subject, now), |on, (kind, subject, now)| {
@@ -93,15 +93,13 @@ impl<B: Backend> Jobs for B {
                 let asked = (kind, subject, now.plus_ms(FAILED_MS));
                 let put_off = self
                     .once(asked, |on, (kind, subject, until)| Box::pin(put_off(on, *kind, *subject, *until)));
-                if let Err(error) = unrefused(put_off.await) {
-                    tracing::debug!(%error, "a failed job could not be postponed");
+                if let Err(error) = put_off.await {
+                    tracing::debug!(%error, "a job that failed was not put off");
                 }
                 return Err(error);
             }
         };
-        for (conversation, roster) in stepped.rosters {
-            self.rosters().keep(conversation, roster).await;
-        }
+        self.rosters().keep(stepped.rosters);
         if stepped.step == Step::Done {
             tracing::info!(kind = kind.as_str(), %subject, "done");
         }
@@ -109,7 +107,7 @@ impl<B: Backend> Jobs for B {
     }
 
     async fn backlog(&self, kind: JobKind) -> std::result::Result<Backlog, StoreError> {
-        unrefused(self.read(kind, |on, kind| Box::pin(backlog(on, *kind))).await)
+        self.read(kind, |on, kind| Box::pin(backlog(on, *kind))).await
     }
 
     async fn scrub(&self) -> std::result::Result<bool, StoreError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::roster::rosters_of;
-use super::{Backend, Connection, Result, Sql, Value, statement, unrefused, values};
+use super::{Backend, Connection, Result, Sql, Value, statement, values};
 use crate::domain::{ConversationId, ConversationKind, Seq, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::roster::Roster;
@@ -70,7 +70,7 @@ pub(in crate::store) async fn move_receipts<B: Backend>(
         return Ok(Vec::new());
     }
     let moved = backend.once(asked(receipts), |connection, asked| Box::pin(move_forward(connection, asked)));
-    let mut moved = unrefused(moved.await)?;
+    let mut moved = moved.await?;
     let order = |receipt: &Receipt| {
         receipts.iter().position(|one| (one.user, one.conversation) == (receipt.user, receipt.conversation))
     };
@@ -80,11 +80,9 @@ pub(in crate::store) async fn move_receipts<B: Backend>(
     let read = backend.read((rosters.clone(), told), |connection, (rosters, told)| {
         Box::pin(rosters_of(connection, rosters, told.clone()))
     });
-    // The receipts are stored even if this fails: a user who misses one receives it with the next.
-    let present = unrefused(read.await).unwrap_or_default();
-    for (conversation, roster) in &present {
-        rosters.keep(*conversation, roster.clone()).await;
-    }
+    // The receipts are stored, also when this fails: a user who is not told of one learns it with the next.
+    let present = read.await.unwrap_or_default();
+    rosters.keep(present.iter().map(|(conversation, roster)| (*conversation, roster.clone())));
     let told = |receipt: Receipt| MovedReceipt {
         receipt,
         audience: audience(&receipt, present.get(&receipt.conversation)),

@@ -54,12 +54,9 @@ pub(in crate::store) async fn memberships_since<C: Connection>(
         let event = decode(row)?;
         changes.entry(event.conversation).or_default().push(event);
     }
-    let mut memberships = HashMap::with_capacity(read.len());
-    for (id, roster) in read {
-        rosters.keep(id, roster.clone()).await;
-        memberships.insert(id, Memberships::new(roster, changes.remove(&id).unwrap_or_default()));
-    }
-    Ok(memberships)
+    rosters.keep(read.iter().map(|(id, roster)| (*id, roster.clone())));
+    let since = |(id, roster)| (id, Memberships::new(roster, changes.remove(&id).unwrap_or_default()));
+    Ok(read.into_iter().map(since).collect())
 }
 
 /// The current rosters of the direct and group conversations among `ids`; cached ones are not read again.
@@ -75,7 +72,7 @@ pub(in crate::store) async fn rosters_of<C: Connection>(
         if id.kind() == ConversationKind::Channel || !seen.insert(id) {
             continue;
         }
-        let cached = rosters.cached(id).await;
+        let cached = rosters.cached(id);
         asked.push(*id.as_uuid());
         versions.push(cached.as_ref().map(|roster| roster.version));
         known.extend(cached.map(|roster| (id, roster)));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::roster::memberships_since;
-use super::{Backend, Connection, Result, Sql, statement, unrefused, values};
+use super::{Backend, Connection, Result, Sql, statement, values};
 use crate::domain::{Committed, ConversationId, Position, Seq};
 use crate::store::shared::codec::{EVENT_COLUMNS, decode};
 use crate::store::shared::columns::{Columns, impossible};
@@ -48,7 +48,7 @@ pub(in crate::store) async fn tail<B: Backend>(
         .tail((backend.rosters().clone(), after, limit.max(1)), |connection, (rosters, after, limit)| {
             Box::pin(page(connection, rosters, &TAIL, *after, *limit))
         });
-    let (committed, stop) = unrefused(read.await)?;
+    let (committed, stop) = read.await?;
     let next = match committed.last() {
         Some(last) if committed.len() >= limit.max(1) => Position(last.position.0 + 1),
         Some(_) | None => stop,
@@ -67,7 +67,7 @@ pub(in crate::store) async fn ahead<B: Backend>(
     let read = backend.read(asked, |connection, (rosters, after, limit)| {
         Box::pin(page(connection, rosters, &AHEAD, *after, *limit))
     });
-    let (committed, _) = unrefused(read.await)?;
+    let (committed, _) = read.await?;
     let next = committed.last().map_or(after, |last| Position(last.position.0 + 1));
     Ok(Tail { committed, next })
 }
@@ -101,7 +101,7 @@ pub(in crate::store) async fn stretch<B: Backend>(
     let read = backend.read(asked, |connection, (rosters, conversation, after, limit)| {
         Box::pin(after_seq(connection, rosters, *conversation, *after, *limit))
     });
-    unrefused(read.await)
+    read.await
 }
 
 async fn after_seq<C: Connection>(

@@ -58,7 +58,7 @@ impl SqliteStore {
     }
 
     async fn end(&self) -> Result<(), StoreError> {
-        self.write((), |connection, ()| Box::pin(sql::Connection::run(connection, &ENDED, &[]))).await?.ok();
+        self.write((), |connection, ()| Box::pin(sql::Connection::run(connection, &ENDED, &[]))).await?;
         self.checkpoint(&self.writer, AS_LONG_AS_IT_TAKES, "PRAGMA wal_checkpoint(TRUNCATE)")
             .await
             .map(|_| ())

@@ -89,8 +89,7 @@ impl Backend for SqliteStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        let written = self.write((), |on, ()| Box::pin(sql::Connection::run(on, &PROBE, &[])));
-        sql::unrefused(written.await)?;
+        self.write((), |on, ()| Box::pin(sql::Connection::run(on, &PROBE, &[]))).await?;
         Log::end(self).await.map(|_| ())
     }
 

@@ -14,7 +14,8 @@ use tidings::domain::{
 };
 use tidings::store::{
     AppendError, Appended, Change, Changed, Head, HistoryQuery, Holder, JobKind, MessageView,
-    NewConversation, NewMessage, NewUser, NewUserOutcome, Purged, RangeQuery, Receipt, SharedStore, Step, Target,
+    NewConversation, NewMessage, NewUser, NewUserOutcome, Purged, RangeQuery, Receipt, SharedStore, Step,
+    Target,
 };
 use uuid::Uuid;
 

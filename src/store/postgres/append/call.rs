@@ -1,21 +1,18 @@
 //! One call of the function that appends, and its answer.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::entry::Entry;
-use crate::domain::{
-    Committed, ConversationId, Event, EventKind, Message, Position, Refusal, Seq, Timestamp,
-};
+use crate::domain::{ConversationId, Position, Refusal, Seq, Timestamp};
 use crate::store::Appended;
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::rows::Pg;
 use crate::store::shared::columns::{Columns, impossible};
-use crate::store::shared::content::{REPLY, REUSED};
+use crate::store::shared::content::{REPLY, REUSED, appended};
 use crate::store::shared::numbers;
-use crate::store::shared::roster::{Roster, audience};
+use crate::store::shared::roster::Roster;
 use crate::store::sql::conversations::roster;
 use crate::store::sql::{self, permissions};
 
@@ -104,26 +101,7 @@ impl Call<'_> {
         if let Some(roster) = roster(row, row.int(6)?, 7)? {
             came.insert(id, roster);
         }
-        let kind = EventKind::Message(Message {
-            client_id: entry.new.client_id,
-            content: entry.new.content.clone(),
-            edited_at: None,
-            deleted: false,
-        });
-        let present =
-            came.get(&id).or(known).map_or_else(|| Arc::from([]), |roster| Arc::clone(&roster.users));
-        let committed = Committed {
-            audience: audience(id.kind(), &kind, &present),
-            event: Arc::new(Event {
-                conversation: id,
-                seq,
-                sender: entry.new.sender,
-                sent_at: self.now,
-                kind,
-            }),
-            position: Position(row.count(5)?),
-            previous: Position(row.count(4)?),
-        };
-        Ok(Appended { conversation: id, seq, sent_at: self.now, committed: Some(committed) })
+        let positions = (Position(row.count(4)?), Position(row.count(5)?));
+        Ok(appended(entry.new, (id, seq), positions, self.now, came.get(&id).or(known)))
     }
 }

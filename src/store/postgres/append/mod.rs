@@ -16,6 +16,7 @@ use self::entry::Entry;
 use super::PostgresStore;
 use super::pool::{Mode, Phase};
 use crate::domain::{Refusal, Timestamp};
+use crate::store::shared::content::UNSTORABLE;
 use crate::store::shared::roster::Roster;
 use crate::store::sql::{self, ATTEMPTS, Stop, unrefused};
 use crate::store::{AppendError, Appended, NewMessage, StoreError};
@@ -86,8 +87,7 @@ impl Work<'_> {
                 }
                 Err(error) if entries.len() == 1 => {
                     tracing::warn!(%error, "refused a message that cannot be stored");
-                    let refusal = Refusal::Invalid("the message cannot be stored".into());
-                    answers[entries[0].at] = Some(Err(refusal.into()));
+                    answers[entries[0].at] = Some(Err(UNSTORABLE.into()));
                     Ok(())
                 }
                 Err(error) => {
@@ -103,7 +103,8 @@ impl Work<'_> {
     /// One call, repeated while other transactions conflict with it. The outer error concerns a row; then the
     /// batch is unchanged.
     async fn call(&self, entries: &[Entry<'_>]) -> Result<Result<Answered, StoreError>, sql::Error> {
-        let rosters = self.rosters(entries).await;
+        let cached = |entry: &Entry<'_>| self.store.rosters.cached(entry.conversation);
+        let rosters: Vec<Option<Roster>> = entries.iter().map(cached).collect();
         let mut attempts = ATTEMPTS;
         loop {
             self.phase.begin_anew();
@@ -128,28 +129,14 @@ impl Work<'_> {
                 }
                 worked => {
                     let done = transaction.finish(worked.map_err(Stop::from), self.phase).await;
-                    return Ok(self.keep(unrefused(done)).await);
+                    return Ok(unrefused(done).map(|Answer { answers, rosters }| {
+                        // Now that their transaction is committed.
+                        self.store.rosters.keep(rosters);
+                        answers
+                    }));
                 }
             }
         }
-    }
-
-    /// The cached members of the conversations concerned.
-    async fn rosters(&self, entries: &[Entry<'_>]) -> Vec<Option<Roster>> {
-        let mut known = Vec::with_capacity(entries.len());
-        for entry in entries {
-            known.push(self.store.rosters.cached(entry.conversation).await);
-        }
-        known
-    }
-
-    /// Caches the rosters of the answer, now that their transaction is committed.
-    async fn keep(&self, answer: Result<Answer, StoreError>) -> Result<Answered, StoreError> {
-        let Answer { answers, rosters } = answer?;
-        for (conversation, roster) in rosters {
-            self.store.rosters.keep(conversation, roster).await;
-        }
-        Ok(answers)
     }
 }
 

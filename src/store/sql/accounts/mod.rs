@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub(in crate::store) use self::users::read_user;
-use super::{Backend, unrefused};
+use super::Backend;
 use crate::domain::permissions::Block;
 use crate::domain::{FamilyId, Timestamp, User, UserId, Username};
 use crate::store::{
@@ -23,50 +23,48 @@ use crate::store::{
 #[async_trait]
 impl<B: Backend> Accounts for B {
     async fn create_user(&self, new: &NewUser) -> Result<NewUserOutcome, StoreError> {
-        unrefused(self.write(new.clone(), |on, new| Box::pin(users::create(on, new))).await)
+        self.write(new.clone(), |on, new| Box::pin(users::create(on, new))).await
     }
 
     async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
-        unrefused(self.read(id, |on, id| Box::pin(users::find(on, *id))).await)
+        self.read(id, |on, id| Box::pin(users::find(on, *id))).await
     }
 
     async fn is_living(&self, id: UserId) -> Result<bool, StoreError> {
-        unrefused(self.read(id, |on, id| Box::pin(users::is_living(on, *id))).await)
+        self.read(id, |on, id| Box::pin(users::is_living(on, *id))).await
     }
 
     async fn user_named(&self, username: &Username) -> Result<Option<User>, StoreError> {
-        unrefused(self.read(username.clone(), |on, name| Box::pin(users::named(on, name))).await)
+        self.read(username.clone(), |on, name| Box::pin(users::named(on, name))).await
     }
 
     async fn first_user(&self) -> Result<Option<User>, StoreError> {
-        unrefused(self.read((), |on, ()| Box::pin(users::first(on))).await)
+        self.read((), |on, ()| Box::pin(users::first(on))).await
     }
 
     async fn users(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        unrefused(self.read(ids.to_vec(), |on, ids| Box::pin(users::several(on, ids))).await)
+        self.read(ids.to_vec(), |on, ids| Box::pin(users::several(on, ids))).await
     }
 
     async fn users_by_name(&self, words: &[String], limit: usize) -> Result<Vec<User>, StoreError> {
         let asked = (words.to_vec(), limit);
-        unrefused(self.read(asked, |on, (words, limit)| Box::pin(search::by_name(on, words, *limit))).await)
+        self.read(asked, |on, (words, limit)| Box::pin(search::by_name(on, words, *limit))).await
     }
 
     async fn users_by_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<User>, StoreError> {
         let asked = (prefix.to_owned(), limit);
-        unrefused(
-            self.read(asked, |on, (prefix, limit)| Box::pin(search::by_prefix(on, prefix, *limit))).await,
-        )
+        self.read(asked, |on, (prefix, limit)| Box::pin(search::by_prefix(on, prefix, *limit))).await
     }
 
     async fn credentials(&self, username: &Username) -> Result<Option<Credentials>, StoreError> {
-        unrefused(self.read(username.clone(), |on, name| Box::pin(users::credentials(on, name))).await)
+        self.read(username.clone(), |on, name| Box::pin(users::credentials(on, name))).await
     }
 
     async fn password_hash(&self, id: UserId) -> Result<Option<String>, StoreError> {
-        unrefused(self.read(id, |on, id| Box::pin(users::password_hash(on, *id))).await)
+        self.read(id, |on, id| Box::pin(users::password_hash(on, *id))).await
     }
 
     async fn rename(&self, id: UserId, display_name: &str) -> Outcome<User> {
@@ -86,7 +84,7 @@ impl<B: Backend> Accounts for B {
 
     async fn add_family(&self, new: &NewFamily, now: Timestamp) -> Result<Vec<Revocation>, StoreError> {
         let asked = (new.clone(), now);
-        unrefused(self.write(asked, |on, (new, now)| Box::pin(families::add(on, new, *now))).await)
+        self.write(asked, |on, (new, now)| Box::pin(families::add(on, new, *now))).await
     }
 
     async fn rotate_family(
@@ -98,14 +96,14 @@ impl<B: Backend> Accounts for B {
         repeat_within: Duration,
     ) -> Result<FamilyRotation, StoreError> {
         let known = self.read(*presented, |on, presented| Box::pin(families::is_known(on, presented)));
-        if !unrefused(known.await)? {
+        if !known.await? {
             return Ok(FamilyRotation::Refused);
         }
         let asked = (*presented, *replacement, expires_at, now, repeat_within);
         let rotated = self.write(asked, |on, (presented, replacement, expires_at, now, within)| {
             Box::pin(families::rotate(on, presented, replacement, *expires_at, *now, *within))
         });
-        unrefused(rotated.await)
+        rotated.await
     }
 
     async fn revoke(
@@ -117,7 +115,7 @@ impl<B: Backend> Accounts for B {
         let revoked = self.write((user, family, now), |on, (user, family, now)| {
             Box::pin(families::revoke(on, *user, *family, *now))
         });
-        unrefused(revoked.await)
+        revoked.await
     }
 
     async fn revoke_others(
@@ -129,28 +127,28 @@ impl<B: Backend> Accounts for B {
         let revoked = self.write((user, keep, now), |on, (user, keep, now)| {
             Box::pin(families::revoke_others(on, *user, *keep, *now))
         });
-        unrefused(revoked.await)
+        revoked.await
     }
 
     async fn revocations(
         &self,
         cursor: RevocationCursor,
     ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
-        unrefused(self.read(cursor, |on, cursor| Box::pin(families::revocations(on, *cursor))).await)
+        self.read(cursor, |on, cursor| Box::pin(families::revocations(on, *cursor))).await
     }
 
     async fn forget_revocations(&self, before: Timestamp) -> Result<(), StoreError> {
-        unrefused(self.once(before, |on, before| Box::pin(families::forget(on, *before))).await)
+        self.once(before, |on, before| Box::pin(families::forget(on, *before))).await
     }
 
     async fn blocks(&self, user: UserId) -> Result<Vec<UserId>, StoreError> {
-        unrefused(self.read(user, |on, user| Box::pin(users::blocks(on, *user))).await)
+        self.read(user, |on, user| Box::pin(users::blocks(on, *user))).await
     }
 
     async fn blocked_with(&self, user: UserId, limit: usize) -> Result<Vec<(UserId, Block)>, StoreError> {
         let read =
             self.read((user, limit), |on, (user, limit)| Box::pin(users::blocked_with(on, *user, *limit)));
-        unrefused(read.await)
+        read.await
     }
 
     async fn set_block(&self, user: UserId, other: UserId, blocked: bool) -> Outcome<()> {
@@ -175,6 +173,6 @@ impl<B: Backend> Accounts for B {
         let exported = self.read(asked, |on, (user, after, limit)| {
             Box::pin(export::export(on, *user, after.as_deref(), *limit))
         });
-        unrefused(exported.await)
+        exported.await
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use self::facts::Facts;
 use super::journal::{Journal, Key, Recorded, Recorder};
-use super::{Backend, Connection, Sql, Stop, statement, unrefused, values};
+use super::{Backend, Connection, Sql, Stop, statement, values};
 use crate::domain::{
     ConversationId, ConversationKind, LeaveReason, Refusal, Seq, Timestamp, UserId, permissions,
 };
@@ -126,8 +126,8 @@ async fn look<C: Connection>(connection: &mut C, asked: &Asked) -> Result<Decisi
     Ok(decide(asked, facts)?)
 }
 
-/// Writes the decision; `None` when the facts have changed since the read.
-async fn write<C: Recorder>(connection: &mut C, journal: &Journal) -> Result<Option<Recorded>, Stop> {
+/// Writes what was decided; `None` when what it was decided on holds no more.
+async fn write<C: Recorder>(connection: &mut C, journal: &Journal) -> sql::Result<Option<Recorded>> {
     let written = connection.write(journal).await?;
     Ok(written.map(|written| journal.close(written)))
 }
@@ -139,21 +139,19 @@ async fn at_once<C: Connection + Recorder>(
 ) -> Result<Option<Recorded>, Stop> {
     match look(connection, asked).await? {
         Decision::Before(seq) => Ok(Some(Recorded::before(seq))),
-        Decision::Write(journal) => write(connection, &journal).await,
+        Decision::Write(journal) => Ok(write(connection, &journal).await?),
     }
 }
 
 async fn carry_out<B: Backend>(backend: &B, mut asked: Asked) -> Outcome<Changed> {
     if asked.conversation.kind() != ConversationKind::Channel {
-        asked.known = backend.rosters().cached(asked.conversation).await;
+        asked.known = backend.rosters().cached(asked.conversation);
     }
     let recorded = match record(backend, asked).await? {
         Ok(recorded) => recorded,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    if let Some((conversation, roster)) = recorded.roster {
-        backend.rosters().keep(conversation, roster).await;
-    }
+    backend.rosters().keep(recorded.roster);
     Ok(Ok(Changed { seq: recorded.seq, committed: recorded.committed }))
 }
 
@@ -175,7 +173,7 @@ async fn record<B: Backend>(backend: &B, asked: Asked) -> Outcome<Recorded> {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let written = backend.once(journal, |connection, journal| Box::pin(write(connection, journal)));
-        if let Some(recorded) = unrefused(written.await)? {
+        if let Some(recorded) = written.await? {
             return Ok(Ok(recorded));
         }
     }

@@ -113,9 +113,7 @@ pub(super) async fn create<B: Backend>(
         Err(refusal) => return Ok(Err(refusal)),
     };
     let Some(recorded) = recorded else { return Ok(Ok(Created { existed, committed: Vec::new() })) };
-    if let Some((conversation, roster)) = recorded.roster {
-        backend.rosters().keep(conversation, roster).await;
-    }
+    backend.rosters().keep(recorded.roster);
     Ok(Ok(Created { existed, committed: recorded.committed }))
 }
 

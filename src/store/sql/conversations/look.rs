@@ -40,8 +40,8 @@ const ROSTER: Sql = statement!(
      FROM conversations c WHERE c.id = $1 AND c.members_version IS DISTINCT FROM $2"
 );
 
-/// The members of a direct conversation or a group, unless their version is the known one.
-pub(super) async fn roster_of<C: Connection>(
+/// The members of a direct conversation or a group, unless they are those of the known version.
+pub(in crate::store) async fn roster_of<C: Connection>(
     connection: &mut C,
     id: ConversationId,
     known: Option<i64>,

@@ -6,13 +6,13 @@ pub(super) mod listing;
 mod look;
 
 pub(in crate::store) use create::insert;
-pub(in crate::store) use look::roster;
+pub(in crate::store) use look::{roster, roster_of};
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Backend, unrefused};
+use super::Backend;
 use crate::domain::{Conversation, ConversationId, ConversationKind, Member, Timestamp, UserId};
 use crate::store::{
     ChannelOrder, ChannelPlace, ConversationView, Conversations, Created, MemberView, NewConversation,
@@ -33,12 +33,12 @@ impl<B: Backend> Conversations for B {
         let found = self.read((id, user), |connection, (id, user)| {
             Box::pin(look::conversation_of(connection, *id, *user))
         });
-        let (stored, membership) = unrefused(found.await)?;
+        let (stored, membership) = found.await?;
         Ok(stored.zip(membership).map(|(stored, membership)| listing::view(stored, &membership)))
     }
 
     async fn open_conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
-        unrefused(self.read(id, |connection, id| Box::pin(browse::open(connection, *id))).await)
+        self.read(id, |connection, id| Box::pin(browse::open(connection, *id))).await
     }
 
     async fn open_channels(
@@ -52,7 +52,7 @@ impl<B: Backend> Conversations for B {
         let page = self.read(asked, |connection, (user, order, after, limit)| {
             Box::pin(browse::channels(connection, *user, order, after.as_ref(), *limit))
         });
-        unrefused(page.await)
+        page.await
     }
 
     async fn preview(
@@ -64,7 +64,7 @@ impl<B: Backend> Conversations for B {
         let seen = self.read((user, id, limit), |connection, (user, id, limit)| {
             Box::pin(browse::preview(connection, *user, *id, *limit))
         });
-        unrefused(seen.await)
+        seen.await
     }
 
     async fn conversations(
@@ -76,7 +76,7 @@ impl<B: Backend> Conversations for B {
         let page = self.read((user, after, limit.max(1)), |connection, (user, after, limit)| {
             Box::pin(listing::conversations(connection, *user, *after, *limit))
         });
-        unrefused(page.await)
+        page.await
     }
 
     async fn members(
@@ -97,7 +97,7 @@ impl<B: Backend> Conversations for B {
         let found = self.read((conversation, user), |connection, (conversation, user)| {
             Box::pin(look::conversation_of(connection, *conversation, *user))
         });
-        let (_, membership) = unrefused(found.await)?;
+        let (_, membership) = found.await?;
         Ok(membership.map(|found| found.member))
     }
 
@@ -105,14 +105,14 @@ impl<B: Backend> Conversations for B {
         if id.kind() == ConversationKind::Channel {
             return Ok(Arc::from([]));
         }
-        let known = self.rosters().cached(id).await;
+        let known = self.rosters().cached(id);
         let asked = (id, known.as_ref().map(|roster| roster.version));
-        let read = self
-            .read(asked, |connection, (id, version)| Box::pin(look::roster_of(connection, *id, *version)));
-        let Some(newer) = unrefused(read.await)? else {
+        let read =
+            self.read(asked, |connection, (id, version)| Box::pin(roster_of(connection, *id, *version)));
+        let Some(newer) = read.await? else {
             return Ok(known.map_or_else(|| Arc::from([]), |roster| roster.users));
         };
-        self.rosters().keep(id, newer.clone()).await;
+        self.rosters().keep([(id, newer.clone())]);
         Ok(newer.users)
     }
 
@@ -123,6 +123,6 @@ impl<B: Backend> Conversations for B {
         let found = self.read((user, others.to_vec()), |connection, (user, others)| {
             Box::pin(listing::acquaintances(connection, *user, others))
         });
-        unrefused(found.await)
+        found.await
     }
 }

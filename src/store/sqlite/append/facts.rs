@@ -60,9 +60,6 @@ const STANDING: Sql = statement!(
 const REPLIED: Sql =
     statement!(sqlite: "SELECT 1 FROM events WHERE conversation = $1 AND seq = $2 AND kind = {message}");
 
-const MEMBERS: Sql =
-    statement!(sqlite: "SELECT user_id, joined_seq FROM members WHERE conversation = $1 ORDER BY user_id");
-
 impl Facts {
     pub(super) async fn read(
         connection: &mut Connection,
@@ -144,10 +141,9 @@ async fn roster_of(
     if stored.kind() == ConversationKind::Channel {
         return Ok(Roster::new(stored.members_version, &[]));
     }
-    if let Some(known) = rosters.known(stored).await {
+    if let Some(known) = rosters.known(stored) {
         return Ok(known);
     }
-    let rows = connection.all(&MEMBERS, values![stored.id()]).await?;
-    let members = rows.iter().map(|row| Ok((row.user(0)?, row.seq(1)?))).collect::<sql::Result<Vec<_>>>()?;
-    Ok(Roster::new(stored.members_version, &members))
+    let read = sql::conversations::roster_of(connection, stored.id(), None).await?;
+    Ok(read.unwrap_or_else(|| Roster::new(stored.members_version, &[])))
 }

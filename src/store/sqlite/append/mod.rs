@@ -7,6 +7,7 @@ mod write;
 use super::SqliteStore;
 use super::connection::Connection;
 use crate::domain::{ConversationId, Refusal, Timestamp};
+use crate::store::shared::content::UNSTORABLE;
 use crate::store::shared::roster::{Roster, Rosters};
 use crate::store::sql::{Backend, Connection as _, Sql, Stop, statement};
 use crate::store::{AppendError, Appended, NewMessage, StoreError};
@@ -44,9 +45,7 @@ pub(super) async fn append(
         Ok(done) => done,
         Err(refusal) => return Ok(batch.iter().map(|_| Err(refusal.clone().into())).collect()),
     };
-    for (conversation, roster) in done.rosters {
-        store.rosters.keep(conversation, roster).await;
-    }
+    store.rosters.keep(done.rosters);
     Ok(done.answers.into_iter().map(|answer| answer.map_err(AppendError::Refused)).collect())
 }
 
@@ -101,10 +100,7 @@ fn split<'a>(
         connection.run(&END_PART, &[]).await?;
         if batch.len() == 1 {
             tracing::warn!(%error, "refused a message that cannot be stored");
-            return Ok(Done {
-                answers: vec![Err(Refusal::Invalid("the message cannot be stored".into()))],
-                rosters: Vec::new(),
-            });
+            return Ok(Done { answers: vec![Err(UNSTORABLE)], rosters: Vec::new() });
         }
         let (first, second) = batch.split_at(batch.len() / 2);
         let mut done = split(connection, rosters, first, now).await?;

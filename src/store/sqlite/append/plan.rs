@@ -1,17 +1,13 @@
 //! Deciding on a batch: pure, message by message in the batch's order.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::facts::{Earlier, Facts};
 use crate::domain::permissions::{Sending, may_send};
-use crate::domain::{
-    ClientId, Committed, ConversationId, Event, EventKind, HistoryPolicy, Message, Position, Refusal, Seq,
-    Timestamp, UserId,
-};
-use crate::store::shared::content::{REPLY, REUSED, fingerprint, storable};
+use crate::domain::{ClientId, ConversationId, HistoryPolicy, Position, Refusal, Seq, Timestamp, UserId};
+use crate::store::shared::content::{REPLY, REUSED, appended, fingerprint, storable};
 use crate::store::shared::conversation::ConversationRow;
-use crate::store::shared::roster::{Roster, audience};
+use crate::store::shared::roster::Roster;
 use crate::store::{Appended, NewMessage, Target};
 
 /// A message that goes into the log.
@@ -168,20 +164,6 @@ impl Deciding {
         let earlier = Earlier { conversation: id, seq, sent_at: self.now, fingerprint: Some(fingerprint) };
         self.facts.earlier.insert(read, earlier);
         self.reads.insert((id, new.sender), (seq, stored.message_count));
-        let kind = EventKind::Message(Message {
-            client_id: new.client_id,
-            content: new.content.clone(),
-            edited_at: None,
-            deleted: false,
-        });
-        let present =
-            self.facts.rosters.get(&id).map_or_else(|| Arc::from([]), |roster| Arc::clone(&roster.users));
-        let committed = Committed {
-            audience: audience(id.kind(), &kind, &present),
-            event: Arc::new(Event { conversation: id, seq, sender: new.sender, sent_at: self.now, kind }),
-            position: Position(position),
-            previous,
-        };
         let (sender, client_id) = read;
         self.plan.accepted.push(Accepted {
             conversation: id,
@@ -194,7 +176,7 @@ impl Deciding {
             extra,
             fingerprint,
         });
-        Appended { conversation: id, seq, sent_at: self.now, committed: Some(committed) }
+        appended(new, (id, seq), (previous, Position(position)), self.now, self.facts.rosters.get(&id))
     }
 }
 
