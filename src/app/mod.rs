@@ -19,6 +19,8 @@ mod internal;
 mod migrate;
 mod options;
 mod process_name;
+pub mod signals;
+mod stop;
 mod waiting;
 
 use std::io;
@@ -40,7 +42,7 @@ use crate::actors::default_conversation::DefaultConversation;
 use crate::actors::inbox::Inbox;
 use crate::actors::router::{Router, RouterOptions};
 use crate::api::internal::RenderMetrics;
-use crate::api::{ApiState, Readiness, ThreadHeartbeat};
+use crate::api::{ApiState, Readiness, Requests, ThreadHeartbeat};
 use crate::bus::redis::RedisPresenceRegistry;
 use crate::config::{Role, Settings, StoreBackend, TrustedProxies};
 use crate::environment::{SharedEnvironment, SystemEnvironment};
