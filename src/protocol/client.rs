@@ -254,7 +254,7 @@ pub struct React {
 /// `read` and `delivered`: move the user's receipt forward.
 #[derive(Debug, Clone, DeriveDeserialize, JsonSchema)]
 pub struct ReceiptUpTo {
-    /// Given: answered with `ok`.
+    /// When present, the server answers with `ok`.
     #[serde(default)]
     pub id: Option<RequestId>,
     /// The conversation.

@@ -1,4 +1,4 @@
-//! The rules of the store. Each is written once, over a narrow connection trait that both databases implement.
+//! The rules of the store, each written once, over a narrow connection trait of both databases.
 //!
 //! **Adding a rule**
 //! 1. One file of rules here. A rule is `async fn rule<C: Connection>(connection: &mut C, …) -> Result<T>`,

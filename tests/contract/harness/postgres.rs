@@ -1,8 +1,8 @@
 //! Stores on a Postgres server.
 //!
-//! A server counts transactions over all its databases, so two tests at once on one server would see each
-//! other in the positions. Each test (a thread of its own, whatever runs it) therefore has a server for itself
-//! as long as it runs, and each world in it a database.
+//! A server counts transactions over all its databases, so two tests on one server at the same time would
+//! affect each other's positions. Therefore each test (a separate thread in every test runner) has a server
+//! for itself as long as it runs, and each world in the test has its own database.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
