@@ -1,10 +1,14 @@
-//! What a database server adds to the report of readiness.
+//! The database server: how it is opened, and what it adds to the report of readiness.
 
 use std::sync::Arc;
 
+use super::waiting::Missing;
+use super::{AppError, options};
 use crate::actors::Node;
 use crate::api::{DependencyState, Probe, Readiness};
-use crate::store::postgres::PostgresStore;
+use crate::config::Settings;
+use crate::environment::SharedEnvironment;
+use crate::store::postgres::{OpenError, PostgresStore};
 
 /// Shows each replica among the dependencies, as `replica_1` and so on in the order of the settings, and for
 /// how long the oldest open transaction that has written keeps the log's end where it is.
@@ -27,5 +31,20 @@ fn replica(server: &Arc<PostgresStore>, index: usize) -> Probe {
                 Err(_) => DependencyState::Away,
             }
         })
+    })
+}
+
+/// Opens the log on the Postgres server that the settings name.
+///
+/// # Errors
+/// [`Missing::Away`] when the server may answer later, [`Missing::Hopeless`] when the operator has to act.
+pub(super) async fn open(
+    settings: &Settings,
+    environment: &SharedEnvironment,
+) -> Result<Arc<PostgresStore>, Missing<AppError>> {
+    let opened = PostgresStore::open(options::postgres(settings), Arc::clone(environment)).await;
+    opened.map_err(|error| match error {
+        OpenError::Unreachable(_) => Missing::Away(error.to_string()),
+        OpenError::Unusable(_) => Missing::Hopeless(error.into()),
     })
 }

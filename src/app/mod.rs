@@ -36,7 +36,6 @@ use self::files::Files;
 use self::fleet::Fleet;
 use self::internal::Internal;
 use self::stop::StopPlan;
-use self::waiting::Missing;
 use crate::actors::Node;
 use crate::actors::default_conversation::DefaultConversation;
 use crate::actors::inbox::Inbox;
@@ -49,7 +48,7 @@ use crate::environment::{SharedEnvironment, SystemEnvironment};
 use crate::gateway::admission::Admission;
 use crate::identity::{Identity, Source};
 use crate::protocol::Failure;
-use crate::store::postgres::{OpenError, PostgresStore};
+use crate::store::postgres::PostgresStore;
 use crate::store::{Guarded, SharedStore};
 use crate::telemetry::logging::{self, Lost};
 use crate::telemetry::{Exporter, Meters, ProcessMeters};
@@ -123,7 +122,7 @@ impl App {
         let store: SharedStore = match &embedded {
             Some(embedded) => embedded.store(),
             None => {
-                let open = || open_postgres(&settings, &environment);
+                let open = || database::open(&settings, &environment);
                 let state = &internal.state;
                 let opened = waiting::until("store", &listener, &environment, state, open).await?;
                 server = Some(Arc::clone(&opened));
@@ -372,17 +371,6 @@ impl Assembled {
 fn heartbeats(settings: &Settings) -> Vec<Arc<ThreadHeartbeat>> {
     let workers = (0..settings.server.worker_threads()).map(|worker| format!("worker {worker}"));
     workers.chain(["actors".to_owned()]).map(ThreadHeartbeat::new).collect()
-}
-
-async fn open_postgres(
-    settings: &Settings,
-    environment: &SharedEnvironment,
-) -> Result<Arc<PostgresStore>, Missing<AppError>> {
-    let opened = PostgresStore::open(options::postgres(settings), Arc::clone(environment)).await;
-    opened.map_err(|error| match error {
-        OpenError::Unreachable(_) => Missing::Away(error.to_string()),
-        OpenError::Unusable(_) => Missing::Hopeless(error.into()),
-    })
 }
 
 fn listen(address: SocketAddr, backlog: u32) -> Result<TcpListener, AppError> {
