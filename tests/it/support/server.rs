@@ -27,15 +27,24 @@ const SETTINGS: [(&str, &str); 3] = [
 /// The folder in which [`Server::panic_at`] asks for a panic.
 const POINTS: &str = "panic-points";
 
-/// While this lives, a thread of the server is stuck; see [`Server::stop_at`].
-pub struct Stopped(PathBuf);
+/// While this lives, threads of the server are stuck; see [`Server::stop_at`].
+pub struct Stopped {
+    /// Held open: who reads it waits for its end.
+    _pipe: File,
+    path: PathBuf,
+}
+
+impl Stopped {
+    /// Threads that come by from now on are not stopped any more.
+    pub fn let_others_pass(&self) {
+        fs::remove_file(&self.path).unwrap();
+    }
+}
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        // Opened for both, it does not wait for a reader.
-        let pipe = File::options().read(true).write(true).open(&self.0).unwrap();
-        fs::remove_file(&self.0).unwrap();
-        drop(pipe);
+        // It may be gone already.
+        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -176,7 +185,9 @@ impl Server {
     pub fn stop_at(&self, point: &str) -> Stopped {
         let pipe = self.dir.path().join(POINTS).join(point);
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        Stopped(pipe)
+        // Opened for both, it does not wait for a reader.
+        let open = File::options().read(true).write(true).open(&pipe).unwrap();
+        Stopped { _pipe: open, path: pipe }
     }
 
     /// Waits until it has ended by itself.
