@@ -1,37 +1,124 @@
 //! The web client, cross-origin requests, and the calls of monitors.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::Read;
 
-use crate::support::{Answer, World};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::read::GzDecoder;
+use reqwest::header::HeaderMap;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::support::{Answer, Server, World};
+
+/// What the page names: the values of `href` and `src`, and the map of its modules.
+fn named(page: &str) -> (Vec<String>, BTreeMap<String, String>, String) {
+    let of = |attribute: &str| -> Vec<String> {
+        let begin = format!("{attribute}=\"/");
+        let ends = page.split(&begin).skip(1).filter_map(|rest| rest.split('"').next());
+        ends.map(|path| format!("/{path}")).collect()
+    };
+    let map =
+        page.split("<script type=\"importmap\">").nth(1).and_then(|rest| rest.split("</script>").next());
+    let map = map.expect("a map of modules").to_owned();
+    let modules: Value = serde_json::from_str(&map).expect("JSON");
+    let modules = serde_json::from_value(modules["imports"].clone()).expect("names");
+    ([of("href"), of("src")].concat(), modules, map)
+}
+
+async fn get(server: &Server, path: &str, accept: &str) -> (u16, HeaderMap, Vec<u8>) {
+    // This client decodes nothing by itself.
+    let answer =
+        server.request("GET", path).header("accept-encoding", accept).send().await.expect("an answer");
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    (status, headers, answer.bytes().await.expect("a body").to_vec())
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
+    headers.get(name).map(|value| value.to_str().expect("text")).unwrap_or_default()
+}
 
 #[actix_web::test]
-async fn the_web_client_is_served_with_a_policy_and_revalidated() {
+async fn the_page_is_asked_for_each_time_and_what_it_names_is_kept_for_good() {
     let world = World::new().await;
     let server = world.serve().await;
-    let page = server.call(None, "GET", "/", Value::Null).await;
-    assert_eq!(page.status, 200, "{}", page.text);
-    assert!(page.headers["content-type"].to_str().is_ok_and(|kind| kind.starts_with("text/html")));
-    assert!(
-        page.headers["content-security-policy"]
-            .to_str()
-            .is_ok_and(|policy| policy.contains("default-src 'self'"))
-    );
-    assert_eq!(page.headers["x-content-type-options"], "nosniff");
-    assert_eq!(page.headers["cache-control"], "no-cache");
-    let etag = page.headers["etag"].to_str().expect("text").to_owned();
+    let (status, headers, page) = get(&server, "/", "identity").await;
+    assert_eq!((status, text(&headers, "cache-control")), (200, "no-cache"));
+    assert!(text(&headers, "content-type").starts_with("text/html"));
+    assert_eq!(text(&headers, "x-content-type-options"), "nosniff");
+    let (paths, modules, map) = named(std::str::from_utf8(&page).expect("UTF-8"));
+    // The only script that stands in the page is named by its hash.
+    let policy = text(&headers, "content-security-policy");
+    let hash = STANDARD.encode(Sha256::digest(map.as_bytes()));
+    assert!(policy.contains(&format!("script-src 'self' 'sha256-{hash}'")), "{policy}");
+    assert!(policy.contains("default-src 'self'") && !policy.contains("unsafe"), "{policy}");
+
+    assert!(modules.len() > 10 && modules["/tidings.js"].starts_with("/tidings-"), "{modules:?}");
+    for path in modules.values() {
+        assert!(paths.contains(path), "{path} is not loaded at once");
+    }
+    assert!(paths.len() > modules.len() + 1, "icon and styles too: {paths:?}");
+    for path in paths {
+        let (status, headers, plain) = get(&server, &path, "").await;
+        assert_eq!(
+            (status, text(&headers, "cache-control")),
+            (200, "public, max-age=31536000, immutable"),
+            "{path}"
+        );
+        assert_eq!(text(&headers, "vary"), "accept-encoding");
+        assert!(!headers.contains_key("content-encoding"));
+        let (_, packed_headers, packed) = get(&server, &path, "br, gzip;q=0.5").await;
+        if text(&packed_headers, "content-encoding") == "gzip" {
+            let mut unpacked = Vec::new();
+            GzDecoder::new(&packed[..]).read_to_end(&mut unpacked).expect("gzip");
+            assert!(unpacked == plain && packed.len() < plain.len(), "{path}");
+            assert_ne!(text(&headers, "etag"), text(&packed_headers, "etag"), "{path}");
+        } else {
+            assert!(plain.len() < 1_000, "{path} is worth packing");
+        }
+        let (_, refused, _) = get(&server, &path, "gzip;q=0, *").await;
+        assert!(!refused.contains_key("content-encoding"), "{path}");
+        let etag = text(&packed_headers, "etag").to_owned();
+        let again =
+            server.request("GET", &path).header("accept-encoding", "gzip").header("if-none-match", etag);
+        assert_eq!(Answer::of(again).await.status, 304, "{path}");
+    }
+}
+
+#[actix_web::test]
+async fn names_without_a_hash_or_with_anothers_are_answered_and_asked_for_again() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let (_, _, page) = get(&server, "/index.html", "identity").await;
+    let (_, modules, _) = named(std::str::from_utf8(&page).expect("UTF-8"));
+    let (_, _, kept) = get(&server, &modules["/ui/dom.js"], "").await;
+    // Of another release that runs beside this one, during an update.
+    for path in ["/ui/dom.js", "/ui/dom-0123456789abcdef.js"] {
+        let (status, headers, plain) = get(&server, path, "").await;
+        assert_eq!((status, text(&headers, "cache-control")), (200, "no-cache"), "{path}");
+        assert!(text(&headers, "content-type").contains("javascript") && plain == kept, "{path}");
+    }
+    for nothing in [
+        "/ui/none-0123456789abcdef.js",
+        "/ui/dom-0123456789ABCDEF.js",
+        "/ui",
+        "/ui/",
+        "/../Cargo.toml",
+        "/%2e%2e/Cargo.toml",
+        "/.gitignore",
+        "/clients/js/tidings.js",
+    ] {
+        server.call(None, "GET", nothing, Value::Null).await.refused(404, "not_found");
+    }
+    server.call(None, "DELETE", "/app.js", Value::Null).await.refused(405, "bad_frame");
+    let etag =
+        server.call(None, "GET", "/", Value::Null).await.headers["etag"].to_str().expect("text").to_owned();
     for (given, status) in [(etag.clone(), 304), (format!("\"x\", W/{etag}"), 304), ("\"x\"".to_owned(), 200)]
     {
         let again = Answer::of(server.request("GET", "/").header("if-none-match", given)).await;
-        assert_eq!(again.status, status);
-        assert_eq!(again.text.is_empty(), status == 304);
+        assert_eq!((again.status.as_u16(), again.text.is_empty()), (status, status == 304));
     }
-    let script = server.call(None, "GET", "/app.js", Value::Null).await;
-    assert!(
-        script.headers["content-type"].to_str().is_ok_and(|kind| kind.contains("javascript")),
-        "{:?}",
-        script.headers
-    );
-    server.call(None, "DELETE", "/app.js", Value::Null).await.refused(405, "bad_frame");
 }
 
 #[actix_web::test]

@@ -6,8 +6,8 @@
 use std::path::Path;
 use std::process::Command;
 
-fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+/// Sets `TIDINGS_COMMIT` for `env!`.
+pub fn name() {
     println!("cargo::rerun-if-env-changed=TIDINGS_COMMIT");
     let release = variable("PROFILE").is_some_and(|profile| profile == "release");
     let commit = if release { checked_out() } else { None };
