@@ -15,12 +15,13 @@ use super::healer;
 use super::observe;
 use super::offenders::Offenders;
 use super::presence::PresenceBoard;
-use super::receipts::{Keep, Receipts, ReceiptsOptions, announce};
+use super::receipts::{Keep, Receipts, announce};
 use super::router::{Repair, Router};
 use super::typing::TypingBoard;
 use super::writer::{Asker, Job, Writer, WriterOptions};
 use crate::bus::Signal;
 use crate::bus::presence_registry::SharedPresenceRegistry;
+use crate::config::{PresenceSettings, ReceiptsSettings};
 use crate::domain::{ConversationId, Limits, Receipt, Revocation, UserId};
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
@@ -38,14 +39,10 @@ pub struct NodeOptions {
     pub limits: Limits,
     /// The writer's bounds.
     pub writer: WriterOptions,
-    /// How often receipts are stored.
-    pub receipts_flush: Duration,
-    /// Receipts that may wait to be stored.
-    pub receipts_queue: usize,
-    /// How long a user stays present after their last device disconnected.
-    pub offline_after_ms: u64,
-    /// How long a user counts as typing after the client last said so.
-    pub typing_timeout_ms: u64,
+    /// Receipts' section of the settings, as it is.
+    pub receipts: ReceiptsSettings,
+    /// That of presence and typing.
+    pub presence: PresenceSettings,
     /// Requests other than sends that a user may make per second; 0: any number.
     pub requests_per_second: u32,
     /// How many such requests may be made at once.
@@ -93,14 +90,12 @@ impl Node {
         writer.show(&inspection);
         let shown = Arc::clone(&router);
         inspection.add_value("router", move || shown.observed());
-        let receipts_options =
-            ReceiptsOptions { flush: options.receipts_flush, queue_receipts: options.receipts_queue };
         let receipts = Receipts::new(
             Arc::clone(&store),
             Arc::clone(&router),
             Arc::clone(&environment),
             Arc::clone(&meters),
-            receipts_options,
+            options.receipts,
         );
         let receipts = Receipts::start_in_arbiter(arbiter, |_| receipts);
         observe::show(&inspection, "receipts", receipts.clone());
@@ -108,7 +103,7 @@ impl Node {
             Arc::clone(&router),
             Arc::clone(&environment),
             Arc::clone(&meters),
-            options.offline_after_ms,
+            options.presence,
         );
         let keeper = presence.keeper();
         let keeper = super::presence::PresenceExpiry::start_in_arbiter(arbiter, |_| keeper);
@@ -118,7 +113,7 @@ impl Node {
             Arc::clone(&router),
             Arc::clone(&environment),
             Arc::clone(&meters),
-            options.typing_timeout_ms,
+            options.presence,
         );
         let keeper = typing.keeper();
         let keeper = super::typing::TypingExpiry::start_in_arbiter(arbiter, |_| keeper);

@@ -72,10 +72,8 @@ pub fn node(settings: &Settings) -> NodeOptions {
             target_commit: Duration::from_millis(settings.writer.target_commit_ms),
             crash_after_commits: crash_after_commits(),
         },
-        receipts_flush: Duration::from_millis(settings.receipts.flush_ms),
-        receipts_queue: settings.receipts.queue_receipts,
-        offline_after_ms: settings.presence.offline_after_ms,
-        typing_timeout_ms: settings.presence.typing_timeout_ms,
+        receipts: settings.receipts,
+        presence: settings.presence,
         requests_per_second: settings.limits.requests_per_second,
         request_burst: settings.limits.request_burst,
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::problems::SectionProblems;
 
 /// `[presence]`; every key is explained in `config/default.toml`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PresenceSettings {
     /// From the end of the last connection to offline.

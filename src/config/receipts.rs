@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::problems::SectionProblems;
 
 /// `[receipts]`; every key is explained in `config/default.toml`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiptsSettings {
     /// For which positions are gathered before they are stored.

@@ -17,7 +17,7 @@ use tidings::actors::router::{Router, RouterOptions};
 use tidings::actors::writer::WriterOptions;
 use tidings::actors::{Node, NodeOptions};
 use tidings::api::{ApiState, Readiness};
-use tidings::config::{Directory, TrustedProxies};
+use tidings::config::{Directory, PresenceSettings, ReceiptsSettings, Settings, TrustedProxies};
 use tidings::domain::{AllowedOrigins, Limits, Timestamp};
 use tidings::environment::{Environment, SharedEnvironment, SystemEnvironment};
 use tidings::identity::{Identity, IdentityOptions, PasswordOptions, ThrottleOptions};
@@ -146,6 +146,7 @@ impl World {
         let (router, holes) = Router::new(Vec::new(), meters.clone(), RouterOptions::default());
         let timeout = Duration::from_secs(30);
         let (sends, requests) = self.per_second;
+        let settings = Settings::for_tests();
         let options = NodeOptions {
             limits: Limits { sends_per_second: sends, send_burst: sends, ..Limits::default() },
             writer: WriterOptions {
@@ -156,10 +157,8 @@ impl World {
                 target_commit: timeout,
                 crash_after_commits: None,
             },
-            receipts_flush: Duration::from_millis(50),
-            receipts_queue: 1_024,
-            offline_after_ms: 1_000,
-            typing_timeout_ms: 6_000,
+            receipts: ReceiptsSettings { flush_ms: 50, ..settings.receipts },
+            presence: PresenceSettings { offline_after_ms: 1_000, ..settings.presence },
             requests_per_second: requests,
             request_burst: requests,
         };

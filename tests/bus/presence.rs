@@ -14,6 +14,7 @@ use tidings::bus::local::LocalExchange;
 use tidings::bus::presence_registry::LocalPresenceRegistries;
 use tidings::bus::redis::RedisBus;
 use tidings::bus::{Presence, Signal};
+use tidings::config::{PresenceSettings, Settings};
 use tidings::domain::{Topic, UserId};
 use tidings::environment::{ManualEnvironment, SystemEnvironment};
 use tokio::sync::Mutex;
@@ -49,7 +50,8 @@ impl Process {
             RouterOptions::default(),
         );
         std::mem::forget(holes);
-        let board = PresenceBoard::new(router.clone(), environment.clone(), meters, GRACE_MS);
+        let settings = PresenceSettings { offline_after_ms: GRACE_MS, ..Settings::for_tests().presence };
+        let board = PresenceBoard::new(router.clone(), environment.clone(), meters, settings);
         (router, board, environment)
     }
 

@@ -24,6 +24,7 @@ use self::state::{ConnectedDevices, Device, PresenceChanged};
 use super::observe::Observe;
 use super::router::Router;
 use crate::bus::{Presence, Signal};
+use crate::config::PresenceSettings;
 use crate::domain::UserId;
 use crate::environment::SharedEnvironment;
 use crate::panics::{self, lock, shared};
@@ -65,10 +66,10 @@ impl PresenceBoard {
         router: Arc<Router>,
         environment: SharedEnvironment,
         meters: Arc<Meters>,
-        offline_after_ms: u64,
+        settings: PresenceSettings,
     ) -> Self {
         Self {
-            state: Arc::new(Mutex::new(ConnectedDevices::new(offline_after_ms))),
+            state: Arc::new(Mutex::new(ConnectedDevices::new(settings.offline_after_ms))),
             across_nodes: Arc::default(),
             router,
             environment,

@@ -21,6 +21,7 @@ use self::state::ReceiptsState;
 use super::observe::Observe;
 use super::router::Router;
 use crate::bus::Signal;
+use crate::config::ReceiptsSettings;
 use crate::domain::Receipt;
 use crate::environment::SharedEnvironment;
 use crate::panics;
@@ -35,16 +36,7 @@ pub struct Receipts {
     router: Arc<Router>,
     environment: SharedEnvironment,
     meters: Arc<Meters>,
-    options: ReceiptsOptions,
-}
-
-/// The bounds of [`Receipts`].
-#[derive(Debug, Clone, Copy)]
-pub struct ReceiptsOptions {
-    /// How often receipts are stored.
-    pub flush: Duration,
-    /// Users × conversations that may wait.
-    pub queue_receipts: usize,
+    settings: ReceiptsSettings,
 }
 
 /// A receipt to store soon.
@@ -70,10 +62,10 @@ impl Receipts {
         router: Arc<Router>,
         environment: SharedEnvironment,
         meters: Arc<Meters>,
-        options: ReceiptsOptions,
+        settings: ReceiptsSettings,
     ) -> Self {
-        let state = ReceiptsState::new(options.queue_receipts);
-        Self { state, storing: false, store, router, environment, meters, options }
+        let state = ReceiptsState::new(settings.queue_receipts);
+        Self { state, storing: false, store, router, environment, meters, settings }
     }
 
     fn flush(&mut self, Flush: Flush, context: &mut Context<Self>) {
@@ -115,8 +107,10 @@ impl Actor for Receipts {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        context.set_mailbox_capacity(self.options.queue_receipts);
-        context.run_interval(self.options.flush, |receipts, context| receipts.flush(Flush, context));
+        context.set_mailbox_capacity(self.settings.queue_receipts);
+        context.run_interval(Duration::from_millis(self.settings.flush_ms), |receipts, context| {
+            receipts.flush(Flush, context);
+        });
     }
 }
 

@@ -21,6 +21,7 @@ use self::state::{TypingConnection, TypingState};
 use super::observe::Observe;
 use super::router::Router;
 use crate::bus::Signal;
+use crate::config::PresenceSettings;
 use crate::domain::{ConversationId, ConversationKind, UserId, permissions};
 use crate::environment::SharedEnvironment;
 use crate::panics::{lock, shared};
@@ -59,15 +60,15 @@ pub struct TypingExpiry {
 }
 
 impl TypingBoard {
-    /// An empty board. Typing that is not repeated within `timeout_ms` ends.
+    /// An empty board. Typing that is not repeated within `typing_timeout_ms` ends.
     pub fn new(
         store: SharedStore,
         router: Arc<Router>,
         environment: SharedEnvironment,
         meters: Arc<Meters>,
-        timeout_ms: u64,
+        settings: PresenceSettings,
     ) -> Self {
-        let state = Mutex::new(TypingState::new(timeout_ms, MOST_USERS));
+        let state = Mutex::new(TypingState::new(settings.typing_timeout_ms, MOST_USERS));
         Self { inner: Arc::new(Inner { state, store, router, environment, meters }) }
     }
 

@@ -16,7 +16,7 @@ use crate::actors::router::{Router, RouterOptions};
 use crate::actors::writer::WriterOptions;
 use crate::actors::{Node, NodeOptions};
 use crate::bus::Signal;
-use crate::config::TrustedProxies;
+use crate::config::{PresenceSettings, ReceiptsSettings, Settings, TrustedProxies};
 use crate::domain::{Limits, UserId};
 use crate::environment::{Environment, ManualEnvironment, SharedEnvironment};
 use crate::gateway::Bounds;
@@ -116,6 +116,7 @@ pub(super) fn bounds() -> Bounds {
 }
 
 fn node_options() -> NodeOptions {
+    let settings = Settings::for_tests();
     NodeOptions {
         limits: Limits::default(),
         writer: WriterOptions {
@@ -126,10 +127,8 @@ fn node_options() -> NodeOptions {
             target_commit: Duration::from_millis(50),
             crash_after_commits: None,
         },
-        receipts_flush: Duration::from_millis(200),
-        receipts_queue: 1_024,
-        offline_after_ms: 1_000,
-        typing_timeout_ms: 5_000,
+        receipts: ReceiptsSettings { flush_ms: 200, ..settings.receipts },
+        presence: PresenceSettings { offline_after_ms: 1_000, typing_timeout_ms: 5_000, ..settings.presence },
         requests_per_second: 0,
         request_burst: 0,
     }
