@@ -14,7 +14,7 @@ import { Stage, online, openId, say, status, tool } from './stage.mjs';
 import { until } from './webdriver.mjs';
 
 const AXE = path.resolve(path.dirname(fileURLToPath(import.meta.url)), 'node_modules/axe-core/axe.min.js');
-const stage = new Stage();
+const stage = new Stage({ 'conversations.default': 'lobby' });
 let [axe, ada, eve] = [];
 
 before(async () => {

@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { Stage, count, online, say, shot } from './stage.mjs';
 import { until } from './webdriver.mjs';
 
-const stage = new Stage();
+const stage = new Stage({ 'conversations.default': 'lobby' });
 const closed = new Stage({ 'auth.sign_ups': 'closed' });
 let [one, two] = [];
 

@@ -1,7 +1,8 @@
 //! What is served of the web client's files: each with the hash of its content and a compressed copy, and the
 //! page that names them all.
 //!
-//! `build/web.rs` includes this file and puts the result into release builds. Debug builds make it from the disk.
+//! `build/web.rs` includes this file and puts the result into release builds. Debug builds make it from the
+//! disk.
 
 use std::fs;
 use std::io::Write;
