@@ -179,7 +179,8 @@ async fn subscribers_cut_again_and_again_hear_everything_once_it_is_quiet() {
     settle(&redis, topic(1), 1).await;
     up(&bus, true).await;
     let numbers = listener.numbers();
-    assert!(numbers.is_sorted() && !numbers.is_empty(), "{numbers:?}");
+    // What was sent around a cut may be lost; what came has its order.
+    assert!(numbers.is_sorted(), "{numbers:?}");
     listener.clear();
     let later: Vec<u64> = (number + 1..=number + 500).collect();
     for number in &later {

@@ -179,7 +179,7 @@ async fn a_file_that_is_no_database_is_refused_by_name() {
     std::fs::create_dir_all(harness.path().parent().unwrap()).unwrap();
     std::fs::write(harness.path(), "certainly no database, whatever its name says. ".repeat(100)).unwrap();
     let error = SqliteStore::open(harness.options(), harness.environment()).await.unwrap_err().to_string();
-    assert!(error.contains("tidings.db") && error.contains("not a database"), "{error}");
+    assert!(error.contains("tidings.db") && error.contains("no database of Tidings"), "{error}");
 }
 
 #[tokio::test]
