@@ -54,6 +54,11 @@ impl From<SignedIn> for Account {
 }
 
 #[derive(Deserialize)]
+struct ServerRules {
+    default_conversation: Option<ConversationId>,
+}
+
+#[derive(Deserialize)]
 struct Listing {
     conversations: Vec<Listed>,
     #[serde(default)]
@@ -96,6 +101,13 @@ impl Rest {
     /// The server's address as given.
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// The channel in which newcomers begin, which belongs to the first account that anybody makes; `None`
+    /// where there is none.
+    pub async fn default_conversation(&self) -> Result<Option<ConversationId>> {
+        let server: ServerRules = self.call(Method::GET, "/v1/server", None, None).await?;
+        Ok(server.default_conversation)
     }
 
     /// Makes a new guest.

@@ -36,6 +36,7 @@ fn route(method: &str, target: &str, token: &str, body: &Value, state: &mut Stat
                 "refresh_token": user});
             (201, answer)
         }
+        ("GET", ["server"]) => (200, json!({"default_conversation": null})),
         ("POST", ["conversations"]) => {
             let conversation = state.conversation(token, body["members"][0].as_str());
             (201, json!({"conversation": conversation, "kind": body["kind"], "last_seq": 1}))
