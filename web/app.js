@@ -203,6 +203,8 @@ for (const name of ['dragover', 'drop']) {
 }
 addEventListener('hashchange', show);
 addEventListener('online', () => client.nudge());
+addEventListener('offline', () => client.doubt());
+client.setBackground(document.hidden); // a page may be opened in a tab that nobody looks at yet
 document.addEventListener('visibilitychange', () => {
   client.setBackground(document.hidden);
   if (!document.hidden) client.nudge();

@@ -38,6 +38,13 @@ export interface TidingsOptions {
   lock?: <T>(name: string, fn: () => Awaitable<T>) => Awaitable<T>;
   /** A name for this connection, at most 64 bytes. "web" when absent. */
   device?: string;
+  /**
+   * In the foreground (see `setBackground`) a silence this long makes the client ask whether the connection lives. 2,500 when absent in a page, else
+   * the server's heartbeat, which is also the most, and what counts in the background. The least is 1,000.
+   */
+  silence_ms?: number;
+  /** Whether nobody can look, which counts as the background here. `document.hidden` when absent. */
+  hidden?: () => boolean;
   /** How many of the newest events of a conversation met for the first time are synced. 20 when absent. */
   initial_events?: number;
   /** More missed events than this in a conversation are told by `skipped` instead of synced. 2,000 when absent; Infinity: never skip. */
@@ -130,7 +137,8 @@ export interface OutboxEntry extends Draft {
 }
 
 export type ConnectionState = 'loading' | 'signed_out' | 'idle' | 'connecting' | 'online' | 'waiting' | 'stopped' | 'closed';
-export interface State { state: ConnectionState; retry_at_ms?: number; code?: number }
+/** `silent`: the connection was given up because nothing had come for seconds. */
+export interface State { state: ConnectionState; retry_at_ms?: number; code?: number; silent?: true }
 
 export interface TidingsEvents {
   state: State;
@@ -197,7 +205,10 @@ export class TidingsClient {
   connect(): void;
   disconnect(): void;
   close(): Promise<void>;
+  /** The network is back, or the page was woken: reconnects at once, or asks whether the connection lives. */
   nudge(): void;
+  /** The network may be gone: asks at once whether the connection lives. */
+  doubt(): void;
 
   send(draft: Draft): OutboxEntry;
   retry(client_id: string): void;
@@ -209,6 +220,7 @@ export class TidingsClient {
   typing(conversation: string, on?: boolean): void;
   watch(users: Iterable<string>): void;
   rewatch(users: Iterable<string>): void;
+  /** Whether anybody looks: the device's presence, and how soon silence is doubted. */
   setBackground(background: boolean): void;
 
   /** One REST call as the signed-in user. */

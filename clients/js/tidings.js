@@ -8,7 +8,8 @@
  * Everything outside is injected (socket, fetch, storage, timers, clock, randomness), so it runs and is tested without a browser.
  *
  * Events, by `client.on(name, fn)` (answers a function that takes the listener off again):
- *   state {state, retry_at_ms?, code?}     loading | signed_out | idle | connecting | online | waiting | stopped | closed
+ *   state {state, retry_at_ms?, code?, silent?}  loading | signed_out | idle | connecting | online | waiting | stopped | closed. `silent`: the connection
+ *                                          was given up because nothing had come for seconds
  *   session user|null                      signed in, changed or out
  *   conversation c / removed {conversation}  a conversation is new or changed / is no longer ours
  *   event e                                one event of a conversation, in order, once. `live: false`: from before this connection stood
@@ -29,6 +30,7 @@ const BACKOFF_FLOOR_MS = 500;
 const BACKOFF_CEILING_MS = 20_000;
 /** A connection that stood this long counts as healthy: the next loss starts again from the shortest wait. */
 const STABLE_MS = 30_000;
+/** To open a connection, and again to be welcomed on it. */
 const WELCOME_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 15_000;
 /** A request unanswered for this long makes us ask whether the connection still lives. */
@@ -37,6 +39,15 @@ const ANSWER_WAIT_MS = 4_000;
 const AGAIN_MS = 1_000;
 /** So long after that question without a byte, the connection counts as dead. */
 const PROBE_TIMEOUT_MS = 4_000;
+/** In a page that is looked at, a silence this long makes us ask. With the next, the loss is known 9 s after the last byte. */
+const PAGE_SILENCE_MS = 2_500;
+const MIN_SILENCE_MS = 1_000;
+/** The same deadline when nothing but silence is the reason to ask: a line may have become slow, by 3 s in each direction. */
+const SILENCE_TIMEOUT_MS = 6_500;
+/** On a slow line both deadlines are this multiple of the time that an answer took last. */
+const SLOW_LINE = 1.5;
+/** A timer this late comes from a process that stood still: what arrived meanwhile is read before anything is concluded. */
+const LATE_MS = 1_000;
 const ABUSE_WAIT_MS = 60_000;
 const TYPING_EVERY_MS = 3_000;
 const TYPING_OFF_MS = 5_000;
@@ -169,6 +180,8 @@ export class TidingsClient {
    * Options, all optional: `origin` (the server's address; in a page its own), `storage` (as localStorage; its answers may be promises, and `keys()` may
    * stand in for `length` and `key`), `WebSocket` (Node.js before 22: that of the package ws), `fetch`, `setTimeout`, `clearTimeout`, `now`, `random`, `uuid`,
    * `lock(name, fn)` (runs fn alone among all tabs), `device` (a name for this connection, 64 bytes at most),
+   * `silence_ms` (in the foreground, a silence this long makes the client ask whether the connection lives; in the background, where
+   * `hidden()` says so, and at most, the server's heartbeat),
    * `initial_events` (how far back a conversation met for the first time is synced), `max_catch_up` (a longer absence is answered with `skipped`),
    * `keep_positions` (keeps in the storage which events are handled, and begins there next time: an event is handled when its listeners have returned and
    * their promises are settled), `resume` {cursor, positions} for applications that keep the events themselves.
@@ -190,6 +203,8 @@ export class TidingsClient {
       max_catch_up: options.max_catch_up ?? 2_000,
       keep_positions: options.keep_positions ?? false,
       device: options.device ?? 'web',
+      silence_ms: Math.max(MIN_SILENCE_MS, options.silence_ms ?? (g.document ? PAGE_SILENCE_MS : Infinity)),
+      hidden: options.hidden ?? (() => g.document?.hidden ?? false),
     };
     this.cursor = options.resume?.cursor ?? null;
     for (const [id, pos] of Object.entries(options.resume?.positions ?? {})) this.#stub(id, pos);
@@ -598,11 +613,14 @@ export class TidingsClient {
     else if (!this.#next) this.#open();
   }
 
+  /** The network may be gone: find out now whether the connection still lives. */
+  doubt() { if (this.#link) this.#probe(this.#link); }
+
   async #open(takeover) {
     this.#retryTimer = this.#cancel(this.#retryTimer);
     this.#handover = this.#handover && this.#cancel(this.#handover.timer);
     if (!this.#wanted || this.#next || (this.#link && !takeover)) return;
-    const link = this.#next = { ws: null, rx_ms: 0, rx_count: 0, probing: false, takeover };
+    const link = this.#next = { ws: null, rx_ms: 0, rx_count: 0, probe: null, ping: null, answer_ms: 0, takeover };
     if (!this.#link) this.#setState({ state: 'connecting' });
     link.timer = this.#later(WELCOME_TIMEOUT_MS + REQUEST_TIMEOUT_MS, () => this.#closed(link, 1006));
     if (this.#session.expires_at_ms < this.#env.now() + 5_000) {
@@ -619,6 +637,9 @@ export class TidingsClient {
       return;
     }
     link.ws.onopen = () => {
+      this.#cancel(link.timer);
+      link.timer = this.#later(WELCOME_TIMEOUT_MS, () => this.#closed(link, 1006));
+      link.ping = { at_ms: this.#env.now() };
       const hello = { type: 'hello', token: this.#session.access_token, device: this.#env.device };
       if (this.cursor) hello.cursor = this.cursor;
       if (takeover?.session) hello.handover = takeover.session;
@@ -655,7 +676,7 @@ export class TidingsClient {
     if (ws.terminate) this.#env.setTimeout(() => ws.terminate(), CLOSE_TIMEOUT_MS)?.unref?.();
   }
 
-  #closed(link, code) {
+  #closed(link, code, why) {
     if (link !== this.#link && link !== this.#next) return;
     this.#release(link, 1000);
     if (link === this.#link) {
@@ -684,7 +705,7 @@ export class TidingsClient {
     }
     if (code === 4401) return this.#forget(new TidingsError({ code: 'unauthenticated', message: 'The server does not take this sign-in any more: sign in again.', cause: link.cause }));
     const floor_ms = code === 4429 ? ABUSE_WAIT_MS : link.retry_after_ms;
-    this.#wait(this.#backoff(floor_ms));
+    this.#wait(this.#backoff(floor_ms), why);
   }
 
   /** An attempt to connect that failed is told once, until one succeeds: the state says when the next comes. */
@@ -700,30 +721,45 @@ export class TidingsClient {
     return floor_ms + this.#env.random() * ceiling_ms;
   }
 
-  #wait(delay_ms) {
+  #wait(delay_ms, why) {
     this.#authFailures = 0;
     this.#cancel(this.#retryTimer);
-    this.#setState({ state: 'waiting', retry_at_ms: this.#env.now() + delay_ms });
+    this.#setState({ state: 'waiting', retry_at_ms: this.#env.now() + delay_ms, ...why });
     this.#retryTimer = this.#later(delay_ms, () => this.#open());
   }
 
   /** A browser shows no WebSocket pings, so silence is answered with one of ours; no answer means the link is dead. */
-  #probe(link) {
-    if (link.probing) return; // asking again must not put off the answer's deadline
-    link.probing = true;
-    const before = link.rx_count;
-    this.#write(link, { type: 'ping' });
-    link.timer = this.#later(PROBE_TIMEOUT_MS, () => {
-      link.probing = false;
-      if (link.rx_count === before) this.#closed(link, 1006);
+  #probe(link, wait_ms = PROBE_TIMEOUT_MS) {
+    const now_ms = this.#env.now();
+    const open = link.probe?.before === link.rx_count;
+    const due_ms = now_ms + Math.max(wait_ms, SLOW_LINE * link.answer_ms);
+    if (open && link.probe.due_ms <= due_ms) return; // asking again must not put off the answer's deadline
+    if (!open) {
+      link.ping = { id: ++this.#lastId, at_ms: now_ms };
+      this.#write(link, { type: 'ping', id: link.ping.id });
+    }
+    link.probe = { due_ms, before: link.rx_count };
+    this.#conclude(link, link.probe);
+  }
+
+  #conclude(link, probe) {
+    this.#cancel(link.timer);
+    link.timer = this.#later(probe.due_ms - this.#env.now(), () => {
+      if (link.rx_count !== probe.before) return;
+      const now_ms = this.#env.now();
+      if (now_ms - probe.due_ms <= LATE_MS) return this.#closed(link, 1006, { silent: true });
+      probe.due_ms = now_ms + LATE_MS;
+      this.#conclude(link, probe);
     });
   }
 
+  /** While somebody looks, silence is doubted soon; otherwise as often as the server's heartbeat uses the network anyway. */
   #pulse(link) {
-    link.pulse = this.#idly(this.heartbeat_ms, () => {
-      if (this.#env.now() - link.rx_ms >= this.heartbeat_ms) this.#probe(link);
-      this.#pulse(link);
-    });
+    this.#cancel(link.pulse);
+    const silence_ms = this.#background || this.#env.hidden() ? this.heartbeat_ms : Math.min(this.#env.silence_ms, this.heartbeat_ms);
+    const silent_ms = Math.abs(this.#env.now() - link.rx_ms); // a clock that was put back must not end the watch
+    if (silent_ms >= silence_ms) this.#probe(link, SILENCE_TIMEOUT_MS);
+    link.pulse = this.#idly(silent_ms < silence_ms ? silence_ms - silent_ms : silence_ms, () => this.#pulse(link));
   }
 
   #receive(link, frame) {
@@ -738,8 +774,16 @@ export class TidingsClient {
       case 'reconnect': return this.#reconnect(link, frame);
       case 'token_expiring': return this.#refreshSoon();
       case 'typing': case 'presence': case 'lagging': return this.#emit(frame.type, frame);
-      default: // a kind of a later version, or a pong: its arrival is all that counts
+      case 'pong': return this.#answered(link, frame.id);
+      default: // a kind of a later version: its arrival is all that counts
     }
+  }
+
+  /** How long the line takes for a question and its answer: at first a hello and its welcome. */
+  #answered(link, id) {
+    if (!link.ping || link.ping.id !== id) return;
+    link.answer_ms = this.#env.now() - link.ping.at_ms;
+    link.ping = null;
   }
 
   #error(link, frame) {
@@ -760,6 +804,7 @@ export class TidingsClient {
     if (link !== this.#next) return;
     const old = this.#link;
     link.session = frame.session;
+    this.#answered(link);
     this.#link = link;
     this.#next = null;
     this.#cancel(link.timer);
@@ -835,10 +880,12 @@ export class TidingsClient {
     if (again.length) this.#post({ type: 'watch', id: ++this.#lastId, users: again });
   }
 
+  /** Whether anybody looks. It is the device's presence, and how soon silence is doubted. */
   setBackground(background) {
     if (background === this.#background) return;
     this.#background = background;
     this.#post({ type: background ? 'background' : 'foreground' });
+    if (this.#link) this.#pulse(this.#link);
   }
 
   /** Call it on every key: a frame goes out at most every 3 s, and `on: false` by itself 5 s after the last call. */

@@ -1,12 +1,12 @@
 /**
  * A TCP proxy that can be frozen: connections stay open, and nothing passes any more, as in a tunnel or
- * behind a dead router.
+ * behind a dead router. It can also be slow.
  */
 
 import net from 'node:net';
 
 export class Proxy {
-  #sockets = new Set(); #frozen = false; #server;
+  #sockets = new Set(); #frozen = false; #latency_ms = 0; #answered = []; #server;
 
   static async to(port) {
     const proxy = new Proxy();
@@ -14,7 +14,7 @@ export class Proxy {
       const upstream = net.connect(port, '127.0.0.1');
       for (const [from, to] of [[client, upstream], [upstream, client]]) {
         proxy.#sockets.add(from);
-        from.on('data', (bytes) => { if (!proxy.#frozen) to.write(bytes); });
+        from.on('data', (bytes) => { if (!proxy.#frozen) proxy.#pass(to, bytes, to === client); });
         from.on('error', () => {});
         from.on('close', () => { proxy.#sockets.delete(from); if (!proxy.#frozen) to.destroy(); });
       }
@@ -27,10 +27,27 @@ export class Proxy {
 
   freeze() { this.#frozen = true; }
 
-  /** New connections pass again. Those of before are cut, since bytes of theirs are gone. */
+  /** Until it heals, everything takes this much longer, in each direction. */
+  slow(latency_ms) { this.#latency_ms = latency_ms; }
+
+  /** Resolves when the next bytes were passed on to a client. */
+  answer() { return new Promise((resolve) => { this.#answered.push(resolve); }); }
+
+  #pass(to, bytes, answer) {
+    const pass = () => {
+      if (this.#frozen || to.destroyed) return;
+      to.write(bytes);
+      if (answer) for (const resolve of this.#answered.splice(0)) resolve();
+    };
+    if (this.#latency_ms) setTimeout(pass, this.#latency_ms);
+    else pass();
+  }
+
+  /** New connections pass again, and at once. Those of before are cut, since bytes of theirs are gone. */
   heal() {
     this.#cut();
     this.#frozen = false;
+    this.#latency_ms = 0;
   }
 
   async close() {

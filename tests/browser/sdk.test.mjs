@@ -337,7 +337,7 @@ test('closes: some end it, abuse waits a minute, silence is found out by a ping'
   const silent = world.socket;
   await world.advance(25_000);
   assert.equal(silent.frames('ping').length, 1);
-  await world.advance(5_000);
+  await world.advance(6_500);
   assert.notEqual(silent.closed_with, null);
   await world.advance(500);
   assert.notEqual(world.socket, silent);

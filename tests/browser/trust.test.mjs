@@ -196,6 +196,30 @@ test('a dead connection is shown within 10 s, and what was written meanwhile arr
   assert.deepEqual(messages.map(({ body }) => body), ['are you there?', 'into the dark']);
 });
 
+test('a dead connection is shown within 10 s on an idle page too', async () => {
+  await online(ben);
+  await proxy.answer();
+  proxy.freeze();
+  const began_ms = Date.now();
+  await ben.see('#banner', 'No connection.');
+  const took_ms = Date.now() - began_ms;
+  assert.ok(took_ms < 10_000, `shown after ${took_ms} ms`);
+  proxy.heal();
+  await online(ben);
+  await ben.gone('#banner');
+});
+
+test('a connection that becomes slow, by 3 s in each direction, is not taken for a dead one', async () => {
+  await ben.run(`
+    window.states = [];
+    new MutationObserver(() => window.states.push(document.documentElement.dataset.connection)).observe(document.documentElement, { attributeFilter: ['data-connection'] });`);
+  proxy.slow(3_000);
+  for (let round = 0; round < 4; round += 1) await proxy.answer();
+  assert.deepEqual(await ben.run('return window.states'), []);
+  proxy.heal();
+  await online(ben);
+});
+
 test('offline is shown at once', async () => {
   await online(ben);
   await ben.cdp('Network.enable');

@@ -4,7 +4,7 @@ import { h } from './dom.js';
 import { plural } from './format.js';
 
 const TOAST_MS = 5_000;
-/** A connection that is back this soon was not worth a word. */
+/** A connection that is back this soon was not worth a word, unless it had been dead for seconds before that was known. */
 const PATIENCE_MS = 700;
 
 const STOPPED = {
@@ -28,13 +28,13 @@ export class Notices {
   }
 
   #soon() {
-    const { state } = this.client.state;
+    const { state, silent } = this.client.state;
     clearTimeout(this.#timer);
     document.documentElement.dataset.connection = state;
     if (state === 'online') this.#was_online = true;
     if (state === 'signed_out') this.#was_online = false;
     const quiet = state === 'online' || state === 'signed_out' || state === 'idle';
-    if (quiet || this.banner.dataset.shown || !navigator.onLine) this.#show();
+    if (quiet || silent || this.banner.dataset.shown || !navigator.onLine) this.#show();
     else this.#timer = setTimeout(() => this.#show(), PATIENCE_MS);
   }
 
