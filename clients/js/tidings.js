@@ -550,8 +550,10 @@ export class TidingsClient {
 
   /** Joins an open conversation by id and answers it. */
   async join(id) {
-    await this.addMember(id, this.user.id);
-    return this.#adoptHead(await this.fetchConversation(id));
+    const { muted_until } = await this.addMember(id, this.user.id);
+    const c = this.#adoptHead(await this.fetchConversation(id));
+    this.#mute(c, muted_until); // leaving does not end a mute
+    return c;
   }
 
   async leave(id) {
@@ -788,6 +790,7 @@ export class TidingsClient {
 
   #error(link, frame) {
     const request = this.#requests.get(frame.id);
+    if (frame.code === 'muted') this.#mute(this.conversations.get(request?.frame.conversation), new Date(this.#env.now() + frame.retry_after_ms).toISOString());
     if (request) this.#settle(request, new TidingsError(frame));
     else if (link === this.#next) Object.assign(link, { retry_after_ms: frame.retry_after_ms, cause: new TidingsError(frame) }); // why the hello was refused
   }
@@ -1072,9 +1075,11 @@ export class TidingsClient {
       if (fresh && event.target_seq > c.read_seq) c.unread = Math.max(0, c.unread - 1);
     } else if (event.kind === 'conversation_changed') {
       // What a later release adds to changes need not be a setting of the conversation.
-      const { role, name, history, join } = event.changes ?? {};
+      const { role, name, history, join, muted } = event.changes ?? {};
       Object.assign(c, name !== undefined && { name }, history && { history }, join && { join });
       if (role?.user === me) c.role = role.role;
+      // A mute that was lifted ends with the event that says so.
+      if (muted?.user === me) c.muted_until = Date.parse(muted.until) > Date.parse(event.sent_at) ? muted.until : undefined;
     }
     this.#handled(c, event.seq, this.#emit('event', event));
     this.#emit('conversation', c);
@@ -1082,6 +1087,13 @@ export class TidingsClient {
     const left = (event.kind === 'member_left' && event.user === me) || event.changes?.deleted;
     // A leave that is followed by more we may see is history: we came back since.
     if (left && event.seq >= c.target) this.#remove(c.id);
+  }
+
+  /** Until when one may say nothing there, as far as that was told: by an event, a refusal, or the answer to joining. */
+  #mute(c, until) {
+    if (!c || c.muted_until === until) return;
+    c.muted_until = until;
+    this.#emit('conversation', c);
   }
 
   #remove(id) {

@@ -576,3 +576,25 @@ test('leaving removes the conversation, but an old leave met in a catch-up does 
   assert.deepEqual(world.all('removed'), [{ conversation: 'a' }]);
   await settle();
 });
+
+test('a mute is known from its event, from a refusal and from the answer to joining, and is over when it was lifted', async () => {
+  const world = new World();
+  const client = await online(world, [head('a', 0, { kind: 'channel' })]);
+  const until = () => client.conversations.get('a').muted_until;
+  const told = (seq, user, muted_until, sent_at = '2026-01-01T10:00:00.000Z') => ({ ...event('a', seq), kind: 'conversation_changed', sent_at, changes: { muted: { user, until: muted_until } } });
+  await world.socket.push(told(1, 'me', '2026-01-01T11:00:00.000Z'), told(2, 'other', '2026-01-01T12:00:00.000Z'));
+  assert.equal(until(), '2026-01-01T11:00:00.000Z');
+  await world.socket.push(told(3, 'me', '2026-01-01T10:30:00.000Z', '2026-01-01T10:30:00.000Z'));
+  assert.equal(until(), undefined);
+  client.send({ conversation: 'a', body: 'may I?' });
+  await world.socket.push({ type: 'error', id: world.socket.last('send').id, code: 'muted', message: 'no', retryable: false, definite: true, retry_after_ms: 60_000 });
+  assert.equal(until(), new Date(world.now_ms + 60_000).toISOString());
+  const refused = assert.rejects(client.edit('a', 1, 'may I now?'), { code: 'muted' });
+  await world.advance(1_000);
+  await world.socket.push({ type: 'error', id: world.socket.last('edit').id, code: 'muted', message: 'no', retryable: false, definite: true, retry_after_ms: 30_000 });
+  await refused;
+  assert.equal(until(), new Date(world.now_ms + 30_000).toISOString());
+  world.route('PUT /v1/conversations/b/members/me', () => ({ body: { user: 'me', role: 'member', muted_until: '2026-01-02T00:00:00.000Z' } }));
+  world.route('GET /v1/conversations/b', () => ({ body: head('b', 9, { kind: 'channel', role: 'member' }) }));
+  assert.equal((await client.join('b')).muted_until, '2026-01-02T00:00:00.000Z');
+});

@@ -120,3 +120,20 @@ test('why a conversation is gone is known while its page is open', async () => {
   await world.socket.push({ type: 'heads', heads: [{ conversation: 'h', left: true }] });
   assert.deepEqual(store.room('h').absent, { why: 'gone', title: 'Hall' });
 });
+
+test('one’s own mute comes from the members where they name one, and stays as told where they do not', async () => {
+  const { client, store, world } = await shown([head('a', 0, { kind: 'channel' })]);
+  const until = '2026-01-01T11:00:00.000Z';
+  const members = (...list) => world.route('GET /v1/conversations/a/members?limit=100', () => ({ body: { members: list } }));
+  world.route('GET /v1/conversations/a', () => ({ body: head('a', 0, { kind: 'channel', role: 'member' }) }));
+  world.route('GET /v1/conversations/a/messages?limit=40', () => ({ body: { messages: [], more: false } }));
+  members(member('me', { muted_until: until }), member('other'));
+  await store.loadMembers('a');
+  assert.equal(client.conversations.get('a').muted_until, until);
+  members(member('other'));
+  await store.loadMembers('a');
+  assert.equal(client.conversations.get('a').muted_until, until);
+  members(member('me'));
+  await store.loadMembers('a');
+  assert.equal(client.conversations.get('a').muted_until, undefined);
+});

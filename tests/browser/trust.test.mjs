@@ -165,6 +165,31 @@ test('a link to a group one is not in, and one removed while writing: both say w
   await ada.see('.msg.mine', 'I was just saying, again');
 });
 
+test('one of more members than the page lists at first sees that they are muted, and that they may write again', async () => {
+  const host = await stage.person('host', 'Host');
+  const hall = await host.create({ kind: 'channel', name: 'Big hall', join: 'open' });
+  const members = `/v1/conversations/${hall.id}/members`;
+  await Promise.all(Array.from({ length: 100 }, async () => {
+    const answer = await fetch(`${stage.base}/v1/accounts/guest`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' });
+    await host.as('PUT', `${members}/${(await answer.json()).user.id}`);
+  }));
+  const kay = await stage.browser();
+  await stage.guest(kay, 'Kay');
+  const id = await me(kay);
+  await host.as('PUT', `${members}/${id}`);
+  await openChat(kay, hall.id);
+  await kay.see('.thread-bar', '102 members');
+  const { members: listed } = await host.as('GET', `${members}?limit=100`);
+  assert.ok(!listed.some(({ user }) => user === id));
+  const hint = () => kay.run("return document.querySelector('.compose-input').placeholder");
+  await host.as('PUT', `${members}/${id}/mute`, { duration_s: 3_600 });
+  await until('to be closed', async () => /^You are muted here for/.test(await hint()));
+  await host.as('DELETE', `${members}/${id}/mute`);
+  await until('to be open again', async () => (await hint()) === 'Write a message');
+  await say(kay, 'Thank you');
+  await status(kay, 'Thank you', 'sent');
+});
+
 test('too long is said in characters', async () => {
   await ada.run('const input = document.querySelector(".compose-input"); input.value = "é".repeat(5000); input.dispatchEvent(new Event("input"));');
   await ada.see('.compose-problem', 'too long by 904 characters');

@@ -47,7 +47,7 @@ export class Composer {
   render(room) {
     this.#room = room;
     if (room.items.get(this.#reply)?.deleted) this.#leaveReply();
-    const why = closed(room, this.client.user?.id);
+    const why = closed(room, this.client.conversations.get(this.id));
     this.input.readOnly = Boolean(why);
     this.input.placeholder = why?.text ?? 'Write a message';
     clearTimeout(this.#again);

@@ -38,10 +38,10 @@ export function mutedFor(member, now = Date.now()) { return Math.max(0, (Date.pa
 
 /**
  * Why nothing can be written in a conversation now; null when something can. Answers {text, again_ms?}: when to ask again without news.
- * `room`: what is known of it; `me`: the reader.
+ * `room`: what is known of it; `c`: the reader's own part in it, if they are in it.
  */
-export function closed(room, me, now = Date.now()) {
+export function closed(room, c, now = Date.now()) {
   if (room.absent) return { text: 'You are not in this conversation' };
-  const ms = mutedFor(room.members?.get(me), now);
+  const ms = mutedFor(c, now);
   return ms ? { text: `You are muted here for ${span(ms)}`, again_ms: ms > MINUTE_MS ? ms % MINUTE_MS + 1 : Math.min(ms, 1_000) } : null;
 }
