@@ -167,9 +167,18 @@ async fn monitors_are_answered_without_a_token() {
 async fn the_documentation_is_served_with_a_policy_of_its_own() {
     let world = World::new().await;
     let server = world.serve().await;
-    for path in
-        ["/docs", "/docs/", "/docs/protocol", "/docs/clients/js", "/docs/config/default.toml", "/docs/adr"]
-    {
+    for path in [
+        "/docs",
+        "/docs/",
+        "/docs/protocol",
+        "/docs/clients/js",
+        "/docs/config/default.toml",
+        "/docs/adr",
+        "/docs/contributing",
+        "/docs/changelog",
+        "/docs/security",
+        "/docs/loadtests",
+    ] {
         let page = server.call(None, "GET", path, Value::Null).await;
         assert_eq!(page.status, 200, "{path}");
         assert_eq!(page.headers["content-type"], "text/html; charset=utf-8", "{path}");

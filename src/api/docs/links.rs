@@ -66,7 +66,14 @@ mod tests {
             ("docs/PROTOCOL.md", "https://example.org/", Some("https://example.org/")),
             ("docs/QUICKSTART.md", "http://127.0.0.1:8080/docs", Some("/docs")),
             ("docs/QUICKSTART.md", "http://127.0.0.1:9000/chat.html", None),
-            ("docs/README.md", "../CONTRIBUTING.md", None),
+            (
+                "docs/ARCHITECTURE.md",
+                "../CONTRIBUTING.md#to-add-x-touch-y",
+                Some("/docs/contributing#to-add-x-touch-y"),
+            ),
+            ("docs/README.md", "../loadtests/README.md", Some("/docs/loadtests")),
+            ("CONTRIBUTING.md", "docs/README.md", Some("/docs")),
+            ("CONTRIBUTING.md", "LICENSE", None),
             ("docs/README.md", "NOWHERE.md", None),
         ] {
             assert_eq!(resolve(from, link).as_deref(), wanted, "{link} on {from}");

@@ -2,6 +2,21 @@
 
 use rust_embed::Embed;
 
+/// One file, as `Embed` has those of a folder: a debug build reads it from the checkout, so that a line in
+/// the changelog needs no build.
+#[cfg(debug_assertions)]
+macro_rules! text {
+    ($path:literal) => {
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/", $path)).ok()
+    };
+}
+#[cfg(not(debug_assertions))]
+macro_rules! text {
+    ($path:literal) => {
+        Some(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $path)).to_owned())
+    };
+}
+
 #[derive(Embed)]
 #[folder = "docs/"]
 #[include = "*.md"]
@@ -24,6 +39,17 @@ struct Client;
 #[include = "examples/*.toml"]
 #[allow_missing = true]
 struct Settings;
+
+type ReadText = fn() -> Option<String>;
+
+/// Pages from elsewhere in the repository.
+const OTHERS: &[(&str, ReadText)] = &[
+    ("CHANGELOG.md", || text!("CHANGELOG.md")),
+    ("CODE_OF_CONDUCT.md", || text!("CODE_OF_CONDUCT.md")),
+    ("CONTRIBUTING.md", || text!("CONTRIBUTING.md")),
+    ("SECURITY.md", || text!("SECURITY.md")),
+    ("loadtests/README.md", || text!("loadtests/README.md")),
+];
 
 /// Pages that every page's menu names, in this order: path in the repository, name.
 pub const MENU: &[(&str, &str)] = &[
@@ -92,6 +118,7 @@ pub fn all() -> Vec<PageFile> {
     for name in Settings::iter() {
         pages.extend(read(Settings::get(&name)).map(|text| PageFile::new(&format!("config/{name}"), text)));
     }
+    pages.extend(OTHERS.iter().filter_map(|(path, read)| read().map(|text| PageFile::new(path, text))));
     pages
 }
 
@@ -99,6 +126,7 @@ pub fn all() -> Vec<PageFile> {
 pub fn is_page(path: &str) -> bool {
     let within = |folder: &str| path.strip_prefix(folder);
     path == "docs/adr"
+        || OTHERS.iter().any(|(other, _)| *other == path)
         || within("docs/").is_some_and(|name| Docs::get(name).is_some())
         || within("clients/js/").is_some_and(|name| Client::get(name).is_some())
         || within("config/").is_some_and(|name| Settings::get(name).is_some())
