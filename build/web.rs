@@ -32,7 +32,8 @@ pub fn embed() {
 
 /// The files as a table in Rust, with their contents beside it.
 fn source(made: &bundle::Bundle, out: &Path) -> String {
-    let mut text = format!("pub const SCRIPT: &str = {:?};\n", made.script);
+    let mut text =
+        format!("pub const SCRIPT: &str = {:?};\npub const STYLES: &str = {:?};\n", made.script, made.styles);
     text.push_str("pub const FILES: &[(&str, &str, &str, &[u8], Option<&[u8]>)] = &[\n");
     for (nth, asset) in made.assets.iter().enumerate() {
         let plain = kept(out, &format!("{nth}.plain"), &asset.plain);

@@ -1,6 +1,6 @@
 //! The web client, cross-origin requests, and the calls of monitors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use base64::Engine;
@@ -19,12 +19,15 @@ fn named(page: &str) -> (Vec<String>, BTreeMap<String, String>, String) {
         let ends = page.split(&begin).skip(1).filter_map(|rest| rest.split('"').next());
         ends.map(|path| format!("/{path}")).collect()
     };
-    let map =
-        page.split("<script type=\"importmap\">").nth(1).and_then(|rest| rest.split("</script>").next());
-    let map = map.expect("a map of modules").to_owned();
+    let map = within(page, "<script type=\"importmap\">", "</script>");
     let modules: Value = serde_json::from_str(&map).expect("JSON");
     let modules = serde_json::from_value(modules["imports"].clone()).expect("names");
     ([of("href"), of("src")].concat(), modules, map)
+}
+
+fn within(page: &str, begin: &str, end: &str) -> String {
+    let text = page.split(begin).nth(1).and_then(|rest| rest.split(end).next());
+    text.unwrap_or_else(|| panic!("there is no {begin}")).to_owned()
 }
 
 async fn get(server: &Server, path: &str, accept: &str) -> (u16, HeaderMap, Vec<u8>) {
@@ -47,19 +50,27 @@ async fn the_page_is_asked_for_each_time_and_what_it_names_is_kept_for_good() {
     assert_eq!((status, text(&headers, "cache-control")), (200, "no-cache"));
     assert!(text(&headers, "content-type").starts_with("text/html"));
     assert_eq!(text(&headers, "x-content-type-options"), "nosniff");
-    let (paths, modules, map) = named(std::str::from_utf8(&page).expect("UTF-8"));
-    // The only script that stands in the page is named by its hash.
+    let page = std::str::from_utf8(&page).expect("UTF-8");
+    let (paths, modules, map) = named(page);
+    let styles = within(page, "<style>", "</style>");
+    // The only script and the only styles that stand in the page are named by their hashes.
     let policy = text(&headers, "content-security-policy");
-    let hash = STANDARD.encode(Sha256::digest(map.as_bytes()));
-    assert!(policy.contains(&format!("script-src 'self' 'sha256-{hash}'")), "{policy}");
+    let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
+    assert!(policy.contains(&format!("script-src 'self' 'sha256-{}';", hash(&map))), "{policy}");
+    assert!(policy.contains(&format!("style-src 'sha256-{}';", hash(&styles))), "{policy}");
     assert!(policy.contains("default-src 'self'") && !policy.contains("unsafe"), "{policy}");
 
     assert!(modules.len() > 10 && modules["/tidings.js"].starts_with("/tidings-"), "{modules:?}");
-    for path in modules.values() {
-        assert!(paths.contains(path), "{path} is not loaded at once");
+    // What the first screen needs is named: the browser need not find it in one module after the other.
+    for (name, path) in &modules {
+        let first = ["/app.js", "/tidings.js", "/ui/auth.js", "/ui/dom.js"].contains(&name.as_str());
+        let later = ["/ui/shell.js", "/ui/thread.js", "/vendor/lean-qr.js"].contains(&name.as_str());
+        assert!(paths.contains(path) || !first, "{path} is not loaded at once");
+        assert!(!paths.contains(path) || !later, "{path} is loaded before it is needed");
     }
-    assert!(paths.len() > modules.len() + 1, "icon and styles too: {paths:?}");
-    for path in paths {
+    assert!(paths.iter().any(|path| path.starts_with("/icon-")), "{paths:?}");
+    let all: BTreeSet<_> = paths.into_iter().chain(modules.into_values()).collect();
+    for path in all {
         let (status, headers, plain) = get(&server, &path, "").await;
         assert_eq!(
             (status, text(&headers, "cache-control")),

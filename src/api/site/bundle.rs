@@ -4,6 +4,8 @@
 //! `build/web.rs` includes this file and puts the result into release builds. Debug builds make it from the
 //! disk.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -18,6 +20,10 @@ use sha2::{Digest, Sha256};
 pub const PAGE: &str = "index.html";
 /// Before it the page is given the map of its modules.
 const ENTRY: &str = "<script type=\"module\"";
+/// The module that the page begins with.
+const FIRST: &str = "app.js";
+/// Stands in the page itself in place of this link: a first visit then waits for one file less.
+const STYLES: (&str, &str) = ("style.css", "<link rel=\"stylesheet\" href=\"/style.css\">");
 /// Hexadecimal digits of a file's hash.
 pub const HASH_DIGITS: usize = 16;
 
@@ -34,12 +40,14 @@ pub struct BundledFile {
     pub gzip: Option<Vec<u8>>,
 }
 
-/// All files, and what a browser may run of them.
+/// All files, and what of the page itself a browser may use: hashes, as a content security policy names them.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Bundle {
     pub assets: Vec<BundledFile>,
-    /// The hash of the one script that stands in the page, as a content security policy names it.
+    /// Of the one script.
     pub script: String,
+    /// Of the styles.
+    pub styles: String,
 }
 
 /// The bundle of a checkout.
@@ -84,14 +92,25 @@ fn is_plain(name: &str) -> bool {
 /// no module is changed, and a change of one renames only that one.
 fn make(mut files: Vec<(String, Vec<u8>)>) -> Result<Bundle, String> {
     files.sort();
-    let at = files.iter().position(|(name, _)| name == PAGE).ok_or("there is no index.html")?;
-    let (_, page) = files.remove(at);
+    let page = taken(&mut files, PAGE)?;
+    let sheet = taken(&mut files, STYLES.0)?;
     let mut assets =
         files.into_iter().map(|(name, bytes)| bundled(name, bytes)).collect::<Result<Vec<_>, _>>()?;
-    let page = String::from_utf8(page).map_err(|error| error.to_string())?;
     let (page, script) = complete(page, &assets)?;
+    let (before, after) = page.split_once(STYLES.1).ok_or("index.html links no styles")?;
+    let page = format!("{before}<style>{sheet}</style>{after}");
     assets.push(bundled(PAGE.to_owned(), page.into_bytes())?);
-    Ok(Bundle { assets, script })
+    Ok(Bundle { assets, script, styles: named_by_hash(&sheet) })
+}
+
+fn taken(files: &mut Vec<(String, Vec<u8>)>, wanted: &str) -> Result<String, String> {
+    let at = files.iter().position(|(name, _)| name == wanted);
+    let (_, bytes) = files.remove(at.ok_or_else(|| format!("there is no {wanted}"))?);
+    String::from_utf8(bytes).map_err(|error| format!("{wanted}: {error}"))
+}
+
+fn named_by_hash(text: &str) -> String {
+    format!("sha256-{}", STANDARD.encode(Sha256::digest(text.as_bytes())))
 }
 
 fn bundled(name: String, plain: Vec<u8>) -> Result<BundledFile, String> {
@@ -121,11 +140,15 @@ fn complete(page: String, assets: &[BundledFile]) -> Result<(String, String), St
     let entries: Vec<String> =
         modules().map(|module| format!("\"/{}\":\"/{}\"", module.name, hashed(module))).collect();
     let map = format!("{{\"imports\":{{{}}}}}", entries.join(","));
-    let script = format!("sha256-{}", STANDARD.encode(Sha256::digest(map.as_bytes())));
-    // Known at once, or the browser would find one after the other.
-    let preloads: String = modules()
-        .map(|module| format!("<link rel=\"modulepreload\" href=\"/{}\">\n  ", hashed(module)))
-        .collect();
+    let script = named_by_hash(&map);
+    // Known at once, or the browser would find one after the other. The largest takes longest: it comes first
+    // and gets the connection that is open already.
+    let at_once = needed(assets)?;
+    let mut at_once: Vec<_> = modules().filter(|module| at_once.contains(&module.name)).collect();
+    at_once.sort_by_key(|module| Reverse(module.plain.len()));
+    let link =
+        |module: &BundledFile| format!("<link rel=\"modulepreload\" href=\"/{}\">\n  ", hashed(module));
+    let preloads: String = at_once.into_iter().map(link).collect();
     let mut page = format!("{before}<script type=\"importmap\">{map}</script>\n  {preloads}{ENTRY}{after}");
     for asset in assets {
         for attribute in ["href", "src"] {
@@ -134,6 +157,42 @@ fn complete(page: String, assets: &[BundledFile]) -> Result<(String, String), St
         }
     }
     Ok((page, script))
+}
+
+/// The first module, what it imports, and so on; what a module imports later is not among them.
+fn needed(assets: &[BundledFile]) -> Result<BTreeSet<String>, String> {
+    let mut found = BTreeSet::from([FIRST.to_owned()]);
+    let mut next = vec![FIRST.to_owned()];
+    while let Some(name) = next.pop() {
+        let module = assets.iter().find(|asset| asset.name == name);
+        let module = module.ok_or_else(|| format!("{name} is imported, and there is no such file"))?;
+        for line in String::from_utf8_lossy(&module.plain).lines().filter(|line| line.starts_with("import "))
+        {
+            let path = line.split_once(" from '").and_then(|(_, rest)| rest.split_once('\''));
+            let (path, _) = path.ok_or_else(|| format!("{name}: write on one line, '…': {line}"))?;
+            let path = beside(&name, path);
+            if found.insert(path.clone()) {
+                next.push(path);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The file that a module at `from` imports as `path`.
+fn beside(from: &str, path: &str) -> String {
+    let mut parts: Vec<&str> = from.split('/').collect();
+    parts.pop();
+    for part in path.split('/') {
+        match part {
+            "." => {}
+            ".." => {
+                parts.pop();
+            }
+            name => parts.push(name),
+        }
+    }
+    parts.join("/")
 }
 
 /// The name under which a browser may keep it for ever.

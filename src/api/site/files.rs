@@ -9,8 +9,8 @@ use super::bundle;
 use crate::api::asset::Asset;
 
 /// What the page may do: it connects to its own server only, runs the server's own modules, and no other page
-/// may embed it. `%` stands for the hash of its map of modules.
-const POLICY: &str = "default-src 'self'; script-src 'self' '%'; connect-src 'self' ws: wss:; img-src 'self' data:; \
+/// may embed it. `%script` and `%styles` stand for the hashes of its map of modules and of its styles.
+const POLICY: &str = "default-src 'self'; script-src 'self' '%script'; style-src '%styles'; connect-src 'self' ws: wss:; img-src 'self' data:; \
                       base-uri 'none'; frame-ancestors 'none'";
 
 /// All files of one state of the web client.
@@ -22,8 +22,8 @@ pub struct Site {
 type File<'f> = (&'f str, &'f str, &'static str, Bytes, Option<Bytes>);
 
 impl Site {
-    fn new<'f>(files: impl Iterator<Item = File<'f>>, script: &str) -> Self {
-        let policy = POLICY.replace('%', script);
+    fn new<'f>(files: impl Iterator<Item = File<'f>>, script: &str, styles: &str) -> Self {
+        let policy = POLICY.replace("%script", script).replace("%styles", styles);
         let files = files.map(|(name, hash, media_type, plain, gzip)| {
             let asset = Asset::new(media_type, policy.clone(), hash, plain).compressed(gzip);
             (name.to_owned(), (hash.to_owned(), asset))
@@ -66,7 +66,7 @@ pub fn site(_asked_for: &str) -> Option<Arc<Site>> {
         let files = made::FILES.iter().map(|(name, hash, media_type, plain, gzip)| {
             (*name, *hash, *media_type, Bytes::from_static(plain), gzip.map(Bytes::from_static))
         });
-        Arc::new(Site::new(files, made::SCRIPT))
+        Arc::new(Site::new(files, made::SCRIPT, made::STYLES))
     });
     Some(Arc::clone(&SITE))
 }
@@ -90,7 +90,7 @@ pub fn site(asked_for: &str) -> Option<Arc<Site>> {
         let (plain, gzip) = (Bytes::from(asset.plain.clone()), asset.gzip.clone().map(Bytes::from));
         (asset.name.as_str(), asset.hash.as_str(), asset.media_type, plain, gzip)
     });
-    let site = Arc::new(Site::new(files, &made.script));
+    let site = Arc::new(Site::new(files, &made.script, &made.styles));
     *SITE.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&site));
     Some(site)
 }
