@@ -12,12 +12,16 @@ use tokio::task::JoinSet;
 
 use crate::servers::postgres::{Options, Postgres};
 use crate::support::client::{Incoming, Ws};
+use crate::support::inspect::Inspected;
 use crate::support::rest::{Account, Rest};
 use crate::support::server::Server;
-use crate::support::{DEADLINE, Encoding, now, unique, uuid};
+use crate::support::{DEADLINE, Encoding, now, unique, until, uuid};
 
 /// As operators have it: the servers of other tests are given less.
 const AS_SHIPPED: (&str, &str) = ("TIDINGS__SERVER__SHUTDOWN_MS", "10000");
+
+/// Within which signals are one wish to stop.
+const SAME_WISH: Duration = Duration::from_millis(250);
 
 /// Waits until the server has written this.
 async fn written(server: &Server, text: &str) {
@@ -77,26 +81,35 @@ fn hold(data: &Path) -> rusqlite::Connection {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_accepted_is_finished_and_acked_before_the_end() {
-    let mut server = Server::start(&[AS_SHIPPED]).await;
+    // What waits half of the store's time is refused: nothing here may wait so long.
+    let patient = ("TIDINGS__STORE__TIMEOUT_MS", "8000");
+    let mut server = Server::start(&[AS_SHIPPED, patient, ("TIDINGS__WRITER__SHARDS", "1")]).await;
     let rest = Rest::new(&server);
     let (ada, ben) = (rest.guest("Ada").await, rest.guest("Ben").await);
     let room = rest.conversation(&ada, "group", &[&ben]).await;
     let (mut ws, _) = Ws::signed_in(&server, Encoding::Json, &ada).await;
     let database = hold(server.data());
     let body = unique("accepted");
-    let frame = json!({ "type": "send", "id": 1, "conversation": room, "client_id": uuid(), "body": body });
-    ws.send(&frame).await;
-    // Requests of a connection are taken in order: the send was accepted before this one is answered.
-    let pong = ws.ask(&json!({ "type": "ping", "id": "after" })).await;
-    assert_eq!(pong["type"], "pong");
+    let send = |id: u64| json!({ "type": "send", "id": id, "conversation": room, "client_id": uuid(), "body": body });
+    let waiting_ms = |all: &Inspected| all.of("writer shard 0")["oldest_ms"].as_u64().unwrap_or(0);
+    ws.send(&send(1)).await;
+    Inspected::until(&rest, "the first send is with the database", |all| {
+        all.of("writer shard 0")["is_working"] == true
+    })
+    .await;
+    ws.send(&send(2)).await;
+    Inspected::until(&rest, "the second one waits for it", |all| waiting_ms(all) > 0).await;
     server.signal("INT").await;
     written(&server, "stopping: ").await;
-    tokio::time::sleep(Duration::from_millis(600)).await;
-    assert!(server.is_running(), "a send is cut off: {}", server.log());
+    // Longer than anything is waited for that writes nothing.
+    let stopping_ms = waiting_ms(&Inspected::now(&rest).await);
+    Inspected::until(&rest, "both are waited for", |all| waiting_ms(all) >= stopping_ms + 600).await;
     drop(database);
     let released = now();
-    let ack = ws.until("the ack", |frame| frame["id"] == 1).await;
-    assert_eq!(ack["type"], "ack", "{ack}");
+    for id in [1, 2] {
+        let ack = ws.until("the ack", |frame| frame["id"] == id).await;
+        assert_eq!(ack["type"], "ack", "{ack}");
+    }
     assert_eq!(ws.closed().await, Some(1012));
     let status = server.ended().await;
     assert!(status.success(), "{status}");
@@ -105,7 +118,7 @@ async fn what_was_accepted_is_finished_and_acked_before_the_end() {
     server.restart().await;
     let events = rest.events(&ben, &room).await;
     let stored = events.iter().filter(|event| event["body"] == body).count();
-    assert_eq!(stored, 1, "{events:?}");
+    assert_eq!(stored, 2, "{events:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -121,16 +134,21 @@ async fn a_second_signal_ends_it_at_once() {
             json!({ "type": "send", "id": 1, "conversation": room, "client_id": uuid(), "body": "never" });
         ws.send(&frame).await;
         ws.ask(&json!({ "type": "ping", "id": "after" })).await;
+        let asked = now();
         server.signal(signal).await;
         written(&server, "stopping: ").await;
-        // The same signal twice within a moment is one wish: `timeout` sends it so.
-        server.signal(signal).await;
-        tokio::time::sleep(Duration::from_millis(400)).await;
-        assert!(server.is_running(), "one wish to stop was taken for two: {}", server.log());
-        let again = now();
-        server.signal(signal).await;
+        // The same signal again within a moment is one wish: `timeout` sends it so.
+        until("a later one ends it", DEADLINE, async || {
+            if !server.is_running() {
+                return Some(());
+            }
+            server.signal(signal).await;
+            None
+        })
+        .await;
+        assert!(asked.elapsed() >= SAME_WISH, "one wish to stop was taken for two: {}", server.log());
+        less_than_a_second(asked + SAME_WISH, &server);
         let status = server.ended().await;
-        less_than_a_second(again, &server);
         assert_eq!(status.code(), Some(code), "{status}: {}", server.log());
     }
 }

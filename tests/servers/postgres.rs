@@ -199,6 +199,8 @@ pub fn command(directory: &Path, port: u16, options: &Options) -> Vec<String> {
         ("unix_socket_directories", ""),
         ("max_connections", "100"),
         ("shared_buffers", "64MB"),
+        // In its directory, with which it goes: a server that is killed leaves what it has in /dev/shm.
+        ("dynamic_shared_memory_type", "mmap"),
         ("max_wal_senders", "4"),
         ("hot_standby_feedback", "off"),
         // It would take numbers of transactions between two looks of a test.
