@@ -8,7 +8,7 @@ import { Auth, form } from './ui/auth.js';
 import { browseDialog } from './ui/browse.js';
 import { NO_FILES } from './ui/composer.js';
 import { Details } from './ui/details.js';
-import { accountDialog, claimDialog, confirm, conversationName, newConversation, openDialog } from './ui/dialogs.js';
+import { accountDialog, claimDialog, confirm, conversationName, conversationTopic, newConversation, openDialog } from './ui/dialogs.js';
 import { h, icon } from './ui/dom.js';
 import { Drafts } from './ui/drafts.js';
 import { named } from './ui/format.js';
@@ -69,7 +69,7 @@ const actions = {
   details: () => (details ? closeDetails() : showDetails()),
   confirm, fail, told, open,
   gone: () => { closeDetails(); actions.back(); },
-  rename: (c) => openDialog('Rename', (close) => form({ action: 'Rename', fields: [conversationName(server.info, c.name ?? '')],
+  rename: (c) => openDialog('Name and topic', (close) => form({ action: 'Save', fields: [conversationName(server.info, c.name ?? ''), conversationTopic(server.info, c.topic ?? '')],
     work: async (values) => { await client.changeConversation(c.id, values); close(); } }), { className: 'narrow' }),
 };
 

@@ -1025,8 +1025,8 @@ export class TidingsClient {
       if (fresh && event.target_seq > c.read_seq) c.unread = Math.max(0, c.unread - 1);
     } else if (event.kind === 'conversation_changed') {
       // What a later release adds to changes need not be a setting of the conversation.
-      const { role, name, history, join } = event.changes ?? {};
-      Object.assign(c, name !== undefined && { name }, history && { history }, join && { join });
+      const { role, name, topic, history, join } = event.changes ?? {};
+      Object.assign(c, name !== undefined && { name }, topic !== undefined && { topic: topic || undefined }, history && { history }, join && { join });
       if (role?.user === me) c.role = role.role;
     }
     this.#handled(c, event.seq, this.#emit('event', event));

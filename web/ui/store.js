@@ -334,7 +334,7 @@ export class Store {
         cursor = page.next_cursor;
       } while (cursor && !channel);
       const c = await this.client.fetchConversation(id);
-      Object.assign(this.client.conversations.get(id) ?? {}, { role: c.role, member_count: c.member_count, join: c.join, history: c.history, name: c.name });
+      Object.assign(this.client.conversations.get(id) ?? {}, { role: c.role, member_count: c.member_count, join: c.join, history: c.history, name: c.name, topic: c.topic });
     } catch {
       return this.tell(`room:${id}`);
     }
