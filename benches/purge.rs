@@ -47,7 +47,7 @@ fn message(sender: UserId, conversation: ConversationId) -> NewMessage {
 async fn group(store: &SharedStore, creator: UserId) -> ConversationId {
     let id = ConversationId::from_random(ConversationKind::Group, Uuid::new_v4());
     let (history, join) = (HistoryPolicy::FromJoin, JoinPolicy::Invite);
-    let new = NewConversation { id, creator, members: Vec::new(), name: None, history, join };
+    let new = NewConversation { id, creator, members: Vec::new(), name: None, topic: None, history, join };
     store.create(&new, NOW).await.expect("an answer").expect("a group");
     id
 }

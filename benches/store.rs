@@ -101,6 +101,7 @@ impl Bench {
             creator: members[0],
             members: members[1..].to_vec(),
             name: None,
+            topic: None,
             history: HistoryPolicy::FromJoin,
             join: JoinPolicy::Invite,
         };

@@ -65,6 +65,7 @@ export interface Conversation {
   readonly id: string;
   readonly kind: ConversationKind;
   readonly name?: string;
+  readonly topic?: string;
   readonly peer?: string;
   readonly role?: Role;
   readonly history?: 'from_join' | 'all';
@@ -108,7 +109,7 @@ export interface MemberJoinedEvent extends EventBase { kind: 'member_joined'; us
 export interface MemberLeftEvent extends EventBase { kind: 'member_left'; user: string; reason: 'left' | 'removed' | 'erased' }
 export interface ConversationChangedEvent extends EventBase {
   kind: 'conversation_changed';
-  changes: { name?: string; history?: 'from_join' | 'all'; join?: 'invite' | 'open'; role?: { user: string; role: Role }; muted?: { user: string; until: string }; deleted?: true };
+  changes: { name?: string; /** Empty: it was removed. */ topic?: string; history?: 'from_join' | 'all'; join?: 'invite' | 'open'; role?: { user: string; role: Role }; muted?: { user: string; until: string }; deleted?: true };
 }
 /** A later release may add kinds: ignore those you do not know. */
 export type ChatEvent = MessageEvent | EditEvent | DeleteEvent | ReactionEvent | MemberJoinedEvent | MemberLeftEvent | ConversationChangedEvent;
@@ -230,8 +231,8 @@ export class TidingsClient {
   userById(id: string): Promise<User>;
   usersByPrefix(prefix: string, limit?: number): Promise<User[]>;
   fetchConversation(id: string): Promise<any>;
-  createConversation(fields: { kind: ConversationKind; members?: string[]; name?: string; history?: 'from_join' | 'all'; join?: 'invite' | 'open'; client_id?: string }): Promise<Conversation>;
-  changeConversation(id: string, changes: { name?: string; history?: 'from_join' | 'all'; join?: 'invite' | 'open' }): Promise<any>;
+  createConversation(fields: { kind: ConversationKind; members?: string[]; name?: string; topic?: string; history?: 'from_join' | 'all'; join?: 'invite' | 'open'; client_id?: string }): Promise<Conversation>;
+  changeConversation(id: string, changes: { name?: string; topic?: string; history?: 'from_join' | 'all'; join?: 'invite' | 'open' }): Promise<any>;
   deleteConversation(id: string): Promise<null>;
   join(id: string): Promise<Conversation>;
   leave(id: string): Promise<void>;

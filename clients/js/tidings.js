@@ -1075,8 +1075,8 @@ export class TidingsClient {
       if (fresh && event.target_seq > c.read_seq) c.unread = Math.max(0, c.unread - 1);
     } else if (event.kind === 'conversation_changed') {
       // What a later release adds to changes need not be a setting of the conversation.
-      const { role, name, history, join, muted } = event.changes ?? {};
-      Object.assign(c, name !== undefined && { name }, history && { history }, join && { join });
+      const { role, name, topic, history, join, muted } = event.changes ?? {};
+      Object.assign(c, name !== undefined && { name }, topic !== undefined && { topic: topic || undefined }, history && { history }, join && { join });
       if (role?.user === me) c.role = role.role;
       // A mute that was lifted ends with the event that says so.
       if (muted?.user === me) c.muted_until = Date.parse(muted.until) > Date.parse(event.sent_at) ? muted.until : undefined;

@@ -68,6 +68,7 @@ CREATE TABLE conversations (
     id              uuid PRIMARY KEY,
     kind            smallint NOT NULL,
     name            text,
+    topic           text,
     history         text NOT NULL,
     join_policy     text NOT NULL,
     last_seq        bigint NOT NULL,

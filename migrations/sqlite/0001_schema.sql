@@ -13,6 +13,7 @@ CREATE TABLE conversations (
     id              BLOB PRIMARY KEY,
     kind            INTEGER NOT NULL,
     name            TEXT,
+    topic           TEXT,
     history         TEXT NOT NULL,
     join_policy     TEXT NOT NULL,
     last_seq        INTEGER NOT NULL,

@@ -136,7 +136,7 @@ async fn make(
 ) -> Result<(), Failure> {
     let name = Some(options.name.clone());
     let (history, join) = (HistoryPolicy::All, JoinPolicy::Open);
-    let new = NewConversation { id, creator, members: Vec::new(), name, history, join };
+    let new = NewConversation { id, creator, members: Vec::new(), name, topic: None, history, join };
     match node.create(new).await {
         // Deleted once, or its owner was erased just now: the next look tells.
         Ok(_) | Err(Failure::Refused(_)) => Ok(()),

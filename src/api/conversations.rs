@@ -33,6 +33,8 @@ pub struct NewConversationBody {
     /// Who else is in it; for a direct conversation exactly one.
     members: Option<Vec<UserId>>,
     name: Option<String>,
+    /// What it is about, in one line.
+    topic: Option<String>,
     /// `from_join` without one.
     history: Option<HistoryPolicy>,
     /// Without one: `invite` for groups, `open` for channels.
@@ -45,6 +47,8 @@ pub struct NewConversationBody {
 #[derive(Deserialize, ToSchema)]
 pub struct ChangeConversation {
     name: Option<String>,
+    /// Empty: the topic is removed.
+    topic: Option<String>,
     history: Option<HistoryPolicy>,
     join: Option<JoinPolicy>,
 }
@@ -62,6 +66,7 @@ impl NewConversationBody {
             return Err(Refusal::TooLarge("members: over limits.group_members"));
         }
         let name = self.name.as_deref().map(checks::shown_name).transpose()?;
+        let topic = self.topic.as_deref().map(checks::topic).transpose()?.filter(|topic| !topic.is_empty());
         let (id, history, join) = match self.kind {
             ConversationKind::Direct => {
                 let [peer] = given.as_slice() else {
@@ -71,6 +76,9 @@ impl NewConversationBody {
                 };
                 if name.is_some() {
                     return Err(Refusal::Invalid("name: a direct conversation has none".into()));
+                }
+                if topic.is_some() {
+                    return Err(Refusal::Invalid("topic: a direct conversation has none".into()));
                 }
                 (ConversationId::direct(creator, *peer), HistoryPolicy::All, JoinPolicy::Invite)
             }
@@ -87,7 +95,7 @@ impl NewConversationBody {
         // A direct conversation with oneself has one member, who is named once.
         let members =
             if self.kind == ConversationKind::Direct { given } else { others.into_iter().collect() };
-        Ok(NewConversation { id, creator, members, name, history, join })
+        Ok(NewConversation { id, creator, members, name, topic, history, join })
     }
 }
 
@@ -138,7 +146,8 @@ pub async fn change(
 ) -> Result<HttpResponse, Problem> {
     let id = path.conversation()?;
     let name = body.name.as_deref().map(checks::shown_name).transpose()?;
-    let changes = Changes { name, history: body.history, join: body.join, ..Changes::default() };
+    let topic = body.topic.as_deref().map(checks::topic).transpose()?;
+    let changes = Changes { name, topic, history: body.history, join: body.join, ..Changes::default() };
     state.node.change(caller.user(), id, Change::Configure(changes)).await?;
     Ok(HttpResponse::Ok().json(view(&state, caller.user(), id).await?))
 }

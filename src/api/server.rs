@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::ApiState;
 use super::resource::calls;
 use super::schemas::LimitsDoc;
-use crate::domain::{ConversationId, SHOWN_NAME_CHARS, Username};
+use crate::domain::{ConversationId, SHOWN_NAME_CHARS, TOPIC_CHARS, Username};
 use crate::identity::{IdentityOptions, MAX_PASSWORD_BYTES, SignUps};
 use crate::protocol::server::LimitsView;
 
@@ -25,7 +25,9 @@ pub struct ServerBody {
     sign_ups: SignUpPolicy,
     password: PasswordRule,
     username: UsernameRule,
-    display_name: DisplayNameRule,
+    display_name: ShownTextRule,
+    /// Of a conversation; it may be empty.
+    topic: ShownTextRule,
     /// `open`: signed-in users find people by the beginning of a name. `closed`: only by a whole username,
     /// and no channel is listed.
     directory: &'static str,
@@ -66,9 +68,9 @@ struct UsernameRule {
     pattern: &'static str,
 }
 
-/// What a name that is shown must be.
+/// What a text that is shown must be.
 #[derive(Serialize, ToSchema)]
-struct DisplayNameRule {
+struct ShownTextRule {
     max_chars: usize,
 }
 
@@ -98,7 +100,8 @@ pub async fn show(state: Data<ApiState>) -> HttpResponse {
             max_chars: Username::MAX_CHARS,
             pattern: Username::PATTERN,
         },
-        display_name: DisplayNameRule { max_chars: SHOWN_NAME_CHARS },
+        display_name: ShownTextRule { max_chars: SHOWN_NAME_CHARS },
+        topic: ShownTextRule { max_chars: TOPIC_CHARS },
         directory: state.directory.as_str(),
         default_conversation,
         limits: LimitsView::from(state.node.limits()),

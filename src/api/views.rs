@@ -89,6 +89,8 @@ pub struct ConversationBody {
     first_seq: Seq,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<String>,
     /// The other user of a direct conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<UserId>,
@@ -111,6 +113,7 @@ impl From<ConversationView> for ConversationBody {
             unread: head.unread,
             first_seq: head.first_seq,
             name: conversation.name,
+            topic: conversation.topic,
             peer: head.peer,
             history: conversation.history,
             join: conversation.join,
@@ -138,6 +141,8 @@ pub struct ChannelBody {
     conversation: ConversationId,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<String>,
     member_count: u64,
     last_seq: Seq,
     created_at: Timestamp,
@@ -151,6 +156,7 @@ impl From<OpenChannel> for ChannelBody {
         Self {
             conversation: conversation.id,
             name: conversation.name,
+            topic: conversation.topic,
             member_count: conversation.member_count,
             last_seq: conversation.last_seq,
             created_at: conversation.created_at,
@@ -177,6 +183,8 @@ pub struct PreviewBody<'a> {
     kind: ConversationKind,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<&'a str>,
     member_count: u64,
     last_seq: Seq,
     history: HistoryPolicy,
@@ -196,6 +204,7 @@ impl<'a> PreviewBody<'a> {
             conversation: conversation.id,
             kind: conversation.id.kind(),
             name: conversation.name.as_deref(),
+            topic: conversation.topic.as_deref(),
             member_count: conversation.member_count,
             last_seq: conversation.last_seq,
             history: conversation.history,

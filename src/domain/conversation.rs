@@ -2,6 +2,9 @@
 
 use super::{ConversationId, Seq, Timestamp, UserId};
 
+/// The most characters of a conversation's topic.
+pub const TOPIC_CHARS: usize = 250;
+
 /// The three kinds of conversation. Numbers and prefixes are stored and never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConversationKind {
@@ -156,6 +159,8 @@ pub struct Conversation {
     pub id: ConversationId,
     /// A name for users; direct conversations have none.
     pub name: Option<String>,
+    /// What it is about, in one line; never empty.
+    pub topic: Option<String>,
     /// From where members may read.
     pub history: HistoryPolicy,
     /// How a user becomes a member.

@@ -100,6 +100,8 @@ macro_rules! with_changes {
             {
                 /// The new name.
                 name: String;
+                /// The new topic; empty: it has none any more.
+                topic: String;
                 /// The new history policy.
                 history: crate::domain::HistoryPolicy;
                 /// The new join policy.

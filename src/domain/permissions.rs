@@ -211,6 +211,7 @@ mod tests {
         Conversation {
             id: ConversationId::from_random(kind, Uuid::from_u128(9)),
             name: None,
+            topic: None,
             history: HistoryPolicy::FromJoin,
             join,
             last_seq: Seq::ZERO,

@@ -8,7 +8,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::client::SendContent;
 use super::visible;
-use crate::domain::{Content, JsonText, Limits, Refusal, SHOWN_NAME_CHARS};
+use crate::domain::{Content, JsonText, Limits, Refusal, SHOWN_NAME_CHARS, TOPIC_CHARS};
 
 /// The name of an erased account.
 const ERASED_NAME: &str = "deleted";
@@ -76,6 +76,22 @@ pub fn shown_name(text: &str) -> Result<String, Refusal> {
     }
     if !visible::shows_something(trimmed) || visible::misleads(trimmed) {
         return invalid("name: must show something, without characters that hide or reorder others");
+    }
+    Ok(trimmed.to_owned())
+}
+
+/// Checks a conversation's topic and trims it; empty when there is to be none.
+///
+/// # Errors
+/// `Invalid` unless it is at most 250 characters without control characters and without characters that hide
+/// or reorder others, and shows something if it is not empty.
+pub fn topic(text: &str) -> Result<String, Refusal> {
+    let trimmed = text.trim();
+    if trimmed.chars().count() > TOPIC_CHARS || trimmed.chars().any(char::is_control) {
+        return invalid("topic: at most 250 characters without control characters");
+    }
+    if !trimmed.is_empty() && !visible::shows_something(trimmed) || visible::misleads(trimmed) {
+        return invalid("topic: must show something, without characters that hide or reorder others");
     }
     Ok(trimmed.to_owned())
 }
@@ -185,6 +201,12 @@ mod tests {
         assert_eq!(composed("e\u{301}"), "\u{e9}");
         assert_ne!(composed("❤\u{fe0f}"), composed("❤"), "another picture");
         assert!(shown_name(" Ada ").is_ok_and(|name| name == "Ada") && shown_name("\u{7}").is_err());
+        assert!(topic(&"é".repeat(250)).is_ok() && topic(&"é".repeat(251)).is_err());
+        assert!(
+            topic(" On fish ").is_ok_and(|topic| topic == "On fish")
+                && topic(" ").is_ok_and(|topic| topic.is_empty())
+        );
+        assert!(topic("two\nlines").is_err() && topic("\u{200b}").is_err() && topic("a\u{202e}b").is_err());
         assert!(display_name("Deleted").is_err() && display_name("deleted scenes").is_ok());
     }
 }

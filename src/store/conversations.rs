@@ -20,6 +20,8 @@ pub struct NewConversation {
     pub members: Vec<UserId>,
     /// Its name.
     pub name: Option<String>,
+    /// Its topic, if it has one.
+    pub topic: Option<String>,
     /// The part of the history that new members may read.
     pub history: HistoryPolicy,
     /// How users become members.

@@ -76,6 +76,12 @@ async fn conversations_and_reactions_have_the_lengths_that_are_told() {
         server.call(Some(&ada), "POST", "/v1/conversations", json!({ "kind": "group" })).await.wants(201);
     let group = group["conversation"].as_str().expect("an id").to_owned();
     server.say(&ada, &group, "hi").await;
+    hold(&server, "`topic` of a conversation", async |server: &Server, size| {
+        let body = json!({ "kind": "group", "topic": "é".repeat(size) });
+        let answer = server.call(Some(&ada), "POST", "/v1/conversations", body).await;
+        (answer.status.as_u16(), answer.body)
+    })
+    .await;
     hold(&server, "`emoji`", async |server: &Server, size| {
         // An address without an emoji is another address.
         let emoji = if size == 0 { "%20".to_owned() } else { "x".repeat(size) };

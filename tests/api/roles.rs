@@ -69,6 +69,9 @@ async fn every_role_against_every_operation() {
         ("PATCH", "/messages/$SEQ", json!({ "body": "not mine" }), [403, 403, 403, 404]),
         ("DELETE", "/messages/$SEQ", none.clone(), [200, 200, 403, 404]),
         ("PATCH", "", json!({ "name": "a new name" }), [200, 200, 403, 404]),
+        ("PATCH", "", json!({ "topic": "a new topic" }), [200, 200, 403, 404]),
+        ("PATCH", "", json!({ "topic": "" }), [200, 200, 403, 404]),
+        ("PATCH", "", json!({ "topic": "two\nlines" }), [422, 422, 422, 422]),
         ("PUT", "/members/$NEWCOMER", none.clone(), [201, 201, 403, 404]),
         ("PUT", "/members/$SELF", none.clone(), [200, 200, 200, 404]),
         ("PUT", "/members/$NEWCOMER", json!({ "role": "admin" }), [201, 403, 403, 404]),
@@ -210,14 +213,46 @@ async fn a_direct_conversation_is_one_from_both_sides() {
     assert_eq!((&made["peer"], &same["peer"]), (&json!(cast.member.id), &json!(cast.owner.id)));
     let path = format!("/v1/conversations/{}", made["conversation"].as_str().expect("an id"));
     cast.server.get(&cast.outsider, &path).await.refused(404, "not_found");
-    cast.server
-        .call(Some(&cast.owner), "PATCH", &path, json!({ "name": "x" }))
-        .await
-        .refused(403, "forbidden");
+    for body in [json!({ "name": "x" }), json!({ "topic": "x" })] {
+        cast.server.call(Some(&cast.owner), "PATCH", &path, body).await.refused(403, "forbidden");
+    }
     cast.server.call(Some(&cast.owner), "DELETE", &path, Value::Null).await.refused(403, "forbidden");
-    create(&cast.owner, json!({ "kind": "direct", "members": [cast.member.id], "name": "x" }))
-        .await
-        .refused(422, "invalid");
+    for field in ["name", "topic"] {
+        let mut body = direct(&cast.member);
+        body[field] = json!("x");
+        create(&cast.owner, body).await.refused(422, "invalid");
+    }
+}
+
+#[actix_web::test]
+async fn a_topic_is_shown_beside_the_name_until_it_is_emptied() {
+    let world = World::new().await;
+    let cast = cast(&world).await;
+    let (server, owner, outsider) = (&cast.server, Some(&cast.owner), &cast.outsider);
+    let body = json!({ "kind": "channel", "name": "Aquarium", "topic": " Of fish and tanks " });
+    let made = server.call(owner, "POST", "/v1/conversations", body).await.wants(201);
+    assert_eq!(made["topic"], "Of fish and tanks");
+    let path = format!("/v1/conversations/{}", made["conversation"].as_str().expect("an id"));
+    let seen = async || {
+        let own = server.get(&cast.owner, &path).await.wants(200);
+        let preview = server.get(outsider, &format!("{path}/preview")).await.wants(200);
+        let listed = server.get(outsider, "/v1/channels?prefix=aqua").await.wants(200);
+        [own, preview, listed["channels"][0].clone()].map(|one| one.get("topic").cloned())
+    };
+    assert_eq!(seen().await, [const { "Of fish and tanks" }; 3].map(|topic| Some(json!(topic))));
+    let changed = server.call(owner, "PATCH", &path, json!({ "topic": "Frogs" })).await.wants(200);
+    assert_eq!((&changed["topic"], &changed["name"]), (&json!("Frogs"), &json!("Aquarium")));
+    let renamed = server.call(owner, "PATCH", &path, json!({ "name": "Pond" })).await.wants(200);
+    assert_eq!(renamed["topic"], "Frogs", "what is not named stays");
+    server.call(owner, "PATCH", &path, json!({ "name": "Aquarium", "topic": " " })).await.wants(200);
+    assert_eq!(seen().await, [None, None, None]);
+    let events = server.get(&cast.owner, &format!("{path}/events?after=1")).await.wants(200);
+    let events = events["events"].as_array().expect("events");
+    let changes: Vec<_> = events.iter().map(|event| event["changes"].clone()).collect();
+    assert_eq!(
+        changes,
+        [json!({ "topic": "Frogs" }), json!({ "name": "Pond" }), json!({ "name": "Aquarium", "topic": "" })]
+    );
 }
 
 #[actix_web::test]

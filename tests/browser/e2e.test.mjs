@@ -138,6 +138,48 @@ test('a member is muted for an hour, sees for how long, and may write again', as
   await ada.gone('.details');
 });
 
+test('a topic stands beside the name, in the list and the preview too, until it is removed', async () => {
+  const save = async (topic) => {
+    await ada.click('.details-button');
+    await ada.click('.details .line-button', 'Change name or topic');
+    await ada.fill('dialog [name=topic]', topic);
+    await ada.click('dialog .primary', 'Save');
+    await ada.gone('dialog');
+  };
+  await ada.click('.new-button');
+  await ada.click('dialog [role=tab]', 'Channel');
+  await ada.fill('dialog [name=name]', 'Aquarium');
+  await ada.click('dialog .primary', 'Create channel');
+  await ada.see('.thread-bar', 'Aquarium');
+  await save('Of fish and tanks');
+  await ada.see('.thread-bar .sub', 'Of fish and tanks');
+  await ada.see('.details-top .topic', 'Of fish and tanks');
+  await ada.see('.note', 'changed the topic to “Of fish and tanks”');
+  await shot(ada, 'topic-light');
+  await ada.press('Escape');
+  await ada.gone('.details');
+
+  await ben.click('.new-button');
+  await ben.click('dialog [role=tab]', 'Join');
+  await ben.click('dialog button', 'Browse open channels');
+  await ben.see('dialog .option', 'Of fish and tanks');
+  await ben.press('Escape');
+  await ben.gone('dialog');
+  await ben.run('location.hash = `#/join/${arguments[0]}`', await openId(ada));
+  await ben.see('dialog .preview .topic', 'Of fish and tanks');
+  await ben.click('dialog .primary', 'Join');
+  await ben.see('.thread-bar .sub', 'Of fish and tanks');
+  await ben.run('location.reload()');
+  await ben.see('.thread-bar .sub', 'Of fish and tanks');
+
+  await save('');
+  await ben.see('.note', 'removed the topic');
+  await ben.gone('.thread-bar .sub bdi');
+  await ada.gone('.details-top .topic');
+  await ada.press('Escape');
+  await ada.gone('.details');
+});
+
 test('a channel is joined by its link', async () => {
   await ada.click('.new-button');
   await ada.click('dialog [role=tab]', 'Channel');

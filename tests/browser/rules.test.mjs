@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { findPeople } from '../../web/ui/people.js';
-import { Server, nameRule, passwordRule, usernameRule } from '../../web/ui/server.js';
+import { Server, nameRule, passwordRule, topicRule, usernameRule } from '../../web/ui/server.js';
 import { Store } from '../../web/ui/store.js';
 import { World, event, head } from './world.mjs';
 
@@ -27,6 +27,8 @@ test('rules say what is wrong before the server has to', () => {
   assert.deepEqual(['1234567', '12345678', 'éééé', '12345678901'].map((text) => password.wrong(text) === ''), [false, true, true, false]);
   assert.equal(nameRule(info).wrong('👩‍👩‍👧'.repeat(12)), '');
   assert.match(nameRule(info).wrong('x'.repeat(65)), /at most 64/);
+  assert.equal(topicRule(info).wrong('é'.repeat(250)), '');
+  assert.match(topicRule(info).wrong('x'.repeat(251)), /at most 250/);
 });
 
 test('people: by a word of their name; after an @, and where names are not searched, by username', async () => {

@@ -76,6 +76,10 @@ test('notes name people apart from the words around them, and say “you” wher
   const mute = (until) => words({ kind: 'conversation_changed', seq: 3, sender: 'ada', sent_at: '2026-01-01T10:00:00.000Z', changes: { muted: { user: 'me', until } } });
   assert.deepEqual(['2026-01-01T11:00:00.000Z', '2026-01-01T10:00:30.000Z', '2026-02-01T10:00:00.000Z'].map(mute), ['ada muted you for 1 h', 'ada muted you for 30 s', 'ada muted you for 31 days']);
   assert.equal(mute('2026-01-01T10:00:00.000Z'), 'ada unmuted you');
+  const changed = (changes) => words({ kind: 'conversation_changed', seq: 3, sender: 'ada', changes });
+  assert.deepEqual([{ topic: 'Fish' }, { topic: '' }].map(changed), ['ada changed the topic to “Fish”', 'ada removed the topic']);
+  assert.deepEqual([{ name: 'Pond' }, { name: 'Pond', topic: 'Fish' }, { name: 'Pond', topic: '' }].map(changed),
+    ['ada changed the name to “Pond”', 'ada changed the name to “Pond” and the topic to “Fish”', 'ada changed the name to “Pond” and removed the topic']);
   assert.equal(words({ kind: 'conversation_changed', seq: 3, sender: 'ada', changes: { role: { user: 'me', role: 'admin' } } }), 'ada made you admin');
 });
 

@@ -104,7 +104,8 @@ async fn no_byte_of_a_deleted_conversation_is_left_in_the_files() {
             world.say(ben, group, &format!("{CANARY} {n}")).await;
         }
     }
-    let rename = tidings::domain::Changes { name: Some(CANARY.to_owned()), ..Default::default() };
+    let words = Some(CANARY.to_owned());
+    let rename = tidings::domain::Changes { name: words.clone(), topic: words, ..Default::default() };
     world.change(ada, group, Change::Configure(rename)).await;
     world.change(ada, group, Change::DeleteConversation).await;
     world.purge().await;

@@ -219,6 +219,7 @@ impl Fleet {
             creator: members[0],
             members: members[1..].to_vec(),
             name: None,
+            topic: None,
             history: HistoryPolicy::FromJoin,
             join: JoinPolicy::Invite,
         }

@@ -31,7 +31,7 @@ export function browseDialog({ client, open, create }) {
 
   const row = (channel) => h('li', null, h('button', { type: 'button', class: 'option', 'data-conversation': channel.conversation, onclick: () => enter(channel) },
     avatar(channel.conversation, channel.name, { glyph: icon('hash') }),
-    h('span', { class: 'who-text' }, h('strong', null, named(channel.name)), h('span', { class: 'sub' }, plural(channel.member_count, 'member'))),
+    h('span', { class: 'who-text' }, h('strong', null, named(channel.name)), h('span', { class: 'sub' }, plural(channel.member_count, 'member'), channel.topic && [' · ', named(channel.topic)])),
     h('span', { class: 'role' }, channel.member ? 'Joined' : 'Join')));
 
   const load = async (cursor) => {

@@ -41,7 +41,7 @@ export class Details {
     if (!c) return reconcile(this.body, []);
     const room = this.store.room(this.id);
     const direct = c.kind === 'direct';
-    const items = [{ key: 'top', sig: JSON.stringify([this.store.title(c), c.peer && this.store.presence.get(c.peer)?.state, c.join]), build: () => this.#top(c) }];
+    const items = [{ key: 'top', sig: JSON.stringify([this.store.title(c), c.topic, c.peer && this.store.presence.get(c.peer)?.state, c.join]), build: () => this.#top(c) }];
     const admin = c.role === 'owner' || c.role === 'admin';
     if (!direct && (admin || c.join === 'open')) items.push({ key: 'invite', sig: '', build: () => this.picker.el });
     if (!direct) items.push(...this.#members(c, room));
@@ -55,7 +55,7 @@ export class Details {
     const username = this.store.person(c.peer)?.username;
     const glyph = c.kind === 'direct' ? null : icon(c.kind === 'channel' ? 'hash' : 'people');
     const about = { direct: username ? `@${username}` : 'Guest', group: c.join === 'open' ? 'Open group' : 'Group, by invitation', channel: c.join === 'invite' ? 'Channel, by invitation' : 'Open channel' }[c.kind];
-    return h('div', { class: 'details-top' }, avatar(c.peer ?? c.id, title, { large: true, glyph }), h('strong', null, named(title)), h('span', { class: 'sub' }, about),
+    return h('div', { class: 'details-top' }, avatar(c.peer ?? c.id, title, { large: true, glyph }), h('strong', null, named(title)), h('span', { class: 'sub' }, about), c.topic && h('span', { class: 'topic', dir: 'auto' }, c.topic),
       presence && h('span', { class: 'sub' }, presence.state === 'online' ? 'Online' : presence.state === 'away' ? 'Away' : lastSeen(presence.last_seen)),
       c.kind !== 'direct' && c.join === 'open' && h('button', { type: 'button', class: 'secondary', onclick: () => this.actions.invite(c) }, icon('link'), 'Invite with a link'));
   }
@@ -114,7 +114,7 @@ export class Details {
       const blocked = this.#blocked;
       if (blocked !== null) list.push(button(blocked ? 'Unblock' : 'Block', () => this.#block(c, !blocked), !blocked, 'close'));
     } else {
-      if (c.role === 'owner' || c.role === 'admin') list.push(button('Rename', () => this.actions.rename(c), false, 'edit'));
+      if (c.role === 'owner' || c.role === 'admin') list.push(button('Change name or topic', () => this.actions.rename(c), false, 'edit'));
       list.push(button('Leave', () => this.#leave(c), true, 'leave'));
       if (c.role === 'owner') list.push(button('Delete for everyone', () => this.#erase(c), true, 'trash'));
     }

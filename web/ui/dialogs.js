@@ -6,7 +6,7 @@
 import { field, form, newPasswordField, usernameField } from './auth.js';
 import { h, icon, iconButton, rove } from './dom.js';
 import { PeoplePicker } from './people.js';
-import { nameRule } from './server.js';
+import { nameRule, topicRule } from './server.js';
 
 export function openDialog(title, content, { className = '' } = {}) {
   const dialog = h('dialog', { class: `dialog ${className}`, 'aria-label': title });
@@ -42,6 +42,7 @@ export function conversationId(text) {
 }
 
 export const conversationName = (info, value) => field('Name', 'name', { value, required: true, dir: 'auto' }, nameRule(info));
+export const conversationTopic = (info, value) => field('Topic', 'topic', { value, dir: 'auto' }, topicRule(info));
 
 const HISTORY = (first) => [['from_join', 'From when they join'], ['all', 'Everything']].sort(([a]) => (a === first ? -1 : 1));
 

@@ -11,12 +11,13 @@ const DEAD_LINK = 'This link does not work, or does not work any more. Ask for a
 /** An open conversation as everybody may see it before joining. Throws `not_found` for any other. */
 export const preview = (client, id) => client.api('GET', `/v1/conversations/${encodeURIComponent(id)}/preview`);
 
-export function previewCard({ conversation, kind, name, member_count, history, messages = [] }, person) {
+export function previewCard({ conversation, kind, name, topic, member_count, history, messages = [] }, person) {
   const title = name || (kind === 'channel' ? 'Unnamed channel' : 'Unnamed group');
   const lines = messages.filter((message) => !message.deleted).slice(-MOST_LINES);
   return h('div', { class: 'preview' },
     avatar(conversation, title, { large: true, glyph: icon(kind === 'channel' ? 'hash' : 'people') }), h('strong', null, named(title)),
     h('span', { class: 'sub' }, [kind === 'channel' ? 'Channel' : 'Group', plural(member_count, 'member'), history === 'all' ? 'you will see earlier messages' : 'you will see messages from now on'].join(' · ')),
+    topic && h('span', { class: 'topic', dir: 'auto' }, topic),
     lines.length > 0 && h('ul', { class: 'preview-lines', 'aria-label': 'Latest messages' }, lines.map((message) => h('li', { dir: 'auto' }, named(person(message.sender)), ': ', previewText(oneLine(message))))));
 }
 

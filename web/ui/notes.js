@@ -13,8 +13,10 @@ export function noteParts(event, name, me) {
     if (event.reason === 'erased') return ['An account was erased'];
     return event.sender === event.user || event.reason === 'left' ? [{ name: name(event.user) }, ' left'] : [who, ' removed ', whom];
   }
-  const { name: title, role, muted, join, history } = event.changes ?? {};
-  if (title !== undefined) return [who, ' changed the name to “', { name: title }, '”'];
+  const { name: title, topic, role, muted, join, history } = event.changes ?? {};
+  if (title !== undefined && topic) return [who, ' changed the name to “', { name: title }, '” and the topic to “', { name: topic }, '”'];
+  if (title !== undefined) return [who, ' changed the name to “', { name: title }, topic === '' ? '” and removed the topic' : '”'];
+  if (topic !== undefined) return topic ? [who, ' changed the topic to “', { name: topic }, '”'] : [who, ' removed the topic'];
   if (role) return [who, ' made ', { name: role.user === me ? 'you' : name(role.user) }, ` ${ROLE[role.role] ?? role.role}`];
   if (muted) {
     const [muted_name, ms] = [{ name: muted.user === me ? 'you' : name(muted.user) }, Date.parse(muted.until) - Date.parse(event.sent_at)];

@@ -11,6 +11,7 @@ const ASSUMED = {
   password: { min_bytes: 8, max_bytes: 1024 },
   username: { min_chars: 2, max_chars: 32, pattern: '[a-z0-9][a-z0-9_.\\-]{1,31}' },
   display_name: { max_chars: 64 },
+  topic: { max_chars: 250 },
 };
 
 export class Server {
@@ -49,4 +50,8 @@ export function passwordRule({ password: { min_bytes, max_bytes } }) {
 
 export function nameRule({ display_name: { max_chars } }) {
   return { says: `Up to ${max_chars} characters.`, wrong: (value) => ([...value.trim()].length > max_chars ? `A name has at most ${max_chars} characters.` : '') };
+}
+
+export function topicRule({ topic: { max_chars } }) {
+  return { says: `What it is about. Up to ${max_chars} characters; empty for none.`, wrong: (value) => ([...value.trim()].length > max_chars ? `A topic has at most ${max_chars} characters.` : '') };
 }

@@ -96,12 +96,12 @@ export class Thread {
     if (c?.kind === 'direct') subtitle = { online: 'Online', away: 'Away', offline: lastSeen(presence?.last_seen) }[presence?.state] ?? '';
     else if (c) subtitle = [c.kind === 'channel' ? 'Channel' : 'Group', c.member_count && plural(Math.max(c.member_count, c.kind === 'group' ? room.members?.size ?? 0 : 0), 'member')].filter(Boolean).join(' · ');
     if (this.heading.textContent !== title) this.heading.replaceChildren(title);
-    const sig = JSON.stringify([title, subtitle, presence?.state, c?.kind]);
+    const sig = JSON.stringify([title, subtitle, c?.topic, presence?.state, c?.kind]);
     reconcile(this.head, [{ key: 'head', sig, build: () => h('div', { class: 'bar-in' },
       iconButton('back', 'Back to conversations', () => this.actions.back(), { class: 'icon-button back' }),
       h(c ? 'button' : 'div', { type: c && 'button', class: 'who', onclick: c && (() => this.actions.details()), title: c && 'Details' },
         avatar(c?.peer ?? this.id, title, { presence: presence?.state, glyph }),
-        h('span', { class: 'who-text' }, h('strong', null, named(title)), h('span', { class: 'sub' }, subtitle))),
+        h('span', { class: 'who-text' }, h('strong', null, named(title)), h('span', { class: 'sub' }, subtitle, c?.topic && [' · ', named(c.topic)]))),
       c && iconButton('info', 'Details', () => this.actions.details(), { class: 'icon-button details-button' })) }]);
   }
 

@@ -95,6 +95,7 @@ samples! {
         creator: Sample::sample(),
         members: Vec::new(),
         name: None,
+        topic: None,
         history: HistoryPolicy::All,
         join: JoinPolicy::Open,
     });

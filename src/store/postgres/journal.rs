@@ -10,7 +10,7 @@ use crate::store::sql::{Connection as _, Result, Sql, Value, statement, values};
 
 const WRITE: Sql = statement!(postgres:
     "SELECT first, previous, new_position, version FROM tidings_record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
-     $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)",
+     $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)",
 );
 
 fn users<T>(list: &[T], user: impl Fn(&T) -> UserId) -> Value<'static> {
@@ -74,6 +74,7 @@ impl Recorder for Connection {
             numbers(&journal.members, |(.., nth)| *nth as i64),
             settings.is_some(),
             settings.and_then(|settings| settings.name.as_deref()),
+            settings.and_then(|settings| settings.topic.as_deref()),
             settings.map(|settings| settings.history.as_str()),
             settings.map(|settings| settings.join.as_str()),
             journal.ended,

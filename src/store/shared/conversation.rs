@@ -15,7 +15,7 @@ pub(in crate::store) const PARTS: &[Part] = &[
     Part::same(
         "conversation_columns",
         "c.id, c.name, c.history, c.join_policy, c.last_seq, c.message_count, c.member_count, c.last_position, \
-         c.members_version, c.settings_seq, c.created_at, c.low, c.high, c.deleted_at",
+         c.members_version, c.settings_seq, c.created_at, c.low, c.high, c.deleted_at, c.topic",
     ),
     Part::same(
         "member_columns",
@@ -40,8 +40,9 @@ pub(in crate::store) const PARTS: &[Part] = &[
 ];
 
 /// How many columns [`ConversationRow::read`] reads: id, name, history, join policy, last seq, messages,
-/// members, last position, version of the membership, settings seq, time made, low, high, time deleted.
-pub(in crate::store) const CONVERSATION_COLUMNS: usize = 14;
+/// members, last position, version of the membership, settings seq, time made, low, high, time deleted,
+/// topic.
+pub(in crate::store) const CONVERSATION_COLUMNS: usize = 15;
 
 /// How many columns [`Membership::read`] reads: user, role, joined seq, delivered seq, read seq, messages
 /// read, role seq, end of a mute.
@@ -73,6 +74,7 @@ impl ConversationRow {
             conversation: Conversation {
                 id: row.conversation(at)?,
                 name: row.text_or_null(at + 1)?,
+                topic: row.text_or_null(at + 14)?,
                 history: HistoryPolicy::parse(&row.text(at + 2)?).ok_or_else(unknown)?,
                 join: JoinPolicy::parse(&row.text(at + 3)?).ok_or_else(unknown)?,
                 last_seq: row.seq(at + 4)?,
@@ -99,6 +101,7 @@ impl ConversationRow {
             conversation: Conversation {
                 id,
                 name: None,
+                topic: None,
                 history: HistoryPolicy::FromJoin,
                 join: JoinPolicy::Invite,
                 last_seq: Seq::ZERO,

@@ -48,7 +48,7 @@ pub(in crate::store) struct Journal {
     pub events: Vec<Noted>,
     /// The changes of members, each with its event.
     pub members: Vec<(UserId, MemberAct, Nth)>,
-    /// The new name, history and join policy.
+    /// The new name, topic, history and join policy.
     pub settings: Option<Conversation>,
     /// The conversation is deleted.
     pub ended: bool,

@@ -45,9 +45,10 @@ const END: Sql = statement!(sqlite:
     "UPDATE conversations SET last_seq = $2, last_position = $3, member_count = $4, members_version = $5 WHERE id = $1",
 );
 const CONFIGURE: Sql = statement!(sqlite:
-    "UPDATE conversations SET name = $2, history = $3, join_policy = $4, settings_seq = $5 WHERE id = $1",
+    "UPDATE conversations SET name = $2, topic = $6, history = $3, join_policy = $4, settings_seq = $5 WHERE id = $1",
 );
-const OVER: Sql = statement!(sqlite: "UPDATE conversations SET name = NULL, deleted_at = $2 WHERE id = $1");
+const OVER: Sql =
+    statement!(sqlite: "UPDATE conversations SET name = NULL, topic = NULL, deleted_at = $2 WHERE id = $1");
 
 // A replaced or deleted text is in no row, and neither are values computed from it: a short text can be
 // guessed from its hash.
@@ -158,7 +159,8 @@ async fn write(connection: &mut Connection, journal: &Journal) -> Result<Written
     connection.run(&END, values![id, last, changed, count, version]).await?;
     if let Some(settings) = &journal.settings {
         let (history, join) = (settings.history.as_str(), settings.join.as_str());
-        connection.run(&CONFIGURE, values![id, settings.name.as_deref(), history, join, first]).await?;
+        let (name, topic) = (settings.name.as_deref(), settings.topic.as_deref());
+        connection.run(&CONFIGURE, values![id, name, history, join, first, topic]).await?;
     }
     if journal.ended {
         connection.run(&OVER, values![id, journal.now]).await?;

@@ -192,7 +192,9 @@ operations! {
                 stage.world.change(stage.ada, conversation, Change::Mute { user, duration_ms }).await;
             }
             let name = Some(format!("name {}", stage.number()));
-            stage.world.change(stage.ada, conversation, Change::Configure(Changes { name, ..Changes::default() })).await;
+            let topic = Some(format!("topic {}", stage.number()));
+            let changes = Changes { name, topic, ..Changes::default() };
+            stage.world.change(stage.ada, conversation, Change::Configure(changes)).await;
         }
     };
     "an owner leaves" &[1] => |stage, _size| {

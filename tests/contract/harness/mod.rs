@@ -174,6 +174,7 @@ impl World {
             creator: members[0],
             members: members[1..].to_vec(),
             name: Some("room".to_owned()),
+            topic: None,
             history: HistoryPolicy::FromJoin,
             join,
         }

@@ -74,7 +74,8 @@ async fn no_row_holds_the_content_of_a_deleted_conversation() {
     world.append(&batch).await;
     let target = tidings::domain::Seq::new(4).unwrap();
     world.change(ada, group, Change::React { target, emoji: CANARY.to_owned(), on: true }).await;
-    let rename = Changes { name: Some(CANARY.to_owned()), ..Changes::default() };
+    let words = Some(CANARY.to_owned());
+    let rename = Changes { name: words.clone(), topic: words, ..Changes::default() };
     world.change(ada, group, Change::Configure(rename)).await;
     world.change(ada, group, Change::DeleteConversation).await;
     world.purge().await;

@@ -105,6 +105,11 @@ async fn a_preview_shows_what_a_newcomer_would_read_and_no_more() {
 
     let all = Changes { history: Some(HistoryPolicy::All), ..Changes::default() };
     configure(&world, ada, channel, all).await;
+    let topic = Changes { topic: Some("tea".to_owned()), ..Changes::default() };
+    configure(&world, ada, channel, topic).await;
+    assert_eq!(preview(3).await.unwrap().conversation.topic.as_deref(), Some("tea"));
+    let page = world.store.open_channels(eve, &by_name("lobby"), None, 10).await.unwrap();
+    assert_eq!(page.items[0].conversation.topic.as_deref(), Some("tea"));
     let shown = async |limit| -> Vec<String> {
         preview(limit).await.unwrap().messages.iter().filter_map(|view| body(&view.event)).collect()
     };

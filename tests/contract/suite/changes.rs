@@ -1,7 +1,7 @@
 //! Edits, deletions, reactions and settings.
 
-use tidings::domain::{Changes, EventKind, HistoryPolicy, JoinPolicy, Refusal, Role, Seq};
-use tidings::store::{Change, ReactionCount, Target};
+use tidings::domain::{Changes, ConversationKind, EventKind, HistoryPolicy, JoinPolicy, Refusal, Role, Seq};
+use tidings::store::{Change, NewConversation, ReactionCount, Target};
 
 use super::fresh;
 use crate::harness::{World, body, seq, sorted};
@@ -203,12 +203,49 @@ async fn settings_change_by_what_differs() {
 }
 
 #[tokio::test]
+async fn a_topic_is_set_changed_and_removed() {
+    let world = fresh().await;
+    let [ada] = world.users().await;
+    for kind in [ConversationKind::Group, ConversationKind::Channel] {
+        let new = NewConversation { topic: Some("frogs".to_owned()), ..world.new_conversation(kind, &[ada]) };
+        let id = world.create(&new).await;
+        let topic =
+            |text: &str| Change::Configure(Changes { topic: Some(text.to_owned()), ..Changes::default() });
+        let now = async || world.store.conversation(ada, id).await.unwrap().unwrap().conversation;
+        assert_eq!(now().await.topic.as_deref(), Some("frogs"));
+        let same = world.change(ada, id, topic("frogs")).await;
+        assert_eq!(same.committed.len(), 0);
+        for text in ["newts", ""] {
+            let changed = world.change(ada, id, topic(text)).await;
+            let changes = Changes { topic: Some(text.to_owned()), ..Changes::default() };
+            let kind = EventKind::ConversationChanged(changes);
+            assert_eq!(changed.committed[0].event.kind, kind);
+            assert_eq!(world.events(ada, id).await.last().unwrap().kind, kind);
+            assert_eq!(now().await.topic.unwrap_or_default(), text);
+            // Other settings leave it as it is.
+            let name = Some(format!("about {text}"));
+            world.change(ada, id, Change::Configure(Changes { name, ..Changes::default() })).await;
+            assert_eq!(now().await.topic.unwrap_or_default(), text);
+        }
+        assert_eq!(now().await.topic, None);
+        assert_eq!(world.change(ada, id, topic("")).await.committed.len(), 0, "there was none");
+        let nul = world.try_change(ada, id, topic("a\0b")).await;
+        assert!(matches!(nul, Err(Refusal::Invalid(_))));
+    }
+}
+
+#[tokio::test]
 async fn members_do_not_change_settings() {
     let world = fresh().await;
     let [ada, ben] = world.users().await;
     let group = world.group(&[ada, ben]).await;
-    let rename = Change::Configure(Changes { name: Some("x".to_owned()), ..Changes::default() });
-    assert!(matches!(world.try_change(ben, group, rename).await, Err(Refusal::Forbidden(_))));
+    for changes in [
+        Changes { name: Some("x".to_owned()), ..Changes::default() },
+        Changes { topic: Some("x".to_owned()), ..Changes::default() },
+    ] {
+        let answer = world.try_change(ben, group, Change::Configure(changes)).await;
+        assert!(matches!(answer, Err(Refusal::Forbidden(_))));
+    }
     assert!(matches!(
         world.try_change(ben, group, Change::DeleteConversation).await,
         Err(Refusal::Forbidden(_))

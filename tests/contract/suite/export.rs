@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
-use tidings::domain::UserId;
+use tidings::domain::{Changes, UserId};
 use tidings::store::{Change, Target};
 
 use super::fresh;
@@ -42,11 +42,14 @@ async fn everything_of_the_user_is_in_it_and_nothing_of_others() {
     world.say(ben, group, "the other's").await;
     world.try_send(ada, Target::User(ben), "mine, direct").await.unwrap();
     world.store.set_block(ada, ben, true).await.unwrap().unwrap();
+    let topic = Some("fish".to_owned());
+    world.change(ada, group, Change::Configure(Changes { topic, ..Changes::default() })).await;
     let lines = export(&world, ada, 3).await;
     let expected = [("profile", 1), ("conversation", 2), ("message", 8), ("reaction", 7), ("block", 1)];
     assert_eq!(kinds(&lines), expected.into());
     assert!(!lines.iter().any(|line| line.to_string().contains("the other's")));
     assert!(lines.iter().any(|line| line["body"] == "mine, direct"));
+    assert!(lines.iter().any(|line| line["name"] == "room" && line["topic"] == "fish"));
     assert_eq!(kinds(&export(&world, ada, 1_000).await), expected.into(), "in whatever steps");
 }
 

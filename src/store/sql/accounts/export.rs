@@ -59,7 +59,7 @@ async fn profile<C: Connection>(connection: &mut C, user: UserId) -> Result<Step
 
 /// SQLite joins the tables in the order of the text.
 const CONVERSATIONS: Sql = statement!(
-    "SELECT c.id, c.name, m.role, m.joined_seq, m.delivered_seq, m.read_seq \
+    "SELECT c.id, c.name, m.role, m.joined_seq, m.delivered_seq, m.read_seq, c.topic \
      FROM members m CROSS JOIN conversations c \
      WHERE c.id = m.conversation AND m.user_id = $1 AND m.conversation > $2 AND c.deleted_at IS NULL \
      ORDER BY m.conversation LIMIT $3",
@@ -79,6 +79,7 @@ async fn conversations<C: Connection>(
             "conversation": row.conversation(0)?.to_string(),
             "kind": row.conversation(0)?.kind().as_str(),
             "name": row.text_or_null(1)?,
+            "topic": row.text_or_null(6)?,
             "role": role.as_str(),
             "joined_seq": row.int(3)?,
             "delivered_seq": row.int(4)?,

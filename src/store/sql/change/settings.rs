@@ -9,8 +9,11 @@ pub(super) fn configure(request: &Request<'_>, asked: &Changes) -> Result<Decisi
     let now = &stored.conversation;
     permissions::may_change_settings(now, request.member()?.member.role)?;
     without_nul("name", asked.name.as_deref().unwrap_or_default())?;
+    without_nul("topic", asked.topic.as_deref().unwrap_or_default())?;
+    let topic_now = now.topic.as_deref().unwrap_or_default();
     let changes = Changes {
         name: asked.name.clone().filter(|name| now.name.as_ref() != Some(name)),
+        topic: asked.topic.clone().filter(|topic| topic != topic_now),
         history: asked.history.filter(|policy| now.history != *policy),
         join: asked.join.filter(|policy| now.join != *policy),
         ..Changes::default()
@@ -20,6 +23,7 @@ pub(super) fn configure(request: &Request<'_>, asked: &Changes) -> Result<Decisi
     }
     let mut settings = now.clone();
     settings.name = changes.name.clone().or(settings.name);
+    settings.topic = changes.topic.clone().or(settings.topic).filter(|topic| !topic.is_empty());
     settings.history = changes.history.unwrap_or(settings.history);
     settings.join = changes.join.unwrap_or(settings.join);
     let mut journal = request.journal();

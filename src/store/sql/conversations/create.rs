@@ -26,8 +26,8 @@ const INVITED: Sql = statement!(
 
 /// A conversation without events, at version 1 of its membership.
 const INSERT: Sql = statement!(
-    "INSERT INTO conversations (id, kind, name, history, join_policy, member_count, created_at, low, high, last_seq, \
-     message_count, last_position, members_version, settings_seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, 0, 1, 0)"
+    "INSERT INTO conversations (id, kind, name, history, join_policy, member_count, created_at, low, high, topic, last_seq, \
+     message_count, last_position, members_version, settings_seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0, 1, 0)"
 );
 
 /// A member of a direct conversation. No event records the join, so later reads find these members by their
@@ -55,6 +55,7 @@ impl Asked {
     fn possible(&self, others: &BTreeSet<UserId>) -> Result<(), Refusal> {
         let new = &self.new;
         without_nul("name", new.name.as_deref().unwrap_or_default())?;
+        without_nul("topic", new.topic.as_deref().unwrap_or_default())?;
         match new.id.kind() {
             ConversationKind::Direct => {
                 let other = new.members.first().copied().filter(|_| new.members.len() == 1);
@@ -83,6 +84,7 @@ impl Asked {
             conversation: Conversation {
                 id: new.id,
                 name: new.name.clone(),
+                topic: new.topic.clone().filter(|topic| !topic.is_empty()),
                 history: new.history,
                 join: new.join,
                 last_seq: Seq::ZERO,
@@ -188,7 +190,8 @@ pub(in crate::store) async fn insert<C: Connection>(
         conversation.member_count as i64,
         conversation.created_at,
         stored.pair.map(|(low, _)| low),
-        stored.pair.map(|(_, high)| high)
+        stored.pair.map(|(_, high)| high),
+        conversation.topic.as_deref()
     ];
     connection.run(&INSERT, values).await.map(|_| ())
 }
