@@ -17,6 +17,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["domain", "protocol"]),
     ("store/guarded", &["store", "domain", "environment", "telemetry"]),
     ("store/sqlite", &["panics", "store", "domain", "environment", "telemetry"]),
+    ("store/pooled", &["panics", "store", "domain", "environment", "telemetry"]),
+    ("store/model", &["panics", "store", "domain", "environment", "telemetry"]),
     ("store/postgres", &["panics", "store", "domain", "environment", "telemetry"]),
     ("bus", &["panics", "domain"]),
     ("bus/local", &["panics", "bus", "domain", "environment", "telemetry"]),

@@ -4,35 +4,51 @@
 //! call. A call that conflicted with other transactions is repeated. A batch with a row that the database
 //! refuses is split until that row is alone.
 
-mod call;
 mod entry;
 
 use std::collections::HashSet;
 
 use futures_util::future::BoxFuture;
 
-use self::call::{Answer, Call};
-use self::entry::Entry;
-use super::PostgresStore;
-use super::pool::{Mode, Phase};
-use crate::domain::{Refusal, Timestamp};
+pub(in crate::store) use self::entry::Entry;
+use super::Pools;
+use super::link::Link;
+use super::pool::Mode;
+use crate::domain::{ConversationId, Refusal, Timestamp};
 use crate::store::shared::content::UNSTORABLE;
-use crate::store::shared::roster::Roster;
-use crate::store::sql::{self, ATTEMPTS, Stop, unrefused};
+use crate::store::shared::roster::{Roster, Rosters};
+use crate::store::sql::{self, ATTEMPTS, Phase, Stop, Transaction as _, unrefused};
 use crate::store::{AppendError, Appended, NewMessage, StoreError};
 
 /// One answer per message; `None` until the database has answered for it.
 type Answers = Vec<Option<Result<Appended, AppendError>>>;
 
+/// Messages with different keys, and the cached members of their conversations.
+pub(in crate::store) struct Call<'c> {
+    pub entries: &'c [Entry<'c>],
+    /// One for each entry.
+    pub rosters: &'c [Option<Roster>],
+    /// The cache that they are from.
+    pub cache: &'c Rosters,
+    pub now: Timestamp,
+}
+
+/// The result of a call.
+pub(in crate::store) struct Answer {
+    pub answers: Vec<Result<Appended, Refusal>>,
+    /// Rosters that the cache did not have, to be cached once the transaction is committed.
+    pub rosters: Vec<(ConversationId, Roster)>,
+}
+
 /// Appending one batch.
-struct Work<'w> {
-    store: &'w PostgresStore,
+struct Work<'w, L: Link> {
+    store: &'w Pools<L>,
     phase: &'w Phase,
     now: Timestamp,
 }
 
-pub(super) async fn append(
-    store: &PostgresStore,
+pub(super) async fn append<L: Link>(
+    store: &Pools<L>,
     batch: &[NewMessage],
     now: Timestamp,
 ) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
@@ -54,7 +70,7 @@ pub(super) async fn append(
     }
 }
 
-impl Work<'_> {
+impl<L: Link> Work<'_, L> {
     async fn all(&self, batch: &[NewMessage], answers: &mut Answers) -> Result<(), StoreError> {
         let mut waiting = Vec::with_capacity(batch.len());
         for (at, new) in batch.iter().enumerate() {
@@ -112,19 +128,19 @@ impl Work<'_> {
                 Ok(transaction) => transaction,
                 Err(error) => return Ok(Err(error)),
             };
-            if transaction.prepared() {
+            if transaction.commits_by_itself() {
                 self.phase.enter_commit();
             }
-            let call = Call { entries, rosters: &rosters, now: self.now };
-            let worked = call.make(&mut transaction).await;
+            let call = Call { entries, rosters: &rosters, cache: &self.store.rosters, now: self.now };
+            let worked = transaction.connection().append(&call).await;
             attempts -= 1;
             match worked {
                 Err(error) if attempts > 0 && error.undone_by_another() => {
                     self.store.meters.undone.increment(1);
-                    transaction.abandon(&error).await;
+                    transaction.undo(Some(&error)).await;
                 }
                 Err(error) if error.concerns_a_row() => {
-                    transaction.abandon(&error).await;
+                    transaction.undo(Some(&error)).await;
                     return Err(error);
                 }
                 worked => {

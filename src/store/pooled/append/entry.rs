@@ -6,7 +6,7 @@ use crate::store::{NewMessage, Target};
 
 /// A message with the values that are computed from it alone.
 #[derive(Debug)]
-pub(super) struct Entry<'m> {
+pub(in crate::store) struct Entry<'m> {
     /// The index of the message in the batch.
     pub at: usize,
     pub new: &'m NewMessage,

@@ -1,0 +1,105 @@
+//! The store of one process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::connection::{Connection, Connector};
+use super::fates::{Destination, Fates};
+use super::server::ModelServer;
+use crate::domain::Limits;
+use crate::environment::SharedEnvironment;
+use crate::store::pooled::{Generation, Pool, Pooled, Pools, Replicas};
+use crate::store::shared::roster::Rosters;
+use crate::telemetry::meters::{PostgresMeters, StoreQueueMeters};
+
+/// Settings of one process's store. They have the meaning of those for Postgres.
+#[derive(Debug, Clone)]
+pub struct ModelOptions {
+    /// The name of the process for [`Fates`] and [`ModelServer::disconnect`].
+    pub process: u64,
+    /// The maximum number of connections for writes.
+    pub write_connections: usize,
+    /// The maximum number of connections for reads.
+    pub read_connections: usize,
+    /// The maximum number of connections for log consumers that read the tail.
+    pub tail_connections: usize,
+    /// The time limit of one operation, in milliseconds.
+    pub timeout_ms: u64,
+    /// The time limit of the wait for a connection, in milliseconds.
+    pub acquire_timeout_ms: u64,
+    /// The maximum number of members' ids in the cache of group memberships.
+    pub roster_cache_members: u64,
+    /// The limits on the number of members.
+    pub limits: Limits,
+}
+
+impl ModelOptions {
+    /// The defaults, for the process with this name.
+    pub fn new(process: u64) -> Self {
+        Self {
+            process,
+            write_connections: 8,
+            read_connections: 8,
+            tail_connections: 2,
+            timeout_ms: 3_000,
+            acquire_timeout_ms: 1_000,
+            roster_cache_members: 1_000_000,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The store of one process. Dropping the last handle closes its connections.
+#[derive(Debug)]
+pub struct ModelStore {
+    pools: Pools<Connection>,
+}
+
+impl ModelStore {
+    pub(super) fn new(
+        server: &Arc<ModelServer>,
+        options: ModelOptions,
+        environment: SharedEnvironment,
+        fates: Arc<dyn Fates>,
+    ) -> Self {
+        let (meters, queues) = (PostgresMeters::new(), StoreQueueMeters::new());
+        let rosters = Rosters::new(options.roster_cache_members);
+        let together = Generation::with(&rosters);
+        let connector = Connector {
+            server: Arc::clone(server),
+            process: options.process,
+            fates,
+            to: Destination::Primary,
+        };
+        let pool = |size, in_use: &metrics::Gauge, waiting: &metrics::Gauge| {
+            let (connector, environment) = (connector.clone(), Arc::clone(&environment));
+            let (in_use, waiting) = (in_use.clone(), waiting.clone());
+            let generation = together.clone();
+            Pool::new(connector, size, options.acquire_timeout_ms, generation, environment, in_use, waiting)
+        };
+        let pools = Pools {
+            writer: pool(options.write_connections, &meters.writing, &queues.waiting_writes),
+            reader: pool(options.read_connections, &meters.reading, &queues.waiting_reads),
+            tailer: pool(options.tail_connections, &meters.tailing, &queues.waiting_reads),
+            replicas: Replicas::new(Vec::new(), Arc::clone(&environment), meters.clone()),
+            rosters,
+            timeout: Duration::from_millis(options.timeout_ms),
+            limits: options.limits,
+            meters,
+        };
+        Self { pools }
+    }
+
+    /// Waits for running operations, refuses new ones and closes every connection.
+    pub async fn close(&self) {
+        self.pools.close().await;
+    }
+}
+
+impl Pooled for ModelStore {
+    type Link = Connection;
+
+    fn pools(&self) -> &Pools<Connection> {
+        &self.pools
+    }
+}
