@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use tokio::time::{sleep, sleep_until};
 
+use super::cluster::Reached;
 use super::fates::{Delays, Destination, Fate, Fates, Moment, Outcome, Trip};
 use super::inside::Inside;
 use super::journal;
@@ -31,12 +32,14 @@ pub(in crate::store) struct Connector {
 pub(in crate::store) struct Connection {
     connector: Connector,
     session: u64,
+    /// The primary that it was opened to.
+    generation: u64,
     broken: bool,
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.connector.server.with(|state, now| state.close(self.session, now));
+        self.connector.server.with(|cluster, now| cluster.primary.close(self.session, now));
     }
 }
 
@@ -50,23 +53,42 @@ impl Connection {
         Moment { process: self.connector.process, connection: self.session, to: self.connector.to, trip }
     }
 
-    fn state<T>(&self, work: impl FnOnce(&mut State) -> sql::Result<T>) -> sql::Result<T> {
-        let session = self.session;
-        self.connector.server.with(|state, now| {
-            state.hear(session, now)?;
-            work(state)
+    /// Work on the primary that the connection was opened to.
+    fn primary<T>(&self, work: impl FnOnce(&mut State) -> sql::Result<T>) -> sql::Result<T> {
+        self.inside(0, |inside| work(inside.primary()?))
+    }
+
+    /// Work on the server that the connection reaches.
+    fn inside<T>(
+        &self,
+        clock_ms: i64,
+        work: impl FnOnce(&mut Inside<'_>) -> sql::Result<T>,
+    ) -> sql::Result<T> {
+        self.connector.server.with(|cluster, now| {
+            if let Destination::Replica(index) = self.connector.to {
+                let replica = cluster.replica(index, now)?;
+                let sight = replica.sight(clock_ms);
+                return work(&mut Inside::Reading(&mut replica.copy, sight));
+            }
+            match cluster.reached(self.generation, clock_ms)? {
+                Reached::Primary(state) => {
+                    state.hear(self.session, now)?;
+                    work(&mut Inside::Primary(state, self.session, clock_ms))
+                }
+                Reached::Demoted(copy, sight) => work(&mut Inside::Reading(copy, sight)),
+            }
         })
     }
 
     /// Gives up the connection; its transaction is rolled back.
     fn lose(&mut self) -> Error {
         self.broken = true;
-        self.connector.server.with(|state, now| state.close(self.session, now));
+        self.connector.server.with(|cluster, now| cluster.primary.close(self.session, now));
         broken()
     }
 
     fn roll_back(&self) {
-        self.connector.server.with(|state, now| state.roll_back(self.session, now));
+        self.connector.server.with(|cluster, now| cluster.primary.roll_back(self.session, now));
     }
 
     /// One round trip: asks for its fate and carries it out. `work` runs at the server.
@@ -135,24 +157,21 @@ impl Connection {
         sleep(delays.request).await;
         let (session, server) = (self.session, Arc::clone(&self.connector.server));
         if need.number {
-            self.state(|state| state.number(session))?;
+            self.primary(|state| state.number(session))?;
         }
-        if need.lock {
-            if !self.state(|state| Ok(state.holds(session)))? {
-                sleep(delays.queue).await;
-                server.locked(session).await?;
-            }
+        if need.lock && !self.primary(|state| Ok(state.holds(session)))? {
+            sleep(delays.queue).await;
+            server.locked(session).await?;
         }
-        let clock_ms = server.clock_ms();
         if !trip.commits() {
             sleep(delays.work).await;
-            return self.state(|state| work(&mut Inside::new(state, session, clock_ms)));
+            return self.inside(server.clock_ms(), work);
         }
         // From here on the server commits, even if the process no longer waits.
         let at = now() + delays.work;
-        let done = self.state(|state| {
-            let done = work(&mut Inside::new(state, session, clock_ms))?;
-            state.commit_at(session, at)?;
+        let done = self.inside(server.clock_ms(), |inside| {
+            let done = work(inside)?;
+            inside.primary()?.commit_at(session, at)?;
             Ok(done)
         });
         if done.is_err() {
@@ -161,7 +180,7 @@ impl Connection {
         }
         sleep_until(at).await;
         // It may have been committed already, by whoever came first at that moment.
-        self.state(|state| state.commit(session, at))?;
+        self.primary(|state| state.commit(session, at))?;
         done
     }
 
@@ -170,7 +189,7 @@ impl Connection {
         text: &'static str,
         work: impl FnOnce(&mut Inside<'_>) -> sql::Result<T>,
     ) -> sql::Result<T> {
-        let need = self.connector.server.with(|state, _| state.need(text))?;
+        let need = self.connector.server.with(|cluster, _| cluster.primary.need(text))?;
         let trip = match (need.number || need.lock, self.explicit()) {
             (false, _) => Trip::Read(text),
             (true, true) => Trip::Write(text),
@@ -180,7 +199,7 @@ impl Connection {
     }
 
     fn explicit(&self) -> bool {
-        self.connector.server.with(|state, _| state.explicit(self.session))
+        self.connector.server.with(|cluster, _| cluster.primary.explicit(self.session))
     }
 
     /// A function of the database that writes.
@@ -237,8 +256,11 @@ impl Link for Connection {
     type Connector = Connector;
 
     async fn connect(connector: &Connector) -> Result<Self, StoreError> {
-        let session = connector.server.with(|state, now| state.open(connector.process, now));
-        let mut connection = Self { connector: connector.clone(), session, broken: false };
+        let (session, generation) = connector
+            .server
+            .with(|cluster, now| (cluster.primary.open(connector.process, now), cluster.generation()));
+        let connector = connector.clone();
+        let mut connection = Self { connector, session, generation, broken: false };
         let connected = connection.go(Trip::Connect, Need::default(), |_| Ok(())).await;
         connected.map_err(|error| error.before_commit())?;
         Ok(connection)
@@ -252,12 +274,19 @@ impl Link for Connection {
         let session = self.session;
         match control {
             Control::Begin => {
-                self.go(Trip::Begin, Need::default(), |inside| inside.state.begin(session)).await
+                // A server that only reads has nothing to begin.
+                let begin = |inside: &mut Inside<'_>| match inside {
+                    Inside::Primary(state, ..) => state.begin(session),
+                    Inside::Reading(..) => Ok(()),
+                };
+                self.go(Trip::Begin, Need::default(), begin).await
             }
             Control::Commit => self.go(Trip::Commit, Need::default(), |_| Ok(())).await,
             Control::Rollback => {
                 let roll_back = |inside: &mut Inside<'_>| {
-                    inside.state.roll_back(session, now());
+                    if let Inside::Primary(state, ..) = inside {
+                        state.roll_back(session, now());
+                    }
                     Ok(())
                 };
                 self.go(Trip::Rollback, Need::default(), roll_back).await
@@ -279,7 +308,7 @@ impl Link for Connection {
 
     async fn running(&mut self) -> sql::Result<Running> {
         let work = |inside: &mut Inside<'_>| {
-            let (numbers, next) = inside.state.running();
+            let (numbers, next) = inside.primary()?.running();
             let numbers = numbers.into_iter().map(Position).collect();
             Ok(Running { numbers, next: Position(next) })
         };

@@ -55,15 +55,25 @@ pub(super) struct Copy {
 impl Copy {
     /// The tables without a row.
     pub(super) fn new() -> sql::Result<Self> {
-        let mut raw = rusqlite::Connection::open_in_memory()?;
         TEMPLATE.with_borrow_mut(|template| {
             let template = match template {
                 Some(template) => template,
                 None => template.insert(made()?),
             };
-            let step = Backup::new(template, &mut raw)?.step(-1)?;
-            if step == StepResult::Done { Ok(()) } else { Err(Error::impossible("an unfinished copy")) }
-        })?;
+            Self::from(template)
+        })
+    }
+
+    /// All that another copy has, which is in no transaction.
+    pub(super) fn of(other: &Self) -> sql::Result<Self> {
+        Self::from(other.connection.raw())
+    }
+
+    fn from(other: &rusqlite::Connection) -> sql::Result<Self> {
+        let mut raw = rusqlite::Connection::open_in_memory()?;
+        if Backup::new(other, &mut raw)?.step(-1)? != StepResult::Done {
+            return Err(Error::impossible("an unfinished copy"));
+        }
         raw.set_prepared_statement_cache_capacity(PREPARED);
         raw.execute_batch(
             "PRAGMA foreign_keys = off; PRAGMA temp_store = memory; PRAGMA automatic_index = off;",

@@ -1,27 +1,40 @@
 //! The inside of the server during one round trip: every call is answered in place.
 
+use super::copy::{Copy, Sight};
 use super::state::State;
-use crate::store::sql::{self, Batch, Sql, Value};
+use crate::store::sql::{self, Batch, Error, Sql, Value};
 use crate::store::sqlite::positions::Tables;
 use crate::store::sqlite::row::Row;
 
-pub(super) struct Inside<'s> {
-    pub state: &'s mut State,
-    session: u64,
-    clock_ms: i64,
+/// A server with what the connection sees there.
+pub(super) enum Inside<'s> {
+    /// The primary, with the session and the time of its clock.
+    Primary(&'s mut State, u64, i64),
+    /// A server that only reads.
+    Reading(&'s mut Copy, Sight),
 }
 
-impl<'s> Inside<'s> {
-    pub(super) fn new(state: &'s mut State, session: u64, clock_ms: i64) -> Self {
-        Self { state, session, clock_ms }
+impl Inside<'_> {
+    /// The primary's state.
+    pub(super) fn primary(&mut self) -> sql::Result<&mut State> {
+        match self {
+            Self::Primary(state, ..) => Ok(state),
+            Self::Reading(..) => Err(Error::read_only()),
+        }
     }
 
     pub(super) fn rows(&mut self, text: &'static str, values: &[Value<'_>]) -> sql::Result<Vec<Row>> {
-        self.state.rows(self.session, text, values, self.clock_ms)
+        match self {
+            Self::Primary(state, session, clock_ms) => state.rows(*session, text, values, *clock_ms),
+            Self::Reading(copy, sight) => copy.rows(text, values, *sight).map_err(Error::answered),
+        }
     }
 
     pub(super) fn execute(&mut self, text: &'static str, values: &[Value<'_>]) -> sql::Result<u64> {
-        self.state.execute(self.session, text, values, self.clock_ms)
+        match self {
+            Self::Primary(state, session, clock_ms) => state.execute(*session, text, values, *clock_ms),
+            Self::Reading(copy, sight) => copy.execute(text, values, *sight).map_err(Error::answered),
+        }
     }
 
     pub(super) fn each(&mut self, text: &'static str, values: &[Value<'_>]) -> sql::Result<Vec<Row>> {

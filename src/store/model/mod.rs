@@ -14,21 +14,28 @@
 //!   higher.
 //! - The end of the log is the lowest number of an open transaction.
 //! - A commit that the server has received happens, even if the process no longer waits.
+//! - A replica applies the same statements later. Another primary has a part of the same history, gives the
+//!   numbers after the last one in it once more, and has another epoch.
 //!
 //! **What is different**: one lock stands for all row locks. It is taken with the first write and held until
 //! the end of the transaction. So transactions on different conversations wait for each other too.
 //!
 //! [`Fates`] decides what becomes of every round trip.
 
+mod cluster;
 mod connection;
 mod copy;
 mod fates;
 mod inside;
+mod inspect;
 mod journal;
+mod replica;
 mod server;
 mod state;
 mod store;
 
+pub use cluster::Former;
 pub use fates::{Delays, Destination, Fate, Fates, Moment, NoFaults, Outcome, Trip};
+pub use inspect::{InspectedMember, Inspection};
 pub use server::{Held, ModelServer};
 pub use store::{ModelOptions, ModelStore};

@@ -7,20 +7,22 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::copy::{Copy, Sight};
-use super::state::{State, Turn};
+use super::cluster::{Cluster, Former};
+use super::replica::Settings;
+use super::state::Turn;
 use super::{Fates, ModelOptions, ModelStore};
+use crate::domain::{ConversationId, Seq};
 use crate::environment::SharedEnvironment;
 use crate::panics::lock;
 use crate::store::StoreError;
-use crate::store::sql::{self, before_commit, values};
+use crate::store::sql::{self, before_commit};
 
 /// A transaction that is silent for this long is rolled back, as `idle_in_transaction_session_timeout` does.
 const IDLE: Duration = Duration::from_secs(6);
 
 /// The servers of one database.
 pub struct ModelServer {
-    state: Mutex<State>,
+    cluster: Mutex<Cluster>,
     /// The lock was released.
     turned: Notify,
     /// The clock of the servers.
@@ -39,15 +41,8 @@ impl ModelServer {
     /// # Errors
     /// The tables cannot be made.
     pub fn new(epoch: u64, environment: SharedEnvironment) -> Result<Arc<Self>, StoreError> {
-        let made = || -> sql::Result<State> {
-            let copy = Copy::new()?;
-            let sight = Sight { position: 0, end: 0, clock_ms: 0 };
-            let epoch = epoch.cast_signed();
-            copy.execute("INSERT INTO meta (name, value) VALUES ('epoch', $1)", values![epoch], sight)?;
-            Ok(State::new(copy, IDLE))
-        };
-        let state = Mutex::new(made().map_err(before_commit)?);
-        Ok(Arc::new(Self { state, turned: Notify::new(), environment }))
+        let cluster = Cluster::new(epoch, IDLE, now()).map_err(before_commit)?;
+        Ok(Arc::new(Self { cluster: Mutex::new(cluster), turned: Notify::new(), environment }))
     }
 
     /// The store of one process.
@@ -63,36 +58,80 @@ impl ModelServer {
     /// Ends all connections of a process that was killed. What the server has received of a commit is
     /// committed, everything else is rolled back.
     pub fn disconnect(&self, process: u64) {
-        self.with(|state, now| state.disconnect(process, now));
+        self.with(|cluster, now| cluster.primary.disconnect(process, now));
     }
 
     /// Lets the log go on by so many positions, as other databases of the server would.
     pub fn skip_positions(&self, by: u64) {
-        self.with(|state, _| state.skip(by));
+        self.with(|cluster, _| cluster.primary.skip(by));
     }
 
     /// A transaction of somebody else, such as a dump: it holds back the end of the log until it is dropped.
     pub fn hold(self: &Arc<Self>) -> Held {
-        let number = self.with(|state, _| state.begin_foreign());
-        Held { server: Arc::clone(self), number }
+        let (generation, number) =
+            self.with(|cluster, _| (cluster.generation(), cluster.primary.begin_foreign()));
+        Held { server: Arc::clone(self), generation, number }
+    }
+
+    /// Adds a replica that has everything so far; returns its index, counted from 0.
+    ///
+    /// # Errors
+    /// The copy cannot be made.
+    pub fn add_replica(&self) -> Result<usize, StoreError> {
+        self.with(|cluster, _| cluster.add_replica()).map_err(before_commit)
+    }
+
+    /// From now on a replica applies each commit `lag` after the primary, or none while it is `frozen`. What it
+    /// has applied stays.
+    ///
+    /// # Errors
+    /// There is no such replica.
+    pub fn set_replica(&self, index: usize, lag: Duration, frozen: bool) -> Result<(), StoreError> {
+        let set = |cluster: &mut Cluster, now| {
+            cluster.replica(index, now)?.set(Settings { lag, frozen });
+            Ok::<(), sql::Error>(())
+        };
+        self.with(set).map_err(before_commit)
+    }
+
+    /// A standby that lacks the last `lost` transactions becomes the primary, and the epoch changes. Open
+    /// transactions end. Returns the events that are lost. The replicas follow the new primary at once.
+    ///
+    /// # Errors
+    /// The copy cannot be made.
+    pub fn fail_over(&self, lost: usize, former: Former) -> Result<Vec<(ConversationId, Seq)>, StoreError> {
+        let failed = self.with(|cluster, now| cluster.fail_over(lost, former, now));
+        self.turned.notify_waiters();
+        failed.map_err(before_commit)
+    }
+
+    /// The database is loaded from a copy that lacks the last `lost` transactions, and has the new `epoch`. All
+    /// connections break. Returns the events that are lost.
+    ///
+    /// # Errors
+    /// The copy cannot be made.
+    pub fn restore(&self, lost: usize, epoch: u64) -> Result<Vec<(ConversationId, Seq)>, StoreError> {
+        let restored = self.with(|cluster, now| cluster.restore(lost, epoch, now));
+        self.turned.notify_waiters();
+        restored.map_err(before_commit)
     }
 
     pub(super) fn clock_ms(&self) -> i64 {
         self.environment.now().as_unix_ms()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+    fn cluster(&self) -> MutexGuard<'_, Cluster> {
+        lock(&self.cluster)
     }
 
     /// Does what is due, then `work`.
-    pub(super) fn with<T>(&self, work: impl FnOnce(&mut State, Instant) -> T) -> T {
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Cluster, Instant) -> T) -> T {
         let now = now();
-        let mut state = self.state();
+        let mut cluster = self.cluster();
         // A failure is reported by the next statement.
-        let _ = state.settle(now);
-        let done = work(&mut state, now);
-        if state.take_released() {
+        let _ = cluster.primary.settle(now);
+        let done = work(&mut cluster, now);
+        if cluster.primary.take_released() {
             self.turned.notify_waiters();
         }
         done
@@ -103,7 +142,7 @@ impl ModelServer {
         loop {
             // Made before the look, so that a release in between is not missed.
             let turned = self.turned.notified();
-            match self.with(|state, _| state.lock(session))? {
+            match self.with(|cluster, _| cluster.primary.lock(session))? {
                 Turn::Mine => return Ok(()),
                 Turn::Wait(until) => {
                     let _ = tokio::time::timeout_at(until, turned).await;
@@ -123,11 +162,12 @@ impl fmt::Debug for ModelServer {
 #[derive(Debug)]
 pub struct Held {
     server: Arc<ModelServer>,
+    generation: u64,
     number: u64,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.server.with(|state, now| state.end_foreign(self.number, now));
+        self.server.with(|cluster, now| cluster.end_foreign(self.generation, self.number, now));
     }
 }

@@ -28,12 +28,12 @@ pub(super) struct Session {
 
 /// One committed transaction.
 #[derive(Debug)]
-#[expect(dead_code, reason = "copies of the database are made from it")]
 pub(super) struct Commit {
     pub at: Instant,
-    pub number: Option<u64>,
+    /// The position of the transaction.
+    pub position: Option<u64>,
     pub writes: Vec<Write>,
-    /// Where the log ended afterwards, as a transaction number.
+    /// Where the log ended afterwards.
     pub end: u64,
 }
 
@@ -79,19 +79,68 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(copy: Copy, idle_limit: Duration) -> Self {
+        let (history, opened, next, base) = (Vec::new(), 0, 1, 0);
         Self {
             copy,
-            history: Vec::new(),
+            history,
             sessions: BTreeMap::new(),
-            opened: 0,
-            next: 1,
-            base: 0,
+            opened,
+            next,
+            base,
             running: BTreeSet::new(),
             holder: None,
             applied: false,
             idle_limit,
             released: false,
         }
+    }
+
+    /// A server that goes on with the first `kept` entries of the history, which `copy` has. No session survives.
+    pub(super) fn successor(&mut self, copy: Copy, kept: usize, next: u64, base: u64) -> Self {
+        let mut history = std::mem::take(&mut self.history);
+        history.truncate(kept);
+        Self { history, opened: self.opened, next, base, ..Self::new(copy, self.idle_limit) }
+    }
+
+    /// The length of the history without its last `lost` transactions that wrote something.
+    pub(super) fn commits_but(&self, lost: usize) -> usize {
+        let wrote = |commit: &Commit| commit.position.is_some() && !commit.writes.is_empty();
+        let wrote = self.history.iter().enumerate().filter(|(_, commit)| wrote(commit));
+        let from = lost.checked_sub(1).map(|last| wrote.rev().nth(last).map_or(0, |(index, _)| index));
+        from.unwrap_or(self.history.len())
+    }
+
+    /// The first number after all that are in the first `kept` entries of the history.
+    pub(super) fn next_after(&self, kept: usize) -> u64 {
+        let positions = self.history[..kept].iter().filter_map(|commit| commit.position);
+        positions.max().unwrap_or_default().max(self.base) - self.base + 1
+    }
+
+    /// A copy with the first `kept` entries of the history.
+    pub(super) fn replayed(&self, kept: usize) -> sql::Result<Copy> {
+        let copy = Copy::new()?;
+        copy.begin()?;
+        for commit in &self.history[..kept] {
+            copy.repeat(&commit.writes)?;
+        }
+        copy.commit()?;
+        Ok(copy)
+    }
+
+    /// The copy with all that is committed, and nothing else.
+    pub(super) fn committed(&mut self) -> sql::Result<&Copy> {
+        if std::mem::take(&mut self.applied) {
+            self.copy.roll_back()?;
+        }
+        Ok(&self.copy)
+    }
+
+    pub(super) fn base(&self) -> u64 {
+        self.base
+    }
+
+    pub(super) fn raise_base(&mut self, to: u64) {
+        self.base = self.base.max(to);
     }
 
     /// Opens a session; returns its number.
@@ -169,7 +218,7 @@ impl State {
     }
 
     /// The lowest transaction number that is not decided.
-    pub(super) fn end_number(&self) -> u64 {
+    fn end_number(&self) -> u64 {
         self.running.first().copied().unwrap_or(self.next)
     }
 
@@ -302,7 +351,8 @@ impl State {
     fn ended(&mut self, number: Option<u64>, writes: Vec<Write>, at: Instant) {
         if let Some(number) = number {
             self.running.remove(&number);
-            self.history.push(Commit { at, number: Some(number), writes, end: self.end_number() });
+            let position = Some(self.base + number);
+            self.history.push(Commit { at, position, writes, end: self.end() });
         }
     }
 

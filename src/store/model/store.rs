@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::Gauge;
+
 use super::connection::{Connection, Connector};
 use super::fates::{Destination, Fates};
 use super::server::ModelServer;
@@ -17,6 +19,10 @@ use crate::telemetry::meters::{PostgresMeters, StoreQueueMeters};
 pub struct ModelOptions {
     /// The name of the process for [`Fates`] and [`ModelServer::disconnect`].
     pub process: u64,
+    /// The replicas from which history and ranges are read if they have the events that the caller must see.
+    pub read_replicas: Vec<usize>,
+    /// The replica from which log consumers read the tail; `None`: the primary.
+    pub tail_replica: Option<usize>,
     /// The maximum number of connections for writes.
     pub write_connections: usize,
     /// The maximum number of connections for reads.
@@ -38,6 +44,8 @@ impl ModelOptions {
     pub fn new(process: u64) -> Self {
         Self {
             process,
+            read_replicas: Vec::new(),
+            tail_replica: None,
             write_connections: 8,
             read_connections: 8,
             tail_connections: 2,
@@ -65,23 +73,29 @@ impl ModelStore {
         let (meters, queues) = (PostgresMeters::new(), StoreQueueMeters::new());
         let rosters = Rosters::new(options.roster_cache_members);
         let together = Generation::with(&rosters);
-        let connector = Connector {
-            server: Arc::clone(server),
-            process: options.process,
-            fates,
-            to: Destination::Primary,
+        let pool = |to, size, in_use: &Gauge, waiting: &Gauge| {
+            let (server, fates, process) = (Arc::clone(server), Arc::clone(&fates), options.process);
+            let connector = Connector { server, process, fates, to };
+            let generation = match to {
+                Destination::Primary => together.clone(),
+                Destination::Replica(_) => Generation::default(),
+            };
+            let (acquire_ms, environment) = (options.acquire_timeout_ms, Arc::clone(&environment));
+            Pool::new(connector, size, acquire_ms, generation, environment, in_use.clone(), waiting.clone())
         };
-        let pool = |size, in_use: &metrics::Gauge, waiting: &metrics::Gauge| {
-            let (connector, environment) = (connector.clone(), Arc::clone(&environment));
-            let (in_use, waiting) = (in_use.clone(), waiting.clone());
-            let generation = together.clone();
-            Pool::new(connector, size, options.acquire_timeout_ms, generation, environment, in_use, waiting)
+        let to_primary = |size, in_use, waiting| pool(Destination::Primary, size, in_use, waiting);
+        let to_replica = |index: &usize| {
+            let (to, size) = (Destination::Replica(*index), options.read_connections);
+            pool(to, size, &meters.replica_reading, &queues.waiting_reads)
         };
+        let replicas = options.read_replicas.iter().map(to_replica).collect();
+        let tail_from = options.tail_replica.map_or(Destination::Primary, Destination::Replica);
+        let tailer = pool(tail_from, options.tail_connections, &meters.tailing, &queues.waiting_reads);
         let pools = Pools {
-            writer: pool(options.write_connections, &meters.writing, &queues.waiting_writes),
-            reader: pool(options.read_connections, &meters.reading, &queues.waiting_reads),
-            tailer: pool(options.tail_connections, &meters.tailing, &queues.waiting_reads),
-            replicas: Replicas::new(Vec::new(), Arc::clone(&environment), meters.clone()),
+            writer: to_primary(options.write_connections, &meters.writing, &queues.waiting_writes),
+            reader: to_primary(options.read_connections, &meters.reading, &queues.waiting_reads),
+            tailer,
+            replicas: Replicas::new(replicas, Arc::clone(&environment), meters.clone()),
             rosters,
             timeout: Duration::from_millis(options.timeout_ms),
             limits: options.limits,

@@ -40,6 +40,12 @@ impl Connection {
         Ok(self.0.changes())
     }
 
+    /// The connection itself, to copy from.
+    #[cfg(feature = "simulation")]
+    pub(in crate::store) fn raw(&self) -> &rusqlite::Connection {
+        &self.0
+    }
+
     /// Runs a statement with values that it ran with before.
     #[cfg(feature = "simulation")]
     pub(in crate::store) fn repeat(&self, text: &str, values: &[Stored]) -> sql::Result<()> {

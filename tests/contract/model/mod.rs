@@ -1,6 +1,7 @@
 //! Promises of the model of a shared database only: what each fate does, and that it is the same every time.
 
 mod faults;
+mod servers;
 
 use std::sync::{Arc, Mutex};
 
@@ -46,6 +47,6 @@ impl Fates for Script {
 /// A world on a server, whose test keeps a hand on it.
 async fn world() -> (World, ModelHarness) {
     use crate::harness::Harness;
-    let harness = ModelHarness::new();
+    let harness = ModelHarness::on(ModelHarness::paused());
     (World::around(harness.store().await), harness)
 }
