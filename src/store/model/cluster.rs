@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::copy::{Copy, Sight, Write};
+use super::history::Commit;
 use super::inspect::places;
 use super::replica::Replica;
-use super::state::{Commit, State};
+use super::state::State;
 use crate::domain::{ConversationId, Seq};
 use crate::store::shared::columns::Columns;
 use crate::store::sql::{self, Error, Sql, statement, values};
@@ -115,8 +116,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// A standby without the last `lost` commits becomes the primary. Its log goes on with the numbers after the
-    /// last one that it has. Answers the events that are lost.
+    /// A standby without the last `lost` commits becomes the primary. Its log goes on with the numbers after
+    /// the last one that it has. Answers the events that are lost.
     pub(super) fn fail_over(
         &mut self,
         lost: usize,
@@ -124,7 +125,7 @@ impl Cluster {
         now: Instant,
     ) -> sql::Result<Vec<(ConversationId, Seq)>> {
         self.timeline += 1;
-        let kept = self.primary.commits_but(lost);
+        let kept = self.primary.history.without_last(lost);
         let next = self.primary.next_after(kept);
         self.replace(kept, former, next, self.primary.base(), now)
     }
@@ -137,7 +138,7 @@ impl Cluster {
         now: Instant,
     ) -> sql::Result<Vec<(ConversationId, Seq)>> {
         (self.epoch, self.timeline) = (epoch, 1);
-        let kept = self.primary.commits_but(lost);
+        let kept = self.primary.history.without_last(lost);
         let lost = self.replace(kept, Former::Gone, 1, self.primary.base(), now)?;
         let sight = Sight { position: 0, end: 0, clock_ms: 0 };
         let highest = self.primary.copy.rows(HIGHEST.model, &[], sight)?;
@@ -159,7 +160,7 @@ impl Cluster {
             (self.replicas.iter().map(Replica::settings).collect::<Vec<_>>(), self.primary.end());
         let had = places(self.primary.committed()?)?;
         let whole = kept == self.primary.history.len();
-        let copy = if whole { Copy::of(&self.primary.copy)? } else { self.primary.replayed(kept)? };
+        let copy = if whole { Copy::of(&self.primary.copy)? } else { self.primary.history.replayed(kept)? };
         let new = self.primary.successor(copy, kept, next, base);
         let old = std::mem::replace(&mut self.primary, new);
         self.demoted = (former == Former::ReadOnly).then(|| Demoted {

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use tokio::time::{sleep, sleep_until};
 
 use super::cluster::Reached;
-use super::fates::{Delays, Destination, Fate, Fates, Moment, Outcome, Trip};
+use super::fates::{Delays, Destination, Fate, Fates, RoundTrip, Trip, TripOutcome};
 use super::inside::Inside;
 use super::journal;
 use super::server::{ModelServer, now};
@@ -49,8 +49,8 @@ fn broken() -> Error {
 }
 
 impl Connection {
-    fn moment(&self, trip: Trip) -> Moment {
-        Moment { process: self.connector.process, connection: self.session, to: self.connector.to, trip }
+    fn round_trip(&self, trip: Trip) -> RoundTrip {
+        RoundTrip { process: self.connector.process, connection: self.session, to: self.connector.to, trip }
     }
 
     /// Work on the primary that the connection was opened to.
@@ -101,28 +101,37 @@ impl Connection {
         if self.broken {
             return Err(broken());
         }
-        let moment = self.moment(trip);
+        let round_trip = self.round_trip(trip);
         let fates = Arc::clone(&self.connector.fates);
         let failed = |delays: Delays| {
-            fates.happened(&moment, Outcome::Failed);
+            fates.happened(&round_trip, TripOutcome::Failed);
             sleep(delays.answer)
         };
-        match fates.fate(&moment) {
+        match fates.fate(&round_trip) {
             Fate::Answer(delays) => {
                 let answer = self.served(trip, need, delays, work).await;
-                fates.happened(&moment, if answer.is_ok() { Outcome::Done } else { Outcome::Failed });
+                fates.happened(
+                    &round_trip,
+                    if answer.is_ok() { TripOutcome::Done } else { TripOutcome::Failed },
+                );
                 sleep(delays.answer).await;
                 answer
             }
             Fate::Lose(delays) => {
                 let answer = self.served(trip, need, delays, work).await;
-                fates.happened(&moment, if answer.is_ok() { Outcome::Done } else { Outcome::Failed });
+                fates.happened(
+                    &round_trip,
+                    if answer.is_ok() { TripOutcome::Done } else { TripOutcome::Failed },
+                );
                 sleep(delays.answer).await;
                 Err(self.lose())
             }
             Fate::HangDone(delays) => {
                 let answer = self.served(trip, need, delays, work).await;
-                fates.happened(&moment, if answer.is_ok() { Outcome::Done } else { Outcome::Failed });
+                fates.happened(
+                    &round_trip,
+                    if answer.is_ok() { TripOutcome::Done } else { TripOutcome::Failed },
+                );
                 std::future::pending().await
             }
             Fate::Hang => std::future::pending().await,
@@ -179,7 +188,7 @@ impl Connection {
             return done;
         }
         sleep_until(at).await;
-        // It may have been committed already, by whoever came first at that moment.
+        // It may have been committed already, by whoever came first at that round_trip.
         self.primary(|state| state.commit(session, at))?;
         done
     }

@@ -7,18 +7,18 @@ use std::time::Duration;
 /// come from here.
 pub trait Fates: Send + Sync + fmt::Debug {
     /// Asked before a request is sent.
-    fn fate(&self, moment: &Moment) -> Fate;
+    fn fate(&self, round_trip: &RoundTrip) -> Fate;
 
-    /// Told when the server has done what a request asks for, or has failed, before the answer travels back. A
-    /// request that is abandoned has no outcome.
-    fn happened(&self, moment: &Moment, outcome: Outcome) {
-        let _ = (moment, outcome);
+    /// Told when the server has done what a request asks for, or has failed, before the answer travels back.
+    /// A request that is abandoned has no outcome.
+    fn happened(&self, round_trip: &RoundTrip, outcome: TripOutcome) {
+        let _ = (round_trip, outcome);
     }
 }
 
 /// A request that is about to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
+pub struct RoundTrip {
     /// The process, as it was named when it connected.
     pub process: u64,
     /// The connection; no two connections of a server have the same number.
@@ -79,8 +79,8 @@ pub enum Fate {
     Conflict(Delays),
     /// The server refuses to write.
     ReadOnly(Delays),
-    /// The server never receives it, and no answer ever comes. The connection stays open until the process drops
-    /// it. This is also the fate of a process that is killed here.
+    /// The server never receives it, and no answer ever comes. The connection stays open until the process
+    /// drops it. This is also the fate of a process that is killed here.
     Hang,
     /// The server does it, also the commit, and no answer ever comes.
     HangDone(Delays),
@@ -102,7 +102,7 @@ pub struct Delays {
 
 /// How a round trip ended on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum TripOutcome {
     /// It was done.
     Done,
     /// The server refused, or the connection broke.
@@ -114,7 +114,7 @@ pub enum Outcome {
 pub struct NoFaults;
 
 impl Fates for NoFaults {
-    fn fate(&self, _moment: &Moment) -> Fate {
+    fn fate(&self, _moment: &RoundTrip) -> Fate {
         Fate::Answer(Delays::default())
     }
 }

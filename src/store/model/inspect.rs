@@ -1,27 +1,25 @@
 //! Everything that is in the log, for a checker: without fates and delays.
 
 use super::copy::{Copy, Sight};
-use super::server::ModelServer;
 use crate::domain::{ConversationId, Event, Position, Role, Seq, UserId};
-use crate::store::StoreError;
 use crate::store::shared::codec::{EVENT_COLUMNS, decode};
 use crate::store::shared::columns::{Columns, impossible};
-use crate::store::sql::{self, Sql, before_commit, statement};
+use crate::store::sql::{self, Sql, statement};
 
 /// What is committed on the primary.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Inspection {
+pub struct LogContents {
     /// The epoch of the log.
     pub epoch: u64,
     /// Every event in the order of commits, with its position.
     pub events: Vec<(Event, Position)>,
     /// Every membership, by conversation and user.
-    pub members: Vec<InspectedMember>,
+    pub members: Vec<LogMember>,
 }
 
 /// A membership with its receipts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InspectedMember {
+pub struct LogMember {
     /// The conversation.
     pub conversation: ConversationId,
     /// The member.
@@ -46,17 +44,8 @@ const PLACES: Sql = statement!(sqlite: "SELECT conversation, seq FROM events ORD
 
 const NOWHERE: Sight = Sight { position: 0, end: 0, clock_ms: 0 };
 
-impl ModelServer {
-    /// What is committed on the primary now.
-    ///
-    /// # Errors
-    /// A stored value breaks an invariant.
-    pub fn inspect(&self) -> Result<Inspection, StoreError> {
-        self.with(|cluster, _| inspect(cluster.primary.committed()?)).map_err(before_commit)
-    }
-}
-
-fn inspect(copy: &Copy) -> sql::Result<Inspection> {
+/// What a copy has.
+pub(super) fn inspect(copy: &Copy) -> sql::Result<LogContents> {
     let epoch = copy.rows(EPOCH.model, &[], NOWHERE)?;
     let epoch = epoch.first().ok_or_else(|| impossible("a log without an epoch"))?.int(0)?;
     let mut events = Vec::new();
@@ -65,7 +54,7 @@ fn inspect(copy: &Copy) -> sql::Result<Inspection> {
     }
     let mut members = Vec::new();
     for row in &copy.rows(MEMBERS.model, &[], NOWHERE)? {
-        members.push(InspectedMember {
+        members.push(LogMember {
             conversation: row.conversation(0)?,
             user: row.user(1)?,
             role: Role::from_stored(i16::try_from(row.int(2)?).unwrap_or_default()),
@@ -74,7 +63,7 @@ fn inspect(copy: &Copy) -> sql::Result<Inspection> {
             read: row.seq(5)?,
         });
     }
-    Ok(Inspection { epoch: epoch.cast_unsigned(), events, members })
+    Ok(LogContents { epoch: epoch.cast_unsigned(), events, members })
 }
 
 /// The places of all events, in the order of commits.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::copy::{Copy, Sight};
-use super::state::Commit;
+use super::history::{Commit, History};
 use crate::store::sql;
 
 /// How a replica follows its primary.
@@ -40,10 +40,11 @@ impl Replica {
     }
 
     /// Applies what has arrived by now.
-    pub(super) fn follow(&mut self, history: &[Commit], now: Instant) -> sql::Result<()> {
-        let new = history.get(self.applied..).unwrap_or_default();
-        let arrived =
-            new.iter().take_while(|commit| !self.settings.frozen && commit.at + self.settings.lag <= now);
+    pub(super) fn follow(&mut self, history: &History, now: Instant) -> sql::Result<()> {
+        let arrived = history
+            .since(self.applied)
+            .iter()
+            .take_while(|commit| !self.settings.frozen && commit.at + self.settings.lag <= now);
         let arrived: Vec<&Commit> = arrived.collect();
         let Some(last) = arrived.last() else { return Ok(()) };
         self.copy.begin()?;

@@ -8,9 +8,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::cluster::{Cluster, Former};
+use super::inspect::{LogContents, inspect};
 use super::replica::Settings;
 use super::state::Turn;
-use super::{Fates, ModelOptions, ModelStore};
 use crate::domain::{ConversationId, Seq};
 use crate::environment::SharedEnvironment;
 use crate::panics::lock;
@@ -36,23 +36,14 @@ pub(super) fn now() -> Instant {
 }
 
 impl ModelServer {
-    /// A server with the tables of a new database. `epoch` is the log's; `environment` has the server's clock.
+    /// A server with the tables of a new database. `epoch` is the log's; `environment` has the server's
+    /// clock.
     ///
     /// # Errors
     /// The tables cannot be made.
     pub fn new(epoch: u64, environment: SharedEnvironment) -> Result<Arc<Self>, StoreError> {
         let cluster = Cluster::new(epoch, IDLE, now()).map_err(before_commit)?;
         Ok(Arc::new(Self { cluster: Mutex::new(cluster), turned: Notify::new(), environment }))
-    }
-
-    /// The store of one process.
-    pub fn connect(
-        self: &Arc<Self>,
-        options: ModelOptions,
-        environment: SharedEnvironment,
-        fates: Arc<dyn Fates>,
-    ) -> Arc<ModelStore> {
-        Arc::new(ModelStore::new(self, options, environment, fates))
     }
 
     /// Ends all connections of a process that was killed. What the server has received of a commit is
@@ -67,10 +58,10 @@ impl ModelServer {
     }
 
     /// A transaction of somebody else, such as a dump: it holds back the end of the log until it is dropped.
-    pub fn hold(self: &Arc<Self>) -> Held {
+    pub fn hold(self: &Arc<Self>) -> ForeignTransaction {
         let (generation, number) =
             self.with(|cluster, _| (cluster.generation(), cluster.primary.begin_foreign()));
-        Held { server: Arc::clone(self), generation, number }
+        ForeignTransaction { server: Arc::clone(self), generation, number }
     }
 
     /// Adds a replica that has everything so far; returns its index, counted from 0.
@@ -81,8 +72,8 @@ impl ModelServer {
         self.with(|cluster, _| cluster.add_replica()).map_err(before_commit)
     }
 
-    /// From now on a replica applies each commit `lag` after the primary, or none while it is `frozen`. What it
-    /// has applied stays.
+    /// From now on a replica applies each commit `lag` after the primary, or none while it is `frozen`. What
+    /// it has applied stays.
     ///
     /// # Errors
     /// There is no such replica.
@@ -105,8 +96,8 @@ impl ModelServer {
         failed.map_err(before_commit)
     }
 
-    /// The database is loaded from a copy that lacks the last `lost` transactions, and has the new `epoch`. All
-    /// connections break. Returns the events that are lost.
+    /// The database is loaded from a copy that lacks the last `lost` transactions, and has the new `epoch`.
+    /// All connections break. Returns the events that are lost.
     ///
     /// # Errors
     /// The copy cannot be made.
@@ -114,6 +105,14 @@ impl ModelServer {
         let restored = self.with(|cluster, now| cluster.restore(lost, epoch, now));
         self.turned.notify_waiters();
         restored.map_err(before_commit)
+    }
+
+    /// What is committed on the primary now, without fates and delays, for a checker.
+    ///
+    /// # Errors
+    /// A stored value breaks an invariant.
+    pub fn inspect(&self) -> Result<LogContents, StoreError> {
+        self.with(|cluster, _| inspect(cluster.primary.committed()?)).map_err(before_commit)
     }
 
     pub(super) fn clock_ms(&self) -> i64 {
@@ -160,13 +159,13 @@ impl fmt::Debug for ModelServer {
 
 /// A transaction that writes nothing.
 #[derive(Debug)]
-pub struct Held {
+pub struct ForeignTransaction {
     server: Arc<ModelServer>,
     generation: u64,
     number: u64,
 }
 
-impl Drop for Held {
+impl Drop for ForeignTransaction {
     fn drop(&mut self) {
         self.server.with(|cluster, now| cluster.end_foreign(self.generation, self.number, now));
     }

@@ -1,4 +1,4 @@
-//! The state of the primary: its open transactions, their numbers, the lock, and the history of commits.
+//! The state of the primary: its open transactions, their numbers and the lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::copy::{Copy, Sight, Write};
+use super::history::{Commit, History};
 use crate::store::sql::{self, Error, Value};
 use crate::store::sqlite::row::Row;
 
@@ -24,17 +25,6 @@ pub(super) struct Session {
     gone: bool,
     /// When the server heard of it last.
     heard_at: Instant,
-}
-
-/// One committed transaction.
-#[derive(Debug)]
-pub(super) struct Commit {
-    pub at: Instant,
-    /// The position of the transaction.
-    pub position: Option<u64>,
-    pub writes: Vec<Write>,
-    /// Where the log ended afterwards.
-    pub end: u64,
 }
 
 /// What a statement needs before it runs.
@@ -61,7 +51,7 @@ pub(super) enum Turn {
 #[derive(Debug)]
 pub(super) struct State {
     pub copy: Copy,
-    pub history: Vec<Commit>,
+    pub history: History,
     sessions: BTreeMap<u64, Session>,
     opened: u64,
     next: u64,
@@ -79,7 +69,7 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(copy: Copy, idle_limit: Duration) -> Self {
-        let (history, opened, next, base) = (Vec::new(), 0, 1, 0);
+        let (history, opened, next, base) = (History::default(), 0, 1, 0);
         Self {
             copy,
             history,
@@ -95,36 +85,11 @@ impl State {
         }
     }
 
-    /// A server that goes on with the first `kept` entries of the history, which `copy` has. No session survives.
+    /// A server that goes on with the first `kept` entries of the history, which `copy` has. No session
+    /// survives.
     pub(super) fn successor(&mut self, copy: Copy, kept: usize, next: u64, base: u64) -> Self {
-        let mut history = std::mem::take(&mut self.history);
-        history.truncate(kept);
+        let history = self.history.first(kept);
         Self { history, opened: self.opened, next, base, ..Self::new(copy, self.idle_limit) }
-    }
-
-    /// The length of the history without its last `lost` transactions that wrote something.
-    pub(super) fn commits_but(&self, lost: usize) -> usize {
-        let wrote = |commit: &Commit| commit.position.is_some() && !commit.writes.is_empty();
-        let wrote = self.history.iter().enumerate().filter(|(_, commit)| wrote(commit));
-        let from = lost.checked_sub(1).map(|last| wrote.rev().nth(last).map_or(0, |(index, _)| index));
-        from.unwrap_or(self.history.len())
-    }
-
-    /// The first number after all that are in the first `kept` entries of the history.
-    pub(super) fn next_after(&self, kept: usize) -> u64 {
-        let positions = self.history[..kept].iter().filter_map(|commit| commit.position);
-        positions.max().unwrap_or_default().max(self.base) - self.base + 1
-    }
-
-    /// A copy with the first `kept` entries of the history.
-    pub(super) fn replayed(&self, kept: usize) -> sql::Result<Copy> {
-        let copy = Copy::new()?;
-        copy.begin()?;
-        for commit in &self.history[..kept] {
-            copy.repeat(&commit.writes)?;
-        }
-        copy.commit()?;
-        Ok(copy)
     }
 
     /// The copy with all that is committed, and nothing else.
@@ -133,6 +98,11 @@ impl State {
             self.copy.roll_back()?;
         }
         Ok(&self.copy)
+    }
+
+    /// The first number after all that are in the first `kept` entries of the history.
+    pub(super) fn next_after(&self, kept: usize) -> u64 {
+        self.history.highest(kept).max(self.base) - self.base + 1
     }
 
     pub(super) fn base(&self) -> u64 {

@@ -63,8 +63,20 @@ pub struct ModelStore {
     pools: Pools<Connection>,
 }
 
+impl ModelServer {
+    /// The store of one process.
+    pub fn connect(
+        self: &Arc<Self>,
+        options: ModelOptions,
+        environment: SharedEnvironment,
+        fates: Arc<dyn Fates>,
+    ) -> Arc<ModelStore> {
+        Arc::new(ModelStore::new(self, options, environment, fates))
+    }
+}
+
 impl ModelStore {
-    pub(super) fn new(
+    fn new(
         server: &Arc<ModelServer>,
         options: ModelOptions,
         environment: SharedEnvironment,

@@ -1,6 +1,6 @@
 //! A connection to a database server, as a pool sees it.
 
-use super::append::{Answer, Call};
+use super::call::{Answer, Call};
 use crate::store::sql::journal::Recorder;
 use crate::store::sql::{self, Connection};
 use crate::store::{Running, StoreError};

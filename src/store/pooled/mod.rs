@@ -5,6 +5,7 @@
 //! see. What depends on the server behind the connections is in [`Link`].
 
 mod append;
+mod call;
 mod link;
 mod observed;
 mod pool;
@@ -14,7 +15,7 @@ mod replicas;
 use std::fmt;
 use std::time::Duration;
 
-pub(in crate::store) use self::append::{Answer, Call, Entry};
+pub(in crate::store) use self::call::{Answer, Call, Entry};
 pub(in crate::store) use self::link::{Control, Link};
 pub use self::observed::PoolObserved;
 pub(in crate::store) use self::pool::{Generation, Mode, Pool, Transaction};

@@ -29,8 +29,8 @@ pub(super) const PARTS: &[Part] = &[
     Part::for_each("next_position", "tidings_position()", "(1 + {newest_position})", "tidings_position()"),
     // The end of the log for this statement, and its epoch.
     Part::for_each("end_position", "tidings_end()", "(1 + {newest_position})", "tidings_end()"),
-    // In SQLite's dialect, what the positions of a transaction's events follow from: the newest one, or in the
-    // model its own.
+    // In SQLite's dialect, what the positions of a transaction's events follow from: the newest one, or in
+    // the model its own.
     Part::for_each("given_position", "", "{newest_position}", "tidings_position()"),
     Part::each("epoch", "tidings_epoch()", "(SELECT value FROM meta WHERE name = 'epoch')"),
     // The number of a member's unread messages whose content is erased. They do not count as unread.

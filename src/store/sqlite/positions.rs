@@ -5,7 +5,8 @@ use crate::store::sql::Connection;
 
 /// A connection to tables of SQLite's dialect.
 pub(in crate::store) trait Tables: Connection {
-    /// Whether the events of a transaction share a position, because several transactions may be open at once.
+    /// Whether the events of a transaction share a position, because several transactions may be open at
+    /// once.
     const SHARED_POSITIONS: bool;
 }
 
@@ -23,8 +24,8 @@ impl Positions {
         Self { given, shared: C::SHARED_POSITIONS }
     }
 
-    /// The position of an event of a conversation whose event before it has the position `previous`. Positions
-    /// never decrease along a conversation.
+    /// The position of an event of a conversation whose event before it has the position `previous`.
+    /// Positions never decrease along a conversation.
     pub(in crate::store) fn next(&mut self, previous: Position) -> Position {
         if self.shared {
             return Position(self.given.max(previous.0));

@@ -227,7 +227,7 @@ async fn a_change_that_was_overtaken_is_decided_again() {
     assert!(slow.unwrap().unwrap().seq > quick.seq);
     assert_eq!(world.bodies(ben, group).await, ["one"]);
     let records = script.seen.lock().unwrap();
-    let records = records.iter().filter(|(moment, _)| moment.trip == Trip::WriteAndCommit("record"));
+    let records = records.iter().filter(|(round_trip, _)| round_trip.trip == Trip::WriteAndCommit("record"));
     assert_eq!(records.count(), 2);
 }
 

@@ -5,15 +5,18 @@ mod servers;
 
 use std::sync::{Arc, Mutex};
 
-use tidings::store::model::{Delays, Fate, Fates, Moment, Outcome, Trip};
+use tidings::store::model::{Delays, Fate, Fates, RoundTrip, Trip, TripOutcome};
 
 use crate::harness::{ModelHarness, World};
+
+/// Which requests.
+type Kind = fn(Trip) -> bool;
 
 /// Answers at once, except the next request of one kind.
 #[derive(Debug, Default)]
 pub struct Script {
-    next: Mutex<Option<(fn(Trip) -> bool, Fate)>>,
-    pub seen: Mutex<Vec<(Moment, Outcome)>>,
+    next: Mutex<Option<(Kind, Fate)>>,
+    pub seen: Mutex<Vec<(RoundTrip, TripOutcome)>>,
 }
 
 impl Script {
@@ -22,16 +25,16 @@ impl Script {
     }
 
     /// The next request of this kind has this fate.
-    pub fn once(&self, kind: fn(Trip) -> bool, fate: Fate) {
+    pub fn once(&self, kind: Kind, fate: Fate) {
         *self.next.lock().unwrap() = Some((kind, fate));
     }
 }
 
 impl Fates for Script {
-    fn fate(&self, moment: &Moment) -> Fate {
+    fn fate(&self, round_trip: &RoundTrip) -> Fate {
         let mut next = self.next.lock().unwrap();
         match *next {
-            Some((kind, fate)) if kind(moment.trip) => {
+            Some((kind, fate)) if kind(round_trip.trip) => {
                 *next = None;
                 fate
             }
@@ -39,8 +42,8 @@ impl Fates for Script {
         }
     }
 
-    fn happened(&self, moment: &Moment, outcome: Outcome) {
-        self.seen.lock().unwrap().push((*moment, outcome));
+    fn happened(&self, round_trip: &RoundTrip, outcome: TripOutcome) {
+        self.seen.lock().unwrap().push((*round_trip, outcome));
     }
 }
 

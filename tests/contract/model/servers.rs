@@ -27,8 +27,8 @@ async fn page(store: &ModelStore, user: UserId, conversation: ConversationId) ->
 /// How many statements a replica was asked.
 fn asked_of_replica(script: &Script) -> usize {
     let seen = script.seen.lock().unwrap();
-    let reads = seen.iter().filter(|(moment, _)| matches!(moment.trip, Trip::Read(_)));
-    reads.filter(|(moment, _)| moment.to == Destination::Replica(0)).count()
+    let reads = seen.iter().filter(|(round_trip, _)| matches!(round_trip.trip, Trip::Read(_)));
+    reads.filter(|(round_trip, _)| round_trip.to == Destination::Replica(0)).count()
 }
 
 async fn spoken(world: &World) -> (UserId, UserId, ConversationId) {
@@ -174,7 +174,7 @@ async fn a_restored_copy_has_another_epoch_and_higher_positions() {
 }
 
 /// The same calls with the same fates.
-async fn play() -> (String, tidings::store::model::Inspection) {
+async fn play() -> (String, tidings::store::model::LogContents) {
     let (world, harness) = world().await;
     harness.server.add_replica().unwrap();
     harness.server.set_replica(0, LAG, false).unwrap();

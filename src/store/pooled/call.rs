@@ -1,8 +1,9 @@
-//! A message in the form that the database receives.
+//! One call of the statement that appends, and its answer.
 
-use crate::domain::{ConversationId, Refusal, UserId};
+use crate::domain::{ConversationId, Refusal, Timestamp, UserId};
 use crate::store::shared::content::{fingerprint, storable};
-use crate::store::{NewMessage, Target};
+use crate::store::shared::roster::{Roster, Rosters};
+use crate::store::{Appended, NewMessage, Target};
 
 /// A message with the values that are computed from it alone.
 #[derive(Debug)]
@@ -37,4 +38,21 @@ impl<'m> Entry<'m> {
             extra,
         })
     }
+}
+
+/// Messages with different keys, and the cached members of their conversations.
+pub(in crate::store) struct Call<'c> {
+    pub entries: &'c [Entry<'c>],
+    /// One for each entry.
+    pub rosters: &'c [Option<Roster>],
+    /// The cache that they are from.
+    pub cache: &'c Rosters,
+    pub now: Timestamp,
+}
+
+/// The result of a call.
+pub(in crate::store) struct Answer {
+    pub answers: Vec<Result<Appended, Refusal>>,
+    /// Rosters that the cache did not have, to be cached once the transaction is committed.
+    pub rosters: Vec<(ConversationId, Roster)>,
 }

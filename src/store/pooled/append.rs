@@ -1,44 +1,25 @@
 //! Appending a batch: one call of a function in the database, one round trip.
 //!
-//! Decisions that need no database come first ([`entry`]). Of the messages with the same key only one is in a
+//! Decisions that need no database come first ([`Entry`]). Of the messages with the same key only one is in a
 //! call. A call that conflicted with other transactions is repeated. A batch with a row that the database
 //! refuses is split until that row is alone.
-
-mod entry;
 
 use std::collections::HashSet;
 
 use futures_util::future::BoxFuture;
 
-pub(in crate::store) use self::entry::Entry;
 use super::Pools;
+use super::call::{Answer, Call, Entry};
 use super::link::Link;
 use super::pool::Mode;
-use crate::domain::{ConversationId, Refusal, Timestamp};
+use crate::domain::{Refusal, Timestamp};
 use crate::store::shared::content::UNSTORABLE;
-use crate::store::shared::roster::{Roster, Rosters};
+use crate::store::shared::roster::Roster;
 use crate::store::sql::{self, ATTEMPTS, Phase, Stop, Transaction as _, unrefused};
 use crate::store::{AppendError, Appended, NewMessage, StoreError};
 
 /// One answer per message; `None` until the database has answered for it.
 type Answers = Vec<Option<Result<Appended, AppendError>>>;
-
-/// Messages with different keys, and the cached members of their conversations.
-pub(in crate::store) struct Call<'c> {
-    pub entries: &'c [Entry<'c>],
-    /// One for each entry.
-    pub rosters: &'c [Option<Roster>],
-    /// The cache that they are from.
-    pub cache: &'c Rosters,
-    pub now: Timestamp,
-}
-
-/// The result of a call.
-pub(in crate::store) struct Answer {
-    pub answers: Vec<Result<Appended, Refusal>>,
-    /// Rosters that the cache did not have, to be cached once the transaction is committed.
-    pub rosters: Vec<(ConversationId, Roster)>,
-}
 
 /// Appending one batch.
 struct Work<'w, L: Link> {
