@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::sleep_until;
 
 use super::cluster::Reached;
 use super::fates::{Delays, Destination, Fate, Fates, RoundTrip, Trip, TripOutcome};
 use super::inside::Inside;
 use super::journal;
-use super::server::{ModelServer, now};
+use super::server::{ModelServer, now, pass};
 use super::state::{Need, State};
 use crate::domain::Position;
 use crate::store::pooled::{Answer, Call, Control, Link};
@@ -105,7 +105,7 @@ impl Connection {
         let fates = Arc::clone(&self.connector.fates);
         let failed = |delays: Delays| {
             fates.happened(&round_trip, TripOutcome::Failed);
-            sleep(delays.answer)
+            pass(delays.answer)
         };
         match fates.fate(&round_trip) {
             Fate::Answer(delays) => {
@@ -114,7 +114,7 @@ impl Connection {
                     &round_trip,
                     if answer.is_ok() { TripOutcome::Done } else { TripOutcome::Failed },
                 );
-                sleep(delays.answer).await;
+                pass(delays.answer).await;
                 answer
             }
             Fate::Lose(delays) => {
@@ -123,7 +123,7 @@ impl Connection {
                     &round_trip,
                     if answer.is_ok() { TripOutcome::Done } else { TripOutcome::Failed },
                 );
-                sleep(delays.answer).await;
+                pass(delays.answer).await;
                 Err(self.lose())
             }
             Fate::HangDone(delays) => {
@@ -136,18 +136,18 @@ impl Connection {
             }
             Fate::Hang => std::future::pending().await,
             Fate::Break(delays) => {
-                sleep(delays.request).await;
+                pass(delays.request).await;
                 failed(delays).await;
                 Err(self.lose())
             }
             Fate::Conflict(delays) => {
-                sleep(delays.request).await;
+                pass(delays.request).await;
                 self.roll_back();
                 failed(delays).await;
                 Err(Error::conflict())
             }
             Fate::ReadOnly(delays) => {
-                sleep(delays.request).await;
+                pass(delays.request).await;
                 self.roll_back();
                 failed(delays).await;
                 Err(Error::read_only())
@@ -163,17 +163,17 @@ impl Connection {
         delays: Delays,
         work: impl FnOnce(&mut Inside<'_>) -> sql::Result<T>,
     ) -> sql::Result<T> {
-        sleep(delays.request).await;
+        pass(delays.request).await;
         let (session, server) = (self.session, Arc::clone(&self.connector.server));
         if need.number {
             self.primary(|state| state.number(session))?;
         }
         if need.lock && !self.primary(|state| Ok(state.holds(session)))? {
-            sleep(delays.queue).await;
+            pass(delays.queue).await;
             server.locked(session).await?;
         }
         if !trip.commits() {
-            sleep(delays.work).await;
+            pass(delays.work).await;
             return self.inside(server.clock_ms(), work);
         }
         // From here on the server commits, even if the process no longer waits.
@@ -187,7 +187,9 @@ impl Connection {
             self.roll_back();
             return done;
         }
-        sleep_until(at).await;
+        if !delays.work.is_zero() {
+            sleep_until(at).await;
+        }
         // It may have been committed already, by whoever came first at that round_trip.
         self.primary(|state| state.commit(session, at))?;
         done

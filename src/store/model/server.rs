@@ -35,6 +35,13 @@ pub(super) fn now() -> Instant {
     Instant::now()
 }
 
+/// Lets time pass. None passes without a delay: a timer of tokio takes a millisecond at least.
+pub(super) async fn pass(delay: Duration) {
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+}
+
 impl ModelServer {
     /// A server with the tables of a new database. `epoch` is the log's; `environment` has the server's
     /// clock.

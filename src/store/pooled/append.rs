@@ -112,7 +112,13 @@ impl<L: Link> Work<'_, L> {
             if transaction.commits_by_itself() {
                 self.phase.enter_commit();
             }
-            let call = Call { entries, rosters: &rosters, cache: &self.store.rosters, now: self.now };
+            let call = Call {
+                entries,
+                rosters: &rosters,
+                #[cfg(feature = "simulation")]
+                cache: &self.store.rosters,
+                now: self.now,
+            };
             let worked = transaction.connection().append(&call).await;
             attempts -= 1;
             match worked {

@@ -2,7 +2,9 @@
 
 use crate::domain::{ConversationId, Refusal, Timestamp, UserId};
 use crate::store::shared::content::{fingerprint, storable};
-use crate::store::shared::roster::{Roster, Rosters};
+use crate::store::shared::roster::Roster;
+#[cfg(feature = "simulation")]
+use crate::store::shared::roster::Rosters;
 use crate::store::{Appended, NewMessage, Target};
 
 /// A message with the values that are computed from it alone.
@@ -46,6 +48,7 @@ pub(in crate::store) struct Call<'c> {
     /// One for each entry.
     pub rosters: &'c [Option<Roster>],
     /// The cache that they are from.
+    #[cfg(feature = "simulation")]
     pub cache: &'c Rosters,
     pub now: Timestamp,
 }

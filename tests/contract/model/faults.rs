@@ -242,3 +242,13 @@ async fn a_server_that_does_not_write_is_a_definite_no() {
     assert!(matches!(error, StoreError::Unavailable { definite: true, .. }), "{error}");
     store.append(&send(&world, ada, group, "hi"), world.now()).await.unwrap().remove(0).unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn without_delays_no_time_passes() {
+    let (world, harness) = world().await;
+    let began_us = harness.environment.monotonic_us();
+    let (ada, ben, group) = group(&world).await;
+    world.say(ada, group, "hi").await;
+    assert_eq!(world.bodies(ben, group).await, ["hi"]);
+    assert_eq!(harness.environment.monotonic_us(), began_us);
+}
