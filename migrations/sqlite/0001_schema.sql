@@ -20,6 +20,7 @@ CREATE TABLE conversations (
     message_count   INTEGER NOT NULL,
     member_count    INTEGER NOT NULL,
     last_position   INTEGER NOT NULL,
+    {blanked_column}
     members_version INTEGER NOT NULL,
     settings_seq    INTEGER NOT NULL,
     created_at      INTEGER NOT NULL,
@@ -62,7 +63,7 @@ END;
 -- position is the order of commits over all conversations; messages_before counts the messages of the conversation
 -- that came earlier, which makes unread counts a subtraction.
 CREATE TABLE events (
-    position        INTEGER PRIMARY KEY,
+    position        {event_position},
     conversation    BLOB NOT NULL,
     seq             INTEGER NOT NULL,
     kind            INTEGER NOT NULL,
@@ -79,6 +80,7 @@ CREATE TABLE events (
     body            TEXT
 ) STRICT;
 CREATE UNIQUE INDEX events_by_seq ON events (conversation, seq);
+{index_of_positions}
 -- History pages list messages only, however many reactions lie between two of them.
 CREATE UNIQUE INDEX events_messages ON events (conversation, seq) WHERE kind = {message};
 CREATE INDEX events_by_target ON events (conversation, target_seq, sender) WHERE target_seq IS NOT NULL;

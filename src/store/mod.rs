@@ -26,6 +26,9 @@ mod error;
 mod guarded;
 mod jobs;
 mod log;
+#[cfg(feature = "simulation")]
+pub mod model;
+mod pooled;
 pub mod postgres;
 mod shared;
 mod sql;

@@ -6,12 +6,15 @@
 
 mod costs;
 mod harness;
+mod model;
 mod postgres;
 mod sqlite;
 
 #[path = "../servers/mod.rs"]
 mod servers;
 
+#[path = "suite/mod.rs"]
+mod over_model;
 #[path = "suite/mod.rs"]
 mod over_postgres;
 #[path = "suite/mod.rs"]

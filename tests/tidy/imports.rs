@@ -17,7 +17,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["domain", "protocol"]),
     ("store/guarded", &["store", "domain", "environment", "telemetry"]),
     ("store/sqlite", &["panics", "store", "domain", "environment", "telemetry"]),
-    ("store/postgres", &["panics", "store", "domain", "environment", "telemetry"]),
+    ("store/pooled", &["panics", "store", "domain", "environment", "telemetry"]),
+    (
+        "store/model",
+        &["panics", "store", "store/pooled", "store/sqlite", "domain", "environment", "telemetry"],
+    ),
+    ("store/postgres", &["panics", "store", "store/pooled", "domain", "environment", "telemetry"]),
     ("bus", &["panics", "domain"]),
     ("bus/local", &["panics", "bus", "domain", "environment", "telemetry"]),
     ("bus/redis", &["panics", "bus", "domain", "environment", "telemetry"]),

@@ -1,6 +1,5 @@
 //! One connection: how it is opened, and how statements run on it.
 
-use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
@@ -11,9 +10,11 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _};
 use super::options::PostgresOptions;
 use super::rows::Pg;
 use super::schema::{SERVER_STATE, ServerState};
-use crate::store::StoreError;
+use crate::domain::Position;
+use crate::store::pooled::{Answer, Call, Control, Link};
 use crate::store::shared::columns::Columns;
-use crate::store::sql::{self, Batch, Sql, Value, before_commit};
+use crate::store::sql::{self, Batch, Sql, Value, before_commit, statement};
+use crate::store::{Running, StoreError};
 
 /// A statement with its values.
 pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
@@ -41,30 +42,58 @@ impl Connection {
         let rows = sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(&mut self.raw).await?;
         Ok(rows.into_iter().map(Pg).collect())
     }
+}
 
-    /// Closes the connection in order.
-    pub(super) async fn close(self) {
+const RUNNING: Sql = statement!(postgres:
+    "SELECT m.value + pg_snapshot_xmax(s.now)::text::bigint, \
+    ARRAY(SELECT m.value + x.number::text::bigint FROM pg_snapshot_xip(s.now) AS x (number)) \
+FROM meta m, (SELECT pg_current_snapshot() AS now) s WHERE m.name = 'position_base'",
+);
+
+impl Link for Connection {
+    type Connector = Connector;
+
+    /// Connects, and checks the server's role and schema before a caller gets the connection.
+    async fn connect(connector: &Connector) -> Result<Self, StoreError> {
+        let raw = connector.options.connect().await.map_err(before_commit)?;
+        let mut connection = Self { raw, prepared: connector.prepared };
+        let state = Connector::server_state(&mut connection).await?;
+        state.check_use(connector.primary).map_err(StoreError::definite)?;
+        Ok(connection)
+    }
+
+    async fn ping(&mut self) -> bool {
+        self.raw.ping().await.is_ok()
+    }
+
+    async fn control(&mut self, control: Control) -> sql::Result<()> {
+        let text = match control {
+            Control::Begin => "BEGIN",
+            Control::Commit => "COMMIT",
+            Control::Rollback => "ROLLBACK",
+        };
+        self.script(text.to_owned()).await.map(|_| ())
+    }
+
+    fn prepared(&self) -> bool {
+        self.prepared
+    }
+
+    async fn append(&mut self, call: &Call<'_>) -> sql::Result<Answer> {
+        call.make(self).await
+    }
+
+    async fn running(&mut self) -> sql::Result<Running> {
+        let row = sql::Connection::one(self, &RUNNING, &[]).await?;
+        let numbers = row.ints(1)?.unwrap_or_default();
+        let numbers = numbers.into_iter().map(|number| Position(number.cast_unsigned())).collect();
+        Ok(Running { numbers, next: Position(row.count(0)?) })
+    }
+
+    async fn close(self) {
         if let Err(error) = self.raw.close().await {
             tracing::debug!(%error, "closing a database connection failed");
         }
-    }
-
-    pub(super) const fn prepared(&self) -> bool {
-        self.prepared
-    }
-}
-
-impl Deref for Connection {
-    type Target = PgConnection;
-
-    fn deref(&self) -> &PgConnection {
-        &self.raw
-    }
-}
-
-impl DerefMut for Connection {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.raw
     }
 }
 
@@ -119,7 +148,7 @@ impl sql::Connection for Connection {
 
 /// How connections of one pool are opened.
 #[derive(Debug, Clone)]
-pub(super) struct Connector {
+pub(in crate::store) struct Connector {
     options: PgConnectOptions,
     prepared: bool,
     /// The server must accept writes: a standby or a demoted primary is refused.
@@ -147,15 +176,6 @@ impl Connector {
             parsed.statement_cache_capacity(0)
         };
         Ok(Self { options: parsed, prepared: options.prepared, primary })
-    }
-
-    /// Connects, and checks the server's role and schema before a caller gets the connection.
-    pub(super) async fn connect(&self) -> Result<Connection, StoreError> {
-        let raw = self.options.connect().await.map_err(before_commit)?;
-        let mut connection = Connection { raw, prepared: self.prepared };
-        let state = Self::server_state(&mut connection).await?;
-        state.check_use(self.primary).map_err(StoreError::definite)?;
-        Ok(connection)
     }
 
     /// Connects whatever the server is, for looking at it. The second answer: the log came from another

@@ -1,11 +1,9 @@
 //! The store on a Postgres server. Any number of processes share it.
 //!
-//! Every operation is one transaction with an application timeout. Appending is one round trip. Writers,
-//! readers and readers of the tail have separate connections, so that none waits for another. A position is
-//! the number of the transaction that wrote. A reader in the order of positions stops before the oldest open
-//! transaction, so it skips no event. Replicas answer pages of history if they have the events that the
-//! caller must see. The process keeps no state except the cache of group memberships, which is checked
-//! against the database at each use.
+//! Every operation is one transaction with an application timeout. A position is the number of the
+//! transaction that wrote. A reader in the order of positions stops before the oldest open transaction, so it
+//! skips no event. The process keeps no state except the cache of group memberships, which is checked against
+//! the database at each use. The pools of connections and the replicas are in [`super::pooled`].
 
 mod append;
 mod check;
@@ -13,11 +11,7 @@ mod connection;
 mod journal;
 mod observed;
 mod options;
-mod pool;
-mod replica_reads;
-mod replicas;
 mod rows;
-mod running;
 mod schema;
 
 use std::sync::Arc;
@@ -30,29 +24,19 @@ pub use check::{OpenError, check};
 pub use options::PostgresOptions;
 pub use schema::{migrate, steps};
 
+use super::StoreError;
+use super::pooled::{Generation, Mode, Pool, Pooled, Pools, REACHED, Replicas};
 use super::shared::roster::Rosters;
-use super::sql::range::Question;
-use super::sql::{self, Backend, Connection as _, Purpose, Rule, Sql, Stop, statement};
-use super::{AppendError, Appended, NewMessage, Outcome, Running, StoreError};
-use crate::domain::{Limits, Timestamp, UserId};
+use super::sql::{self, Connection as _, Phase, Stop, Transaction as _};
 use crate::environment::SharedEnvironment;
 use crate::telemetry::meters::{PostgresMeters, StoreQueueMeters};
 use connection::{Connection, Connector};
-use pool::{Generation, Mode, Phase, Pool};
-use replicas::Replicas;
 
 /// An open store on a database server. Share it behind an `Arc`. Close it with [`PostgresStore::close`] or by
 /// dropping the last handle.
 #[derive(Debug)]
 pub struct PostgresStore {
-    writer: Pool,
-    reader: Pool,
-    tailer: Pool,
-    replicas: Replicas,
-    rosters: Rosters,
-    timeout: Duration,
-    limits: Limits,
-    meters: PostgresMeters,
+    pools: Pools<Connection>,
 }
 
 impl PostgresStore {
@@ -92,7 +76,7 @@ impl PostgresStore {
         let (primary, together) = (connector(&options.url, true)?, Generation::with(&rosters));
         let to_primary =
             |size, in_use, waiting| pool(primary.clone(), size, together.clone(), in_use, waiting);
-        let store = Arc::new(Self {
+        let pools = Pools {
             writer: to_primary(options.write_connections, &meters.writing, &queues.waiting_writes),
             reader: to_primary(read, &meters.reading, &queues.waiting_reads),
             tailer: match &options.tail_url {
@@ -110,13 +94,13 @@ impl PostgresStore {
             timeout: Duration::from_millis(options.timeout_ms),
             limits: options.limits,
             meters,
-        });
-        Ok(store)
+        };
+        Ok(Arc::new(Self { pools }))
     }
 
     /// The number of configured replicas for reads.
     pub fn replicas(&self) -> usize {
-        self.replicas.count()
+        self.pools.replicas.count()
     }
 
     /// Whether a replica answers a read; `index` counts from 0 in the order of the settings.
@@ -125,90 +109,24 @@ impl PostgresStore {
     /// The replica does not answer within the store's timeout. Definite: the call only reads.
     pub async fn ping_replica(&self, index: usize) -> Result<(), StoreError> {
         let asked = async {
-            let mut transaction = self.replicas.pool(index).begin(Mode::Single).await?;
+            let mut transaction = self.pools.replicas.pool(index).begin(Mode::Single).await?;
             let reached = transaction.run(&REACHED, &[]).await.map_err(Stop::from);
             sql::unrefused(transaction.finish(reached, &Phase::default()).await).map(|_| ())
         };
         let late = |_| StoreError::definite("the replica does not answer");
-        tokio::time::timeout(self.timeout, asked).await.map_err(late)?
+        tokio::time::timeout(self.pools.timeout, asked).await.map_err(late)?
     }
 
     /// Waits for running operations, refuses new ones and closes every connection.
     pub async fn close(&self) {
-        self.tailer.close().await;
-        self.replicas.close().await;
-        self.reader.close().await;
-        self.writer.close().await;
+        self.pools.close().await;
     }
 }
 
-impl sql::Transactions for PostgresStore {
-    type Transaction = pool::Transaction;
+impl Pooled for PostgresStore {
+    type Link = Connection;
 
-    async fn begin(&self, purpose: Purpose) -> Result<pool::Transaction, StoreError> {
-        match purpose {
-            Purpose::Write => self.writer.begin(Mode::Write).await,
-            Purpose::Once => self.writer.begin(Mode::Single).await,
-            Purpose::Read => self.reader.begin(Mode::Single).await,
-            Purpose::Tail => self.tailer.begin(Mode::Single).await,
-        }
-    }
-}
-
-/// A server that does not write refuses a row lock, as it refuses an update. A row lock leaves no work for
-/// vacuum.
-const LOCKED: Sql = statement!(postgres: "SELECT 1 FROM meta WHERE name = 'schema' FOR KEY SHARE");
-const REACHED: Sql = statement!(postgres: "SELECT tidings_end()");
-
-impl Backend for PostgresStore {
-    type Connection = Connection;
-
-    const ONE_WRITER: bool = false;
-
-    fn rosters(&self) -> &Rosters {
-        &self.rosters
-    }
-
-    fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    async fn append(
-        &self,
-        batch: &[NewMessage],
-        now: Timestamp,
-    ) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
-        append::append(self, batch, now).await
-    }
-
-    async fn look_up<Q: Question>(&self, user: UserId, question: Q) -> Outcome<Q::Answer> {
-        replica_reads::look_up(self, user, question).await
-    }
-
-    async fn running(&self) -> Result<Running, StoreError> {
-        running::running(self).await
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.write((), |connection, ()| Box::pin(connection.run(&LOCKED, &[]))).await?;
-        self.read((), |connection, ()| Box::pin(connection.run(&REACHED, &[]))).await.map(|_| ())
-    }
-
-    async fn scrub(&self) -> Result<bool, StoreError> {
-        Ok(true)
-    }
-
-    async fn operate<A, T, E>(
-        &self,
-        purpose: Purpose,
-        arguments: A,
-        rule: Rule<Connection, A, T, E>,
-    ) -> Outcome<T>
-    where
-        A: Send + Sync + 'static,
-        T: Send + 'static,
-        E: Into<Stop> + Send + 'static,
-    {
-        sql::operate_here(self, self.timeout, purpose, arguments, rule).await
+    fn pools(&self) -> &Pools<Connection> {
+        &self.pools
     }
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::PostgresStore;
+pub use crate::store::pooled::PoolObserved;
 
 /// The connection pools, by purpose.
 #[derive(Debug, Clone, Serialize)]
@@ -17,27 +18,14 @@ pub struct PostgresObserved {
     pub replicas: Vec<PoolObserved>,
 }
 
-/// One pool.
-#[derive(Debug, Clone, Serialize)]
-pub struct PoolObserved {
-    /// The maximum number of connections.
-    pub size: usize,
-    /// Connections that are in use or being opened.
-    pub in_use: usize,
-    /// Open connections that are idle.
-    pub idle: usize,
-    /// Callers that wait for a connection.
-    pub waiting_callers: usize,
-}
-
 impl PostgresStore {
     /// The current use of its connections.
     pub fn observed(&self) -> PostgresObserved {
         PostgresObserved {
-            writer: self.writer.observed(),
-            reader: self.reader.observed(),
-            tailer: self.tailer.observed(),
-            replicas: (0..self.replicas()).map(|index| self.replicas.pool(index).observed()).collect(),
+            writer: self.pools.writer.observed(),
+            reader: self.pools.reader.observed(),
+            tailer: self.pools.tailer.observed(),
+            replicas: (0..self.replicas()).map(|index| self.pools.replicas.pool(index).observed()).collect(),
         }
     }
 }

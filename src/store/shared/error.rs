@@ -3,6 +3,7 @@
 use std::fmt;
 
 use rusqlite::ErrorCode;
+use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use crate::domain::Refusal;
@@ -159,8 +160,13 @@ impl Error {
 
     /// An error of SQLite. A busy database refuses a commit before writing. After any other error (a full
     /// disk, a failed sync) it is unknown whether the frames are in the file.
-    fn of_sqlite(code: ErrorCode, detail: String) -> Self {
+    fn of_sqlite(code: ErrorCode, extended_code: i32, detail: String) -> Self {
         let class = match code {
+            ErrorCode::ConstraintViolation
+                if matches!(extended_code, SQLITE_CONSTRAINT_PRIMARYKEY | SQLITE_CONSTRAINT_UNIQUE) =>
+            {
+                Class::Taken
+            }
             ErrorCode::ConstraintViolation
             | ErrorCode::TypeMismatch
             | ErrorCode::TooBig
@@ -205,12 +211,37 @@ impl From<rusqlite::Error> for Error {
         let class = match &error {
             rusqlite::Error::InvalidColumnIndex(_) => Class::Impossible,
             rusqlite::Error::ToSqlConversionFailure(_) => Class::Row,
-            _ => match error.sqlite_error_code() {
-                Some(code) => return Self::of_sqlite(code, error.to_string()),
+            _ => match error.sqlite_error() {
+                Some(said) => return Self::of_sqlite(said.code, said.extended_code, error.to_string()),
                 None => Class::Other,
             },
         };
         Self { class, undone: false, detail: error.to_string() }
+    }
+}
+
+/// The errors of a model of a server.
+#[cfg(feature = "simulation")]
+impl Error {
+    /// The connection broke.
+    pub(in crate::store) fn broken(detail: impl fmt::Display) -> Self {
+        Self { class: Class::Unfit, undone: false, detail: detail.to_string() }
+    }
+
+    /// The server does not write.
+    pub(in crate::store) fn read_only() -> Self {
+        Self { class: Class::Unfit, undone: true, detail: "the server is read-only".to_owned() }
+    }
+
+    /// The transaction conflicted with another one and was rolled back.
+    pub(in crate::store) fn conflict() -> Self {
+        let detail = "the transaction conflicted with another one".to_owned();
+        Self { class: Class::Conflict, undone: true, detail }
+    }
+
+    /// The server answers this error after it has rolled back the transaction.
+    pub(in crate::store) fn answered(self) -> Self {
+        Self { undone: true, ..self }
     }
 }
 

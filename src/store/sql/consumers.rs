@@ -17,10 +17,10 @@ const LEASE: Sql = statement! {
                SET holder = excluded.holder, holder_name = excluded.holder_name, expires_at = excluded.expires_at \
                WHERE c.holder IS NULL OR c.holder = excluded.holder OR c.expires_at <= clock_timestamp() \
                RETURNING epoch, position",
-    sqlite: "INSERT INTO consumers AS c (name, holder, holder_name, expires_at) VALUES ($1, $2, $5, $4 + $3) \
+    sqlite: "INSERT INTO consumers AS c (name, holder, holder_name, expires_at) VALUES ($1, $2, $5, {lease_ms $4} + $3) \
              ON CONFLICT (name) DO UPDATE \
              SET holder = excluded.holder, holder_name = excluded.holder_name, expires_at = excluded.expires_at \
-             WHERE c.holder IS NULL OR c.holder = excluded.holder OR c.expires_at <= $4 \
+             WHERE c.holder IS NULL OR c.holder = excluded.holder OR c.expires_at <= {lease_ms $4} \
              RETURNING epoch, position",
 };
 

@@ -77,8 +77,12 @@ pub(super) async fn step<C: Connection + Recorder>(
 }
 
 /// SQLite has one writer. So every transaction that saw the account has ended when the account is erased.
-const BOUND: Sql = statement! { postgres: "SELECT tidings_position()", sqlite: "SELECT 0" };
-const SETTLED: Sql = statement! { postgres: "SELECT tidings_end() > $1", sqlite: "SELECT TRUE" };
+const BOUND: Sql = statement!("SELECT {taken_position}");
+const SETTLED: Sql = statement! {
+    postgres: "SELECT tidings_end() > $1",
+    sqlite: "SELECT TRUE",
+    model: "SELECT tidings_end() > $1",
+};
 
 /// Waits until every transaction that may have seen the account has ended; later steps then find everything
 /// that those transactions wrote. Each transaction takes its number before it reads the account, so their
@@ -106,7 +110,7 @@ async fn outlast_older<C: Connection>(
 /// Locks conversations in the same order as all other code. SQLite's writer is alone.
 const LOCK_ALL: Sql = statement! {
     postgres: "SELECT 1 FROM conversations WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE",
-    sqlite: "SELECT 1 WHERE FALSE",
+    sqlite: "SELECT 1 WHERE FALSE {lock}",
 };
 
 const SOME_MESSAGES: Sql = statement!(
@@ -136,6 +140,7 @@ const BLANK: Batch = batch! {
         "UPDATE events SET body = NULL, extra = NULL, deleted = TRUE \
          WHERE conversation = $1 AND seq = $2 AND sender = $4 AND kind IN ({message}, {edit})",
     ],
+    model: "UPDATE conversations SET blanked_position = tidings_position() WHERE id = $1",
 };
 
 /// Erases some messages, after the one with client id `after`; returns where to continue.
@@ -182,6 +187,7 @@ const TAKE_BACK: Batch = batch! {
         "DELETE FROM reaction_counts WHERE conversation = $1 AND seq = $2 AND emoji = $3 AND count <= 0",
         "DELETE FROM reactions WHERE user_id = $4 AND conversation = $1 AND seq = $2 AND emoji = $3",
     ],
+    model: "UPDATE conversations SET blanked_position = tidings_position() WHERE id = $1",
 };
 
 /// Removes some reactions from the counts, the table and the log; false when none are left.

@@ -26,9 +26,12 @@ pub(super) const PARTS: &[Part] = &[
         "(SELECT max(value, coalesce((SELECT max(position) FROM events), 0)) FROM meta WHERE name = 'position_floor')",
     ),
     // The position of the rows that this statement writes.
-    Part::each("next_position", "tidings_position()", "(1 + {newest_position})"),
+    Part::for_each("next_position", "tidings_position()", "(1 + {newest_position})", "tidings_position()"),
     // The end of the log for this statement, and its epoch.
-    Part::each("end_position", "tidings_end()", "(1 + {newest_position})"),
+    Part::for_each("end_position", "tidings_end()", "(1 + {newest_position})", "tidings_end()"),
+    // In SQLite's dialect, what the positions of a transaction's events follow from: the newest one, or in
+    // the model its own.
+    Part::for_each("given_position", "", "{newest_position}", "tidings_position()"),
     Part::each("epoch", "tidings_epoch()", "(SELECT value FROM meta WHERE name = 'epoch')"),
     // The number of a member's unread messages whose content is erased. They do not count as unread.
     Part::same(

@@ -20,7 +20,7 @@ macro_rules! tail {
             $stop,
             " AS stop), page AS ( \
                  SELECT e.* FROM events e WHERE e.position >= $1 AND e.position < (SELECT stop FROM log) \
-                 ORDER BY e.position {whole_transactions $2} \
+                 {whole_transactions $1 $2} \
              ) SELECT {event_columns}, e.position, p.position, log.stop FROM log LEFT JOIN page e ON TRUE \
              LEFT JOIN events p ON p.conversation = e.conversation AND p.seq = e.seq - 1 \
              ORDER BY e.position, e.conversation, e.seq"
@@ -30,7 +30,11 @@ macro_rules! tail {
 const TAIL: Sql = statement!(tail!("{end_position}"));
 
 /// All committed events, even if earlier transactions have not ended. In SQLite no later event exists.
-const AHEAD: Sql = statement!(postgres: tail!("9223372036854775807"), sqlite: tail!("{end_position}"));
+const AHEAD: Sql = statement!(
+    postgres: tail!("9223372036854775807"),
+    sqlite: tail!("{end_position}"),
+    model: tail!("9223372036854775807"),
+);
 
 const STRETCH: Sql = statement!(
     "SELECT {event_columns}, e.position, p.position \

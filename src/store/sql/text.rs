@@ -19,6 +19,9 @@ use crate::store::shared::{codec, conversation, numbers};
 pub(in crate::store) enum Dialect {
     Postgres,
     Sqlite,
+    /// SQLite's, for a model of a server that several processes share.
+    #[cfg(feature = "simulation")]
+    Model,
 }
 
 const PARTS: &[&[Part]] = &[
@@ -42,23 +45,42 @@ const DIALECT: &[Part] = &[
     Part::each("whole", "bigint", "INTEGER"),
     Part::each("by_key", "", " STRICT, WITHOUT ROWID"),
     // Locks the rows that a statement reads until the end of the transaction; SQLite's writer is alone.
-    Part::each("lock", "FOR NO KEY UPDATE", ""),
+    Part::for_each("lock", "FOR NO KEY UPDATE", "", "/* lock */"),
+    // The same, for a row that is not written.
+    Part::for_each("key_lock", "FOR KEY SHARE", "", "/* lock */"),
     // Milliseconds by the database's clock, which is one for all nodes.
-    Part::each(
+    Part::for_each(
         "clock_ms",
         "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
         "CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)",
+        "tidings_clock_ms()",
     ),
     // The greatest of some numbers, of which none is NULL.
     Part::each("greatest", "greatest", "max"),
     // Rows as one JSON list.
     Part::each("json_list", "json_agg", "json_group_array"),
     Part::each("json_array", "json_build_array", "json_array"),
-    // At most this number of rows, plus the rows that are equal in order to the last one.
-    Part::each("whole_transactions", "FETCH FIRST %1 ROWS WITH TIES", "LIMIT %1"),
+    // The first events from position `%1` on before the end of the `log`: at most `%2`, and in Postgres those
+    // that share the position of the last of them.
+    Part::for_each(
+        "whole_transactions",
+        "ORDER BY e.position FETCH FIRST %2 ROWS WITH TIES",
+        "ORDER BY e.position LIMIT %2",
+        "AND e.position <= (SELECT max(t.position) FROM ( \
+             SELECT f.position FROM events f WHERE f.position >= %1 AND f.position < (SELECT stop FROM log) \
+             ORDER BY f.position LIMIT %2) t) ORDER BY e.position",
+    ),
     // Whether a replica has removed all content that was erased up to a position. An embedded log has no
     // replicas.
-    Part::each("blanked", "c.blanked_position", "0"),
+    Part::for_each("blanked", "c.blanked_position", "0", "c.blanked_position"),
+    // In the tables of SQLite's dialect: the column of it, the position of an event, and the index on that.
+    Part::for_each("blanked_column", "", "", "blanked_position INTEGER NOT NULL DEFAULT 0,"),
+    Part::for_each("event_position", "", "INTEGER PRIMARY KEY", "INTEGER NOT NULL"),
+    Part::for_each("index_of_positions", "", "", "CREATE INDEX events_by_position ON events (position);"),
+    // The position of this transaction, where taking it is all that a statement needs it for.
+    Part::for_each("taken_position", "tidings_position()", "0", "tidings_position()"),
+    // The time that leases are measured by; `%1` is the caller's.
+    Part::for_each("lease_ms", "", "%1", "tidings_clock_ms()"),
     // One of the ids in a list; SQLite is asked once for each of them.
     Part::each("one_of", "= ANY (%1)", "= %1"),
 ];
@@ -123,6 +145,8 @@ const fn part(name: &[u8], dialect: Dialect) -> &'static str {
                 return match dialect {
                     Dialect::Postgres => part.postgres,
                     Dialect::Sqlite => part.sqlite,
+                    #[cfg(feature = "simulation")]
+                    Dialect::Model => part.model,
                 };
             }
             nth += 1;
@@ -188,13 +212,19 @@ macro_rules! filled {
 pub(in crate::store) use filled;
 
 /// A statement: one text for both databases, two texts if they differ in more than a part, or a text for one
-/// database only.
+/// database only. The model of a server has SQLite's text, or its own. `shared`: for servers that several
+/// processes share.
 macro_rules! statement {
-    (postgres: $postgres:expr, sqlite: $sqlite:expr $(,)?) => {
+    (postgres: $postgres:expr, sqlite: $sqlite:expr, model: $model:expr $(,)?) => {
         $crate::store::sql::Sql {
             postgres: $crate::store::sql::filled!(Postgres, $postgres),
             sqlite: $crate::store::sql::filled!(Sqlite, $sqlite),
+            #[cfg(feature = "simulation")]
+            model: $crate::store::sql::filled!(Model, $model),
         }
+    };
+    (postgres: $postgres:expr, sqlite: $sqlite:expr $(,)?) => {
+        $crate::store::sql::statement!(postgres: $postgres, sqlite: $sqlite, model: $sqlite)
     };
     (postgres: $postgres:expr $(,)?) => {
         $crate::store::sql::statement!(postgres: $postgres, sqlite: "")
@@ -202,18 +232,24 @@ macro_rules! statement {
     (sqlite: $sqlite:expr $(,)?) => {
         $crate::store::sql::statement!(postgres: "", sqlite: $sqlite)
     };
+    (shared: $text:expr $(,)?) => {
+        $crate::store::sql::statement!(postgres: $text, sqlite: "", model: $text)
+    };
     ($text:expr $(,)?) => {
         $crate::store::sql::statement!(postgres: $text, sqlite: $text)
     };
 }
 pub(in crate::store) use statement;
 
-/// A batch for several rows of values: one statement for Postgres, several for SQLite.
+/// A batch for several rows of values: one statement for Postgres, several for SQLite. The model has those of
+/// SQLite, and `model`, if given, before them.
 macro_rules! batch {
-    (postgres: $postgres:expr, sqlite: [$($sqlite:expr),+ $(,)?] $(,)?) => {
+    (postgres: $postgres:expr, sqlite: [$($sqlite:expr),+ $(,)?] $(, model: $model:expr)? $(,)?) => {
         $crate::store::sql::Batch {
             postgres: $crate::store::sql::filled!(Postgres, $postgres),
             sqlite: &[$($crate::store::sql::filled!(Sqlite, $sqlite)),+],
+            #[cfg(feature = "simulation")]
+            model: &[$($crate::store::sql::filled!(Model, $model),)? $($crate::store::sql::filled!(Model, $sqlite)),+],
         }
     };
 }

@@ -13,6 +13,8 @@ use crate::domain::{ClientId, ConversationId, FamilyId, Seq, Timestamp, UserId};
 pub(in crate::store) struct Sql {
     pub(in crate::store) postgres: &'static str,
     pub(in crate::store) sqlite: &'static str,
+    #[cfg(feature = "simulation")]
+    pub(in crate::store) model: &'static str,
 }
 
 /// A batch for several rows of values, given as one list per parameter. Postgres runs one statement over
@@ -21,6 +23,8 @@ pub(in crate::store) struct Sql {
 pub(in crate::store) struct Batch {
     pub(in crate::store) postgres: &'static str,
     pub(in crate::store) sqlite: &'static [&'static str],
+    #[cfg(feature = "simulation")]
+    pub(in crate::store) model: &'static [&'static str],
 }
 
 /// A value to bind. It has a type even when it is NULL, because Postgres needs one.

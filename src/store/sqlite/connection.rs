@@ -16,12 +16,12 @@ use crate::store::sql::{self, Batch, Error, Sql, Value};
 pub(in crate::store) struct Connection(rusqlite::Connection);
 
 impl Connection {
-    pub(super) fn new(raw: rusqlite::Connection) -> Self {
+    pub(in crate::store) fn new(raw: rusqlite::Connection) -> Self {
         Self(raw)
     }
 
     /// Runs a statement and collects its rows.
-    pub(super) fn rows(&self, text: &str, values: &[Value<'_>]) -> sql::Result<Vec<Row>> {
+    pub(in crate::store) fn rows(&self, text: &str, values: &[Value<'_>]) -> sql::Result<Vec<Row>> {
         let mut statement = self.bound(text, values)?;
         let columns = statement.column_count();
         let mut answers = statement.raw_query();
@@ -33,11 +33,32 @@ impl Connection {
     }
 
     /// Runs a statement; returns the number of changed rows.
-    pub(super) fn execute(&self, text: &str, values: &[Value<'_>]) -> sql::Result<u64> {
+    pub(in crate::store) fn execute(&self, text: &str, values: &[Value<'_>]) -> sql::Result<u64> {
         let mut statement = self.bound(text, values)?;
         let mut answers = statement.raw_query();
         while answers.next()?.is_some() {}
         Ok(self.0.changes())
+    }
+
+    /// The connection itself, to copy from.
+    #[cfg(feature = "simulation")]
+    pub(in crate::store) fn raw(&self) -> &rusqlite::Connection {
+        &self.0
+    }
+
+    /// Runs a statement with values that it ran with before.
+    #[cfg(feature = "simulation")]
+    pub(in crate::store) fn repeat(&self, text: &str, values: &[Stored]) -> sql::Result<()> {
+        let mut statement = self.bound(text, values)?;
+        let mut answers = statement.raw_query();
+        while answers.next()?.is_some() {}
+        Ok(())
+    }
+
+    /// Whether a statement writes nothing.
+    #[cfg(feature = "simulation")]
+    pub(in crate::store) fn only_reads(&self, text: &str) -> sql::Result<bool> {
+        Ok(self.0.prepare_cached(text)?.readonly())
     }
 
     /// Runs several statements, none of which is kept prepared.
@@ -50,12 +71,12 @@ impl Connection {
         Ok(self.0.busy_timeout(wait)?)
     }
 
-    pub(super) fn in_transaction(&self) -> bool {
+    pub(in crate::store) fn in_transaction(&self) -> bool {
         !self.0.is_autocommit()
     }
 
     /// A statement of the rules with its values. SQLite numbers `$1`, `$2`, … in the order of the text.
-    fn bound(&self, text: &str, values: &[Value<'_>]) -> sql::Result<CachedStatement<'_>> {
+    fn bound(&self, text: &str, values: &[impl ToSql]) -> sql::Result<CachedStatement<'_>> {
         let mut statement = self.0.prepare_cached(text)?;
         for index in 1..=statement.parameter_count() {
             let name = statement.parameter_name(index).and_then(|name| name.get(1..));

@@ -2,15 +2,16 @@
 //! change in between.
 
 use super::connection::Connection;
+use super::positions::{Positions, Tables};
 use crate::domain::{Position, Seq};
 use crate::store::JobKind;
 use crate::store::shared::codec::encode;
 use crate::store::shared::columns::Columns;
 use crate::store::sql::journal::{Act, Journal, MemberAct, Recorder, Touched, Written};
-use crate::store::sql::{Connection as _, Result, Sql, job, statement, values};
+use crate::store::sql::{Result, Sql, job, statement, values};
 
 const BEGIN: Sql = statement!(
-    sqlite: "SELECT last_seq, last_position, message_count, member_count, members_version, {newest_position} \
+    sqlite: "SELECT last_seq, last_position, message_count, member_count, members_version, {given_position} \
              FROM conversations WHERE id = $1"
 );
 
@@ -81,17 +82,23 @@ const EMPTY: Sql = statement!(sqlite:
     "DELETE FROM reaction_counts WHERE conversation = $1 AND seq = $2 AND emoji = $3 AND count <= 0",
 );
 
+impl Tables for Connection {
+    const SHARED_POSITIONS: bool = false;
+}
+
 impl Recorder for Connection {
     async fn write(&mut self, journal: &Journal) -> Result<Option<Written>> {
         write(self, journal).await.map(Some)
     }
 }
 
-async fn write(connection: &mut Connection, journal: &Journal) -> Result<Written> {
+/// Writes a journal whose facts still hold.
+pub(in crate::store) async fn write<C: Tables>(connection: &mut C, journal: &Journal) -> Result<Written> {
     let id = journal.conversation;
     let row = connection.one(&BEGIN, values![id]).await?;
     let (last, previous) = (row.seq(0)?, Position(row.count(1)?));
-    let (messages, count, version, taken) = (row.int(2)?, row.int(3)?, row.int(4)?, row.count(5)?);
+    let (messages, count, version) = (row.int(2)?, row.int(3)?, row.int(4)?);
+    let mut given = Positions::of::<C>(row.count(5)?);
     if let Some(key) = &journal.key {
         let values = values![
             journal.actor,
@@ -108,10 +115,11 @@ async fn write(connection: &mut Connection, journal: &Journal) -> Result<Written
     }
     let mut positions = Vec::with_capacity(journal.events.len());
     for (noted, nth) in journal.events.iter().zip(1..) {
-        let (encoded, position) = (encode(&noted.kind)?, taken + nth);
+        let encoded = encode(&noted.kind)?;
+        let position = given.next(positions.last().copied().unwrap_or(previous));
         let client_id = journal.key.as_ref().filter(|_| nth == 1).map(|key| key.client_id);
         let values = values![
-            position as i64,
+            position.0 as i64,
             id,
             last.plus(nth),
             encoded.kind,
@@ -124,9 +132,9 @@ async fn write(connection: &mut Connection, journal: &Journal) -> Result<Written
             client_id
         ];
         connection.run(&EVENT, values).await?;
-        positions.push(Position(position));
+        positions.push(position);
     }
-    let changed = positions.last().map_or(taken, |position| position.0) as i64;
+    let changed = positions.last().map_or(given.given, |position| position.0) as i64;
     let (mut count, mut version) = (count, version);
     for (user, act, nth) in &journal.members {
         let (user, seq, (_, value)) = (*user, last.plus(*nth), act.as_numbers());
@@ -169,7 +177,12 @@ async fn write(connection: &mut Connection, journal: &Journal) -> Result<Written
     Ok(Written { first, previous, positions, version })
 }
 
-async fn touch(connection: &mut Connection, journal: &Journal, touched: &Touched, first: Seq) -> Result<()> {
+async fn touch<C: Tables>(
+    connection: &mut C,
+    journal: &Journal,
+    touched: &Touched,
+    first: Seq,
+) -> Result<()> {
     let (id, target) = (journal.conversation, touched.target);
     match &touched.act {
         Act::Edit { body } => {

@@ -24,6 +24,12 @@ pub fn steps() -> Vec<SchemaStep> {
     SchemaStep::list(&STEPS, Dialect::Sqlite)
 }
 
+/// The migrations for the model of a shared server.
+#[cfg(feature = "simulation")]
+pub(in crate::store) fn model_steps() -> Vec<SchemaStep> {
+    SchemaStep::list(&STEPS, Dialect::Model)
+}
+
 /// The migrations that a file has, and the checksums of their texts.
 const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, checksum TEXT NOT NULL) STRICT";

@@ -5,16 +5,17 @@
 //! After a restart all acknowledged data is present ([`Durability::Full`]). When the store is opened, it
 //! continues to remove deleted content.
 
-mod append;
+pub(in crate::store) mod append;
 mod clean;
-mod connection;
-mod journal;
-mod migrations;
+pub(in crate::store) mod connection;
+pub(in crate::store) mod journal;
+pub(in crate::store) mod migrations;
 mod observed;
 mod open;
 mod options;
 mod pool;
-mod row;
+pub(in crate::store) mod positions;
+pub(in crate::store) mod row;
 mod scrub;
 mod worker;
 

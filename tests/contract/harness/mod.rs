@@ -1,5 +1,6 @@
 //! An empty store per test, its users, and short functions for their actions.
 
+mod model;
 mod postgres;
 mod sqlite;
 
@@ -19,6 +20,7 @@ use tidings::store::{
 };
 use uuid::Uuid;
 
+pub use self::model::ModelHarness;
 pub use self::postgres::PostgresHarness;
 pub use self::sqlite::SqliteHarness;
 
@@ -65,6 +67,7 @@ pub struct World {
 pub async fn fresh(suite: &str) -> World {
     match suite.rsplit("::").next() {
         Some("over_sqlite") => World::over(Box::new(SqliteHarness::new())).await,
+        Some("over_model") => World::over(Box::new(ModelHarness::new())).await,
         Some("over_postgres") => World::over(Box::new(PostgresHarness::new().await)).await,
         _ => panic!("no backend is named for the suite {suite}"),
     }

@@ -14,10 +14,8 @@ use crate::store::sql::{self, Backend, Connection, Error, Sql, Stop, Value, stat
 use crate::store::{Created, NewConversation, Outcome};
 
 /// The transaction takes its number before it reads accounts, so an erasure of one of them waits for it.
-const THERE: Sql = statement! {
-    postgres: "SELECT (SELECT deleted_at IS NOT NULL FROM conversations WHERE id = $1), tidings_position()",
-    sqlite: "SELECT (SELECT deleted_at IS NOT NULL FROM conversations WHERE id = $1)",
-};
+const THERE: Sql =
+    statement!("SELECT (SELECT deleted_at IS NOT NULL FROM conversations WHERE id = $1), {taken_position}");
 
 /// The accounts among some users that are not erased, and the blocks between them and the creator.
 const INVITED: Sql = statement!(

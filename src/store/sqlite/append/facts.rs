@@ -7,8 +7,8 @@ use crate::domain::{ClientId, ConversationId, ConversationKind, Seq, Timestamp, 
 use crate::store::shared::columns::Columns;
 use crate::store::shared::conversation::{CONVERSATION_COLUMNS, ConversationRow};
 use crate::store::shared::roster::{Roster, Rosters};
-use crate::store::sql::{self, Connection as _, Sql, permissions, statement, values};
-use crate::store::sqlite::connection::Connection;
+use crate::store::sql::{self, Sql, permissions, statement, values};
+use crate::store::sqlite::positions::{Positions, Tables};
 use crate::store::{NewMessage, Target};
 
 /// A send that is in the log already.
@@ -32,8 +32,8 @@ pub(super) struct Standing {
 
 #[derive(Debug, Default)]
 pub(super) struct Facts {
-    /// The newest assigned position.
-    pub last_position: u64,
+    /// How the events get their positions.
+    pub positions: Positions,
     pub earlier: HashMap<(UserId, ClientId), Earlier>,
     pub conversations: HashMap<ConversationId, ConversationRow>,
     pub standings: HashMap<(ConversationId, UserId), Standing>,
@@ -42,7 +42,7 @@ pub(super) struct Facts {
     pub replied: HashSet<(ConversationId, Seq)>,
 }
 
-const LAST_POSITION: Sql = statement!(sqlite: "SELECT {newest_position}");
+const POSITION: Sql = statement!(sqlite: "SELECT {given_position}");
 
 const SENT: Sql = statement!(sqlite:
     "SELECT conversation, seq, sent_at, fingerprint FROM sends WHERE sender = $1 AND client_id = $2",
@@ -61,13 +61,13 @@ const REPLIED: Sql =
     statement!(sqlite: "SELECT 1 FROM events WHERE conversation = $1 AND seq = $2 AND kind = {message}");
 
 impl Facts {
-    pub(super) async fn read(
-        connection: &mut Connection,
+    pub(super) async fn read<C: Tables>(
+        connection: &mut C,
         rosters: &Rosters,
         batch: &[NewMessage],
     ) -> sql::Result<Self> {
-        let last_position = connection.one(&LAST_POSITION, &[]).await?.count(0)?;
-        let mut facts = Self { last_position, ..Self::default() };
+        let positions = Positions::of::<C>(connection.one(&POSITION, &[]).await?.count(0)?);
+        let mut facts = Self { positions, ..Self::default() };
         for new in batch {
             facts.read_earlier(connection, new).await?;
             facts.read_standing(connection, new).await?;
@@ -85,7 +85,7 @@ impl Facts {
         groups.map(|(id, roster)| (*id, roster.clone())).collect()
     }
 
-    async fn read_earlier(&mut self, connection: &mut Connection, new: &NewMessage) -> sql::Result<()> {
+    async fn read_earlier<C: Tables>(&mut self, connection: &mut C, new: &NewMessage) -> sql::Result<()> {
         if let Some(row) = connection.optional(&SENT, values![new.sender, new.client_id]).await? {
             let earlier = Earlier {
                 conversation: row.conversation(0)?,
@@ -98,7 +98,7 @@ impl Facts {
         Ok(())
     }
 
-    async fn read_standing(&mut self, connection: &mut Connection, new: &NewMessage) -> sql::Result<()> {
+    async fn read_standing<C: Tables>(&mut self, connection: &mut C, new: &NewMessage) -> sql::Result<()> {
         let id = new.target.conversation(new.sender);
         let other = match new.target {
             Target::User(other) => Some(other),
@@ -122,7 +122,7 @@ impl Facts {
         Ok(())
     }
 
-    async fn read_replied(&mut self, connection: &mut Connection, new: &NewMessage) -> sql::Result<()> {
+    async fn read_replied<C: Tables>(&mut self, connection: &mut C, new: &NewMessage) -> sql::Result<()> {
         let Some(seq) = new.content.reply_to else { return Ok(()) };
         let id = new.target.conversation(new.sender);
         if connection.optional(&REPLIED, values![id, seq]).await?.is_some() {
@@ -133,8 +133,8 @@ impl Facts {
 }
 
 /// The members of a direct or group conversation; empty for a channel.
-async fn roster_of(
-    connection: &mut Connection,
+async fn roster_of<C: Tables>(
+    connection: &mut C,
     rosters: &Rosters,
     stored: &ConversationRow,
 ) -> sql::Result<Roster> {

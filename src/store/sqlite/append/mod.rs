@@ -6,10 +6,11 @@ mod write;
 
 use super::SqliteStore;
 use super::connection::Connection;
+use super::positions::Tables;
 use crate::domain::{ConversationId, Refusal, Timestamp};
 use crate::store::shared::content::UNSTORABLE;
 use crate::store::shared::roster::{Roster, Rosters};
-use crate::store::sql::{Backend, Connection as _, Sql, Stop, statement};
+use crate::store::sql::{self, Backend, Connection as _, Sql, Stop, statement};
 use crate::store::{AppendError, Appended, NewMessage, StoreError};
 use futures_util::future::BoxFuture;
 
@@ -18,9 +19,9 @@ type Answers = Vec<Result<Appended, Refusal>>;
 
 /// The results of an append that are used after its commit.
 #[derive(Default)]
-struct Done {
-    answers: Answers,
-    rosters: Vec<(ConversationId, Roster)>,
+pub(in crate::store) struct Done {
+    pub answers: Answers,
+    pub rosters: Vec<(ConversationId, Roster)>,
 }
 
 const UNDO: Sql = statement!(sqlite: "ROLLBACK");
@@ -56,22 +57,23 @@ async fn in_transaction(
     now: Timestamp,
 ) -> Result<Done, Stop> {
     match attempt(connection, rosters, batch, now).await {
-        Err(Stop::Failed(error)) if error.concerns_a_row() => {
+        Err(error) if error.concerns_a_row() => {
             tracing::warn!(%error, messages = batch.len(), "a message cannot be stored; splitting the batch to find it");
             connection.run(&UNDO, &[]).await?;
             connection.run(&BEGIN, &[]).await?;
             split(connection, rosters, batch, now).await
         }
-        other => other,
+        other => Ok(other?),
     }
 }
 
-async fn attempt(
-    connection: &mut Connection,
+/// Appends a batch in the caller's transaction, all of it or nothing.
+pub(in crate::store) async fn attempt<C: Tables>(
+    connection: &mut C,
     rosters: &Rosters,
     batch: &[NewMessage],
     now: Timestamp,
-) -> Result<Done, Stop> {
+) -> sql::Result<Done> {
     let facts = facts::Facts::read(connection, rosters, batch).await?;
     let kept = facts.groups();
     let plan = plan::Plan::decide(facts, batch, now);
@@ -90,10 +92,10 @@ fn split<'a>(
     Box::pin(async move {
         connection.run(&PART, &[]).await?;
         let error = match attempt(connection, rosters, batch, now).await {
-            Err(Stop::Failed(error)) if error.concerns_a_row() => error,
+            Err(error) if error.concerns_a_row() => error,
             other => {
                 connection.run(&END_PART, &[]).await?;
-                return other;
+                return Ok(other?);
             }
         };
         connection.run(&UNDO_PART, &[]).await?;

@@ -17,7 +17,7 @@ pub(super) struct Accepted {
     pub sender: UserId,
     pub client_id: ClientId,
     pub seq: Seq,
-    pub position: u64,
+    pub position: Position,
     pub messages_before: u64,
     pub body: Option<String>,
     pub extra: Option<String>,
@@ -155,10 +155,9 @@ impl Deciding {
         let seq = stored.conversation.last_seq.next();
         let previous = stored.last_position;
         let messages_before = stored.message_count;
-        self.facts.last_position += 1;
-        let position = self.facts.last_position;
+        let position = self.facts.positions.next(previous);
         stored.conversation.last_seq = seq;
-        stored.last_position = Position(position);
+        stored.last_position = position;
         stored.message_count += 1;
         let read = (new.sender, new.client_id);
         let earlier = Earlier { conversation: id, seq, sent_at: self.now, fingerprint: Some(fingerprint) };
@@ -176,7 +175,7 @@ impl Deciding {
             extra,
             fingerprint,
         });
-        appended(new, (id, seq), (previous, Position(position)), self.now, self.facts.rosters.get(&id))
+        appended(new, (id, seq), (previous, position), self.now, self.facts.rosters.get(&id))
     }
 }
 

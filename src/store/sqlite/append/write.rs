@@ -4,8 +4,8 @@ use super::plan::Plan;
 use crate::domain::Timestamp;
 use crate::store::shared::conversation::ConversationRow;
 use crate::store::sql::conversations::insert;
-use crate::store::sql::{self, Connection as _, Sql, statement, values};
-use crate::store::sqlite::connection::Connection;
+use crate::store::sql::{self, Sql, statement, values};
+use crate::store::sqlite::positions::Tables;
 
 /// A member of a direct conversation that its first message creates.
 const MEMBER: Sql = statement!(sqlite:
@@ -31,13 +31,13 @@ const READ: Sql = statement!(sqlite:
      WHERE user_id = $1 AND conversation = $2",
 );
 
-pub(super) async fn write(connection: &mut Connection, plan: &Plan, now: Timestamp) -> sql::Result<()> {
+pub(super) async fn write<C: Tables>(connection: &mut C, plan: &Plan, now: Timestamp) -> sql::Result<()> {
     for stored in &plan.made {
         make_direct(connection, stored).await?;
     }
     for new in &plan.accepted {
         let event = values![
-            new.position as i64,
+            new.position.0 as i64,
             new.conversation,
             new.seq,
             new.sender,
@@ -63,7 +63,7 @@ pub(super) async fn write(connection: &mut Connection, plan: &Plan, now: Timesta
     Ok(())
 }
 
-async fn make_direct(connection: &mut Connection, stored: &ConversationRow) -> sql::Result<()> {
+async fn make_direct<C: Tables>(connection: &mut C, stored: &ConversationRow) -> sql::Result<()> {
     insert(connection, stored).await?;
     let Some((low, high)) = stored.pair else { return Ok(()) };
     connection.run(&MEMBER, values![low, stored.id()]).await?;

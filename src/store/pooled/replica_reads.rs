@@ -14,21 +14,22 @@
 
 use std::time::Duration;
 
+use super::Pools;
+use super::link::Link;
+use super::pool::Mode;
+use super::replicas::ReadResult;
 use crate::domain::{ConversationId, UserId};
-use crate::store::postgres::PostgresStore;
-use crate::store::postgres::pool::{Mode, Phase};
-use crate::store::postgres::replicas::ReadResult;
 use crate::store::sql::authorize::key;
 use crate::store::sql::range::{Key, Question, Seen};
-use crate::store::sql::{Backend, Stop, unrefused};
+use crate::store::sql::{Phase, Purpose, Stop, Transaction as _, operate_here, unrefused};
 use crate::store::{Outcome, StoreError};
 
 /// The number of repeated reads when the membership changes in the meantime.
 const ATTEMPTS: usize = 3;
 
 /// Runs a query where it is answered best.
-pub(super) async fn look_up<Q: Question>(
-    store: &PostgresStore,
+pub(super) async fn look_up<L: Link, Q: Question>(
+    store: &Pools<L>,
     user: UserId,
     question: Q,
 ) -> Outcome<Q::Answer> {
@@ -54,16 +55,18 @@ pub(super) async fn look_up<Q: Question>(
     Err(StoreError::definite("the membership changes faster than it can be read"))
 }
 
-async fn key_of(store: &PostgresStore, conversation: ConversationId, user: UserId) -> Outcome<Key> {
-    let read = store.read((conversation, user), |connection, (conversation, user)| {
-        Box::pin(key(connection, *conversation, *user))
-    });
+async fn key_of<L: Link>(store: &Pools<L>, conversation: ConversationId, user: UserId) -> Outcome<Key> {
+    let asked = (conversation, user);
+    let read =
+        operate_here(store, store.timeout, Purpose::Read, asked, |connection, (conversation, user)| {
+            Box::pin(key(connection, *conversation, *user))
+        });
     read.await
 }
 
 /// The answer of a replica, or of the primary if no replica answers.
-async fn answered<Q: Question>(
-    store: &PostgresStore,
+async fn answered<L: Link, Q: Question>(
+    store: &Pools<L>,
     key: Key,
     question: Q,
 ) -> Result<Seen<Q::Answer>, StoreError> {
@@ -85,15 +88,17 @@ async fn answered<Q: Question>(
             Err(_) => store.replicas.record(index, ReadResult::Failed),
         }
     }
-    let seen = store
-        .read((key, question), |connection, (key, question)| Box::pin(question.read(connection, key)))
-        .await?;
+    let asked = (key, question);
+    let read = operate_here(store, store.timeout, Purpose::Read, asked, |connection, (key, question)| {
+        Box::pin(question.read(connection, key))
+    });
+    let seen = unrefused(read.await)?;
     // The primary that gave the key has what the key names, unless another has taken its place in between.
     seen.ok_or_else(|| StoreError::definite("the primary is behind what it said a moment ago"))
 }
 
-async fn on_replica<Q: Question>(
-    store: &PostgresStore,
+async fn on_replica<L: Link, Q: Question>(
+    store: &Pools<L>,
     index: usize,
     patience: Duration,
     key: Key,

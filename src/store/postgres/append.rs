@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::entry::Entry;
-use crate::domain::{ConversationId, Position, Refusal, Seq, Timestamp};
+use super::connection::Connection;
+use super::rows::Pg;
+use crate::domain::{ConversationId, Position, Seq};
 use crate::store::Appended;
-use crate::store::postgres::connection::Connection;
-use crate::store::postgres::rows::Pg;
+use crate::store::pooled::{Answer, Call, Entry};
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::content::{REPLY, REUSED, appended};
 use crate::store::shared::numbers;
@@ -18,21 +18,6 @@ use crate::store::sql::{self, permissions};
 
 /// Its columns are named, in their order, where the function is.
 const APPEND: &str = "SELECT * FROM tidings_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-
-/// Messages with different keys, and the cached members of their conversations.
-pub(super) struct Call<'c> {
-    pub entries: &'c [Entry<'c>],
-    /// One for each entry.
-    pub rosters: &'c [Option<Roster>],
-    pub now: Timestamp,
-}
-
-/// The result of the call.
-pub(super) struct Answer {
-    pub answers: Vec<Result<Appended, Refusal>>,
-    /// Rosters that the cache did not have, to be cached once the transaction is committed.
-    pub rosters: Vec<(ConversationId, Roster)>,
-}
 
 impl Call<'_> {
     pub(super) async fn make(&self, connection: &mut Connection) -> sql::Result<Answer> {

@@ -1,38 +1,35 @@
 //! Appending a batch: one call of a function in the database, one round trip.
 //!
-//! Decisions that need no database come first ([`entry`]). Of the messages with the same key only one is in a
+//! Decisions that need no database come first ([`Entry`]). Of the messages with the same key only one is in a
 //! call. A call that conflicted with other transactions is repeated. A batch with a row that the database
 //! refuses is split until that row is alone.
-
-mod call;
-mod entry;
 
 use std::collections::HashSet;
 
 use futures_util::future::BoxFuture;
 
-use self::call::{Answer, Call};
-use self::entry::Entry;
-use super::PostgresStore;
-use super::pool::{Mode, Phase};
+use super::Pools;
+use super::call::{Answer, Call, Entry};
+use super::link::Link;
+use super::pool::Mode;
 use crate::domain::{Refusal, Timestamp};
 use crate::store::shared::content::UNSTORABLE;
 use crate::store::shared::roster::Roster;
-use crate::store::sql::{self, ATTEMPTS, Stop, unrefused};
+use crate::store::sql::{self, ATTEMPTS, Phase, Stop, Transaction as _, unrefused};
 use crate::store::{AppendError, Appended, NewMessage, StoreError};
 
 /// One answer per message; `None` until the database has answered for it.
 type Answers = Vec<Option<Result<Appended, AppendError>>>;
 
 /// Appending one batch.
-struct Work<'w> {
-    store: &'w PostgresStore,
+struct Work<'w, L: Link> {
+    store: &'w Pools<L>,
     phase: &'w Phase,
     now: Timestamp,
 }
 
-pub(super) async fn append(
-    store: &PostgresStore,
+pub(super) async fn append<L: Link>(
+    store: &Pools<L>,
     batch: &[NewMessage],
     now: Timestamp,
 ) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
@@ -54,7 +51,7 @@ pub(super) async fn append(
     }
 }
 
-impl Work<'_> {
+impl<L: Link> Work<'_, L> {
     async fn all(&self, batch: &[NewMessage], answers: &mut Answers) -> Result<(), StoreError> {
         let mut waiting = Vec::with_capacity(batch.len());
         for (at, new) in batch.iter().enumerate() {
@@ -112,19 +109,25 @@ impl Work<'_> {
                 Ok(transaction) => transaction,
                 Err(error) => return Ok(Err(error)),
             };
-            if transaction.prepared() {
+            if transaction.commits_by_itself() {
                 self.phase.enter_commit();
             }
-            let call = Call { entries, rosters: &rosters, now: self.now };
-            let worked = call.make(&mut transaction).await;
+            let call = Call {
+                entries,
+                rosters: &rosters,
+                #[cfg(feature = "simulation")]
+                cache: &self.store.rosters,
+                now: self.now,
+            };
+            let worked = transaction.connection().append(&call).await;
             attempts -= 1;
             match worked {
                 Err(error) if attempts > 0 && error.undone_by_another() => {
                     self.store.meters.undone.increment(1);
-                    transaction.abandon(&error).await;
+                    transaction.undo(Some(&error)).await;
                 }
                 Err(error) if error.concerns_a_row() => {
-                    transaction.abandon(&error).await;
+                    transaction.undo(Some(&error)).await;
                     return Err(error);
                 }
                 worked => {

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard};
 
+use super::link::Link;
 use super::pool::Pool;
 use crate::environment::{Backoff, SharedEnvironment};
 use crate::panics::lock;
@@ -88,15 +89,19 @@ impl Rotation {
 
 /// The replicas' connections with their rotation.
 #[derive(Debug)]
-pub(super) struct Replicas {
-    pools: Vec<Pool>,
+pub(in crate::store) struct Replicas<L: Link> {
+    pools: Vec<Pool<L>>,
     rotation: Mutex<Rotation>,
     environment: SharedEnvironment,
     meters: PostgresMeters,
 }
 
-impl Replicas {
-    pub(super) fn new(pools: Vec<Pool>, environment: SharedEnvironment, meters: PostgresMeters) -> Self {
+impl<L: Link> Replicas<L> {
+    pub(in crate::store) fn new(
+        pools: Vec<Pool<L>>,
+        environment: SharedEnvironment,
+        meters: PostgresMeters,
+    ) -> Self {
         meters.replicas.set(pools.len() as f64);
         let rotation = Mutex::new(Rotation::new(pools.len()));
         Self { pools, rotation, environment, meters }
@@ -126,15 +131,15 @@ impl Replicas {
         self.meters.replicas.set(rotation.in_turn() as f64);
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::store) fn count(&self) -> usize {
         self.pools.len()
     }
 
-    pub(super) fn pool(&self, index: usize) -> &Pool {
+    pub(in crate::store) fn pool(&self, index: usize) -> &Pool<L> {
         &self.pools[index]
     }
 
-    pub(super) async fn close(&self) {
+    pub(in crate::store) async fn close(&self) {
         for pool in &self.pools {
             pool.close().await;
         }

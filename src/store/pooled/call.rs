@@ -1,12 +1,15 @@
-//! A message in the form that the database receives.
+//! One call of the statement that appends, and its answer.
 
-use crate::domain::{ConversationId, Refusal, UserId};
+use crate::domain::{ConversationId, Refusal, Timestamp, UserId};
 use crate::store::shared::content::{fingerprint, storable};
-use crate::store::{NewMessage, Target};
+use crate::store::shared::roster::Roster;
+#[cfg(feature = "simulation")]
+use crate::store::shared::roster::Rosters;
+use crate::store::{Appended, NewMessage, Target};
 
 /// A message with the values that are computed from it alone.
 #[derive(Debug)]
-pub(super) struct Entry<'m> {
+pub(in crate::store) struct Entry<'m> {
     /// The index of the message in the batch.
     pub at: usize,
     pub new: &'m NewMessage,
@@ -37,4 +40,22 @@ impl<'m> Entry<'m> {
             extra,
         })
     }
+}
+
+/// Messages with different keys, and the cached members of their conversations.
+pub(in crate::store) struct Call<'c> {
+    pub entries: &'c [Entry<'c>],
+    /// One for each entry.
+    pub rosters: &'c [Option<Roster>],
+    /// The cache that they are from.
+    #[cfg(feature = "simulation")]
+    pub cache: &'c Rosters,
+    pub now: Timestamp,
+}
+
+/// The result of a call.
+pub(in crate::store) struct Answer {
+    pub answers: Vec<Result<Appended, Refusal>>,
+    /// Rosters that the cache did not have, to be cached once the transaction is committed.
+    pub rosters: Vec<(ConversationId, Roster)>,
 }

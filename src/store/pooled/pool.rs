@@ -12,17 +12,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use metrics::Gauge;
-use sqlx::Connection as _;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-use super::connection::{Connection, Connector};
+use super::link::{Control, Link};
 use super::observed::PoolObserved;
 use crate::environment::SharedEnvironment;
 use crate::panics::lock;
+use crate::store::StoreError;
 use crate::store::shared::roster::Rosters;
-pub(super) use crate::store::sql::Phase;
-use crate::store::sql::{self, Stop};
-use crate::store::{Outcome, StoreError};
+use crate::store::sql;
 
 /// A connection that was idle for longer is checked before it is used, in milliseconds.
 const QUIET_MS: u64 = 2_000;
@@ -33,7 +31,7 @@ const LIFE_MS: u64 = 30 * 60 * 1_000;
 
 /// How a transaction begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(in crate::store) enum Mode {
     /// Several statements, some of which write.
     Write,
     /// One statement, which commits by itself.
@@ -41,37 +39,40 @@ pub(super) enum Mode {
 }
 
 /// Up to a fixed number of connections, opened when first needed. Callers wait in order.
-pub(super) struct Pool {
-    connector: Connector,
+pub(in crate::store) struct Pool<L: Link> {
+    connector: L::Connector,
     acquire: Duration,
     turns: Arc<Semaphore>,
     size: usize,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<L>>,
     /// Callers that wait for their turn.
     waiting: AtomicUsize,
     waiting_gauge: Gauge,
 }
 
 /// Counts a waiting caller while this lives.
-struct Waiting<'p>(&'p Pool);
+struct Waiting<'p> {
+    waiting: &'p AtomicUsize,
+    gauge: &'p Gauge,
+}
 
 impl<'p> Waiting<'p> {
-    fn new(pool: &'p Pool) -> Self {
-        pool.waiting.fetch_add(1, Ordering::Relaxed);
-        pool.waiting_gauge.increment(1.0);
-        Self(pool)
+    fn new(waiting: &'p AtomicUsize, gauge: &'p Gauge) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        gauge.increment(1.0);
+        Self { waiting, gauge }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.0.waiting_gauge.decrement(1.0);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.gauge.decrement(1.0);
     }
 }
 
-struct Shared {
-    idle: Mutex<Vec<Resting>>,
+struct Shared<L> {
+    idle: Mutex<Vec<Resting<L>>>,
     generation: Generation,
     environment: SharedEnvironment,
     in_use: Gauge,
@@ -83,13 +84,13 @@ struct Shared {
 /// Afterwards another server may answer behind the same name. It continues the versions of a membership from
 /// the end of its own log. So the cache of memberships is emptied together with the connections.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Generation {
+pub(in crate::store) struct Generation {
     count: Arc<AtomicU64>,
     rosters: Option<Rosters>,
 }
 
 impl Generation {
-    pub(super) fn with(rosters: &Rosters) -> Self {
+    pub(in crate::store) fn with(rosters: &Rosters) -> Self {
         Self { count: Arc::default(), rosters: Some(rosters.clone()) }
     }
 
@@ -105,28 +106,28 @@ impl Generation {
     }
 }
 
-struct Resting {
-    connection: Connection,
+struct Resting<L> {
+    connection: L,
     generation: u64,
     made_ms: u64,
     since_ms: u64,
 }
 
-impl Shared {
-    fn idle(&self) -> MutexGuard<'_, Vec<Resting>> {
+impl<L> Shared<L> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Resting<L>>> {
         lock(&self.idle)
     }
 }
 
-impl std::fmt::Debug for Pool {
+impl<L: Link> std::fmt::Debug for Pool<L> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pool").field("size", &self.size).field("connector", &"…").finish()
     }
 }
 
-impl Pool {
-    pub(super) fn new(
-        connector: Connector,
+impl<L: Link> Pool<L> {
+    pub(in crate::store) fn new(
+        connector: L::Connector,
         size: usize,
         acquire_ms: u64,
         generation: Generation,
@@ -147,16 +148,15 @@ impl Pool {
     }
 
     /// Begins a transaction after the callers before this one. An error means that nothing was sent.
-    pub(super) async fn begin(&self, mode: Mode) -> Result<Transaction, StoreError> {
+    pub(in crate::store) async fn begin(&self, mode: Mode) -> Result<Transaction<L>, StoreError> {
         let mut transaction = self.take().await?;
         // Behind a pooler even one statement takes several round trips, and a transaction keeps them on one
         // server.
-        let begin = match mode {
-            Mode::Single if transaction.prepared() => return Ok(transaction),
-            Mode::Single | Mode::Write => "BEGIN",
-        };
+        if mode == Mode::Single && transaction.prepared() {
+            return Ok(transaction);
+        }
         transaction.open = true;
-        let begun = transaction.script(begin.to_owned()).await;
+        let begun = transaction.control(Control::Begin).await;
         if let Err(error) = begun {
             transaction.heard(&error);
             return Err(error.before_commit());
@@ -164,7 +164,7 @@ impl Pool {
         Ok(transaction)
     }
 
-    async fn take(&self) -> Result<Transaction, StoreError> {
+    async fn take(&self) -> Result<Transaction<L>, StoreError> {
         let taken = tokio::time::timeout(self.acquire, self.taken()).await;
         let late = || {
             StoreError::definite(format!(
@@ -179,11 +179,11 @@ impl Pool {
         if let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() {
             return Ok(turn);
         }
-        let _waiting = Waiting::new(self);
+        let _waiting = Waiting::new(&self.waiting, &self.waiting_gauge);
         Arc::clone(&self.turns).acquire_owned().await
     }
 
-    async fn taken(&self) -> Result<Transaction, StoreError> {
+    async fn taken(&self) -> Result<Transaction<L>, StoreError> {
         let turn = self.turn().await.map_err(|_| StoreError::definite("the store is closed"))?;
         let now_ms = self.shared.environment.monotonic_ms();
         // Read before connecting, so that a connection that was being opened while the others were discarded
@@ -197,16 +197,16 @@ impl Pool {
         let (connection, made_ms) = match fresh {
             Some(mut resting) if now_ms.saturating_sub(resting.since_ms) > QUIET_MS => {
                 match resting.connection.ping().await {
-                    Ok(()) => (resting.connection, resting.made_ms),
+                    true => (resting.connection, resting.made_ms),
                     // The server was away in the meantime, so the other idle connections are dead too.
-                    Err(_) => {
+                    false => {
                         self.shared.generation.end();
-                        (self.connector.connect().await?, now_ms)
+                        (L::connect(&self.connector).await?, now_ms)
                     }
                 }
             }
             Some(resting) => (resting.connection, resting.made_ms),
-            None => (self.connector.connect().await?, now_ms),
+            None => (L::connect(&self.connector).await?, now_ms),
         };
         self.shared.in_use.increment(1.0);
         let shared = Arc::clone(&self.shared);
@@ -221,7 +221,7 @@ impl Pool {
     }
 
     /// The current use of the pool.
-    pub(super) fn observed(&self) -> PoolObserved {
+    pub(in crate::store) fn observed(&self) -> PoolObserved {
         let in_use = self.size - self.turns.available_permits().min(self.size);
         PoolObserved {
             size: self.size,
@@ -232,7 +232,7 @@ impl Pool {
     }
 
     /// Refuses new transactions, waits for the running ones and closes every connection.
-    pub(super) async fn close(&self) {
+    pub(in crate::store) async fn close(&self) {
         let turns = u32::try_from(self.size).unwrap_or(u32::MAX);
         let all = self.turns.acquire_many(turns).await;
         self.turns.close();
@@ -246,34 +246,24 @@ impl Pool {
 
 /// A connection in use, mostly inside a transaction. If it is dropped before [`Transaction::finish`], its
 /// connection is closed.
-pub(in crate::store) struct Transaction {
-    connection: Option<Connection>,
-    shared: Arc<Shared>,
+pub(in crate::store) struct Transaction<L: Link> {
+    connection: Option<L>,
+    shared: Arc<Shared<L>>,
     generation: u64,
     made_ms: u64,
     open: bool,
     _turn: OwnedSemaphorePermit,
 }
 
-impl Transaction {
-    /// Commits if the work succeeded, rolls back if it was refused or failed.
-    pub(super) async fn finish<T: Send>(self, worked: Result<T, Stop>, phase: &Phase) -> Outcome<T> {
-        sql::Transaction::finish(self, worked, phase).await
-    }
-
+impl<L: Link> Transaction<L> {
     /// Rolls back and returns the connection, or closes it if that fails.
-    pub(super) async fn roll_back(mut self) {
+    async fn roll_back(mut self) {
         if self.connection.is_none() {
             return;
         }
-        if !self.open || self.script("ROLLBACK".to_owned()).await.is_ok() {
+        if !self.open || self.control(Control::Rollback).await.is_ok() {
             self.give_back();
         }
-    }
-
-    /// Ends an attempt that failed before its commit, so that it can be repeated on a working connection.
-    pub(super) async fn abandon(self, error: &sql::Error) {
-        sql::Transaction::undo(self, Some(error)).await;
     }
 
     /// Discards connections that cannot be used any more.
@@ -303,10 +293,10 @@ impl Transaction {
     }
 }
 
-impl sql::Transaction for Transaction {
-    type Connection = Connection;
+impl<L: Link> sql::Transaction for Transaction<L> {
+    type Connection = L;
 
-    fn connection(&mut self) -> &mut Connection {
+    fn connection(&mut self) -> &mut L {
         self
     }
 
@@ -316,7 +306,7 @@ impl sql::Transaction for Transaction {
 
     async fn commit(mut self) -> sql::Result<()> {
         if self.open
-            && let Err(error) = self.script("COMMIT".to_owned()).await
+            && let Err(error) = self.control(Control::Commit).await
         {
             self.heard(&error);
             return Err(error);
@@ -333,24 +323,24 @@ impl sql::Transaction for Transaction {
     }
 }
 
-impl Drop for Transaction {
+impl<L: Link> Drop for Transaction<L> {
     fn drop(&mut self) {
         self.drop_link();
     }
 }
 
-impl Deref for Transaction {
-    type Target = Connection;
+impl<L: Link> Deref for Transaction<L> {
+    type Target = L;
 
-    fn deref(&self) -> &Connection {
+    fn deref(&self) -> &L {
         // The value is taken out only where the transaction ends; the code that ends it does not use it
         // afterwards.
         self.connection.as_ref().expect("a transaction holds its connection until it is finished")
     }
 }
 
-impl DerefMut for Transaction {
-    fn deref_mut(&mut self) -> &mut Connection {
+impl<L: Link> DerefMut for Transaction<L> {
+    fn deref_mut(&mut self) -> &mut L {
         // As in `deref`.
         self.connection.as_mut().expect("a transaction holds its connection until it is finished")
     }
