@@ -4,6 +4,10 @@
 //! `bus` traits, `protocol`} → `domain`. Only `app` names a backend; `config`, `telemetry` and `environment`
 //! are leaves. `tests/tidy.rs` holds this against the code.
 
+// Before the others, which use its macro without importing it.
+#[macro_use]
+pub mod rare;
+
 pub mod actors;
 pub mod api;
 pub mod app;

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 mod imports;
 #[path = "tidy/metrics.rs"]
 mod metrics;
+#[path = "tidy/rare.rs"]
+mod rare;
 #[path = "tidy/recipes.rs"]
 mod recipes;
 #[path = "tidy/settings.rs"]

@@ -39,6 +39,7 @@ impl ClusterRate {
             return 1;
         }
         if let Some(mut rate) = self.users.get_mut(&user) {
+            rare!(RateCountsOtherProcesses, rate.times > 1);
             rate.active = true;
             return rate.times;
         }
@@ -62,7 +63,10 @@ impl ClusterRate {
     async fn read(&self, registry: &SharedPresenceRegistry) {
         self.users.retain(|_, rate| std::mem::take(&mut rate.active));
         let users: Vec<UserId> = self.users.iter().map(|entry| *entry.key()).collect();
-        let Ok(counts) = registry.nodes(&users).await else { return };
+        let Ok(counts) = registry.nodes(&users).await else {
+            rare!(OtherProcessesUncounted);
+            return;
+        };
         for (user, others) in users.into_iter().zip(counts) {
             if let Some(mut rate) = self.users.get_mut(&user) {
                 rate.times = 1 + others;

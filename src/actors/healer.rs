@@ -110,10 +110,14 @@ impl Healer {
                     unanswered = 0;
                     self.router.healed(&events);
                     let left = self.router.need(conversation);
+                    rare!(HoleReadInVain, left == need);
                     vain = if left == need { vain + 1 } else { 0 };
                     need = left;
                 }
-                Err(StoreError::Unavailable { .. } | StoreError::Overloaded) => unanswered += 1,
+                Err(StoreError::Unavailable { .. } | StoreError::Overloaded) => {
+                    rare!(LogAwayDuringARepair);
+                    unanswered += 1;
+                }
                 Err(error) => {
                     tracing::warn!(%error, %conversation, "missing events could not be read");
                     vain = VAIN_READS;
@@ -129,6 +133,7 @@ impl Healer {
             }
         }
         if need == Need::TooMuch {
+            rare!(HoleGivenUp);
             tracing::warn!(%conversation, "a hole was not healed; the readers of the conversation compare heads");
             self.meters.resume.gaps_given_up.increment(1);
             self.router.give_up(conversation, users);
@@ -145,7 +150,10 @@ impl Healer {
         match self.read(channel, after).await {
             Ok(events) => self.router.healed(&events),
             // The next event of the channel, or the next digest, shows what is missing.
-            Err(error) => tracing::debug!(%error, "events before a new subscription could not be read"),
+            Err(error) => {
+                rare!(NewChannelUnreadable);
+                tracing::debug!(%error, "events before a new subscription could not be read");
+            }
         }
     }
 

@@ -172,6 +172,7 @@ impl Inbox {
         for item in items.drain(..) {
             let weight = item.weight_bytes();
             if weight > 0 && queue.bytes + weight > self.bound_bytes {
+                rare!(InboxFull);
                 queue.overflowed = true;
                 dropped.push(item);
             } else {

@@ -119,6 +119,7 @@ impl JobRunner {
         let worked = match self.store.work(kind, self.environment.now()).await {
             Ok(worked) => worked,
             Err(error) => {
+                rare!(JobStepFails);
                 tracing::warn!(kind = kind.as_str(), %error, "a step failed and is tried again");
                 return false;
             }

@@ -81,6 +81,7 @@ impl ConsumerLease {
                     }
                 }
                 Ok(Lease::Taken { by }) => {
+                    rare!(LeaseTakenByAnother, self.held_until_ms.is_some());
                     self.other_holder = by;
                     self.lose();
                 }
@@ -92,6 +93,7 @@ impl ConsumerLease {
         match self.held_until_ms {
             Some(until) if self.environment.monotonic_ms() < until => LeaseState::Held,
             Some(_) => {
+                rare!(LeaseExpires);
                 self.lose();
                 LeaseState::Standby
             }
@@ -110,7 +112,10 @@ impl ConsumerLease {
     pub async fn save_cursor(&mut self, cursor: Cursor) {
         match self.store.advance(self.name, self.holder.id, cursor).await {
             Ok(true) => {}
-            Ok(false) => self.lose(),
+            Ok(false) => {
+                rare!(LeaseLostWhileWorking);
+                self.lose();
+            }
             Err(error) => tracing::debug!(consumer = self.name, %error, "the cursor could not be stored"),
         }
     }

@@ -88,6 +88,7 @@ impl Identity {
         if self.read(self.inner.store.password_hash(user)).await? == Some(stored) {
             return Ok(Some(signed_in));
         }
+        rare!(PasswordChangedDuringASignIn);
         let now = self.inner.environment.now();
         let ended = self.write(self.inner.store.revoke(user, Some(signed_in.family), now)).await?;
         self.end(&ended);
@@ -115,6 +116,7 @@ impl Identity {
                 Ok(self.signed_in(user, family.id, next, now, false))
             }
             FamilyRotation::Reused(family) => {
+                rare!(RefreshTokenReused);
                 self.inner.meters.refreshes.of("reused").increment(1);
                 tracing::warn!(user = %family.user, "a refresh token was used twice: its sign-in was ended");
                 let (user, family) = (family.user, Some(family.id));

@@ -149,7 +149,10 @@ impl Identity {
         // A revocation that arrived during the store call counts too.
         self.standing(&claims)
             .into_result()
-            .inspect_err(|_| self.inner.known.invalidate(&claims.user))
+            .inspect_err(|_| {
+                rare!(RevokedBetweenCheckAndEntry);
+                self.inner.known.invalidate(&claims.user);
+            })
             .map(|()| claims)
     }
 

@@ -135,6 +135,8 @@ impl Revocations {
             let mut ended = self.ended.write().unwrap_or_else(crate::panics::poisoned);
             ended.entry(revocation.user).or_default().take(revocation, now_ms)
         };
+        rare!(RevocationFoundInTheStore, new && source == Source::Store);
+        rare!(RevocationHeardAgain, !new && source == Source::Bus);
         if (new || source == Source::Here)
             && let Some(observer) = self.observer.get()
         {

@@ -53,6 +53,7 @@ impl Identity {
         match self.write(self.inner.store.create_user(&new)).await? {
             NewUserOutcome::Created => self.start_sign_in(new.user, true).await,
             NewUserOutcome::UsernameTaken | NewUserOutcome::Existing(_) => {
+                rare!(UsernameTakenDuringASignUp);
                 match self.read(self.inner.store.credentials(&username)).await? {
                     Some(owner) => self.sign_up_again(owner, password).await,
                     None => Err(Refusal::Conflict("username: taken").into()),
@@ -68,6 +69,7 @@ impl Identity {
         let may_try = self.inner.throttle.account(name).is_ok();
         let taken = Failure::from(Refusal::Conflict("username: taken"));
         if may_try && self.inner.passwords.verify(password, Some(owner.password_hash.clone())).await? {
+            rare!(SignUpRepeated);
             return self.start_with_password(owner.user, owner.password_hash).await?.ok_or(taken);
         }
         Err(taken)
@@ -135,6 +137,7 @@ impl Identity {
         match self.write(self.inner.store.claim(user, &username, &password_hash)).await? {
             Ok(claimed) => Ok(claimed),
             Err(Refusal::Conflict(why)) => {
+                rare!(ClaimLosesARace);
                 let known = self.read(self.inner.store.user(user)).await?.ok_or(Refusal::NotFound)?;
                 if known.guest {
                     return Err(Refusal::Conflict(why).into());

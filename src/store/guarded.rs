@@ -111,6 +111,10 @@ impl Guarded {
             (Kind::Read, StoreError::Unavailable { detail, .. }) => StoreError::definite(detail),
             (_, error) => error,
         };
+        rare!(StoreOverloaded, matches!(error, StoreError::Overloaded));
+        rare!(ReadFailed, operation.kind == Kind::Read);
+        rare!(WriteFailed, operation.kind == Kind::Write && error.is_definite());
+        rare!(WriteWithUnknownResult, !error.is_definite());
         let counter = if error.is_definite() { &self.definite } else { &self.indefinite };
         counter.increment(1);
         let now_ms = self.environment.monotonic_ms();

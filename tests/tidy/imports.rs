@@ -10,6 +10,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("environment", &["domain"]),
     ("panics", &[]),
+    // Every part may use its macro, which needs no import.
+    ("rare", &[]),
     ("rate_limit", &["panics", "environment", "protocol"]),
     ("config", &["domain"]),
     ("telemetry", &["config", "protocol"]),

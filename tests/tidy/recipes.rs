@@ -19,6 +19,7 @@ const ROWS: &[&str] = &[
     "permission",
     "log consumer",
     "metric",
+    "rare path",
     "step of the schema",
     "bus message",
 ];

@@ -90,6 +90,15 @@ impl Source {
         self.code.match_indices(pattern).map(|(at, _)| self.line_of(at)).collect()
     }
 
+    /// The word after each `call`, which ends with its parenthesis, with its line.
+    pub fn first_arguments(&self, call: &str) -> Vec<(usize, &str)> {
+        let found = self.code.match_indices(call).map(|(at, _)| {
+            let rest = self.code[at + call.len()..].trim_start();
+            (self.line_of(at), rest.split(|c| !is_word(c)).next().unwrap_or_default())
+        });
+        found.collect()
+    }
+
     pub fn line(&self, number: usize) -> &str {
         self.text.lines().nth(number - 1).unwrap_or_default()
     }
@@ -262,6 +271,8 @@ fn comments_and_strings_are_no_code() {
         source.crate_paths().iter().map(|(line, path)| format!("{line} {}", path.join("::"))).collect();
     assert_eq!(paths, ["1 x::y", "1 x::z::self", "1 x::z::w", "4 v::g"]);
     assert_eq!(source.modules(), ["a", "b"]);
+    let calls = Source::new("src/a.rs", "f(); // mark!(No)\nmark!(One);\nmark!(\n    Two,\n    x > 1\n);\n");
+    assert_eq!(calls.first_arguments("mark!("), [(2, "One"), (3, "Two")]);
 }
 
 #[test]

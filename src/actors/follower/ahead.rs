@@ -83,6 +83,7 @@ impl Ahead {
             self.seen_ms.get(number).is_none_or(|seen_ms| now_ms.saturating_sub(*seen_ms) < OLD_MS)
         });
         self.from = Some(young.min().copied().unwrap_or(running.next));
+        rare!(TransactionOpenForLong, self.held_back_ms(now_ms) >= OLD_MS);
         self.read_ms = Some(now_ms);
         self.due = false;
     }

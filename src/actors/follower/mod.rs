@@ -130,12 +130,14 @@ impl Follower {
     fn take(&self, notice: Notice, state: &mut FollowerState, ahead: &mut Ahead) {
         match notice {
             Notice::Gap => {
+                rare!(BusReportsAGap);
                 self.meters.resume.gaps_detected.of("overflow").increment(1);
                 state.on_gap();
             }
             Notice::OtherLog => state.on_other_log(),
             Notice::Digest(digest) => {
                 let now_ms = self.environment.monotonic_ms();
+                rare!(DigestBeyondAHeldBackLog, digest.held_back);
                 ahead.on_digest(digest.held_back);
                 if state.on_digest(&digest, now_ms) == Joins::On {
                     if self.router.compare(&digest) {
@@ -152,6 +154,7 @@ impl Follower {
         match self.log.end().await {
             Ok(end) => {
                 if state.on_end(end) {
+                    rare!(LogReplaced);
                     tracing::warn!(epoch = end.epoch, "the log was replaced: every client compares heads");
                     *ahead = Ahead::default();
                     self.router.another_log(end);
@@ -175,6 +178,7 @@ impl Follower {
                     self.meters.bus.tailed.increment(tail.committed.len() as u64);
                     self.router.tailed(&tail.committed);
                     if end && state.has_gap() {
+                        rare!(FollowerReadsAGapToItsEnd);
                         ahead.on_gap_closed();
                     }
                     state.on_tailed(tail.next, end);
@@ -182,7 +186,10 @@ impl Follower {
                         return;
                     }
                 }
-                Err(error) => return tracing::debug!(%error, "the log could not be read"),
+                Err(error) => {
+                    rare!(LogAwayForTheFollower);
+                    return tracing::debug!(%error, "the log could not be read");
+                }
             }
         }
     }
@@ -201,6 +208,7 @@ impl Follower {
         while let Some(after) = from {
             match self.log.ahead(after, TAIL_EVENTS).await {
                 Ok(read) => {
+                    rare!(EventsBeyondAHeldBackEnd, !read.committed.is_empty());
                     self.router.read_ahead(&read.committed);
                     from = (read.committed.len() >= TAIL_EVENTS).then_some(read.next);
                 }

@@ -73,6 +73,7 @@ impl FollowerState {
 
     /// The bus can carry messages (`up`), or it cannot.
     pub fn on_bus(&mut self, up: bool) {
+        rare!(BusGoesDown, self.bus_up && !up);
         self.bus_up = up;
     }
 
@@ -88,13 +89,17 @@ impl FollowerState {
 
     /// A digest arrived.
     pub fn on_digest(&mut self, digest: &Digest, now_ms: u64) -> Joins {
+        rare!(DigestAfterSilence, self.heard_ms > 0 && now_ms.saturating_sub(self.heard_ms) > SILENCE_MS);
         self.heard_ms = now_ms;
         let Some(covered) = self.covered else { return Joins::Apart };
         if digest.epoch != covered.epoch || digest.from > covered.position {
+            rare!(DigestOfAnotherLog, digest.epoch != covered.epoch);
+            rare!(DigestBehindAGap, digest.epoch == covered.epoch);
             self.doubted |= digest.epoch != covered.epoch;
             self.gap = true;
             return Joins::Apart;
         }
+        rare!(DigestBehindTheFollower, digest.to < covered.position);
         if digest.to <= covered.position { Joins::Behind } else { Joins::On }
     }
 

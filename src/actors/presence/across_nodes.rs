@@ -84,6 +84,10 @@ async fn announce_changes(
     }
     for (user, other) in unsure.into_iter().zip(others) {
         // It may have changed again in the meantime. The change still says when the user was last seen.
+        rare!(
+            PresenceChangedDuringTheLookup,
+            board.here(user).is_some_and(|here| latest.get(&user) != Some(&here))
+        );
         let here = board.here(user).or_else(|| latest.get(&user).copied());
         board.announce(user, together(here, other).unwrap_or(GONE));
     }
@@ -116,7 +120,10 @@ impl Lookups {
         if users.is_empty() {
             return;
         }
-        let Ok(others) = registry.others(&users).await else { return };
+        let Ok(others) = registry.others(&users).await else {
+            rare!(PresenceRegistryAway);
+            return;
+        };
         for ((user, sent), other) in watched.into_iter().zip(others) {
             let now = together(board.here(user), other).unwrap_or(GONE);
             if alike(sent.presence, now) {
@@ -124,10 +131,12 @@ impl Lookups {
             }
             let seen_before = before.get(&user);
             if seen_before.is_some_and(|(seen, version)| alike(*seen, now) && *version == sent.version) {
+                rare!(PresenceSignalLost);
                 // The node crashed before it sent a signal, or the signal was lost.
                 let now = if is_there(now) { now } else { gone_since(registry, user).await };
                 board.router.correct(user, now, sent.version);
             } else {
+                rare!(PresenceDiffersOnce);
                 self.suspected.insert(user, (now, sent.version));
             }
         }

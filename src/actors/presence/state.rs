@@ -76,6 +76,7 @@ impl ConnectedDevices {
     /// A device connected.
     pub fn connected(&mut self, user: UserId, device: Device) -> Option<PresenceChanged> {
         self.change(user, |devices| {
+            rare!(ReconnectBeforeOffline, devices.left.is_some());
             *devices.count(device) += 1;
             devices.left = None;
         })

@@ -72,6 +72,7 @@ impl Receipts {
         panics::point("receipts");
         self.meters.social.receipts_queued.set(self.state.waiting() as f64);
         if self.storing || self.state.waiting() == 0 {
+            rare!(ReceiptsWaitForTheStore, self.state.waiting() > 0);
             return;
         }
         let (receipts, now) = (self.state.take(), self.environment.now());
@@ -85,11 +86,13 @@ impl Receipts {
             actor.storing = false;
             match stored {
                 Ok(moved) => {
+                    rare!(ReceiptBehindTheStoredOne, moved.len() < receipts.len());
                     actor.meters.social.receipts_stored.increment(moved.len() as u64);
                     moved.into_iter().for_each(|moved| announce(&actor.router, moved));
                 }
                 // Receipts only move forward, so storing them again is safe.
                 Err(_) => receipts.into_iter().for_each(|receipt| {
+                    rare!(ReceiptKeptForAnotherTry);
                     actor.state.offer(receipt);
                 }),
             }

@@ -24,12 +24,16 @@ impl ReceiptsState {
         let full = self.waiting.len() >= self.capacity;
         match self.waiting.entry((receipt.user, receipt.conversation)) {
             Entry::Occupied(mut entry) => {
+                rare!(ReceiptsMerged);
                 let kept = entry.get_mut();
                 kept.read = kept.read.max(receipt.read);
                 kept.delivered = kept.delivered.max(receipt.delivered);
                 true
             }
-            Entry::Vacant(_) if full => false,
+            Entry::Vacant(_) if full => {
+                rare!(ReceiptsFull);
+                false
+            }
             Entry::Vacant(entry) => {
                 entry.insert(receipt);
                 true

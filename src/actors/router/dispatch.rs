@@ -30,6 +30,7 @@ impl Router {
         self.pass_on(&mut state, &events, EventSource::Live, Vec::new());
         drop(state);
         if others > 0 {
+            rare!(EventsOfAnotherLog);
             self.meters.bus.dropped.of("another_log").increment(others);
             self.notify(Notice::OtherLog);
         }
@@ -94,9 +95,13 @@ impl Router {
                         self.hand_out(state, &next, workers);
                     }
                 }
-                Verdict::Repeat => self.meters.bus.duplicates.increment(1),
+                Verdict::Repeat => {
+                    rare!(EventDeliveredTwice);
+                    self.meters.bus.duplicates.increment(1);
+                }
                 Verdict::Unread | Verdict::Held => {}
                 Verdict::Hole => {
+                    rare!(HoleFoundByAnEvent);
                     self.meters.resume.gaps_detected.of("live").increment(1);
                     let users = Arc::clone(&one.audience.users);
                     // When the queue is full, the conversation's next event shows the hole again.

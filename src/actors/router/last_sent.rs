@@ -59,7 +59,10 @@ impl LastSent {
                 entry.insert(self.next(presence));
                 true
             }
-            Entry::Occupied(_) | Entry::Vacant(_) => false,
+            Entry::Occupied(_) | Entry::Vacant(_) => {
+                rare!(PresenceChangedSinceTheLookup);
+                false
+            }
         }
     }
 

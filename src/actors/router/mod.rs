@@ -306,6 +306,7 @@ impl Router {
             && !workers.is_empty()
             && self.last_sent.note(*user, *presence) == Sent::Unchanged
         {
+            rare!(PresenceSaidTwice);
             return;
         }
         self.deliver_signal(workers, signal, users);

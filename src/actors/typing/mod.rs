@@ -86,10 +86,15 @@ impl TypingBoard {
         };
         let board = self.clone();
         actix_rt::spawn(async move {
-            let Some(audience) = board.audience(conversation, Some(user)).await else { return };
+            let Some(audience) = board.audience(conversation, Some(user)).await else {
+                rare!(TypingWithoutTheRight);
+                return;
+            };
             let mut state = board.lock();
             if state.begin_sending(user, conversation, number) {
                 board.signal(user, conversation, true, audience);
+            } else {
+                rare!(TypingEndsBeforeItIsSaid);
             }
         });
     }
@@ -114,6 +119,7 @@ impl TypingBoard {
     pub fn left(&self, user: UserId, conversation: ConversationId) {
         let _shared = shared();
         if self.lock().stop(user, conversation) {
+            rare!(MemberLeavesWhileTyping);
             self.tell_ends(vec![(user, conversation)]);
         }
     }
@@ -122,6 +128,7 @@ impl TypingBoard {
     pub fn connection_ended(&self, user: UserId, connection: TypingConnection) {
         let _shared = shared();
         let ended = self.lock().connection_ended(user, connection);
+        rare!(ConnectionEndsWhileTyping, !ended.is_empty());
         self.tell_ends(ended.into_iter().map(|conversation| (user, conversation)).collect());
     }
 
@@ -148,6 +155,8 @@ impl TypingBoard {
         let state = self.lock();
         if !state.is_typing(user, conversation) {
             self.signal(user, conversation, false, audience);
+        } else {
+            rare!(TypingAgainBeforeTheEndIsSaid);
         }
     }
 

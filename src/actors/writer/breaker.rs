@@ -53,8 +53,10 @@ impl Breaker {
     /// An admitted batch ended. `timed_out`: the database did not answer within the deadline, which opens the
     /// breaker at once.
     pub fn ended(&mut self, worked: bool, timed_out: bool, now_ms: u64) {
+        rare!(BreakerOpensByOneTimeout, timed_out && matches!(self.state, State::Closed { failures: 0 }));
         self.state = match self.state {
             _ if worked => {
+                rare!(BreakerCloses, self.is_open());
                 self.pauses.reset();
                 State::Closed { failures: 0 }
             }
@@ -62,11 +64,16 @@ impl Breaker {
                 State::Closed { failures: failures + 1 }
             }
             State::Closed { .. } | State::Trying { .. } => {
+                rare!(TrialOfTheBreakerFails, self.is_open());
+                rare!(BreakerOpens, !self.is_open());
                 let pause_ms = self.pauses.next_ms();
                 State::Open { until_ms: now_ms + pause_ms, pause_ms }
             }
             // The batch began before the breaker opened.
-            open @ State::Open { .. } => open,
+            open @ State::Open { .. } => {
+                rare!(BatchFailsBehindAnOpenBreaker);
+                open
+            }
         };
     }
 

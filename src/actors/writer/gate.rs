@@ -70,6 +70,7 @@ impl Gate {
             if let Some(pass) = self.try_pass(now_ms)? {
                 return Ok(pass);
             }
+            rare!(BatchWaitsForThePermit);
             let left_ms = patience_ms.saturating_sub(now_ms.saturating_sub(began_ms));
             if left_ms == 0 || tokio::time::timeout(Duration::from_millis(left_ms), freed).await.is_err() {
                 return Err(GateClosed::Busy);
@@ -110,6 +111,7 @@ impl Gate {
             state.breaker.cancelled(now_ms);
             return Ok(None);
         }
+        rare!(BreakerHalfOpen, state.breaker.is_open());
         self.show(&state);
         Ok(Some(GatePermit { gate: self, began_us: self.environment.monotonic_us(), used: false }))
     }

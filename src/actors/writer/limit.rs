@@ -47,6 +47,10 @@ impl AdaptiveLimit {
 
     /// A batch ended.
     pub fn ended(&mut self, outcome: BatchOutcome) {
+        rare!(
+            CommitSlowerThanTheTarget,
+            matches!(outcome, BatchOutcome::Answered { took_us } if took_us > self.target_us)
+        );
         let saturated = self.in_flight >= self.allowed();
         self.in_flight = self.in_flight.saturating_sub(1);
         self.limit = match outcome {

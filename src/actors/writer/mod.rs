@@ -139,7 +139,10 @@ impl Writer {
         self.shards[shard].try_send(Submit(job)).map_err(|error| {
             self.shared.answered(1);
             match error {
-                SendError::Full(_) => OVERLOADED,
+                SendError::Full(_) => {
+                    rare!(WriterMailboxFull);
+                    OVERLOADED
+                }
                 SendError::Closed(_) => Failure::Unavailable { definite: true },
             }
         })
@@ -178,10 +181,12 @@ impl Handler<Submit> for WriterShard {
 
     fn handle(&mut self, Submit(job): Submit, context: &mut Context<Self>) {
         if self.shared.gate.closed_ms().is_some() {
+            rare!(JobRefusedByTheBreaker);
             self.shared.refuse(vec![job], "breaker", &Failure::Unavailable { definite: true });
             return self.shared.answered(1);
         }
         if let Err(job) = self.state.submit(job) {
+            rare!(WriterQueueFull);
             self.shared.refuse(vec![job], "writer_queue", &OVERLOADED);
             self.shared.answered(1);
         }
@@ -227,14 +232,19 @@ impl ShardContext {
         let now_us = self.environment.monotonic_us();
         let age_us = |job: &Job| now_us.saturating_sub(job.received_us());
         let (late, work): (Vec<Job>, Vec<Job>) = work.into_iter().partition(|job| age_us(job) > whole_us / 2);
+        rare!(JobWaitedTooLong, !late.is_empty());
         self.refuse(late, "writer_wait", &OVERLOADED);
         let Some(oldest_us) = work.iter().map(Job::received_us).min() else { return };
         let pass = match self.gate.pass(self.options.timeout / 4).await {
             Ok(pass) => pass,
             Err(GateClosed::Away { .. }) => {
+                rare!(BreakerOpenForABatch);
                 return self.refuse(work, "breaker", &Failure::Unavailable { definite: true });
             }
-            Err(GateClosed::Busy) => return self.refuse(work, "writer_wait", &OVERLOADED),
+            Err(GateClosed::Busy) => {
+                rare!(GateBusyForTooLong);
+                return self.refuse(work, "writer_wait", &OVERLOADED);
+            }
         };
         let spent_us = self.environment.monotonic_us().saturating_sub(oldest_us);
         let left = Duration::from_micros(whole_us.saturating_sub(spent_us));
@@ -255,8 +265,14 @@ impl ShardContext {
         self.crash_point(health.0);
         let result = done.map_err(Failure::from).and_then(|outcome| outcome.map_err(Failure::from));
         let (committed, result) = match result {
-            Ok(changed) => (changed.committed.clone(), Ok(changed)),
-            Err(failure) => (Vec::new(), Err(failure)),
+            Ok(changed) => {
+                rare!(ChangeMadeBefore, changed.committed.is_empty());
+                (changed.committed.clone(), Ok(changed))
+            }
+            Err(failure) => {
+                rare!(ChangeWithUnknownResult, matches!(failure, Failure::Unavailable { definite: false }));
+                (Vec::new(), Err(failure))
+            }
         };
         let reply = answer(asker, result, |done| Reply::Changed(done.map(|changed| (conversation, changed))));
         self.router.committed(&committed, reply.into_iter().collect());
@@ -287,6 +303,7 @@ impl ShardContext {
                     .iter()
                     .any(|result| matches!(result, Err(AppendError::Failed(StoreError::Unavailable { .. }))));
                 if partly_failed {
+                    rare!(BatchPartlyStored);
                     tracing::warn!("a part of a batch was not stored");
                 }
                 for (((asker, received_us), message), result) in
@@ -294,11 +311,20 @@ impl ShardContext {
                 {
                     let message_id = MessageId::derive(message.sender, message.client_id);
                     let result = result.map_err(|error| match error {
-                        AppendError::Refused(refusal) => Failure::from(refusal),
+                        AppendError::Refused(refusal) => {
+                            rare!(SendMeetsABlock, refusal == crate::domain::Refusal::Blocked);
+                            rare!(
+                                SendByAMutedMember,
+                                matches!(refusal, crate::domain::Refusal::Muted { .. })
+                            );
+                            rare!(SendByANonMember, refusal == crate::domain::Refusal::NotMember);
+                            Failure::from(refusal)
+                        }
                         AppendError::Failed(error) => Failure::from(error),
                     });
                     if let Ok(appended) = &result {
                         let new = appended.committed.is_some();
+                        rare!(SendRepeated, !new);
                         let kind = if new { &self.meters.sends.acks } else { &self.meters.sends.duplicates };
                         kind.increment(1);
                         self.meters.sends.ack_latency.record_since_us(received_us, ended_us);
@@ -310,6 +336,7 @@ impl ShardContext {
                 }
             }
             Err(failure) => {
+                rare!(SendWithUnknownResult, matches!(failure, Failure::Unavailable { definite: false }));
                 for (asker, _) in askers {
                     replies.extend(answer(asker, Err(failure.clone()), failed_send));
                 }

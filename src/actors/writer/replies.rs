@@ -17,6 +17,7 @@ pub(super) fn answer<T>(
         }
         Asker::Waiter(waiter) => {
             // The request may have ended. What was committed stays committed, and a retry finds it.
+            rare!(AnswerForARequestThatEnded, waiter.is_closed());
             let _ = waiter.send(result);
             None
         }

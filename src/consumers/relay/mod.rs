@@ -145,6 +145,7 @@ impl Relay {
                 return None;
             }
         };
+        rare!(RelayCursorOfAnotherEpoch, cursor.is_some_and(|cursor| cursor.epoch != end.epoch));
         Some(cursor.filter(|cursor| cursor.epoch == end.epoch).unwrap_or(end))
     }
 
@@ -155,6 +156,7 @@ impl Relay {
             return;
         }
         if state.is_some() {
+            rare!(LogReplacedUnderTheRelay);
             tracing::warn!(epoch = end.epoch, "the log was replaced");
         }
         *state = Some(RelayState::new(end));
@@ -193,8 +195,13 @@ impl Relay {
         let now_ms = self.environment.monotonic_ms();
         let mut due = state.due(now_ms, |id, seq| self.announced.take(epoch, id, seq));
         let now = self.environment.now();
+        rare!(
+            EventTooOldToPublish,
+            due.unpublished.iter().any(|one| now.ms_since(one.event.sent_at) >= STALE_MS)
+        );
         due.unpublished.retain(|one| now.ms_since(one.event.sent_at) < STALE_MS);
         if !due.unpublished.is_empty() {
+            rare!(EventPublishedByTheRelay);
             self.meters.relay.published.increment(due.unpublished.len() as u64);
             self.router.relayed(&due.unpublished, epoch);
         }

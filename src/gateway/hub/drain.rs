@@ -50,11 +50,16 @@ impl<S: ByteStream> Hub<S> {
 
     async fn hand_over(&self, window_ms: u64) {
         for session in self.directory.registry.borrow().all() {
+            rare!(
+                DrainWhileEntering,
+                session.with_life(|life| matches!(life, crate::gateway::session::life::Life::Entering(_)))
+            );
             let after_ms = self.worker.node.environment().random_below(window_ms / 2);
             session.post(Control::Reconnect { after_ms, deadline_ms: window_ms });
         }
         self.until_empty(window_ms, SLOT_MS).await;
         let left = self.directory.registry.borrow().all();
+        rare!(SessionsLeftAfterTheHandOver, !left.is_empty());
         self.control(&left, Control::Close(Close::Release));
         self.flush_touched().await;
     }
@@ -73,6 +78,7 @@ impl<S: ByteStream> Hub<S> {
             // A change may not be cut off; a long read may. `writes` is one look old: by now the answers that
             // were on their way are here.
             if busy.is_empty() || waited_ms >= answers_ms || (waited_ms >= READS_MS && !writes) {
+                rare!(RequestCutOffByTheStop, !busy.is_empty());
                 self.say_goodbye(&busy).await;
                 break;
             }

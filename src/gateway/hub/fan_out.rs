@@ -34,7 +34,10 @@ impl<S: ByteStream> Hub<S> {
                     self.control(&self.readers(conversation, &users), Control::EventsLost);
                 }
                 Item::Reply { session, id, reply } => {
-                    let Some(session) = self.directory.registry.borrow().get(session) else { continue };
+                    let Some(session) = self.directory.registry.borrow().get(session) else {
+                        rare!(ReplyForAnEndedSession);
+                        continue;
+                    };
                     self.isolated(&session, || session.on_reply(&id, reply));
                     self.touch(&session);
                 }

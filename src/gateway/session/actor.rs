@@ -144,6 +144,14 @@ impl<S: ByteStream> Session<S> {
                 self.connection.handle_kept(|kept| self.handle_frames(kept));
             }
             if !self.may_read() {
+                rare!(
+                    ReadingPausedByRequests,
+                    self.state.borrow().in_flight >= self.worker.bounds.gateway.in_flight_requests
+                );
+                rare!(
+                    ReadingPausedByTheOutbox,
+                    self.waiting_bytes() > self.worker.bounds.gateway.outbox_bytes
+                );
                 self.read_paused.set(true);
                 return Poll::Pending;
             }
@@ -176,6 +184,7 @@ impl<S: ByteStream> Session<S> {
     fn handle_frames(self: &Rc<Self>, source: &mut BytesMut) {
         while self.may_read() {
             if self.is_closing() {
+                rare!(FramesUnreadAtTheClose, !source.is_empty());
                 source.clear();
                 return;
             }

@@ -35,6 +35,7 @@ impl Blocks {
     /// They were read, at most one more than [`MOST_BLOCKS`].
     pub fn learn(&mut self, reading: u32, mut blocks: Vec<(UserId, Block)>) {
         if reading != self.reading {
+            rare!(BlockSetWhileBlocksAreRead);
             return;
         }
         if blocks.len() > MOST_BLOCKS {

@@ -167,6 +167,7 @@ impl<S: ByteStream> Connection<S> {
                     self.blocked_since_ms.set(None);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    rare!(SocketFull);
                     if self.blocked_since_ms.get().is_none() {
                         self.blocked_since_ms.set(Some(now_ms));
                     }

@@ -31,6 +31,7 @@ impl<S: ByteStream> Session<S> {
                     self.state.borrow_mut().life.lag();
                 }
                 Control::AllLost => {
+                    rare!(InboxOverflowWhileHeadsAreRead, self.state.borrow_mut().life.held().is_some());
                     self.signals_lost();
                     self.state.borrow_mut().life.lag();
                 }

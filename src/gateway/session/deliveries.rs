@@ -70,6 +70,7 @@ impl<S: ByteStream> Session<S> {
         let meters = &self.worker.node.meters().delivery;
         if self.connection.waiting_bytes() + frame.len() > self.worker.bounds.gateway.outbox_bytes {
             state.life.lag();
+            rare!(OutboxFullForAnEvent);
             drop(state);
             meters.lags.increment(1);
             self.send(&ServerFrame::Lagging { conversation: None });
@@ -85,9 +86,11 @@ impl<S: ByteStream> Session<S> {
         let own = self.user() == Some(about.user);
         let may_be_told = if own { about.own } else { self.blocks.borrow().allow(about.user) };
         if !may_be_told {
+            rare!(SignalBetweenBlockedUsers, !own);
             return Signalled::Unwanted;
         }
         if self.connection.waiting_bytes() > self.worker.bounds.gateway.outbox_bytes / 2 {
+            rare!(SignalDroppedForASlowReader);
             return Signalled::Dropped;
         }
         self.push(about.frame(self.connection.encoding));
@@ -96,11 +99,13 @@ impl<S: ByteStream> Session<S> {
 
     /// A presence signal was lost on the way to the client.
     pub fn lost_presence(&self) {
+        rare!(PresenceLostByASlowReader);
         self.presence_lost.set(true);
     }
 
     /// An actor answers a request.
     pub fn on_reply(self: &Rc<Self>, id: &RequestId, reply: Reply) {
+        rare!(ReplyToAClosingSession, self.is_closing());
         self.state.borrow_mut().on_answered();
         let error = match reply {
             Reply::Sent(Ok((message_id, appended))) => {

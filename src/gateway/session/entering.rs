@@ -138,12 +138,14 @@ impl Entering {
         let channels = gathered.channels.iter().map(|(channel, _)| *channel);
         let missing: Vec<ConversationId> = channels.filter(|channel| !known.contains(channel)).collect();
         if !missing.is_empty() {
+            rare!(ChannelFoundByALaterRead, self.reads_left + 1 < READS);
             self.gathered = Some(gathered);
             return EnteringStep::Subscribe(missing);
         }
         match feed.arrive(life, gathered.announced(), gathered.cursor, self.user, &gathered.channels) {
             Arrival::Tell { since } => {
                 let reset = self.since.is_some_and(|had| had.epoch != gathered.cursor.epoch);
+                rare!(CursorOfAnotherEpoch, reset);
                 EnteringStep::Tell(Entered { reset, ..gathered.entered(&since, subscribed) })
             }
             Arrival::Again => {
@@ -210,6 +212,7 @@ impl Gathered {
                 self.heads.insert(head.conversation, head);
             }
         }
+        rare!(PositionInALeftConversation, !missing.is_empty());
         self.leave(missing);
     }
 

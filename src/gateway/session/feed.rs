@@ -69,6 +69,10 @@ impl Feed {
     pub fn wants(&mut self, life: &mut Life, delivery: &Arc<Delivery>) -> bool {
         if life.is_live() {
             let event = delivery.event();
+            rare!(
+                LateCopyOfWhatHeadsCounted,
+                self.cursor.is_some_and(|cursor| delivery.position() < cursor.position)
+            );
             return self.cursor.is_none_or(|cursor| delivery.position() >= cursor.position)
                 && self.given.give(event.conversation, event.seq, delivery.position());
         }
@@ -87,12 +91,14 @@ impl Feed {
         channels: &[(ConversationId, Seq)],
     ) -> Arrival {
         let Some(Held::Events(held)) = life.held() else {
+            rare!(HeadsReadAgainAfterALoss);
             life.read_heads();
             return Arrival::Again;
         };
         let held = std::mem::take(held);
         self.given = Given::announced(announced);
         self.cursor = Some(cursor);
+        rare!(HeldEventCountedByHeads, held.iter().any(|delivery| !self.is_news(delivery)));
         let fresh = held.into_iter().filter(|delivery| self.is_news(delivery)).collect();
         let VisibleEvents { events, since } = visible_events(fresh, user, channels);
         if let Some(held) = life.held() {
@@ -119,9 +125,11 @@ impl Feed {
         subscribed: &[ConversationId],
     ) -> Compared {
         if !life.is_live() || self.cursor != Some(since) {
+            rare!(ComparisonOvertakenByHeads);
             return Compared::Moot;
         }
         if heads.cursor.epoch != since.epoch {
+            rare!(LogReplacedBetweenComparisons);
             return Compared::Amiss;
         }
         let quiet = |id: &ConversationId| heads.quiet.binary_search(id).is_ok();
@@ -146,6 +154,7 @@ impl Feed {
         let same_channels = doubts.channels.len() == subscribed.len()
             && subscribed.iter().all(|channel| doubts.channels.binary_search(channel).is_ok());
         if !doubts.moved.iter().all(given) || !same_channels {
+            rare!(EventUnderWayDuringAComparison);
             self.doubts = Some(doubts);
             return Compared::Doubtful;
         }

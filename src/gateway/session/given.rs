@@ -37,7 +37,10 @@ impl Given {
     /// An event is about to be given. Returns `false` if it was given before.
     pub fn give(&mut self, conversation: ConversationId, seq: Seq, position: Position) -> bool {
         match self.find(conversation) {
-            Ok(at) if seq <= self.entries[at].seq => return false,
+            Ok(at) if seq <= self.entries[at].seq => {
+                rare!(EventGivenBefore);
+                return false;
+            }
             Ok(at) => self.entries[at] = Entry { conversation, seq, position },
             Err(at) => self.entries.insert(at, Entry { conversation, seq, position }),
         }

@@ -40,6 +40,7 @@ pub fn visible_events(
             inside.push((channel, !joins));
         }
     }
+    rare!(MembershipChangedWhileEntering, !inside.is_empty());
     let mut events = Vec::with_capacity(held.len());
     for delivery in held {
         let channel = delivery.event().conversation;
@@ -56,6 +57,7 @@ pub fn visible_events(
             }
             None => channels.binary_search_by_key(&channel, |(known, _)| *known).is_ok(),
         };
+        rare!(HeldEventOfAChannelThatWasLeft, !visible);
         if visible {
             events.push(delivery);
         }

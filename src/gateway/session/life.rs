@@ -80,7 +80,10 @@ impl Held {
     fn hold(&mut self, delivery: &Arc<Delivery>) {
         match self {
             Self::Events(events) if events.len() < HELD_EVENTS => events.push(Arc::clone(delivery)),
-            Self::Events(_) => *self = Self::Overflowed,
+            Self::Events(_) => {
+                rare!(HeldEventsOverflow);
+                *self = Self::Overflowed;
+            }
             Self::Overflowed => {}
         }
     }
@@ -185,6 +188,7 @@ impl Life {
                 events
             }
             Held::Overflowed => {
+                rare!(LossWhileHeadsAreSent);
                 *self = Self::Lagging(CatchUp::Draining);
                 Vec::new()
             }

@@ -55,6 +55,7 @@ impl Outbox {
             let Some(first) = self.frames.front() else { break };
             let left = first.len() - self.written;
             if count < left {
+                rare!(FrameWrittenInParts);
                 self.written += count;
                 return;
             }

@@ -81,6 +81,7 @@ impl<S: ByteStream> Session<S> {
             | Close::Abuse => "not_a_hello",
         });
         self.count_close(close.code());
+        rare!(CloseBehindQueuedFrames, self.waiting_bytes() > 0);
         self.connection.push(close_frame(close));
         self.wake();
     }
@@ -121,6 +122,7 @@ impl<S: ByteStream> Session<S> {
         let flushed = self.connection.flush(now_ms);
         match flushed.outcome {
             FlushOutcome::Broken => {
+                rare!(SocketBreaksDuringAWrite);
                 if !self.is_closing() {
                     self.count_close(NO_CLOSE_FRAME);
                 }
@@ -181,6 +183,7 @@ impl<S: ByteStream> Session<S> {
             // The close frame itself cannot be written.
             Ending::Writing if self.connection.stalled_ms(now_ms) < LINGER_MS => Some(now_ms + LINGER_MS),
             Ending::Lingering { .. } | Ending::Writing => {
+                rare!(CloseUnanswered);
                 self.end();
                 None
             }

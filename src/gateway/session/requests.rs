@@ -39,6 +39,7 @@ impl<S: ByteStream> Session<S> {
             let (checked, permit) = match permit {
                 Ok(permit) => (this.worker.identity.authenticate(&token).await, permit),
                 Err(failure) => {
+                    rare!(HelloShed);
                     this.worker.node.meters().load.sheds.of("hellos").increment(1);
                     (Err(failure), None)
                 }

@@ -23,6 +23,7 @@ impl<S: ByteStream> Session<S> {
     ) {
         let most = self.worker.bounds.gateway.connections_per_user;
         let Some(user_connection) = self.worker.admission.user_connections().take(user, most) else {
+            rare!(TooManyConnectionsOfAUser);
             return self.close(Close::Abuse);
         };
         self.user_connection.set(Some(user_connection));
@@ -45,7 +46,7 @@ impl<S: ByteStream> Session<S> {
                     this.worker.node.meters().resume.resumes.of(kind).increment(1);
                     this.welcome(user, entered).await;
                 }
-                Ok(None) => {}
+                Ok(None) => rare!(ConnectionEndedWhileEntering),
                 Err(_) => this.heads_failed(),
             }
         });
@@ -68,7 +69,7 @@ impl<S: ByteStream> Session<S> {
                     drop(turn);
                     this.tell_heads(entered).await;
                 }
-                Ok(None) => {}
+                Ok(None) => rare!(ConnectionEndedWhileCatchingUp),
                 Err(_) => this.heads_failed(),
             }
         });
@@ -79,6 +80,7 @@ impl<S: ByteStream> Session<S> {
     pub(super) fn compare(self: &Rc<Self>) {
         let (Some(user), Some(since)) = (self.user(), self.state.borrow().feed.cursor()) else { return };
         let Some(permit) = self.worker.admission.try_acquire() else {
+            rare!(ComparisonShed);
             return self.worker.node.meters().load.sheds.of("anti_entropy").increment(1);
         };
         self.spawn(|this| async move {
@@ -121,6 +123,7 @@ impl<S: ByteStream> Session<S> {
     }
 
     fn on_gap(self: &Rc<Self>) {
+        rare!(GapFoundByAComparison);
         self.worker.node.meters().resume.gaps_detected.of("anti_entropy").increment(1);
         self.catch_up();
     }

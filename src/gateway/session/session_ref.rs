@@ -51,6 +51,7 @@ impl<S: ByteStream> SessionRef<S> {
             if session.connection.waiting_bytes() <= self.worker.bounds.gateway.outbox_bytes {
                 return true;
             }
+            rare!(AnswerWaitsForRoom);
             let answers = session.answers();
             // The wait must not keep the session alive.
             drop(session);

@@ -289,8 +289,10 @@ impl SessionState {
     /// it the session tries again.
     pub fn on_heads_failed(&mut self, moment: Moment, effects: &mut Vec<Effect>) {
         if !self.life.is_welcomed() {
+            rare!(HeadsUnreadableAtHello);
             return self.close(Close::Internal, effects);
         }
+        rare!(HeadsUnreadableWhileCatchingUp);
         self.wait_for_heads();
         let wait_ms = CATCH_UP_AGAIN_MS + self.spread_ms(CATCH_UP_AGAIN_MS);
         self.again = Some((moment.mono_ms + wait_ms, Again::CatchUp));
@@ -331,6 +333,9 @@ impl SessionState {
 
     /// Whether this session's token is still valid.
     pub fn on_standing(&mut self, standing: Standing, effects: &mut Vec<Effect>) {
+        rare!(RevokedWhileEntering, standing != Standing::Good && matches!(self.life, Life::Entering(_)));
+        rare!(RevokedWhileLagging, standing != Standing::Good && matches!(self.life, Life::Lagging(_)));
+        rare!(RevokedWithRequestsInProgress, standing != Standing::Good && self.in_flight > 0);
         match standing {
             Standing::Good => {}
             Standing::SignedOut => self.close(Close::Unauthenticated, effects),
@@ -343,9 +348,11 @@ impl SessionState {
         if let Life::Greeting { deadline_ms } = self.life
             && moment.mono_ms >= deadline_ms
         {
+            rare!(HelloTooLate);
             return self.close(Close::TimedOut, effects);
         }
         if stalled_ms >= bounds.gateway.write_deadline_ms {
+            rare!(SocketStalledUntilTheDeadline);
             return self.close(Close::TimedOut, effects);
         }
         if self.review_ms.is_some_and(|at_ms| moment.mono_ms >= at_ms) {
@@ -370,6 +377,7 @@ impl SessionState {
         if let Some(token) = &mut self.token {
             let left_ms = token.ends_mono_ms.saturating_sub(moment.mono_ms);
             if left_ms == 0 {
+                rare!(TokenExpiresOnAConnection);
                 return self.close(Close::Unauthenticated, effects);
             }
             if left_ms <= bounds.gateway.token_warning_ms && !token.warned {
@@ -379,6 +387,7 @@ impl SessionState {
         }
         if moment.mono_ms >= self.next_ping_ms {
             if self.unanswered_pings >= UNANSWERED_PINGS {
+                rare!(PingsUnanswered);
                 return self.close(Close::TimedOut, effects);
             }
             self.unanswered_pings += 1;

@@ -30,6 +30,7 @@ impl<S: ByteStream> Session<S> {
         let queue = self.answers();
         self.spawn(|this| async move {
             panics::point("sync");
+            rare!(SyncWaitsForAnother, queue.turn.try_lock().is_err());
             let _turn = queue.turn.lock().await;
             if !this.room().await {
                 return;
@@ -65,10 +66,13 @@ impl<S: ByteStream> SessionRef<S> {
         let mut ranges = ranges.into_iter();
         while let Some(range) = ranges.next() {
             if events_left == 0 || bytes_left == 0 {
+                rare!(SyncStoppedByEvents, events_left == 0);
+                rare!(SyncStoppedByBytes, bytes_left == 0);
                 return Ok(true);
             }
             // A user whose token was revoked, or who disconnected, gets no more.
             if self.open().is_none() {
+                rare!(ConnectionEndedDuringASync);
                 break;
             }
             let asked = range.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
@@ -100,6 +104,7 @@ impl<S: ByteStream> SessionRef<S> {
                 }
             });
             if full {
+                rare!(SyncStoppedByASlowReader);
                 // The client asks again for the rest of this range and for the next ones.
                 return Ok(more || ranges.len() > 0);
             }

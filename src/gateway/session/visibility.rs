@@ -48,6 +48,7 @@ impl<S: ByteStream> Worker<S> {
             if !self.endings.borrow().any_since(began, concerns) {
                 return Ok(visible);
             }
+            rare!(RightsChangedWhileTheyAreRead);
         }
         Err(Failure::Overloaded { retry_after_ms: 1_000 })
     }
@@ -68,7 +69,10 @@ impl<S: ByteStream> Worker<S> {
             for (watching, watcher) in watchers {
                 watching.with(|session| match &visible {
                     Ok(visible) if visible.contains(&watcher) => {}
-                    Ok(_) => session.end_watch(user),
+                    Ok(_) => {
+                        rare!(WatchEndedByALeave);
+                        session.end_watch(user);
+                    }
                     Err(_) => session.review_soon(),
                 });
             }
@@ -84,6 +88,7 @@ impl<S: ByteStream> Session<S> {
             let block = Block::one(by_other);
             self.blocks.borrow_mut().add(other, block);
             if !may_be_shown(block) {
+                rare!(WatchEndedByABlock, self.state.borrow().watches.is_watched(other));
                 self.end_watch(other);
             }
         }
@@ -130,6 +135,7 @@ impl<S: ByteStream> Session<S> {
     /// and then the presence of the watched users.
     pub(super) fn signals_lost(&self) {
         if self.has_entered() {
+            rare!(SignalsMayBeLost);
             self.blocks.borrow_mut().doubt();
             self.presence_lost.set(true);
             self.review_soon();
@@ -154,7 +160,10 @@ impl<S: ByteStream> SessionRef<S> {
         let Some(session) = self.get() else { return };
         match read {
             Ok(blocks) => session.blocks.borrow_mut().learn(reading, blocks),
-            Err(_) => session.review_soon(),
+            Err(_) => {
+                rare!(BlocksUnreadable);
+                session.review_soon();
+            }
         }
     }
 
@@ -169,6 +178,7 @@ impl<S: ByteStream> SessionRef<S> {
         self.with(|session| match &visible {
             Ok(visible) => {
                 watched.iter().filter(|user| !visible.contains(user)).for_each(|user| {
+                    rare!(WatchEndedByAReview);
                     session.end_watch(*user);
                 });
             }

@@ -51,6 +51,7 @@ impl Watches {
         let Some(watches) = &mut self.users else { return Vec::new() };
         let mut begun = Vec::new();
         for user in visible {
+            rare!(UnwatchedBeforeTheAnswer, !watches.contains_key(user));
             if let Some(watch) = watches.get_mut(user).filter(|watch| !watch.active) {
                 watch.active = true;
                 begun.push(*user);

@@ -50,6 +50,7 @@ pub(super) async fn look_up<L: Link, Q: Question>(
         if now.first <= given.first {
             return Ok(Ok(seen.answer));
         }
+        rare!(MembershipChangedDuringARead);
         given = now;
     }
     Err(StoreError::definite("the membership changes faster than it can be read"))
@@ -80,7 +81,10 @@ async fn answered<L: Link, Q: Question>(
                 store.replicas.record(index, ReadResult::Served);
                 return Ok(seen);
             }
-            Ok(Ok(None)) => store.replicas.record(index, ReadResult::Behind),
+            Ok(Ok(None)) => {
+                rare!(ReplicaTooStale);
+                store.replicas.record(index, ReadResult::Behind);
+            }
             Ok(Err(error)) => {
                 tracing::debug!(%error, replica = index + 1, "a replica failed");
                 store.replicas.record(index, ReadResult::Failed);

@@ -39,7 +39,10 @@ async fn step<C: Connection + Recorder>(
 ) -> Decision<Stepped> {
     let row = connection.optional(&LOCK, values![kind.as_str(), subject]).await?;
     // Another holder has finished the job.
-    let Some(row) = row else { return Ok(Step::More.into()) };
+    let Some(row) = row else {
+        rare!(JobFinishedByAnother);
+        return Ok(Step::More.into());
+    };
     let mut job = Job { subject, begun_at: row.time(0)?, state: row.text(1)? };
     let stepped = match kind {
         JobKind::Erasure => erasure::step(connection, &mut job, now).await?,

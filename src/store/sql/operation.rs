@@ -131,6 +131,7 @@ where
             Err(Stop::Failed(error))
                 if attempts > 0 && error.worth_another() && (!phase.committing() || error.undone()) =>
             {
+                rare!(TransactionTriedAgain);
                 transaction.undo(Some(&error)).await;
                 phase.begin_anew();
             }

@@ -134,9 +134,11 @@ impl Tracker {
 
     fn make_room(&mut self) {
         if self.tracks.len() >= self.capacity {
+            rare!(TracksForgotten);
             self.tracks.retain(|_, track| !track.is_idle());
         }
         if self.tracks.len() >= self.capacity {
+            rare!(TracksOfReadersForgotten);
             self.tracks.retain(|_, track| track.is_healing());
         }
     }

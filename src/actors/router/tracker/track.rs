@@ -117,6 +117,7 @@ impl Track {
                 seq == self.last.next() || (source == EventSource::Stretch && one.previous < hole.floor);
             if joins_on {
                 self.last = seq;
+                rare!(OldEventReadForAHole, one.position < hole.floor);
                 return if one.position < hole.floor { Verdict::Old } else { Verdict::Pass };
             }
             if source == EventSource::Stretch && seq == hole.from.next() {
@@ -126,6 +127,7 @@ impl Track {
             return Verdict::Held;
         }
         if source == EventSource::Live && covered.is_some_and(|covered| one.position < covered) {
+            rare!(LateCopyOfACoveredEvent);
             self.last = seq;
             return Verdict::Repeat;
         }
@@ -142,7 +144,10 @@ impl Track {
         }
         match source {
             // It was read for a hole that was closed in the meantime.
-            EventSource::Stretch => Verdict::Repeat,
+            EventSource::Stretch => {
+                rare!(HoleClosedDuringItsRead);
+                Verdict::Repeat
+            }
             EventSource::Live | EventSource::Tail if !read => Verdict::Unread,
             EventSource::Live | EventSource::Tail => {
                 // Without a covered position only what was delivered is known, so everything after that is
@@ -161,6 +166,7 @@ impl Track {
     /// everything before `first` is covered. Returns whether healing must start.
     pub fn learn(&mut self, first: Seq, last: Seq, covered: Option<Position>) -> bool {
         if let Phase::Healing(hole) = &mut self.phase {
+            rare!(DigestDuringARepair);
             hole.known = hole.known.max(last);
             return false;
         }
@@ -168,6 +174,7 @@ impl Track {
         if last <= self.last {
             return false;
         }
+        rare!(HoleFoundByADigest);
         let floor = covered.unwrap_or_default();
         self.phase = Phase::Healing(Hole { known: last, floor, from: self.last, back: u64::MAX });
         true
@@ -183,6 +190,7 @@ impl Track {
     /// No session here reads any more. A hole is still healed, because a missing event may be for a user
     /// here.
     pub fn unfollow(&mut self) {
+        rare!(LastReaderLeavesDuringARepair, self.is_healing());
         if matches!(self.phase, Phase::Live) {
             self.phase = Phase::Idle;
             self.held.clear();
@@ -209,6 +217,7 @@ impl Track {
                 }
             }
         }
+        rare!(EventsHeldBehindAHole, !released.is_empty());
         released
     }
 
@@ -228,6 +237,7 @@ impl Track {
     /// A hole cannot be read now and is not covered yet: the next sign of it starts healing again.
     pub fn postpone(&mut self) {
         if matches!(self.phase, Phase::Healing(_)) {
+            rare!(RepairPostponed);
             self.phase = Phase::Live;
         }
     }
@@ -262,6 +272,7 @@ impl Track {
     }
 
     fn buffer(&mut self, one: &Committed) {
+        rare!(TooManyEventsBehindAHole, self.held.len() >= HELD_EVENTS);
         if self.held.len() < HELD_EVENTS {
             self.held.insert(one.event.seq, one.clone());
         }
@@ -271,6 +282,7 @@ impl Track {
 impl Hole {
     /// The first event that was read is too late: the covered position ends before it.
     fn step_back(&mut self, last: Seq, first: Seq) {
+        rare!(HoleDeeperThanGuessed);
         self.back = self.back.saturating_mul(8);
         self.from = before(first, self.back).max(last);
     }

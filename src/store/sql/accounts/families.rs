@@ -108,6 +108,7 @@ async fn spent<C: Connection>(
     let family = Family { id: FamilyId::from_uuid(row.uuid(0)?), user: row.user(1)? };
     let within_ms = i64::try_from(repeat_within.as_millis()).unwrap_or(i64::MAX);
     if connection.optional(&REPEATABLE, values![family.id, presented, within_ms]).await?.is_some() {
+        rare!(RefreshRepeated);
         connection.run(&SPEND, values![family.id]).await?;
         connection.run(&REPLACE, values![family.id, replacement, expires_at]).await?;
         return Ok(FamilyRotation::Rotated(family));

@@ -20,12 +20,14 @@ pub(super) fn join(request: &Request<'_>, user: UserId, role: Role) -> Result<De
     let own_role = facts.actor.as_ref().map(|own| own.member.role);
     permissions::may_add(conversation, actor, own_role, user, role)?;
     if let Some(there) = &facts.subject.membership {
+        rare!(JoinRepeated);
         return Ok(Decision::Before(there.member.joined_seq));
     }
     if !facts.subject.lives {
         return Err(Refusal::NotFound);
     }
     if permissions::is_blocked(facts.stored.kind(), facts.subject.block) {
+        rare!(InvitationMeetsABlock);
         return Err(Refusal::Blocked);
     }
     let members = conversation.member_count;

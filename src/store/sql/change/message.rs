@@ -34,11 +34,13 @@ pub(super) fn edit(
     if let Some(before) = &request.facts.before {
         let same = before.conversation == request.asked.conversation
             && before.fingerprint.is_none_or(|first| first == fingerprint);
+        rare!(EditRepeated, same);
         return if same { Ok(Decision::Before(before.seq)) } else { Err(REUSED) };
     }
     let message = visible(request)?;
     permissions::may_edit(request.actor(), message.sender)?;
     if message.deleted {
+        rare!(EditOfADeletedMessage);
         return Err(Refusal::NotFound);
     }
     without_nul("body", body)?;
@@ -78,6 +80,7 @@ pub(super) fn delete(request: &Request<'_>) -> Result<Decision, Refusal> {
         }
     };
     if message.deleted {
+        rare!(DeleteRepeated);
         return Ok(Decision::Before(message.delete_seq.unwrap_or(message.seq)));
     }
     let mut journal = request.journal();
@@ -95,6 +98,7 @@ pub(super) fn react(request: &Request<'_>, emoji: &str, on: bool) -> Result<Deci
         _ => visible(request)?,
     };
     if message.deleted {
+        rare!(ReactionToADeletedMessage);
         return Err(Refusal::NotFound);
     }
     without_nul("emoji", emoji)?;

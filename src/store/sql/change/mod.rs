@@ -176,6 +176,7 @@ async fn record<B: Backend>(backend: &B, asked: Asked) -> Outcome<Recorded> {
         if let Some(recorded) = written.await? {
             return Ok(Ok(recorded));
         }
+        rare!(ChangeOvertaken);
     }
     Err(StoreError::definite("others kept changing what this change depends on"))
 }
