@@ -1,0 +1,3 @@
+//! Models of what is outside the product.
+
+pub mod socket;
