@@ -107,5 +107,6 @@ pub(super) fn options(settings: &Settings) -> Result<RedisOptions, AppError> {
         outgoing_bytes: redis.outgoing_bytes,
         outgoing_messages: redis.outgoing_messages,
         mac: Some(Arc::new(super::bus_keys::load(settings)?)),
+        carrier: None,
     })
 }
