@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 use tokio::time::Instant;
@@ -51,17 +52,35 @@ pub struct Entry {
     pub what: What,
 }
 
+/// The hash of a run, shared by edges that the product holds.
+#[derive(Debug, Default)]
+pub struct Trace(Mutex<u64>);
+
+impl Trace {
+    /// Adds something that nobody reads, such as a call of the store.
+    pub fn mix(&self, text: &str) {
+        let mut hash = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hasher = DefaultHasher::new();
+        (*hash, text).hash(&mut hasher);
+        *hash = hasher.finish();
+    }
+
+    fn hash(&self) -> u64 {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The record of a run. Cheap to clone; all clones write to the same record.
 #[derive(Debug, Clone)]
 pub struct History {
     began: Instant,
     inner: Rc<RefCell<Record>>,
+    trace: Arc<Trace>,
 }
 
 #[derive(Debug, Default)]
 struct Record {
     entries: Vec<Entry>,
-    hash: u64,
     next_id: u64,
 }
 
@@ -69,7 +88,7 @@ impl History {
     /// An empty record that begins now. Call inside the runtime.
     #[expect(clippy::disallowed_methods, reason = "the paused clock of the runtime is the virtual time")]
     pub fn begin() -> Self {
-        Self { began: Instant::now(), inner: Rc::default() }
+        Self { began: Instant::now(), inner: Rc::default(), trace: Arc::default() }
     }
 
     /// Virtual time since the start of the run, in milliseconds.
@@ -96,17 +115,24 @@ impl History {
         self.note(Who::World, What::Noted { text: text.into() });
     }
 
-    /// Adds to the hash something that nobody reads, such as a call of the store.
+    /// Adds to the hash something that nobody reads.
     pub fn mix(&self, text: &str) {
-        let mut record = self.inner.borrow_mut();
-        let mut hasher = DefaultHasher::new();
-        (record.hash, text).hash(&mut hasher);
-        record.hash = hasher.finish();
+        self.trace.mix(text);
+    }
+
+    /// The hash, for edges that the product holds.
+    pub fn trace(&self) -> Arc<Trace> {
+        Arc::clone(&self.trace)
+    }
+
+    /// When the run began.
+    pub fn began(&self) -> Instant {
+        self.began
     }
 
     /// The hash of everything so far. The same for the same seed.
     pub fn hash(&self) -> u64 {
-        self.inner.borrow().hash
+        self.trace.hash()
     }
 
     /// Takes the entries.

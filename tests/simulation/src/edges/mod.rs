@@ -1,5 +1,7 @@
 //! Models of what is outside the product.
 
+pub mod bus;
+pub mod clock;
 pub mod socket;
 
 use tokio::time::Instant;

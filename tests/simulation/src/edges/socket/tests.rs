@@ -49,7 +49,8 @@ async fn a_full_stream_stalls_its_writer_until_the_reader_reads() {
     let write = process.write_all(b"more");
     let (read, written) = tokio::join!(device.read_exact(&mut buffer[..104]), write);
     assert!(read.is_ok() && written.is_ok());
-    assert_eq!(now() - began, Duration::from_secs(2), "100 bytes at 50 bytes a second, then the rest");
+    let took = now() - began;
+    assert!((2_000..2_100).contains(&took.as_millis()), "100 bytes at 50 a second, and a few more: {took:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,7 +111,7 @@ async fn a_stall_delays_and_loses_nothing() {
     let (mut device, mut process, wire) = pair(SocketOptions { delay_ms: 5, ..CALM });
     let began = now();
     device.write_all(b"under way ").await.unwrap();
-    wire.stall(500);
+    wire.stall(Duration::from_millis(500));
     device.write_all(b"and after").await.unwrap();
     drop(device);
     let mut all = Vec::new();
