@@ -12,9 +12,8 @@ mod server;
 mod tests;
 
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidings::bus::envelope::{MacKeys, Unsigned};
@@ -27,7 +26,7 @@ use tidings::environment::SharedEnvironment;
 use tidings::panics::lock;
 use tidings::telemetry::Meters;
 use tokio::sync::watch;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
 use self::connection::SimCarrier;
 use self::server::{Peer, Server};
@@ -41,6 +40,12 @@ const SECRET: &str = "the secret of every process of a simulated fleet";
 
 fn mac(unsigned: Unsigned) -> Arc<MacKeys> {
     Arc::new(MacKeys::derive(&[SECRET], unsigned).expect("there is a secret"))
+}
+
+/// When a fault ends that lasts so long from now on, and not shorter than it does already.
+fn later(already: Option<Instant>, duration: Duration) -> Instant {
+    let until = now() + duration;
+    already.map_or(until, |already| already.max(until))
 }
 
 /// The bus that all processes share.
@@ -89,8 +94,8 @@ impl SimBus {
     /// Nobody can connect for a while. In one half of the cases processes are told at once; in the other half
     /// nothing gets an answer.
     pub fn away(&self, duration: Duration) {
-        let until = now() + duration;
         let mut state = self.server.state();
+        let until = later(state.away.map(|(until, _)| until), duration);
         let is_silent = state.dice.chance(500);
         state.away = Some((until, is_silent));
         self.server.note(if is_silent { "is silent" } else { "is away" });
@@ -101,11 +106,7 @@ impl SimBus {
         let silent = state.silence();
         let server = Arc::clone(&self.server);
         tokio::spawn(async move {
-            tokio::select! {
-                biased;
-                () = server.changed.notified() => {}
-                () = sleep_until(until) => {}
-            }
+            sleep_until(until).await;
             // What comes from a connection that the server does not know is answered with a reset.
             server.state().cut(|id, _| silent.contains(&id));
         });
@@ -114,13 +115,15 @@ impl SimBus {
     /// The server executes and sends nothing for a while, and then goes on with everything that it got.
     pub fn freeze(&self, duration: Duration) {
         self.server.note("is frozen");
-        self.server.state().frozen_until = Some(now() + duration);
+        let mut state = self.server.state();
+        state.frozen_until = Some(later(state.frozen_until, duration));
     }
 
     /// The server is a replica for a while: it keeps its connections and carries nothing.
     pub fn demote(&self, duration: Duration) {
         self.server.note("is demoted");
-        self.server.state().demoted_until = Some(now() + duration);
+        let mut state = self.server.state();
+        state.demoted_until = Some(later(state.demoted_until, duration));
     }
 
     /// The server forgets everything and starts again.
@@ -152,6 +155,7 @@ impl SimBus {
         let mut state = self.server.state();
         state.weather = weather.clone();
         (state.away, state.frozen_until, state.demoted_until) = (None, None, None);
+        state.cut(|_, one| one.is_silent);
         drop(state);
         self.server.changed.notify_waiters();
     }

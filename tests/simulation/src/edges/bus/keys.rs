@@ -7,11 +7,13 @@ use tokio::time::Instant;
 
 use super::resp::Reply;
 
+type Fields = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// All keys, each with the moment at which it ends.
 #[derive(Debug, Default)]
 pub struct Keys {
     texts: BTreeMap<Vec<u8>, (Vec<u8>, Instant)>,
-    hashes: BTreeMap<Vec<u8>, (BTreeMap<Vec<u8>, Vec<u8>>, Option<Instant>)>,
+    hashes: BTreeMap<Vec<u8>, (Fields, Option<Instant>)>,
 }
 
 impl Keys {

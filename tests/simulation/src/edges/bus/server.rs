@@ -49,7 +49,7 @@ pub struct Connection {
     outgoing_bytes: usize,
     not_before: Instant,
     /// Nothing crosses any more, and the process is not told.
-    is_silent: bool,
+    pub is_silent: bool,
 }
 
 /// What changes.
