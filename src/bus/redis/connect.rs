@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, Value};
+use tokio::task::AbortHandle;
 
-use super::carrier::{Driver, open_carried};
+use super::carrier::Carrier;
 use super::options::{RedisOptions, RedisServers};
 
 /// Why there is no connection, for an operator.
@@ -73,6 +74,33 @@ pub async fn open_connection(
     }
     let client = Client::open(server.clone())?;
     within(timeout, client.get_multiplexed_async_connection_with_config(&config)).await
+}
+
+/// The task that moves the bytes of a connection over a [`Carrier`]. It ends when this is dropped.
+struct Driver(AbortHandle);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn open_carried(
+    carrier: &dyn Carrier,
+    server: &ConnectionInfo,
+    pushes: impl AsyncPushSender,
+    options: &RedisOptions,
+) -> Result<(MultiplexedConnection, Driver), ConnectError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None)
+        .set_push_sender(pushes);
+    let opened = within(options.timeout, async {
+        let stream = carrier.open().await?;
+        MultiplexedConnection::new_with_config(server.redis_settings(), stream, config).await
+    });
+    let (connection, driver) = opened.await?;
+    Ok((connection, Driver(options.spawn(driver))))
 }
 
 /// A connection to the present primary.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use tokio::task::AbortHandle;
 
 use super::carrier::Carrier;
 use crate::bus::envelope::MacKeys;
@@ -65,6 +66,14 @@ impl RedisOptions {
             outgoing_messages: 65_536,
             mac: None,
             carrier: None,
+        }
+    }
+
+    /// Runs a task of the bus.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        match &self.carrier {
+            Some(carrier) => carrier.spawn(Box::pin(task)),
+            None => tokio::spawn(task).abort_handle(),
         }
     }
 }

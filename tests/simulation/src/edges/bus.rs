@@ -62,14 +62,14 @@ impl SimBus {
         Rc::new(Self { server, takes_unsigned: AtomicBool::new(false) })
     }
 
-    /// Processes that connect from now on accept envelopes without a MAC. Needed when any process writes version
-    /// 1.
+    /// Processes that connect from now on accept envelopes without a MAC. Needed when any process writes
+    /// version 1.
     pub fn take_unsigned(&self) {
         self.takes_unsigned.store(true, Ordering::Relaxed);
     }
 
-    /// Connects a process. Call inside its `LocalSet`, in which all tasks of the connection run. `envelope`: the
-    /// version that it writes.
+    /// Connects a process. Call inside its `LocalSet`, in which all tasks of the connection run. `envelope`:
+    /// the version that it writes.
     pub fn connect(
         &self,
         process: usize,

@@ -248,8 +248,8 @@ impl Wire {
         self.shared.borrow_mut().pipes.iter_mut().for_each(|pipe| pipe.stall(until));
     }
 
-    /// An end reads at most so many bytes a second from now on; with 0 it reads nothing. `None`: as fast as it
-    /// likes.
+    /// An end reads at most so many bytes a second from now on; with 0 it reads nothing. `None`: as fast as
+    /// it likes.
     pub fn pace(&self, end: End, bytes_per_second: Option<u64>) {
         self.shared.borrow_mut().incoming(end).pace(bytes_per_second);
     }
@@ -262,7 +262,8 @@ impl Wire {
         shared.pipes.iter_mut().for_each(Pipe::wake);
     }
 
-    /// Ends what goes wrong: no more delays, and every end reads as fast as it likes. What is broken stays so.
+    /// Ends what goes wrong: no more delays, and every end reads as fast as it likes. What is broken stays
+    /// broken.
     pub fn calm(&self) {
         self.shared.borrow_mut().options.delay_ms = 0;
         self.pace(End::Device, None);

@@ -21,7 +21,7 @@ use crate::edges::now;
 use crate::history::Trace;
 use crate::plan::Weather;
 
-/// Bytes that wait for a subscriber at most; then the server cuts it off, as `client-output-buffer-limit` does.
+/// Bytes that wait for a subscriber at most; then it is cut off, as by Redis's `client-output-buffer-limit`.
 const OUTPUT_BYTES: usize = 8 << 20;
 /// Envelopes remembered, to be repeated and forged.
 const REMEMBERED: usize = 256;
