@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr};
-use actix_rt::ArbiterHandle;
 use tokio::sync::oneshot;
 
 use super::backlogs::Backlogs;
@@ -75,9 +74,9 @@ struct Inner {
 }
 
 impl Node {
-    /// Starts a node's actors on `arbiter`. [`Router::new`] returns `holes`.
+    /// Starts a node's actors on the calling thread, inside its `LocalSet` or arbiter. [`Router::new`] returns
+    /// `holes`.
     pub fn start(
-        arbiter: &ArbiterHandle,
         store: SharedStore,
         environment: SharedEnvironment,
         router: Arc<Router>,
@@ -86,7 +85,7 @@ impl Node {
         options: NodeOptions,
     ) -> Self {
         let inspection = Inspection::default();
-        let writer = Writer::start(arbiter, &store, &router, &environment, &meters, options.writer);
+        let writer = Writer::start(&store, &router, &environment, &meters, options.writer);
         writer.show(&inspection);
         let shown = Arc::clone(&router);
         inspection.add_value("router", move || shown.observed());
@@ -97,7 +96,7 @@ impl Node {
             Arc::clone(&meters),
             options.receipts,
         );
-        let receipts = Receipts::start_in_arbiter(arbiter, |_| receipts);
+        let receipts = receipts.start();
         observe::show(&inspection, "receipts", receipts.clone());
         let presence = PresenceBoard::new(
             Arc::clone(&router),
@@ -106,8 +105,7 @@ impl Node {
             options.presence,
         );
         let keeper = presence.keeper();
-        let keeper = super::presence::PresenceExpiry::start_in_arbiter(arbiter, |_| keeper);
-        observe::show(&inspection, "presence", keeper);
+        observe::show(&inspection, "presence", keeper.start());
         let typing = TypingBoard::new(
             Arc::clone(&store),
             Arc::clone(&router),
@@ -116,12 +114,11 @@ impl Node {
             options.presence,
         );
         let keeper = typing.keeper();
-        let keeper = super::typing::TypingExpiry::start_in_arbiter(arbiter, |_| keeper);
-        observe::show(&inspection, "typing", keeper);
+        observe::show(&inspection, "typing", keeper.start());
         let log = Arc::clone(&store) as Arc<dyn Log>;
         let (observer, questions) = observed();
         inspection.add("healer", observer);
-        arbiter.spawn(healer::run(Arc::clone(&router), log, Arc::clone(&meters), holes, questions));
+        actix_rt::spawn(healer::run(Arc::clone(&router), log, Arc::clone(&meters), holes, questions));
         let backlogs: Arc<Backlogs> = Arc::default();
         let shown = Arc::clone(&backlogs);
         inspection.add_value("backlogs", move || shown.observed());
@@ -227,11 +224,15 @@ impl Node {
         Ok(call.await?)
     }
 
-    /// From now on users who are connected to several nodes have one rate limit in the whole cluster.
-    /// `registry` is read every `every`. Call once, inside a tokio runtime.
-    pub fn share_rates(&self, registry: SharedPresenceRegistry, every: Duration) {
+    /// While the returned work runs, users who are connected to several nodes have one rate limit in the whole
+    /// cluster. It reads `registry` every `every`, and never ends. Call once.
+    pub fn share_rates(
+        &self,
+        registry: SharedPresenceRegistry,
+        every: Duration,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let cluster_rate = Arc::clone(&self.inner.cluster_rate);
-        tokio::spawn(async move { cluster_rate.keep(registry, every).await });
+        async move { cluster_rate.keep(registry, every).await }
     }
 
     /// Checks whether `user` may send another message now, and counts it.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use super::AppError;
-use crate::actors::Node;
 use crate::actors::router::Router;
 use crate::api::{DependencyState, Readiness};
 use crate::bus::redis::{RedisBus, RedisOptions, RedisPresenceRegistry, RedisServers, server};
@@ -51,23 +50,10 @@ pub fn shown(readiness: Readiness, bus: Option<&Arc<RedisBus>>) -> Readiness {
     )
 }
 
-/// Shares presence over all nodes if there is a bus between them. Returns this node's handle to the presence
-/// registry.
-pub fn share_presence(
-    settings: &Settings,
-    bus: Option<&Arc<RedisBus>>,
-    node: &Node,
-) -> Option<Arc<RedisPresenceRegistry>> {
-    let lease = Duration::from_millis(settings.presence.lease_ms);
-    let registry = bus?.presence_registry(lease);
-    // Two lookups are further apart than two renewals, so that an emptied Redis is filled again between them.
-    node.presence().share(Arc::clone(&registry) as _, lease * 3 / 10);
-    node.share_rates(Arc::clone(&registry) as _, CLUSTER_RATE_EVERY);
-    Some(registry)
+/// This node's handle to the presence registry on the bus.
+pub fn presence_registry(settings: &Settings, bus: &Arc<RedisBus>) -> Arc<RedisPresenceRegistry> {
+    bus.presence_registry(Duration::from_millis(settings.presence.lease_ms))
 }
-
-/// Between two reads of how many nodes each user is on.
-const CLUSTER_RATE_EVERY: Duration = Duration::from_secs(2);
 
 /// Checks whether the bus comes up; `None` when there is no bus to check.
 pub async fn try_out(settings: &Settings, environment: &SharedEnvironment) -> Option<Result<String, String>> {
@@ -121,5 +107,6 @@ pub(super) fn options(settings: &Settings) -> Result<RedisOptions, AppError> {
         outgoing_bytes: redis.outgoing_bytes,
         outgoing_messages: redis.outgoing_messages,
         mac: Some(Arc::new(super::bus_keys::load(settings)?)),
+        carrier: None,
     })
 }

@@ -4,11 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::Arbiter;
 use tokio::sync::{mpsc, watch};
 
 use super::AppError;
-use super::process_name::process_name;
 use crate::actors::Node;
 use crate::actors::follower::{self, Follower, NOTICES};
 use crate::actors::router::published::PublishedSet;
@@ -28,14 +26,15 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Begins what the roles ask for. `bus`: how the bus is, where there is one.
+    /// Begins on the calling thread what the roles ask for. `name`: what operators know the process by. `bus`:
+    /// how the bus is, where there is one.
     ///
     /// # Errors
     /// The log's end could not be read: nothing can be followed from nowhere.
     pub async fn start(
         settings: &Settings,
+        name: String,
         node: &Node,
-        arbiter: &Arbiter,
         bus: Option<watch::Receiver<BusHealth>>,
     ) -> Result<Self, AppError> {
         let (stop, stopping) = watch::channel(false);
@@ -45,7 +44,7 @@ impl Fleet {
         let alone = settings.store.backend == StoreBackend::Sqlite;
         if alone || settings.server.has_role(Role::Relay) {
             let jobs = JobRunner {
-                process: process_name(),
+                process: name.clone(),
                 store: Arc::clone(&store),
                 router: Arc::clone(&router),
                 environment: Arc::clone(&environment),
@@ -54,7 +53,7 @@ impl Fleet {
             };
             let (observer, questions) = observed();
             node.inspection().add("jobs", observer);
-            fleet.begin(arbiter, jobs.run(stopping.clone(), questions));
+            fleet.begin(jobs.run(stopping.clone(), questions));
         }
         if alone {
             return Ok(fleet);
@@ -65,7 +64,7 @@ impl Fleet {
             let (observer, questions) = observed();
             node.inspection().add("relay", observer);
             let relay = Relay {
-                process: process_name(),
+                process: name,
                 questions,
                 store: Arc::clone(&store),
                 router: Arc::clone(&router),
@@ -73,7 +72,7 @@ impl Fleet {
                 environment: Arc::clone(&environment),
                 meters: Arc::clone(&meters),
             };
-            fleet.begin(arbiter, relay.run(stopping));
+            fleet.begin(relay.run(stopping));
         }
         if settings.server.has_role(Role::Gateway) {
             let covered = store.end().await.map_err(|error| AppError::LogEnd(error.to_string()))?;
@@ -82,19 +81,19 @@ impl Fleet {
             let (observer, questions) = observed();
             node.inspection().add("follower", observer);
             let follower = Follower { router, log: store as _, environment, meters, notices, questions, bus };
-            arbiter.spawn(follower.run(covered));
+            actix_rt::spawn(follower.run(covered));
         } else {
             let end = store.end().await.map_err(|error| AppError::LogEnd(error.to_string()))?;
             router.writes_to(end.epoch);
-            arbiter.spawn(follower::watch_epoch(router, store as _));
+            actix_rt::spawn(follower::watch_epoch(router, store as _));
         }
         Ok(fleet)
     }
 
-    fn begin(&mut self, arbiter: &Arbiter, work: impl Future<Output = ()> + Send + 'static) {
+    fn begin(&mut self, work: impl Future<Output = ()> + 'static) {
         let (done, ended) = tokio::sync::oneshot::channel();
         self.ended.push(ended);
-        arbiter.spawn(async move {
+        actix_rt::spawn(async move {
             work.await;
             // Nobody waits when the stop was too slow.
             let _ = done.send(());

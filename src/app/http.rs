@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -15,31 +16,21 @@ use actix_web::HttpResponse;
 use actix_web::dev::AppConfig;
 use actix_web::http::header;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
 
-use crate::actors::Node;
+use super::process::Gateway;
 use crate::api::{self, ApiState, ThreadHeartbeat};
 use crate::config;
-use crate::gateway::admission::Admission;
-use crate::gateway::hub::{Drain, Hub};
-use crate::gateway::{Bounds, upgrade};
-use crate::identity::Identity;
+use crate::gateway::hub::Hub;
+use crate::gateway::upgrade;
 use crate::panics;
 
 /// What every worker thread is given.
 #[derive(Clone)]
 pub struct Parts {
-    pub node: Node,
-    pub identity: Identity,
-    pub admission: Arc<Admission>,
+    pub gateway: Gateway,
     pub api: ApiState,
-    pub bounds: Bounds,
     pub request_timeout: Duration,
     pub keep_alive: Duration,
-    /// Told how the sessions end, when the process stops.
-    pub draining: watch::Receiver<Option<Drain>>,
-    /// Told by each worker, when its sessions are gone, how many there were.
-    pub drained: mpsc::Sender<usize>,
     /// Beaten by each worker.
     pub heartbeats: Vec<Arc<ThreadHeartbeat>>,
     /// The process has the role of a gateway.
@@ -78,7 +69,7 @@ pub fn start(listener: TcpListener, settings: &config::ServerSettings, parts: Pa
                     async move {
                         let hub = start_hub(parts, next_worker.fetch_add(1, Ordering::SeqCst));
                         Ok::<_, ()>(fn_service(move |(request, framed)| {
-                            let hub = std::rc::Rc::clone(&hub);
+                            let hub = Rc::clone(&hub);
                             async move {
                                 upgrade::take_over(hub, serves_sockets, request, framed).await;
                                 Ok::<(), actix_http::Error>(())
@@ -88,7 +79,7 @@ pub fn start(listener: TcpListener, settings: &config::ServerSettings, parts: Pa
                 }))
                 .finish(map_config(app, |()| AppConfig::default()))
                 .tcp();
-            let node = parts.node.clone();
+            let node = parts.gateway.node.clone();
             // What a connection's task does before a request or a session is reached is one client's work
             // too.
             apply_fn_factory(connections, move |stream: TcpStream, service| {
@@ -118,21 +109,9 @@ async fn no_upgrade() -> HttpResponse {
         .body(body)
 }
 
-fn start_hub(parts: Parts, worker: u8) -> std::rc::Rc<Hub<TcpStream>> {
+fn start_hub(parts: Parts, worker: u8) -> Rc<Hub<TcpStream>> {
     if let Some(heartbeat) = parts.heartbeats.get(usize::from(worker)) {
-        actix_rt::spawn(Arc::clone(heartbeat).beat(Arc::clone(parts.node.environment())));
+        actix_rt::spawn(Arc::clone(heartbeat).beat(Arc::clone(parts.gateway.node.environment())));
     }
-    let Parts { node, identity, admission, bounds, mut draining, drained, .. } = parts;
-    let hub = Hub::start(worker, node, identity, admission, bounds);
-    let drain = std::rc::Rc::clone(&hub);
-    actix_rt::spawn(async move {
-        let how = match draining.wait_for(Option::is_some).await {
-            Ok(how) => *how,
-            Err(_) => None,
-        };
-        let sessions = drain.drain(how.unwrap_or(Drain::HandOver { window_ms: 0 })).await;
-        // Nobody waits any more once the time is over.
-        let _ = drained.send(sessions).await;
-    });
-    hub
+    parts.gateway.start_hub(worker)
 }

@@ -18,9 +18,10 @@ pub mod inspect;
 mod internal;
 mod migrate;
 mod options;
+pub mod process;
 mod process_name;
 pub mod signals;
-mod stop;
+pub mod stop;
 mod waiting;
 
 use std::io;
@@ -29,25 +30,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Arbiter;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::oneshot;
 
 use self::embedded::Embedded;
 use self::files::Files;
-use self::fleet::Fleet;
 use self::internal::Internal;
+use self::process::{Groundwork, Others, Process};
+use self::process_name::process_name;
 use self::stop::StopPlan;
-use crate::actors::Node;
-use crate::actors::default_conversation::DefaultConversation;
-use crate::actors::inbox::Inbox;
-use crate::actors::router::{Router, RouterOptions};
 use crate::api::internal::RenderMetrics;
-use crate::api::{ApiState, Readiness, Requests, ThreadHeartbeat};
+use crate::api::{Readiness, ThreadHeartbeat};
 use crate::bus::redis::RedisPresenceRegistry;
-use crate::config::{Role, Settings, StoreBackend, TrustedProxies};
+use crate::config::{Role, Settings, StoreBackend};
 use crate::environment::{SharedEnvironment, SystemEnvironment};
-use crate::gateway::admission::Admission;
-use crate::identity::{Identity, Source};
-use crate::protocol::Failure;
 use crate::store::postgres::PostgresStore;
 use crate::store::{Guarded, SharedStore};
 use crate::telemetry::logging::{self, Lost};
@@ -90,12 +85,10 @@ struct Assembled {
     listener: TcpListener,
     settings: Settings,
     environment: SharedEnvironment,
-    node: Node,
-    identity: Identity,
+    process: Process,
     readiness: Arc<Readiness>,
     exporter: Exporter,
     actors: Arbiter,
-    fleet: Fleet,
     registry: Option<Arc<RedisPresenceRegistry>>,
     heartbeats: Vec<Arc<ThreadHeartbeat>>,
 }
@@ -136,7 +129,7 @@ impl App {
         match assembled {
             Ok(parts) => {
                 if let Some(embedded) = &embedded {
-                    embedded.show(parts.node.inspection());
+                    embedded.show(parts.process.gateway().node.inspection());
                 }
                 Ok(Self { parts, embedded, internal, files, wanted })
             }
@@ -192,45 +185,27 @@ impl Assembled {
         meters: Arc<Meters>,
         (store, server): (SharedStore, Option<Arc<PostgresStore>>),
     ) -> Result<Self, AppError> {
-        let identity =
-            Identity::new(options::identity(&settings), Arc::clone(&store), Arc::clone(&environment))?;
-        identity.catch_up().await.map_err(|_: Failure| AppError::Revocations)?;
-
-        let inbox_bytes = settings.gateway.inbox_bytes;
-        let inbox = |_| Inbox::new(inbox_bytes, Arc::clone(&environment));
-        let inboxes = (0..settings.server.worker_threads()).map(inbox).collect();
-        let (router, holes) = Router::new(inboxes, Arc::clone(&meters), RouterOptions::default());
-        let bus = bus::open(&settings, &router, &meters, &environment)?;
+        let (of_all, clock) = (settings.clone(), Arc::clone(&environment));
+        let groundwork = Groundwork::lay(of_all, store, clock, Arc::clone(&meters)).await?;
+        let bus = bus::open(&settings, groundwork.router(), &meters, &environment)?;
+        let registry = bus.as_ref().map(|bus| bus::presence_registry(&settings, bus));
+        let others = bus.as_ref().zip(registry.clone());
+        let others = others.map(|(bus, registry)| Others { registry, bus: bus.healthy() });
         let actors = Arbiter::new();
-        let node = Node::start(
-            &actors.handle(),
-            store,
-            Arc::clone(&environment),
-            router,
-            holes,
-            meters,
-            options::node(&settings),
-        );
+        let process = started_on(&actors, groundwork.start(process_name(), others)).await?;
+        let node = &process.gateway().node;
         if let Some(bus) = &bus {
             let shown = Arc::clone(bus);
             node.inspection().add_value("bus", move || shown.observed());
         }
-        let registry = bus::share_presence(&settings, bus.as_ref(), &node);
-        let health = bus.as_ref().map(|bus| bus.healthy());
-        let fleet = Fleet::start(&settings, &node, &actors, health).await?;
-        node.connections().allow(settings.server.max_connections);
-        let connections = Arc::clone(node.connections());
-        node.inspection().add_value("connections", move || connections.observed());
-        let hashing = identity.clone();
-        node.inspection().add_value("passwords", move || hashing.observed_passwords());
         if let Some(server) = &server {
             let shown = Arc::clone(server);
             node.inspection().add_value("store", move || shown.observed());
         }
         let heartbeats = heartbeats(&settings);
-        let readiness = Readiness::new(&node);
+        let readiness = Readiness::new(node);
         let readiness = match &server {
-            Some(server) => database::shown(readiness, server, &node),
+            Some(server) => database::shown(readiness, server, node),
             None => readiness,
         };
         let readiness = bus::shown(readiness, bus.as_ref())
@@ -240,12 +215,10 @@ impl Assembled {
             listener,
             settings,
             environment,
-            node,
-            identity,
+            process,
             readiness: Arc::new(readiness),
             exporter,
             actors,
-            fleet,
             registry,
             heartbeats,
         })
@@ -259,57 +232,36 @@ impl Assembled {
         on_stop: impl FnOnce(Stopping),
     ) -> Result<(), AppError> {
         let address = self.listener.local_addr()?;
-        let (drain, draining) = watch::channel(None);
-        let (drained, mut all_drained) = mpsc::channel(self.settings.server.worker_threads());
-        let proxies = TrustedProxies::new(self.settings.server.trusted_proxies.clone());
-        let admission = Admission::new(
-            options::admission(&self.settings, Arc::clone(&proxies)),
-            Arc::clone(&self.environment),
-        );
-        let requests = Arc::new(Requests::default());
-        let shown = Arc::clone(&admission);
-        self.node.inspection().add_value("admission", move || shown.observed());
+        let node = self.process.gateway().node.clone();
+        let api = self.process.api_state(Arc::clone(&self.readiness));
         let parts = http::Parts {
-            node: self.node.clone(),
-            identity: self.identity.clone(),
-            admission,
-            api: self.api_state(proxies, &requests),
-            bounds: options::gateway(&self.settings),
+            gateway: self.process.gateway().clone(),
+            api: api.clone(),
             request_timeout: Duration::from_millis(self.settings.server.request_timeout_ms),
             keep_alive: Duration::from_millis(self.settings.server.keep_alive_ms),
-            draining,
-            drained,
             heartbeats: self.heartbeats.clone(),
             serves_sockets: self.settings.server.has_role(Role::Gateway),
         };
-        let (api, node) = (parts.api.clone(), self.node.clone());
+        self.keep_metrics(node.meters());
         if api.serves_rest {
             // Made at the start, if somebody is there to own it; otherwise with the first account.
+            let node = node.clone();
             self.actors.spawn(async move {
                 let _ = api.default_conversation.find(&node).await;
             });
         }
-        self.start_background_tasks();
         let server = http::start(self.listener, &self.settings.server, parts)?;
         let handle = server.handle();
         let serving = actix_rt::spawn(server);
-        internal.state.started(Arc::clone(&self.readiness), Arc::clone(self.node.inspection()));
+        internal.state.started(Arc::clone(&self.readiness), Arc::clone(node.inspection()));
         announce(&self.settings, address);
         stop.await;
         let plan = StopPlan::of(&self.settings);
-        let connections = self.node.connections().open();
+        let connections = node.connections().open();
         tracing::info!(connections, at_most_ms = plan.at_most_ms(), "stopping");
         on_stop(plan.stopping(connections));
         self.readiness.drain();
-        if drain.send(Some(plan.drain)).is_ok() {
-            let threads = self.settings.server.worker_threads();
-            let sessions = plan.sessions_gone(&mut all_drained, threads).await;
-            tracing::info!(sessions, "told clients to come back and closed their connections");
-        }
-        if plan.is_alone() {
-            plan.requests_answered(&requests, self.node.writer()).await;
-        }
-        self.fleet.stop().await;
+        self.process.drain(&plan).await;
         if let Some(registry) = &self.registry {
             registry.leave().await;
         }
@@ -320,39 +272,12 @@ impl Assembled {
         Ok(())
     }
 
-    fn api_state(&self, proxies: Arc<TrustedProxies>, requests: &Arc<Requests>) -> ApiState {
-        ApiState {
-            node: self.node.clone(),
-            identity: self.identity.clone(),
-            readiness: Arc::clone(&self.readiness),
-            requests: Arc::clone(requests),
-            proxies,
-            allowed_origins: Arc::new(options::allowed_origins(&self.settings)),
-            name: self.settings.server.name.trim().to_owned(),
-            directory: self.settings.server.directory,
-            default_conversation: Arc::new(DefaultConversation::new(options::default_conversation(
-                &self.settings,
-            ))),
-            serves_rest: self.settings.server.has_role(Role::Api),
-        }
-    }
-
-    /// What goes on beside serving: revocations, and the metrics' upkeep.
-    fn start_background_tasks(&self) {
-        let identity = self.identity.clone();
-        let node = self.node.clone();
-        let from_bus = self.identity.clone();
-        self.node.router().on_revoked(move |revocation| from_bus.on_bus_revocation(revocation));
-        // Sessions here look at the list again; what was ended here is told to the other nodes too.
-        identity.observe_revocations(move |revocation, source| match source {
-            Source::Here => node.announce_revocation(*revocation),
-            Source::Bus | Source::Store => node.apply_revocation(*revocation),
-        });
-        self.actors.spawn(async move { identity.run().await });
+    /// The upkeep of the metrics, and the heartbeat of the actors' thread.
+    fn keep_metrics(&self, meters: &Arc<Meters>) {
         if let Some(heartbeat) = self.heartbeats.last() {
             self.actors.spawn(Arc::clone(heartbeat).beat(Arc::clone(&self.environment)));
         }
-        let (exporter, meters) = (self.exporter.clone(), Arc::clone(self.node.meters()));
+        let (exporter, meters) = (self.exporter.clone(), Arc::clone(meters));
         self.actors.spawn(async move {
             let mut every = tokio::time::interval(Duration::from_secs(1));
             let mut lost = Lost::default();
@@ -365,6 +290,19 @@ impl Assembled {
             }
         });
     }
+}
+
+/// Runs the start of a process on the thread of its actors.
+async fn started_on(
+    actors: &Arbiter,
+    start: impl Future<Output = Result<Process, AppError>> + Send + 'static,
+) -> Result<Process, AppError> {
+    let (tell, started) = oneshot::channel();
+    actors.spawn(async move {
+        // The receiver is gone when the process was told to stop meanwhile.
+        let _ = tell.send(start.await);
+    });
+    started.await.unwrap_or_else(|_| Err(io::Error::other("the thread of the actors ended").into()))
 }
 
 /// One for each worker thread, and the last one for the actors.

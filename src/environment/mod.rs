@@ -1,4 +1,4 @@
-//! Time and randomness, the two inputs that every rule takes as arguments.
+//! Time and randomness, the two inputs that every rule takes as arguments, and work that keeps a processor busy.
 //!
 //! Nothing else in the tree reads a clock or draws random bytes: `clippy.toml` forbids it. Production code
 //! gets a [`SystemEnvironment`]; tests get a [`ManualEnvironment`], whose clock moves only when the test
@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 pub use self::backoff::Backoff;
@@ -30,6 +31,15 @@ pub trait Environment: Send + Sync + fmt::Debug {
     fn monotonic_us(&self) -> u64;
     /// Fills `bytes` with unpredictable bytes.
     fn fill_random(&self, bytes: &mut [u8]);
+
+    /// Runs work that keeps a processor busy for long, apart from the thread that waits for it. The future ends
+    /// when the work has ended or has panicked.
+    fn work_aside(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            // A panic of the work is known by the result that it did not leave.
+            let _ = tokio::task::spawn_blocking(work).await;
+        })
+    }
 
     /// A time-ordered unique id (UUID version 7, RFC 9562 section 5.7).
     fn new_uuid(&self) -> Uuid {

@@ -14,7 +14,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use unicode_normalization::UnicodeNormalization;
 
 use super::options::PasswordOptions;
@@ -116,13 +116,13 @@ impl Passwords {
         self.check(&password)?;
         let turn = self.turn().await?;
         let (argon2, salt) = (self.argon2.clone(), salt(&self.environment));
-        let hashed = tokio::task::spawn_blocking(move || {
+        let hashed = self.aside(move || {
             let _turn = turn;
             hash(&argon2, enforced(&password).as_bytes(), salt)
         });
         match hashed.await {
-            Ok(Ok(hashed)) => Ok(hashed),
-            Ok(Err(())) | Err(_) => Err(broken("hash")),
+            Some(Ok(hashed)) => Ok(hashed),
+            Some(Err(())) | None => Err(broken("hash")),
         }
     }
 
@@ -139,7 +139,7 @@ impl Passwords {
         let turn = self.turn().await?;
         let known = stored.is_some();
         let (argon2, stored) = (self.argon2.clone(), stored.unwrap_or_else(|| self.decoy.clone()));
-        let matches = tokio::task::spawn_blocking(move || {
+        let matches = self.aside(move || {
             let _turn = turn;
             let hash = PasswordHash::new(&stored)?;
             let is_it = |text: &str| argon2.verify_password(text.as_bytes(), &hash).is_ok();
@@ -149,9 +149,20 @@ impl Passwords {
             )
         });
         match matches.await {
-            Ok(Ok(matches)) => Ok(matches && known),
-            Ok(Err(_)) | Err(_) => Err(broken("verify")),
+            Some(Ok(matches)) => Ok(matches && known),
+            Some(Err(_)) | None => Err(broken("verify")),
         }
+    }
+
+    /// The result of work on a thread of its own; `None` when it panicked.
+    async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (leave, result) = oneshot::channel();
+        let work = Box::new(move || {
+            // Nobody reads the result once the caller has gone.
+            let _ = leave.send(work());
+        });
+        self.environment.work_aside(work).await;
+        result.await.ok()
     }
 
     /// Whether a new password is acceptable.

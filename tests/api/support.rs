@@ -162,8 +162,7 @@ impl World {
             requests_per_second: requests,
             request_burst: requests,
         };
-        let arbiter = actix::Arbiter::new();
-        Node::start(&arbiter.handle(), self.store.clone(), environment, router, holes, meters, options)
+        Node::start(self.store.clone(), environment, router, holes, meters, options)
     }
 }
 

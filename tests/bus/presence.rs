@@ -58,7 +58,7 @@ impl Process {
     fn local(exchange: &Arc<LocalExchange>, registries: &Arc<LocalPresenceRegistries>) -> Self {
         let (router, board, environment) = Self::start();
         router.connect(Arc::new(exchange.attach(router.clone())));
-        let sharing = board.share(Arc::new(registries.open()), LOOK_EVERY);
+        let sharing = tokio::spawn(board.share(Arc::new(registries.open()), LOOK_EVERY)).abort_handle();
         Self {
             router,
             board,
@@ -75,7 +75,7 @@ impl Process {
         let bus = RedisBus::start(options(redis), router.clone(), &meters(), SystemEnvironment::shared());
         router.connect(bus.clone());
         up(&bus, true).await;
-        let sharing = board.share(bus.presence_registry(LEASE), LOOK_EVERY);
+        let sharing = tokio::spawn(board.share(bus.presence_registry(LEASE), LOOK_EVERY)).abort_handle();
         let (told, shown) = (Mutex::default(), Mutex::default());
         Self { router, board, environment, bus: Some(bus), sharing, told, shown }
     }

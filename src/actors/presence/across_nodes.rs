@@ -172,14 +172,18 @@ impl PresenceBoard {
         self.router.last_sent_or(user, looked)
     }
 
-    /// From now on shares presence with other nodes through `registry`, and looks up the watched users every
-    /// `look_every`. Call once, inside a tokio runtime. Returns the handle of the task.
-    pub fn share(&self, registry: SharedPresenceRegistry, look_every: Duration) -> tokio::task::AbortHandle {
+    /// From now on shares presence with other nodes through `registry`. While the returned work runs, it looks
+    /// up the watched users every `look_every`; it never ends. Call once.
+    pub fn share(
+        &self,
+        registry: SharedPresenceRegistry,
+        look_every: Duration,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let (asks, asked) = mpsc::channel(WAITING_CHANGES);
         let across_nodes = AcrossNodes { registry: Arc::clone(&registry), asks, recheck: Mutex::default() };
         let already = self.across_nodes.set(across_nodes);
         debug_assert!(already.is_ok(), "the registry is shared once");
-        tokio::spawn(run(self.clone(), registry, asked, look_every)).abort_handle()
+        run(self.clone(), registry, asked, look_every)
     }
 
     /// What all nodes together know of `users`, in the same order. While the registry is unavailable: what

@@ -26,7 +26,6 @@ use std::time::Duration;
 
 use actix::prelude::SendError;
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
-use actix_rt::ArbiterHandle;
 
 use self::gate::{Gate, GateClosed};
 pub use self::job::{Asker, Job};
@@ -71,9 +70,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the shards as actors on `arbiter`.
+    /// Starts the shards as actors on the calling thread.
     pub fn start(
-        arbiter: &ArbiterHandle,
         store: &SharedStore,
         router: &Arc<Router>,
         environment: &SharedEnvironment,
@@ -100,7 +98,7 @@ impl Writer {
                 state: WriterState::new(options.batch_messages, options.queue_messages),
                 shared: Arc::clone(&shared),
             };
-            WriterShard::start_in_arbiter(arbiter, move |context| {
+            WriterShard::create(move |context| {
                 context.set_mailbox_capacity(shard.shared.options.queue_messages);
                 shard
             })

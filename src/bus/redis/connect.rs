@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, Value};
+use tokio::task::AbortHandle;
 
-use super::options::RedisServers;
+use super::carrier::Carrier;
+use super::options::{RedisOptions, RedisServers};
 
 /// Why there is no connection, for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +74,65 @@ pub async fn open_connection(
     }
     let client = Client::open(server.clone())?;
     within(timeout, client.get_multiplexed_async_connection_with_config(&config)).await
+}
+
+/// The task that moves the bytes of a connection over a [`Carrier`]. It ends when this is dropped.
+struct Driver(AbortHandle);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn open_carried(
+    carrier: &dyn Carrier,
+    server: &ConnectionInfo,
+    pushes: impl AsyncPushSender,
+    options: &RedisOptions,
+) -> Result<(MultiplexedConnection, Driver), ConnectError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None)
+        .set_push_sender(pushes);
+    let opened = within(options.timeout, async {
+        let stream = carrier.open().await?;
+        MultiplexedConnection::new_with_config(server.redis_settings(), stream, config).await
+    });
+    let (connection, driver) = opened.await?;
+    Ok((connection, Driver(options.spawn(driver))))
+}
+
+/// A connection to the present primary.
+pub struct Connected {
+    /// The connection.
+    pub connection: MultiplexedConnection,
+    /// The server's address.
+    pub address: String,
+    /// Ends a carried connection.
+    _driver: Option<Driver>,
+}
+
+/// Connects to the present primary.
+///
+/// # Errors
+/// [`ConnectError`], also when the server is no primary.
+pub async fn connect_to_primary(
+    options: &RedisOptions,
+    servers: &RedisServers,
+    pushes: impl AsyncPushSender,
+) -> Result<Connected, ConnectError> {
+    let timeout = options.timeout;
+    let server = primary(servers, timeout).await?;
+    let (mut connection, driver) = match &options.carrier {
+        Some(carrier) => {
+            let (connection, driver) = open_carried(&**carrier, &server, pushes, options).await?;
+            (connection, Some(driver))
+        }
+        None => (open_connection(&server, Some(pushes), timeout).await?, None),
+    };
+    require_primary(within(timeout, role(&mut connection)).await?)?;
+    Ok(Connected { connection, address: server.addr().to_string(), _driver: driver })
 }
 
 /// The address of the present primary.

@@ -16,6 +16,7 @@
 //!
 //! Redis may be unavailable at the start and at any time: connections are retried without end.
 
+mod carrier;
 mod channels;
 mod cluster;
 mod connect;
@@ -56,6 +57,7 @@ use crate::panics::lock;
 use crate::telemetry::Meters;
 use crate::telemetry::meters::BusMeters;
 
+pub use carrier::{Carried, Carrier};
 pub use options::{RedisOptions, RedisServers, server};
 pub use presence_registry::RedisPresenceRegistry;
 
@@ -113,7 +115,7 @@ impl RedisBus {
             meters,
             options,
         });
-        let mut tasks = vec![tokio::spawn(dispatcher::run(Arc::clone(&shared))).abort_handle()];
+        let mut tasks = vec![shared.options.spawn(dispatcher::run(Arc::clone(&shared)))];
         match &shared.options.servers {
             RedisServers::Single(_) | RedisServers::Sentinel { .. } => {
                 let link = shared.start_link(shared.options.servers.clone(), "");
@@ -121,7 +123,7 @@ impl RedisBus {
             }
             RedisServers::Cluster(seed) => {
                 let keeper = cluster::run(Arc::clone(&shared), seed.clone());
-                tasks.push(tokio::spawn(keeper).abort_handle());
+                tasks.push(shared.options.spawn(keeper));
             }
         }
         Arc::new(Self { shared, tasks })
@@ -189,8 +191,8 @@ impl Shared {
         let (bytes, messages) = (self.options.outgoing_bytes, self.options.outgoing_messages);
         let outgoing = Outgoing::new(bytes, messages, Arc::clone(&self.environment));
         let link = Link::new(servers, outgoing, publisher, subscriber);
-        link.own(tokio::spawn(publisher::run(Arc::clone(self), Arc::clone(&link))).abort_handle());
-        link.own(tokio::spawn(subscriber::run(Arc::clone(self), Arc::clone(&link))).abort_handle());
+        link.own(self.options.spawn(publisher::run(Arc::clone(self), Arc::clone(&link))));
+        link.own(self.options.spawn(subscriber::run(Arc::clone(self), Arc::clone(&link))));
         link
     }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use tokio::task::AbortHandle;
 
+use super::carrier::Carrier;
 use crate::bus::envelope::MacKeys;
 
 /// Which Redis servers, and how they belong together.
@@ -47,6 +49,8 @@ pub struct RedisOptions {
     pub outgoing_messages: usize,
     /// The keys that sign envelopes; `None`: they are neither signed nor checked.
     pub mac: Option<Arc<MacKeys>>,
+    /// What carries a single server's connections; `None`: TCP.
+    pub carrier: Option<Arc<dyn Carrier>>,
 }
 
 impl RedisOptions {
@@ -61,6 +65,15 @@ impl RedisOptions {
             outgoing_bytes: 16 << 20,
             outgoing_messages: 65_536,
             mac: None,
+            carrier: None,
+        }
+    }
+
+    /// Runs a task of the bus.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        match &self.carrier {
+            Some(carrier) => carrier.spawn(Box::pin(task)),
+            None => tokio::spawn(task).abort_handle(),
         }
     }
 }

@@ -8,7 +8,7 @@ use redis::{Pipeline, PushInfo, PushKind, RedisResult, Value};
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
-use super::connect::{ConnectError, open_connection, primary, replaced, require_primary, role, within};
+use super::connect::{ConnectError, Connected, connect_to_primary, replaced, within};
 use super::health_check::check_health;
 use super::link::Link;
 use super::outgoing::Outbound;
@@ -39,10 +39,11 @@ pub async fn run(shared: Arc<Shared>, link: Arc<Link>) {
 
 async fn serve(shared: &Shared, link: &Link, backoff: &mut Backoff) -> ConnectError {
     let ended = Arc::new(Notify::new());
-    let (connection, address) = match connect(shared, link, &ended).await {
+    let connected = match connect(shared, link, &ended).await {
         Ok(connected) => connected,
         Err(error) => return error,
     };
+    let Connected { connection, address, .. } = &connected;
     link.connection.store(Some(Arc::new(connection.clone())));
     shared.status.up(link.publisher);
     backoff.reset();
@@ -51,8 +52,8 @@ async fn serve(shared: &Shared, link: &Link, backoff: &mut Backoff) -> ConnectEr
     let mut batch = Vec::new();
     let error = tokio::select! {
         error = check_health(connection.clone(), options.ping, options.timeout, alive) => error,
-        error = publish(shared, link, connection, &mut batch) => error,
-        error = replaced(&link.servers, &address, options.timeout) => error,
+        error = publish(shared, link, connection.clone(), &mut batch) => error,
+        error = replaced(&link.servers, address, options.timeout) => error,
         () = ended.notified() => ConnectError("the connection ended".to_owned()),
     };
     // It is not known whether these were published.
@@ -60,13 +61,7 @@ async fn serve(shared: &Shared, link: &Link, backoff: &mut Backoff) -> ConnectEr
     error
 }
 
-async fn connect(
-    shared: &Shared,
-    link: &Link,
-    ended: &Arc<Notify>,
-) -> Result<(MultiplexedConnection, String), ConnectError> {
-    let timeout = shared.options.timeout;
-    let server = primary(&link.servers, timeout).await?;
+async fn connect(shared: &Shared, link: &Link, ended: &Arc<Notify>) -> Result<Connected, ConnectError> {
     let ended = Arc::clone(ended);
     let pushes = move |push: PushInfo| -> Result<(), ()> {
         if push.kind == PushKind::Disconnection {
@@ -74,9 +69,7 @@ async fn connect(
         }
         Ok(())
     };
-    let mut connection = open_connection(&server, Some(pushes), timeout).await?;
-    require_primary(within(timeout, role(&mut connection)).await?)?;
-    Ok((connection, server.addr().to_string()))
+    connect_to_primary(&shared.options, &link.servers, pushes).await
 }
 
 /// Publishes until that fails. Messages in progress stay in `batch`, also when the caller cancels this.

@@ -11,7 +11,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, PushInfo, PushKind, RedisResult, Value};
 use tokio::sync::Notify;
 
-use super::connect::{ConnectError, open_connection, primary, replaced, require_primary, role, within};
+use super::connect::{ConnectError, Connected, connect_to_primary, replaced, within};
 use super::health_check::check_health;
 use super::link::Link;
 use super::{Shared, reconnect_backoff};
@@ -40,10 +40,11 @@ async fn follow(
     connected_before: &mut bool,
 ) -> ConnectError {
     let ended = Arc::new(Notify::new());
-    let (connection, address) = match connect(shared, link, &ended).await {
+    let connected = match connect(shared, link, &ended).await {
         Ok(connected) => connected,
         Err(error) => return error,
     };
+    let Connected { connection, address, .. } = &connected;
     let mut subscribed = HashSet::new();
     let serving = async {
         let mut connection = connection.clone();
@@ -65,7 +66,7 @@ async fn follow(
         tokio::select! {
             error = check_health(connection.clone(), options.ping, options.timeout, alive) => error,
             error = keep_reconciling(shared, link, &mut connection, &mut subscribed) => error,
-            error = replaced(&link.servers, &address, options.timeout) => error,
+            error = replaced(&link.servers, address, options.timeout) => error,
         }
     };
     tokio::select! {
@@ -78,17 +79,13 @@ async fn connect(
     shared: &Arc<Shared>,
     link: &Arc<Link>,
     ended: &Arc<Notify>,
-) -> Result<(MultiplexedConnection, String), ConnectError> {
-    let timeout = shared.options.timeout;
-    let server = primary(&link.servers, timeout).await?;
+) -> Result<Connected, ConnectError> {
     let (into, of, ended) = (Arc::clone(shared), Arc::clone(link), Arc::clone(ended));
     let pushes = move |push: PushInfo| -> Result<(), ()> {
         on_push(&into, &of, &ended, push);
         Ok(())
     };
-    let mut connection = open_connection(&server, Some(pushes), timeout).await?;
-    require_primary(within(timeout, role(&mut connection)).await?)?;
-    Ok((connection, server.addr().to_string()))
+    connect_to_primary(&shared.options, &link.servers, pushes).await
 }
 
 /// Called by the connection while it reads. Must not wait.

@@ -68,8 +68,7 @@ impl<E: Environment + 'static> World<E> {
         let meters = Arc::new(Meters::new());
         let inboxes = vec![Inbox::new(1 << 20, environment.clone())];
         let (router, holes) = Router::new(inboxes, Arc::clone(&meters), RouterOptions::default());
-        let here = actix::Arbiter::current();
-        let node = Node::start(&here, store, Arc::clone(&shared), router, holes, meters, node_options());
+        let node = Node::start(store, Arc::clone(&shared), router, holes, meters, node_options());
         let admission = AdmissionOptions {
             per_address_per_second: 0,
             per_address_burst: 0,

@@ -76,7 +76,7 @@ impl RedisBus {
             leased: AtomicBool::new(false),
             writing: Mutex::default(),
         });
-        let keeper = tokio::spawn(keep(Arc::clone(&handle))).abort_handle();
+        let keeper = self.shared.options.spawn(keep(Arc::clone(&handle)));
         Arc::new(RedisPresenceRegistry { handle, keeper })
     }
 }
