@@ -79,12 +79,9 @@ impl Device {
                 self.account.state = SignIn::Erased;
             }
         }
-        match self.account.state {
-            SignIn::Needed(at) => {
-                if self.is_due(at) {
-                    self.sign_in();
-                }
-            }
+        let state = self.account.state;
+        match state {
+            SignIn::Needed(at) if self.is_due(at) => self.sign_in(),
             SignIn::Done => self.renew(),
             _ => {}
         }

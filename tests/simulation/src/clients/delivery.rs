@@ -235,15 +235,13 @@ impl Device {
             (Purpose::Claim, Some(_)) => self.claimed(),
             (Purpose::SignOut, Some(_)) => self.signed_out(),
             (Purpose::Erase, Some(_)) => self.erased(),
-            (Purpose::Head(id), Some(body)) => {
-                if self.copy.borrow().conversations.contains_key(&id) {
-                    self.take_head(body);
-                }
+            (Purpose::Head(id), Some(body)) if self.copy.borrow().conversations.contains_key(&id) => {
+                self.take_head(body);
             }
             (Purpose::List, Some(body)) => self.listed(body),
             (Purpose::List, None) => self.polling.failed(),
             (Purpose::Events { conversation, after }, Some(body)) => {
-                self.read_events(&conversation, after, body)
+                self.read_events(&conversation, after, body);
             }
             (Purpose::Events { conversation, .. }, None) => {
                 if matches!(verdict, Verdict::Refused(_)) {
@@ -251,7 +249,7 @@ impl Device {
                 }
             }
             (Purpose::Erase, None) => {
-                self.remark(format!("the account is not erased: {} {verdict:?}", call.path))
+                self.remark(format!("the account is not erased: {} {verdict:?}", call.path));
             }
             _ => {}
         }

@@ -128,7 +128,7 @@ impl Raw {
             let Ok(message) = timeout_at(until, self.socket.next()).await else { break };
             match message {
                 Some(Ok(Message::Close(frame))) => {
-                    self.end(Some(frame.map_or(NO_CODE, |frame| frame.code.into())))
+                    self.end(Some(frame.map_or(NO_CODE, |frame| frame.code.into())));
                 }
                 Some(Ok(message)) => self.note(&message),
                 Some(Err(_)) | None => self.end(None),
