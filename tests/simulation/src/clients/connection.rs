@@ -99,9 +99,11 @@ impl Connection {
         self.get(socket).is_some_and(|attached| attached.heard_at >= since)
     }
 
-    /// Since when the device reads from a socket without a pause.
-    pub fn reading_since(&mut self, socket: u64) -> u64 {
-        self.get(socket).map_or(0, |attached| attached.reading_since)
+    /// Since when the device reads from a socket without a pause; `None` in a pause.
+    pub fn reading_since(&mut self, socket: u64) -> Option<u64> {
+        self.get(socket)
+            .filter(|attached| attached.paused_until.is_none())
+            .map(|attached| attached.reading_since)
     }
 
     fn has_greeting(&self) -> bool {

@@ -42,7 +42,9 @@ pub struct Conversation {
     pub peer: Option<String>,
     /// The first event that this user may see, as the last head told.
     pub first_seq: u64,
-    /// Everything from the first visible event to here has come.
+    /// Everything from here to `position` has come. 0 before anything has.
+    pub from_seq: u64,
+    /// The last event before the first one that is missing.
     pub position: u64,
     /// The newest event that the device has heard of.
     pub heard_seq: u64,
@@ -64,6 +66,8 @@ pub struct Conversation {
     pub(super) born: u64,
     /// Whether a head told of it since the last reset.
     pub(super) named: bool,
+    /// Answers in a row that left a hole.
+    pub(super) holes: u32,
 }
 
 /// A message.
@@ -86,7 +90,7 @@ pub struct Message {
 }
 
 impl Conversation {
-    /// Takes a head. `fresh`: it replaces what was told before, as after a reset.
+    /// Takes a head.
     pub(super) fn take_head(&mut self, head: &Value) {
         self.kind = text(head, "kind").to_owned();
         self.name = owned(head, "name");
@@ -97,7 +101,14 @@ impl Conversation {
         self.heard_seq = self.heard_seq.max(last_seq);
         self.read_seq = self.read_seq.max(read_seq);
         self.unread_told = integer(head, "unread").map(|unread| (unread, last_seq, read_seq));
-        self.position = self.position.max(self.first_seq.saturating_sub(1));
+        if self.position + 1 < self.first_seq {
+            // The user was away and came back, or older events are hidden now: what happens to those before is not
+            // told any more.
+            self.events.clear();
+            self.messages.clear();
+            self.position = self.first_seq - 1;
+            self.from_seq = 0;
+        }
         self.based = true;
         self.named = true;
         self.drain();
@@ -109,7 +120,7 @@ impl Conversation {
     }
 
     /// The seqs that are missing now: after which, and how many.
-    pub(super) fn missing(&self) -> Option<(u64, u64)> {
+    pub fn missing(&self) -> Option<(u64, u64)> {
         let last = self.ahead.keys().next().map_or(self.heard_seq, |first| first - 1);
         (last > self.position).then(|| (self.position, last - self.position))
     }
@@ -134,16 +145,20 @@ impl Conversation {
         self.take_live(event, seq);
     }
 
-    /// Takes an event of an answer; false when it leaves a hole.
+    /// Takes an event of an answer; false when it would leave a hole, and then nothing changes.
     pub(super) fn take_read(&mut self, event: &Value, seq: u64) -> bool {
-        let successor = seq <= self.position + 1 || !self.based;
+        self.heard_seq = self.heard_seq.max(seq);
+        if self.based && seq > self.position + 1 {
+            self.holes += 1;
+            return false;
+        }
+        self.holes = 0;
+        self.based = true;
         if seq > self.position {
             self.apply(event, seq);
-            self.based = true;
         }
-        self.heard_seq = self.heard_seq.max(seq);
         self.drain();
-        successor
+        true
     }
 
     /// Everything up to there was asked for and has come.
@@ -168,6 +183,9 @@ impl Conversation {
 
     fn apply(&mut self, event: &Value, seq: u64) {
         self.position = seq;
+        if self.from_seq == 0 {
+            self.from_seq = seq;
+        }
         let target = integer(event, "target_seq").unwrap_or_default();
         match text(event, "kind") {
             "message" => {

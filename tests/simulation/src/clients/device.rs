@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use super::account::{Account, SignIn};
@@ -51,6 +52,8 @@ pub(super) struct Device {
     pub directs: BTreeMap<String, String>,
     pub polling: Polling,
     pub jobs: Jobs,
+    /// What a hostile device does beside; the calm ends it.
+    pub abuses: Vec<AbortHandle>,
     /// Calls that change something, one after the other.
     pub changes: Lane,
     /// Calls that read.
@@ -91,6 +94,7 @@ impl Device {
             directs: BTreeMap::new(),
             polling: Polling::default(),
             jobs: Jobs::default(),
+            abuses: Vec::new(),
             changes: Lane::default(),
             reads: Lane::default(),
             inbox,
@@ -167,6 +171,7 @@ impl Device {
     fn begin_calm(&mut self) {
         self.now = self.history.now_ms();
         self.calm = true;
+        self.abuses.drain(..).for_each(|abuse| abuse.abort());
         self.sign_in_again();
         self.come_back();
         self.polling.start_over(self.now);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::history::{History, What, Who};
@@ -64,8 +64,8 @@ pub struct Jobs(JoinSet<Done>);
 
 impl Jobs {
     /// Begins a task.
-    pub fn spawn(&mut self, task: impl Future<Output = Done> + 'static) {
-        self.0.spawn_local(task);
+    pub fn spawn(&mut self, task: impl Future<Output = Done> + 'static) -> AbortHandle {
+        self.0.spawn_local(task)
     }
 
     /// Begins a call.

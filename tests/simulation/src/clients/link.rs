@@ -94,7 +94,7 @@ impl Link {
             let small = WebSocketConfig::default().read_buffer_size(4 << 10).write_buffer_size(0);
             let (sink, stream) = WebSocketStream::from_raw_socket(stream, role, Some(small)).await.split();
             let mut halves = JoinSet::new();
-            halves.spawn_local(write(sink, queue, pause.clone(), begun.clone(), msgpack));
+            halves.spawn_local(write(sink, queue, begun.clone(), msgpack));
             read(stream, inbox, pause, begun, msgpack).await;
         });
         Self { socket, outgoing, paused, notes, wire, tasks }
@@ -133,7 +133,7 @@ impl Link {
         self.pause(true);
     }
 
-    /// Reads and writes nothing until it is called with false.
+    /// Reads nothing until it is called with false.
     pub fn pause(&self, paused: bool) {
         self.paused.send_replace(paused);
     }
@@ -145,7 +145,7 @@ impl Drop for Link {
     }
 }
 
-/// Returns when the connection may be used.
+/// Returns when the connection may be read.
 async fn unpaused(pause: &mut watch::Receiver<bool>) {
     // The sender lives as long as the tasks do.
     let _ = pause.wait_for(|paused| !paused).await;
@@ -154,12 +154,10 @@ async fn unpaused(pause: &mut watch::Receiver<bool>) {
 async fn write(
     mut sink: SplitSink<WebSocketStream<SimSocket>, Message>,
     mut queue: mpsc::Receiver<Out>,
-    mut pause: watch::Receiver<bool>,
     notes: Notes,
     msgpack: bool,
 ) {
     while let Some(out) = queue.recv().await {
-        unpaused(&mut pause).await;
         let message = match out {
             Out::Frame(frame) => {
                 let message = encode(&frame, msgpack);

@@ -107,7 +107,11 @@ impl Device {
 
     /// A page of events.
     pub(super) fn read_events(&mut self, id: &str, after: u64, page: &Value) {
-        // Nothing else is read while this device waits, so no answer is about an earlier stay.
+        let position = self.copy.borrow().conversations.get(id).map(|known| known.position);
+        if position != Some(after) {
+            // The copy was begun again in the meantime.
+            return self.read_on(id);
+        }
         self.take_page(id, items(page, "events"), u64::MAX);
         let position = self.copy.borrow().conversations.get(id).map(|known| known.position);
         if is(page, "more") && position.is_some_and(|position| position > after) {

@@ -122,7 +122,8 @@ impl Device {
     pub(super) fn advance_requests(&mut self) {
         for socket in self.connection.sockets() {
             let Some((since, number)) = self.requests.oldest(socket) else { continue };
-            let begun = since.max(self.connection.reading_since(socket));
+            let Some(reading_since) = self.connection.reading_since(socket) else { continue };
+            let begun = since.max(reading_since);
             if self.is_due(begun + STUCK_MS) {
                 if self.connection.heard_of(socket, self.now.saturating_sub(STUCK_MS / 2)) {
                     self.remark(format!("unanswered request {number} on socket {socket}"));

@@ -104,9 +104,7 @@ impl Device {
             if self.resume.gone.get(id).is_some_and(|last| seq <= *last) {
                 return;
             }
-            let path = format!("/v1/conversations/{}", segment(id));
-            let call = Call { method: "GET", path, token: None, body: None, key: None };
-            self.reads.push(Purpose::Head(id.to_owned()), call);
+            self.ask_for_head(id);
         }
         let (born, loose) = (self.requests.last(), self.plan.behaviour == Behaviour::Lazy);
         let mut copy = self.copy.borrow_mut();
@@ -143,21 +141,38 @@ impl Device {
 
     /// Takes events that were asked for with the request of a number.
     pub(super) fn take_page(&mut self, id: &str, events: &[Value], number: u64) {
-        let mut holes = Vec::new();
         let mut copy = self.copy.borrow_mut();
         let me = copy.user.clone().unwrap_or_default();
         let Some(known) = copy.conversations.get_mut(id).filter(|known| known.born < number) else { return };
         for event in events {
             let seq = integer(event, "seq").unwrap_or_default();
-            let position = known.position;
             if !known.take_read(event, seq) {
-                holes.push(format!("a hole in {id}: {seq} after {position}"));
+                let (position, holes) = (known.position, known.holes);
+                drop(copy);
+                return self.found_hole(id, seq, position, holes);
             }
             note_own(known, event, &me, seq);
         }
         drop(copy);
         self.resume.unreported.insert(id.to_owned());
-        holes.into_iter().for_each(|hole| self.remark(hole));
+    }
+
+    /// An answer left out events. Either they are hidden from this user by now, and a head tells so, or they are
+    /// missing.
+    fn found_hole(&mut self, id: &str, seq: u64, position: u64, holes: u32) {
+        if holes > 2 {
+            self.remark(format!("a hole in {id}: {seq} after {position}"));
+        }
+        self.resume.sync_at = self.now + self.backoff(holes, None);
+        self.ask_for_head(id);
+    }
+
+    fn ask_for_head(&mut self, id: &str) {
+        let purpose = Purpose::Head(id.to_owned());
+        if !self.reads.has(&purpose) {
+            let path = format!("/v1/conversations/{}", segment(id));
+            self.reads.push(purpose, Call { method: "GET", path, token: None, body: None, key: None });
+        }
     }
 
     /// Whether anything is missing.

@@ -77,11 +77,12 @@ impl Device {
         let (bench, loot) = (self.bench(), self.loot());
         let name = NAMES[usize::from(kind) % NAMES.len()];
         self.remark(format!("abuse: {name}"));
-        self.jobs.spawn(async move {
+        self.abuses.retain(|abuse| !abuse.is_finished());
+        self.abuses.push(self.jobs.spawn(async move {
             // What is not over by then is cut off.
             let _ = timeout(Duration::from_millis(MOST_MS), misbehave(name, bench, loot)).await;
             Done::Finished
-        });
+        }));
         Some(())
     }
 

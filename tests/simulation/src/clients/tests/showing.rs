@@ -43,7 +43,6 @@ fn what_is_after_a_gap_waits_and_what_came_already_changes_nothing() {
     shown.take_live(&message(3), 3);
     assert_eq!((shown.position, shown.missing()), (0, Some((0, 2))));
     assert!(shown.take_read(&message(1), 1));
-    assert!(!Conversation { based: true, ..Conversation::default() }.take_read(&message(2), 2));
     assert!(shown.take_read(&message(2), 2));
     assert_eq!((shown.position, shown.missing()), (4, None));
     shown.take_live(&json!({"kind": "message", "sender": "x", "body": "other"}), 3);
@@ -77,4 +76,18 @@ fn unread_counts_the_messages_of_others_that_are_there() {
     assert_eq!((shown.unread("ada"), shown.unread("ben")), (3, 0));
     shown.take_live(&json!({"kind": "delete", "target_seq": 3}), 5);
     assert_eq!(shown.unread("ada"), 2);
+}
+
+#[test]
+fn an_answer_with_a_hole_is_not_taken_and_what_became_hidden_is_dropped() {
+    let mut shown = Conversation::default();
+    shown.take_head(&head(1, 1));
+    shown.take_live(&message(1), 1);
+    assert!(!shown.take_read(&message(3), 3));
+    assert_eq!((shown.from_seq, shown.position, shown.missing()), (1, 1, Some((1, 2))));
+    // The user left and came back, so that only what is after that may be read.
+    shown.take_head(&head(3, 3));
+    assert!(shown.messages.is_empty());
+    assert!(shown.take_read(&message(3), 3));
+    assert_eq!((shown.from_seq, shown.position, shown.missing()), (3, 3, None));
 }
