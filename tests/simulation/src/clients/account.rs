@@ -10,7 +10,8 @@ use super::world::Way;
 use crate::net::{Broken, Call};
 use crate::plan::Behaviour;
 
-/// A token is renewed when so little of its time is left, in milliseconds, or a quarter of it if that is less.
+/// A token is renewed when so little of its time is left, in milliseconds, or a quarter of it if that is
+/// less.
 const RENEW_MS: u64 = 45_000;
 
 /// Where the device's sign-in is.

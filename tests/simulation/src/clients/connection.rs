@@ -1,5 +1,5 @@
-//! Which connections a device has: the one it uses, one that greets, and old ones that end. It comes back after the
-//! end of one as its close code says.
+//! Which connections a device has: the one it uses, one that greets, and old ones that end. It comes back
+//! after the end of one as its close code says.
 
 use serde_json::{Value, json};
 

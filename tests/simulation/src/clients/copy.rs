@@ -1,5 +1,5 @@
-//! What a device shows its user: conversations with the present content of their messages. The checker compares it
-//! with the log.
+//! What a device shows its user: conversations with the present content of their messages. The checker
+//! compares it with the log.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -102,8 +102,8 @@ impl Conversation {
         self.read_seq = self.read_seq.max(read_seq);
         self.unread_told = integer(head, "unread").map(|unread| (unread, last_seq, read_seq));
         if self.position + 1 < self.first_seq {
-            // The user was away and came back, or older events are hidden now: what happens to those before is not
-            // told any more.
+            // The user was away and came back, or older events are hidden now: what happens to those before
+            // is not told any more.
             self.events.clear();
             self.messages.clear();
             self.position = self.first_seq - 1;

@@ -1,5 +1,5 @@
-//! Sends what is in the outbox, over the connection or by REST, until each answer is definite; and makes the calls
-//! that wait in lanes.
+//! Sends what is in the outbox, over the connection or by REST, until each answer is definite; and makes the
+//! calls that wait in lanes.
 
 use serde_json::{Value, json};
 
@@ -15,8 +15,8 @@ use crate::plan::Behaviour;
 
 /// Entries that are asked at once over a connection.
 const MOST_ASKED: usize = 16;
-/// A change without a key that nobody answers is repeated at once and so often. Later than that another device may
-/// have changed the same thing, and a repetition would undo it.
+/// A change without a key that nobody answers is repeated at once and so often. Later than that another
+/// device may have changed the same thing, and a repetition would undo it.
 const MOST_TRIES: u32 = 8;
 
 /// The two lanes of calls.

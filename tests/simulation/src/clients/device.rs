@@ -176,7 +176,8 @@ impl Device {
         self.come_back();
         self.polling.start_over(self.now);
         if self.plan.behaviour == Behaviour::Rest {
-            // Nobody tells a device without a connection that the log is another one: it reads everything again.
+            // Nobody tells a device without a connection that the log is another one: it reads everything
+            // again.
             self.copy.borrow_mut().conversations.clear();
         }
     }

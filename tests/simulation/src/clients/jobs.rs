@@ -1,4 +1,5 @@
-//! REST calls of a device, and what else takes time beside its connections. Each runs as a task and reports once.
+//! REST calls of a device, and what else takes time beside its connections. Each runs as a task and reports
+//! once.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! One WebSocket connection of a device: a task that reads and one that writes. Everything that crosses is noted in
-//! the history. Dropping it cuts the connection.
+//! One WebSocket connection of a device: a task that reads and one that writes. Everything that crosses is
+//! noted in the history. Dropping it cuts the connection.
 
 use std::cell::Cell;
 use std::rc::Rc;

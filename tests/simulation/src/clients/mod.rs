@@ -1,8 +1,10 @@
 //! Devices, written from docs/PROTOCOL.md alone. Each is one task. What it does and sees is in the history.
 //!
 //! - [`wire`], [`link`]: frames in both encodings; one connection.
-//! - [`device`]: the task; [`account`]: its sign-in; [`connection`]: which connection it uses; [`frames`]: what comes.
-//! - [`outbox`], [`delivery`]: what the user did, until the answer is definite; [`requests`]: what waits for an answer.
+//! - [`device`]: the task; [`account`]: its sign-in; [`connection`]: which connection it uses; [`frames`]:
+//!   what comes.
+//! - [`outbox`], [`delivery`]: what the user did, until the answer is definite; [`requests`]: what waits for
+//!   an answer.
 //! - [`copy`], [`resume`]: what the user sees, and how it becomes complete again.
 //! - [`operations`], [`jobs`], [`polling`]: steps of the plan, REST calls, devices that use REST only.
 //! - [`hostile`], [`raw`], [`scratch`]: what no client should do.
@@ -82,8 +84,8 @@ impl Handle {
         }
     }
 
-    /// The calm has begun: the device connects, sends what waits, reads what it lacks, stays connected, and does
-    /// nothing more.
+    /// The calm has begun: the device connects, sends what waits, reads what it lacks, stays connected, and
+    /// does nothing more.
     pub fn quiet(&self) {
         self.quiet.send_replace(true);
     }

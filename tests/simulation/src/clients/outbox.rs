@@ -1,5 +1,5 @@
-//! What the user did and the server has not answered for good: it is repeated with the same key, over any number of
-//! connections, until the answer is definite.
+//! What the user did and the server has not answered for good: it is repeated with the same key, over any
+//! number of connections, until the answer is definite.
 
 use std::collections::VecDeque;
 
@@ -60,8 +60,8 @@ impl Item {
         }
     }
 
-    /// Its REST call, without the token. `None` when there is none: for `delivered`, and for a message to a user
-    /// with whom no conversation is known.
+    /// Its REST call, without the token. `None` when there is none: for `delivered`, and for a message to a
+    /// user with whom no conversation is known.
     pub fn call(&self) -> Option<Call> {
         let message = |conversation: &str, seq: u64| {
             format!("/v1/conversations/{}/messages/{seq}", segment(conversation))
@@ -164,8 +164,8 @@ impl Outbox {
         self.entries.iter().filter(|entry| entry.stage == Stage::Asked).count()
     }
 
-    /// The next entry that may be asked at `now`, or the time when there is one. Sends to one conversation keep
-    /// their order.
+    /// The next entry that may be asked at `now`, or the time when there is one. Sends to one conversation
+    /// keep their order.
     pub fn next(&self, now: u64) -> Result<u64, Option<u64>> {
         let mut soonest: Option<u64> = None;
         for (index, entry) in self.entries.iter().enumerate() {

@@ -1,4 +1,5 @@
-//! Devices that use REST only: they ask for the list of conversations now and then, and for the events they lack.
+//! Devices that use REST only: they ask for the list of conversations now and then, and for the events they
+//! lack.
 
 use std::collections::BTreeSet;
 

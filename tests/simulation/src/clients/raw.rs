@@ -1,5 +1,5 @@
-//! A connection on which bytes are written that no WebSocket library would write. What the server says is read as
-//! frames.
+//! A connection on which bytes are written that no WebSocket library would write. What the server says is
+//! read as frames.
 
 use std::time::Duration;
 
@@ -120,7 +120,8 @@ impl Raw {
         let _ = self.socket.get_mut().shutdown().await;
     }
 
-    /// Reads what the server says for so many milliseconds, or until the end. True when the connection has ended.
+    /// Reads what the server says for so many milliseconds, or until the end. True when the connection has
+    /// ended.
     #[expect(clippy::disallowed_methods, reason = "the paused clock of the runtime is the virtual time")]
     pub async fn read(&mut self, ms: u64) -> bool {
         let until = Instant::now() + Duration::from_millis(ms);

@@ -1,5 +1,5 @@
-//! How the copy becomes complete again: heads, `sync` of exactly what is missing, gaps, conversations that were left,
-//! and a log that is another one.
+//! How the copy becomes complete again: heads, `sync` of exactly what is missing, gaps, conversations that
+//! were left, and a log that is another one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -157,8 +157,8 @@ impl Device {
         self.resume.unreported.insert(id.to_owned());
     }
 
-    /// An answer left out events. Either they are hidden from this user by now, and a head tells so, or they are
-    /// missing.
+    /// An answer left out events. Either they are hidden from this user by now, and a head tells so, or they
+    /// are missing.
     fn found_hole(&mut self, id: &str, seq: u64, position: u64, holes: u32) {
         if holes > 2 {
             self.remark(format!("a hole in {id}: {seq} after {position}"));

@@ -1,5 +1,5 @@
-//! What people tell each other outside of the chat: who is who, which conversation a plan's slot became, and what a
-//! thief would find lying around.
+//! What people tell each other outside of the chat: who is who, which conversation a plan's slot became, and
+//! what a thief would find lying around.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};

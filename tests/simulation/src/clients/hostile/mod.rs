@@ -1,5 +1,6 @@
-//! What no client should do. Each kind of abuse uses connections and calls of its own; what the server answers is in
-//! the history, and the checker says whether it is from the catalogue and whether anybody else was harmed.
+//! What no client should do. Each kind of abuse uses connections and calls of its own; what the server
+//! answers is in the history, and the checker says whether it is from the catalogue and whether anybody else
+//! was harmed.
 //!
 //! - [`framing`]: bytes that break RFC 6455; sockets that are half open, slow or silent.
 //! - [`entering`]: greetings that are missing, doubled, false or too many.

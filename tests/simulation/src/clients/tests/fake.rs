@@ -1,5 +1,5 @@
-//! A server that is just enough of docs/PROTOCOL.md to try devices on: one log in memory, without rights, with
-//! switches for what goes wrong.
+//! A server that is just enough of docs/PROTOCOL.md to try devices on: one log in memory, without rights,
+//! with switches for what goes wrong.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
