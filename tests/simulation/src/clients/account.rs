@@ -77,7 +77,7 @@ impl Device {
         if self.world.borrow().people[self.plan.person].erased && self.account.state != SignIn::Erased {
             // Another device of this person ended the account; its tokens end with it.
             if !matches!(self.account.state, SignIn::Done | SignIn::Asking) {
-                self.account.state = SignIn::Erased;
+                self.erased();
             }
         }
         let state = self.account.state;
@@ -131,6 +131,15 @@ impl Device {
         }
     }
 
+    /// The connection did not take the token: try with another one after a while.
+    pub(super) fn renew_after(&mut self, verdict: &Verdict) {
+        let wait = match verdict {
+            Verdict::Later(wait) | Verdict::Unsure(wait) => *wait,
+            _ => None,
+        };
+        self.account.renew_at = Some(self.now + self.backoff(3, wait));
+    }
+
     /// The answer to a sign-up or sign-in.
     pub(super) fn signed_in(&mut self, purpose: &Purpose, answer: Result<(u16, Value), Broken>) {
         let wait = match of_call(answer) {
@@ -171,6 +180,7 @@ impl Device {
         self.account.user = user;
         self.account.make = false;
         self.account.state = SignIn::Done;
+        self.copy.borrow_mut().signed_out = false;
         self.keep_tokens(body);
         if let Some(claim) = claim {
             self.changes.push(Purpose::Claim, claim);
@@ -211,9 +221,10 @@ impl Device {
         self.account.access = None;
         self.account.refresh = None;
         self.account.renew_at = None;
-        let erased = self.world.borrow().people[self.plan.person].erased;
-        self.account.state =
-            if erased { SignIn::Erased } else { SignIn::Needed(self.now + self.dice.below(500)) };
+        if self.world.borrow().people[self.plan.person].erased {
+            return self.erased();
+        }
+        self.account.state = SignIn::Needed(self.now + self.dice.below(500));
     }
 
     /// The claim was answered.
@@ -227,6 +238,7 @@ impl Device {
         self.account.refresh = None;
         self.account.renew_at = None;
         self.account.state = SignIn::Out;
+        self.copy.borrow_mut().signed_out = true;
     }
 
     /// The account is gone.

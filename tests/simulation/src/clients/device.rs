@@ -51,6 +51,8 @@ pub(super) struct Device {
     /// Direct conversations, by the user that something was sent to.
     pub directs: BTreeMap<String, String>,
     pub polling: Polling,
+    /// When to ask for presence again.
+    pub watch_at: Option<u64>,
     pub jobs: Jobs,
     /// What a hostile device does beside; the calm ends it.
     pub abuses: Vec<AbortHandle>,
@@ -93,6 +95,7 @@ impl Device {
             resume: Resume::default(),
             directs: BTreeMap::new(),
             polling: Polling::default(),
+            watch_at: None,
             jobs: Jobs::default(),
             abuses: Vec::new(),
             changes: Lane::default(),
@@ -133,16 +136,18 @@ impl Device {
 
     /// Does everything that is due.
     fn advance(&mut self) {
+        // In this order: what one part makes due is seen by those after it.
         self.advance_account();
-        self.advance_lanes();
         if self.plan.behaviour == Behaviour::Rest {
             self.advance_polling();
         } else {
-            self.advance_connection();
             self.advance_requests();
+            self.advance_connection();
             self.advance_resume();
+            self.advance_watching();
         }
         self.advance_outbox();
+        self.advance_lanes();
         self.end_typing();
         let settled = self.calm && self.is_settled();
         if settled != self.settled.get() {
@@ -165,7 +170,7 @@ impl Device {
             Behaviour::Lazy => self.connection.is_live(),
             Behaviour::Correct | Behaviour::Hostile => self.connection.is_live() && !self.is_behind(),
         };
-        idle && current && self.requests.is_empty()
+        idle && current && self.requests.is_empty() && self.watch_at.is_none()
     }
 
     fn begin_calm(&mut self) {

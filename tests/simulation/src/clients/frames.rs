@@ -64,9 +64,19 @@ impl Device {
         self.use_connection(socket, frame);
         self.take_heads(frame);
         self.copy.borrow_mut().presence.clear();
+        self.watch_at = Some(self.now);
+    }
+
+    /// Asks for the presence of all whom the user watches, once per connection and after a refusal that passes.
+    pub(super) fn advance_watching(&mut self) {
+        let (Some(main), Some(at)) = (self.connection.main(), self.watch_at) else { return };
+        if !self.is_due(at) {
+            return;
+        }
+        self.watch_at = None;
         let watched: Vec<_> = self.copy.borrow().watched.iter().cloned().collect();
         if !watched.is_empty() {
-            self.request(socket, Asked::Other, |id| json!({"type": "watch", "id": id, "users": watched}));
+            self.request(main, Asked::Watch, |id| json!({"type": "watch", "id": id, "users": watched}));
         }
     }
 
@@ -74,7 +84,7 @@ impl Device {
         match self.requests.take(socket, &frame["id"]) {
             Some((_, Asked::Entry(entry))) => self.entry_done(entry, Verdict::Done(frame.clone())),
             Some((number, Asked::Sync(ranges))) => self.synced(number, &ranges, is(frame, "more")),
-            Some((_, Asked::Auth | Asked::Ping | Asked::Other)) => {}
+            Some((_, Asked::Auth | Asked::Watch | Asked::Ping | Asked::Other)) => {}
             None if frame["id"].is_null() => {}
             None => self.remark(format!("an answer to nothing: {frame}")),
         }
@@ -86,7 +96,12 @@ impl Device {
             Some((_, Asked::Entry(entry))) => self.entry_done(entry, verdict),
             Some((number, Asked::Sync(ranges))) => self.sync_refused(number, &ranges, &verdict),
             // The connection stays open with its old token.
-            Some((_, Asked::Auth)) => self.renew_soon(),
+            Some((_, Asked::Auth)) => self.renew_after(&verdict),
+            Some((_, Asked::Watch)) => {
+                if let Verdict::Later(wait) | Verdict::Unsure(wait) = verdict {
+                    self.watch_at = Some(self.now + self.backoff(2, wait));
+                }
+            }
             Some((_, Asked::Ping | Asked::Other)) => {}
             None => self.remark(format!("an answer to nothing: {frame}")),
         }

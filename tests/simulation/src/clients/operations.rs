@@ -277,7 +277,7 @@ impl Device {
         let main = self.connection.main()?;
         let kind = if on { "watch" } else { "unwatch" };
         let frame = |id: &Value| json!({"type": kind, "id": id, "users": [user]});
-        self.request(main, Asked::Other, frame).then_some(())
+        self.request(main, if on { Asked::Watch } else { Asked::Other }, frame).then_some(())
     }
 
     fn sync_again(&mut self, on: Place, back: Back) -> Option<()> {

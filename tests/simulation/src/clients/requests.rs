@@ -19,6 +19,8 @@ pub(super) enum Asked {
     Sync(Vec<(String, u64, u64)>),
     /// A new token for the connection.
     Auth,
+    /// To be told of somebody's presence.
+    Watch,
     /// Whether the connection lives.
     Ping,
     /// Anything else: the answer changes nothing.

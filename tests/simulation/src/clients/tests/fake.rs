@@ -302,6 +302,16 @@ impl Log {
                     None => (503, json!({"code": "unavailable", "retryable": true, "definite": false})),
                 }
             }
+            ("DELETE", ["me"]) => {
+                let sessions = self.sessions.values().filter(|(whose, _)| *whose == user);
+                sessions.for_each(|(_, queue)| drop(queue.try_send(Push::Close(4403))));
+                (202, json!(null))
+            }
+            ("DELETE", ["tokens", ..]) => {
+                let sessions = self.sessions.values().filter(|(whose, _)| *whose == user);
+                sessions.for_each(|(_, queue)| drop(queue.try_send(Push::Close(4401))));
+                (204, json!(null))
+            }
             _ => (404, json!({"code": "not_found", "retryable": false, "definite": true})),
         }
     }

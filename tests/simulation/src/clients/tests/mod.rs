@@ -5,6 +5,7 @@ mod hostile;
 mod resuming;
 mod sending;
 mod showing;
+mod signing_in;
 
 use std::cell::RefCell;
 use std::rc::Rc;
