@@ -67,7 +67,8 @@ impl Device {
         self.watch_at = Some(self.now);
     }
 
-    /// Asks for the presence of all whom the user watches, once per connection and after a refusal that passes.
+    /// Asks for the presence of all whom the user watches, once per connection and after a refusal that
+    /// passes.
     pub(super) fn advance_watching(&mut self) {
         let (Some(main), Some(at)) = (self.connection.main(), self.watch_at) else { return };
         if !self.is_due(at) {

@@ -47,7 +47,7 @@ impl Requests {
         self.last += 1;
         let number = self.last;
         self.waiting.insert(number, Request { socket, since: now, asked });
-        (number, if number.is_multiple_of(3) { json!(format!("r{number}")) } else { json!(number) })
+        (number, id(number))
     }
 
     /// Takes the request that an answer over a socket belongs to.
@@ -108,6 +108,11 @@ impl Requests {
     }
 }
 
+/// The `id` of a request: an integer or a text.
+fn id(number: u64) -> Value {
+    if number.is_multiple_of(3) { json!(format!("r{number}")) } else { json!(number) }
+}
+
 impl Device {
     /// Sends a request over a socket; false when there is no room.
     pub(super) fn request(&mut self, socket: u64, asked: Asked, frame: impl FnOnce(&Value) -> Value) -> bool {
@@ -128,7 +133,7 @@ impl Device {
             let begun = since.max(reading_since);
             if self.is_due(begun + STUCK_MS) {
                 if self.connection.heard_of(socket, self.now.saturating_sub(STUCK_MS / 2)) {
-                    self.remark(format!("unanswered request {number} on socket {socket}"));
+                    self.remark(format!("unanswered request {} on socket {socket}", id(number)));
                 }
                 self.abandon(socket);
             }

@@ -101,3 +101,17 @@ fn the_last_send_again_is_the_same_message() {
     });
     assert_eq!(run.logged().len(), 2);
 }
+
+#[test]
+fn a_request_without_an_answer_is_noted_and_made_again_elsewhere() {
+    let run = with(6, &[(Behaviour::Correct, true)], |run| async move {
+        run.lobby().await;
+        run.log.borrow_mut().ignore_sends = 1;
+        run.send(0, 1);
+        run.settle().await;
+        run
+    });
+    assert_eq!(run.logged().len(), 1);
+    let stuck = |what: &What| matches!(what, What::Noted { text } if text.starts_with("unanswered request"));
+    assert_eq!(run.entries().iter().filter(|entry| stuck(&entry.what)).count(), 1);
+}
