@@ -33,6 +33,8 @@ pub struct Call {
     pub token: Option<String>,
     /// The body, if any.
     pub body: Option<Value>,
+    /// The header `Idempotency-Key`, if any.
+    pub key: Option<String>,
 }
 
 /// The way into the fleet: a balancer that knows which processes are ready.
