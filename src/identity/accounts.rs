@@ -111,6 +111,16 @@ impl Identity {
         let rotation = self.inner.store.rotate_family(&hash, &next.hash, end, now, REPEAT_WITHIN);
         match self.write(rotation).await? {
             FamilyRotation::Rotated(family) => {
+                let claims =
+                    Claims { user: family.user, family: Some(family.id), issued_at: now, expires_at: end };
+                // A failover or a restore may have lost the end of this sign-in. This node still knows it and
+                // would refuse every new token. So the client has to sign in again, and the end is stored again.
+                if self.standing(&claims) != Standing::Good {
+                    self.inner.meters.refreshes.of("unknown").increment(1);
+                    let ended = self.inner.store.revoke(family.user, Some(family.id), now);
+                    self.end(&self.write(ended).await?);
+                    return Err(refused);
+                }
                 self.inner.meters.refreshes.of("ok").increment(1);
                 let user = self.read(self.inner.store.user(family.user)).await?.ok_or(refused)?;
                 Ok(self.signed_in(user, family.id, next, now, false))

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{PASSWORD, Person, World};
-use tidings::identity::{SignUps, ThrottleOptions};
+use tidings::identity::{Claims, SignUps, ThrottleOptions};
+use tidings::store::{Revocation, RevocationCursor};
 
 #[actix_web::test]
 async fn an_account_signs_in_and_knows_itself() {
@@ -51,6 +52,23 @@ async fn a_refresh_token_that_comes_back_after_its_successor_was_used_ends_the_s
     let body = json!({ "username": "ada", "password": PASSWORD });
     let again = Person::of(&server.call(None, "POST", "/v1/tokens", body).await.wants(200));
     server.get(&again, "/v1/me").await.wants(200);
+}
+
+/// The node still knows the end of a sign-in that a failover of the database lost.
+#[actix_web::test]
+async fn a_refresh_token_does_not_survive_a_sign_out_that_the_database_lost() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let ada = server.sign_up("ada").await;
+    let claims = server.identity.authenticate(&ada.access).await.expect("the token is good");
+    let Claims { user, family, issued_at: at, .. } = claims;
+    server.identity.on_bus_revocation(&Revocation { user, family, at, final_: false });
+    server.get(&ada, "/v1/me").await.refused(401, "unauthenticated");
+    let refresh = json!({ "refresh_token": ada.refresh });
+    server.call(None, "POST", "/v1/tokens/refresh", refresh).await.refused(401, "unauthenticated");
+    let (revocations, _) =
+        world.store.revocations(RevocationCursor::default()).await.expect("the store answers");
+    assert!(revocations.iter().any(|one| one.family == family), "its end is stored again");
 }
 
 #[actix_web::test]

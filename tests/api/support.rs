@@ -46,6 +46,7 @@ pub struct World {
 pub struct Server {
     pub base: String,
     pub readiness: Arc<Readiness>,
+    pub identity: Identity,
     pub http: reqwest::Client,
     handle: ServerHandle,
     identity_run: actix_web::rt::task::JoinHandle<()>,
@@ -138,7 +139,7 @@ impl World {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a client");
-        Server { base: format!("http://{address}"), readiness, http, handle, identity_run }
+        Server { base: format!("http://{address}"), readiness, identity, http, handle, identity_run }
     }
 
     fn node(&self, environment: SharedEnvironment) -> Node {
