@@ -7,7 +7,7 @@ _default:
 dev *args:
     cargo run -- --config config/examples/laptop.toml serve {{args}}
 
-# All tests, or one part: just test --only rust|browser|replay|crash
+# All tests, or one part: just test --only rust|browser|replay|crash|simulation
 test *args:
     scripts/test {{args}}
 

@@ -58,6 +58,7 @@ pub const MENU: &[(&str, &str)] = &[
     ("docs/PROTOCOL.md", "Protocol"),
     ("clients/js/README.md", "JavaScript"),
     ("docs/SEMANTICS.md", "Semantics"),
+    ("docs/TESTING.md", "Testing"),
     ("docs/OPERATIONS.md", "Operations"),
     ("config/default.toml", "Settings"),
     ("docs/METRICS.md", "Metrics"),
@@ -70,9 +71,9 @@ pub const MENU: &[(&str, &str)] = &[
 pub struct PageFile {
     /// The file, from the root of the repository.
     pub path: String,
-    /// Where it is served.
+    /// The address at which it is served.
     pub address: String,
-    /// Markdown, or what stands in a block of code.
+    /// Markdown, or the content of a block of code.
     pub text: String,
 }
 

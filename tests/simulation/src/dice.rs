@@ -1,7 +1,7 @@
 //! Random numbers that follow from a seed.
 
-/// A stream of random numbers (SplitMix64). Streams with different names are independent of each other, so that
-/// one part that draws more often changes nothing for the others.
+/// A stream of random numbers (SplitMix64). Streams with different names are independent of each other, so
+/// that one part that draws more often changes nothing for the others.
 #[derive(Debug, Clone)]
 pub struct Dice(u64);
 

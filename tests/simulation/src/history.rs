@@ -1,4 +1,4 @@
-//! Everything that happened in a run, in order. The checker and the story read it; its hash tells whether two
+//! Everything that happened in a run, in order. The checker and the story read it; its hash shows whether two
 //! runs were the same.
 
 use std::cell::RefCell;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 use tokio::time::Instant;
 
-/// Who did or saw something.
+/// The one who did or saw something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Who {
     /// A device, by its index in [`crate::plan::Plan::devices`].
@@ -34,7 +34,16 @@ pub enum What {
     /// A device received a frame.
     Received { socket: u64, frame: Value },
     /// A device made a REST call. `call` is unique in the run.
-    Called { call: u64, process: Option<usize>, method: String, path: String, body: Value, signed_in: bool },
+    /// `token`: the access token that it was sent with.
+    Called {
+        call: u64,
+        process: Option<usize>,
+        method: String,
+        path: String,
+        body: Value,
+        signed_in: bool,
+        token: Option<String>,
+    },
     /// The answer to a call; `status` is `None` when the connection broke: nothing is known.
     Answered { call: u64, status: Option<u16>, body: Value },
     /// A fault, or the end of one, or anything else that a reader of the story wants to know.
@@ -46,9 +55,9 @@ pub enum What {
 pub struct Entry {
     /// True virtual time since the start of the run, in milliseconds.
     pub at_ms: u64,
-    /// Who did or saw it.
+    /// The one who did or saw it.
     pub who: Who,
-    /// What it was.
+    /// The event.
     pub what: What,
 }
 

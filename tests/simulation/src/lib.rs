@@ -1,16 +1,34 @@
-//! Deterministic simulation of whole fleets: see docs/TESTING.md.
+//! Deterministic simulation of whole fleets: see docs/TESTING.md and ADR 0100.
 //!
-//! - [`plan`]: what a run does, from its seed.
-//! - [`edges`]: models of what is outside the product: log faults, bus, sockets, clocks, randomness.
-//! - [`net`]: what devices see of the fleet.
-//! - [`clients`]: devices, written from docs/PROTOCOL.md.
-//! - [`history`]: what happened.
-//! - [`checker`]: whether the promises held.
+//! - [`plan`]: the steps of a run; [`generate`] makes it from a seed.
+//! - [`world`]: a run. [`fleet`] and [`process`] run the product's own code. [`edges`] has models of
+//!   everything outside of it. [`faults`] performs the faults.
+//! - [`net`] and [`balancer`]: the part of the fleet that devices see. [`clients`]: devices, written from
+//!   docs/PROTOCOL.md.
+//! - [`history`]: the record of a run. [`inspect`]: the log at the end. [`checker`]: whether the promises
+//!   were kept. [`shrink`] and [`story`] explain a failing run.
+//! - [`batch`]: many runs, each in a process of its own, because [`entropy`] and tokio's own counters begin
+//!   anew there.
 
+pub mod balancer;
+pub mod batch;
 pub mod checker;
 pub mod clients;
 pub mod dice;
 pub mod edges;
+pub mod entropy;
+pub mod faults;
+pub mod fleet;
+pub mod generate;
 pub mod history;
+pub mod inspect;
 pub mod net;
+pub mod outcome;
 pub mod plan;
+pub mod process;
+pub mod settings;
+pub mod shrink;
+pub mod story;
+pub mod world;
+
+pub use tidings::rare;

@@ -1,4 +1,4 @@
-//! What devices see of the fleet: an address to connect to and to call.
+//! The part of the fleet that devices see: an address to connect to and to call.
 
 use std::rc::Rc;
 
@@ -11,8 +11,8 @@ use crate::edges::socket::SimSocket;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Broken;
 
-/// A WebSocket that was upgraded, on the device's side. Frames are written to and read from it as RFC 6455 has them;
-/// the HTTP handshake is over.
+/// A WebSocket that was upgraded, on the device's side. Frames are written to and read from it as RFC 6455
+/// has them; the HTTP handshake is over.
 pub struct Upgraded {
     /// The stream.
     pub stream: SimSocket,
@@ -44,9 +44,10 @@ pub trait Network {
     async fn connect(&self, device: usize, msgpack: bool, bearer: Option<String>)
     -> Result<Upgraded, Broken>;
 
-    /// Makes a REST call and notes it in the history (`What::Called`, `What::Answered`). Returns status and body.
+    /// Makes a REST call and notes it in the history (`What::Called`, `What::Answered`). Returns status and
+    /// body.
     async fn call(&self, device: usize, call: Call) -> Result<(u16, Value), Broken>;
 }
 
-/// How the network is shared.
+/// A shared handle to the network.
 pub type SharedNetwork = Rc<dyn Network>;

@@ -1,5 +1,6 @@
-//! What a run does: the fleet, its weather, the people with their devices, and the steps at their times. A plan
-//! follows from its seed. It is written as JSON, so that a failing run can be made smaller step by step and kept.
+//! What a run does: the fleet, its weather, the people with their devices, and the steps at their times. A
+//! plan follows from its seed. It is written as JSON, so that a failing run can be made smaller step by step
+//! and kept.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,13 +17,19 @@ pub struct Plan {
     pub processes: Vec<ProcessPlan>,
     /// Settings of all processes, beside the defaults of the simulation: key and value.
     pub settings: Vec<(String, String)>,
-    /// What always happens a little.
+    /// The weather: small faults that always happen.
     pub weather: Weather,
+    /// The replicas of the log. All processes read from them.
+    #[serde(default)]
+    pub replicas: usize,
+    /// Consumers read the log from the first replica.
+    #[serde(default)]
+    pub tail_from_replica: bool,
     /// The people, each with an account.
     pub people: usize,
     /// The devices.
     pub devices: Vec<DevicePlan>,
-    /// What happens when, by time.
+    /// The steps, by time.
     pub steps: Vec<Step>,
 }
 
@@ -39,7 +46,7 @@ pub struct ProcessPlan {
     pub envelope: u8,
 }
 
-/// What happens all the time, until the calm begins.
+/// The conditions until the calm begins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Weather {
     /// A bus message to one subscriber is lost, in a thousand.
@@ -54,7 +61,7 @@ pub struct Weather {
     pub log_failures: u64,
     /// The answer to a commit is lost, in a thousand.
     pub log_lost_answers: u64,
-    /// How far replicas are behind, in milliseconds.
+    /// The delay of replicas, in milliseconds.
     pub replica_lag_ms: u64,
     /// The longest time that bytes are under way between device and process, in milliseconds.
     pub socket_delay_ms: u64,
@@ -64,7 +71,7 @@ pub struct Weather {
     pub socket_piece_bytes: usize,
 }
 
-/// How a device behaves.
+/// The behaviour of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Behaviour {
     /// Does everything that docs/PROTOCOL.md asks of a client: outbox, cursor, positions, resume.
@@ -80,9 +87,9 @@ pub enum Behaviour {
 /// A device of a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DevicePlan {
-    /// Whose it is.
+    /// The person who owns it.
     pub person: usize,
-    /// How it behaves.
+    /// Its behaviour.
     pub behaviour: Behaviour,
     /// Whether it speaks MessagePack instead of JSON.
     pub msgpack: bool,
@@ -99,14 +106,14 @@ pub struct Step {
     pub act: Act,
 }
 
-/// What happens.
+/// A step of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Act {
     /// A device does something.
     Device {
         /// Which one.
         device: usize,
-        /// What it does.
+        /// Its operation.
         operation: Operation,
     },
     /// Something goes wrong, or is put right.
@@ -126,8 +133,8 @@ pub enum Place {
 /// A message, as steps name it: counted back from the newest that the device knows in that conversation.
 pub type Back = u64;
 
-/// What a device does. Those that the protocol has both as frame and as REST call take the frame, unless the device
-/// uses REST only.
+/// What a device does. Those that the protocol has both as frame and as REST call take the frame, unless the
+/// device uses REST only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Operation {
     /// Send a message with a body of so many bytes.
@@ -168,7 +175,7 @@ pub enum Operation {
     Read { on: Place, page: Page },
     /// Sync a range that one has already, from some seqs back.
     SyncAgain { on: Place, back: Back },
-    /// End the connection: with a close frame, without a word, or never to be heard of again.
+    /// End the connection: with a close frame, with a reset, or silently.
     Disconnect { how: Hangup },
     /// Read nothing for so long.
     StopReading { ms: u64 },
@@ -203,7 +210,7 @@ pub enum Page {
     Preview,
 }
 
-/// How a device ends a connection.
+/// The way in which a device ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Hangup {
     /// With a close frame.
@@ -229,8 +236,11 @@ pub enum Fault {
     ClockJump { process: usize, by_ms: i64 },
     /// The bus carries nothing for a while; processes notice.
     BusAway { ms: u64 },
-    /// The bus is frozen: it accepts everything and delivers nothing, until it is noticed or the time is over.
+    /// The bus is frozen: it accepts everything and delivers nothing, until it is noticed or the time is
+    /// over.
     BusFrozen { ms: u64 },
+    /// The server of the bus is a replica for a while: it keeps its connections and carries nothing.
+    BusDemoted { ms: u64 },
     /// The bus forgets everything (presence, rates) and cuts every connection.
     BusEmptied,
     /// The connection of one process to the bus is cut; it loses what was under way.
@@ -245,14 +255,59 @@ pub enum Fault {
     LogHeldBack { ms: u64 },
     /// The next commits of a process are executed and their answers are lost.
     LogLosesAnswers { process: usize, commits: u64 },
-    /// A replica stands still for a while.
+    /// A replica applies nothing for a while.
     ReplicaFrozen { replica: usize, ms: u64 },
     /// A replica becomes the primary; `lost` is how many of the last commits it lacks (at most).
     FailOver { lost: u64 },
-    /// The log is restored from a copy of some time ago.
-    Restore { age_ms: u64 },
+    /// The log is restored from a copy that lacks the last commits, so many at most.
+    Restore { lost: u64 },
     /// The sockets of a process are reset.
     SocketsReset { process: usize },
     /// Nothing crosses the sockets of a process for a while.
     SocketsStall { process: usize, ms: u64 },
+}
+
+impl Weather {
+    /// The weather once faults have ended: everything takes a little time, and nothing goes wrong.
+    pub fn calm(&self) -> Self {
+        Self {
+            bus_loss: 0,
+            bus_delay_ms: 5,
+            subscribe_delay_ms: 5,
+            log_delay_ms: 3,
+            log_failures: 0,
+            log_lost_answers: 0,
+            replica_lag_ms: 10,
+            socket_delay_ms: 5,
+            ..self.clone()
+        }
+    }
+}
+
+impl Fault {
+    /// The process that it concerns, if it concerns one.
+    pub const fn process(&self) -> Option<usize> {
+        match self {
+            Self::Kill { process, .. }
+            | Self::KillAfterCommit { process, .. }
+            | Self::Pause { process, .. }
+            | Self::Drain { process, .. }
+            | Self::ClockJump { process, .. }
+            | Self::BusCut { process }
+            | Self::LogLosesAnswers { process, .. }
+            | Self::SocketsReset { process }
+            | Self::SocketsStall { process, .. } => Some(*process),
+            Self::BusAway { .. }
+            | Self::BusFrozen { .. }
+            | Self::BusDemoted { .. }
+            | Self::BusEmptied
+            | Self::BusForged { .. }
+            | Self::LogHangs { .. }
+            | Self::LogAway { .. }
+            | Self::LogHeldBack { .. }
+            | Self::ReplicaFrozen { .. }
+            | Self::FailOver { .. }
+            | Self::Restore { .. } => None,
+        }
+    }
 }

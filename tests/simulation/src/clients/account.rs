@@ -111,7 +111,7 @@ impl Device {
 
     fn renew(&mut self) {
         if self.plan.behaviour == Behaviour::Rest && self.account.renew_at.is_none() {
-            // A connection is told when its token ends; without one the device looks at its clock.
+            // A connection is sent `token_expiring`; without a connection the device uses its clock.
             let left = RENEW_MS.min(self.account.life_ms / 4);
             self.account.renew_at = Some(self.account.ends_at.saturating_sub(left));
         }
@@ -188,6 +188,7 @@ impl Device {
     }
 
     fn keep_tokens(&mut self, body: &Value) {
+        self.copy.borrow_mut().signed_out = false;
         self.account.failures = 0;
         self.account.renew_at = None;
         self.account.access = owned(body, "access_token");
@@ -234,6 +235,7 @@ impl Device {
 
     /// The user signed out here.
     pub(super) fn signed_out(&mut self) {
+        self.copy.borrow_mut().signed_out = true;
         self.account.access = None;
         self.account.refresh = None;
         self.account.renew_at = None;

@@ -3,24 +3,26 @@
 
 use serde_json::{Value, json};
 
+mod ending;
+
 use super::account::SignIn;
 use super::device::Device;
 use super::jobs::Done;
 use super::link::Link;
 use super::requests::Asked;
 use crate::net::{Broken, Upgraded};
-use crate::plan::{Behaviour, Hangup};
+use crate::plan::Behaviour;
 
 /// A connection without a welcome for so long is given up.
 const GREETING_MS: u64 = 15_000;
 /// A close frame without an answer for so long is enough.
 const CLOSING_MS: u64 = 5_000;
-/// The device asks so often whether the connection lives.
-const PING_MS: u64 = 20_000;
+/// While a person looks at the device, it asks after so much silence whether the connection lives.
+const SILENCE_MS: u64 = 5_000;
+/// When nothing comes for so long after that, the connection is given up.
+const PONG_MS: u64 = 7_000;
 /// After a close for abuse.
 const ABUSE_MS: u64 = 60_000;
-/// Connections that vanished and are kept open; the oldest one goes first.
-const MOST_BURIED: usize = 3;
 /// Positions that a hello names.
 const MOST_POSITIONS: usize = 50;
 
@@ -46,7 +48,8 @@ pub(super) struct Attached {
     pub told_to_wait_ms: Option<u64>,
     reading_since: u64,
     paused_until: Option<u64>,
-    pinged_at: u64,
+    /// When the device asked whether the connection lives; nothing has come since then.
+    pub pinged_at: Option<u64>,
 }
 
 /// The connections of a device.
@@ -60,6 +63,8 @@ pub(super) struct Connection {
     failures: u32,
     /// When to open the connection that replaces this one, and the session to take over.
     moving: Option<(u64, Option<String>)>,
+    /// The server asked for a wait until then, after abuse.
+    banished_until: u64,
     buried: Vec<Link>,
 }
 
@@ -159,22 +164,31 @@ impl Device {
             attached.paused_until = None;
             attached.reading_since = self.now;
             attached.heard_at = self.now;
+            attached.pinged_at = None;
         }
-        let (stage, silent_at, ping_at) =
-            (attached.stage, attached.heard_at + attached.heartbeat_ms * 5 / 2, attached.pinged_at + PING_MS);
+        // Nobody looks at every other device until the calm.
+        let silence_ms =
+            if self.calm || self.index.is_multiple_of(2) { SILENCE_MS } else { attached.heartbeat_ms };
+        let (stage, ping_at, pinged_at) =
+            (attached.stage, attached.heard_at + silence_ms, attached.pinged_at);
         match stage {
             Stage::Greeting(since) if self.is_due(since + GREETING_MS) => self.abandon(socket),
             Stage::Closing(since) if self.is_due(since + CLOSING_MS) => self.abandon(socket),
-            Stage::Live if self.is_due(silent_at) => {
-                self.remark(format!("nothing came over socket {socket} for too long"));
-                self.abandon(socket);
-            }
-            Stage::Live if self.is_due(ping_at) => {
-                if let Some(attached) = self.connection.get(socket) {
-                    attached.pinged_at = self.now;
+            Stage::Live => match pinged_at {
+                Some(since) if self.is_due(since + PONG_MS) => {
+                    self.remark(format!("nothing came over socket {socket} for too long"));
+                    self.abandon(socket);
                 }
-                self.request(socket, Asked::Ping, |id| json!({"type": "ping", "id": id}));
-            }
+                None if self.is_due(ping_at) => {
+                    let now = self.now;
+                    if let Some(attached) = self.connection.get(socket) {
+                        attached.pinged_at = Some(now);
+                    }
+                    self.is_due(self.now + PONG_MS);
+                    self.request(socket, Asked::Ping, |id| json!({"type": "ping", "id": id}));
+                }
+                _ => {}
+            },
             _ => {}
         }
     }
@@ -198,7 +212,7 @@ impl Device {
             told_to_wait_ms: None,
             reading_since: self.now,
             paused_until: None,
-            pinged_at: self.now,
+            pinged_at: None,
         });
     }
 
@@ -229,6 +243,7 @@ impl Device {
     pub(super) fn use_connection(&mut self, socket: u64, welcome: &Value) {
         self.connection.failures = 0;
         self.connection.moving = None;
+        self.copy.borrow_mut().banished = false;
         let before = self.connection.main.replace(socket);
         if let Some(attached) = self.connection.get(socket) {
             attached.stage = Stage::Live;
@@ -295,7 +310,11 @@ impl Device {
                 self.come_back_after(None);
             }
             Some(4403) => self.erased(),
-            Some(4429) => self.come_back_after(Some(ABUSE_MS)),
+            Some(4429) => {
+                self.come_back_after(Some(ABUSE_MS));
+                self.connection.banished_until = self.now + ABUSE_MS;
+                self.copy.borrow_mut().banished = true;
+            }
             Some(code @ (1000 | 1002 | 1003 | 1007 | 1009 | 4400)) => {
                 self.remark(format!("socket {socket} ended with {code}: a client does not come back"));
                 self.copy.borrow_mut().stopped = Some(code);
@@ -329,56 +348,5 @@ impl Device {
         if let (Some(main), Some(token)) = (self.connection.main, self.account.access.clone()) {
             self.request(main, Asked::Auth, |id| json!({"type": "auth", "id": id, "token": token}));
         }
-    }
-
-    /// Ends the connection in use as a step of the plan says, and comes back after a while.
-    pub(super) fn hang_up(&mut self, how: Hangup) {
-        self.connection.connect_at = self.now + self.dice.between(100, 8_000);
-        self.connection.moving = None;
-        let Some(main) = self.connection.main else { return };
-        match how {
-            Hangup::Close => self.close(main),
-            Hangup::Reset => {
-                if let Some(attached) = self.detach(main) {
-                    attached.link.reset();
-                }
-            }
-            Hangup::Vanish => {
-                let Some(attached) = self.detach(main) else { return };
-                attached.link.vanish();
-                if self.connection.buried.len() == MOST_BURIED {
-                    self.connection.buried.remove(0);
-                }
-                self.connection.buried.push(attached.link);
-            }
-        }
-    }
-
-    /// Reads nothing for so long.
-    pub(super) fn stop_reading(&mut self, ms: u64) {
-        let until = self.now + ms;
-        if let Some(attached) = self.connection.main.and_then(|main| self.connection.get(main)) {
-            attached.link.pause(true);
-            attached.paused_until = Some(until);
-        }
-    }
-
-    /// The calm has begun: read again, and connect soon.
-    pub(super) fn come_back(&mut self) {
-        let now = self.now;
-        for attached in &mut self.connection.attached {
-            attached.paused_until = attached.paused_until.map(|_| now);
-        }
-        self.connection.connect_at = self.connection.connect_at.min(now + self.dice.below(1_000));
-        self.connection.failures = self.connection.failures.min(1);
-    }
-
-    /// The account is another one now: nothing of the connections may be used.
-    pub(super) fn drop_connections(&mut self) {
-        for socket in self.connection.sockets() {
-            drop(self.detach(socket));
-        }
-        self.connection.moving = None;
-        self.connection.connect_at = self.now;
     }
 }

@@ -17,16 +17,18 @@ pub struct Copy {
     pub user: Option<String>,
     /// By id.
     pub conversations: BTreeMap<String, Conversation>,
-    /// Of those whom the device watches: the last state it was told.
+    /// The last state that the device was sent of each user whom it watches.
     pub presence: BTreeMap<String, String>,
     /// Whom the device watches.
     pub watched: BTreeSet<String>,
-    /// Who is shown as typing, by conversation and user, and until when (virtual time in milliseconds).
+    /// The users shown as typing, by conversation and user, and until when (virtual time in milliseconds).
     pub typing: BTreeMap<(String, String), u64>,
     /// Whether the device asks for what it lacks. Without it only live events are here.
     pub complete: bool,
     /// The connection ended with a code after which no client comes back.
     pub stopped: Option<u16>,
+    /// The connection ended with 4429, and the device stays away for a minute.
+    pub banished: bool,
     /// The account was erased, or its user signed out.
     pub signed_out: bool,
 }
@@ -34,29 +36,29 @@ pub struct Copy {
 /// A conversation, as far as the device has it.
 #[derive(Debug, Clone, Default)]
 pub struct Conversation {
-    /// `direct`, `group` or `channel`; empty until a head told it.
+    /// `direct`, `group` or `channel`; empty until a head named it.
     pub kind: String,
     /// Its name.
     pub name: Option<String>,
     /// The other user of a direct conversation.
     pub peer: Option<String>,
-    /// The first event that this user may see, as the last head told.
+    /// The first event that this user may see, by the last head.
     pub first_seq: u64,
     /// Everything from here to `position` has come. 0 before anything has.
     pub from_seq: u64,
     /// The last event before the first one that is missing.
     pub position: u64,
-    /// The newest event that the device has heard of.
+    /// The newest event that the device knows of.
     pub heard_seq: u64,
-    /// What has come, as it came.
+    /// The events that arrived, as they arrived.
     pub events: BTreeMap<u64, Value>,
     /// The messages with their present content.
     pub messages: BTreeMap<u64, Message>,
-    /// How far the user has read, on any device.
+    /// The seq up to which the user has read, on any device.
     pub read_seq: u64,
     /// The `unread` of the last head, and the `last_seq` and `read_seq` it belongs to.
     pub unread_told: Option<(u64, u64, u64)>,
-    /// How far others have received and read, by user.
+    /// The seqs up to which others have received and read, by user.
     pub receipts: BTreeMap<String, (u64, u64)>,
     /// Whether `position` counts from a known first event.
     pub(super) based: bool,
@@ -64,7 +66,7 @@ pub struct Conversation {
     pub(super) ahead: BTreeMap<u64, Value>,
     /// The number of the request after which it appeared: older answers are about an earlier stay.
     pub(super) born: u64,
-    /// Whether a head told of it since the last reset.
+    /// Whether a head named it since the last reset.
     pub(super) named: bool,
     /// Answers in a row that left a hole.
     pub(super) holes: u32,
@@ -73,19 +75,19 @@ pub struct Conversation {
 /// A message.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Message {
-    /// Who wrote it.
+    /// The user who wrote it.
     pub sender: String,
     /// Its id.
     pub message_id: String,
     /// Its text.
     pub body: Option<String>,
-    /// What else it carries: `reply_to`, `mentions`, `attachments`, `data`.
+    /// Its other fields: `reply_to`, `mentions`, `attachments`, `data`.
     pub extras: BTreeMap<String, Value>,
     /// Whether an edit has replaced its text.
     pub edited: bool,
     /// Whether its content is gone.
     pub deleted: bool,
-    /// Who reacted, by emoji.
+    /// The users who reacted, by emoji.
     pub reactions: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -131,7 +133,7 @@ impl Conversation {
         if seq <= self.position {
             return;
         }
-        // What is let go is read again, because `heard_seq` names it or a later one.
+        // Events that are removed here are read again, because `heard_seq` names them or later ones.
         if self.ahead.len() == MOST_AHEAD {
             self.ahead.pop_last();
         }

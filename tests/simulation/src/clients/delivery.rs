@@ -15,8 +15,8 @@ use crate::plan::Behaviour;
 
 /// Entries that are asked at once over a connection.
 const MOST_ASKED: usize = 16;
-/// A change without a key that nobody answers is repeated at once and so often. Later than that another
-/// device may have changed the same thing, and a repetition would undo it.
+/// A change without a key that is not answered is repeated at once, this often at most. Later than that
+/// another device may have changed the same thing, and a repetition would undo it.
 const MOST_TRIES: u32 = 8;
 
 /// The two lanes of calls.
@@ -141,7 +141,7 @@ impl Device {
             Verdict::Later(wait) => {
                 let at = self.now + self.backoff(tries.min(4), wait);
                 self.outbox.again(number, at, false);
-                // Who goes on sending while rate limited is cut off for abuse.
+                // A client that continues to send while rate limited is closed for abuse.
                 self.outbox.hold(at);
             }
             Verdict::Unsure(wait) => {

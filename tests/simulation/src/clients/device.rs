@@ -54,7 +54,7 @@ pub(super) struct Device {
     /// When to ask for presence again.
     pub watch_at: Option<u64>,
     pub jobs: Jobs,
-    /// What a hostile device does beside; the calm ends it.
+    /// The additional work of a hostile device; the calm ends it.
     pub abuses: Vec<AbortHandle>,
     /// Calls that change something, one after the other.
     pub changes: Lane,
@@ -115,11 +115,11 @@ impl Device {
             let wait = Duration::from_millis(self.wake.saturating_sub(self.history.now_ms()));
             tokio::select! {
                 biased;
-                Some(operation) = operations.recv(), if !self.calm => {
+                Some(operation) = operations.recv() => {
                     self.now = self.history.now_ms();
                     self.perform(operation);
                 }
-                // What was planned before the calm is begun before it.
+                // A step that was planned before the calm begins before it.
                 Ok(()) = calm.changed(), if !self.calm => self.begin_calm(),
                 Some((link, seen)) = self.incoming.recv() => {
                     self.now = self.history.now_ms();
@@ -181,7 +181,7 @@ impl Device {
         self.come_back();
         self.polling.start_over(self.now);
         if self.plan.behaviour == Behaviour::Rest {
-            // Nobody tells a device without a connection that the log is another one: it reads everything
+            // A device without a connection gets no notice that the log is another one: it reads everything
             // again.
             self.copy.borrow_mut().conversations.clear();
         }

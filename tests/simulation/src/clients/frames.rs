@@ -1,4 +1,4 @@
-//! What comes over the connections.
+//! The frames that arrive over the connections.
 
 use serde_json::{Value, json};
 
@@ -18,10 +18,11 @@ impl Device {
         let now = self.now;
         let Some(attached) = self.connection.get(socket) else { return };
         attached.heard_at = now;
+        attached.pinged_at = None;
         match seen {
             Seen::Alive => {}
             Seen::Closed(code) => self.closed(socket, code),
-            // What an old connection still brings came over the new one, too.
+            // A frame that still arrives over an old connection came over the new one, too.
             Seen::Frame(_) if matches!(attached.stage, Stage::Closing(_)) => {}
             Seen::Frame(frame) => self.received(socket, &frame),
         }
@@ -140,7 +141,7 @@ impl Device {
         }
     }
 
-    /// Stops showing those as typing of whom nothing was heard for too long.
+    /// Stops showing a user as typing after too long without a signal.
     pub(super) fn end_typing(&mut self) {
         let now = self.now;
         self.copy.borrow_mut().typing.retain(|_, until| *until > now);

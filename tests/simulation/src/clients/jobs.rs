@@ -1,5 +1,5 @@
-//! REST calls of a device, and what else takes time beside its connections. Each runs as a task and reports
-//! once.
+//! REST calls of a device, and other work that takes time beside its connections. Each runs as a task and
+//! reports once.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const STUCK_MS: u64 = 60_000;
 /// Calls that wait in one lane.
 const MOST_QUEUED: usize = 64;
 
-/// What a call was for, and so what its answer means.
+/// The purpose of a call, which decides the meaning of its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Purpose {
     /// The first sign-up or a sign-in with it.
@@ -33,7 +33,7 @@ pub enum Purpose {
     Direct(u64),
     /// A conversation for a slot of the plan.
     Create(usize),
-    /// The head of a conversation that nobody told the device of.
+    /// The head of a conversation that the device does not know yet.
     Head(String),
     /// A page of the list of conversations.
     List,
@@ -49,7 +49,7 @@ pub enum Purpose {
     Other,
 }
 
-/// What a task reports.
+/// The report of a task.
 pub enum Done {
     /// A connection was opened, or not.
     Connected(Result<Upgraded, Broken>),
@@ -85,7 +85,7 @@ impl Jobs {
         });
     }
 
-    /// How many run.
+    /// The number of tasks that run.
     pub fn running(&self) -> usize {
         self.0.len()
     }
@@ -119,9 +119,9 @@ pub async fn ask(
 /// A call that waits for its turn.
 #[derive(Debug, Clone)]
 pub struct Queued {
-    /// What it is for.
+    /// Its purpose.
     pub purpose: Purpose,
-    /// What is asked, without the token.
+    /// The request, without the token.
     pub call: Call,
     /// Not before then (virtual milliseconds).
     pub at: u64,

@@ -26,7 +26,7 @@ const OUTGOING: usize = 128;
 /// A close frame without a code, as RFC 6455 names it.
 pub const NO_CODE: u16 = 1005;
 
-/// What a connection reports to its device.
+/// The reports of a connection to its device.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Seen {
     /// A frame of the protocol.
@@ -45,7 +45,7 @@ enum Out {
     Message(Message),
 }
 
-/// What the tasks of a connection need.
+/// The parts that the tasks of a connection need.
 #[derive(Clone)]
 struct Notes {
     history: History,
@@ -127,7 +127,7 @@ impl Link {
         self.wire.reset();
     }
 
-    /// Nothing crosses the connection any more, and nobody is told. Without a drop it stays open.
+    /// Nothing crosses the connection any more, and neither end gets a notice. Without a drop it stays open.
     pub fn vanish(&self) {
         self.wire.vanish();
         self.pause(true);

@@ -85,7 +85,7 @@ impl Handle {
     }
 
     /// The calm has begun: the device connects, sends what waits, reads what it lacks, stays connected, and
-    /// does nothing more.
+    /// does nothing more but what the plan has for the calm.
     pub fn quiet(&self) {
         self.quiet.send_replace(true);
     }
@@ -95,7 +95,7 @@ impl Handle {
         self.settled.get()
     }
 
-    /// What the device shows now.
+    /// The copy that the device shows now.
     pub fn copy(&self) -> Copy {
         self.copy.borrow().clone()
     }

@@ -12,7 +12,7 @@ use super::world::Way;
 use crate::net::Call;
 use crate::plan::{Back, Behaviour, Operation, Page, Place};
 
-/// What people react with.
+/// The emoji that people react with.
 const EMOJI: [&str; 4] = ["👋", "👍", "❤️", "🎉"];
 /// Tasks beside the device.
 const MOST_BESIDE: usize = 16;
@@ -85,7 +85,7 @@ impl Device {
         Some(())
     }
 
-    /// What REST only has.
+    /// Performs the operations that only REST has.
     fn change(&mut self, operation: Operation) -> Option<()> {
         let (purpose, call) = match operation {
             Operation::Create { slot, channel, members, open, all_history } => {
@@ -221,7 +221,7 @@ impl Device {
         self.outbox.push(Item::Send(fields)).then_some(())
     }
 
-    /// What a task beside the device works with.
+    /// Returns the parts that a task beside the device uses.
     pub(super) fn bench(&mut self) -> Bench {
         Bench {
             network: self.network.clone(),

@@ -24,9 +24,9 @@ pub enum Item {
     Delete { conversation: String, seq: u64 },
     /// A reaction, or its end.
     React { conversation: String, seq: u64, emoji: &'static str, on: bool },
-    /// How far the user has read.
+    /// The seq up to which the user has read.
     Read { conversation: String, seq: u64 },
-    /// How far the device has received.
+    /// The seq up to which the device has received.
     Delivered { conversation: String, seq: u64 },
 }
 
@@ -99,7 +99,7 @@ impl Item {
     }
 }
 
-/// How far an entry is.
+/// The state of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// It waits until then (virtual milliseconds).
@@ -113,9 +113,9 @@ pub enum Stage {
 pub struct Entry {
     /// Its number in this outbox.
     pub number: u64,
-    /// What to do.
+    /// The operation.
     pub item: Item,
-    /// How far it is.
+    /// Its state.
     pub stage: Stage,
     /// How often it was asked.
     pub tries: u32,
@@ -159,7 +159,7 @@ impl Outbox {
         self.entries.iter_mut().find(|entry| entry.number == number)
     }
 
-    /// How many were asked and are not answered.
+    /// The number of entries that were asked and are not answered.
     pub fn asked(&self) -> usize {
         self.entries.iter().filter(|entry| entry.stage == Stage::Asked).count()
     }

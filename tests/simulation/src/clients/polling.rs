@@ -55,7 +55,7 @@ impl Device {
         let wait = match (self.calm, self.polling.is_current()) {
             (false, _) => self.dice.between(3_000, 15_000),
             (true, false) => self.dice.between(500, 1_500),
-            // What settled is asked for no more.
+            // A conversation that settled is not asked for again.
             (true, true) => return,
         };
         self.polling.at = self.now + wait;

@@ -19,7 +19,7 @@ use crate::history::{What, Who};
 /// The longest that one write may take.
 const WRITE_MS: u64 = 20_000;
 
-/// How a frame of RFC 6455 is written.
+/// The form of a frame of RFC 6455.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     /// The first byte: FIN, the reserved bits and the opcode.
@@ -114,7 +114,7 @@ impl Raw {
         }
     }
 
-    /// Nothing more is written, and the server is told.
+    /// Nothing more is written, and the server gets the end of the stream.
     pub async fn half_close(&mut self) {
         // An error means that the connection has ended already.
         let _ = self.socket.get_mut().shutdown().await;

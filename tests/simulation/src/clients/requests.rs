@@ -1,4 +1,4 @@
-//! What was asked over a connection and waits for its answer.
+//! The requests over a connection that wait for their answers.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::wire::number;
 /// A request without an answer for so long, while the connection lives, is noted.
 const STUCK_MS: u64 = 60_000;
 
-/// What a request was for.
+/// The purpose of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Asked {
     /// An entry of the outbox.
@@ -19,7 +19,7 @@ pub(super) enum Asked {
     Sync(Vec<(String, u64, u64)>),
     /// A new token for the connection.
     Auth,
-    /// To be told of somebody's presence.
+    /// To be sent a user's presence.
     Watch,
     /// Whether the connection lives.
     Ping,
@@ -77,7 +77,7 @@ impl Requests {
         self.waiting.remove(&number);
     }
 
-    /// Takes all requests of a socket: nobody answers them any more.
+    /// Takes all requests of a socket, because they are not answered any more.
     pub fn end(&mut self, socket: u64) -> Vec<Asked> {
         let (ended, rest) = std::mem::take(&mut self.waiting)
             .into_iter()

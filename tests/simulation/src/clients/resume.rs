@@ -18,7 +18,7 @@ use crate::plan::Behaviour;
 const MOST_RANGES: u64 = 20;
 const MOST_EVENTS: u64 = 300;
 
-/// What a device remembers beside its copy, to resume.
+/// The state of a device beside its copy, to resume.
 #[derive(Debug, Default)]
 pub(super) struct Resume {
     /// The last cursor that arrived.
@@ -33,7 +33,7 @@ pub(super) struct Resume {
     stalled: u32,
     /// The conversations that were left, with the newest event known of them.
     gone: BTreeMap<String, u64>,
-    /// What has come and was not reported as received.
+    /// The events that arrived and were not reported as received.
     unreported: BTreeSet<String>,
     report_at: u64,
 }
@@ -157,7 +157,7 @@ impl Device {
         self.resume.unreported.insert(id.to_owned());
     }
 
-    /// An answer left out events. Either they are hidden from this user by now, and a head tells so, or they
+    /// An answer left out events. Either they are hidden from this user by now, and a head says so, or they
     /// are missing.
     fn found_hole(&mut self, id: &str, seq: u64, position: u64, holes: u32) {
         if holes > 2 {

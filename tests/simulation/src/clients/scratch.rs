@@ -13,7 +13,7 @@ use crate::dice::Dice;
 use crate::history::History;
 use crate::net::{Broken, Call, SharedNetwork};
 
-/// What a task beside the device works with.
+/// The parts that a task beside the device uses.
 #[derive(Clone)]
 pub(super) struct Bench {
     pub network: SharedNetwork,

@@ -1,11 +1,11 @@
-//! What an answer means for what was asked: done, refused for ever, later, or unknown.
+//! The meaning of an answer for its request: done, refused for ever, later, or unknown.
 
 use serde_json::Value;
 
 use super::wire::{integer, is, owned, text};
 use crate::net::Broken;
 
-/// What an answer means.
+/// The meaning of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
     /// It happened; the answer is here.
@@ -38,7 +38,7 @@ pub fn of_call(answer: Result<(u16, Value), Broken>) -> Verdict {
         Err(Broken) => Verdict::Unsure(None),
         Ok((200..=299, body)) => Verdict::Done(body),
         Ok((_, body)) if owned(&body, "code").is_some() => of_error(&body),
-        // What has no code is not from the server but from something between.
+        // An answer without a code is not from the server but from something between.
         Ok((status, _)) if status >= 500 => Verdict::Unsure(None),
         Ok((401, _)) => Verdict::Unauthorized,
         Ok((status, _)) => Verdict::Refused(format!("status {status}")),

@@ -1,5 +1,5 @@
-//! What people tell each other outside of the chat: who is who, which conversation a plan's slot became, and
-//! what a thief would find lying around.
+//! What people know from outside of the chat: who is who, which conversation a plan's slot became, and the
+//! tokens and messages that a thief could find.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -13,7 +13,7 @@ use crate::plan::Plan;
 /// Access tokens and messages that are remembered for those who steal or repeat them.
 const MOST_FINDS: usize = 200;
 
-/// How a person signs in.
+/// The way in which a person signs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// With username and password, from the beginning.
@@ -29,7 +29,7 @@ pub enum Way {
 pub struct Person {
     /// The user's id, once an account was made.
     pub user: Option<String>,
-    /// How they sign in.
+    /// The way in which they sign in.
     pub way: Way,
     /// Their name in the directory.
     pub username: String,
@@ -37,17 +37,17 @@ pub struct Person {
     pub password: String,
     /// Their secret as a guest.
     pub device_id: String,
-    /// Whether username and password are known to lead in.
+    /// Whether username and password are known to be valid.
     pub has_password: bool,
     /// The claim was lost with a part of the log, so any device may claim again.
     pub reclaim: bool,
-    /// They asked for the end of their account: nobody signs in any more.
+    /// They asked for the end of their account: none of their devices signs in any more.
     pub erased: bool,
     /// The device that signs up first.
     pub first_device: Option<usize>,
 }
 
-/// What the devices share.
+/// The state that the devices share.
 #[derive(Debug, Default)]
 pub struct World {
     /// By index in the plan.
@@ -60,7 +60,7 @@ pub struct World {
     pub sent: VecDeque<(usize, Value)>,
 }
 
-/// How the world is shared.
+/// A shared handle to the world.
 pub type SharedWorld = Rc<RefCell<World>>;
 
 impl World {

@@ -35,7 +35,7 @@ use crate::dice::Dice;
 use crate::history::Trace;
 use crate::plan::Weather;
 
-/// What the MACs of the fleet are derived from.
+/// The secret that the MACs of the fleet are derived from.
 const SECRET: &str = "the secret of every process of a simulated fleet";
 
 fn mac(unsigned: Unsigned) -> Arc<MacKeys> {
@@ -91,8 +91,8 @@ impl SimBus {
         Arc::new(SimBusLink { bus, registry: Mutex::default() })
     }
 
-    /// Nobody can connect for a while. In one half of the cases processes are told at once; in the other half
-    /// nothing gets an answer.
+    /// Nobody can connect for a while. In one half of the cases processes are refused at once; in the other
+    /// half nothing gets an answer.
     pub fn away(&self, duration: Duration) {
         let mut state = self.server.state();
         let until = later(state.away.map(|(until, _)| until), duration);
@@ -107,7 +107,7 @@ impl SimBus {
         let server = Arc::clone(&self.server);
         tokio::spawn(async move {
             sleep_until(until).await;
-            // What comes from a connection that the server does not know is answered with a reset.
+            // Bytes from a connection that the server does not know are answered with a reset.
             server.state().cut(|id, _| silent.contains(&id));
         });
     }

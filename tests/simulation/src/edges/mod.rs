@@ -2,6 +2,7 @@
 
 pub mod bus;
 pub mod clock;
+pub mod log;
 pub mod socket;
 
 use tokio::time::Instant;

@@ -18,7 +18,7 @@ use super::now;
 use crate::dice::Dice;
 use crate::plan::Weather;
 
-/// How a stream behaves all the time.
+/// The constant behaviour of a stream.
 #[derive(Debug, Clone, Copy)]
 pub struct SocketOptions {
     /// The longest time that a piece is under way, in milliseconds. Pieces never overtake each other.
@@ -65,7 +65,7 @@ impl End {
     }
 }
 
-/// What the two ends share.
+/// The state that the two ends share.
 #[derive(Debug)]
 struct Shared {
     options: SocketOptions,
@@ -237,7 +237,7 @@ impl Wire {
         shared.learn_of_reset(end);
     }
 
-    /// Nothing crosses any more, and no end is told. What has arrived can be read.
+    /// Nothing crosses any more, and neither end gets a notice. Bytes that have arrived can be read.
     pub fn vanish(&self) {
         self.shared.borrow_mut().vanish();
     }
@@ -248,8 +248,8 @@ impl Wire {
         self.shared.borrow_mut().pipes.iter_mut().for_each(|pipe| pipe.stall(until));
     }
 
-    /// An end reads at most so many bytes a second from now on; with 0 it reads nothing. `None`: as fast as
-    /// it likes.
+    /// An end reads at most so many bytes a second from now on; with 0 it reads nothing. `None`: without a
+    /// limit.
     pub fn pace(&self, end: End, bytes_per_second: Option<u64>) {
         self.shared.borrow_mut().incoming(end).pace(bytes_per_second);
     }
@@ -262,7 +262,7 @@ impl Wire {
         shared.pipes.iter_mut().for_each(Pipe::wake);
     }
 
-    /// Ends what goes wrong: no more delays, and every end reads as fast as it likes. What is broken stays
+    /// Ends the faults: no more delays, and every end reads without a limit. A broken connection stays
     /// broken.
     pub fn calm(&self) {
         self.shared.borrow_mut().options.delay_ms = 0;

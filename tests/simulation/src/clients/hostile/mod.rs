@@ -31,7 +31,7 @@ const MOST_MS: u64 = 120_000;
 /// Abuses of one device at once.
 const MOST_AT_ONCE: usize = 6;
 
-/// What a hostile client has found.
+/// The ids and tokens that a hostile client has found.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Loot {
     /// Its own user.
@@ -80,7 +80,7 @@ impl Device {
         self.remark(format!("abuse: {name}"));
         self.abuses.retain(|abuse| !abuse.is_finished());
         self.abuses.push(self.jobs.spawn(async move {
-            // What is not over by then is cut off.
+            // An abuse that has not ended by then is stopped.
             let _ = timeout(Duration::from_millis(MOST_MS), misbehave(name, bench, loot)).await;
             Done::Finished
         }));

@@ -1,4 +1,4 @@
-//! What belongs to others: conversations, messages, people, tokens and keys.
+//! Abuse of what belongs to others: conversations, messages, people, tokens and keys.
 
 use serde_json::{Value, json};
 

@@ -22,10 +22,12 @@ use crate::edges::socket::{SimSocket, SocketOptions};
 use crate::history::{History, What, Who};
 use crate::net::{Broken, Call, Network, Upgraded};
 
-/// What a session is told.
+/// The input of a session.
 pub enum Push {
     Frame(Value),
     Close(u16),
+    /// Nothing crosses the connection any more, and the device is not told.
+    Vanish,
 }
 
 /// The log, and what is to go wrong.
@@ -259,6 +261,7 @@ impl Network for Fake {
             path: call.path.clone(),
             body: call.body.clone().unwrap_or_default(),
             signed_in: call.token.is_some(),
+            token: call.token.clone(),
         };
         self.history.note(Who::Device(device), called);
         sleep(Duration::from_millis(5)).await;
@@ -369,6 +372,7 @@ async fn serve(stream: SimSocket, socket: u64, msgpack: bool, bearer: Option<Str
                         break;
                     }
                 }
+                Push::Vanish => socket_stream.get_ref().wire().vanish(),
                 Push::Close(code) => {
                     let close = CloseFrame { code: code.into(), reason: "".into() };
                     let _ = socket_stream.send(Message::Close(Some(close))).await;

@@ -1,4 +1,4 @@
-//! Every abuse runs to its end, whatever the server answers.
+//! Every abuse runs to its end with any answer of the server.
 
 use std::time::Duration;
 

@@ -36,6 +36,8 @@ fn plan(seed: u64, devices: &[(Behaviour, bool)]) -> Plan {
     });
     let devices: Vec<_> = devices.collect();
     Plan {
+        replicas: 0,
+        tail_from_replica: false,
         seed,
         active_ms: 0,
         calm_ms: 0,

@@ -70,6 +70,23 @@ fn a_device_that_was_away_resumes_from_its_cursor() {
 }
 
 #[test]
+fn a_connection_that_brings_nothing_any_more_is_left() {
+    let run = with(16, &PAIR, |run| async move {
+        run.lobby().await;
+        run.log.borrow_mut().heard.clear();
+        run.log.borrow().tell(|| Push::Vanish);
+        run.log.borrow_mut().say("lobby", "founder", "not heard");
+        // The device that nobody looks at waits for as long as a heartbeat.
+        run.until("both are back", |run| heard(run, "hello").len() == 2).await;
+        assert!((25_000..40_000).contains(&run.history.now_ms()), "{}", run.history.now_ms());
+        run.settle().await;
+        run
+    });
+    assert_eq!(run.shown(0), run.logged());
+    assert_eq!(run.shown(1), run.logged());
+}
+
+#[test]
 fn after_a_reset_everything_is_read_again_and_recent_messages_are_sent_again() {
     let run = with(12, &PAIR, |run| async move {
         run.lobby().await;

@@ -1,4 +1,4 @@
-//! What a copy shows after events in every order.
+//! Tests of the copy of a device after events in every order.
 
 use serde_json::{Value, json};
 

@@ -43,7 +43,7 @@ impl Carrier for SimCarrier {
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) -> AbortHandle {
-        // Among the tasks of the process: they stand still and end with it.
+        // They are tasks of the process, so they pause and end with it.
         tokio::task::spawn_local(task).abort_handle()
     }
 }

@@ -42,7 +42,7 @@ pub fn forge(
                 *version = 2;
             }
         }
-        // What was said before is said again.
+        // An earlier envelope is sent again.
         4 => {}
         5 if is_mac_required => {
             let from = Position(state.dice.below(100));

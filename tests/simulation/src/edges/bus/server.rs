@@ -26,7 +26,7 @@ const OUTPUT_BYTES: usize = 8 << 20;
 /// Envelopes remembered, to be repeated and forged.
 const REMEMBERED: usize = 256;
 
-/// Who connects.
+/// The process that connects.
 #[derive(Debug, Clone)]
 pub struct Peer {
     /// The process.
@@ -43,16 +43,16 @@ pub struct Connection {
     pub peer: Peer,
     pub channels: BTreeSet<Vec<u8>>,
     pub tasks: Vec<AbortHandle>,
-    /// What is under way to the process.
+    /// The bytes on their way to the process.
     pub outgoing: VecDeque<(Instant, Vec<u8>)>,
     pub filled: Arc<Notify>,
     outgoing_bytes: usize,
     not_before: Instant,
-    /// Nothing crosses any more, and the process is not told.
+    /// Nothing crosses any more, and the process gets no notice.
     pub is_silent: bool,
 }
 
-/// What changes.
+/// The mutable state.
 #[derive(Debug)]
 pub struct State {
     pub weather: Weather,
@@ -128,7 +128,7 @@ impl Server {
             (b"HELLO", _) => Reply::Array(vec![]),
             (b"ROLE", _) => Reply::Array(vec![Reply::text(if is_demoted { "slave" } else { "master" })]),
             (b"SUBSCRIBE" | b"UNSUBSCRIBE", [channel]) => state.follow(connection, verb, channel),
-            // What is published at a replica does not reach those who are connected to the primary.
+            // A message that is published at a replica does not reach clients of the primary.
             (b"PUBLISH" | b"EVAL", _) if is_demoted => Reply::Integer(0),
             (b"PUBLISH", [channel, envelope]) => self.publish(&mut state, connection, &[channel], envelope),
             (b"EVAL", [_, _, envelope, channels @ ..]) => {

@@ -14,7 +14,7 @@ use super::SocketOptions;
 use crate::dice::Dice;
 use crate::edges::now;
 
-/// How a direction ends for its reader.
+/// The end of a direction for its reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// The end of the stream.

@@ -1,0 +1,84 @@
+//! P4: a connection is pushed the events of a conversation in the order of their seqs, none twice, and none
+//! is left out without `lagging` or `heads`.
+//!
+//! After `lagging`, and after a `heads` frame that names a conversation, live events may begin later: the
+//! client asks for what is between (docs/PROTOCOL.md, 1.4). A conversation that begins for a user in the
+//! middle of a connection begins with any seq.
+
+use std::collections::BTreeMap;
+
+use super::Run;
+
+/// Where the pushed events of a conversation are.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// The last one that was pushed or named by a head.
+    seq: u64,
+    /// The entry that said so.
+    entry: usize,
+}
+
+pub(super) fn check(run: &mut Run<'_>) {
+    let mut wrong = Vec::new();
+    for (number, socket) in &run.transcript.sockets {
+        let mut places: BTreeMap<&str, Place> = BTreeMap::new();
+        let mut lagging = false;
+        for (entry, was_sent) in &socket.frames {
+            let entry = *entry;
+            let Some(frame) = run.transcript.frame(entry).filter(|_| !was_sent) else { continue };
+            match frame["type"].as_str().unwrap_or_default() {
+                "welcome" | "heads" => {
+                    lagging = false;
+                    if frame["reset"] == true {
+                        places.clear();
+                    }
+                    for head in frame["heads"].as_array().into_iter().flatten() {
+                        let Some(conversation) = head["conversation"].as_str() else { continue };
+                        match head["last_seq"].as_u64() {
+                            Some(seq) => {
+                                let known = places.get(conversation).map_or(0, |place| place.seq);
+                                places.insert(conversation, Place { seq: seq.max(known), entry });
+                            }
+                            None => {
+                                places.remove(conversation);
+                            }
+                        }
+                    }
+                }
+                "lagging" => lagging = true,
+                "event" => {
+                    let (Some(conversation), Some(seq)) =
+                        (frame["conversation"].as_str(), frame["seq"].as_u64())
+                    else {
+                        continue;
+                    };
+                    let before = places.insert(conversation, Place { seq, entry });
+                    let Some(before) = before else { continue };
+                    // Until the node has found that the log is another one, it does not know which seqs are
+                    // new.
+                    if run.facts.is_unsettled(run.transcript.at_ms(entry)) {
+                        continue;
+                    }
+                    let joined =
+                        frame["kind"] == "member_joined" && frame["user"].as_str() == socket.user.as_deref();
+                    let what = if seq <= before.seq {
+                        "twice or out of order"
+                    } else if seq > before.seq + 1 && !lagging && !joined {
+                        "after a gap"
+                    } else {
+                        continue;
+                    };
+                    let text = format!(
+                        "device {} was pushed event {seq} of {conversation} {what} on connection {number}: the one before was {}",
+                        socket.device, before.seq
+                    );
+                    wrong.push((text, vec![before.entry, entry], conversation));
+                }
+                _ => {}
+            }
+        }
+    }
+    for (text, entries, conversation) in wrong {
+        run.broken("P4", text, entries, Some(conversation));
+    }
+}

@@ -1,0 +1,70 @@
+//! P11: who waits as long as a `rate_limited` answer says is not refused for its rate again.
+//!
+//! Compared are users with one device, whose next request came after the wait: other requests of the user in
+//! between use the rate up, and processes share the rate of a user who is connected to several.
+
+use std::collections::BTreeMap;
+
+use super::Run;
+use super::transcript::{Asked, Request};
+
+pub(super) fn check(run: &mut Run<'_>) {
+    // Each process counts for itself, and divides the rate by the processes that the user is connected to.
+    if !run.troubles.is_quiet() && run.plan.processes.len() > 1 {
+        return;
+    }
+    let mut of_user: BTreeMap<&str, Vec<&Request<'_>>> = BTreeMap::new();
+    for request in &run.transcript.requests {
+        if let Some(user) = request.user.as_deref() {
+            of_user.entry(user).or_default().push(request);
+        }
+    }
+    let mut wrong = Vec::new();
+    for (user, requests) in of_user {
+        let devices = |user: &str| run.transcript.users.values().filter(|one| *one == user).count();
+        if devices(user) != 1 || requests.iter().any(|request| run.is_hostile(request.device)) {
+            continue;
+        }
+        for refused in &requests {
+            let Some((wait_ms, refused_at)) = told_to_wait(refused) else { continue };
+            let refused_ms = run.transcript.at_ms(refused_at);
+            // The first request of the same kind after that answer.
+            let Some(next) = requests.iter().find(|next| next.sent > refused_at) else { continue };
+            let waited = run.transcript.at_ms(next.sent) >= refused_ms + wait_ms;
+            // Others that were on their way when the answer came count, too.
+            let alone = requests.iter().all(|other| {
+                other.sent == refused.sent
+                    || other.sent >= next.sent
+                    || other.sent < refused.sent
+                    || other.answered.is_some_and(|at| at <= refused_at)
+            });
+            let next_ms = run.transcript.at_ms(next.answered.unwrap_or(next.sent));
+            let works = !run.troubles.is_bad_after_start_between(refused_ms, next_ms);
+            if waited && alone && works && is_send(next) == is_send(refused) && told_to_wait(next).is_some() {
+                let text = format!(
+                    "device {} was told to wait for {wait_ms} ms, waited for {} ms, and was refused again",
+                    refused.device,
+                    run.transcript.at_ms(next.sent) - refused_ms
+                );
+                let entries = vec![refused.sent, refused_at, next.sent, next.answered.unwrap_or(next.sent)];
+                wrong.push((text, entries));
+            }
+        }
+    }
+    for (text, entries) in wrong {
+        run.broken("P11", text, entries, None);
+    }
+}
+
+fn told_to_wait(request: &Request<'_>) -> Option<(u64, usize)> {
+    let answer = request.answer.filter(|answer| answer["code"] == "rate_limited")?;
+    Some((answer["retry_after_ms"].as_u64()?, request.answered?))
+}
+
+/// Sends and other requests have rates of their own.
+fn is_send(request: &Request<'_>) -> bool {
+    match request.asked {
+        Asked::Frame(_, frame) => frame["type"] == "send",
+        Asked::Call(method, path, _) => method == "POST" && path.ends_with("/messages"),
+    }
+}
