@@ -35,7 +35,7 @@ struct SettingsArgs {
     /// A TOML file with settings; what it leaves out keeps its default.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where the database and keys lie; made on the first run [store.data_dir].
+    /// The folder of the database and the keys; the first run makes it [store.data_dir].
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<String>,
     /// The address to listen on; port 0 takes a free one [server.listen].
@@ -54,7 +54,7 @@ struct SettingsArgs {
 enum Command {
     /// Serve (the default).
     Serve,
-    /// Look at the settings in force.
+    /// Check or print the settings.
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
@@ -62,7 +62,7 @@ enum Command {
     /// Bring the tables of a Postgres database up to this release; run it before the servers of a new
     /// release.
     Migrate,
-    /// Try what a start needs and say what to do about what fails.
+    /// Check everything that a start needs, and say how to correct each failure.
     Doctor,
     /// Show the state of each part of a running server on this machine: queues, sessions, leases, pools.
     Inspect {
@@ -74,9 +74,9 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Check file, environment and flags; says every mistake with its place and the fix.
+    /// Check file, environment and flags; name every mistake with its place and its remedy.
     Check,
-    /// Print every setting with where it comes from; secrets are hidden.
+    /// Print every setting and its source; secrets are hidden.
     Dump {
         /// Explain each key.
         #[arg(long)]
@@ -122,8 +122,8 @@ fn say_error(error: &anyhow::Error) {
     }
 }
 
-/// Writes a line from a thread of its own: the stream may be closed, or a pipe that nobody reads. The
-/// receiver is told when it is written.
+/// Writes a line from a thread of its own, because the stream may be closed, or a pipe that nobody reads. The
+/// receiver gets a message when the line is written.
 fn say(mut stream: impl Write + Send + 'static, line: String) -> Option<mpsc::Receiver<()>> {
     let (said, wait) = mpsc::channel();
     let speak = move || {
@@ -178,7 +178,7 @@ fn in_system(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Re
 
 async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let clock = SystemEnvironment::shared();
-    // Escape codes are for a screen: in a file or a pipe they are rubbish.
+    // Escape codes are useful on a screen only, not in a file or a pipe.
     let colours = std::io::stderr().is_terminal() && !is_set("NO_COLOR");
     logging::init(&settings.telemetry, colours, move || clock.monotonic_ms())?;
     panics::install(logging::finish, panic_points());
@@ -201,7 +201,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         }
     };
     let announce = |announcement: &Announcement<'_>| {
-        // Standard output may be closed: the server serves all the same.
+        // Standard output may be closed. The server serves nevertheless.
         let _ = writeln!(std::io::stdout(), "{}", app::banner(announcement));
         tracing::info!(address = %announcement.public, internal = %announcement.internal, "serving");
     };

@@ -1,4 +1,4 @@
-//! What a panic does: it ends the one client's work that caused it, or the whole process.
+//! A panic ends the one client's work that caused it, or the whole process.
 //!
 //! Tokio and actix catch a panic of a task and continue without that task. If the task was an actor, the
 //! process would run without a writer, or with a thread that no longer delivers, and nothing would report it.
@@ -26,7 +26,7 @@ thread_local! {
     static SERVING_ONE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Where tests ask for a panic; see [`point`].
+/// The folder in which tests ask for a panic; see [`point`].
 static POINTS: OnceLock<PathBuf> = OnceLock::new();
 
 /// One client's work ended in a panic, which was logged.

@@ -52,7 +52,7 @@ macro_rules! rare_paths {
                 }
             }
 
-            /// What happens there, in one line.
+            /// The event there, in one line.
             pub const fn text(self) -> &'static str {
                 match self {
                     $($(Self::$path => $text,)+)+

@@ -42,7 +42,7 @@ impl Clock for EnvironmentClock {
 #[derive(Debug)]
 struct Usage {
     used_at: Duration,
-    /// What the limiter keeps of the key.
+    /// The state of the key in the limiter.
     state: Nanos,
 }
 

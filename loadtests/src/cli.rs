@@ -15,8 +15,8 @@ use crate::{
 /// Black-box load, replay and fault tests for a Tidings server, over its published protocol alone.
 ///
 /// Progress goes to stderr, the result as a table to stdout. Exit codes: 0 clean, 1 a threshold was broken, 2
-/// usage, 3 the set-up failed, 4 the ledger is not clean (a promise was broken, or nothing was proven), 130
-/// interrupted.
+/// wrong usage, 3 the set-up failed, 4 the ledger is not clean (a promise was broken, or nothing was proven),
+/// 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "loadtests", version)]
 struct Cli {
@@ -40,7 +40,7 @@ enum Command {
     FloorServe(floor::ServeArgs),
 }
 
-/// Parses the command line, runs, and says how the process ends.
+/// Parses the command line, runs the command, and returns the exit code.
 pub async fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -20,7 +20,7 @@ pub struct Pending {
     pub oldest_ms: u64,
 }
 
-/// What is shown of it.
+/// Its state, for inspection.
 #[derive(Debug, Clone, Serialize)]
 pub struct BacklogsObserved {
     /// Jobs that are not done, of each kind.
@@ -63,7 +63,7 @@ impl Backlogs {
         pending.push(Pending { kind, jobs, oldest_ms });
     }
 
-    /// What is known of it.
+    /// Its known state.
     pub fn observed(&self) -> BacklogsObserved {
         let shown = |one: Pending| PendingObserved {
             kind: one.kind.as_str(),

@@ -12,7 +12,7 @@ pub struct Connections {
     most: AtomicUsize,
 }
 
-/// What is shown of them.
+/// Their state, for inspection.
 #[derive(Debug, Clone, Serialize)]
 pub struct ConnectionsObserved {
     /// How many there are, HTTP and WebSocket together.

@@ -89,7 +89,7 @@ impl Found {
     }
 }
 
-/// What is known from now on; without the store that is what was known before.
+/// The new state; without the store it is the state from before.
 async fn look_again(node: &Node, options: &DefaultConversationOptions, before: Known) -> Known {
     let found = look(node, options).await.unwrap_or_else(|failure| {
         tracing::debug!(?failure, "the default conversation was not looked for");
@@ -138,7 +138,7 @@ async fn make(
     let (history, join) = (HistoryPolicy::All, JoinPolicy::Open);
     let new = NewConversation { id, creator, members: Vec::new(), name, topic: None, history, join };
     match node.create(new).await {
-        // Deleted once, or its owner was erased just now: the next look tells.
+        // It was deleted, or its owner was erased just now. The next look finds out which.
         Ok(_) | Err(Failure::Refused(_)) => Ok(()),
         Err(failure) => Err(failure),
     }

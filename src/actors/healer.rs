@@ -44,7 +44,7 @@ const UNANSWERED_READS: u32 = 60;
 const FIRST_PAUSE_MS: u64 = 50;
 const LONGEST_PAUSE_MS: u64 = 2_000;
 
-/// What the healer shows of itself.
+/// The state of the healer, for inspection.
 #[derive(Debug, Clone, Serialize)]
 pub struct HealerObserved {
     /// Conversations that are being healed, or wait for their next try.

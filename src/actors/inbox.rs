@@ -34,7 +34,7 @@ pub struct SessionKey {
     pub generation: u32,
 }
 
-/// The answer to a request that a session handed to an actor.
+/// The answer to a request that a session sent to an actor.
 #[derive(Debug)]
 pub enum Reply {
     /// To a send.
@@ -111,7 +111,7 @@ pub enum Item {
 }
 
 impl Item {
-    /// What the item counts against the bound, in bytes.
+    /// The bytes that the item counts against the bound.
     fn weight_bytes(&self) -> usize {
         match self {
             Self::Event { delivery, .. } => 256 + delivery.weight_bytes(),
@@ -130,14 +130,14 @@ struct Queue {
     since_ms: u64,
 }
 
-/// What an inbox shows of itself.
+/// The state of an inbox, for inspection.
 #[derive(Debug, Clone, Serialize)]
 pub struct InboxObserved {
     /// Items that the worker has not taken.
     pub waiting_items: usize,
     /// How long the oldest of them has waited.
     pub oldest_ms: u64,
-    /// What they weigh against the bound.
+    /// The bytes that they count against the bound.
     pub bytes: usize,
     /// Whether events were dropped, and the worker has not taken note of it.
     pub has_overflowed: bool,
@@ -206,7 +206,7 @@ impl Inbox {
         self.waker.wake();
     }
 
-    /// What waits in it now.
+    /// The items that wait in it now.
     pub fn observed(&self) -> InboxObserved {
         let now_ms = self.environment.monotonic_ms();
         let queue = lock(&self.queue);

@@ -74,8 +74,8 @@ struct Inner {
 }
 
 impl Node {
-    /// Starts a node's actors on the calling thread, inside its `LocalSet` or arbiter. [`Router::new`] returns
-    /// `holes`.
+    /// Starts a node's actors on the calling thread, inside its `LocalSet` or arbiter. [`Router::new`]
+    /// returns `holes`.
     pub fn start(
         store: SharedStore,
         environment: SharedEnvironment,
@@ -224,8 +224,8 @@ impl Node {
         Ok(call.await?)
     }
 
-    /// While the returned work runs, users who are connected to several nodes have one rate limit in the whole
-    /// cluster. It reads `registry` every `every`, and never ends. Call once.
+    /// While the returned work runs, users who are connected to several nodes have one rate limit in the
+    /// whole cluster. It reads `registry` every `every`, and never ends. Call once.
     pub fn share_rates(
         &self,
         registry: SharedPresenceRegistry,

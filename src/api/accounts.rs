@@ -36,7 +36,7 @@ pub struct NewGuest {
     display_name: Option<String>,
 }
 
-/// The answer to whatever signs in: 201 when it made the account.
+/// The answer to every call that signs in: 201 when it made the account.
 pub fn answer(signed_in: SignedIn) -> HttpResponse {
     let mut response = if signed_in.created { HttpResponse::Created() } else { HttpResponse::Ok() };
     response.json(SignedInBody::from(signed_in))

@@ -12,14 +12,14 @@ use bytes::Bytes;
 
 use super::Problem;
 
-/// What one path answers.
+/// The answer of one path.
 #[derive(Clone, Debug)]
 pub struct Asset {
     /// The media type.
     pub kind: Cow<'static, str>,
     /// Names the content.
     etag: String,
-    /// What the page may load and do.
+    /// The permissions of the page.
     policy: Cow<'static, str>,
     /// For how long it may be kept.
     kept: &'static str,
@@ -69,7 +69,7 @@ impl Asset {
             Some(gzip) if takes_gzip(request.headers()) => (gzip, Some("gzip")),
             _ => (self.body, None),
         };
-        // The two forms are told apart by their tags too.
+        // The two forms have different tags too.
         let etag = format!("\"{}{}\"", self.etag, coding.map_or("", |_| "-gzip"));
         let known = matches(request, &etag);
         let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };

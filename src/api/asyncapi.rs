@@ -96,7 +96,7 @@ fn server_frames(generator: &mut SchemaGenerator) -> Vec<(String, Value)> {
     let all = ServerFrame::json_schema(generator).to_value();
     let variants = all["oneOf"].as_array().cloned().unwrap_or_default();
     let named = variants.into_iter().filter_map(|mut variant| {
-        // In draft 7 a reference hides what stands beside it.
+        // In draft 7 a reference hides the fields beside it.
         if let Some(reference) = variant.as_object_mut().and_then(|fields| fields.remove("$ref")) {
             variant["allOf"] = json!([{ "$ref": reference }]);
         }

@@ -33,7 +33,7 @@ pub async fn show(state: Data<ApiState>, caller: Caller, path: Segments) -> Resu
     }
 }
 
-/// Blocks a user: neither can write to or invite the other, or is told of the other's typing, receipts and
+/// Blocks a user: neither can write to or invite the other, or is sent the other's typing, receipts and
 /// presence.
 #[utoipa::path(put, path = "/v1/blocks/{user}", tag = "blocks", params(("user" = UserId, Path)),
     responses((status = 204)))]

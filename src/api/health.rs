@@ -22,8 +22,8 @@ pub async fn live() -> HttpResponse {
     word(true, "ok")
 }
 
-/// Requests may be sent here; 503 while the process starts, drains, has no room left or has a thread that
-/// stands still.
+/// Requests may be sent here; 503 while the process starts, drains, has no room left or has a thread that is
+/// blocked.
 #[utoipa::path(get, path = "/readyz", tag = "operations", security(()),
     responses((status = 200, content_type = "text/plain", body = String), (status = 503, content_type = "text/plain", body = String)))]
 pub async fn ready(state: Data<ApiState>) -> HttpResponse {

@@ -1,6 +1,6 @@
-//! What the internal address answers: health with details, the metrics, and what operators ask. It has a
-//! server and a thread of its own, so it answers while the worker threads are busy or stand still, and before
-//! the database is there.
+//! The internal address answers health with details, the metrics, and the questions of operators. It has a
+//! server and a thread of its own, so it answers while the worker threads are busy or blocked, and before
+//! the database is reachable.
 //!
 //! Every request is bounded: [`REQUEST`] for its answer, no body is read. `/livez`, `/startupz` and `/readyz`
 //! need no token; where there is one, everything else needs it (ADR 0081).
@@ -33,7 +33,7 @@ const REQUEST: Duration = Duration::from_secs(5);
 /// Paths that need no token.
 const HEALTH: [&str; 3] = ["/livez", "/startupz", "/readyz"];
 
-/// What the handlers are given; it knows more and more while the process starts.
+/// The state for the handlers; it is filled step by step while the process starts.
 pub struct InternalState {
     render_metrics: Option<RenderMetrics>,
     token: Option<SecretString>,
@@ -41,7 +41,7 @@ pub struct InternalState {
     started: OnceLock<Started>,
 }
 
-/// What is there once the process serves.
+/// The parts that exist once the process serves.
 struct Started {
     readiness: Arc<Readiness>,
     inspection: Arc<Inspection>,

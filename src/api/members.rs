@@ -133,8 +133,8 @@ pub async fn remove(state: Data<ApiState>, caller: Caller, path: Segments) -> Re
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Keeps a member from saying anything for a while: sends, edits and new reactions are refused, typing is not
-/// told.
+/// Mutes a member for a while: sends, edits and new reactions are refused, and typing is not sent to the
+/// others.
 #[utoipa::path(put, path = "/v1/conversations/{conversation}/members/{user}/mute", tag = "members",
     params(("conversation" = ConversationId, Path), ("user" = UserId, Path)), request_body = Mute,
     responses((status = 200, body = MemberBody)))]

@@ -23,7 +23,7 @@ calls! {
 }
 
 const DEFAULT_LIMIT: usize = 50;
-/// Content in one page of events; at least one event comes whatever its size.
+/// Content in one page of events. A page has at least one event, even if that event is larger.
 const EVENTS_BYTES: usize = 1024 * 1024;
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 

@@ -13,7 +13,7 @@ pub fn configure(config: &mut ServiceConfig, state: ApiState) {
     let serves_rest = state.serves_rest;
     config.app_data(Data::new(state));
     let mut scope = web::scope("");
-    // What every process answers, whatever its roles.
+    // A process with any role answers these.
     for resource in health::resources() {
         scope = scope.service(resource);
     }

@@ -1,4 +1,4 @@
-//! What every handler is given.
+//! The parts that every handler gets.
 
 use std::sync::Arc;
 
@@ -21,13 +21,13 @@ pub struct ApiState {
     pub readiness: Arc<Readiness>,
     /// The requests in progress.
     pub requests: Arc<Requests>,
-    /// Who names the client's address.
+    /// The proxies that name the client's address.
     pub proxies: Arc<TrustedProxies>,
     /// Pages of the origins listed here may read answers.
     pub allowed_origins: Arc<AllowedOrigins>,
     /// The server's name, as people are shown it.
     pub name: String,
-    /// What signed-in users can look for.
+    /// Whether signed-in users can search for people and channels.
     pub directory: Directory,
     /// The channel that the server begins with.
     pub default_conversation: Arc<DefaultConversation>,

@@ -29,9 +29,9 @@ pub async fn show(state: Data<ApiState>, _caller: Caller, path: Segments) -> Res
 }
 
 /// Users by exactly one of the three. `name`: those with a word in their display name or username that begins
-/// with each word of it, whatever the case and accents (where the directory is open). `prefix`: those whose
-/// username begins so, by username (where the directory is closed: the one whose username it is). `ids`: the
-/// profiles of these users, separated by commas, in their order; unknown ones are left out.
+/// with each word of it, in any case and with any accents (where the directory is open). `prefix`: those
+/// whose username begins so, by username (where the directory is closed: the one whose username it is).
+/// `ids`: the profiles of these users, separated by commas, in their order; unknown ones are left out.
 #[utoipa::path(get, path = "/v1/users", tag = "users",
     params(("name" = Option<String>, Query, min_length = 1, max_length = 64), ("prefix" = Option<String>, Query, min_length = 1, max_length = 32),
         ("ids" = Option<String>, Query, description = "at most 100"), ("limit" = Option<u64>, Query, minimum = 1)),

@@ -1,4 +1,4 @@
-//! What an operator reads first: what this process serves and where, and which limits are in force.
+//! The first lines for an operator: the roles of this process, its addresses, and its limits.
 
 use std::net::SocketAddr;
 

@@ -43,11 +43,11 @@ pub enum FolderError {
     Failed {
         /// The data folder concerned.
         folder: PathBuf,
-        /// What could not be done.
+        /// The action that failed.
         what: &'static str,
-        /// What the operating system said.
+        /// The error of the operating system.
         error: io::Error,
-        /// What to do.
+        /// The remedy.
         remedy: String,
     },
 }

@@ -36,7 +36,7 @@ pub enum AppError {
     Listen {
         /// The address that was asked for.
         address: SocketAddr,
-        /// What the operating system said.
+        /// The error of the operating system.
         error: io::Error,
     },
     /// The server's threads.
@@ -45,7 +45,7 @@ pub enum AppError {
     /// The exporter of metrics could not be installed.
     #[error(transparent)]
     Metrics(#[from] crate::telemetry::exporter::ExporterError),
-    /// What the store knows of revocations could not be read.
+    /// The revocations in the store could not be read.
     #[error("the list of revoked tokens could not be read: the database is unavailable")]
     Revocations,
     /// The log could not be read at start.

@@ -26,7 +26,7 @@ impl Files {
         Self { allowed: before.maximum, raised_from: before.current }
     }
 
-    /// What [`Files::raise`] would answer; changes nothing.
+    /// Returns the answer of [`Files::raise`] and changes nothing.
     pub fn after_raising() -> Self {
         let now = getrlimit(Resource::Nofile);
         let raised_from = now.current.filter(|_| now.current != now.maximum);
@@ -40,7 +40,7 @@ impl Files {
         usize::try_from(left).map_or(wanted, |left| left.min(wanted))
     }
 
-    /// What is said when fewer than `wanted` connections fit.
+    /// The warning when fewer than `wanted` connections fit.
     pub fn shortage(&self, wanted: usize) -> Option<String> {
         let (most, allowed) = (self.connections(wanted), self.allowed?);
         (most < wanted).then(|| {

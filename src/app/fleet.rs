@@ -16,7 +16,7 @@ use crate::consumers::jobs::JobRunner;
 use crate::consumers::relay::Relay;
 use crate::telemetry::inspect::observed;
 
-/// For how long a stop waits until consumers have handed over.
+/// For how long a stop waits until consumers have released their leases.
 const HAND_OVER: Duration = Duration::from_secs(2);
 
 /// The work beside serving; ended by [`Fleet::stop`].
@@ -26,8 +26,8 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Begins on the calling thread what the roles ask for. `name`: what operators know the process by. `bus`:
-    /// how the bus is, where there is one.
+    /// Begins on the calling thread the work of the roles. `name`: the name of the process for operators.
+    /// `bus`: the state of the bus, if there is one.
     ///
     /// # Errors
     /// The log's end could not be read: nothing can be followed from nowhere.

@@ -24,7 +24,7 @@ use crate::gateway::hub::Hub;
 use crate::gateway::upgrade;
 use crate::panics;
 
-/// What every worker thread is given.
+/// The parts that every worker thread gets.
 #[derive(Clone)]
 pub struct Parts {
     pub gateway: Gateway,

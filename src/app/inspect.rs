@@ -25,19 +25,19 @@ pub enum InspectError {
         "no server answers at {address}: {why}; name the data folder or the configuration of a running one (--data-dir, --config)"
     )]
     Away {
-        /// Where it was asked.
+        /// The address that was asked.
         address: String,
-        /// What was met.
+        /// The error.
         why: String,
     },
     /// It answers, but not with states.
     #[error("the server at {address} answered {status}: {text}")]
     Refused {
-        /// Where it was asked.
+        /// The address that was asked.
         address: String,
         /// The HTTP status.
         status: u16,
-        /// What it said.
+        /// Its answer.
         text: String,
     },
 }

@@ -50,9 +50,9 @@ pub enum InternalError {
          server.internal_listen"
     )]
     Socket {
-        /// Where it should be.
+        /// The address where it should be.
         socket: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         error: io::Error,
     },
     /// The TCP port.
@@ -60,7 +60,7 @@ pub enum InternalError {
     Listen {
         /// The address that was asked for.
         address: SocketAddr,
-        /// What the operating system said.
+        /// The error of the operating system.
         error: io::Error,
     },
     /// The server's thread.
@@ -71,12 +71,12 @@ pub enum InternalError {
     Token {
         /// The file that is named.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The mistake in it.
         why: String,
     },
 }
 
-/// Where the internal address is.
+/// The place of the internal address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InternalAddress {
     /// A socket in the data folder.
@@ -86,7 +86,7 @@ pub enum InternalAddress {
 }
 
 impl InternalAddress {
-    /// Where the settings put it.
+    /// The place that the settings name.
     pub fn of(settings: &Settings) -> Self {
         match settings.server.internal_listen {
             Some(address) => Self::Tcp(address),
@@ -106,7 +106,7 @@ impl std::fmt::Display for InternalAddress {
 
 /// The running server, and the data folder it may need.
 pub struct Internal {
-    /// What it answers with.
+    /// Its handlers.
     pub state: Arc<InternalState>,
     /// Where it is.
     pub address: InternalAddress,

@@ -1,7 +1,7 @@
 //! Putting a node together: the one place that names concrete backends.
 //!
 //! [`App::build`] binds the address, opens the store, loads keys and starts the actors; [`App::serve`] serves
-//! until it is told to stop. Everything else is given what it needs as plain values ([`options`]).
+//! until it is asked to stop. All other parts get what they need as plain values ([`options`]).
 
 mod banner;
 mod bus;
@@ -54,14 +54,14 @@ pub use internal::InternalAddress;
 pub use migrate::migrate;
 pub use stop::Stopping;
 
-/// What is known when a process begins to serve.
+/// The facts at the moment a process begins to serve.
 #[derive(Debug)]
 pub struct Announcement<'a> {
     /// The settings in force; `server.max_connections` is what fits.
     pub settings: &'a Settings,
-    /// Where clients come in.
+    /// The address for clients.
     pub public: SocketAddr,
-    /// Where operators ask.
+    /// The address for operators.
     pub internal: InternalAddress,
     /// The open files that the process may have.
     pub files: Files,
@@ -104,7 +104,8 @@ impl App {
         let environment = SystemEnvironment::shared();
         let exporter = Exporter::install()?;
         let meters = Arc::new(Meters::new());
-        // Bound first: a wrong address is told at once, and probes are answered while the database is away.
+        // Bound first: a wrong address is reported at once, and probes are answered while the database is
+        // away.
         let listener = listen(settings.server.listen, settings.server.backlog)?;
         let internal = Internal::open(&settings, render_metrics(&environment, &exporter))?;
         let embedded = match settings.store.backend {
@@ -299,7 +300,7 @@ async fn started_on(
 ) -> Result<Process, AppError> {
     let (tell, started) = oneshot::channel();
     actors.spawn(async move {
-        // The receiver is gone when the process was told to stop meanwhile.
+        // The receiver is gone if the process was asked to stop in the meantime.
         let _ = tell.send(start.await);
     });
     started.await.unwrap_or_else(|_| Err(io::Error::other("the thread of the actors ended").into()))

@@ -19,7 +19,7 @@ use crate::identity::{
 use crate::store::postgres::PostgresOptions;
 use crate::store::sqlite::{Durability, SqliteOptions};
 
-/// Where the embedded database lies.
+/// The file of the embedded database.
 pub fn database_file(settings: &Settings) -> PathBuf {
     settings.store.data_dir.join("tidings.db")
 }
@@ -94,7 +94,7 @@ pub fn default_conversation(settings: &Settings) -> Option<DefaultConversationOp
     (!name.is_empty()).then_some(DefaultConversationOptions { name, owner })
 }
 
-/// What bounds connections.
+/// The bounds of connections.
 pub fn gateway(settings: &Settings) -> Bounds {
     Bounds {
         gateway: settings.gateway.clone(),
@@ -110,7 +110,7 @@ pub fn allowed_origins(settings: &Settings) -> AllowedOrigins {
     AllowedOrigins::new(&settings.gateway.allowed_origins, public_url)
 }
 
-/// Who may come in, and how fast.
+/// The limits of new connections.
 pub fn admission(settings: &Settings, proxies: Arc<TrustedProxies>) -> AdmissionOptions {
     let gateway = &settings.gateway;
     AdmissionOptions {

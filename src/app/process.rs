@@ -1,8 +1,8 @@
 //! The parts of a process between its edges: everything but the listener, the database and the connection to
 //! the bus.
 //!
-//! [`App`](super::App) gives it the machine's clock, a database and Redis. The simulation of whole fleets gives
-//! it models of them. Both run the same parts, put together here.
+//! [`App`](super::App) gives it the machine's clock, a database and Redis. The simulation of whole fleets
+//! gives it models of them. Both run the same parts, put together here.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,16 +35,16 @@ use crate::telemetry::Meters;
 /// Between two reads of how many nodes each user is on.
 const CLUSTER_RATE_EVERY: Duration = Duration::from_secs(2);
 
-/// What a process reaches the others by, next to the log.
+/// The connections of a process to the others, beside the log.
 pub struct Others {
-    /// Who is connected to which process.
+    /// The registry of users and their processes.
     pub registry: SharedPresenceRegistry,
     /// Whether the bus carries messages.
     pub bus: watch::Receiver<BusHealth>,
 }
 
-/// The edges that a process needs first, with what follows from them: who may come in, and the router. Connect
-/// the router to the bus, then start the process.
+/// The edges that a process needs first, with what follows from them: who may come in, and the router.
+/// Connect the router to the bus, then start the process.
 pub struct Groundwork {
     settings: Settings,
     store: SharedStore,
@@ -140,7 +140,7 @@ pub struct Gateway {
     pub identity: Identity,
     admission: Arc<Admission>,
     bounds: Bounds,
-    /// How the sessions end, when the process stops.
+    /// The way in which the sessions end when the process stops.
     draining: watch::Receiver<Option<Drain>>,
     /// Gets from each worker, when its sessions are gone, how many there were.
     drained: mpsc::Sender<usize>,
@@ -183,7 +183,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// What every worker thread needs for its sessions.
+    /// The parts that every worker thread needs for its sessions.
     pub fn gateway(&self) -> &Gateway {
         &self.gateway
     }
@@ -206,8 +206,8 @@ impl Process {
         }
     }
 
-    /// Ends the sessions of all threads, waits for requests where nobody else would answer them, and hands over
-    /// leases. Returns how many sessions there were.
+    /// Ends the sessions of all threads, waits for requests where nobody else would answer them, and hands
+    /// over leases. Returns how many sessions there were.
     pub async fn drain(mut self, plan: &StopPlan) -> usize {
         let mut sessions = 0;
         if self.drain.send(Some(plan.drain)).is_ok() {

@@ -1,4 +1,4 @@
-//! What operators know a process by: the name of its machine (in Kubernetes, of its pod) and its id there.
+//! The name of a process for operators: the name of its machine (in Kubernetes, of its pod) and its id there.
 
 /// For example `relay-7d4f/1`. Other processes show it as the holder of a lease.
 pub fn process_name() -> String {

@@ -1,5 +1,5 @@
 //! How a process stops. One of several hands its clients over to the others, at a pace that they can take.
-//! One that is alone with its embedded database has nobody to hand over to: it finishes what it accepted,
+//! A process that is alone with its embedded database has no successor: it finishes what it accepted,
 //! closes every connection, and ends.
 
 use std::time::Duration;
@@ -17,7 +17,7 @@ const ALONE: Duration = Duration::from_secs(9);
 const ANSWER_MARGIN_MS: u64 = 500;
 /// Beyond the window, for the threads to close what is left.
 const MARGIN: Duration = Duration::from_secs(2);
-/// After the window: consumers hand over, requests end, the threads end.
+/// After the window: consumers release their leases, requests end, the threads end.
 const AFTER_WINDOW: Duration = Duration::from_secs(6);
 /// How long requests that write nothing are waited for, when nobody takes the clients over.
 const READS: Duration = Duration::from_millis(300);
@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// For the last answers to be written to their sockets.
 const WRITE_OUT: Duration = Duration::from_millis(30);
 
-/// What a stop waits for, to be said to the operator.
+/// The wait of a stop, as a message to the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopping {
     /// Connections that are open.
@@ -50,13 +50,13 @@ impl Stopping {
 /// The way in which this process ends.
 #[derive(Debug, Clone, Copy)]
 pub struct StopPlan {
-    /// What happens to the sessions.
+    /// The treatment of the sessions.
     pub drain: Drain,
     at_most: Duration,
 }
 
 impl StopPlan {
-    /// What the settings ask for.
+    /// The plan from the settings.
     pub fn of(settings: &Settings) -> Self {
         let window_ms = settings.server.shutdown_ms;
         let window = Duration::from_millis(window_ms);
@@ -81,7 +81,7 @@ impl StopPlan {
         u64::try_from(self.at_most.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// What is said of it.
+    /// Its message.
     pub fn stopping(&self, connections: usize) -> Stopping {
         Stopping { connections, at_most: self.at_most, is_deadline: self.is_alone() }
     }

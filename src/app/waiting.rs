@@ -115,7 +115,7 @@ async fn answer(mut stream: TcpStream) -> io::Result<()> {
     stream.shutdown().await
 }
 
-/// What the process answers later too, and to everything else that it is not ready.
+/// Answers the requests that are possible without a database, and refuses all others as not ready.
 fn reply(request: &[u8]) -> (&'static str, &'static str) {
     if request.starts_with(b"GET /healthz ") {
         ("200 OK", "ok\n")

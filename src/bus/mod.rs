@@ -45,7 +45,7 @@ pub enum Signal {
     Presence {
         /// The user whose presence changed.
         user: UserId,
-        /// What it is now.
+        /// The present state.
         presence: Presence,
     },
     /// Tokens were revoked: connections on them close.
@@ -97,9 +97,9 @@ pub enum Payload {
 pub struct Digest {
     /// The log's incarnation that the positions belong to.
     pub epoch: u64,
-    /// Where the digest begins.
+    /// The position at which the digest begins.
     pub from: Position,
-    /// Where it ends; the next one begins here.
+    /// The position at which it ends; the next one begins here.
     pub to: Position,
     /// An undecided transaction holds back the end of the log: later events may be committed already, and
     /// digests name them only after it has ended.
@@ -166,5 +166,5 @@ pub trait Bus: Send + Sync {
 /// See [`Bus::settled`].
 pub type Settled = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// How the bus is shared.
+/// A shared handle to the bus.
 pub type SharedBus = Arc<dyn Bus>;

@@ -45,10 +45,10 @@ pub trait PresenceRegistry: Send + Sync {
     async fn nodes(&self, users: &[UserId]) -> Result<Vec<u32>, RegistryUnavailable>;
 }
 
-/// How the registry is shared.
+/// A shared handle to the registry.
 pub type SharedPresenceRegistry = Arc<dyn PresenceRegistry>;
 
-/// What two nodes together know of a user: the user is online if one of them says so.
+/// The state of a user that follows from two nodes: online if the user is online on one of them.
 pub fn together(one: Option<Presence>, other: Option<Presence>) -> Option<Presence> {
     let rank = |presence: &Option<Presence>| match presence {
         Some(Presence::Online) => 3,

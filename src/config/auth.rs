@@ -74,7 +74,7 @@ pub struct ExternalSettings {
     pub audience: String,
     /// Names of accepted algorithms (RFC 7518).
     pub algorithms: Vec<String>,
-    /// Where its keys are published; empty when `key_file` is set.
+    /// The address of its keys; empty when `key_file` is set.
     pub jwks_url: String,
     /// Its public key in a file; empty when `jwks_url` is set.
     pub key_file: PathBuf,

@@ -1,4 +1,4 @@
-//! What is said of a file that is not TOML.
+//! The message about a file that is not TOML.
 
 use ::config::ConfigError;
 

@@ -9,7 +9,7 @@ use super::choice::choice;
 use super::problems::SectionProblems;
 
 choice! {
-    /// What carries events between gateways.
+    /// The bus between gateways.
     BusBackend {
         /// Memory of this process.
         Local = "local",
@@ -19,7 +19,7 @@ choice! {
 }
 
 choice! {
-    /// What becomes of messages without a MAC.
+    /// The treatment of messages without a MAC.
     BusMac {
         /// They are taken.
         Accept = "accept",
@@ -34,9 +34,9 @@ choice! {
 pub struct BusSettings {
     /// Which backend.
     pub backend: BusBackend,
-    /// Bound of what was received and not yet handed to the workers.
+    /// Bound of the bytes received and not yet given to the workers.
     pub queue_bytes: usize,
-    /// What becomes of messages without a MAC.
+    /// The treatment of messages without a MAC.
     pub mac: BusMac,
     /// Secrets that the MAC's keys are derived from; empty: those that sign tokens.
     pub mac_key_files: Vec<PathBuf>,
@@ -50,13 +50,13 @@ pub struct BusSettings {
 pub struct RedisSettings {
     /// Where it is.
     pub url: SecretString,
-    /// Who knows which server is the primary.
+    /// The servers that know the primary.
     pub sentinels: Vec<SecretString>,
     /// The name under which they know it.
     pub sentinel_master: String,
     /// Whether it is a Cluster.
     pub cluster: bool,
-    /// What names of channels and keys begin with.
+    /// The prefix of channels and keys.
     pub prefix: String,
     /// For connecting and for a command.
     pub timeout_ms: u64,

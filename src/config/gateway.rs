@@ -17,7 +17,7 @@ pub struct GatewaySettings {
     pub write_deadline_ms: u64,
     /// Bound of a connection's outbound queue.
     pub outbox_bytes: usize,
-    /// What may be left in it when live push goes on.
+    /// The bytes that may be left in it when live push continues.
     pub lag_resume_bytes: usize,
     /// Bound of a worker thread's queue of deliveries.
     pub inbox_bytes: usize,

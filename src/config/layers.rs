@@ -204,7 +204,7 @@ fn split(text: &str) -> Vec<Value> {
     items.map(|item| Value::new(None, item.to_owned())).collect()
 }
 
-/// What a reader of a section reports, without the name of the crate's own types.
+/// The message of a section's reader, without the names of this crate's types.
 pub(super) fn explain(error: &ConfigError) -> String {
     match error {
         ConfigError::At { error, .. } => explain(error),

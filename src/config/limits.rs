@@ -1,4 +1,4 @@
-//! `[limits]`: what requests may not exceed. `src/domain/limits.rs` lists the limits that clients are told.
+//! `[limits]`: what requests may not exceed. `src/domain/limits.rs` lists the limits that clients are sent.
 
 use serde::Deserialize;
 
@@ -19,7 +19,7 @@ macro_rules! section {
         }
 
         impl LimitsSettings {
-            /// The part that rules need and clients are told.
+            /// The part that the rules need and clients are sent.
             pub fn to_domain(&self) -> domain::Limits {
                 domain::Limits { $($name: self.$name),+ }
             }

@@ -1,4 +1,4 @@
-//! What an operator may set, read from four layers and checked as a whole before anything starts.
+//! The settings, read from four layers and checked as a whole before anything starts.
 //!
 //! `config/default.toml` (built in, explains every key) ← a file ← `TIDINGS__SECTION__KEY` ← the command
 //! line. Each section is one struct with a `validate`; rules between sections are in `rules.rs`. Mistakes are
@@ -55,13 +55,13 @@ pub use writer::WriterSettings;
 use layers::Tree;
 use problems::Problems;
 
-/// Where to look for settings beside the built-in defaults.
+/// The sources of settings beside the built-in defaults.
 #[derive(Debug, Default)]
 pub struct LoadOptions<E> {
     /// A TOML file; it must exist when given.
     pub file: Option<PathBuf>,
-    /// [`process_environment`], or a test's: names that begin with `TIDINGS__` are settings; of others that
-    /// begin with `TIDINGS_` and mean nothing a warning tells.
+    /// [`process_environment`], or a test's: names that begin with `TIDINGS__` are settings. Others that
+    /// begin with `TIDINGS_` and mean nothing cause a warning.
     pub environment: E,
     /// `("server.listen", "0.0.0.0:8080")` and the like, from the command line.
     pub overrides: Vec<(String, String)>,
@@ -81,13 +81,13 @@ pub struct Settings {
     pub server: ServerSettings,
     /// WebSocket connections.
     pub gateway: GatewaySettings,
-    /// What requests may not exceed.
+    /// The limits of requests.
     pub limits: LimitsSettings,
     /// Tokens, passwords and signing up.
     pub auth: AuthSettings,
     /// The channel that a server begins with.
     pub conversations: ConversationsSettings,
-    /// Where the log lives.
+    /// The database of the log.
     pub store: StoreSettings,
     /// How sends are batched.
     pub writer: WriterSettings,
@@ -100,7 +100,7 @@ pub struct Settings {
     /// Logs and metrics.
     pub telemetry: TelemetrySettings,
     tree: Tree,
-    /// What the layers warned of while they were read.
+    /// The warnings from reading the layers.
     read_warnings: Vec<String>,
 }
 
@@ -108,7 +108,7 @@ impl Settings {
     /// Reads all layers and checks them.
     ///
     /// # Errors
-    /// Every mistake that can be told apart from the others, each with its place and the remedy: print it and
+    /// Every mistake that does not follow from another one, each with its place and the remedy. Print it and
     /// stop.
     pub fn load<E>(options: LoadOptions<E>) -> Result<Self, ConfigErrors>
     where
@@ -145,7 +145,7 @@ impl Settings {
         .unwrap_or_else(|errors| unreachable!("the built-in defaults hold: {errors}"))
     }
 
-    /// What is legal and yet probably not meant; log each line at start.
+    /// Warnings about values that are legal but probably not meant; log each line at start.
     pub fn warnings(&self) -> Vec<String> {
         self.read_warnings.iter().cloned().chain(rules::warnings(self)).collect()
     }

@@ -58,7 +58,7 @@ impl<'de> Deserialize<'de> for Network {
     }
 }
 
-/// The address that a limit per address goes by: one subscriber has a whole IPv6 /64; an IPv4 address is
+/// The address that a limit per address counts: one subscriber has a whole IPv6 /64; an IPv4 address is
 /// taken as it is.
 pub fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

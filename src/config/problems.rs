@@ -35,7 +35,7 @@ impl Problems {
         self.warnings.extend(warnings);
     }
 
-    /// What was noted so; it is not kept.
+    /// Returns the noted warnings and removes them.
     pub(super) fn take_warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
     }

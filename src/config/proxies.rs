@@ -28,7 +28,7 @@ impl TrustedProxies {
     /// The client's address. `forwarded_for`: the values of `X-Forwarded-For`, in their order.
     ///
     /// The entries are read from the end, where our own proxies wrote, to the first address that is none of
-    /// theirs: what stands before it anybody may have made up. An entry that names nobody leaves the client
+    /// theirs. Anybody may have invented the entries before it. An entry without an address leaves the client
     /// unknown. All such clients count as the proxy, and as 0.0.0.0 where that is this machine itself, which
     /// has no limits.
     pub fn client<'a>(&self, peer: Option<IpAddr>, forwarded_for: impl Iterator<Item = &'a [u8]>) -> IpAddr {

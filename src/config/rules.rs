@@ -1,4 +1,4 @@
-//! What must hold between sections, and what is legal but probably not meant.
+//! The rules between sections, and warnings about values that are legal but probably not meant.
 
 use super::problems::Problems;
 use super::{BusBackend, Role, Settings, StoreBackend, Synchronous};

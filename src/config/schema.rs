@@ -18,7 +18,7 @@ const SECRET_KEYS: &[&str] = &[
     "bus.redis.sentinels",
 ];
 
-/// What kind of value a key takes.
+/// The kind of value of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     Whole,

@@ -62,11 +62,11 @@ pub struct ServerSettings {
     pub request_timeout_ms: u64,
     /// How long an idle HTTP connection is kept; 0: not at all.
     pub keep_alive_ms: u64,
-    /// What this process does.
+    /// The roles of this process.
     pub roles: Vec<Role>,
     /// The name that people are shown.
     pub name: String,
-    /// What signed-in users can look for.
+    /// Whether signed-in users can search for people and channels.
     pub directory: Directory,
 }
 

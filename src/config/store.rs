@@ -9,7 +9,7 @@ use super::choice::choice;
 use super::problems::SectionProblems;
 
 choice! {
-    /// Where everything durable is kept.
+    /// The place of all durable data.
     StoreBackend {
         /// A file; one process.
         Sqlite = "sqlite",
@@ -19,7 +19,7 @@ choice! {
 }
 
 choice! {
-    /// What a commit of SQLite survives.
+    /// The failures that a commit of SQLite survives.
     Synchronous {
         /// A power cut.
         Full = "full",
@@ -48,7 +48,7 @@ pub struct StoreSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SqliteSettings {
-    /// What a commit survives.
+    /// The failures that a commit survives.
     pub synchronous: Synchronous,
     /// Connections that read.
     pub readers: u32,

@@ -2,9 +2,9 @@
 
 use super::{schema, units};
 
-/// What names of variables begin with that are settings.
+/// The prefix of variables that are settings.
 pub(super) const PREFIX: &str = "TIDINGS__";
-/// What names of variables begin with that are meant for Tidings.
+/// The prefix of variables that are meant for Tidings.
 const OURS: &str = "TIDINGS_";
 /// Variables of the scripts, the tests and the build.
 const USED_ELSEWHERE: &[&str] = &[
@@ -26,7 +26,8 @@ pub(super) fn warnings(variables: impl IntoIterator<Item = (String, String)>) ->
     names.iter().map(|name| warning(name)).collect()
 }
 
-/// Kubernetes tells every container of a service that is named `tidings` so where it is.
+/// Whether Kubernetes set it. It gives these variables, with the address of a service that is named
+/// `tidings`, to every container.
 fn of_kubernetes(name: &str, value: &str) -> bool {
     name.starts_with("TIDINGS_SERVICE_") || (name.starts_with("TIDINGS_PORT") && value.starts_with("tcp://"))
 }

@@ -22,7 +22,7 @@ choice! {
 pub struct TelemetrySettings {
     /// How log lines look.
     pub log_format: LogFormat,
-    /// What is logged, in the language of `tracing_subscriber::EnvFilter`.
+    /// The filter of the log, in the language of `tracing_subscriber::EnvFilter`.
     pub log_filter: String,
     /// Whether `GET /metrics` answers on the internal address.
     pub metrics: bool,

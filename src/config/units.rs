@@ -1,4 +1,4 @@
-//! What a key's name says about its unit, and remedies for values and names that are nearly right.
+//! The unit that a key's name has, and remedies for values and names that are nearly right.
 
 /// A whole number's unit, read off the end of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Unit {
         }
     }
 
-    /// How many of this unit `suffix` stands for, when it names the same quantity.
+    /// How many of this unit `suffix` means, when it names the same quantity.
     fn per(self, suffix: &str) -> Option<f64> {
         let milliseconds = match suffix {
             "ms" => Some(1.0),
@@ -81,7 +81,7 @@ impl Unit {
     }
 }
 
-/// The word of `known` that `given` was probably meant to be.
+/// The word of `known` that the writer of `given` probably meant.
 pub(super) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = 1 + given.len() / 4;
     known

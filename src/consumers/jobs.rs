@@ -34,23 +34,23 @@ const REST: Duration = Duration::from_millis(2);
 
 /// Carries out jobs, with what it needs for that.
 pub struct JobRunner {
-    /// Where jobs are.
+    /// The store of the jobs.
     pub store: SharedStore,
-    /// What operators know this process by.
+    /// The name of this process for operators.
     pub process: String,
-    /// Where committed events go.
+    /// The receiver of committed events.
     pub router: Arc<Router>,
     /// The clock and the source of randomness.
     pub environment: SharedEnvironment,
-    /// What is measured.
+    /// The metrics.
     pub meters: Arc<Meters>,
-    /// What others may know of the work.
+    /// The state of the work, for inspection.
     pub backlogs: Arc<Backlogs>,
 }
 
 impl JobRunner {
-    /// Works, or stands by, until `stop` says so; then lets another process begin at once. Asked by
-    /// `questions`, it shows its lease.
+    /// Works, or waits as the standby, until `stop` is true. Then another process can begin at once. Answers
+    /// `questions` with its lease.
     pub async fn run(self, mut stop: watch::Receiver<bool>, mut questions: Questions<LeaseObserved>) {
         let (store, environment) = (Arc::clone(&self.store), Arc::clone(&self.environment));
         let mut lease = ConsumerLease::new("jobs", &self.process, store, environment);

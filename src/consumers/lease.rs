@@ -13,21 +13,21 @@ const ASK_EVERY_MS: u64 = 750;
 /// once.
 const MARGIN_MS: u64 = 500;
 
-/// What a consumer may do now.
+/// The next action that a consumer may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseState {
     /// Another process works; check again soon.
     Standby,
     /// This process has just acquired the lease: begin at the cursor.
     Acquired {
-        /// Where the last holder stopped; `None` when there was none.
+        /// The position at which the last holder stopped; `None` when there was none.
         cursor: Option<Cursor>,
     },
     /// This process still holds the lease: continue.
     Held,
 }
 
-/// What a consumer shows of its lease.
+/// The state of a consumer's lease, for inspection.
 #[derive(Debug, Clone, Serialize)]
 pub struct LeaseObserved {
     /// Whether this process works; another one does, or nobody has to, when not.

@@ -36,7 +36,7 @@ impl ConversationKind {
         }
     }
 
-    /// What ids of this kind begin with.
+    /// The prefix of ids of this kind.
     pub const fn id_prefix(self) -> &'static str {
         match self {
             Self::Direct => "d_",

@@ -6,7 +6,7 @@ use super::{ClientId, MessageId, Seq, Timestamp, UserId};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonText(pub String);
 
-/// What a sender wrote.
+/// The content of a message, as its sender wrote it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Content {
     /// The text.

@@ -1,4 +1,4 @@
-//! Who may do what: the one place that decides, from facts that the caller read.
+//! The permissions: the one place that decides them, from facts that the caller read.
 //!
 //! Stores call these rules inside the transaction that carries out the change, so a decision never rests on a
 //! membership that has changed since.
@@ -66,9 +66,9 @@ impl Block {
 /// Does a block keep the actor from what they do to the other user?
 ///
 /// Between two users (in a direct conversation, and where one is shown to the other) a block of either of
-/// them holds. Nobody is brought into a group or a channel by somebody whom they have blocked; those who
-/// share one hear each other all the same. `src/store/sql/permissions.rs` has the rule as SQL, for statements
-/// that decide it.
+/// them holds. A user cannot be added to a group or a channel by a user whom they have blocked. Two users who
+/// share one see each other's messages in it nevertheless. `src/store/sql/permissions.rs` has the rule as
+/// SQL, for statements that decide it.
 pub fn is_blocked(kind: ConversationKind, block: Block) -> bool {
     match kind {
         ConversationKind::Direct => block.by_actor || block.by_other,
@@ -81,10 +81,10 @@ pub fn may_be_shown(block: Block) -> bool {
     !is_blocked(ConversationKind::Direct, block)
 }
 
-/// What decides whether somebody may say something somewhere.
+/// The facts that decide whether a user may send to a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sending {
-    /// How one becomes a member of the conversation; `None` when there is none.
+    /// The join policy of the conversation; `None` when there is none.
     pub there: Option<JoinPolicy>,
     /// It is between two users, or would be: a direct one is made with its first message.
     pub direct: bool,
@@ -100,7 +100,8 @@ pub struct Sending {
     pub muted_until: Option<Timestamp>,
 }
 
-/// May a member say something new at `now`, be it a message, an edit or a reaction? A mute ends by itself.
+/// Whether a member may add something new at `now`: a message, an edit or a reaction. A mute ends at its
+/// time.
 pub fn may_speak(muted_until: Option<Timestamp>, now: Timestamp) -> Result<(), Refusal> {
     match muted_until.map(|until| until.ms_since(now)) {
         Some(left_ms) if left_ms > 0 => Err(Refusal::Muted { left_ms: left_ms.unsigned_abs() }),

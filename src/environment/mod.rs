@@ -1,4 +1,5 @@
-//! Time and randomness, the two inputs that every rule takes as arguments, and work that keeps a processor busy.
+//! Time and randomness, the two inputs that every rule takes as arguments, and work that keeps a processor
+//! busy.
 //!
 //! Nothing else in the tree reads a clock or draws random bytes: `clippy.toml` forbids it. Production code
 //! gets a [`SystemEnvironment`]; tests get a [`ManualEnvironment`], whose clock moves only when the test
@@ -32,8 +33,8 @@ pub trait Environment: Send + Sync + fmt::Debug {
     /// Fills `bytes` with unpredictable bytes.
     fn fill_random(&self, bytes: &mut [u8]);
 
-    /// Runs work that keeps a processor busy for long, apart from the thread that waits for it. The future ends
-    /// when the work has ended or has panicked.
+    /// Runs work that keeps a processor busy for long, apart from the thread that waits for it. The future
+    /// ends when the work has ended or has panicked.
     fn work_aside(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             // A panic of the work is known by the result that it did not leave.
@@ -56,7 +57,7 @@ pub trait Environment: Send + Sync + fmt::Debug {
     }
 }
 
-/// How the environment is shared.
+/// A shared handle to the environment.
 pub type SharedEnvironment = Arc<dyn Environment>;
 
 /// The machine's own clock and randomness.
@@ -96,7 +97,7 @@ impl Environment for SystemEnvironment {
     }
 }
 
-/// A clock that moves only when it is told to, and a predictable sequence of bytes.
+/// A clock that moves only when a test moves it, and a predictable sequence of bytes.
 #[derive(Debug)]
 pub struct ManualEnvironment {
     now_ms: AtomicU64,

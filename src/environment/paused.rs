@@ -55,7 +55,7 @@ impl Environment for PausedEnvironment {
     }
 }
 
-/// While this lives, a paused clock stands still.
+/// While this lives, a paused clock does not move.
 #[derive(Debug)]
 #[must_use]
 pub struct ClockHold {

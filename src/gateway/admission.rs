@@ -41,7 +41,7 @@ pub struct AdmissionOptions {
     pub proxies: Arc<TrustedProxies>,
 }
 
-/// What admission shows of itself.
+/// The state of admission, for inspection.
 #[derive(Debug, Clone, Serialize)]
 pub struct AdmissionObserved {
     /// Hellos between their arrival and their welcome.

@@ -41,7 +41,7 @@ enum Keys {
 /// A token's bearer, as the issuer describes them.
 #[derive(Debug)]
 pub struct ExternalIdentity {
-    /// What the token says, in our terms.
+    /// The content of the token, as values of this server.
     pub claims: Claims,
     /// The name to show, when the token has a usable one.
     pub display_name: Option<String>,
@@ -58,7 +58,7 @@ impl External {
     /// Reads the key file, when there is one; fetches nothing yet.
     ///
     /// # Errors
-    /// [`ExternalError`]: the operator must mend what it names.
+    /// [`ExternalError`]: it names the mistake that the operator must correct.
     pub fn new(options: ExternalOptions) -> Result<Self, ExternalError> {
         let algorithms = options
             .algorithms

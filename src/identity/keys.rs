@@ -33,7 +33,7 @@ pub enum KeyError {
     File {
         /// The file that could not be read.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// A file holds something else.
@@ -107,7 +107,7 @@ impl Keyring {
     /// Reads the keys, or makes one on the first run of a folder.
     ///
     /// # Errors
-    /// [`KeyError`]: the operator must mend what it names.
+    /// [`KeyError`]: it names the mistake that the operator must correct.
     pub fn load(source: &KeySource, environment: &SharedEnvironment) -> Result<Self, KeyError> {
         match source {
             KeySource::Files(files) => match files.as_slice() {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where the keys come from that sign access tokens.
+/// The source of the keys that sign access tokens.
 #[derive(Debug, Clone)]
 pub enum KeySource {
     /// One or two PKCS#8 PEM files with Ed25519 keys: the first signs, both verify.
@@ -54,7 +54,7 @@ pub struct ThrottleOptions {
     pub refreshes_per_ip_per_minute: u32,
 }
 
-/// Where an external issuer's public keys come from.
+/// The source of an external issuer's public keys.
 #[derive(Debug, Clone)]
 pub enum ExternalKeys {
     /// A PEM file with one public key.

@@ -42,7 +42,7 @@ pub struct Passwords {
     meters: IdentityMeters,
 }
 
-/// What the password hasher shows of itself.
+/// The state of the password hasher, for inspection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PasswordsObserved {
     /// Hashes that are computed.

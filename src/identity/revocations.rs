@@ -4,7 +4,7 @@
 //!   lives.
 //! - *Receives*: revocations of this node, of other nodes by the bus, and from reads of the store. The reads
 //!   ensure that every node knows within a second, with or without a bus.
-//! - *Emits*: each new revocation to the observer, which tells the sessions here and, if this node made it,
+//! - *Emits*: each new revocation to the observer, which informs the sessions here and, if this node made it,
 //!   the other nodes.
 //! - *Limits*: one entry for each sign-in that ended within the life of the longest token and one hour more.
 //! - *On restart*: read from the store before serving.
@@ -20,10 +20,10 @@ use crate::domain::{FamilyId, Timestamp, UserId};
 use crate::protocol::Failure;
 use crate::store::Revocation;
 
-/// Where a revocation came from.
+/// The origin of a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// This node wrote it: the other nodes must be told.
+    /// This node wrote it and must inform the other nodes.
     Here,
     /// The bus.
     Bus,
@@ -119,17 +119,17 @@ impl fmt::Debug for Revocations {
 }
 
 impl Revocations {
-    /// Who is told of every revocation that is new to this node, and of each that was made here. It must not
-    /// block. Set once; answers false when there was one already.
+    /// Sets the observer. It is called with every revocation that is new to this node, and with each that was
+    /// made here. It must not block. Set once; answers false when there was one already.
     pub fn observe(&self, observer: impl Fn(&Revocation, Source) + Send + Sync + 'static) -> bool {
         self.observer.set(Box::new(observer)).is_ok()
     }
 
-    /// Takes a revocation in and tells the observer. One that was made here is told even when a look at the
-    /// store found it first: only this node tells the bus.
+    /// Adds a revocation to the list and calls the observer. It also calls the observer for a revocation that
+    /// was made here and that a read of the store found first, because only this node publishes it.
     ///
     /// The list knows it before the observer does. So a session that registers first and asks
-    /// [`Revocations::standing`] second either sees it or is there to be told.
+    /// [`Revocations::standing`] second either sees it or is found by the observer.
     pub fn note(&self, revocation: &Revocation, source: Source, now_ms: u64) {
         let new = {
             let mut ended = self.ended.write().unwrap_or_else(crate::panics::poisoned);

@@ -94,7 +94,7 @@ error_codes! {
     }
     Muted = "muted" {
         http: 403, retryable: false, title: "Muted",
-        meaning: "an admin keeps you from speaking here, for `retry_after_ms` still; do not repeat it unasked",
+        meaning: "an admin muted you here, for `retry_after_ms` more; repeat it only when the user asks",
     }
     Invalid = "invalid" {
         http: 422, retryable: false, title: "A field is invalid",

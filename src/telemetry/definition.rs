@@ -12,13 +12,13 @@ pub struct Metric {
     pub name: &'static str,
     /// Counter, gauge or histogram.
     pub kind: Kind,
-    /// What is counted.
+    /// The unit of its values.
     pub unit: Unit,
     /// Its label and all values that the label takes.
     pub label: Option<(&'static str, &'static [&'static str])>,
     /// Upper bounds of a histogram's buckets.
     pub buckets: &'static [f64],
-    /// What it means.
+    /// Its meaning.
     pub help: &'static str,
 }
 

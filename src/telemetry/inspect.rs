@@ -1,8 +1,8 @@
 //! The observable state of a process: each actor has a small struct of numbers beside it and answers with it
 //! when it is asked.
 //!
-//! An actor that does not answer within [`PATIENCE`] is shown as silent, so one that stands still holds
-//! nobody up. At most [`QUESTIONS`] wait for one actor. Asking changes nothing.
+//! An actor that does not answer within [`PATIENCE`] is shown as silent, so one that is blocked does
+//! not delay the others. At most [`QUESTIONS`] wait for one actor. Asking changes nothing.
 
 use std::fmt;
 use std::pin::{Pin, pin};
@@ -21,7 +21,7 @@ const QUESTIONS: usize = 4;
 
 type Asked = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
-/// What came of a question.
+/// The outcome of a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Answer {
     State(Value),

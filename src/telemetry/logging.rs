@@ -98,8 +98,8 @@ pub fn init(
     Ok(())
 }
 
-/// What the setting asks for. The HTTP server tells each start and end of its threads at `info`, which says
-/// nothing about Tidings; a filter with `debug`, or one that names the crate, shows it.
+/// The filter that the setting asks for. The HTTP server logs each start and end of its threads at `info`,
+/// which says nothing about Tidings; a filter with `debug`, or one that names the crate, shows it.
 fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
     let filter = EnvFilter::try_new(directives)?;
     let quiet = filter.max_level_hint().is_some_and(|most| most <= LevelFilter::INFO);

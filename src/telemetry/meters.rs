@@ -219,7 +219,7 @@ group! {
 }
 
 group! {
-    /// What the server itself did wrong or could not say.
+    /// Faults of the server itself, and lines that it could not log.
     FaultMeters {
         panics: By<Counter> = PANICS,
         log_lines_lost: By<Counter> = LOG_LINES_LOST,

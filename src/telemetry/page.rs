@@ -15,7 +15,7 @@ const HEAD: &str = "\
 Labels have few, fixed values, all present from the start at zero; a value that is not listed counts as `other`. Nothing is
 labelled by user, conversation or address. Durations are in seconds.
 
-| metric | kind | unit | label | what it tells |
+| metric | kind | unit | label | meaning |
 |---|---|---|---|---|
 ";
 

@@ -131,13 +131,13 @@ async fn a_check_up_writes_nothing_and_ends_with_a_verdict() {
     let group = rest.conversation(&ada, "group", &[&ben]).await;
     rest.send(&ada, &group, "hello").await;
     let (status, text) = server.command(&looks).await;
-    assert!(status.success() && text.ends_with("\nthe server is well\n"), "{text}");
+    assert!(status.success() && text.ends_with("\nthe server is healthy\n"), "{text}");
 
     // After a crash the log lies beside the database; a look leaves it there.
     server.kill().await;
     let before = snapshot(server.data());
     let (status, text) = server.command(&looks).await;
-    assert!(status.success() && text.contains("did not end in order, the next start mends it"), "{text}");
+    assert!(status.success() && text.contains("did not end in order, the next start repairs it"), "{text}");
     assert!(text.contains("no other server works here"), "{text}");
     assert_eq!(snapshot(server.data()), before, "it changed something");
 

@@ -7,7 +7,7 @@ use super::{none, root};
 /// What a contributor must find a row for.
 const ROWS: &[&str] = &[
     "setting",
-    "limit told to clients",
+    "limit that clients are sent",
     "error code",
     "close",
     "change of a conversation",

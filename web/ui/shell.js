@@ -7,7 +7,7 @@ import { form } from './auth.js';
 import { browseDialog } from './browse.js';
 import { NO_FILES } from './composer.js';
 import { Details } from './details.js';
-import { accountDialog, claimDialog, confirm, conversationName, newConversation, openDialog } from './dialogs.js';
+import { accountDialog, claimDialog, confirm, conversationName, conversationTopic, newConversation, openDialog } from './dialogs.js';
 import { h, icon } from './dom.js';
 import { Drafts } from './drafts.js';
 import { First } from './first.js';
@@ -49,7 +49,7 @@ const actions = {
   details: () => (details ? closeDetails() : showDetails()),
   confirm, fail, told, open,
   gone: () => { closeDetails(); actions.back(); },
-  rename: (c) => openDialog('Rename', (close) => form({ action: 'Rename', fields: [conversationName(server.info, c.name ?? '')],
+  rename: (c) => openDialog('Name and topic', (close) => form({ action: 'Save', fields: [conversationName(server.info, c.name ?? ''), conversationTopic(server.info, c.topic ?? '')],
     work: async (values) => { await client.changeConversation(c.id, values); close(); } }), { className: 'narrow' }),
 };
 

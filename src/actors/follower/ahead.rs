@@ -23,7 +23,7 @@ const OLD_MS: u64 = 10_000;
 pub struct Ahead {
     /// Undecided transactions, each with when it was first seen.
     seen_ms: HashMap<Position, u64>,
-    /// Where the end is, and since when.
+    /// The end of the log, and since when it has been there.
     end: Option<(Cursor, u64)>,
     /// From where the next read past the end begins; `None`: from the end.
     from: Option<Position>,

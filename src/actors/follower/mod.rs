@@ -50,7 +50,7 @@ pub async fn watch_epoch(router: Arc<Router>, log: Arc<dyn Log>) {
     }
 }
 
-/// What the follower works with.
+/// The parts that the follower uses.
 pub struct Follower {
     /// Receives the events.
     pub router: Arc<Router>,
@@ -62,7 +62,7 @@ pub struct Follower {
     pub meters: Arc<Meters>,
     /// The receiving end of the channel given to [`Router::follow`].
     pub notices: mpsc::Receiver<Notice>,
-    /// Where it is asked for its state.
+    /// The channel that asks for its state.
     pub questions: Questions<FollowerObserved>,
     /// The health of the bus; `None` when there is no bus between nodes.
     pub bus: Option<watch::Receiver<BusHealth>>,

@@ -1,4 +1,4 @@
-//! What the follower shows of itself.
+//! The state of the follower, for inspection.
 
 use serde::Serialize;
 

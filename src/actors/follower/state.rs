@@ -7,7 +7,7 @@ use crate::store::Cursor;
 /// Without a digest for this long, the bus or the relay counts as unavailable.
 const SILENCE_MS: u64 = 1_500;
 
-/// What to do now.
+/// The next action.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FollowStep {
     /// Nothing: digests arrive without a gap between them.
@@ -61,7 +61,7 @@ impl FollowerState {
         !self.bus_up || self.gap || now_ms.saturating_sub(self.heard_ms) > SILENCE_MS
     }
 
-    /// What to do at `now_ms`.
+    /// The next action at `now_ms`.
     pub fn step(&self, now_ms: u64) -> FollowStep {
         match self.covered {
             None => FollowStep::Locate,

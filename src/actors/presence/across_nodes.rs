@@ -32,7 +32,7 @@ const WIDE_LOOKUP_EVERY: u32 = 8;
 /// The presence of a user whom no node knows.
 pub const GONE: Presence = Presence::Offline { last_seen: None };
 
-/// What the presence board needs once several nodes share presence.
+/// The parts that the presence board needs once several nodes share presence.
 pub struct AcrossNodes {
     /// The presence registry that all nodes share.
     pub registry: SharedPresenceRegistry,
@@ -172,8 +172,8 @@ impl PresenceBoard {
         self.router.last_sent_or(user, looked)
     }
 
-    /// From now on shares presence with other nodes through `registry`. While the returned work runs, it looks
-    /// up the watched users every `look_every`; it never ends. Call once.
+    /// From now on shares presence with other nodes through `registry`. While the returned work runs, it
+    /// looks up the watched users every `look_every`; it never ends. Call once.
     pub fn share(
         &self,
         registry: SharedPresenceRegistry,

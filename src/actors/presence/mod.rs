@@ -41,7 +41,7 @@ pub struct PresenceBoard {
     meters: Arc<Meters>,
 }
 
-/// What presence shows of itself.
+/// The state of presence, for inspection.
 #[derive(Debug, Clone, Serialize)]
 pub struct PresenceObserved {
     /// Users with a device here, or who went a moment ago.
@@ -104,7 +104,7 @@ impl PresenceBoard {
         self.publish(changed);
     }
 
-    /// What this node itself knows of a user.
+    /// The state of a user on this node.
     pub fn here(&self, user: UserId) -> Option<Presence> {
         self.lock().of(user)
     }

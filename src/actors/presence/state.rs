@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::bus::Presence;
 use crate::domain::{Timestamp, UserId};
 
-/// How one device of a user is connected.
+/// The connection state of one device of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {
     /// On screen.
@@ -55,7 +55,7 @@ pub struct ConnectedDevices {
 pub struct PresenceChanged {
     /// The user whose presence changed.
     pub user: UserId,
-    /// What it is now.
+    /// The present state.
     pub presence: Presence,
 }
 
@@ -125,7 +125,7 @@ impl ConnectedDevices {
         gone
     }
 
-    /// What this node knows of a user; `None` when it knows nothing.
+    /// The state of a user on this node; `None` when it knows nothing.
     pub fn of(&self, user: UserId) -> Option<Presence> {
         self.users.get(&user).map(Devices::presence)
     }

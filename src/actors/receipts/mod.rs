@@ -44,7 +44,7 @@ pub struct Receipts {
 #[rtype(result = "()")]
 pub struct Keep(pub Receipt);
 
-/// What the actor shows of itself.
+/// The state of the actor, for inspection.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReceiptsObserved {
     /// Users × conversations that wait.

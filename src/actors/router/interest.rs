@@ -147,8 +147,8 @@ mod tests {
         assert!(interest.is_empty());
     }
 
-    /// The last reader goes, and before the bus has heard of it another comes: the bus must not hear of the
-    /// two in the other order.
+    /// The last reader leaves, and another comes before the bus was informed. The bus must not get the two in
+    /// the other order.
     #[test]
     fn who_comes_while_another_goes_stays_subscribed() {
         let (interest, wanted) = (Interest::default(), AtomicBool::new(false));

@@ -9,7 +9,7 @@ use dashmap::mapref::entry::Entry;
 use crate::bus::Presence;
 use crate::domain::UserId;
 
-/// What [`LastSent::note`] found.
+/// The result of [`LastSent::note`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
     /// Nothing was sent for the user before.
@@ -20,7 +20,7 @@ pub enum Sent {
     Unchanged,
 }
 
-/// What was sent last for one watched user.
+/// The presence that was sent last for one watched user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SentPresence {
     /// The presence that was sent.

@@ -94,7 +94,7 @@ pub struct Router {
     inboxes: Vec<Arc<Inbox>>,
     bus: OnceLock<SharedBus>,
     follower: OnceLock<mpsc::Sender<Notice>>,
-    /// What nodes have published, for a relay in this process.
+    /// The announcements of published events, for a relay in this process.
     announced: OnceLock<Arc<PublishedSet>>,
     /// Called with every revocation that arrives on the bus.
     on_revoked: OnceLock<OnRevoked>,
@@ -268,7 +268,7 @@ impl Router {
         self.signal_locally(signal, &signal_topics(signal, &users), &users);
     }
 
-    /// What must be read of a conversation to close its holes.
+    /// The range to read of a conversation to close its holes.
     pub fn need(&self, conversation: ConversationId) -> Need {
         self.lock().tracker.need(conversation)
     }

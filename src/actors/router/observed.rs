@@ -1,4 +1,4 @@
-//! What the router shows of itself.
+//! The state of the router, for inspection.
 
 use std::sync::atomic::Ordering;
 
@@ -33,7 +33,7 @@ pub struct RouterObserved {
 }
 
 impl Router {
-    /// How it stands. Waits for its lock, and goes over what is tracked.
+    /// The state for inspection. Waits for the lock, and visits every tracked conversation.
     pub fn observed(&self) -> RouterObserved {
         let (tracked_conversations, healing_conversations, held_events, epoch) = {
             let state = self.lock();

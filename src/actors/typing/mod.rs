@@ -47,7 +47,7 @@ struct Inner {
     meters: Arc<Meters>,
 }
 
-/// What typing shows of itself.
+/// The state of typing, for inspection.
 #[derive(Debug, Clone, Serialize)]
 pub struct TypingObserved {
     /// Users who are typing here.

@@ -226,8 +226,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in which order, everything that the others were told began is told to end, and
-        /// nothing else is.
+        /// In any order of steps, the others are sent the end of everything whose beginning they were sent,
+        /// and no other end.
         #[test]
         fn whatever_began_ends(acts in proptest::collection::vec((0..5_u8, 0..3_u128, 0..3_u128, 0..3_u32, 0..5_000_u64), 0..60)) {
             let mut state = TypingState::new(TIMEOUT_MS, 2);

@@ -94,7 +94,7 @@ impl Gate {
         }
     }
 
-    /// How it stands.
+    /// The state for inspection.
     pub fn observed(&self) -> GateObserved {
         let state = self.lock();
         GateObserved {

@@ -1,4 +1,4 @@
-//! What the writer is asked to do, and where its answers go.
+//! The jobs of the writer, and the receivers of their answers.
 
 use tokio::sync::oneshot;
 
@@ -9,7 +9,7 @@ use crate::domain::{ConversationId, UserId};
 use crate::protocol::{Failure, RequestId};
 use crate::store::{Appended, Change, Changed, NewMessage};
 
-/// Where a job's answer goes.
+/// The receiver of a job's answer.
 #[derive(Debug)]
 pub enum Asker<T> {
     /// A session, answered through its worker's inbox.
@@ -34,7 +34,7 @@ pub enum Job {
         message: NewMessage,
         /// When it was received, for the ack latency.
         received_us: u64,
-        /// Where the answer goes.
+        /// The receiver of the answer.
         asker: Asker<Appended>,
     },
     /// Apply a change.
@@ -43,11 +43,11 @@ pub enum Job {
         actor: UserId,
         /// The conversation that is changed.
         conversation: ConversationId,
-        /// What changes in it.
+        /// The change in it.
         change: Change,
         /// When it was received.
         received_us: u64,
-        /// Where the answer goes.
+        /// The receiver of the answer.
         asker: Asker<Changed>,
     },
 }

@@ -153,7 +153,7 @@ pub struct WriterShard {
     shared: Arc<ShardContext>,
 }
 
-/// What all shards work with.
+/// The parts that all shards use.
 struct ShardContext {
     store: SharedStore,
     router: Arc<Router>,

@@ -1,4 +1,4 @@
-//! What the writer shows of itself.
+//! The state of the writer, for inspection.
 
 use actix::{Context, Handler, MessageResult};
 use serde::Serialize;
@@ -17,7 +17,7 @@ pub struct ShardObserved {
     pub is_working: bool,
 }
 
-/// What all shards pass on their way to the database.
+/// The limits that all shards pass on their way to the database.
 #[derive(Debug, Clone, Serialize)]
 pub struct GateObserved {
     /// Batches that may be in flight now.

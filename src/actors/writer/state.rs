@@ -14,7 +14,7 @@ pub enum Batching {
 
 /// A job that the writer's queue can hold.
 pub trait Batchable {
-    /// How it may be carried out.
+    /// The way in which it may be run.
     fn batching(&self) -> Batching;
 }
 

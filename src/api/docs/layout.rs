@@ -1,4 +1,4 @@
-//! What stands around the text of a page: head, menu, and the list of its sections.
+//! The parts around the text of a page: head, menu, and the list of its sections.
 
 use super::markdown::{self, Rendered};
 use super::pages::{self, MENU, PageFile};

@@ -1,4 +1,4 @@
-//! Where the links of a page lead once the pages are served, and what a section is called in an address.
+//! The targets of a page's links once the pages are served, and the names of sections in addresses.
 
 use super::pages::{address, is_page};
 

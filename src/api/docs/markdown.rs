@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn sections_tables_and_links_are_made_for_a_page() {
-        let text = "# A page\n\n<!-- made by hand -->\n\n## One\n\n| a | b |\n|---|--:|\n| [x](PROTOCOL.md) | [y](../CONTRIBUTING.md) |\n\n## One\n\n<b>bold</b>\n";
+        let text = "# A page\n\n<!-- made by hand -->\n\n## One\n\n| a | b |\n|---|--:|\n| [x](PROTOCOL.md) | [y](../LICENSE) |\n\n## One\n\n<b>bold</b>\n";
         let Rendered { title, sections, html } = render("docs/X.md", text);
         assert_eq!(title, "A page");
         assert_eq!(sections.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["one", "one-1"]);

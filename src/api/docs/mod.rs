@@ -34,7 +34,7 @@ static PAGES: LazyLock<BTreeMap<String, Asset>> = LazyLock::new(|| {
     served
 });
 
-/// What is at a path, with or without a slash at its end.
+/// The page at a path, with or without a slash at its end.
 pub fn find(path: &str) -> Option<&'static Asset> {
     if path.starts_with("/docs") { PAGES.get(path.trim_end_matches('/')) } else { None }
 }

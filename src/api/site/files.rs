@@ -9,7 +9,7 @@ use super::bundle;
 use crate::api::asset::Asset;
 
 /// What the page may do: it connects to its own server only, runs the server's own modules, and no other page
-/// may embed it. `%script` and `%styles` stand for the hashes of its map of modules and of its styles.
+/// may embed it. `%script` and `%styles` are replaced by the hashes of its map of modules and of its styles.
 const POLICY: &str = "default-src 'self'; script-src 'self' '%script'; style-src '%styles'; connect-src 'self' ws: wss:; img-src 'self' data:; \
                       base-uri 'none'; frame-ancestors 'none'";
 

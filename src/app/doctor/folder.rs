@@ -11,7 +11,7 @@ use rustix::fs::{Access, access};
 use super::report::{Condition, Report};
 use crate::app::data_folder::{FolderError, LOCK_FILE, STICKY, files_in, holder};
 
-/// What an SQLite file begins with.
+/// The first bytes of an SQLite file.
 const SQLITE: &[u8; 16] = b"SQLite format 3\0";
 
 /// Looks at the folder, its lock and its files' rights. Returns whether a process works in it.
@@ -28,7 +28,7 @@ pub fn examine(folder: &Path, report: &mut Report) -> bool {
             return false;
         }
         Err(error) => {
-            report.add("folder", failed("cannot be looked at", error));
+            report.add("folder", failed("cannot be examined", error));
             return false;
         }
     };
@@ -78,7 +78,7 @@ fn rights(folder: &Path, found: &fs::Metadata) -> Condition {
         files_in(folder).map(|files| files.into_iter().filter(|file| file.is_open_to_others()).collect());
     let open: Vec<_> = match open {
         Ok(open) => open,
-        Err(error) => return Condition::Failed(format!("{shown}: its files cannot be looked at: {error}")),
+        Err(error) => return Condition::Failed(format!("{shown}: its files cannot be examined: {error}")),
     };
     match open.as_slice() {
         [] => Condition::Good(format!("{shown} is readable by its user only")),
@@ -142,6 +142,6 @@ pub fn database(path: &Path) -> Condition {
         return Condition::Failed(format!("{shown} cannot be written: {}", io::Error::from(error)));
     }
     let log = path.with_extension("db-wal").exists();
-    let ended = if log { "; the last server did not end in order, the next start mends it" } else { "" };
+    let ended = if log { "; the last server did not end in order, the next start repairs it" } else { "" };
     Condition::Good(format!("{shown} can be read and written{ended}"))
 }

@@ -15,7 +15,7 @@ use crate::store::postgres;
 
 pub use report::{Condition, Finding, Report};
 
-/// How the server that works with these settings is, in its own words.
+/// The state that the server with these settings reports.
 async fn running(settings: &Settings) -> Result<String, String> {
     let report = inspect::ask(settings, "/readyz").await.map_err(|error| error.to_string())?;
     let report: Value = serde_json::from_str(&report).map_err(|error| error.to_string())?;

@@ -1,8 +1,8 @@
-//! What a check-up found, and its verdict.
+//! The findings of the checks, and their verdict.
 
 use std::fmt;
 
-/// How one thing is.
+/// The condition of one thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
     /// As it should be.
@@ -16,9 +16,9 @@ pub enum Condition {
 /// One thing that was looked at.
 #[derive(Debug, Clone)]
 pub struct Finding {
-    /// What it is.
+    /// Its name.
     pub what: &'static str,
-    /// How it is.
+    /// Its condition.
     pub condition: Condition,
 }
 
@@ -62,9 +62,12 @@ impl Report {
             (false, _) => {
                 format!("a start would fail: {failed} of {} checks failed{warnings}", self.findings.len())
             }
-            (true, 0) => format!("the server is well{warnings}"),
+            (true, 0) => format!("the server is healthy{warnings}"),
             (true, _) => {
-                format!("the server is not well: {failed} of {} checks failed{warnings}", self.findings.len())
+                format!(
+                    "the server is not healthy: {failed} of {} checks failed{warnings}",
+                    self.findings.len()
+                )
             }
         }
     }

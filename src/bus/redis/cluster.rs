@@ -2,7 +2,7 @@
 //!
 //! Channels and keys belong to slots, and slots to primaries (`CLUSTER SLOTS`). The topology is read every
 //! few seconds, and at once when something fails. A topic whose slot moved is subscribed at the new server,
-//! and the listener is told of a gap, because anything may have been lost between the two servers.
+//! and the listener gets a gap, because anything may have been lost between the two servers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

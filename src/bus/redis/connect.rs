@@ -33,7 +33,7 @@ impl fmt::Display for ConnectError {
     }
 }
 
-/// What a server says it is.
+/// The role that a server reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerRole {
     /// It takes writes. Messages published there reach its subscribers.
@@ -59,7 +59,7 @@ pub async fn within<T>(
     }
 }
 
-/// Connects to one server, whatever its role.
+/// Connects to one server in any role.
 ///
 /// # Errors
 /// [`ConnectError`].

@@ -8,7 +8,7 @@ use super::Shared;
 use crate::bus::BusMessage;
 use crate::bus::envelope::{BusMessageId, EnvelopeError, NodeId, decode, id};
 
-/// Envelopes handed over before other tasks of the thread may run.
+/// Envelopes given to the listener before other tasks of the thread may run.
 const ENVELOPES_AT_ONCE: usize = 1_024;
 /// Ids remembered. The copies of an envelope for several topics arrive close together, because the server
 /// takes them in one command.

@@ -1,4 +1,4 @@
-//! Envelopes that arrived and are not yet handed to the listener.
+//! Envelopes that arrived and are not yet given to the listener.
 //!
 //! Bound: bytes. Policy when full: arriving envelopes are dropped and noted as a gap, so that the listener
 //! reads the log.
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::environment::SharedEnvironment;
 use crate::panics::lock;
 
-/// What an envelope counts in addition to its bytes.
+/// The bytes that an envelope counts in addition to its own.
 const ENVELOPE_BYTES: usize = 64;
 
 #[derive(Default)]

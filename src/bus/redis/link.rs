@@ -20,7 +20,7 @@ use crate::panics::lock;
 pub struct Link {
     /// How to find the server.
     pub servers: RedisServers,
-    /// What waits to be published there.
+    /// The messages that wait to be published there.
     pub outgoing: Outgoing,
     /// The publisher's connection while it is open. Commands may be sent on clones of it.
     pub connection: ArcSwapOption<MultiplexedConnection>,

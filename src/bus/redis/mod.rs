@@ -66,7 +66,7 @@ fn reconnect_backoff() -> Backoff {
     Backoff::new(50, 1_000)
 }
 
-/// What the connections' tasks share.
+/// The state that the connections' tasks share.
 struct Shared {
     options: RedisOptions,
     channels: Channels,

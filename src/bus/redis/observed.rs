@@ -1,4 +1,4 @@
-//! What the bus shows of itself.
+//! The state of the bus, for inspection.
 
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ pub struct BusObserved {
     pub reason: String,
     /// Topics that this process wants.
     pub topics: usize,
-    /// Bytes that came and were not handed over.
+    /// Bytes that arrived and were not yet given to the listener.
     pub incoming_bytes: usize,
     /// How long some of them have waited without a break; none is older.
     pub incoming_oldest_ms: u64,
@@ -36,7 +36,7 @@ pub struct LinkObserved {
 }
 
 impl RedisBus {
-    /// How it stands.
+    /// The state for inspection.
     pub fn observed(&self) -> BusObserved {
         let health = self.health();
         let topology = self.shared.topology.load();

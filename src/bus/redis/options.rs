@@ -1,4 +1,4 @@
-//! Where Redis is, and the limits and timeouts of this node towards it.
+//! The address of Redis, and the limits and timeouts of this node towards it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,15 +33,15 @@ pub enum RedisServers {
 pub struct RedisOptions {
     /// Which Redis.
     pub servers: RedisServers,
-    /// What channels and keys begin with, so that several installations can share a server.
+    /// The prefix of channels and keys, so that several installations can share a server.
     pub prefix: String,
     /// The timeout of connecting and of each command. After it the connection is given up.
     pub timeout: Duration,
     /// Between two checks of each connection. A check without an answer for twice this long makes the bus
     /// count as down.
     pub ping: Duration,
-    /// Bytes received and not yet handed to the listener. Above it arriving envelopes are dropped and the
-    /// listener is told of a gap.
+    /// Bytes received and not yet given to the listener. Above it arriving envelopes are dropped and the
+    /// listener gets a gap.
     pub incoming_bytes: usize,
     /// Bytes waiting to be published. Above it the oldest messages are dropped.
     pub outgoing_bytes: usize,
@@ -49,7 +49,7 @@ pub struct RedisOptions {
     pub outgoing_messages: usize,
     /// The keys that sign envelopes; `None`: they are neither signed nor checked.
     pub mac: Option<Arc<MacKeys>>,
-    /// What carries a single server's connections; `None`: TCP.
+    /// The transport of a single server's connections; `None`: TCP.
     pub carrier: Option<Arc<dyn Carrier>>,
 }
 

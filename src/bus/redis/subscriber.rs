@@ -1,7 +1,7 @@
 //! Subscribes to the wanted topics: one connection, whose subscriptions are reconciled with what is wanted.
 //!
 //! A topic is subscribed when the server has confirmed it. After every new connection all topics are
-//! subscribed again, and only then the listener is told of the gap. So everything that is published after the
+//! subscribed again, and only then the listener gets the gap. So everything that is published after the
 //! listener's read of the log arrives by the connection.
 
 use std::collections::HashSet;

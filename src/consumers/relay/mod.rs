@@ -47,26 +47,26 @@ const KEEP_EVERY_MS: u64 = 1_000;
 /// itself.
 const STALE_MS: i64 = 60_000;
 
-/// What the relay works with.
+/// The parts that the relay uses.
 pub struct Relay {
-    /// What operators know this process by.
+    /// The name of this process for operators.
     pub process: String,
     /// The log.
     pub store: SharedStore,
     /// Receives late events and digests.
     pub router: Arc<Router>,
-    /// What nodes announced as published; also given to [`Router::announce_to`].
+    /// The events that nodes announced as published; also given to [`Router::announce_to`].
     pub announced: Arc<PublishedSet>,
     /// The clock and the source of randomness.
     pub environment: SharedEnvironment,
     /// The metrics.
     pub meters: Arc<Meters>,
-    /// Where it is asked for its state.
+    /// The channel that asks for its state.
     pub questions: Questions<RelayObserved>,
 }
 
 impl Relay {
-    /// Works or stands by until `stop` is true. Then a standby can begin at once.
+    /// Works, or waits as the standby, until `stop` is true. Then a standby can begin at once.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let (store, environment) = (Arc::clone(&self.store), Arc::clone(&self.environment));
         let mut lease = ConsumerLease::new("relay", &self.process, store, environment);
@@ -136,7 +136,7 @@ impl Relay {
         }
     }
 
-    /// Where to begin: the last holder's cursor if it is of this log, else the log's end.
+    /// The start position: the last holder's cursor if it is of this log, else the log's end.
     async fn begin(&self, cursor: Option<Cursor>) -> Option<Cursor> {
         let end = match self.store.end().await {
             Ok(end) => end,

@@ -1,4 +1,4 @@
-//! What the relay shows of itself.
+//! The state of the relay, for inspection.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::consumers::lease::LeaseObserved;
 /// Whether this process relays, and how far it is.
 #[derive(Debug, Clone, Serialize)]
 pub struct RelayObserved {
-    /// Whether it works or stands by.
+    /// Whether it works or is the standby.
     pub lease: LeaseObserved,
     /// The incarnation of the log that it reads.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -15,7 +15,7 @@ pub struct RelayObserved {
     /// Everything before this position was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_to: Option<u64>,
-    /// Everything before this position was published by somebody and told in a digest.
+    /// Everything before this position was published by a node and named in a digest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watermark: Option<u64>,
     /// Events that wait out their grace.

@@ -30,7 +30,7 @@ struct Span {
     users: Vec<UserId>,
 }
 
-/// What must be done now.
+/// The next action.
 #[derive(Debug, Default)]
 pub struct Due {
     /// Events that no node announced as published, in commit order.

@@ -2,7 +2,7 @@
 //! real time.
 //!
 //! The streams are in memory, the log is SQLite, and the test plays the other nodes: it sends digests as a
-//! relay does, and commits messages that this node was not told of.
+//! relay does, and commits messages that this node gets no notice of.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ const DIGEST_EVERY: Duration = Duration::from_secs(1);
 
 type Paused = World<PausedEnvironment>;
 
-/// What a client saw in the hour.
+/// The frames that a client received in the hour.
 #[derive(Default)]
 struct Seen {
     pings: u32,
@@ -79,7 +79,7 @@ async fn closed(mut client: Client, world: &Paused) -> (u16, u64) {
     }
 }
 
-/// Another process commits a message to the log, and this node is not told.
+/// Another process commits a message to the log, and this node gets no notice.
 async fn committed_elsewhere(world: &Paused, n: u128, sender: UserId, to: UserId) -> Committed {
     let message = NewMessage {
         sender,

@@ -19,7 +19,7 @@ const GOODBYE_MS: u64 = 300;
 /// Clients are asked to come back within this time, spread evenly, so that they do not come all at once.
 const RETURN_MS: u64 = 2_000;
 
-/// How the sessions of a process that stops are ended.
+/// The way in which a stopping process ends its sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drain {
     /// Other processes take the clients over. They are asked to reconnect within the window, evenly spread;
@@ -28,8 +28,8 @@ pub enum Drain {
         /// How long that may take.
         window_ms: u64,
     },
-    /// Nobody takes the clients over. No further request is read, those in progress are answered, and every
-    /// client is told when to come back and closed.
+    /// No other node takes the clients over. No further request is read, those in progress are answered, and
+    /// every client is sent `reconnect` and closed.
     Close {
         /// How long answers of the writer are waited for.
         answers_ms: u64,

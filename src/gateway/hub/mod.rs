@@ -85,7 +85,7 @@ impl<S: ByteStream> Hub<S> {
         hub
     }
 
-    /// What its sessions share.
+    /// The state that its sessions share.
     pub fn worker(&self) -> &Worker<S> {
         &self.worker
     }

@@ -1,4 +1,4 @@
-//! What a hub shows of itself.
+//! The state of a hub, for inspection.
 
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ pub struct HubObserved {
     pub entering: usize,
     /// Those that are pushed events.
     pub live: usize,
-    /// Those that are told heads first.
+    /// Those that are sent heads before further events.
     pub lagging: usize,
     /// Those that end.
     pub closing: usize,

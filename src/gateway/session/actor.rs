@@ -53,7 +53,7 @@ pub struct Session<S> {
     pub(super) user_connection: Cell<Option<UserConnection>>,
     /// Where large answers wait. Made when the first one comes.
     pub(super) answers: RefCell<Option<Rc<AnswerQueue>>>,
-    /// What the gauges count of this connection: waiting bytes, and whether it is lagging.
+    /// The part of this connection in the gauges: waiting bytes, and whether it is lagging.
     pub(super) shown: Cell<(usize, bool)>,
     /// When the hub calls [`Session::on_timer`] next, on the monotonic clock.
     pub(super) next_timer_ms: Cell<u64>,

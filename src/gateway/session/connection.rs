@@ -34,7 +34,7 @@ pub struct Connection<S> {
 /// The result of a flush.
 #[derive(Debug, Clone, Copy)]
 pub struct Flushed {
-    /// How it ended.
+    /// The reason for its end.
     pub outcome: FlushOutcome,
     /// Bytes written.
     pub bytes: usize,

@@ -1,4 +1,4 @@
-//! What the hub delivers to a session: events, signals about users, and replies of actors.
+//! The items that the hub delivers to a session: events, signals about users, and replies of actors.
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -61,7 +61,7 @@ pub enum Effect {
         id: RequestId,
         /// The conversation that is changed.
         conversation: ConversationId,
-        /// What changes in it.
+        /// The change in it.
         change: Change,
     },
     /// Store a receipt: soon if there is no request to answer, otherwise before answering.
@@ -96,14 +96,14 @@ pub enum Effect {
     Sync {
         /// The request to answer.
         id: RequestId,
-        /// What to read.
+        /// The range to read.
         ranges: Vec<SyncRange>,
     },
     /// The device moved between foreground and background.
     Moved {
-        /// What it was before.
+        /// The earlier state.
         from: Device,
-        /// What it is now.
+        /// The present state.
         to: Device,
     },
     /// Warn the client that the token expires.

@@ -1,4 +1,4 @@
-//! Entering, tested with a model of everything around it: whatever is committed, lost, repeated and delayed,
+//! Entering, tested with a model of everything around it. Events are committed, lost, repeated and delayed;
 //! a client that syncs up to its heads and takes the pushed events has every event of its conversations, once
 //! and in order.
 
@@ -38,7 +38,7 @@ enum Act {
     Overflow,
     /// A copy of something published before comes again.
     Repeat(usize),
-    /// What the session waits for is answered: a subscription stands, heads are read.
+    /// The session gets the answer that it waits for: a subscription took effect, or heads were read.
     Answer,
     /// The snapshot is taken, the answer is on its way.
     Snapshot,
@@ -75,7 +75,7 @@ struct World {
     way: Option<(Entering, EnteringStep)>,
     /// Heads read from the log as it was, not answered yet.
     snapshot: Option<Heads>,
-    /// What the client has of each room.
+    /// The newest seq that the client has of each room.
     held: HashMap<ConversationId, u64>,
 }
 

@@ -14,7 +14,8 @@ use crate::domain::{ConversationId, Seq, UserId};
 use crate::protocol::delivery::Delivery;
 use crate::store::{Cursor, Heads};
 
-/// What a comparison could not explain until it is checked again: the events may be on their way.
+/// The events that a comparison did not find in the session. They may be on their way, so they are checked
+/// again.
 #[derive(Debug)]
 struct Doubts {
     cursor: Cursor,
@@ -33,7 +34,7 @@ pub struct Feed {
     doubts: Option<Box<Doubts>>,
 }
 
-/// What to do after heads were read.
+/// The next action after heads were read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Arrival {
     /// Send the heads, then go live.

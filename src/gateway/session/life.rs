@@ -1,4 +1,4 @@
-//! Where a session is in its life: one value, and the only place that changes it.
+//! The phase of a session: one value, and the only place that changes it.
 //!
 //! ```text
 //! Greeting ── hello ──▶ Authenticating ── token is good ──▶ Entering ── welcome ──▶ Lagging(Reading)
@@ -15,7 +15,7 @@ use crate::protocol::delivery::Delivery;
 /// Events held while heads are read and sent. When more arrive, the heads are read again.
 pub const HELD_EVENTS: usize = 1_024;
 
-/// Where one session is in its life.
+/// The phase of one session.
 #[derive(Debug)]
 pub enum Life {
     /// Waits for `hello`.

@@ -1,4 +1,4 @@
-//! What waits to be written to one client: shared frames, counted in bytes, many per write.
+//! The frames that wait to be written to one client: shared, counted in bytes, many per write.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;

@@ -200,7 +200,7 @@ impl<S: ByteStream> Session<S> {
         self.connection.waiting_bytes() > most_bytes
     }
 
-    /// Where large answers wait.
+    /// The queue of large answers.
     pub(super) fn answers(&self) -> Rc<AnswerQueue> {
         Rc::clone(self.answers.borrow_mut().get_or_insert_default())
     }

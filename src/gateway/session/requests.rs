@@ -11,7 +11,7 @@ use crate::gateway::admission::Permit;
 use crate::protocol::server::ServerFrame;
 use crate::protocol::{Failure, RequestId};
 
-/// What exists only until the hello has ended.
+/// State that exists only until the hello has ended.
 #[derive(Debug)]
 pub struct HelloInProgress {
     /// When the connection was upgraded, on the monotonic clock.

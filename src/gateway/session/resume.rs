@@ -109,7 +109,7 @@ impl<S: ByteStream> Session<S> {
         });
     }
 
-    /// What a comparison could not explain has arrived by now, or was lost.
+    /// The events that a comparison did not find have arrived by now, or were lost.
     pub(super) fn look_again(self: &Rc<Self>) {
         let compared = {
             let mut state = self.state.borrow_mut();

@@ -9,7 +9,7 @@ use crate::panics;
 
 /// A session that may have ended.
 pub struct SessionRef<S> {
-    /// What it shares with the other sessions of its thread.
+    /// The state that it shares with the other sessions of its thread.
     pub worker: Rc<Worker<S>>,
     session: Weak<Session<S>>,
 }

@@ -37,7 +37,7 @@ struct Token {
 pub struct SessionState {
     /// The session's id, sent in `welcome`.
     pub id: SessionId,
-    /// Where it is in its life.
+    /// Its phase.
     pub life: Life,
     /// Which live events it is pushed.
     pub feed: Feed,
@@ -54,13 +54,13 @@ pub struct SessionState {
     compare_ms: Option<u64>,
     /// When to read again which users' signals the session may be sent.
     review_ms: Option<u64>,
-    /// What must be done later for the heads, and when.
+    /// The later work for the heads, and its time.
     again: Option<(u64, Again)>,
     /// The users whose presence it is sent.
     pub watches: Watches,
 }
 
-/// What is done a little later.
+/// Work that is done a little later.
 #[derive(Debug, Clone, Copy)]
 enum Again {
     /// Check again what a comparison could not explain.
@@ -116,7 +116,7 @@ impl SessionState {
         self.token.as_ref().map(|token| token.claims)
     }
 
-    /// How the device is connected.
+    /// The connection state of the device.
     pub const fn device(&self) -> Device {
         self.device
     }

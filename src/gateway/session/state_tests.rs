@@ -330,7 +330,7 @@ fn a_token_that_was_revoked_while_entering_never_gets_in() {
     table.state.read_heads();
     table.state.on_standing(Standing::SignedOut, &mut table.effects);
     assert_eq!(table.closed(), Some(Close::Unauthenticated));
-    // The heads arrive all the same.
+    // The heads arrive nevertheless.
     table.state.on_welcomed(moment(0), &table.bounds);
     table.state.on_heads_failed(moment(0), &mut table.effects);
     assert!(table.state.life.go_live().is_empty() && table.state.life.is_closing());

@@ -21,7 +21,7 @@ use crate::store::{RangeEvents, RangeQuery};
 const EVENTS_FRAME_BYTES: usize = 48 * 1024;
 /// About how many bytes one `sync` answers with. The client asks for the rest after it has read this.
 const SYNC_BYTES: usize = 512 * 1024;
-/// What an event counts in addition to its content, in bytes.
+/// The bytes that an event counts in addition to its content.
 const EVENT_BYTES: usize = 320;
 
 impl<S: ByteStream> Session<S> {

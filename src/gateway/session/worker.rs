@@ -1,4 +1,4 @@
-//! What the sessions of one worker thread share.
+//! The state that the sessions of one worker thread share.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -47,7 +47,7 @@ pub trait Directory<S> {
     fn remove(&self, session: &Rc<Session<S>>) -> bool;
 }
 
-/// What the sessions of one worker thread share.
+/// The state that the sessions of one worker thread share.
 pub struct Worker<S> {
     /// The thread's number.
     pub id: WorkerId,

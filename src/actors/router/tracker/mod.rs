@@ -12,7 +12,7 @@ pub use self::track::{EventSource, Need, Verdict};
 use self::track::Track;
 use crate::domain::{Committed, ConversationId, Position, Seq};
 
-/// What was delivered per conversation, and which events wait because earlier ones are missing.
+/// The delivered seqs per conversation, and the events that wait because earlier ones are missing.
 ///
 /// Bounded: at most `capacity` conversations. Above that, conversations without a reader are forgotten, then
 /// all that are not being healed. The next event of a forgotten conversation is judged by its position.
@@ -83,7 +83,7 @@ impl Tracker {
         self.tracks.get(&conversation).map(Track::last)
     }
 
-    /// What the healer must do next for this conversation.
+    /// The next action of the healer for this conversation.
     pub fn need(&mut self, conversation: ConversationId) -> Need {
         self.tracks.get_mut(&conversation).map_or(Need::Nothing, Track::need)
     }

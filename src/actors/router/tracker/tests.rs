@@ -202,10 +202,10 @@ fn who_comes_back_is_not_told_again_what_was_passed_on_before() {
 /// One step in the life of a node that has some of a conversation's members.
 #[derive(Debug, Clone)]
 enum Step {
-    /// A member joins or leaves, or says something; `told`: how often the node hears of it, and how much
+    /// A member joins, leaves or sends a message. `told`: how often the node receives the event, and how much
     /// later.
     Commit { who: usize, membership: bool, told: Vec<usize> },
-    /// The relay tells what moved since the last digest, or that digest is lost and the log is read instead.
+    /// The relay sends what moved since the last digest, or that digest is lost and the log is read instead.
     Digest { lost: bool },
     /// The healer reads at most so many events.
     Heal { limit: usize },
@@ -226,7 +226,7 @@ struct Node {
     members: Vec<bool>,
     log: Vec<(Committed, Vec<usize>)>,
     covered: u64,
-    /// What is still on its way: after how many steps, and which event.
+    /// The events on their way, each with the number of steps until it arrives.
     under_way: Vec<(usize, usize)>,
     passed: Vec<u64>,
 }
@@ -238,7 +238,7 @@ impl Node {
         let mut audience: Vec<usize> = (0..5).filter(|user| self.members[*user]).collect();
         if membership {
             self.members[who] = !self.members[who];
-            // The one who leaves hears of it, and the one who joins.
+            // The event is also for the user who leaves or joins.
             audience.extend((!audience.contains(&who)).then_some(who));
         }
         self.log.push((committed(self.log.len() as u64 + 1), audience));

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Every event before the *covered* position was delivered here, is being healed, or was for no reader here.
-//! So an event whose predecessor lies before it is the next one, whatever this track saw last. An event
-//! before it is itself a late copy.
+//! So an event whose predecessor lies before it is the next one, even if this track saw an older one last. An
+//! event before the covered position is a late copy.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub enum EventSource {
     Stretch,
 }
 
-/// What to do with an event that has just arrived.
+/// The next action for an event that has just arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It is the next one: deliver it, then the events that it releases.
@@ -54,7 +54,7 @@ pub enum Verdict {
     Hole,
 }
 
-/// What the healer must do next.
+/// The next action of the healer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     /// Nothing is missing any more.
@@ -67,7 +67,7 @@ pub enum Need {
 
 #[derive(Debug, Default)]
 enum Phase {
-    /// No session here reads it. The track only tells late copies from new events.
+    /// No session here reads it. The track only distinguishes late copies from new events.
     #[default]
     Idle,
     Live,
@@ -86,7 +86,7 @@ struct Hole {
     back: u64,
 }
 
-/// What was delivered of one conversation, and which events wait for an earlier one.
+/// The delivered seqs of one conversation, and the events that wait for an earlier one.
 #[derive(Debug, Default)]
 pub struct Track {
     /// Everything up to here was delivered or had no reader here.

@@ -289,7 +289,7 @@ impl Handle {
         Ok(last)
     }
 
-    /// What every node says of each user, living or not.
+    /// The entries of all nodes for each user, also of nodes that ended.
     async fn entries(&self, users: &[UserId]) -> Result<Vec<HashMap<String, String>>, RegistryUnavailable> {
         let questions = users.iter().map(|user| {
             let key = self.user_key(*user);

@@ -16,7 +16,7 @@ use crate::panics::lock;
 struct State {
     entries: BTreeMap<UserId, Presence>,
     changed: BTreeSet<UserId>,
-    /// Where writing all entries again continues.
+    /// The place where writing all entries again continues.
     rewritten: Option<UserId>,
 }
 
