@@ -114,7 +114,8 @@ impl Identity {
                 let claims =
                     Claims { user: family.user, family: Some(family.id), issued_at: now, expires_at: end };
                 // A failover or a restore may have lost the end of this sign-in. This node still knows it and
-                // would refuse every new token. So the client has to sign in again, and the end is stored again.
+                // would refuse every new token. So the client has to sign in again, and the end is stored
+                // again.
                 if self.standing(&claims) != Standing::Good {
                     self.inner.meters.refreshes.of("unknown").increment(1);
                     let ended = self.inner.store.revoke(family.user, Some(family.id), now);

@@ -244,8 +244,8 @@ impl<L: Link> Pool<L> {
     }
 }
 
-/// A connection in use, mostly inside a transaction. If it is dropped before [`Transaction::finish`], its
-/// connection is closed.
+/// A connection in use, mostly inside a transaction. If it is dropped before
+/// [`crate::store::sql::Transaction::finish`], its connection is closed.
 pub(in crate::store) struct Transaction<L: Link> {
     connection: Option<L>,
     shared: Arc<Shared<L>>,
