@@ -11,9 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::outcome::{Outcome, add};
 
-/// A run that takes longer than this, in seconds, is ended, because it makes no progress.
-const LONGEST_RUN_S: u64 = 120;
-
 /// The subject of a run.
 #[derive(Debug, Clone)]
 pub enum Subject {
@@ -38,7 +35,6 @@ pub fn run_apart(subject: &Subject, story: bool) -> Result<Outcome, String> {
     if story {
         command.arg("--story");
     }
-    command.env("SIMULATION_LONGEST_RUN_S", LONGEST_RUN_S.to_string());
     let output = command.stdin(Stdio::null()).output().map_err(failed)?;
     let last = output.stdout.rsplit(|byte| *byte == b'\n').find(|line| !line.is_empty());
     if let Some(outcome) = last.and_then(|line| serde_json::from_slice(line).ok()) {

@@ -6,6 +6,8 @@ mod run;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use simulation::batch::{Subject, run_apart};
@@ -29,9 +31,25 @@ fn chosen(seed: Option<u64>, plan: Option<&PathBuf>) -> anyhow::Result<Plan> {
     }
 }
 
+/// A run takes less than a second. One that takes so long repeats something without end, and virtual time stands.
+const LONGEST_RUN: Duration = Duration::from_secs(120);
+
+/// Ends this process after `limit`, unless the returned value is dropped before.
+fn end_after(limit: Duration) -> Sender<()> {
+    let (ends, ended) = channel();
+    std::thread::spawn(move || {
+        if ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("simulation: the run did not end within {} s", limit.as_secs());
+            std::process::exit(3);
+        }
+    });
+    ends
+}
+
 /// Runs one plan in this process.
 pub fn one(options: &OneOptions) -> anyhow::Result<ExitCode> {
     let plan = chosen(options.seed, options.plan.as_ref())?;
+    let _ends = end_after(LONGEST_RUN);
     let ran = world::run(&plan);
     if options.history {
         for entry in &ran.entries {
