@@ -31,7 +31,8 @@ fn chosen(seed: Option<u64>, plan: Option<&PathBuf>) -> anyhow::Result<Plan> {
     }
 }
 
-/// A run takes less than a second. One that takes so long repeats something without end, and virtual time stands.
+/// A run takes less than a second. One that takes so long repeats something without end, and virtual time
+/// stands.
 const LONGEST_RUN: Duration = Duration::from_secs(120);
 
 /// Ends this process after `limit`, unless the returned value is dropped before.
