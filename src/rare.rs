@@ -213,6 +213,7 @@ rare_paths! {
         ReconnectBeforeOffline: "a user is back before counting as offline",
         PresenceSaidTwice: "a presence arrives that the watchers were sent already",
         PresenceChangedDuringTheLookup: "a user comes or goes while other nodes are asked about the user",
+        PresenceChangedWhileAnnounced: "another node changes a presence while this one announces what that node had",
         PresenceChangedSinceTheLookup: "a correction of a presence is overtaken by a newer one",
         PresenceDiffersOnce: "the registry differs from the presence that the watchers were sent",
         PresenceSignalLost: "the registry differs twice, so the watchers are sent a correction",

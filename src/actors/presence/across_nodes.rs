@@ -82,6 +82,7 @@ async fn announce_changes(
     for user in sure {
         board.announce(user, Presence::Online);
     }
+    let mut by_others = Vec::new();
     for (user, other) in unsure.into_iter().zip(others) {
         // It may have changed again in the meantime. The change still says when the user was last seen.
         rare!(
@@ -89,7 +90,36 @@ async fn announce_changes(
             board.here(user).is_some_and(|here| latest.get(&user) != Some(&here))
         );
         let here = board.here(user).or_else(|| latest.get(&user).copied());
-        board.announce(user, together(here, other).unwrap_or(GONE));
+        let presence = together(here, other).unwrap_or(GONE);
+        board.announce(user, presence);
+        if other.is_some() {
+            by_others.push((user, presence));
+        }
+    }
+    announce_what_changed_since(board, registry, by_others).await;
+}
+
+/// Announces again what another node changed while the first announcement was under way. That node's signal
+/// may have come first, so watchers would keep the older state until the periodic lookup.
+async fn announce_what_changed_since(
+    board: &PresenceBoard,
+    registry: &SharedPresenceRegistry,
+    announced: Vec<(UserId, Presence)>,
+) {
+    if announced.is_empty() {
+        return;
+    }
+    let users: Vec<UserId> = announced.iter().map(|(user, _)| *user).collect();
+    let Ok(others) = registry.others(&users).await else { return };
+    for ((user, presence), other) in announced.into_iter().zip(others) {
+        let now = match together(board.here(user), other) {
+            Some(now) => now,
+            None => gone_since(registry, user).await,
+        };
+        if !alike(now, presence) {
+            rare!(PresenceChangedWhileAnnounced);
+            board.announce(user, now);
+        }
     }
 }
 
