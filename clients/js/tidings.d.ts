@@ -71,7 +71,7 @@ export interface Conversation {
   readonly history?: 'from_join' | 'all';
   readonly join?: 'invite' | 'open';
   readonly member_count?: number;
-  /** Until when one may say nothing here, as far as an event, a refusal or the answer to joining told it. */
+  /** Until when one may say nothing here, as far as an event, a refusal or a call for the conversation told it. */
   readonly muted_until?: string;
   readonly first_seq: number;
   readonly last_seq: number;

@@ -532,7 +532,12 @@ export class TidingsClient {
 
   userById(id) { return this.api('GET', `/v1/users/${enc(id)}`); }
   async usersByPrefix(prefix, limit = 8) { return (await this.api('GET', `/v1/users?prefix=${enc(prefix)}&limit=${limit}`)).users; }
-  fetchConversation(id) { return this.api('GET', `/v1/conversations/${enc(id)}`); }
+  async fetchConversation(id) {
+    const conversation = await this.api('GET', `/v1/conversations/${enc(id)}`);
+    this.#knowMute(conversation);
+    return conversation;
+  }
+
   changeConversation(id, changes) { return this.api('PATCH', `/v1/conversations/${enc(id)}`, { body: changes }); }
   deleteConversation(id) { return this.api('DELETE', `/v1/conversations/${enc(id)}`); }
   members(id, cursor = '') { return this.api('GET', `/v1/conversations/${enc(id)}/members?limit=100${cursor && `&cursor=${enc(cursor)}`}`); }
@@ -550,10 +555,8 @@ export class TidingsClient {
 
   /** Joins an open conversation by id and answers it. */
   async join(id) {
-    const { muted_until } = await this.addMember(id, this.user.id);
-    const c = this.#adoptHead(await this.fetchConversation(id));
-    this.#mute(c, muted_until); // leaving does not end a mute
-    return c;
+    await this.addMember(id, this.user.id);
+    return this.#adoptHead(await this.fetchConversation(id));
   }
 
   async leave(id) {
@@ -978,7 +981,7 @@ export class TidingsClient {
     const id = head.conversation ?? head.id;
     const c = this.conversations.get(id) ?? this.#stub(id);
     if (old || c.stub) c.live_after = head.last_seq;
-    const { conversation: _id, unread, last_seq, read_seq, ...fields } = head;
+    const { conversation: _id, unread, last_seq, read_seq, muted_until: _until, ...fields } = head;
     const start = Math.max(head.first_seq - 1, last_seq - this.#env.initial_events);
     if (c.stub && !c.known_pos) {
       c.pos = c.start = start;
@@ -1010,9 +1013,9 @@ export class TidingsClient {
 
   /** A conversation as REST answers it. */
   #adoptHead(conversation) {
-    const c = this.#applyHead(conversation);
+    this.#applyHead(conversation);
     this.#heal();
-    return c;
+    return this.#knowMute(conversation);
   }
 
   #skip(c, upto) {
@@ -1089,7 +1092,14 @@ export class TidingsClient {
     if (left && event.seq >= c.target) this.#remove(c.id);
   }
 
-  /** Until when one may say nothing there, as far as that was told: by an event, a refusal, or the answer to joining. */
+  /** Takes over `muted_until` of a conversation as REST answered it, unless later events are known here. Answers what is known of it. */
+  #knowMute({ conversation, last_seq, muted_until }) {
+    const c = this.conversations.get(conversation);
+    if (c && !c.stub && last_seq >= c.pos) this.#mute(c, muted_until);
+    return c;
+  }
+
+  /** Until when one may say nothing there, as far as that was told: by an event, a refusal, or REST. */
   #mute(c, until) {
     if (!c || c.muted_until === until) return;
     c.muted_until = until;

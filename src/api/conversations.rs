@@ -122,7 +122,8 @@ pub async fn create(
 pub async fn list(state: Data<ApiState>, caller: Caller, query: Query) -> Result<HttpResponse, Problem> {
     let (after, limit) = (cursor::decode(query.text("cursor"))?, query.limit(DEFAULT_LIMIT, MAX_LIMIT)?);
     let page = state.node.read(state.node.store().conversations(caller.user(), after, limit)).await?;
-    let conversations = page.items.into_iter().map(ConversationBody::from).collect();
+    let now = state.node.environment().now();
+    let conversations = page.items.into_iter().map(|view| ConversationBody::new(view, now)).collect();
     let next_cursor = page.next.as_ref().map(cursor::encode);
     Ok(HttpResponse::Ok().json(ConversationsBody { conversations, next_cursor }))
 }
@@ -162,5 +163,5 @@ pub async fn delete(state: Data<ApiState>, caller: Caller, path: Segments) -> Re
 
 async fn view(state: &ApiState, user: UserId, id: ConversationId) -> Result<ConversationBody, Problem> {
     let found = state.node.read(state.node.store().conversation(user, id)).await?;
-    Ok(found.ok_or(Refusal::NotFound)?.into())
+    Ok(ConversationBody::new(found.ok_or(Refusal::NotFound)?, state.node.environment().now()))
 }

@@ -98,13 +98,17 @@ pub struct ConversationBody {
     join: JoinPolicy,
     /// This user's.
     role: Role,
+    /// Until when this user may say nothing here; absent when nobody has muted them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    muted_until: Option<Timestamp>,
     member_count: u64,
     created_at: Timestamp,
 }
 
-impl From<ConversationView> for ConversationBody {
-    fn from(view: ConversationView) -> Self {
-        let ConversationView { conversation, head, role } = view;
+impl ConversationBody {
+    /// As it is at `now`: a mute that has ended is not shown.
+    pub fn new(view: ConversationView, now: Timestamp) -> Self {
+        let ConversationView { conversation, head, role, muted_until } = view;
         Self {
             conversation: conversation.id,
             kind: conversation.id.kind(),
@@ -118,6 +122,7 @@ impl From<ConversationView> for ConversationBody {
             history: conversation.history,
             join: conversation.join,
             role,
+            muted_until: muted_until.filter(|until| *until > now),
             member_count: conversation.member_count,
             created_at: conversation.created_at,
         }

@@ -46,6 +46,8 @@ pub struct ConversationView {
     pub head: Head,
     /// The user's role.
     pub role: Role,
+    /// Until when an admin muted the user; it may be in the past.
+    pub muted_until: Option<Timestamp>,
 }
 
 /// A member with the profile.

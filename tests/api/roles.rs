@@ -153,6 +153,11 @@ async fn a_muted_member_is_told_for_how_long_and_shown_as_muted() {
         cast.server.call(Some(&cast.admin), "PUT", &mute, json!({ "duration_s": 3_600 })).await.wants(200);
     assert!(muted["muted_until"].is_string());
     assert_eq!(shown().await, muted["muted_until"]);
+    let own_view =
+        async || cast.server.get(&bystander, &format!("/v1/conversations/{group}")).await.wants(200);
+    assert_eq!(own_view().await["muted_until"], muted["muted_until"]);
+    let of_the_admin = cast.server.get(&cast.admin, &format!("/v1/conversations/{group}")).await.wants(200);
+    assert!(of_the_admin["muted_until"].is_null());
     let say = async || {
         let path = format!("/v1/conversations/{group}/messages");
         let request = cast.server.request("POST", &path).bearer_auth(&bystander.access);
@@ -164,7 +169,7 @@ async fn a_muted_member_is_told_for_how_long_and_shown_as_muted() {
     let left_ms = refused["retry_after_ms"].as_u64().expect("a time");
     assert!((3_500_000..=3_600_000).contains(&left_ms), "{left_ms}");
     cast.server.call(Some(&cast.owner), "DELETE", &mute, Value::Null).await.wants(204);
-    assert!(shown().await.is_null());
+    assert!(shown().await.is_null() && own_view().await["muted_until"].is_null());
     say().await.wants(201);
 }
 

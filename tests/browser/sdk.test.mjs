@@ -577,7 +577,7 @@ test('leaving removes the conversation, but an old leave met in a catch-up does 
   await settle();
 });
 
-test('a mute is known from its event, from a refusal and from the answer to joining, and is over when it was lifted', async () => {
+test('a mute is known from its event, from a refusal and from the conversation, and is over when it was lifted', async () => {
   const world = new World();
   const client = await online(world, [head('a', 0, { kind: 'channel' })]);
   const until = () => client.conversations.get('a').muted_until;
@@ -594,7 +594,27 @@ test('a mute is known from its event, from a refusal and from the answer to join
   await world.socket.push({ type: 'error', id: world.socket.last('edit').id, code: 'muted', message: 'no', retryable: false, definite: true, retry_after_ms: 30_000 });
   await refused;
   assert.equal(until(), new Date(world.now_ms + 30_000).toISOString());
-  world.route('PUT /v1/conversations/b/members/me', () => ({ body: { user: 'me', role: 'member', muted_until: '2026-01-02T00:00:00.000Z' } }));
-  world.route('GET /v1/conversations/b', () => ({ body: head('b', 9, { kind: 'channel', role: 'member' }) }));
+  world.route('PUT /v1/conversations/b/members/me', () => ({ body: { user: 'me', role: 'member' } }));
+  world.route('GET /v1/conversations/b', () => ({ body: head('b', 9, { kind: 'channel', role: 'member', muted_until: '2026-01-02T00:00:00.000Z' }) }));
   assert.equal((await client.join('b')).muted_until, '2026-01-02T00:00:00.000Z');
+  // An answer that is older than an event which is known here changes nothing; a newer one does.
+  world.route('GET /v1/conversations/a', () => ({ body: head('a', 2, { kind: 'channel', muted_until: '2026-01-01T11:00:00.000Z' }) }));
+  await client.fetchConversation('a');
+  assert.equal(until(), new Date(world.now_ms + 30_000).toISOString());
+  world.route('GET /v1/conversations/a', () => ({ body: head('a', 3, { kind: 'channel' }) }));
+  await client.fetchConversation('a');
+  assert.equal(until(), undefined);
+});
+
+test('a mute is known that came before the head of its conversation was read', async () => {
+  const world = new World();
+  const client = await online(world);
+  const until = '2026-01-01T11:00:00.000Z';
+  let answer;
+  world.route('GET /v1/conversations/a', () => new Promise((resolve) => { answer = resolve; }));
+  await world.socket.push({ ...event('a', 5), kind: 'member_joined', user: 'me' });
+  await world.socket.push({ ...event('a', 6), kind: 'conversation_changed', sent_at: '2026-01-01T10:00:00.000Z', changes: { muted: { user: 'me', until } } });
+  answer({ body: head('a', 6, { kind: 'channel', muted_until: until }) });
+  await settle();
+  assert.equal(client.conversations.get('a').muted_until, until);
 });

@@ -334,9 +334,7 @@ export class Store {
         cursor = page.next_cursor;
       } while (cursor && !channel);
       const c = await this.client.fetchConversation(id);
-      // The first page of a channel need not have oneself: what was told of a mute stands then.
-      const mine = members.get(this.client.user?.id);
-      Object.assign(this.client.conversations.get(id) ?? {}, mine && { muted_until: mine.muted_until }, { role: c.role, member_count: c.member_count, join: c.join, history: c.history, name: c.name, topic: c.topic });
+      Object.assign(this.client.conversations.get(id) ?? {}, { role: c.role, member_count: c.member_count, join: c.join, history: c.history, name: c.name, topic: c.topic });
     } catch {
       return this.tell(`room:${id}`);
     }

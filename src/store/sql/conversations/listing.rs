@@ -22,7 +22,12 @@ pub(super) fn view(stored: ConversationRow, membership: &Membership) -> Conversa
         read_seq: member.read_seq,
         unread: stored.message_count.saturating_sub(membership.read_count),
     };
-    ConversationView { conversation: stored.conversation, head, role: member.role }
+    ConversationView {
+        conversation: stored.conversation,
+        head,
+        role: member.role,
+        muted_until: member.muted_until,
+    }
 }
 
 /// SQLite joins in the order of the text: memberships first, by their key.
