@@ -56,11 +56,10 @@ pub async fn play(stage: &mut Stage, block: &Block) -> Result<(), Wrong> {
         outcome.map_err(|what| Wrong { line: line.number, what })?;
     }
     let last = block.lines.last().map_or(0, |line| line.number);
-    for (who, mut seat) in seats {
+    // All stay until the last was asked: the others are told when a connection ends.
+    for (who, seat) in &mut seats {
         if !seat.closed && !seat.passing && seat.greeted {
-            nothing_more(&mut seat)
-                .await
-                .map_err(|what| Wrong { line: last, what: format!("{who}: {what}") })?;
+            nothing_more(seat).await.map_err(|what| Wrong { line: last, what: format!("{who}: {what}") })?;
         }
     }
     Ok(())
