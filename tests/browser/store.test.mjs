@@ -121,19 +121,19 @@ test('why a conversation is gone is known while its page is open', async () => {
   assert.deepEqual(store.room('h').absent, { why: 'gone', title: 'Hall' });
 });
 
-test('one’s own mute comes from the members where they name one, and stays as told where they do not', async () => {
+test('one’s own mute comes from the conversation when its members are loaded, unless a later event says otherwise', async () => {
   const { client, store, world } = await shown([head('a', 0, { kind: 'channel' })]);
   const until = '2026-01-01T11:00:00.000Z';
-  const members = (...list) => world.route('GET /v1/conversations/a/members?limit=100', () => ({ body: { members: list } }));
-  world.route('GET /v1/conversations/a', () => ({ body: head('a', 0, { kind: 'channel', role: 'member' }) }));
+  const conversation = (last_seq, fields) => world.route('GET /v1/conversations/a', () => ({ body: head('a', last_seq, { kind: 'channel', role: 'member', ...fields }) }));
+  world.route('GET /v1/conversations/a/members?limit=100', () => ({ body: { members: [member('other')] } }));
   world.route('GET /v1/conversations/a/messages?limit=40', () => ({ body: { messages: [], more: false } }));
-  members(member('me', { muted_until: until }), member('other'));
+  conversation(0, { muted_until: until });
   await store.loadMembers('a');
   assert.equal(client.conversations.get('a').muted_until, until);
-  members(member('other'));
-  await store.loadMembers('a');
-  assert.equal(client.conversations.get('a').muted_until, until);
-  members(member('me'));
+  await world.socket.push({ ...event('a', 1), kind: 'conversation_changed', sent_at: until, changes: { muted: { user: 'me', until } } });
   await store.loadMembers('a');
   assert.equal(client.conversations.get('a').muted_until, undefined);
+  conversation(1, { muted_until: until });
+  await store.loadMembers('a');
+  assert.equal(client.conversations.get('a').muted_until, until);
 });
