@@ -11,7 +11,7 @@ pub(in crate::store) mod connection;
 pub(in crate::store) mod journal;
 pub(in crate::store) mod migrations;
 mod observed;
-mod open;
+pub(in crate::store) mod open;
 mod options;
 mod pool;
 pub(in crate::store) mod positions;

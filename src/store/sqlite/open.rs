@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use metrics::Gauge;
 use rusqlite::OpenFlags;
+use rusqlite::config::DbConfig;
 
 use super::connection::Connection;
 use super::migrations::migrate;
@@ -136,7 +137,7 @@ fn common(
 ) -> sql::Result<rusqlite::Connection> {
     let raw = rusqlite::Connection::open_with_flags(&options.path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     raw.busy_timeout(wait_for_others(options))?;
-    raw.set_prepared_statement_cache_capacity(PREPARED);
+    keep_statements(&raw, PREPARED)?;
     raw.execute_batch(&format!(
         "PRAGMA foreign_keys = off; PRAGMA mmap_size = 0; PRAGMA temp_store = memory; PRAGMA automatic_index = off; \
          PRAGMA cache_size = -{};",
@@ -144,6 +145,15 @@ fn common(
     ))?;
     watch(&raw, watched.clone(), options.steps.clone())?;
     Ok(raw)
+}
+
+/// Keeps up to `most` statements prepared. SQLite would prepare a statement again each time a value is bound
+/// that its plan might depend on, which includes every `LIMIT $n`, and that takes longer than running it. The
+/// stability guarantee of the planner forbids it: <https://www.sqlite.org/queryplanner-ng.html#qpstab>.
+pub(in crate::store) fn keep_statements(raw: &rusqlite::Connection, most: usize) -> sql::Result<()> {
+    raw.set_prepared_statement_cache_capacity(most);
+    raw.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 fn watch(raw: &rusqlite::Connection, watched: Watched, steps: Option<Arc<AtomicU64>>) -> sql::Result<()> {
