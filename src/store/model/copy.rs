@@ -1,6 +1,7 @@
 //! One copy of the database, in memory.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -8,9 +9,11 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{ToSql, ToSqlOutput, Value as Stored};
 
+use super::warm;
 use crate::store::sql::{self, Error, Value};
 use crate::store::sqlite::connection::Connection;
 use crate::store::sqlite::migrations::model_steps;
+use crate::store::sqlite::open::keep_statements;
 use crate::store::sqlite::row::Row;
 
 /// The maximum number of prepared statements; the code has fewer.
@@ -50,11 +53,21 @@ pub(super) struct Write {
 pub(super) struct Copy {
     connection: Connection,
     answers: Arc<Answers>,
+    /// Whether a statement writes nothing, by the address of its text.
+    only_reads: RefCell<BTreeMap<usize, bool>>,
 }
 
 impl Copy {
     /// The tables without a row.
     pub(super) fn new() -> sql::Result<Self> {
+        match warm::take() {
+            Some(copy) => Ok(copy),
+            None => Self::made(),
+        }
+    }
+
+    /// The same, never one that was made before.
+    pub(super) fn made() -> sql::Result<Self> {
         TEMPLATE.with_borrow_mut(|template| {
             let template = match template {
                 Some(template) => template,
@@ -74,7 +87,7 @@ impl Copy {
         if Backup::new(other, &mut raw)?.step(-1)? != StepResult::Done {
             return Err(Error::impossible("an unfinished copy"));
         }
-        raw.set_prepared_statement_cache_capacity(PREPARED);
+        keep_statements(&raw, PREPARED)?;
         raw.execute_batch(
             "PRAGMA foreign_keys = off; PRAGMA temp_store = memory; PRAGMA automatic_index = off;",
         )?;
@@ -88,7 +101,7 @@ impl Copy {
         function("tidings_position", |answers| &answers.position)?;
         function("tidings_end", |answers| &answers.end)?;
         function("tidings_clock_ms", |answers| &answers.clock_ms)?;
-        Ok(Self { connection: Connection::new(raw), answers })
+        Ok(Self { connection: Connection::new(raw), answers, only_reads: RefCell::default() })
     }
 
     fn see(&self, sight: Sight) {
@@ -97,8 +110,20 @@ impl Copy {
         self.answers.clock_ms.store(sight.clock_ms, Ordering::Relaxed);
     }
 
-    pub(super) fn only_reads(&self, text: &str) -> sql::Result<bool> {
-        self.connection.only_reads(text)
+    pub(super) fn only_reads(&self, text: &'static str) -> sql::Result<bool> {
+        let address = text.as_ptr().addr();
+        if let Some(known) = self.only_reads.borrow().get(&address) {
+            return Ok(*known);
+        }
+        warm::used(text);
+        let only_reads = self.connection.only_reads(text)?;
+        self.only_reads.borrow_mut().insert(address, only_reads);
+        Ok(only_reads)
+    }
+
+    /// Prepares a statement, to be used later.
+    pub(super) fn prepare(&self, text: &str) -> sql::Result<()> {
+        self.connection.only_reads(text).map(|_| ())
     }
 
     pub(super) fn rows(&self, text: &str, values: &[Value<'_>], sight: Sight) -> sql::Result<Vec<Row>> {

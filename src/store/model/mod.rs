@@ -34,6 +34,7 @@ mod replica;
 mod server;
 mod state;
 mod store;
+pub mod warm;
 
 pub use cluster::Former;
 pub use fates::{Delays, Destination, Fate, Fates, NoFaults, RoundTrip, Trip, TripOutcome};

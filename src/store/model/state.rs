@@ -147,7 +147,7 @@ impl State {
         self.sessions.get(&id).is_some_and(|session| session.explicit)
     }
 
-    pub(super) fn need(&self, text: &str) -> sql::Result<Need> {
+    pub(super) fn need(&self, text: &'static str) -> sql::Result<Need> {
         let writes = !self.copy.only_reads(text)?;
         Ok(Need {
             number: writes || text.contains("tidings_position()") || text.contains("/* lock */"),

@@ -5,11 +5,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::{Outcome, add};
+#[cfg(target_os = "linux")]
+use crate::worker::Worker;
 
 /// The subject of a run.
 #[derive(Debug, Clone)]
@@ -18,6 +22,22 @@ pub enum Subject {
     Seed(u64),
     /// A plan that was kept.
     Plan(PathBuf),
+}
+
+/// A run takes less than a second. One that takes so long repeats something without end, and virtual time
+/// stands.
+const LONGEST_RUN: Duration = Duration::from_secs(120);
+
+/// Ends this process when its run takes too long, unless the returned value is dropped before.
+pub fn end_in_time() -> Sender<()> {
+    let (ends, ended) = channel();
+    std::thread::spawn(move || {
+        if ended.recv_timeout(LONGEST_RUN) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("simulation: the run did not end within {} s", LONGEST_RUN.as_secs());
+            std::process::exit(3);
+        }
+    });
+    ends
 }
 
 /// Runs one subject in a process of its own. `story`: whether to print the story of a violation.
@@ -114,6 +134,33 @@ impl Totals {
     }
 }
 
+/// Runs seeds one after the other, on Linux in copies of one process.
+#[derive(Default)]
+pub struct Runner {
+    #[cfg(target_os = "linux")]
+    worker: Option<Worker>,
+}
+
+impl Runner {
+    /// Runs a seed in a process of its own.
+    ///
+    /// # Errors
+    /// As [`run_apart`].
+    pub fn run(&mut self, seed: u64) -> Result<Outcome, String> {
+        #[cfg(target_os = "linux")]
+        {
+            if self.worker.is_none() {
+                self.worker = Worker::start().ok();
+            }
+            if let Some(outcome) = self.worker.as_mut().and_then(|worker| worker.run(seed).ok()) {
+                return Ok(outcome);
+            }
+        }
+        // The same seed fails again, and this says why.
+        run_apart(&Subject::Seed(seed), false)
+    }
+}
+
 /// Runs the seeds from `first` on, `jobs` at a time, until `last` was run or `stop` says so. `on_run` is
 /// called after each run, one call at a time.
 pub fn run_seeds(
@@ -128,12 +175,13 @@ pub fn run_seeds(
     std::thread::scope(|threads| {
         for _ in 0..jobs.max(1) {
             threads.spawn(|| {
+                let mut runner = Runner::default();
                 while !stop.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed > last {
                         return;
                     }
-                    let outcome = run_apart(&Subject::Seed(seed), false);
+                    let outcome = runner.run(seed);
                     let mut on_run = on_run.lock().unwrap_or_else(PoisonError::into_inner);
                     (*on_run)(seed, &outcome);
                 }

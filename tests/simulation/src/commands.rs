@@ -6,11 +6,9 @@ mod run;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use simulation::batch::{Subject, run_apart};
+use simulation::batch::{Subject, end_in_time, run_apart};
 use simulation::plan::Plan;
 use simulation::{generate, shrink, world};
 
@@ -31,26 +29,10 @@ fn chosen(seed: Option<u64>, plan: Option<&PathBuf>) -> anyhow::Result<Plan> {
     }
 }
 
-/// A run takes less than a second. One that takes so long repeats something without end, and virtual time
-/// stands.
-const LONGEST_RUN: Duration = Duration::from_secs(120);
-
-/// Ends this process after `limit`, unless the returned value is dropped before.
-fn end_after(limit: Duration) -> Sender<()> {
-    let (ends, ended) = channel();
-    std::thread::spawn(move || {
-        if ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("simulation: the run did not end within {} s", limit.as_secs());
-            std::process::exit(3);
-        }
-    });
-    ends
-}
-
 /// Runs one plan in this process.
 pub fn one(options: &OneOptions) -> anyhow::Result<ExitCode> {
     let plan = chosen(options.seed, options.plan.as_ref())?;
-    let _ends = end_after(LONGEST_RUN);
+    let _ends = end_in_time();
     let ran = world::run(&plan);
     if options.history {
         for entry in &ran.entries {
@@ -63,6 +45,19 @@ pub fn one(options: &OneOptions) -> anyhow::Result<ExitCode> {
     }
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&outcome)?)?;
     Ok(if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs the seeds that it reads.
+#[cfg(target_os = "linux")]
+pub fn serve() -> anyhow::Result<ExitCode> {
+    simulation::worker::serve()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Only Linux copies processes.
+#[cfg(not(target_os = "linux"))]
+pub fn serve() -> anyhow::Result<ExitCode> {
+    Err(anyhow!("only Linux has this command"))
 }
 
 /// Prints the plan of a seed.

@@ -8,7 +8,7 @@
 //! - [`history`]: the record of a run. [`inspect`]: the log at the end. [`checker`]: whether the promises
 //!   were kept. [`shrink`] and [`story`] explain a failing run.
 //! - [`batch`]: many runs, each in a process of its own, because [`entropy`] and tokio's own counters begin
-//!   anew there.
+//!   anew there. On Linux `worker` makes these processes as copies of one that is prepared.
 
 pub mod balancer;
 pub mod batch;
@@ -29,6 +29,8 @@ pub mod process;
 pub mod settings;
 pub mod shrink;
 pub mod story;
+#[cfg(target_os = "linux")]
+pub mod worker;
 pub mod world;
 
 pub use tidings::rare;

@@ -33,6 +33,9 @@ enum Command {
         #[arg(long)]
         seed: u64,
     },
+    /// Runs the seeds that it reads, a line each, in copies of itself; `run` and `check` start it.
+    #[command(hide = true)]
+    Serve,
     /// Run what every test run runs: kept cases, a fixed range of seeds, and some seeds twice.
     Check(CheckOptions),
 }
@@ -117,6 +120,7 @@ fn main() -> ExitCode {
         Command::One(options) => commands::one(&options),
         Command::Story(options) => commands::story(&options),
         Command::Plan { seed } => commands::plan(seed),
+        Command::Serve => commands::serve(),
         Command::Check(options) => commands::check(&options),
     };
     done.unwrap_or_else(|error| {
