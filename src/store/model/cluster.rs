@@ -10,6 +10,7 @@ use super::history::Commit;
 use super::inspect::places;
 use super::replica::Replica;
 use super::state::State;
+use super::warm::empty;
 use crate::domain::{ConversationId, Seq};
 use crate::store::shared::columns::Columns;
 use crate::store::sql::{self, Error, Sql, statement, values};
@@ -59,7 +60,7 @@ const HIGHEST: Sql = statement!(sqlite:
 
 impl Cluster {
     pub(super) fn new(epoch: u64, idle_limit: Duration, now: Instant) -> sql::Result<Self> {
-        let primary = State::new(Copy::new()?, idle_limit);
+        let primary = State::new(empty()?, idle_limit);
         let mut cluster =
             Self { primary, replicas: Vec::new(), demoted: None, generation: 0, epoch, timeline: 1 };
         cluster.write_epoch(now)?;

@@ -1,15 +1,15 @@
 //! One copy of the database, in memory.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{ToSql, ToSqlOutput, Value as Stored};
 
-use super::warm;
+use crate::panics::lock;
 use crate::store::sql::{self, Error, Value};
 use crate::store::sqlite::connection::Connection;
 use crate::store::sqlite::migrations::model_steps;
@@ -23,6 +23,9 @@ thread_local! {
     /// The tables without a row, made once per thread.
     static TEMPLATE: RefCell<Option<rusqlite::Connection>> = const { RefCell::new(None) };
 }
+
+/// Statements that copies of this process have used.
+static USED: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
 
 /// What the functions of the schema answer while a statement runs.
 #[derive(Debug, Clone, Copy)]
@@ -60,14 +63,6 @@ pub(super) struct Copy {
 impl Copy {
     /// The tables without a row.
     pub(super) fn new() -> sql::Result<Self> {
-        match warm::take() {
-            Some(copy) => Ok(copy),
-            None => Self::made(),
-        }
-    }
-
-    /// The same, never one that was made before.
-    pub(super) fn made() -> sql::Result<Self> {
         TEMPLATE.with_borrow_mut(|template| {
             let template = match template {
                 Some(template) => template,
@@ -115,7 +110,7 @@ impl Copy {
         if let Some(known) = self.only_reads.borrow().get(&address) {
             return Ok(*known);
         }
-        warm::used(text);
+        lock(&USED).insert(text);
         let only_reads = self.connection.only_reads(text)?;
         self.only_reads.borrow_mut().insert(address, only_reads);
         Ok(only_reads)
@@ -163,6 +158,11 @@ impl Write {
         let values = values.iter().map(stored).collect::<sql::Result<_>>()?;
         Ok(Self { text, values, sight })
     }
+}
+
+/// The statements that copies of this process have used.
+pub(super) fn used() -> Vec<&'static str> {
+    lock(&USED).iter().copied().collect()
 }
 
 fn stored(value: &Value<'_>) -> sql::Result<Stored> {

@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::copy::{Copy, Write};
+use super::warm::empty;
 use crate::store::sql;
 
 /// One transaction that ended.
@@ -58,7 +59,7 @@ impl History {
 
     /// A copy with the first `kept` entries.
     pub(super) fn replayed(&self, kept: usize) -> sql::Result<Copy> {
-        let copy = Copy::new()?;
+        let copy = empty()?;
         copy.begin()?;
         for commit in &self.0[..kept] {
             copy.repeat(&commit.writes)?;

@@ -4,17 +4,15 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use super::copy::Copy;
+use super::copy::{Copy, used};
 use crate::panics::lock;
 use crate::store::StoreError;
-use crate::store::sql::before_commit;
+use crate::store::sql::{self, before_commit};
 
 /// Copies that nobody has used.
 static SPARE: Mutex<Vec<Copy>> = Mutex::new(Vec::new());
 /// Statements that the spare copies have prepared.
 static PREPARED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-/// Statements that this process has used.
-static USED: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
 
 /// Makes spare copies until there are `copies`, and prepares `statements` on each.
 ///
@@ -23,7 +21,7 @@ static USED: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
 pub fn prepare(copies: usize, statements: &[String]) -> Result<(), StoreError> {
     let mut spare = lock(&SPARE);
     while spare.len() < copies {
-        spare.push(Copy::made().map_err(before_commit)?);
+        spare.push(Copy::new().map_err(before_commit)?);
     }
     for copy in spare.iter() {
         for text in statements {
@@ -38,14 +36,11 @@ pub fn prepare(copies: usize, statements: &[String]) -> Result<(), StoreError> {
 #[must_use]
 pub fn not_prepared_before() -> Vec<String> {
     let prepared = lock(&PREPARED);
-    let used = lock(&USED);
-    used.iter().filter(|text| !prepared.contains(**text)).map(|text| (*text).to_owned()).collect()
+    used().into_iter().filter(|text| !prepared.contains(*text)).map(str::to_owned).collect()
 }
 
-pub(super) fn take() -> Option<Copy> {
-    lock(&SPARE).pop()
-}
-
-pub(super) fn used(text: &'static str) {
-    lock(&USED).insert(text);
+/// A copy without a row: a spare one, or a new one.
+pub(super) fn empty() -> sql::Result<Copy> {
+    let spare = lock(&SPARE).pop();
+    spare.map_or_else(Copy::new, Ok)
 }

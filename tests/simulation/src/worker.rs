@@ -1,6 +1,7 @@
 //! A process that runs seed after seed, each in a copy of itself.
 //!
-//! What every run needs first is made once: the tables of the database, and its statements, prepared. A copy by
+//! What every run needs first is made once: the tables of the database, and its statements, prepared. A copy
+//! by
 //! `fork` has all of it, and begins otherwise like a new process: with the same memory and the same counters for
 //! every seed. The process has one thread, so the copy has everything that it had.
 
@@ -68,8 +69,8 @@ impl Drop for Worker {
     }
 }
 
-/// The process: reads seeds, a line each, and answers each with a line, which is empty when the run failed. `run`
-/// is the part that a copy does with a plan.
+/// The process: reads seeds, a line each, and answers each with a line, which is empty when the run failed.
+/// `run` is the part that a copy does with a plan.
 ///
 /// # Errors
 /// The driver has gone, or no copy can be made.
