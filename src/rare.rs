@@ -252,6 +252,7 @@ rare_paths! {
         EditOfADeletedMessage: "an edit finds its message deleted",
         DeleteRepeated: "a message is deleted twice",
         ReactionToADeletedMessage: "a reaction finds its message deleted",
+        BanOfAMember: "a ban ends a membership",
         JoinRepeated: "a user who is a member joins again",
         InvitationMeetsABlock: "an invitation meets a block",
     }

@@ -180,6 +180,8 @@ export function uuid(): string;
 export function clientId(conversation: string, seq: number, purpose: string): string;
 
 export interface Member { user: string; username?: string; display_name: string; role: Role; joined_seq: number; delivered_seq: number; read_seq: number; muted_until?: string }
+/** Without an end, `until` is in the year 9999. */
+export interface BannedUser { user: string; username?: string; display_name: string; banned_by: string; banned_at: string; until: string; reason?: string }
 export type HistoryMessage = Omit<MessageEvent, 'conversation' | 'kind' | 'live'> & { reactions: { emoji: string; count: number; me: boolean }[] };
 
 export class TidingsClient {
@@ -240,5 +242,9 @@ export class TidingsClient {
   addMember(id: string, user: string, role?: Role): Promise<Member>;
   setRole(id: string, user: string, role: Role): Promise<Member>;
   removeMember(id: string, user: string): Promise<null>;
+  /** Removes somebody, who need not be a member, and keeps them out: for `duration_s` seconds, or for good. `reason` is for all to read. */
+  ban(id: string, user: string, how?: { duration_s?: number; reason?: string }): Promise<null>;
+  unban(id: string, user: string): Promise<null>;
+  bans(id: string, cursor?: string): Promise<{ bans: BannedUser[]; next_cursor?: string }>;
   history(id: string, query?: { before?: number; after?: number; limit?: number; min_seq?: number }): Promise<{ messages: HistoryMessage[]; more: boolean }>;
 }

@@ -543,6 +543,10 @@ export class TidingsClient {
   members(id, cursor = '') { return this.api('GET', `/v1/conversations/${enc(id)}/members?limit=100${cursor && `&cursor=${enc(cursor)}`}`); }
   addMember(id, user, role) { return this.api('PUT', `/v1/conversations/${enc(id)}/members/${enc(user)}`, role && { body: { role } }); }
   setRole(id, user, role) { return this.api('PATCH', `/v1/conversations/${enc(id)}/members/${enc(user)}`, { body: { role } }); }
+  /** Removes somebody, who need not be a member, and keeps them out: for `duration_s` seconds, or for good. `reason` is for all to read. */
+  ban(id, user, { duration_s, reason } = {}) { return this.api('PUT', `/v1/conversations/${enc(id)}/bans/${enc(user)}`, { body: { duration_s, reason } }); }
+  unban(id, user) { return this.api('DELETE', `/v1/conversations/${enc(id)}/bans/${enc(user)}`); }
+  bans(id, cursor = '') { return this.api('GET', `/v1/conversations/${enc(id)}/bans?limit=100${cursor && `&cursor=${enc(cursor)}`}`); }
   removeMember(id, user) { return this.api('DELETE', `/v1/conversations/${enc(id)}/members/${enc(user)}`); }
   /** A page of history, ascending: `query` of `before`, `after`, `limit`, `min_seq`. */
   history(id, query = {}) { return this.api('GET', `/v1/conversations/${enc(id)}/messages?${new URLSearchParams(query)}`); }

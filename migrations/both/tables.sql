@@ -16,6 +16,16 @@ CREATE TABLE mutes (
     PRIMARY KEY (user_id, conversation)
 ){by_key};
 
+-- Until when somebody may not be a member of a conversation, and the event that says so.
+CREATE TABLE bans (
+    user_id      {id} NOT NULL,
+    conversation {id} NOT NULL,
+    ends_at      {whole} NOT NULL,
+    ban_seq      {whole} NOT NULL,
+    PRIMARY KEY (user_id, conversation)
+){by_key};
+CREATE INDEX bans_by_conversation ON bans (conversation, user_id);
+
 CREATE TABLE blocks (
     blocker {id} NOT NULL,
     blocked {id} NOT NULL,

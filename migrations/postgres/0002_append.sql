@@ -337,10 +337,11 @@ BEGIN
         IF FOUND THEN RETURN; END IF;
     END IF;
 
-    -- Whoever erases an account waits for transactions with lower numbers than one taken after it, this one among them.
+    -- Nobody joins who was banned since. Whoever erases an account waits for transactions with lower numbers than one taken after it, this one among them.
     IF cardinality(v_joined) > 0 THEN
         PERFORM 1 FROM unnest(v_joined) AS g (user_id)
-        LEFT JOIN users u ON u.id = g.user_id AND u.erased_at IS NULL WHERE u.id IS NULL;
+        LEFT JOIN users u ON u.id = g.user_id AND u.erased_at IS NULL
+        WHERE u.id IS NULL OR {banned_until g.user_id p_conversation} > p_now;
         IF FOUND THEN RETURN; END IF;
     END IF;
 
@@ -418,6 +419,10 @@ BEGIN
                 VALUES (v_user, p_conversation, p_member_values[v_which])
                 ON CONFLICT (user_id, conversation) DO UPDATE SET ends_at = excluded.ends_at;
                 UPDATE members m SET role_seq = v_seq WHERE m.user_id = v_user AND m.conversation = p_conversation;
+            WHEN {member_ban} THEN
+                INSERT INTO bans (user_id, conversation, ends_at, ban_seq)
+                VALUES (v_user, p_conversation, p_member_values[v_which], v_seq)
+                ON CONFLICT (user_id, conversation) DO UPDATE SET ends_at = excluded.ends_at, ban_seq = excluded.ban_seq;
         END CASE;
     END LOOP;
 

@@ -7,6 +7,7 @@
 mod accounts;
 mod asset;
 mod asyncapi;
+mod bans;
 mod blocks;
 mod boundary;
 mod channels;

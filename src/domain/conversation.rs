@@ -4,6 +4,8 @@ use super::{ConversationId, Seq, Timestamp, UserId};
 
 /// The most characters of a conversation's topic.
 pub const TOPIC_CHARS: usize = 250;
+/// The most characters of the reason of a ban.
+pub const REASON_CHARS: usize = 250;
 
 /// The three kinds of conversation. Numbers and prefixes are stored and never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

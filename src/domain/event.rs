@@ -106,12 +106,16 @@ macro_rules! with_changes {
                 history: crate::domain::HistoryPolicy;
                 /// The new join policy.
                 join: crate::domain::JoinPolicy;
+                /// Why an admin banned a user, in the admin's words.
+                reason: String;
             }
             {
                 /// A member's new role.
                 role: crate::domain::Role as role;
                 /// A member may say nothing until then; not after the event: a mute was lifted.
                 muted: crate::domain::Timestamp as until;
+                /// A user may not become a member until then; not after the event: a ban was lifted.
+                banned: crate::domain::Timestamp as until;
             }
         }
     };

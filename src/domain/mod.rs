@@ -17,8 +17,8 @@ mod time;
 mod user;
 
 pub use conversation::{
-    Conversation, ConversationKind, Head, HistoryPolicy, JoinPolicy, Member, Receipt, Role, TOPIC_CHARS,
-    Topic, topics,
+    Conversation, ConversationKind, Head, HistoryPolicy, JoinPolicy, Member, REASON_CHARS, Receipt, Role,
+    TOPIC_CHARS, Topic, topics,
 };
 pub(crate) use event::with_changes;
 pub use event::{Audience, Changes, Committed, Event, EventKind, LeaveReason};

@@ -42,6 +42,14 @@ pub fn may_add(
     }
 }
 
+/// May a user with a ban that ends at `banned_until` be a member at `now`? A ban ends at its time.
+pub fn may_enter(banned_until: Option<Timestamp>, now: Timestamp) -> Result<(), Refusal> {
+    match banned_until.map(|until| until.ms_since(now)) {
+        Some(left_ms) if left_ms > 0 => Err(Refusal::Banned { left_ms: left_ms.unsigned_abs() }),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// Who of two users has blocked the other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Block {
@@ -143,6 +151,23 @@ pub fn may_remove(
 /// Admins and the owner act on members below them.
 fn outranks(actor_role: Role, user_role: Role) -> bool {
     actor_role >= Role::Admin && actor_role > user_role
+}
+
+/// May `actor` ban `user`, or lift that? The same members whom the actor may remove, apart from oneself.
+/// Somebody who is no member counts as a member without a role.
+pub fn may_ban(conversation: &Conversation, actor_role: Role, user_role: Role) -> Result<(), Refusal> {
+    not_direct(conversation)?;
+    if outranks(actor_role, user_role) {
+        Ok(())
+    } else {
+        Err(Refusal::Forbidden("your role does not allow banning this user"))
+    }
+}
+
+/// May a member with this role read who is banned?
+pub fn may_see_bans(conversation: &Conversation, role: Role) -> Result<(), Refusal> {
+    not_direct(conversation)?;
+    if role >= Role::Admin { Ok(()) } else { Err(Refusal::Forbidden("only owner and admins see bans")) }
 }
 
 /// May `actor` mute `user`, or lift that? The same members whom the actor may remove, apart from oneself.

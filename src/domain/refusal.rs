@@ -20,6 +20,11 @@ pub enum Refusal {
         /// How long that lasts still.
         left_ms: u64,
     },
+    /// An admin keeps the user from being a member for a while, or for good.
+    Banned {
+        /// How long that lasts still.
+        left_ms: u64,
+    },
     /// A field has an impossible value; the text names the field.
     Invalid(Cow<'static, str>),
     /// It is taken, or the key was used before for something else.
@@ -36,6 +41,7 @@ impl fmt::Display for Refusal {
             Self::Forbidden(why) | Self::Conflict(why) | Self::TooLarge(why) => f.write_str(why),
             Self::Blocked => f.write_str("one of you has blocked the other"),
             Self::Muted { .. } => f.write_str("you are muted here"),
+            Self::Banned { .. } => f.write_str("an admin has banned this user from the conversation"),
             Self::Invalid(why) => f.write_str(why),
         }
     }

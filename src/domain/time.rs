@@ -8,6 +8,9 @@ use std::str::FromStr;
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The last time that every client can read, in the year 9999: the end of what has none.
+    pub const LATEST: Self = Self(253_402_300_799_999);
+
     /// A time from milliseconds since 1970.
     pub const fn from_unix_ms(unix_ms: i64) -> Self {
         Self(unix_ms)

@@ -8,7 +8,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::client::SendContent;
 use super::visible;
-use crate::domain::{Content, JsonText, Limits, Refusal, SHOWN_NAME_CHARS, TOPIC_CHARS};
+use crate::domain::{Content, JsonText, Limits, REASON_CHARS, Refusal, SHOWN_NAME_CHARS, TOPIC_CHARS};
 
 /// The name of an erased account.
 const ERASED_NAME: &str = "deleted";
@@ -94,6 +94,22 @@ pub fn topic(text: &str) -> Result<String, Refusal> {
         return invalid("topic: must show something, without characters that hide or reorder others");
     }
     Ok(trimmed.to_owned())
+}
+
+/// Checks the reason that an admin gives and trims it; `None` when it is empty.
+///
+/// # Errors
+/// `Invalid` unless it is at most 250 characters without control characters and without characters that hide
+/// or reorder others.
+pub fn reason(text: &str) -> Result<Option<String>, Refusal> {
+    let trimmed = text.trim();
+    if trimmed.chars().count() > REASON_CHARS || trimmed.chars().any(char::is_control) {
+        return invalid("reason: at most 250 characters without control characters");
+    }
+    if visible::misleads(trimmed) {
+        return invalid("reason: without characters that hide or reorder others");
+    }
+    Ok((!trimmed.is_empty()).then(|| trimmed.to_owned()))
 }
 
 fn json_text(value: &Value, limits: &Limits, too_large: &'static str) -> Result<JsonText, Refusal> {

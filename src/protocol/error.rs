@@ -96,6 +96,10 @@ error_codes! {
         http: 403, retryable: false, title: "Muted",
         meaning: "an admin muted you here, for `retry_after_ms` more; repeat it only when the user asks",
     }
+    Banned = "banned" {
+        http: 403, retryable: false, title: "Banned",
+        meaning: "an admin banned the user from this conversation, for `retry_after_ms` more; join only when the user asks",
+    }
     Invalid = "invalid" {
         http: 422, retryable: false, title: "A field is invalid",
         meaning: "a field has the wrong type or value; `message` names it",
@@ -192,12 +196,15 @@ impl From<Failure> for Error {
                     Refusal::Forbidden(_) => ErrorCode::Forbidden,
                     Refusal::Blocked => ErrorCode::Blocked,
                     Refusal::Muted { .. } => ErrorCode::Muted,
+                    Refusal::Banned { .. } => ErrorCode::Banned,
                     Refusal::Invalid(_) => ErrorCode::Invalid,
                     Refusal::Conflict(_) => ErrorCode::Conflict,
                     Refusal::TooLarge(_) => ErrorCode::TooLarge,
                 };
-                let retry_after_ms =
-                    if let Refusal::Muted { left_ms } = refusal { Some(left_ms) } else { None };
+                let retry_after_ms = match refusal {
+                    Refusal::Muted { left_ms } | Refusal::Banned { left_ms } => Some(left_ms),
+                    _ => None,
+                };
                 Self { retry_after_ms, ..Self::new(code, refusal.to_string()) }
             }
             Failure::RateLimited { retry_after_ms } => Self {

@@ -88,6 +88,21 @@ pub enum ChannelPlace {
     Name(String, ConversationId),
 }
 
+/// A ban that has not ended.
+#[derive(Debug, Clone)]
+pub struct BanView {
+    /// Who is kept out.
+    pub user: User,
+    /// The admin who banned them.
+    pub by: UserId,
+    /// When that was.
+    pub at: Timestamp,
+    /// The end of the ban.
+    pub until: Timestamp,
+    /// Why, in the admin's words.
+    pub reason: Option<String>,
+}
+
 /// A conversation that anybody may join, as one sees it before one joins.
 #[derive(Debug, Clone)]
 pub struct Preview {
@@ -160,6 +175,17 @@ pub trait Conversations: Send + Sync {
         after: Option<UserId>,
         limit: usize,
     ) -> Outcome<Page<MemberView, UserId>>;
+
+    /// Who is banned at `now`, by user id, from `after` on, for owner and admins. Refusals: `NotFound`,
+    /// `NotMember`, `Forbidden`.
+    async fn bans(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        after: Option<UserId>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Outcome<Page<BanView, UserId>>;
 
     /// The membership of `user`; `None` when not a member.
     async fn member(&self, conversation: ConversationId, user: UserId) -> Result<Option<Member>, StoreError>;

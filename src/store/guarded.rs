@@ -21,11 +21,11 @@ use metrics::Counter;
 use uuid::Uuid;
 
 use super::{
-    Accounts, AppendError, Appended, Backlog, Change, Changed, ChannelOrder, ChannelPlace, Consumers,
-    ConversationView, Conversations, Created, Credentials, Cursor, FamilyRotation, Head, Heads, HistoryPage,
-    HistoryQuery, Holder, JobKind, Jobs, Lease, Log, MemberView, MovedReceipt, NewConversation, NewFamily,
-    NewMessage, NewUser, NewUserOutcome, OpenChannel, Outcome, Page, Preview, RangeEvents, RangeQuery,
-    Revocation, RevocationCursor, Running, SharedStore, StoreError, Tail, Worked, deadline,
+    Accounts, AppendError, Appended, Backlog, BanView, Change, Changed, ChannelOrder, ChannelPlace,
+    Consumers, ConversationView, Conversations, Created, Credentials, Cursor, FamilyRotation, Head, Heads,
+    HistoryPage, HistoryQuery, Holder, JobKind, Jobs, Lease, Log, MemberView, MovedReceipt, NewConversation,
+    NewFamily, NewMessage, NewUser, NewUserOutcome, OpenChannel, Outcome, Page, Preview, RangeEvents,
+    RangeQuery, Revocation, RevocationCursor, Running, SharedStore, StoreError, Tail, Worked, deadline,
 };
 use crate::domain::permissions::Block;
 use crate::domain::{
@@ -165,6 +165,8 @@ macro_rules! operations {
                     -> Result<Page<ConversationView, ConversationId>, StoreError>;
                 Read members(user: UserId, conversation: ConversationId, after: Option<UserId>, limit: usize)
                     -> Outcome<Page<MemberView, UserId>>;
+                Read bans(user: UserId, conversation: ConversationId, after: Option<UserId>, limit: usize, now: Timestamp)
+                    -> Outcome<Page<BanView, UserId>>;
                 Read member(conversation: ConversationId, user: UserId) -> Result<Option<Member>, StoreError>;
                 Read audience(conversation: ConversationId) -> Result<Arc<[UserId]>, StoreError>;
                 Read acquaintances(user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError>;

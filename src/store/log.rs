@@ -121,6 +121,15 @@ pub enum Change {
         /// The duration from now on, in milliseconds; 0 ends the mute.
         duration_ms: u64,
     },
+    /// Remove `user` from the conversation, where they are a member, and keep them out of it.
+    Ban {
+        /// The user concerned.
+        user: UserId,
+        /// The end of the ban; not later than now: the ban is lifted.
+        until: Timestamp,
+        /// Why, in the admin's words.
+        reason: Option<String>,
+    },
     /// Change settings (`name`, `history`, `join` of [`Changes`]).
     Configure(Changes),
     /// Delete the conversation: its content is removed, and every membership ends.
@@ -134,7 +143,8 @@ impl Change {
             Self::Join { user, .. }
             | Self::Leave { user }
             | Self::SetRole { user, .. }
-            | Self::Mute { user, .. } => Some(*user),
+            | Self::Mute { user, .. }
+            | Self::Ban { user, .. } => Some(*user),
             Self::Edit { .. }
             | Self::Delete { .. }
             | Self::React { .. }
@@ -151,6 +161,7 @@ impl Change {
             | Self::Leave { .. }
             | Self::SetRole { .. }
             | Self::Mute { .. }
+            | Self::Ban { .. }
             | Self::Configure(_)
             | Self::DeleteConversation => None,
         }

@@ -42,8 +42,8 @@ pub use accounts::{
 };
 pub use consumers::{Consumers, Holder, Lease};
 pub use conversations::{
-    ChannelOrder, ChannelPlace, ConversationView, Conversations, Created, MemberView, NewConversation,
-    OpenChannel, Page, Preview,
+    BanView, ChannelOrder, ChannelPlace, ConversationView, Conversations, Created, MemberView,
+    NewConversation, OpenChannel, Page, Preview,
 };
 pub use deadline::within;
 pub use error::StoreError;

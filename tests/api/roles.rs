@@ -86,6 +86,16 @@ async fn every_role_against_every_operation() {
         ("PUT", "/members/$BYSTANDER/mute", json!({ "duration_s": 0 }), [422, 422, 422, 422]),
         ("PUT", "/members/$BYSTANDER/mute", json!({ "duration_s": 31_536_001 }), [422, 422, 422, 422]),
         ("DELETE", "/members/$BYSTANDER/mute", none.clone(), [204, 204, 403, 404]),
+        ("PUT", "/bans/$BYSTANDER", json!({ "duration_s": 60, "reason": "spam" }), [204, 204, 403, 404]),
+        ("PUT", "/bans/$BYSTANDER", none.clone(), [204, 204, 403, 404]),
+        ("PUT", "/bans/$NEWCOMER", none.clone(), [204, 204, 403, 404]),
+        ("PUT", "/bans/$ADMIN", none.clone(), [204, 403, 403, 404]),
+        ("PUT", "/bans/$OWNER", none.clone(), [403, 403, 403, 404]),
+        ("PUT", "/bans/$SELF", none.clone(), [403, 403, 403, 404]),
+        ("PUT", "/bans/$BYSTANDER", json!({ "duration_s": 0 }), [422, 422, 422, 422]),
+        ("PUT", "/bans/$BYSTANDER", json!({ "reason": "two\nlines" }), [422, 422, 422, 422]),
+        ("DELETE", "/bans/$BYSTANDER", none.clone(), [204, 204, 403, 404]),
+        ("GET", "/bans", none.clone(), [200, 200, 403, 404]),
         ("DELETE", "", none, [204, 403, 403, 404]),
     ];
     let mut wrong = Vec::new();
@@ -171,6 +181,36 @@ async fn a_muted_member_is_told_for_how_long_and_shown_as_muted() {
     cast.server.call(Some(&cast.owner), "DELETE", &mute, Value::Null).await.wants(204);
     assert!(shown().await.is_null() && own_view().await["muted_until"].is_null());
     say().await.wants(201);
+}
+
+#[actix_web::test]
+async fn a_banned_user_is_told_for_how_long_and_listed_with_the_reason() {
+    let world = World::new().await;
+    let cast = cast(&world).await;
+    let (group, bystander, _) = cast.group().await;
+    let (bans, member) = (
+        format!("/v1/conversations/{group}/bans"),
+        format!("/v1/conversations/{group}/members/{}", bystander.id),
+    );
+    let ban = format!("{bans}/{}", bystander.id);
+    let wanted = json!({ "duration_s": 3_600, "reason": " sold gold " });
+    cast.server.call(Some(&cast.admin), "PUT", &ban, wanted).await.wants(204);
+    cast.server.get(&bystander, &format!("/v1/conversations/{group}")).await.wants(404);
+    let refused = cast.server.call(Some(&cast.owner), "PUT", &member, Value::Null).await.wants(403);
+    assert_eq!((&refused["code"], &refused["retryable"]), (&json!("banned"), &json!(false)));
+    let left_ms = refused["retry_after_ms"].as_u64().expect("a time");
+    assert!((3_500_000..=3_600_000).contains(&left_ms), "{left_ms}");
+    let listed = cast.server.get(&cast.owner, &bans).await.wants(200);
+    let [known] = &**listed["bans"].as_array().expect("bans") else { panic!("{listed}") };
+    assert_eq!(
+        (&known["user"], &known["banned_by"], &known["reason"]),
+        (&json!(bystander.id), &json!(cast.admin.id), &json!("sold gold"))
+    );
+    cast.server.call(Some(&cast.owner), "PUT", &ban, Value::Null).await.wants(204);
+    let listed = cast.server.get(&cast.owner, &bans).await.wants(200);
+    assert_eq!(listed["bans"][0]["until"], json!("9999-12-31T23:59:59.999Z"));
+    cast.server.call(Some(&cast.admin), "DELETE", &ban, Value::Null).await.wants(204);
+    cast.server.call(Some(&cast.owner), "PUT", &member, Value::Null).await.wants(201);
 }
 
 #[actix_web::test]

@@ -165,6 +165,35 @@ test('a link to a group one is not in, and one removed while writing: both say w
   await ada.see('.msg.mine', 'I was just saying, again');
 });
 
+test('a banned member reads who did it and why, and is kept out until an admin lifts the ban', async () => {
+  const host = await stage.person('warden', 'Warden');
+  const yard = await host.create({ kind: 'channel', name: 'Yard', join: 'open', history: 'all', members: [await me(ada)] });
+  await openChat(ada, yard.id);
+  await ada.see('.thread-bar', 'Yard');
+  await host.as('PUT', `/v1/conversations/${yard.id}/bans/${await me(ada)}`, { duration_s: 3_600, reason: 'sold gold' });
+  await ada.see('.absent', 'Warden banned you from Yard');
+  await ada.see('.absent', 'The reason given: “sold gold”.');
+  await shot(ada, 'banned-light');
+  const mod = await stage.browser();
+  await stage.guest(mod, 'Mod');
+  await host.as('PUT', `/v1/conversations/${yard.id}/members/${await me(mod)}`, { role: 'admin' });
+  await openChat(mod, yard.id);
+  await mod.see('.note', 'Warden banned');
+  await mod.click('.details-button');
+  await mod.see('.banned .member', 'sold gold');
+  await shot(mod, 'bans-light');
+  await mod.click('.banned .member .link', 'Lift');
+  await mod.gone('.banned');
+  await mod.see('.note', 'lifted the ban on');
+  await host.as('PUT', `/v1/conversations/${yard.id}/members/${await me(ada)}`);
+  await ada.gone('.absent');
+  await mod.click('.member [aria-label="Actions for Ada Lovelace"]');
+  await mod.click('.popover button', 'Ban');
+  await mod.click('dialog .primary', 'Ban');
+  await ada.see('.absent', 'Mod banned you from Yard');
+  await ada.see('.absent', 'No reason was given.');
+});
+
 test('one of more members than the page lists at first sees that they are muted, and that they may write again', async () => {
   const host = await stage.person('host', 'Host');
   const hall = await host.create({ kind: 'channel', name: 'Big hall', join: 'open' });

@@ -9,7 +9,7 @@ const ROLE = { owner: 'Owner', admin: 'Admin', member: '' };
 const RANK = { owner: 0, admin: 1, member: 2 };
 
 export class Details {
-  #off = []; #blocked = null;
+  #off = []; #blocked = null; #bans = [];
 
   /** `actions`: close, confirm, rename, invite, fail, told, gone. */
   constructor({ client, store, id, actions }) {
@@ -21,6 +21,7 @@ export class Details {
     const render = onFrame(() => this.render());
     this.#off.push(store.on(`room:${id}`, render), store.on('people', render));
     this.#loadBlock();
+    this.#loadBans();
     this.render();
   }
 
@@ -45,6 +46,7 @@ export class Details {
     const admin = c.role === 'owner' || c.role === 'admin';
     if (!direct && (admin || c.join === 'open')) items.push({ key: 'invite', sig: '', build: () => this.picker.el });
     if (!direct) items.push(...this.#members(c, room));
+    if (!direct && admin && this.#bans.length) items.push({ key: 'bans', sig: JSON.stringify(this.#bans), build: () => this.#banned() });
     items.push({ key: 'actions', sig: JSON.stringify([c.role, this.#blocked]), build: () => this.#actions(c) });
     reconcile(this.body, items);
   }
@@ -86,6 +88,26 @@ export class Details {
     });
   }
 
+  /** Who is banned, for an admin's eyes. */
+  async #loadBans() {
+    const id = this.id;
+    const role = this.client.conversations.get(id)?.role;
+    if (role !== 'owner' && role !== 'admin') return;
+    try {
+      const { bans } = await this.client.bans(id);
+      if (id !== this.id) return;
+      this.#bans = bans;
+      this.render();
+    } catch { /* the list comes with the next look */ }
+  }
+
+  #banned() {
+    const lift = ({ user }) => () => this.#try('The ban was not lifted.', async () => { await this.client.unban(this.id, user); this.#loadBans(); });
+    return h('section', { class: 'members banned' }, h('h3', null, 'Banned'), h('ul', null, this.#bans.map((ban) => h('li', { class: 'member' }, avatar(ban.user, ban.display_name, {}),
+      h('span', { class: 'who-text' }, h('strong', null, named(ban.display_name)), h('span', { class: 'sub' }, ban.reason ?? '')),
+      h('button', { type: 'button', class: 'link', 'aria-label': `Lift the ban on ${ban.display_name}`, onclick: lift(ban) }, 'Lift')))));
+  }
+
   #memberActions(c, { user, name, role, me, muted }) {
     if (me) return [];
     const acts = [];
@@ -98,6 +120,10 @@ export class Details {
     }
     if (c.role === 'owner' || (c.role === 'admin' && role === 'member')) {
       acts.push(muted ? ['Unmute', this.#mute(user, null)] : ['Mute for an hour', this.#mute(user, 3_600)]);
+      acts.push(['Ban', async () => {
+        if (!(await this.actions.confirm({ title: `Ban ${isolated(name)}?`, text: 'They are removed, and nobody can add them until you lift the ban below the list of members.', action: 'Ban', danger: true }))) return;
+        this.#try('Nobody was banned.', async () => { await this.client.ban(this.id, user); this.store.loadMembers(this.id); this.#loadBans(); });
+      }, true]);
       acts.push(['Remove', async () => {
         if (!(await this.actions.confirm({ title: `Remove ${isolated(name)}?`, text: 'They stop seeing new messages at once.', action: 'Remove', danger: true }))) return;
         this.#try('Nobody was removed.', async () => { await this.client.removeMember(this.id, user); this.store.loadMembers(this.id); });

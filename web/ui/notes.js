@@ -1,6 +1,8 @@
 /** What is told of a conversation beside its messages, in words. Without DOM. */
 
 const MINUTE_MS = 60_000;
+/** A ban that lasts longer has no end: its `until` is in the year 9999. */
+const FOREVER_MS = 100 * 365 * 24 * 60 * MINUTE_MS;
 const ROLE = { owner: 'owner', admin: 'admin', member: 'member' };
 
 /** What a note says: texts, and {name} where a name stands. `name` gives a person's name, "You" for oneself. */
@@ -13,7 +15,7 @@ export function noteParts(event, name, me) {
     if (event.reason === 'erased') return ['An account was erased'];
     return event.sender === event.user || event.reason === 'left' ? [{ name: name(event.user) }, ' left'] : [who, ' removed ', whom];
   }
-  const { name: title, topic, role, muted, join, history } = event.changes ?? {};
+  const { name: title, topic, role, muted, banned, reason, join, history } = event.changes ?? {};
   if (title !== undefined && topic) return [who, ' changed the name to “', { name: title }, '” and the topic to “', { name: topic }, '”'];
   if (title !== undefined) return [who, ' changed the name to “', { name: title }, topic === '' ? '” and removed the topic' : '”'];
   if (topic !== undefined) return topic ? [who, ' changed the topic to “', { name: topic }, '”'] : [who, ' removed the topic'];
@@ -21,6 +23,11 @@ export function noteParts(event, name, me) {
   if (muted) {
     const [muted_name, ms] = [{ name: muted.user === me ? 'you' : name(muted.user) }, Date.parse(muted.until) - Date.parse(event.sent_at)];
     return ms > 0 ? [who, ' muted ', muted_name, ` for ${span(ms)}`] : [who, ' unmuted ', muted_name];
+  }
+  if (banned) {
+    const [banned_name, ms] = [{ name: banned.user === me ? 'you' : name(banned.user) }, Date.parse(banned.until) - Date.parse(event.sent_at)];
+    if (ms <= 0) return [who, ' lifted the ban on ', banned_name];
+    return [who, ' banned ', banned_name, ms < FOREVER_MS ? ` for ${span(ms)}` : '', ...(reason ? [': “', { name: reason }, '”'] : [])].filter((part) => part !== '');
   }
   if (join) return [who, join === 'open' ? ' opened this to anyone with the link' : ' made this invite-only'];
   if (history) return [who, history === 'all' ? ' let new members see earlier messages' : ' hid earlier messages from new members'];

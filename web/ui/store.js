@@ -248,9 +248,11 @@ export class Store {
   }
 
   /** How one's own membership ended, for the page that shows the conversation. */
-  #departure(room, { kind, user, sender, reason, changes }) {
+  #departure(room, { kind, user, sender, changes, seq, sent_at }) {
     const me = this.client.user?.id;
     if (kind === 'member_joined' && user === me) room.departed = undefined;
+    else if (kind === 'conversation_changed' && changes?.banned?.user === me && Date.parse(changes.banned.until) > Date.parse(sent_at)) room.banned = { seq, reason: changes.reason };
+    else if (kind === 'member_left' && user === me && room.banned?.seq === seq - 1) room.departed = { why: 'banned', by: sender, title: room.title, reason: room.banned.reason };
     else if (kind === 'member_left' && user === me) room.departed = { why: sender === me ? 'left' : 'removed', by: sender, title: room.title };
     else if (changes?.deleted) room.departed = { why: 'deleted', by: sender, title: room.title };
   }

@@ -120,6 +120,8 @@ pub(in crate::store) enum MemberAct {
     Rank(Role),
     /// The member is muted until this time.
     Mute(Timestamp),
+    /// The user is kept out until this time.
+    Ban(Timestamp),
 }
 
 /// The numbers of [`MemberAct`] for `tidings_record`.
@@ -129,6 +131,7 @@ pub(super) mod member_acts {
         LEAVE member_leave = 1;
         RANK member_rank = 2;
         MUTE member_mute = 3;
+        BAN member_ban = 4;
     }
 }
 
@@ -140,6 +143,7 @@ impl MemberAct {
             Self::Leave => (member_acts::LEAVE, 0),
             Self::Rank(role) => (member_acts::RANK, i64::from(role.as_stored())),
             Self::Mute(until) => (member_acts::MUTE, until.as_unix_ms()),
+            Self::Ban(until) => (member_acts::BAN, until.as_unix_ms()),
         }
     }
 }
@@ -263,6 +267,20 @@ impl Journal {
         let changes = Changes { muted: Some((user, until)), ..Changes::default() };
         let nth = self.record(sender, EventKind::ConversationChanged(changes));
         self.members.push((user, MemberAct::Mute(until), nth));
+    }
+
+    /// Keeps a user from being a member until then. It does not end a membership.
+    pub(in crate::store) fn ban(
+        &mut self,
+        sender: UserId,
+        user: UserId,
+        until: Timestamp,
+        reason: Option<&str>,
+    ) {
+        let reason = reason.map(str::to_owned);
+        let changes = Changes { banned: Some((user, until)), reason, ..Changes::default() };
+        let nth = self.record(sender, EventKind::ConversationChanged(changes));
+        self.members.push((user, MemberAct::Ban(until), nth));
     }
 
     /// The events as stored in the log, and the new members.

@@ -29,6 +29,11 @@ pub(super) const PARTS: &[Part] = &[
         "muted_until",
         "(SELECT x.ends_at FROM mutes x WHERE x.user_id = %1 AND x.conversation = %2 LIMIT 1)",
     ),
+    // Until when a user is kept out of a conversation.
+    Part::same(
+        "banned_until",
+        "(SELECT x.ends_at FROM bans x WHERE x.user_id = %1 AND x.conversation = %2 LIMIT 1)",
+    ),
     // What `may_send` looks up of a sender, the other user of a direct conversation and the conversation, as
     // [`sending`] reads it.
     Part::same(

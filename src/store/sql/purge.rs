@@ -33,15 +33,16 @@ const BLANK: [Sql; 4] = [
                  WHERE conversation = $1 AND seq BETWEEN $2 AND $3 AND kind = {reaction})",
     },
     statement!("DELETE FROM reaction_counts WHERE conversation = $1 AND seq BETWEEN $2 AND $3"),
-    // Earlier names and topics of the conversation are removed too; the last ones went with the deletion.
+    // Earlier names and topics of the conversation, and reasons of bans, are removed too; the last ones went
+    // with the deletion.
     statement! {
         postgres: "UPDATE events SET \
                    body = CASE WHEN kind IN ({message}, {edit}) THEN NULL ELSE body END, deleted = deleted OR kind = {message}, \
-                   extra = CASE kind WHEN {message} THEN NULL WHEN {edit} THEN NULL WHEN {reaction} THEN $4 ELSE (extra::jsonb - 'name' - 'topic')::text END \
+                   extra = CASE kind WHEN {message} THEN NULL WHEN {edit} THEN NULL WHEN {reaction} THEN $4 ELSE (extra::jsonb - 'name' - 'topic' - 'reason')::text END \
                    WHERE conversation = $1 AND seq BETWEEN $2 AND $3 AND kind IN ({message}, {edit}, {reaction}, {changed})",
         sqlite: "UPDATE events SET \
                  body = CASE WHEN kind IN ({message}, {edit}) THEN NULL ELSE body END, deleted = deleted OR kind = {message}, \
-                 extra = CASE kind WHEN {message} THEN NULL WHEN {edit} THEN NULL WHEN {reaction} THEN $4 ELSE json_remove(extra, '$.name', '$.topic') END \
+                 extra = CASE kind WHEN {message} THEN NULL WHEN {edit} THEN NULL WHEN {reaction} THEN $4 ELSE json_remove(extra, '$.name', '$.topic', '$.reason') END \
                  WHERE conversation = $1 AND seq BETWEEN $2 AND $3 AND kind IN ({message}, {edit}, {reaction}, {changed})",
     },
 ];

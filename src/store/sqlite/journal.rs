@@ -39,6 +39,10 @@ const MUTE: Sql = statement!(sqlite:
     "INSERT INTO mutes (user_id, conversation, ends_at) VALUES ($1, $2, $3) \
      ON CONFLICT (user_id, conversation) DO UPDATE SET ends_at = excluded.ends_at",
 );
+const BAN: Sql = statement!(sqlite:
+    "INSERT INTO bans (user_id, conversation, ends_at, ban_seq) VALUES ($1, $2, $3, $4) \
+     ON CONFLICT (user_id, conversation) DO UPDATE SET ends_at = excluded.ends_at, ban_seq = excluded.ban_seq",
+);
 const MUTED: Sql =
     statement!(sqlite: "UPDATE members SET role_seq = $3 WHERE user_id = $1 AND conversation = $2");
 
@@ -156,6 +160,9 @@ pub(in crate::store) async fn write<C: Tables>(connection: &mut C, journal: &Jou
             MemberAct::Mute(_) => {
                 connection.run(&MUTE, values![user, id, value]).await?;
                 connection.run(&MUTED, values![user, id, seq]).await?;
+            }
+            MemberAct::Ban(_) => {
+                connection.run(&BAN, values![user, id, value, seq]).await?;
             }
         }
     }

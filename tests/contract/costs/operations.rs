@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tidings::domain::{
-    Changes, ConversationId, ConversationKind, FamilyId, HistoryPolicy, Receipt, Role, Seq, User, UserId,
-    Username,
+    Changes, ConversationId, ConversationKind, FamilyId, HistoryPolicy, Receipt, Role, Seq, Timestamp, User,
+    UserId, Username,
 };
 use tidings::store::{
     Change, ChannelOrder, Cursor, HistoryQuery, JobKind, NewConversation, NewFamily, NewUser, RangeQuery,
@@ -181,7 +181,7 @@ operations! {
             stage.world.change(stage.ada, conversation, Change::Delete { target }).await;
         }
     };
-    "leave, join, roles, mutes, settings" &[1] => |stage, _size| {
+    "leave, join, roles, mutes, bans, settings" &[1] => |stage, _size| {
         for conversation in [stage.group, stage.town] {
             let user = stage.ben;
             stage.world.change(stage.ada, conversation, Change::Leave { user }).await;
@@ -191,6 +191,10 @@ operations! {
             for duration_ms in [60_000, 0] {
                 stage.world.change(stage.ada, conversation, Change::Mute { user, duration_ms }).await;
             }
+            for until in [Timestamp::LATEST, Timestamp::from_unix_ms(0)] {
+                stage.world.change(stage.ada, conversation, Change::Ban { user, until, reason: None }).await;
+            }
+            stage.world.change(stage.ada, conversation, Change::Join { user, role: Role::Member }).await;
             let name = Some(format!("name {}", stage.number()));
             let topic = Some(format!("topic {}", stage.number()));
             let changes = Changes { name, topic, ..Changes::default() };
@@ -263,6 +267,8 @@ operations! {
         let page = stage.world.store.members(stage.ada, stage.town, None, size).await.unwrap().unwrap();
         assert_eq!(page.items.len(), size);
         stage.world.store.member(stage.town, stage.ada).await.unwrap().unwrap();
+        let now = stage.world.now();
+        assert!(stage.world.store.bans(stage.ada, stage.town, None, size, now).await.unwrap().is_ok());
         stage.world.store.audience(stage.group).await.unwrap();
     };
     "acquaintances" SIZES => |stage, size| {

@@ -62,6 +62,7 @@ operations! {
     1 "open conversation" => |s| s.world.store.open_conversation(s.channel).await.unwrap().unwrap();
     1 "conversations" => |s| s.world.store.conversations(s.ada, None, 10).await.unwrap();
     2 "members" => |s| s.world.store.members(s.ada, s.group, None, 10).await.unwrap().unwrap();
+    2 "bans" => |s| s.world.store.bans(s.ada, s.group, None, 10, s.world.now()).await.unwrap().unwrap();
     1 "audience" => |s| s.world.store.audience(s.group).await.unwrap();
     1 "acquaintances" => |s| s.world.store.acquaintances(s.ada, &[s.ben]).await.unwrap();
     1 "user" => |s| s.world.store.user(s.ada).await.unwrap();

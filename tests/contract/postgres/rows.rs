@@ -1,7 +1,7 @@
 //! The content of the stored rows.
 
 use sqlx::AssertSqlSafe;
-use tidings::domain::{Changes, JsonText, Refusal};
+use tidings::domain::{Changes, JsonText, Refusal, Timestamp};
 use tidings::store::{Change, Target};
 
 use super::{number, run, world};
@@ -47,8 +47,11 @@ async fn no_row_holds_erased_content() {
     let of_ben = world.say(ben, group, "ben's words stay").await;
     world.change(ada, group, Change::React { target: of_ben, emoji: CANARY.to_owned(), on: true }).await;
     assert!(holds(&harness, CANARY).await, "the search finds what is there");
-    // Nobody is left to be muted, in a conversation that ada has left before either.
-    let channel = world.channel(&[ben, ada]).await;
+    // Nobody is left to be muted or banned, in a conversation that ada has left before either.
+    let (channel, other) = (world.channel(&[ben, ada]).await, world.channel(&[ben]).await);
+    let until = Timestamp::LATEST;
+    world.change(ben, other, Change::Ban { user: ada, until, reason: None }).await;
+    assert_eq!(number(&harness, "SELECT count(*) FROM bans").await, 1);
     for id in [group, channel] {
         world.change(ben, id, Change::Mute { user: ada, duration_ms: 60_000 }).await;
     }
@@ -56,6 +59,7 @@ async fn no_row_holds_erased_content() {
     assert_eq!(number(&harness, "SELECT count(*) FROM mutes").await, 2);
     world.erase(ada).await;
     assert_eq!(number(&harness, "SELECT count(*) FROM mutes").await, 0);
+    assert_eq!(number(&harness, "SELECT count(*) FROM bans").await, 0);
     assert!(!holds(&harness, CANARY).await);
     assert!(holds(&harness, "ben''s words stay").await);
     let known = format!("SELECT 1 FROM sends WHERE sender = '{}' AND fingerprint IS NOT NULL", ada.as_uuid());

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod append;
+mod bans;
 mod blocks;
 mod browse;
 mod changes;

@@ -134,6 +134,9 @@ fn logged(event: &Event, position: u64) -> Logged {
                 "muted": changes.muted.map(|(user, until)| {
                     json!({ "user": user.to_string(), "until_ms": until.as_unix_ms() })
                 }),
+                "banned": changes.banned.map(|(user, until)| {
+                    json!({ "user": user.to_string(), "until_ms": until.as_unix_ms() })
+                }),
                 "role": changes.role.map(|(user, role)| json!({ "user": user.to_string(), "role": role.as_str() })),
             } });
             "conversation_changed"

@@ -157,6 +157,8 @@ pub enum Operation {
     SetRole { on: Place, person: usize, role: u8 },
     /// Mute a person, or end that with 0.
     Mute { on: Place, person: usize, seconds: u64 },
+    /// Ban a person for so long (0: for good), or lift that.
+    Ban { on: Place, person: usize, seconds: u64, lift: bool },
     /// Change settings: open or by invitation, all history or from the join on, a new name.
     Configure { on: Place, open: Option<bool>, all_history: Option<bool>, rename: bool },
     /// Delete the conversation.

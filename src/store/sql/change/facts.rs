@@ -2,7 +2,7 @@
 
 use super::Asked;
 use crate::domain::permissions::Block;
-use crate::domain::{ConversationId, ConversationKind, Role, Seq, UserId};
+use crate::domain::{ConversationId, ConversationKind, Role, Seq, Timestamp, UserId};
 use crate::store::Change;
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::conversation::{CONVERSATION_COLUMNS, ConversationRow, MEMBER_COLUMNS, Membership};
@@ -42,6 +42,8 @@ pub(super) struct Subject {
     pub left_seq: Option<Seq>,
     /// The account exists and is not erased.
     pub lives: bool,
+    /// Until when an admin keeps the user out; it may be in the past.
+    pub banned_until: Option<Timestamp>,
     pub block: Block,
 }
 
@@ -71,7 +73,7 @@ pub(super) struct Before {
 }
 
 const FACTS: Sql = statement!(
-    "SELECT {conversation_columns}, {member_columns m}, {member_columns s}, d.left_seq, u.id, \
+    "SELECT {conversation_columns}, {member_columns m}, {member_columns s}, d.left_seq, u.id, {banned_until $3 $1}, \
      {has_blocked $2 $3}, {has_blocked $3 $2}, {has_blocked c.low c.high}, {has_blocked c.high c.low}, \
      e.sender, e.body, e.deleted, e.edit_seq, e.delete_seq, r.is_on, r.event_seq, \
      (SELECT count(*) FROM reaction_counts x WHERE x.conversation = $1 AND x.seq = $4 AND x.emoji <> $5), \
@@ -105,7 +107,7 @@ const FACTS: Sql = statement!(
 const ACTOR: usize = CONVERSATION_COLUMNS;
 const SUBJECT: usize = ACTOR + MEMBER_COLUMNS;
 const LEFT: usize = SUBJECT + MEMBER_COLUMNS;
-const BLOCKS: usize = LEFT + 2;
+const BLOCKS: usize = LEFT + 3;
 const MESSAGE: usize = BLOCKS + 4;
 const REACTION: usize = MESSAGE + 5;
 const KEY: usize = REACTION + 4;
@@ -148,6 +150,7 @@ impl Facts {
                 membership: Membership::read(&row, SUBJECT)?,
                 left_seq: seq_or_null(&row, LEFT)?,
                 lives: row.uuid_or_null(LEFT + 1)?.is_some(),
+                banned_until: row.int_or_null(LEFT + 2)?.map(Timestamp::from_unix_ms),
                 block: block(&row, BLOCKS)?,
             },
             pair_block: block(&row, BLOCKS + 2)?,

@@ -1,7 +1,8 @@
-//! Joining, leaving, roles and mutes.
+//! Joining, leaving, roles, mutes and bans.
 
 use super::{Decision, Request};
-use crate::domain::{ConversationKind, LeaveReason, Refusal, Role, UserId, permissions};
+use crate::domain::{ConversationKind, LeaveReason, Refusal, Role, Timestamp, UserId, permissions};
+use crate::store::shared::content::without_nul;
 use crate::store::shared::conversation::outsider;
 use crate::store::shared::numbers::MOST_ADMINS;
 
@@ -26,6 +27,7 @@ pub(super) fn join(request: &Request<'_>, user: UserId, role: Role) -> Result<De
     if !facts.subject.lives {
         return Err(Refusal::NotFound);
     }
+    permissions::may_enter(facts.subject.banned_until, request.asked.now)?;
     if permissions::is_blocked(facts.stored.kind(), facts.subject.block) {
         rare!(InvitationMeetsABlock);
         return Err(Refusal::Blocked);
@@ -115,5 +117,35 @@ pub(super) fn mute(request: &Request<'_>, user: UserId, duration_ms: u64) -> Res
     }
     let mut journal = request.journal_about(user);
     journal.mute(request.actor(), user, until);
+    Ok(Decision::Write(Box::new(journal)))
+}
+
+pub(super) fn ban(
+    request: &Request<'_>,
+    user: UserId,
+    until: Timestamp,
+    reason: Option<&str>,
+) -> Result<Decision, Refusal> {
+    let (facts, now) = (&request.facts, request.asked.now);
+    without_nul("reason", reason.unwrap_or_default())?;
+    let own = request.member()?;
+    let there = facts.subject.membership.as_ref();
+    let role = there.map_or(Role::Member, |there| there.member.role);
+    permissions::may_ban(&facts.stored.conversation, own.member.role, role)?;
+    let lifts = until <= now;
+    if !facts.subject.lives && !lifts {
+        return Err(Refusal::NotFound);
+    }
+    let before = facts.subject.banned_until;
+    let is_free = permissions::may_enter(before, now).is_ok();
+    if (lifts && is_free) || (there.is_none() && before == Some(until)) {
+        return Ok(Decision::Before(facts.subject.left_seq.unwrap_or(facts.stored.conversation.last_seq)));
+    }
+    let mut journal = request.journal_about(user);
+    journal.ban(request.actor(), user, until, reason);
+    if there.is_some() && !lifts {
+        rare!(BanOfAMember);
+        journal.leave(request.actor(), user, LeaveReason::Removed, None);
+    }
     Ok(Decision::Write(Box::new(journal)))
 }

@@ -115,6 +115,7 @@ fn decide(asked: &Asked, facts: Option<Facts>) -> Result<Decision, Refusal> {
         Change::Leave { user } => membership::leave(&request, *user),
         Change::SetRole { user, role } => membership::set_role(&request, *user, *role),
         Change::Mute { user, duration_ms } => membership::mute(&request, *user, *duration_ms),
+        Change::Ban { user, until, reason } => membership::ban(&request, *user, *until, reason.as_deref()),
         Change::Configure(changes) => settings::configure(&request, changes),
         Change::DeleteConversation => settings::delete(&request),
     }
@@ -201,15 +202,20 @@ const OF_DELETED: Sql = statement!(
 );
 const MEMBERSHIPS: Sql =
     statement!("SELECT conversation FROM members WHERE user_id = $1 ORDER BY conversation LIMIT 20");
-const UNMUTED: Sql = statement!("DELETE FROM mutes WHERE user_id = $1");
+/// Mutes and bans of an erased user.
+const RESTRICTIONS: [Sql; 2] =
+    [statement!("DELETE FROM mutes WHERE user_id = $1"), statement!("DELETE FROM bans WHERE user_id = $1")];
 
 /// Some conversations of an erased user. For deleted conversations only the user's row is left, and it is
-/// deleted here. A user without a membership cannot be muted any more, so the mute is deleted too.
+/// deleted here. A user without a membership cannot be muted any more, and an erased one cannot join, so
+/// mutes and bans are deleted too.
 async fn memberships<C: Connection>(connection: &mut C, user: UserId) -> sql::Result<Vec<ConversationId>> {
     connection.run(&OF_DELETED, values![user]).await?;
     let rows = connection.all(&MEMBERSHIPS, values![user]).await?;
     if rows.is_empty() {
-        connection.run(&UNMUTED, values![user]).await?;
+        for sql in &RESTRICTIONS {
+            connection.run(sql, values![user]).await?;
+        }
     }
     rows.iter().map(|row| row.conversation(0)).collect()
 }

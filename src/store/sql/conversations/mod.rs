@@ -1,5 +1,6 @@
 //! Conversations and memberships: creating, reading and listing them.
 
+mod bans;
 mod browse;
 mod create;
 pub(super) mod listing;
@@ -15,8 +16,8 @@ use async_trait::async_trait;
 use super::Backend;
 use crate::domain::{Conversation, ConversationId, ConversationKind, Member, Timestamp, UserId};
 use crate::store::{
-    ChannelOrder, ChannelPlace, ConversationView, Conversations, Created, MemberView, NewConversation,
-    OpenChannel, Outcome, Page, Preview, StoreError,
+    BanView, ChannelOrder, ChannelPlace, ConversationView, Conversations, Created, MemberView,
+    NewConversation, OpenChannel, Outcome, Page, Preview, StoreError,
 };
 
 #[async_trait]
@@ -89,6 +90,21 @@ impl<B: Backend> Conversations for B {
         let asked = (user, conversation, after, limit.max(1));
         self.read(asked, |connection, (user, conversation, after, limit)| {
             Box::pin(listing::members(connection, *user, *conversation, *after, *limit))
+        })
+        .await
+    }
+
+    async fn bans(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        after: Option<UserId>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Outcome<Page<BanView, UserId>> {
+        let asked = (user, conversation, after, limit.max(1), now);
+        self.read(asked, |connection, (user, conversation, after, limit, now)| {
+            Box::pin(bans::bans(connection, *user, *conversation, *after, *limit, *now))
         })
         .await
     }

@@ -18,6 +18,7 @@ const CODES: &[&str] = &[
     "not_member",
     "blocked",
     "muted",
+    "banned",
     "invalid",
     "conflict",
     "rate_limited",

@@ -5,6 +5,7 @@
 
 mod acks;
 mod answers;
+mod banned;
 mod blocks;
 mod calm;
 mod changes;
@@ -200,6 +201,7 @@ const CHECKS: &[fn(&mut Run<'_>)] = &[
     revoked::check,
     blocks::check,
     muted::check,
+    banned::check,
     watches::check,
     copies::check,
     ranges::check,

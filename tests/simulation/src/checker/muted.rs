@@ -42,7 +42,7 @@ pub(super) fn check(run: &mut Run<'_>) {
 }
 
 /// By how much two clocks of the run may differ.
-fn clocks_differ_ms(run: &Run<'_>) -> i64 {
+pub(super) fn clocks_differ_ms(run: &Run<'_>) -> i64 {
     let skews = run.plan.processes.iter().map(|process| process.clock_off_ms.abs()).max().unwrap_or(0);
     let jumps: i64 = run
         .plan

@@ -116,6 +116,13 @@ impl Device {
                 let body = set.then(|| json!({"duration_s": seconds}));
                 (Purpose::Other, call(if set { "PUT" } else { "DELETE" }, path, body))
             }
+            Operation::Ban { on, person, seconds, lift } => {
+                let user = self.world.borrow().user(person)?.to_owned();
+                let path = format!("{}/bans/{user}", self.path(on)?);
+                let end = (seconds > 0).then(|| json!({"duration_s": seconds, "reason": "noise"}));
+                let body = if lift { None } else { end };
+                (Purpose::Other, call(if lift { "DELETE" } else { "PUT" }, path, body))
+            }
             Operation::Configure { on, open, all_history, rename } => {
                 let mut body = json!({});
                 if let Some(open) = open {

@@ -143,7 +143,11 @@ fn draw(dice: &mut Dice, swarm: &Swarm, plan: &Plan, slots: u64) -> Option<Opera
         }
         64..66 => {
             let seconds = *dice.pick(&[0, 1, 5, 30]);
-            wanted(swarm.membership, Operation::Mute { on, person: who, seconds })
+            let operation = match dice.below(3) {
+                0 => Operation::Ban { on, person: who, seconds, lift: dice.chance(400) },
+                _ => Operation::Mute { on, person: who, seconds },
+            };
+            wanted(swarm.membership, operation)
         }
         66..68 => {
             let (open, all_history) = (dice.chance(500), dice.chance(500));

@@ -107,6 +107,21 @@ fn a_muted_member_says_nothing() {
 }
 
 #[test]
+fn a_banned_user_is_no_member() {
+    let banned = |sent_at_ms: i64, until_ms: i64| {
+        let mut scene = Scene::new();
+        let ban = json!({"changes": {"banned": {"user": BEN, "until_ms": until_ms}}});
+        scene.logged(Logged { sent_at_ms: 5_000, fields: ban, ..event(3, "conversation_changed", ADA) });
+        scene.leaves(4, BEN).joins(5, BEN, "member");
+        scene.log.events.get_mut(GROUP).unwrap().get_mut(&5).unwrap().sent_at_ms = sent_at_ms;
+        scene
+    };
+    banned(6_000, 9_000).breaks("P7", "banned");
+    banned(9_100, 9_000).holds();
+    banned(6_000, 5_000).holds();
+}
+
+#[test]
 fn presence_is_of_those_one_shares_something_with() {
     let online = json!({"type": "presence", "user": BEN, "state": "online"});
     let mut scene = Scene::new();
