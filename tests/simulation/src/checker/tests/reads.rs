@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ADA, ADAS, BEN, BENS, GROUP, Scene};
+use super::{ADA, ADAS, BEN, BENS, GROUP, Scene, ack, key};
 
 /// The group with four messages, all of which were delivered.
 fn with_messages() -> Scene {
@@ -95,6 +95,26 @@ fn a_read_after_an_ack_counts_it() {
     // Ben was acknowledged nothing.
     let mut other = with_messages();
     other.at(20_000).calls(1, BEN, "GET", "/v1/conversations/g_1", 200, head(5)).holds();
+}
+
+#[test]
+fn heads_that_nobody_asked_for_may_be_older_than_an_ack_that_came_before_them() {
+    let told = || {
+        let mut scene = Scene::new();
+        scene.at(10_000).says(3, "a");
+        let send = json!({"type": "send", "id": 1, "conversation": GROUP, "client_id": key(3), "body": "a"});
+        scene.sent(ADAS, send).received(ADAS, ack(1, 3));
+        let head = json!({"conversation": GROUP, "last_seq": 2, "read_seq": 2, "unread": 0, "first_seq": 1});
+        scene.received(ADAS, json!({"type": "heads", "cursor": "d", "heads": [head]}));
+        scene.pushed(BENS, 3, "a");
+        scene
+    };
+    let broken = told().broken();
+    assert!(
+        broken.iter().any(|(promise, text)| *promise == "P13" && text.contains("ends at 2")),
+        "{broken:?}"
+    );
+    told().pushed(ADAS, 3, "a").holds();
 }
 
 #[test]
