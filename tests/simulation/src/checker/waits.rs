@@ -1,12 +1,17 @@
 //! P11: who waits as long as a `rate_limited` answer says is not refused for its rate again.
 //!
 //! Compared are users with one device, whose next request came after the wait: other requests of the user in
-//! between use the rate up, and processes share the rate of a user who is connected to several.
+//! between use the rate up. "A user has one rate on all nodes together: a request counts once for each node
+//! that the user is connected to. So a connection to another node makes a wait longer that was told before"
+//! (docs/PROTOCOL.md, 4). A connection that ended without a word counts until its node finds that out.
 
 use std::collections::BTreeMap;
 
 use super::Run;
 use super::transcript::{Asked, Request};
+
+/// The nodes have learned so long after a connection began or ended how many of them count a user.
+const COUNTED_MS: u64 = 15_000;
 
 pub(super) fn check(run: &mut Run<'_>) {
     // Each process counts for itself, and divides the rate by the processes that the user is connected to.
@@ -39,7 +44,8 @@ pub(super) fn check(run: &mut Run<'_>) {
                     || other.answered.is_some_and(|at| at <= refused_at)
             });
             let next_ms = run.transcript.at_ms(next.answered.unwrap_or(next.sent));
-            let works = !run.troubles.is_bad_after_start_between(refused_ms, next_ms);
+            let works = !run.troubles.is_bad_after_start_between(refused_ms, next_ms)
+                && !moves(run, user, refused_ms, next_ms);
             if waited && alone && works && is_send(next) == is_send(refused) && told_to_wait(next).is_some() {
                 let text = format!(
                     "device {} was told to wait for {wait_ms} ms, waited for {} ms, and was refused again",
@@ -54,6 +60,21 @@ pub(super) fn check(run: &mut Run<'_>) {
     for (text, entries) in wrong {
         run.broken("P11", text, entries, None);
     }
+}
+
+/// Whether the number of processes that a user is connected to may have changed between the two moments, or
+/// one of them may have learned of it then.
+fn moves(run: &Run<'_>, user: &str, from_ms: u64, to_ms: u64) -> bool {
+    let sockets = run.transcript.sockets.values();
+    run.plan.processes.len() > 1
+        && sockets.filter(|socket| socket.user.as_deref() == Some(user)).any(|socket| {
+            let opened_ms = run.transcript.at_ms(socket.opened);
+            let over_ms = run.over_ms(socket);
+            let said = socket.closed.is_some_and(|(_, code)| code.is_some_and(|code| code != 1006));
+            let known_ms = if said { over_ms + COUNTED_MS } else { u64::MAX };
+            let begins = opened_ms <= to_ms && from_ms <= opened_ms + COUNTED_MS;
+            begins || (over_ms <= to_ms && from_ms <= known_ms)
+        })
 }
 
 fn told_to_wait(request: &Request<'_>) -> Option<(u64, usize)> {

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{ADA, ADAS, BENS, GROUP, KEY, Scene, ack, error, event, key};
+use super::{ADA, ADAS, BENS, GROUP, KEY, Scene, ack, error, event, key, owner};
 use crate::checker::log::Logged;
+use crate::history::What;
 use crate::plan::{Fault, Operation};
 
 /// Everybody is told of a loss.
@@ -170,4 +171,24 @@ fn who_waits_as_told_is_not_refused_again() {
     };
     again(500).breaks("P11", "refused again");
     again(400).holds();
+    // Another process counts the user from a new connection on, and until it knows that one ended.
+    let elsewhere = |opened_ms: u64, closed_ms: Option<u64>| {
+        let mut scene = again(500);
+        scene.plan.processes.push(scene.plan.processes[0].clone());
+        scene.at(opened_ms).note(owner(3), What::Opened { socket: 3, process: 1 });
+        scene.sent(3, json!({"type": "hello", "cursor": "c"}));
+        scene.received(3, json!({"type": "welcome", "user": ADA, "cursor": "c", "heads": []}));
+        if let Some(closed_ms) = closed_ms {
+            scene.at(closed_ms).closed(3, Some(1000));
+        }
+        scene.entries.sort_by_key(|entry| entry.at_ms);
+        scene
+    };
+    elsewhere(9_000, Some(9_500)).holds();
+    elsewhere(10_100, None).holds();
+    let mut long_ago = Scene::new();
+    long_ago.plan.processes.push(long_ago.plan.processes[0].clone());
+    long_ago.at(30_000).sent(ADAS, send(1, KEY, "a")).received(ADAS, refused(1));
+    long_ago.at(30_500).sent(ADAS, send(2, KEY, "a")).received(ADAS, refused(2));
+    long_ago.breaks("P11", "refused again");
 }
