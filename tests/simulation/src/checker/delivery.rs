@@ -3,9 +3,11 @@
 //!
 //! An event is sent when it is pushed or heads count it. How soon depends on the faults: see
 //! [`super::troubles`]. This is not expected of connections that are lagging, that end before the deadline,
-//! or whose user leaves before it.
+//! or whose user leaves before it. That the user left is also said by heads that name every conversation and
+//! not this one: those of a `hello` without a cursor ("all of them without a cursor"), and those with `reset`
+//! ("drop … the conversations that were not named", docs/PROTOCOL.md, 1.4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Run;
 use super::facts::Stay;
@@ -26,6 +28,8 @@ struct Line<'r> {
     told: Told<'r>,
     /// The conversations that heads said were left, and the entries.
     gone: Vec<(&'r str, usize)>,
+    /// The conversations that heads named which name all, and the entry of the last of these heads.
+    named: Vec<(BTreeSet<&'r str>, usize)>,
     /// From `lagging` to the last of the heads that follow.
     lags: Vec<(u64, u64)>,
 }
@@ -58,10 +62,10 @@ pub(super) fn check(run: &mut Run<'_>) {
                     other.user == line.user
                         && other.gone.iter().any(|(id, at)| id == conversation && *at < line.live)
                 });
-                if gone && stay.left == *seq {
+                let due_ms = run.troubles.delivered_by(known.at_ms, line.process, line.device);
+                if stay.left == *seq && (gone || line.leaves_out(run, conversation, stay.joined, due_ms)) {
                     continue;
                 }
-                let due_ms = run.troubles.delivered_by(known.at_ms, line.process, line.device);
                 let lagged = line.lags.iter().any(|(from, to)| *from <= due_ms && known.at_ms <= *to);
                 if due_ms >= line.over_ms || lagged || leaves(run, conversation, *stay, *seq, due_ms) {
                     continue;
@@ -90,6 +94,18 @@ pub(super) fn check(run: &mut Run<'_>) {
     }
 }
 
+impl Line<'_> {
+    /// Whether heads said by a moment, by leaving it out, that the user is no longer in a conversation.
+    fn leaves_out(&self, run: &Run<'_>, conversation: &str, joined: u64, due_ms: u64) -> bool {
+        let joined = run.facts.known(conversation, joined);
+        self.named.iter().any(|(names, at)| {
+            run.transcript.at_ms(*at) <= due_ms
+                && joined.is_none_or(|joined| joined.entry < *at)
+                && !names.contains(conversation)
+        })
+    }
+}
+
 /// Whether the user may have left by then.
 fn leaves(run: &Run<'_>, conversation: &str, stay: Stay, seq: u64, due_ms: u64) -> bool {
     stay.left != u64::MAX
@@ -107,14 +123,24 @@ fn line<'r>(run: &'r Run<'_>, socket: &'r Socket) -> Option<Line<'r>> {
         over_ms: run.over_ms(socket),
         told: BTreeMap::new(),
         gone: Vec::new(),
+        named: Vec::new(),
         lags: Vec::new(),
     };
+    let hello = socket.frames.first().and_then(|(entry, _)| transcript.frame(*entry));
+    let mut all: Option<BTreeSet<&str>> =
+        hello.is_some_and(|hello| hello["cursor"].is_null()).then(BTreeSet::new);
     for (entry, was_sent) in &socket.frames {
         let Some(frame) = transcript.frame(*entry).filter(|_| !was_sent) else { continue };
         match frame["type"].as_str().unwrap_or_default() {
             "welcome" | "heads" => {
+                if frame["reset"] == true {
+                    all = Some(BTreeSet::new());
+                }
                 for head in frame["heads"].as_array().into_iter().flatten() {
                     let Some(conversation) = head["conversation"].as_str() else { continue };
+                    if let Some(all) = &mut all {
+                        all.insert(conversation);
+                    }
                     if head["left"] == true {
                         line.gone.push((conversation, *entry));
                     }
@@ -122,6 +148,7 @@ fn line<'r>(run: &'r Run<'_>, socket: &'r Socket) -> Option<Line<'r>> {
                     line.told.entry(conversation).or_default().push((*entry, upto));
                 }
                 if frame["cursor"].is_string() {
+                    line.named.extend(all.take().map(|all| (all, *entry)));
                     line.live = line.live.min(*entry);
                     if let Some(lag) = line.lags.last_mut().filter(|(_, to)| *to == u64::MAX) {
                         lag.1 = transcript.at_ms(*entry);

@@ -41,6 +41,8 @@ pub struct Facts {
     pub lost_ms: Option<u64>,
     /// When it lost events.
     losses: Vec<u64>,
+    /// When another log took its place, in milliseconds, whether or not it lost events.
+    replaced: Vec<u64>,
     /// The events that were lost, each with the entries that say so.
     lost: BTreeMap<(String, u64), Vec<usize>>,
 }
@@ -59,6 +61,7 @@ impl Facts {
         for (at, entry) in transcript.entries.iter().enumerate() {
             let What::Noted { text } = &entry.what else { continue };
             let Some((_, list)) = text.split_once(LOST).filter(|_| entry.who == Who::World) else { continue };
+            self.replaced.push(entry.at_ms);
             for (seq, conversation) in list.split(", ").filter_map(|one| one.split_once(" of ")) {
                 let Ok(seq) = seq.parse() else { continue };
                 self.lost.entry((conversation.to_owned(), seq)).or_default().push(at);
@@ -147,9 +150,10 @@ impl Facts {
         losses
     }
 
-    /// Whether the log may have lost something so shortly before that processes read the old one.
+    /// Whether the log was replaced so shortly before that processes may not have noticed it. Positions of
+    /// the new log may lie before what they know of the old one, even if no event was lost.
     pub fn is_unsettled(&self, at_ms: u64) -> bool {
-        self.losses.iter().any(|lost_ms| *lost_ms <= at_ms && at_ms <= lost_ms + UNDER_WAY_MS)
+        self.replaced.iter().any(|since_ms| *since_ms <= at_ms && at_ms <= since_ms + UNDER_WAY_MS)
     }
 
     /// The stays of a user in a conversation.

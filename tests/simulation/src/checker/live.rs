@@ -3,7 +3,8 @@
 //!
 //! After `lagging`, and after a `heads` frame that names a conversation, live events may begin later: the
 //! client asks for what is between (docs/PROTOCOL.md, 1.4). A conversation that begins for a user in the
-//! middle of a connection begins with any seq.
+//! middle of a connection begins with any seq. "After a failover or a restore a node may push events with a
+//! gap, or not at all, until it notices that … and sends `reset: true`" (docs/SEMANTICS.md, exceptions of P4).
 
 use std::collections::BTreeMap;
 
@@ -54,8 +55,7 @@ pub(super) fn check(run: &mut Run<'_>) {
                     };
                     let before = places.insert(conversation, Place { seq, entry });
                     let Some(before) = before else { continue };
-                    // Until the node has found that the log is another one, it does not know which seqs are
-                    // new.
+                    // The node may not have noticed yet that the log is another one.
                     if run.facts.is_unsettled(run.transcript.at_ms(entry)) {
                         continue;
                     }

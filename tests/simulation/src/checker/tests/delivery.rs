@@ -69,6 +69,38 @@ fn events_of_a_loss_ago_have_no_time() {
 }
 
 #[test]
+fn events_may_be_left_out_until_a_node_knows_the_new_log() {
+    let gap = |at_ms: u64| {
+        let mut scene = Scene::new();
+        scene.at(12_000).fault(Fault::FailOver { lost: 2 });
+        scene.world("the log has another epoch; lost events: ");
+        scene.at(at_ms).sends(3, "a").sends(4, "b").pushed(BENS, 4, "b");
+        let head = json!({"conversation": GROUP, "last_seq": 4, "read_seq": 4, "unread": 0, "first_seq": 1});
+        let heads = json!({"type": "heads", "cursor": "d", "reset": true, "heads": [head]});
+        scene.at(at_ms + 500).received(ADAS, heads.clone()).received(BENS, heads);
+        scene
+    };
+    gap(13_000).holds();
+    gap(35_000).breaks("P4", "after a gap");
+}
+
+#[test]
+fn heads_that_name_every_conversation_say_which_one_was_left() {
+    let reset = |names: bool| {
+        let mut scene = Scene::new();
+        scene.leaves(3, BEN);
+        let left = json!({"type": "event", "conversation": GROUP, "seq": 3, "kind": "member_left", "sender": ADA, "user": BEN});
+        scene.at(10_000).received(ADAS, left);
+        let head = json!({"conversation": GROUP, "last_seq": 2, "read_seq": 2, "unread": 0, "first_seq": 1});
+        let heads = if names { json!([head]) } else { json!([]) };
+        scene.received(BENS, json!({"type": "heads", "cursor": "d", "reset": true, "heads": heads}));
+        scene
+    };
+    reset(true).breaks("P6", "event 3");
+    reset(false).holds();
+}
+
+#[test]
 fn a_loss_is_told_to_everybody() {
     let lost = || {
         let mut scene = Scene::new();
