@@ -217,6 +217,7 @@ rare_paths! {
         PresenceChangedSinceTheLookup: "a correction of a presence is overtaken by a newer one",
         PresenceDiffersOnce: "the registry differs from the presence that the watchers were sent",
         PresenceSignalLost: "the registry differs twice, so the watchers are sent a correction",
+        PresenceSaidWithoutTheRegistry: "another node says that a user is gone who is connected here",
         PresenceRegistryAway: "the registry of presence does not answer",
         RateCountsOtherProcesses: "a user connected to several processes has a share of the rate in each",
         OtherProcessesUncounted: "the registry does not answer on how many processes users are",

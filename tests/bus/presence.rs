@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tidings::actors::inbox::{Inbox, Item};
 use tidings::actors::presence::PresenceBoard;
+use tidings::actors::presence::across_nodes::GONE;
 use tidings::actors::presence::state::Device;
 use tidings::actors::router::{Router, RouterOptions};
 use tidings::bus::local::LocalExchange;
@@ -168,6 +169,20 @@ async fn presence_is_one_over_all_nodes_of_a_process() {
     let (exchange, registries) = (Arc::default(), Arc::default());
     let [one, other, watcher] = std::array::from_fn(|_| Process::local(&exchange, &registries));
     a_user_on_two_nodes(&one, &other, &watcher, async || {}).await;
+}
+
+/// A node that cannot read the registry announces what it knows itself, which may be wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_who_is_connected_here_is_shown_as_online_here() {
+    let (exchange, registries) = (Arc::default(), Arc::default());
+    let [here, other] = std::array::from_fn(|_| Process::local(&exchange, &registries));
+    here.board.connected(user(1), Device::Foreground);
+    if here.watch(user(1)).await != Presence::Online {
+        assert_eq!(here.told().await, (user(1), Presence::Online));
+    }
+    other.router.signal(Signal::Presence { user: user(1), presence: GONE }, Arc::new([]));
+    assert_eq!(here.told().await, (user(1), GONE));
+    assert_eq!(here.told().await, (user(1), Presence::Online));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

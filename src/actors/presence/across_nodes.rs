@@ -142,10 +142,17 @@ impl Lookups {
         let is_due = |user: &UserId, sent: Presence| {
             wide || is_there(sent) || recheck.contains(user) || before.contains_key(user)
         };
-        let mut watched = board.router.watched();
-        watched.retain(|(user, sent)| {
-            is_due(user, sent.presence) && board.here(*user) != Some(Presence::Online)
-        });
+        let watched = board.router.watched();
+        let (online_here, mut watched): (Vec<_>, Vec<_>) =
+            watched.into_iter().partition(|(user, _)| board.here(*user) == Some(Presence::Online));
+        for (user, sent) in online_here {
+            // Another node said so because it could not read the registry. This one knows better without it.
+            if !alike(sent.presence, Presence::Online) {
+                rare!(PresenceSaidWithoutTheRegistry);
+                board.router.correct(user, Presence::Online, sent.version);
+            }
+        }
+        watched.retain(|(user, sent)| is_due(user, sent.presence));
         let users: Vec<UserId> = watched.iter().map(|(user, _)| *user).collect();
         if users.is_empty() {
             return;
