@@ -147,4 +147,7 @@ async fn acquaintances_share_a_direct_conversation_or_a_group_and_no_block() {
     world.try_send(ada, Target::User(eve), "hi").await.unwrap();
     assert_eq!(world.store.acquaintances(ada, &[eve]).await.unwrap(), [eve]);
     assert_eq!(world.store.acquaintances(eve, &[ben, ada]).await.unwrap(), [ada]);
+    // The erased user's memberships have ended, also the one in the direct conversation.
+    world.erase(eve).await;
+    assert_eq!(world.store.acquaintances(ada, &[eve]).await.unwrap(), []);
 }

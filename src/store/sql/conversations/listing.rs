@@ -113,8 +113,9 @@ pub(in crate::store::sql) const PARTS: &[Part] = &[
     Part::same(
         "acquainted",
         "($1 = %1 OR EXISTS ( \
-             SELECT 1 FROM members m CROSS JOIN conversations c \
-             WHERE m.user_id = $1 AND m.conversation = %2 AND c.id = %2 AND c.deleted_at IS NULL \
+             SELECT 1 FROM members m CROSS JOIN members o CROSS JOIN conversations c \
+             WHERE m.user_id = $1 AND m.conversation = %2 AND o.user_id = %1 AND o.conversation = %2 \
+             AND c.id = %2 AND c.deleted_at IS NULL \
          ) OR EXISTS ( \
              WITH RECURSIVE walk (own, theirs, step) AS ( \
                  SELECT {first_of $1}, {first_of %1}, 1 \
