@@ -238,6 +238,7 @@ rare_paths! {
         RevocationHeardAgain: "the bus brings a revocation that is known already",
         RefreshRepeated: "a refresh whose answer was lost is repeated in time",
         RefreshTokenReused: "a refresh token is used again later, and its sign-in is ended",
+        ErasureLostByTheLog: "an account is there again that this node knows to be erased, and is erased again",
         PasswordChangedDuringASignIn: "a password is changed while it is used to sign in",
         SignUpRepeated: "a sign-up is repeated with the same name and password",
         UsernameTakenDuringASignUp: "two sign-ups want the same name at the same time",

@@ -7,7 +7,7 @@ use super::refresh::{RefreshToken, hash_presented};
 use super::{Claims, Identity, Standing};
 use crate::domain::{FamilyId, Refusal, Timestamp, User, UserId, Username};
 use crate::protocol::Failure;
-use crate::store::{FamilyRotation, NewFamily, Revocation};
+use crate::store::{Credentials, FamilyRotation, NewFamily, Revocation};
 
 /// How long a refresh token may be presented again while its successor was not. A client that lost the answer
 /// asks again by then.
@@ -61,8 +61,7 @@ impl Identity {
         let wrong = Failure::Unauthenticated("username or password is wrong");
         let Ok(username) = Username::parse(username) else { return Err(wrong) };
         self.inner.throttle.sign_in(username.as_str(), address)?;
-        let credentials = self.read(self.inner.store.credentials(&username)).await?;
-        let (user, stored) = match credentials {
+        let (user, stored) = match self.credentials(&username).await? {
             Some(known) => (Some(known.user), Some(known.password_hash)),
             None => (None, None),
         };
@@ -118,8 +117,10 @@ impl Identity {
                 // again.
                 if self.standing(&claims) != Standing::Good {
                     self.inner.meters.refreshes.of("unknown").increment(1);
-                    let ended = self.inner.store.revoke(family.user, Some(family.id), now);
-                    self.end(&self.write(ended).await?);
+                    if !self.erase_again(family.user).await? {
+                        let ended = self.inner.store.revoke(family.user, Some(family.id), now);
+                        self.end(&self.write(ended).await?);
+                    }
                     return Err(refused);
                 }
                 self.inner.meters.refreshes.of("ok").increment(1);
@@ -175,6 +176,28 @@ impl Identity {
         let revocation = act.await?;
         self.end(&[revocation]);
         Ok(())
+    }
+
+    /// A failover or a restore may have lost the erasure of an account. This node still knows it and refuses
+    /// every token of the account. So the account is erased again, as its owner wanted. Returns whether it
+    /// was.
+    pub(super) async fn erase_again(&self, user: UserId) -> Result<bool, Failure> {
+        if !self.inner.revocations.is_gone(user) {
+            return Ok(false);
+        }
+        rare!(ErasureLostByTheLog);
+        let now = self.inner.environment.now();
+        // The account itself may be lost too.
+        if let Ok(revocation) = self.write(self.inner.store.erase(user, now)).await? {
+            self.end(&[revocation]);
+        }
+        Ok(true)
+    }
+
+    /// The account of a username; none if this node knows that it was erased.
+    pub(super) async fn credentials(&self, username: &Username) -> Result<Option<Credentials>, Failure> {
+        let Some(known) = self.read(self.inner.store.credentials(username)).await? else { return Ok(None) };
+        Ok(if self.erase_again(known.user.id).await? { None } else { Some(known) })
     }
 
     /// Sets a new password and ends the user's other sign-ins. When it is repeated because the answer was

@@ -150,6 +150,12 @@ impl Revocations {
         ended.get(&claims.user).map_or(Standing::Good, |ended| ended.standing(claims))
     }
 
+    /// Whether an account is known to be erased.
+    pub fn is_gone(&self, user: UserId) -> bool {
+        let ended = self.ended.read().unwrap_or_else(crate::panics::poisoned);
+        ended.get(&user).is_some_and(|ended| ended.gone)
+    }
+
     /// Drops what was noted so long ago that the tokens it concerns have expired: sign-ins before
     /// `families_before_ms`, and whole users before `users_before_ms`.
     pub fn prune(&self, families_before_ms: u64, users_before_ms: u64) {
@@ -204,8 +210,10 @@ mod tests {
         assert_eq!(set.standing(&claims(2, 40)), Standing::Good, "no clock says anything of our own tokens");
         assert_eq!(set.standing(&stranger(50)), Standing::SignedOut);
         assert_eq!(set.standing(&stranger(51)), Standing::Good);
+        assert!(!set.is_gone(user()));
         note(None, true);
         assert_eq!(set.standing(&claims(2, 51)), Standing::Gone);
+        assert!(set.is_gone(user()));
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Identity {
         let display_name = shown_or(display_name, || username.as_str().to_owned())?;
         self.inner.passwords.check(&password)?;
         self.inner.throttle.sign_up(address)?;
-        if let Some(owner) = self.read(self.inner.store.credentials(&username)).await? {
+        if let Some(owner) = self.credentials(&username).await? {
             return self.sign_up_again(owner, password).await;
         }
         let password_hash = Some(self.inner.passwords.hash(password.clone()).await?);
@@ -54,7 +54,7 @@ impl Identity {
             NewUserOutcome::Created => self.start_sign_in(new.user, true).await,
             NewUserOutcome::UsernameTaken | NewUserOutcome::Existing(_) => {
                 rare!(UsernameTakenDuringASignUp);
-                match self.read(self.inner.store.credentials(&username)).await? {
+                match self.credentials(&username).await? {
                     Some(owner) => self.sign_up_again(owner, password).await,
                     None => Err(Refusal::Conflict("username: taken").into()),
                 }
@@ -102,7 +102,13 @@ impl Identity {
         let display_name = shown_or(display_name, || format!("Guest {number:04}"))?;
         self.inner.throttle.sign_up(address)?;
         let new = NewUser { user: self.new_user(None, display_name, true), password_hash: None, device_hash };
-        match self.write(self.inner.store.create_user(&new)).await? {
+        let mut made = self.write(self.inner.store.create_user(&new)).await?;
+        if let NewUserOutcome::Existing(user) = &made
+            && self.erase_again(user.id).await?
+        {
+            made = self.write(self.inner.store.create_user(&new)).await?;
+        }
+        match made {
             NewUserOutcome::Created => self.start_sign_in(new.user, true).await,
             NewUserOutcome::Existing(user) if user.guest => self.start_sign_in(user, false).await,
             // A device id is not a password: it opens a guest's account, and nothing that was protected by a

@@ -71,6 +71,45 @@ async fn a_refresh_token_does_not_survive_a_sign_out_that_the_database_lost() {
     assert!(revocations.iter().any(|one| one.family == family), "its end is stored again");
 }
 
+/// The node still knows that an account was erased, and a restore of the database lost that.
+#[actix_web::test]
+async fn an_account_whose_erasure_the_database_lost_is_erased_again() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let lost = async |access: &str| {
+        let claims = server.identity.authenticate(access).await.expect("the token is good");
+        let Claims { user, issued_at: at, .. } = claims;
+        server.identity.on_bus_revocation(&Revocation { user, family: None, at, final_: true });
+        user
+    };
+    let erased = async |user| !world.store.is_living(user).await.expect("the store answers");
+    let [ada, ben, cleo] =
+        [server.sign_up("ada").await, server.sign_up("ben").await, server.sign_up("cleo").await];
+
+    // A refresh ends the account, and so does a sign-in.
+    let user = lost(&ada.access).await;
+    let refresh = json!({ "refresh_token": ada.refresh });
+    server.call(None, "POST", "/v1/tokens/refresh", refresh).await.refused(401, "unauthenticated");
+    assert!(erased(user).await);
+    let user = lost(&ben.access).await;
+    let named = |username: &str| json!({ "username": username, "password": PASSWORD });
+    server.call(None, "POST", "/v1/tokens", named("ben")).await.refused(401, "unauthenticated");
+    assert!(erased(user).await);
+
+    // The names are free, and so is a guest's device.
+    let user = lost(&cleo.access).await;
+    for username in ["ada", "ben", "cleo"] {
+        let again = server.call(None, "POST", "/v1/accounts", named(username)).await.wants(201);
+        assert_ne!(again["user"]["id"], json!(user.to_string()));
+    }
+    assert!(erased(user).await);
+    let guest = json!({ "device_id": "a telephone" });
+    let first = server.call(None, "POST", "/v1/accounts/guest", guest.clone()).await.wants(201);
+    let user = lost(first["access_token"].as_str().expect("a token")).await;
+    let again = server.call(None, "POST", "/v1/accounts/guest", guest).await.wants(201);
+    assert!(erased(user).await && again["user"]["id"] != first["user"]["id"]);
+}
+
 #[actix_web::test]
 async fn a_refresh_whose_answer_was_lost_is_asked_for_again() {
     let world = World::new().await;
