@@ -157,6 +157,17 @@ fn silence_is_found_and_not_that_of_a_device_that_does_not_read() {
 }
 
 #[test]
+fn an_answer_has_the_value_of_an_id_and_not_its_spelling() {
+    let mut scene = Scene::new();
+    scene.at(10_000).sent(ADAS, json!({"type": "unwatch", "id": 2.0, "users": []}));
+    scene.sent(ADAS, json!({"type": "edit", "id": 2, "conversation": GROUP, "seq": 1, "body": 0}));
+    scene.received(ADAS, json!({"type": "ok", "id": 2})).received(ADAS, error(2, "invalid", true)).holds();
+    let mut other = Scene::new();
+    other.at(10_000).sent(ADAS, json!({"type": "unwatch", "id": 2.0, "users": []}));
+    other.received(ADAS, json!({"type": "ok", "id": 3})).breaks("P11", "");
+}
+
+#[test]
 fn who_waits_as_told_is_not_refused_again() {
     let refused = |id: u64| {
         let mut error = error(id, "rate_limited", true);

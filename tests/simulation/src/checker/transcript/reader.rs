@@ -51,9 +51,19 @@ impl Way {
 /// The frames that answer a request.
 const ANSWERS: &[&str] = &["ack", "ok", "synced", "pong", "error"];
 
+/// The id of a frame as the answer has it: "the value of a number counts, not its spelling" (docs/PROTOCOL.md,
+/// 1), so 2.0 is 2.
+fn id_of(frame: &Value) -> String {
+    let number = frame["id"].as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 1e18);
+    match number.filter(|_| frame["id"].is_f64()) {
+        Some(number) => (number as i64).to_string(),
+        None => frame["id"].to_string(),
+    }
+}
+
 struct Reader<'r, 'p> {
     transcript: Transcript<'r>,
-    /// Requests by socket and id, written as JSON.
+    /// Requests by socket and id.
     waiting: BTreeMap<(u64, String), usize>,
     /// Ids that waited for two answers at once.
     doubled: BTreeSet<(u64, String)>,
@@ -136,7 +146,7 @@ impl<'r> Reader<'r, '_> {
         }
         let request = self.transcript.requests.len();
         // Of requests with the same id nobody can tell which one an answer belongs to.
-        let key = (socket, frame["id"].to_string());
+        let key = (socket, id_of(frame));
         if !frame["id"].is_null() && !self.doubled.contains(&key) {
             if self.waiting.remove(&key).is_some() {
                 self.doubled.insert(key);
@@ -166,7 +176,7 @@ impl<'r> Reader<'r, '_> {
                 self.know(device, user);
             }
         }
-        let key = (socket, frame["id"].to_string());
+        let key = (socket, id_of(frame));
         let asked = self.waiting.get(&key).copied().filter(|_| !frame["id"].is_null());
         match kind {
             "welcome" | "heads" => {
