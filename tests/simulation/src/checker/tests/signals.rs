@@ -70,6 +70,9 @@ fn who_stopped_watching_or_is_blocked_is_told_nothing() {
     let mut blocked = watching();
     blocked.at(15_000).calls(0, ADA, "PUT", "/v1/blocks/u_ben", 204, json!(null));
     blocked.received(BENS, json!({"type": "presence", "user": ADA, "state": "offline"})).holds();
+    let mut deleted = watching();
+    deleted.log.deleted.insert(GROUP.to_owned());
+    deleted.at(15_000).received(BENS, json!({"type": "presence", "user": ADA, "state": "offline"})).holds();
     let mut moved = watching();
     moved.at(15_000).closed(BENS, None).connects(1, 4, BEN).holds();
 }
