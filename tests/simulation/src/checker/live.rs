@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::Run;
+use super::transcript::Socket;
 
 /// Where the pushed events of a conversation are.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +25,7 @@ pub(super) fn check(run: &mut Run<'_>) {
     for (number, socket) in &run.transcript.sockets {
         let mut places: BTreeMap<&str, Place> = BTreeMap::new();
         let mut lagging = false;
+        let mut reset_ms = 0;
         for (entry, was_sent) in &socket.frames {
             let entry = *entry;
             let Some(frame) = run.transcript.frame(entry).filter(|_| !was_sent) else { continue };
@@ -31,6 +33,7 @@ pub(super) fn check(run: &mut Run<'_>) {
                 "welcome" | "heads" => {
                     lagging = false;
                     if frame["reset"] == true {
+                        reset_ms = run.transcript.at_ms(entry);
                         places.clear();
                     }
                     for head in frame["heads"].as_array().into_iter().flatten() {
@@ -56,7 +59,7 @@ pub(super) fn check(run: &mut Run<'_>) {
                     let before = places.insert(conversation, Place { seq, entry });
                     let Some(before) = before else { continue };
                     // The node may not have noticed yet that the log is another one.
-                    if run.facts.is_unsettled(run.transcript.at_ms(entry)) {
+                    if is_unsettled(run, socket, reset_ms, run.transcript.at_ms(entry)) {
                         continue;
                     }
                     let joined =
@@ -81,4 +84,13 @@ pub(super) fn check(run: &mut Run<'_>) {
     for (text, entries, conversation) in wrong {
         run.broken("P4", text, entries, Some(conversation));
     }
+}
+
+/// Whether an event may have been sent before the node noticed that the log was replaced. `reset_ms`: when
+/// the connection was sent `reset` the last time. What waits in a socket comes later.
+fn is_unsettled(run: &Run<'_>, socket: &Socket, reset_ms: u64, at_ms: u64) -> bool {
+    run.facts.unsettled(at_ms).is_some_and(|(since_ms, until_ms)| {
+        let waits_ms = run.troubles.reached_by(since_ms, until_ms - since_ms, socket.process, socket.device);
+        at_ms <= until_ms || (reset_ms < since_ms && at_ms <= waits_ms)
+    })
 }
