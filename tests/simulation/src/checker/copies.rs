@@ -10,6 +10,8 @@ use crate::plan::Behaviour;
 
 /// Who was given something that it asked for so shortly before the end has not stopped reading.
 const CATCHING_UP_MS: u64 = 3_000;
+/// Who was refused several times waits so long at most before the next try.
+const TRIES_AGAIN_MS: u64 = 8_000;
 
 pub(super) fn check(run: &mut Run<'_>) {
     let mut wrong = Vec::new();
@@ -75,11 +77,23 @@ pub(super) fn check(run: &mut Run<'_>) {
     }
 }
 
-/// Whether a device with small limits still reads what it lacks, and gets on.
+/// Whether a device with small limits still reads what it lacks, and gets on. One that was told "wait
+/// `retry_after_ms`" (docs/PROTOCOL.md, 1.5), because another device of its user reads at the same time, tries
+/// again.
 fn is_catching_up(run: &Run<'_>, device: usize) -> bool {
-    let since_ms = run.ended_ms().saturating_sub(CATCHING_UP_MS);
+    let since_ms = |ms: u64| run.ended_ms().saturating_sub(ms);
     let mut read = run.transcript.shown.iter().rev().filter(|shown| shown.device == device && !shown.live);
-    read.next().is_some_and(|shown| run.transcript.at_ms(shown.entry) >= since_ms)
+    let reads =
+        read.next().is_some_and(|shown| run.transcript.at_ms(shown.entry) >= since_ms(CATCHING_UP_MS));
+    let user = run.transcript.users.get(&device);
+    let shares = run.transcript.users.values().filter(|one| Some(*one) == user).count() > 1;
+    let mut asked = run.transcript.requests.iter().rev().filter(|request| request.device == device);
+    let last = asked.find(|request| request.frame("sync").is_some());
+    let waits = last.is_some_and(|last| {
+        last.answer.is_some_and(|answer| answer["code"] == "rate_limited")
+            && run.transcript.at_ms(last.sent) >= since_ms(TRIES_AGAIN_MS)
+    });
+    reads || (shares && waits)
 }
 
 /// The user of a device whose copy must be complete.
