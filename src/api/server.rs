@@ -9,8 +9,9 @@ use utoipa::ToSchema;
 use super::ApiState;
 use super::resource::calls;
 use super::schemas::LimitsDoc;
+use crate::config::{AuthSettings, SignUps};
 use crate::domain::{ConversationId, SHOWN_NAME_CHARS, TOPIC_CHARS, Username};
-use crate::identity::{IdentityOptions, MAX_PASSWORD_BYTES, SignUps};
+use crate::identity::MAX_PASSWORD_BYTES;
 use crate::protocol::server::LimitsView;
 
 calls! { "/v1/server" => [get(show)] }
@@ -75,8 +76,8 @@ struct ShownTextRule {
 }
 
 impl SignUpPolicy {
-    fn of(identity: &IdentityOptions) -> Self {
-        match (identity.sign_ups, &identity.external) {
+    fn of(auth: &AuthSettings) -> Self {
+        match (auth.sign_ups, auth.external()) {
             (SignUps::Open, _) => Self::Open,
             (SignUps::Guests, _) => Self::Guests,
             (SignUps::Closed, Some(_)) => Self::External,
@@ -89,12 +90,12 @@ impl SignUpPolicy {
 #[utoipa::path(get, path = "/v1/server", tag = "server", security(()), responses((status = 200, body = ServerBody)))]
 pub async fn show(state: Data<ApiState>) -> HttpResponse {
     let default_conversation = state.default_conversation.find(&state.node).await;
-    let identity = state.identity.options();
+    let auth = &state.identity.options().auth;
     let body = ServerBody {
         name: state.name.clone(),
         version: env!("CARGO_PKG_VERSION"),
-        sign_ups: SignUpPolicy::of(identity),
-        password: PasswordRule { min_bytes: identity.passwords.min_bytes, max_bytes: MAX_PASSWORD_BYTES },
+        sign_ups: SignUpPolicy::of(auth),
+        password: PasswordRule { min_bytes: auth.password_min_bytes, max_bytes: MAX_PASSWORD_BYTES },
         username: UsernameRule {
             min_chars: Username::MIN_CHARS,
             max_chars: Username::MAX_CHARS,

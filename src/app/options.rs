@@ -13,9 +13,7 @@ use crate::config::{self, Settings, Synchronous, TrustedProxies};
 use crate::domain::{AllowedOrigins, Username};
 use crate::gateway::Bounds;
 use crate::gateway::admission::AdmissionOptions;
-use crate::identity::{
-    ExternalKeys, ExternalOptions, IdentityOptions, KeySource, PasswordOptions, SignUps, ThrottleOptions,
-};
+use crate::identity::{IdentityOptions, KeySource};
 use crate::store::postgres::PostgresOptions;
 use crate::store::sqlite::{Durability, SqliteOptions};
 
@@ -65,11 +63,8 @@ pub fn node(settings: &Settings) -> NodeOptions {
     NodeOptions {
         limits: settings.limits.to_domain(),
         writer: WriterOptions {
-            shards: settings.writer.shards,
-            batch_messages: settings.writer.batch_messages,
-            queue_messages: settings.writer.queue_messages,
+            writer: settings.writer,
             timeout: store_timeout(settings),
-            target_commit: Duration::from_millis(settings.writer.target_commit_ms),
             crash_after_commits: crash_after_commits(),
         },
         receipts: settings.receipts,
@@ -124,57 +119,15 @@ pub fn admission(settings: &Settings, proxies: Arc<TrustedProxies>) -> Admission
 
 /// Options of identity.
 pub fn identity(settings: &Settings) -> IdentityOptions {
-    let auth = &settings.auth;
+    let key_files = &settings.auth.key_files;
     IdentityOptions {
-        issuer: auth.issuer.clone(),
-        audience: auth.audience.clone(),
-        access_token: Duration::from_secs(auth.access_token_s),
-        refresh_token: Duration::from_secs(auth.refresh_token_s),
-        keys: if auth.key_files.is_empty() {
+        auth: settings.auth.clone(),
+        keys: if key_files.is_empty() {
             KeySource::Folder(settings.store.data_dir.join("keys"))
         } else {
-            KeySource::Files(auth.key_files.clone())
+            KeySource::Files(key_files.clone())
         },
-        passwords: PasswordOptions {
-            memory_kib: auth.argon2_memory_kib,
-            iterations: auth.argon2_iterations,
-            parallel: auth.argon2_parallel,
-            queue: auth.argon2_queue,
-            max_wait: Duration::from_millis(settings.store.timeout_ms),
-            min_bytes: auth.password_min_bytes,
-        },
-        sign_ups: match auth.sign_ups {
-            config::SignUps::Open => SignUps::Open,
-            config::SignUps::Guests => SignUps::Guests,
-            config::SignUps::Closed => SignUps::Closed,
-        },
-        throttle: ThrottleOptions {
-            sign_ins_per_minute: auth.sign_ins_per_minute,
-            sign_ins_per_ip_per_minute: auth.sign_ins_per_ip_per_minute,
-            sign_ups_per_ip_per_minute: auth.sign_ups_per_ip_per_minute,
-            refreshes_per_ip_per_minute: auth.refreshes_per_ip_per_minute,
-        },
-        external: auth.external().map(external),
-        revocation_poll: Duration::from_millis(auth.revocation_poll_ms),
-    }
-}
-
-fn external(external: &config::ExternalSettings) -> ExternalOptions {
-    ExternalOptions {
-        issuer: external.issuer.clone(),
-        audience: external.audience.clone(),
-        algorithms: external.algorithms.clone(),
-        keys: if external.jwks_url.is_empty() {
-            ExternalKeys::PemFile(external.key_file.clone())
-        } else {
-            ExternalKeys::Jwks {
-                url: external.jwks_url.clone(),
-                refresh: Duration::from_secs(external.jwks_refresh_s),
-            }
-        },
-        user_claim: external.user_claim.clone(),
-        name_claim: external.name_claim.clone(),
-        max_age: Duration::from_secs(external.max_age_s),
+        hash_wait: store_timeout(settings),
     }
 }
 

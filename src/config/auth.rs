@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use url::Url;
@@ -61,7 +62,8 @@ pub struct AuthSettings {
     pub refreshes_per_ip_per_minute: u32,
     /// Between looks for revoked tokens.
     pub revocation_poll_ms: u64,
-    external: ExternalSettings,
+    /// Without an issuer there is no other one: read it by [`AuthSettings::external`].
+    pub external: ExternalSettings,
 }
 
 /// `[auth.external]`: another issuer whose tokens are accepted.
@@ -89,6 +91,16 @@ pub struct ExternalSettings {
 }
 
 impl AuthSettings {
+    /// How long an access token is valid.
+    pub const fn access_token(&self) -> Duration {
+        Duration::from_secs(self.access_token_s)
+    }
+
+    /// How long a refresh token is valid.
+    pub const fn refresh_token(&self) -> Duration {
+        Duration::from_secs(self.refresh_token_s)
+    }
+
     /// The other issuer, when one is set.
     pub fn external(&self) -> Option<&ExternalSettings> {
         (!self.external.issuer.is_empty()).then_some(&self.external)

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::problems::SectionProblems;
 
 /// `[writer]`; every key is explained in `config/default.toml`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WriterSettings {
     /// Writers side by side.

@@ -287,6 +287,6 @@ impl Identity {
     }
 
     fn refresh_end(&self, now: Timestamp) -> Timestamp {
-        now.plus_ms(i64::try_from(self.inner.options.refresh_token.as_millis()).unwrap_or(i64::MAX))
+        now.plus_ms(i64::try_from(self.inner.options.auth.refresh_token().as_millis()).unwrap_or(i64::MAX))
     }
 }

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::jwks::{ExternalKey, Jwks};
-use super::options::{ExternalKeys, ExternalOptions};
 use super::tokens::{Claims, MAX_TOKEN_BYTES};
+use crate::config::ExternalSettings;
 use crate::domain::{Timestamp, UserId};
 use crate::protocol::{Failure, checks};
 
@@ -49,7 +49,7 @@ pub struct ExternalIdentity {
 
 /// The external issuer.
 pub struct External {
-    options: ExternalOptions,
+    options: ExternalSettings,
     algorithms: Vec<Algorithm>,
     keys: Keys,
 }
@@ -59,7 +59,7 @@ impl External {
     ///
     /// # Errors
     /// [`ExternalError`]: it names the mistake that the operator must correct.
-    pub fn new(options: ExternalOptions) -> Result<Self, ExternalError> {
+    pub fn new(options: ExternalSettings) -> Result<Self, ExternalError> {
         let algorithms = options
             .algorithms
             .iter()
@@ -68,8 +68,9 @@ impl External {
                 Ok(_) | Err(_) => Err(ExternalError::Algorithm(name.clone())),
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let keys = match &options.keys {
-            ExternalKeys::PemFile(path) => {
+        let keys = match options.jwks_url.as_str() {
+            "" => {
+                let path = &options.key_file;
                 let pem = fs::read(path)
                     .map_err(|error| ExternalError::KeyFile(format!("{}: {error}", path.display())))?;
                 let key = public_key(&pem, &algorithms).ok_or_else(|| {
@@ -77,14 +78,17 @@ impl External {
                 })?;
                 Keys::Fixed(Arc::new(ExternalKey::fixed(key)))
             }
-            ExternalKeys::Jwks { url, refresh } => Keys::Jwks(Box::new(Jwks::new(url.clone(), *refresh)?)),
+            url => {
+                let refresh = Duration::from_secs(options.jwks_refresh_s);
+                Keys::Jwks(Box::new(Jwks::new(url.to_owned(), refresh)?))
+            }
         };
         Ok(Self { options, algorithms, keys })
     }
 
     /// How long ago a token may have been issued.
     pub fn max_age(&self) -> Duration {
-        self.options.max_age
+        Duration::from_secs(self.options.max_age_s)
     }
 
     /// Verifies a token. `monotonic_ms` paces the reading of keys.
@@ -136,7 +140,7 @@ impl External {
         };
         let expires_at = time("exp")?.ok_or(Failure::Unauthenticated("the token has no exp"))?;
         let issued_at = time("iat")?.ok_or(Failure::Unauthenticated("the token has no iat"))?;
-        let max_age_ms = i64::try_from(self.options.max_age.as_millis()).unwrap_or(i64::MAX);
+        let max_age_ms = i64::try_from(self.max_age().as_millis()).unwrap_or(i64::MAX);
         if expires_at <= now || issued_at.plus_ms(max_age_ms) <= now {
             return Err(Failure::Unauthenticated("the token has expired"));
         }

@@ -28,9 +28,7 @@ use self::external::External;
 pub use self::external::ExternalError;
 pub use self::keys::KeyError;
 use self::keys::Keyring;
-pub use self::options::{
-    ExternalKeys, ExternalOptions, IdentityOptions, KeySource, PasswordOptions, SignUps, ThrottleOptions,
-};
+pub use self::options::{IdentityOptions, KeySource};
 pub use self::passwords::MAX_PASSWORD_BYTES;
 use self::passwords::{Passwords, PasswordsObserved};
 use self::revocations::Revocations;
@@ -100,18 +98,18 @@ impl Identity {
         environment: SharedEnvironment,
     ) -> Result<Self, IdentityError> {
         let keys = Keyring::load(&options.keys, &environment)?;
-        let tokens =
-            Tokens::new(keys, options.issuer.clone(), options.audience.clone(), options.access_token);
+        let auth = &options.auth;
+        let tokens = Tokens::new(keys, auth.issuer.clone(), auth.audience.clone(), auth.access_token());
         let meters = IdentityMeters::new();
-        let passwords = Passwords::new(options.passwords.clone(), environment.clone(), meters.clone());
+        let passwords = Passwords::new(auth, options.hash_wait, environment.clone(), meters.clone());
         let inner = Inner {
             store,
             passwords: passwords.map_err(IdentityError::Passwords)?,
             tokens,
-            external: options.external.clone().map(External::new).transpose()?,
+            external: auth.external().cloned().map(External::new).transpose()?,
             revocations: Revocations::default(),
             revocation_cursor: Mutex::default(),
-            throttle: Throttle::new(options.throttle, environment.clone()),
+            throttle: Throttle::new(auth, environment.clone()),
             meters,
             known: Cache::new(KNOWN_USERS),
             environment,
@@ -127,9 +125,10 @@ impl Identity {
     /// [`IdentityError`], for the operator.
     pub fn check(options: &IdentityOptions, environment: &SharedEnvironment) -> Result<bool, IdentityError> {
         let there = Keyring::check(&options.keys, environment)?;
-        Passwords::new(options.passwords.clone(), Arc::clone(environment), IdentityMeters::new())
+        let auth = &options.auth;
+        Passwords::new(auth, options.hash_wait, Arc::clone(environment), IdentityMeters::new())
             .map_err(IdentityError::Passwords)?;
-        options.external.clone().map(External::new).transpose()?;
+        auth.external().cloned().map(External::new).transpose()?;
         Ok(there)
     }
 
@@ -236,7 +235,7 @@ impl Identity {
     pub async fn run(&self) {
         let mut cleaned_at_ms = 0;
         loop {
-            tokio::time::sleep(self.inner.options.revocation_poll).await;
+            tokio::time::sleep(Duration::from_millis(self.inner.options.auth.revocation_poll_ms)).await;
             panics::point("identity");
             // The failure was logged; the next round tries again.
             let _ = self.catch_up().await;
@@ -250,7 +249,7 @@ impl Identity {
 
     async fn clean_up(&self) {
         let (access, external) = (
-            self.inner.options.access_token,
+            self.inner.options.auth.access_token(),
             self.inner.external.as_ref().map_or(Duration::ZERO, External::max_age),
         );
         let longest = access.max(external);

@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
@@ -17,7 +18,7 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use unicode_normalization::UnicodeNormalization;
 
-use super::options::PasswordOptions;
+use crate::config::AuthSettings;
 use crate::domain::Refusal;
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
@@ -32,7 +33,11 @@ const RETRY_AFTER_MS: u64 = 1_000;
 pub struct Passwords {
     argon2: Argon2<'static>,
     environment: SharedEnvironment,
-    options: PasswordOptions,
+    /// Hashes computed at once, and how many more may wait.
+    parallel: usize,
+    queue: usize,
+    min_bytes: usize,
+    max_wait: Duration,
     running: Arc<Semaphore>,
     /// Running and waiting hashes together.
     admitted: Arc<Semaphore>,
@@ -82,16 +87,17 @@ impl Drop for Waiting<'_> {
 }
 
 impl Passwords {
-    /// Creates the hasher and computes one hash.
+    /// Creates the hasher and computes one hash. `max_wait`: the longest wait for a turn.
     ///
     /// # Errors
     /// When Argon2 does not accept the parameters.
     pub fn new(
-        options: PasswordOptions,
+        auth: &AuthSettings,
+        max_wait: Duration,
         environment: SharedEnvironment,
         meters: IdentityMeters,
     ) -> Result<Self, argon2::Error> {
-        let params = Params::new(options.memory_kib, options.iterations, 1, None)?;
+        let params = Params::new(auth.argon2_memory_kib, auth.argon2_iterations, 1, None)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let mut unknown = [0_u8; 32];
         environment.fill_random(&mut unknown);
@@ -99,10 +105,13 @@ impl Passwords {
             hash(&argon2, &unknown, salt(&environment)).map_err(|()| argon2::Error::AlgorithmInvalid)?;
         Ok(Self {
             argon2,
-            running: Arc::new(Semaphore::new(options.parallel)),
-            admitted: Arc::new(Semaphore::new(options.parallel + options.queue)),
+            running: Arc::new(Semaphore::new(auth.argon2_parallel)),
+            admitted: Arc::new(Semaphore::new(auth.argon2_parallel + auth.argon2_queue)),
             environment,
-            options,
+            parallel: auth.argon2_parallel,
+            queue: auth.argon2_queue,
+            min_bytes: auth.password_min_bytes,
+            max_wait,
             decoy,
             meters,
         })
@@ -170,7 +179,7 @@ impl Passwords {
     /// # Errors
     /// `Invalid` when it is too short, too long, or contains U+0000.
     pub fn check(&self, password: &str) -> Result<(), Refusal> {
-        let min = self.options.min_bytes;
+        let min = self.min_bytes;
         let fits = password.len() <= MAX_PASSWORD_BYTES && enforced(password).len() >= min;
         if !fits || password.contains('\0') {
             let why = format!("password: {min} to {MAX_PASSWORD_BYTES} bytes, without U+0000");
@@ -181,7 +190,7 @@ impl Passwords {
 
     /// How many hashes are computed and wait.
     pub fn observed(&self) -> PasswordsObserved {
-        let PasswordOptions { parallel, queue, .. } = self.options;
+        let Self { parallel, queue, .. } = *self;
         // The places are taken before the turns are, so no hash is counted twice.
         let running = parallel.saturating_sub(self.running.available_permits());
         let admitted = (parallel + queue).saturating_sub(self.admitted.available_permits());
@@ -193,7 +202,7 @@ impl Passwords {
         let Ok(admitted) = self.admitted.clone().try_acquire_owned() else { return Err(overloaded) };
         let began_us = self.environment.monotonic_us();
         let _waiting = Waiting::new(&self.meters);
-        match tokio::time::timeout(self.options.max_wait, self.running.clone().acquire_owned()).await {
+        match tokio::time::timeout(self.max_wait, self.running.clone().acquire_owned()).await {
             Ok(Ok(running)) => Ok(Turn {
                 _places: [running, admitted],
                 began_us,
@@ -236,21 +245,20 @@ fn broken(what: &'static str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::config::Settings;
     use crate::environment::SystemEnvironment;
 
     fn cheap(parallel: usize, queue: usize) -> Passwords {
-        let options = PasswordOptions {
-            memory_kib: 8,
-            iterations: 1,
-            parallel,
-            queue,
-            max_wait: Duration::from_millis(20),
-            min_bytes: 8,
+        let auth = AuthSettings {
+            argon2_memory_kib: 8,
+            argon2_parallel: parallel,
+            argon2_queue: queue,
+            ..Settings::for_tests().auth
         };
-        Passwords::new(options, SystemEnvironment::shared(), IdentityMeters::new()).expect("parameters")
+        let max_wait = Duration::from_millis(20);
+        Passwords::new(&auth, max_wait, SystemEnvironment::shared(), IdentityMeters::new())
+            .expect("parameters")
     }
 
     #[tokio::test]

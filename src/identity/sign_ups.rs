@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 
-use super::{Identity, SignUps, SignedIn};
+use super::{Identity, SignedIn};
+use crate::config::SignUps;
 use crate::domain::{Refusal, User, UserId, Username};
 use crate::protocol::{Failure, checks};
 use crate::store::{Credentials, NewUser, NewUserOutcome};
@@ -182,7 +183,7 @@ impl Identity {
     }
 
     fn sign_ups_allowed(&self, wanted: SignUps) -> Result<(), Refusal> {
-        match (self.inner.options.sign_ups, wanted) {
+        match (self.inner.options.auth.sign_ups, wanted) {
             (SignUps::Open, _) | (SignUps::Guests, SignUps::Guests) => Ok(()),
             (SignUps::Guests, _) => Err(Refusal::Forbidden("this server takes guests only")),
             (SignUps::Closed, _) => Err(Refusal::Forbidden("this server takes no new accounts")),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::options::ThrottleOptions;
+use crate::config::AuthSettings;
 use crate::config::subscriber;
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
@@ -18,13 +18,13 @@ pub struct Throttle {
 
 impl Throttle {
     /// Sets the limits.
-    pub fn new(options: ThrottleOptions, environment: SharedEnvironment) -> Self {
+    pub fn new(auth: &AuthSettings, environment: SharedEnvironment) -> Self {
         let per_minute = |most| RateLimit::per_minute(most, environment.clone());
         Self {
-            accounts: RateLimit::per_minute(options.sign_ins_per_minute, environment.clone()),
-            sign_in_addresses: per_minute(options.sign_ins_per_ip_per_minute),
-            sign_up_addresses: per_minute(options.sign_ups_per_ip_per_minute),
-            refresh_addresses: per_minute(options.refreshes_per_ip_per_minute),
+            accounts: RateLimit::per_minute(auth.sign_ins_per_minute, environment.clone()),
+            sign_in_addresses: per_minute(auth.sign_ins_per_ip_per_minute),
+            sign_up_addresses: per_minute(auth.sign_ups_per_ip_per_minute),
+            refresh_addresses: per_minute(auth.refreshes_per_ip_per_minute),
         }
     }
 
@@ -73,18 +73,20 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::config::Settings;
     use crate::environment::ManualEnvironment;
 
     #[test]
     fn guessing_is_slowed_per_account_and_per_address() {
         let environment = Arc::new(ManualEnvironment::new(1_000_000, 1));
-        let options = ThrottleOptions {
+        let auth = AuthSettings {
             sign_ins_per_minute: 2,
             sign_ins_per_ip_per_minute: 3,
             sign_ups_per_ip_per_minute: 0,
             refreshes_per_ip_per_minute: 1,
+            ..Settings::for_tests().auth
         };
-        let throttle = Throttle::new(options, environment.clone());
+        let throttle = Throttle::new(&auth, environment.clone());
         let address = |last| IpAddr::from([10, 0, 0, last]);
         assert!(throttle.sign_in("ada", address(1)).is_ok());
         assert!(throttle.sign_in("ada", address(2)).is_ok());

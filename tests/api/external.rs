@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use tidings::domain::Timestamp;
-use tidings::identity::{ExternalKeys, ExternalOptions, IdentityOptions};
+use tidings::identity::IdentityOptions;
 
 use crate::support::{Person, Server, World};
 
@@ -58,17 +58,23 @@ fn claims(world: &World, subject: &str) -> Value {
     json!({ "iss": ISSUER, "aud": "tidings", "sub": subject, "name": "Grace H", "iat": now, "exp": now + 600 })
 }
 
-fn trusting(keys: ExternalKeys) -> impl FnOnce(&mut IdentityOptions) {
+/// Where the issuer's keys are.
+#[derive(Clone)]
+enum Keys {
+    File(PathBuf),
+    Url(String),
+}
+
+fn trusting(keys: Keys) -> impl FnOnce(&mut IdentityOptions) {
     move |options| {
-        options.external = Some(ExternalOptions {
-            issuer: ISSUER.to_owned(),
-            audience: "tidings".to_owned(),
-            algorithms: vec!["EdDSA".to_owned()],
-            keys,
-            user_claim: "sub".to_owned(),
-            name_claim: "name".to_owned(),
-            max_age: Duration::from_secs(3_600),
-        });
+        let external = &mut options.auth.external;
+        external.issuer = ISSUER.to_owned();
+        external.audience = "tidings".to_owned();
+        external.algorithms = vec!["EdDSA".to_owned()];
+        match keys {
+            Keys::File(path) => external.key_file = path,
+            Keys::Url(url) => external.jwks_url = url,
+        }
     }
 }
 
@@ -81,7 +87,7 @@ async fn a_token_of_the_issuer_is_a_user_from_first_sight_on() {
     let (world, issuer) = (World::new().await, Issuer::new("k1"));
     let path = world.folder.path().join("issuer.pem");
     fs::write(&path, issuer.pem()).expect("written");
-    let server = world.serve_with(trusting(ExternalKeys::PemFile(path))).await;
+    let server = world.serve_with(trusting(Keys::File(path))).await;
     let grace = me(&server, &issuer.token(&claims(&world, "42"))).await.wants(200);
     assert_eq!(
         (&grace["display_name"], &grace["guest"], &grace["username"]),
@@ -110,7 +116,7 @@ async fn what_the_operator_pinned_is_held_against_every_token() {
     let (world, issuer, other) = (World::new().await, Issuer::new("k1"), Issuer::new("k1"));
     let path = world.folder.path().join("issuer.pem");
     fs::write(&path, issuer.pem()).expect("written");
-    let server = world.serve_with(trusting(ExternalKeys::PemFile(path))).await;
+    let server = world.serve_with(trusting(Keys::File(path))).await;
     let (good, now) = (claims(&world, "42"), world.environment.now().as_unix_s());
     let with = |field: &str, value: Value| {
         let mut changed = good.clone();
@@ -185,8 +191,8 @@ async fn publish(keys: Vec<Value>) -> Published {
 }
 
 impl Published {
-    fn source(&self) -> ExternalKeys {
-        ExternalKeys::Jwks { url: format!("http://{}/jwks", self.address), refresh: Duration::from_secs(600) }
+    fn source(&self) -> Keys {
+        Keys::Url(format!("http://{}/jwks", self.address))
     }
 
     fn asked(&self) -> usize {
@@ -241,7 +247,7 @@ async fn an_erased_user_stays_out_with_new_tokens_and_on_other_servers() {
     let (world, issuer) = (World::new().await, Issuer::new("k1"));
     let path = world.folder.path().join("issuer.pem");
     fs::write(&path, issuer.pem()).expect("written");
-    let server = world.serve_with(trusting(ExternalKeys::PemFile(path.clone()))).await;
+    let server = world.serve_with(trusting(Keys::File(path.clone()))).await;
     let grace = issuer.token(&claims(&world, "42"));
     me(&server, &grace).await.wants(200);
     server.call(Some(&grace), "DELETE", "/v1/me", Value::Null).await.wants(202);
@@ -250,7 +256,7 @@ async fn an_erased_user_stays_out_with_new_tokens_and_on_other_servers() {
     world.store.forget_revocations(in_a_year).await.expect("forgotten");
     let mut later = claims(&world, "42");
     later["iat"] = json!(later["iat"].as_i64().expect("a time") + 1);
-    let another = world.serve_with(trusting(ExternalKeys::PemFile(path))).await;
+    let another = world.serve_with(trusting(Keys::File(path))).await;
     for server in [&server, &another] {
         me(server, &issuer.token(&later)).await.refused(401, "unauthenticated");
     }

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{PASSWORD, Person, World};
-use tidings::identity::{Claims, SignUps, ThrottleOptions};
+use tidings::config::{AuthSettings, Settings, SignUps};
+use tidings::identity::Claims;
 use tidings::store::{Revocation, RevocationCursor};
 
 #[actix_web::test]
@@ -232,11 +233,11 @@ async fn a_new_password_needs_the_old_one_and_ends_other_sign_ins() {
 async fn sign_ups_can_be_closed_to_all_or_to_all_but_guests() {
     let world = World::new().await;
     let account = json!({ "username": "ada", "password": PASSWORD });
-    let guests = world.serve_with(|options| options.sign_ups = SignUps::Guests).await;
+    let guests = world.serve_with(|options| options.auth.sign_ups = SignUps::Guests).await;
     guests.call(None, "POST", "/v1/accounts", account.clone()).await.refused(403, "forbidden");
     let guest = guests.guest().await;
     guests.call(Some(&guest), "POST", "/v1/me/claim", account.clone()).await.refused(403, "forbidden");
-    let closed = world.serve_with(|options| options.sign_ups = SignUps::Closed).await;
+    let closed = world.serve_with(|options| options.auth.sign_ups = SignUps::Closed).await;
     closed.call(None, "POST", "/v1/accounts", account).await.refused(403, "forbidden");
     closed.call(None, "POST", "/v1/accounts/guest", json!({})).await.refused(403, "forbidden");
 }
@@ -244,13 +245,14 @@ async fn sign_ups_can_be_closed_to_all_or_to_all_but_guests() {
 #[actix_web::test]
 async fn guessing_is_slowed_per_account_and_per_forwarded_address() {
     let world = World::new().await;
-    let limits = ThrottleOptions {
+    let limits = AuthSettings {
         sign_ins_per_minute: 2,
         sign_ins_per_ip_per_minute: 3,
         sign_ups_per_ip_per_minute: 1,
         refreshes_per_ip_per_minute: 0,
+        ..Settings::for_tests().auth
     };
-    let server = world.serve_with(|options| options.throttle = limits).await;
+    let server = world.serve_with(|options| options.auth = limits).await;
     let from = async |address: &str, path: &str, body: Value| {
         let request = server.request("POST", path).header("X-Forwarded-For", address).json(&body);
         crate::support::Answer::of(request).await
@@ -322,13 +324,14 @@ async fn a_password_is_one_password_however_its_letters_are_put_together() {
 #[actix_web::test]
 async fn a_proxy_may_add_a_port_and_whom_it_does_not_name_is_limited_too() {
     let world = World::new().await;
-    let limits = ThrottleOptions {
+    let limits = AuthSettings {
         sign_ins_per_minute: 0,
         sign_ins_per_ip_per_minute: 0,
         sign_ups_per_ip_per_minute: 1,
         refreshes_per_ip_per_minute: 1,
+        ..Settings::for_tests().auth
     };
-    let server = world.serve_with(|options| options.throttle = limits).await;
+    let server = world.serve_with(|options| options.auth = limits).await;
     let from = async |entry: &str, path: &str, body: Value| {
         let request = server.request("POST", path).header("X-Forwarded-For", entry).json(&body);
         crate::support::Answer::of(request).await

@@ -17,10 +17,12 @@ use tidings::actors::router::{Router, RouterOptions};
 use tidings::actors::writer::WriterOptions;
 use tidings::actors::{Node, NodeOptions};
 use tidings::api::{ApiState, Readiness};
-use tidings::config::{Directory, PresenceSettings, ReceiptsSettings, Settings, TrustedProxies};
+use tidings::config::{
+    Directory, PresenceSettings, ReceiptsSettings, Settings, TrustedProxies, WriterSettings,
+};
 use tidings::domain::{AllowedOrigins, Limits, Timestamp};
 use tidings::environment::{Environment, SharedEnvironment, SystemEnvironment};
-use tidings::identity::{Identity, IdentityOptions, PasswordOptions, ThrottleOptions};
+use tidings::identity::{Identity, IdentityOptions};
 use tidings::protocol::ErrorCode;
 use tidings::store::SharedStore;
 use tidings::store::sqlite::{SqliteOptions, SqliteStore};
@@ -151,11 +153,8 @@ impl World {
         let options = NodeOptions {
             limits: Limits { sends_per_second: sends, send_burst: sends, ..Limits::default() },
             writer: WriterOptions {
-                shards: 2,
-                batch_messages: 64,
-                queue_messages: 1_024,
+                writer: WriterSettings { shards: 2, ..settings.writer },
                 timeout,
-                target_commit: timeout,
                 crash_after_commits: None,
             },
             receipts: ReceiptsSettings { flush_ms: 50, ..settings.receipts },
@@ -204,22 +203,9 @@ impl Environment for Skewed {
 
 /// Cheap hashes and no limits: a test that is about either sets its own.
 fn identity_options(keys: &Path) -> IdentityOptions {
-    let defaults = IdentityOptions::with_keys_in(keys.to_owned());
-    IdentityOptions {
-        passwords: PasswordOptions {
-            memory_kib: 8,
-            iterations: 1,
-            max_wait: PATIENCE,
-            ..defaults.passwords.clone()
-        },
-        throttle: ThrottleOptions {
-            sign_ins_per_minute: 0,
-            sign_ins_per_ip_per_minute: 0,
-            sign_ups_per_ip_per_minute: 0,
-            refreshes_per_ip_per_minute: 0,
-        },
-        ..defaults
-    }
+    let mut options = IdentityOptions { hash_wait: PATIENCE, ..IdentityOptions::for_tests(keys.to_owned()) };
+    options.auth.refreshes_per_ip_per_minute = 0;
+    options
 }
 
 impl Server {

@@ -69,7 +69,7 @@ async fn the_keys_change_without_signing_anybody_out() {
 #[actix_web::test]
 async fn a_token_expires() {
     let world = World::new().await;
-    let server = world.serve_with(|options| options.access_token = Duration::from_secs(2)).await;
+    let server = world.serve_with(|options| options.auth.access_token_s = 2).await;
     let ada = server.sign_up("ada").await;
     server.get(&ada, "/v1/me").await.wants(200);
     assert!(PATIENCE > Duration::from_secs(2));
@@ -79,7 +79,7 @@ async fn a_token_expires() {
 #[actix_web::test]
 async fn a_refresh_token_expires() {
     let world = World::new().await;
-    let server = world.serve_with(|options| options.refresh_token = Duration::from_secs(1)).await;
+    let server = world.serve_with(|options| options.auth.refresh_token_s = 1).await;
     // Each use gives a new one, so the one that was never used is waited for.
     let ada = server.sign_up("ada").await;
     let ends_ms = world.environment.monotonic_ms() + 1_100;

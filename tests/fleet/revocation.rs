@@ -15,7 +15,7 @@ use crate::support::{Fleet, Station};
 
 /// Identity as a node has it, but for the looks at the store.
 fn identity(fleet: &Fleet, keys: &Path, station: &Station) -> Identity {
-    let options = IdentityOptions::with_keys_in(keys.to_owned());
+    let options = IdentityOptions::for_tests(keys.to_owned());
     let identity = Identity::new(options, fleet.store.clone(), SystemEnvironment::shared()).unwrap();
     let (from_bus, router) = (identity.clone(), Arc::clone(&station.router));
     station.router.on_revoked(move |revocation| from_bus.on_bus_revocation(revocation));

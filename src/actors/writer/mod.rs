@@ -34,6 +34,7 @@ use self::state::WriterState;
 use super::inbox::Reply;
 use super::observe;
 use super::router::Router;
+use crate::config::WriterSettings;
 use crate::domain::MessageId;
 use crate::environment::SharedEnvironment;
 use crate::panics;
@@ -45,16 +46,10 @@ use crate::telemetry::inspect::Inspection;
 /// The bounds of a writer shard.
 #[derive(Debug, Clone, Copy)]
 pub struct WriterOptions {
-    /// How many shards there are.
-    pub shards: usize,
-    /// Sends in one transaction.
-    pub batch_messages: usize,
-    /// Jobs that may wait, per shard.
-    pub queue_messages: usize,
+    /// Shards, batches and queues.
+    pub writer: WriterSettings,
     /// How long a job may take, from its arrival to its answer.
     pub timeout: Duration,
-    /// When a commit takes longer than this, fewer run at once.
-    pub target_commit: Duration,
     /// Ends the process after this many commits, before anything is published; for tests of the relay.
     pub crash_after_commits: Option<u64>,
 }
@@ -82,8 +77,8 @@ impl Writer {
             store: Arc::clone(store),
             router: Arc::clone(router),
             gate: Gate::new(
-                options.shards,
-                options.target_commit,
+                options.writer.shards,
+                Duration::from_millis(options.writer.target_commit_ms),
                 Arc::clone(environment),
                 Arc::clone(meters),
             ),
@@ -93,13 +88,13 @@ impl Writer {
             commits: AtomicU64::new(0),
             unanswered: AtomicUsize::new(0),
         });
-        let shards = (0..options.shards.max(1)).map(|_| {
+        let shards = (0..options.writer.shards.max(1)).map(|_| {
             let shard = WriterShard {
-                state: WriterState::new(options.batch_messages, options.queue_messages),
+                state: WriterState::new(options.writer.batch_messages, options.writer.queue_messages),
                 shared: Arc::clone(&shared),
             };
             WriterShard::create(move |context| {
-                context.set_mailbox_capacity(shard.shared.options.queue_messages);
+                context.set_mailbox_capacity(shard.shared.options.writer.queue_messages);
                 shard
             })
         });

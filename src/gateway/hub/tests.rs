@@ -16,7 +16,7 @@ use crate::actors::router::{Router, RouterOptions};
 use crate::actors::writer::WriterOptions;
 use crate::actors::{Node, NodeOptions};
 use crate::bus::Signal;
-use crate::config::{PresenceSettings, ReceiptsSettings, Settings, TrustedProxies};
+use crate::config::{PresenceSettings, ReceiptsSettings, Settings, TrustedProxies, WriterSettings};
 use crate::domain::{Limits, UserId};
 use crate::environment::{Environment, ManualEnvironment, SharedEnvironment};
 use crate::gateway::Bounds;
@@ -63,7 +63,7 @@ impl<E: Environment + 'static> World<E> {
         let shared: SharedEnvironment = Arc::clone(&environment) as SharedEnvironment;
         let options = SqliteOptions::new(folder.path().join("tidings.db"));
         let store: SharedStore = SqliteStore::open(options, Arc::clone(&shared)).await.expect("a database");
-        let identity = IdentityOptions::with_keys_in(folder.path().to_owned());
+        let identity = IdentityOptions::for_tests(folder.path().to_owned());
         let identity = Identity::new(identity, Arc::clone(&store), Arc::clone(&shared)).expect("an identity");
         let meters = Arc::new(Meters::new());
         let inboxes = vec![Inbox::new(1 << 20, environment.clone())];
@@ -119,11 +119,8 @@ fn node_options() -> NodeOptions {
     NodeOptions {
         limits: Limits::default(),
         writer: WriterOptions {
-            shards: 1,
-            batch_messages: 64,
-            queue_messages: 1_024,
+            writer: WriterSettings { shards: 1, ..settings.writer },
             timeout: Duration::from_secs(5),
-            target_commit: Duration::from_millis(50),
             crash_after_commits: None,
         },
         receipts: ReceiptsSettings { flush_ms: 200, ..settings.receipts },

@@ -150,9 +150,8 @@ impl Facts {
         losses
     }
 
-    /// When the log was replaced the last time before a moment, and until when processes may not have
-    /// noticed it. Positions of the new log may lie before what they know of the old one, even if no event was
-    /// lost.
+    /// When the log was replaced the last time before a moment, and until when processes may not have noticed
+    /// it. Positions of the new log may lie before what they know of the old one, even if no event was lost.
     pub fn unsettled(&self, at_ms: u64) -> Option<(u64, u64)> {
         let since_ms = self.replaced.iter().rev().find(|since_ms| **since_ms <= at_ms)?;
         Some((*since_ms, since_ms + UNDER_WAY_MS))

@@ -4,7 +4,8 @@
 //! After `lagging`, and after a `heads` frame that names a conversation, live events may begin later: the
 //! client asks for what is between (docs/PROTOCOL.md, 1.4). A conversation that begins for a user in the
 //! middle of a connection begins with any seq. "After a failover or a restore a node may push events with a
-//! gap, or not at all, until it notices that … and sends `reset: true`" (docs/SEMANTICS.md, exceptions of P4).
+//! gap, or not at all, until it notices that … and sends `reset: true`" (docs/SEMANTICS.md, exceptions of
+//! P4).
 
 use std::collections::BTreeMap;
 

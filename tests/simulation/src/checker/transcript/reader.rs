@@ -51,8 +51,8 @@ impl Way {
 /// The frames that answer a request.
 const ANSWERS: &[&str] = &["ack", "ok", "synced", "pong", "error"];
 
-/// The id of a frame as the answer has it: "the value of a number counts, not its spelling" (docs/PROTOCOL.md,
-/// 1), so 2.0 is 2.
+/// The id of a frame as the answer has it: "the value of a number counts, not its spelling"
+/// (docs/PROTOCOL.md, 1), so 2.0 is 2.
 fn id_of(frame: &Value) -> String {
     let number = frame["id"].as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 1e18);
     match number.filter(|_| frame["id"].is_f64()) {
