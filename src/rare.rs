@@ -147,6 +147,7 @@ rare_paths! {
         EventsOfAnotherLog: "the bus brings events of another log",
         EventDeliveredTwice: "an event arrives that was delivered already",
         LateCopyOfACoveredEvent: "an event arrives that the follower has passed",
+        JoinCountedByAnotherReader: "a user joins a channel that another one here began to read after the join",
         HoleFoundByAnEvent: "an event shows that an earlier one is missing",
         HoleFoundByADigest: "a digest shows that an event is missing",
         DigestDuringARepair: "a digest names a conversation that is being repaired",

@@ -99,6 +99,14 @@ pub enum Item {
         /// See [`crate::domain::Audience`].
         users: Arc<[UserId]>,
     },
+    /// The local sessions of `user` must compare heads, unless they read the channel: the user joined it by
+    /// an event that was not delivered here.
+    Joined {
+        /// The channel.
+        channel: ConversationId,
+        /// The user who may have joined it.
+        user: UserId,
+    },
     /// A reply for one session.
     Reply {
         /// The session that made the request.
@@ -116,7 +124,7 @@ impl Item {
         match self {
             Self::Event { delivery, .. } => 256 + delivery.weight_bytes(),
             Self::Signal { signal: Signal::Revoked(_), .. } | Self::Reply { .. } => 0,
-            Self::Signal { .. } | Self::Missed { .. } => 128,
+            Self::Signal { .. } | Self::Missed { .. } | Self::Joined { .. } => 128,
         }
     }
 }

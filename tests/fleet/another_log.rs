@@ -62,7 +62,7 @@ async fn a_late_event_of_the_old_log_is_not_taken_for_one_of_the_new() {
     let told = loop {
         let events = two.take().await.into_iter().filter_map(|item| match item {
             Item::Event { delivery, .. } => Some(delivery),
-            Item::Signal { .. } | Item::Missed { .. } | Item::Reply { .. } => None,
+            Item::Signal { .. } | Item::Missed { .. } | Item::Joined { .. } | Item::Reply { .. } => None,
         });
         let events: Vec<_> = events.collect();
         if !events.is_empty() {

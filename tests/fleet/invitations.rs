@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use tidings::actors::inbox::Item;
-use tidings::domain::{ConversationKind, Topic};
+use tidings::domain::{ConversationKind, Seq, Topic};
 use tidings::store::Change;
 
 use crate::support::{Fleet, Station};
@@ -62,6 +62,28 @@ async fn where_nobody_else_is_connected_the_invited_are_told_all_the_same() {
         one.router.subscribe(0, Topic::User(ben));
         fleet.make(&one, ConversationKind::Group, &[ada, ben]).await;
         assert_eq!(one.receive(2).await, [2]);
+    }
+}
+
+/// The heads of another user's session count the join, and then nothing of it is delivered here any more.
+#[tokio::test]
+async fn whoever_joined_a_channel_before_another_user_here_began_to_read_it_is_told() {
+    for fleet in fleets().await {
+        let _relay = fleet.relay();
+        for way in BUS {
+            let [ada, ben] = [fleet.user().await, fleet.user().await];
+            let (one, mut two) = (fleet.station().await, fleet.station().await);
+            two.router.subscribe(0, Topic::User(ben));
+            way.begins(&fleet, &one);
+            let room = fleet.make(&one, ConversationKind::Channel, &[ada, ben]).await;
+            two.router.begin(room, Seq::new(2).unwrap());
+            let told = |item: &Item| match item {
+                Item::Event { delivery, .. } => delivery.event().conversation == room,
+                Item::Joined { channel, user } => (*channel, *user) == (room, ben),
+                Item::Signal { .. } | Item::Missed { .. } | Item::Reply { .. } => false,
+            };
+            while !two.take().await.iter().any(told) {}
+        }
     }
 }
 
@@ -178,7 +200,7 @@ async fn a_hole_that_cannot_be_healed_concerns_its_conversation_alone() {
     loop {
         let missed = two.take().await.into_iter().find_map(|item| match item {
             Item::Missed { conversation, users } => Some((conversation, users)),
-            Item::Event { .. } | Item::Signal { .. } | Item::Reply { .. } => None,
+            Item::Event { .. } | Item::Signal { .. } | Item::Joined { .. } | Item::Reply { .. } => None,
         });
         if let Some((conversation, users)) = missed {
             assert_eq!(conversation, room);

@@ -331,6 +331,6 @@ fn seq_of(item: Item, channels: &mut Vec<ChannelHold>) -> Option<u64> {
             channels.extend(hold);
             Some(delivery.event().seq.get())
         }
-        Item::Signal { .. } | Item::Missed { .. } | Item::Reply { .. } => None,
+        Item::Signal { .. } | Item::Missed { .. } | Item::Joined { .. } | Item::Reply { .. } => None,
     }
 }

@@ -95,6 +95,9 @@ impl Router {
         let mut missing = Vec::new();
         let mut state = self.lock();
         for Moved { conversation, first, last, users } in &digest.moved {
+            if state.tracker.counted(*conversation, *first, *last) {
+                self.tell_joined(*conversation, users);
+            }
             if !self.interest.workers(topics(*conversation, users)).is_empty()
                 && state.tracker.learn(*conversation, *first, *last, covered)
             {

@@ -10,7 +10,9 @@ use super::interest::{WorkerId, WorkerSet};
 use super::tracker::{EventSource, Verdict};
 use super::{NO_FOLLOWER, Notice, Repair, RoutedReply, Router, State};
 use crate::actors::inbox::{ChannelHold, Item};
-use crate::domain::{Committed, ConversationId, ConversationKind, EventKind, Position, Topic, topics};
+use crate::domain::{
+    Committed, ConversationId, ConversationKind, EventKind, Position, Topic, UserId, topics,
+};
 use crate::panics;
 use crate::protocol::delivery::Delivery;
 
@@ -99,6 +101,11 @@ impl Router {
                     rare!(EventDeliveredTwice);
                     self.meters.bus.duplicates.increment(1);
                 }
+                Verdict::Counted => {
+                    if let EventKind::MemberJoined { user, .. } = one.event.kind {
+                        self.tell_joined(conversation, &[user]);
+                    }
+                }
                 Verdict::Unread | Verdict::Held => {}
                 Verdict::Hole => {
                     rare!(HoleFoundByAnEvent);
@@ -109,6 +116,17 @@ impl Router {
                         state.tracker.postpone(conversation);
                     }
                 }
+            }
+        }
+    }
+
+    /// Users may have joined a channel by an event that nobody here was sent. Their sessions that do not read
+    /// it compare heads.
+    pub(super) fn tell_joined(&self, channel: ConversationId, users: &[UserId]) {
+        for user in users {
+            for worker in self.interest.workers(std::iter::once(Topic::User(*user))).iter() {
+                rare!(JoinCountedByAnotherReader);
+                self.inbox(worker).put(&mut vec![Item::Joined { channel, user: *user }]);
             }
         }
     }

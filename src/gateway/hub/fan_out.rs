@@ -33,6 +33,11 @@ impl<S: ByteStream> Hub<S> {
                 Item::Missed { conversation, users } => {
                     self.control(&self.readers(conversation, &users), Control::EventsLost);
                 }
+                Item::Joined { channel, user } => {
+                    let sessions = self.of_user(user);
+                    let unaware = sessions.into_iter().filter(|session| !session.reads_channel(channel));
+                    self.control(&unaware.collect::<Vec<_>>(), Control::EventsLost);
+                }
                 Item::Reply { session, id, reply } => {
                     let Some(session) = self.directory.registry.borrow().get(session) else {
                         rare!(ReplyForAnEndedSession);

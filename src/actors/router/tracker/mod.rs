@@ -64,6 +64,12 @@ impl Tracker {
         self.track(conversation).follow_from(last);
     }
 
+    /// Whether the heads of the first reader here counted any of the events `first..=last`, so that no user
+    /// who joined by one was sent it.
+    pub fn counted(&self, conversation: ConversationId, first: Seq, last: Seq) -> bool {
+        self.tracks.get(&conversation).is_some_and(|track| track.counted(first, last))
+    }
+
     /// The last local reader of a conversation has left. What was delivered is remembered while there is
     /// room.
     pub fn unfollow(&mut self, conversation: ConversationId) {

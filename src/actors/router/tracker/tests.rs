@@ -199,6 +199,19 @@ fn who_comes_back_is_not_told_again_what_was_passed_on_before() {
     assert_eq!(heal(&mut tracker, 13, covered), [11, 12, 13]);
 }
 
+#[test]
+fn what_the_first_readers_heads_counted_is_told_from_what_was_passed_on() {
+    let mut tracker = Tracker::new(10);
+    assert_eq!(passed(&mut tracker, &[1, 2]), [1, 2]);
+    tracker.unfollow(conversation());
+    tracker.follow_from(conversation(), seq(4));
+    assert_eq!(passed(&mut tracker, &[5]), [5]);
+    let verdicts = [2, 3, 4, 5].map(|n| admit(&mut tracker, n, true, ALL));
+    assert_eq!(verdicts, [Verdict::Repeat, Verdict::Counted, Verdict::Counted, Verdict::Repeat]);
+    let counted = |first, last| tracker.counted(conversation(), seq(first), seq(last));
+    assert!(counted(1, 3) && counted(4, 9) && !counted(1, 2) && !counted(5, 9));
+}
+
 /// One step in the life of a node that has some of a conversation's members.
 #[derive(Debug, Clone)]
 enum Step {

@@ -46,6 +46,9 @@ pub enum Verdict {
     Old,
     /// It was delivered before.
     Repeat,
+    /// Nobody here was sent it: the heads of the first reader counted it. Only a user who joined by it may
+    /// need it.
+    Counted,
     /// It has no reader here, and no event waits for it.
     Unread,
     /// Earlier events are missing and are being read: hold it back.
@@ -91,6 +94,8 @@ struct Hole {
 pub struct Track {
     /// Everything up to here was delivered or had no reader here.
     last: Seq,
+    /// After the first seq and up to the second one the heads of the first reader counted the events.
+    counted: (Seq, Seq),
     phase: Phase,
     held: BTreeMap<Seq, Committed>,
 }
@@ -107,7 +112,7 @@ impl Track {
     ) -> Verdict {
         let seq = one.event.seq;
         if seq <= self.last {
-            return Verdict::Repeat;
+            return if self.counted(seq, seq) { Verdict::Counted } else { Verdict::Repeat };
         }
         if let Phase::Healing(hole) = &mut self.phase {
             if read {
@@ -183,8 +188,16 @@ impl Track {
     /// A session here begins to read and has everything up to `last`.
     pub fn follow_from(&mut self, last: Seq) {
         if self.is_idle() {
-            *self = Self { last: self.last.max(last), phase: Phase::Live, held: BTreeMap::new() };
+            let (before, last) = (self.last, self.last.max(last));
+            *self = Self { last, counted: (before, last), phase: Phase::Live, held: BTreeMap::new() };
         }
+    }
+
+    /// Whether any of the events `first..=last` was sent to nobody here, because the heads of the first
+    /// reader counted it.
+    pub fn counted(&self, first: Seq, last: Seq) -> bool {
+        let (after, upto) = self.counted;
+        first <= upto && last > after
     }
 
     /// No session here reads any more. A hole is still healed, because a missing event may be for a user
@@ -247,7 +260,7 @@ impl Track {
         if let Phase::Healing(hole) = &self.phase {
             let held = self.held.last_key_value().map_or(Seq::ZERO, |(seq, _)| *seq);
             let last = self.last.max(hole.known).max(held);
-            *self = Self { last, phase: Phase::Live, held: BTreeMap::new() };
+            *self = Self { last, phase: Phase::Live, held: BTreeMap::new(), ..*self };
         }
     }
 
