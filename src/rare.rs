@@ -206,6 +206,7 @@ rare_paths! {
         ReceiptsWaitForTheStore: "receipts wait because earlier ones are being stored",
         ReceiptBehindTheStoredOne: "a receipt arrives that is not ahead of the stored one",
         ReceiptKeptForAnotherTry: "receipts could not be stored and are kept",
+        TypingEndsWithoutTheStore: "typing ends while the store cannot say who is to be told",
         TypingWithoutTheRight: "somebody types who may not speak there, or whose right cannot be read",
         TypingEndsBeforeItIsSaid: "typing ends while its audience is read",
         TypingAgainBeforeTheEndIsSaid: "typing begins again while the audience of its end is read",

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult};
+use futures_util::StreamExt;
 use serde::Serialize;
 
 use self::state::{TypingConnection, TypingState};
@@ -25,12 +26,18 @@ use crate::config::PresenceSettings;
 use crate::domain::{ConversationId, ConversationKind, UserId, permissions};
 use crate::environment::SharedEnvironment;
 use crate::panics::{lock, shared};
-use crate::store::SharedStore;
+use crate::store::{SharedStore, StoreError};
 use crate::telemetry::Meters;
 
 /// Users who may be typing at once on one node.
 const MOST_USERS: usize = 100_000;
 const EXPIRE_EVERY: Duration = Duration::from_millis(250);
+/// How often the members are read for the end of typing while the store does not answer. With the time in
+/// between that takes longer than clients show typing whose end they do not hear.
+const END_READS: u32 = 60;
+const END_READ_EVERY: Duration = Duration::from_millis(250);
+/// Of the ends that are told together, so many are told at once.
+const ENDS_AT_ONCE: usize = 16;
 
 /// The handle that sessions use. It has a lock instead of a mailbox, because a full mailbox would lose the
 /// end of typing. No call waits.
@@ -86,7 +93,7 @@ impl TypingBoard {
         };
         let board = self.clone();
         actix_rt::spawn(async move {
-            let Some(audience) = board.audience(conversation, Some(user)).await else {
+            let Ok(Some(audience)) = board.audience(conversation, Some(user)).await else {
                 rare!(TypingWithoutTheRight);
                 return;
             };
@@ -144,45 +151,59 @@ impl TypingBoard {
         }
         let board = self.clone();
         actix_rt::spawn(async move {
-            for (user, conversation) in ended {
-                board.tell_end(user, conversation, None).await;
-            }
+            let ends = futures_util::stream::iter(ended);
+            ends.for_each_concurrent(ENDS_AT_ONCE, |(user, conversation)| {
+                board.tell_end(user, conversation, None)
+            })
+            .await;
         });
     }
 
     async fn tell_end(&self, user: UserId, conversation: ConversationId, member: Option<UserId>) {
-        let Some(audience) = self.audience(conversation, member).await else { return };
-        let state = self.lock();
-        if !state.is_typing(user, conversation) {
-            self.signal(user, conversation, false, audience);
-        } else {
-            rare!(TypingAgainBeforeTheEndIsSaid);
+        for _ in 0..END_READS {
+            match self.audience(conversation, member).await {
+                Ok(None) => return,
+                Ok(Some(audience)) => {
+                    let state = self.lock();
+                    if !state.is_typing(user, conversation) {
+                        self.signal(user, conversation, false, audience);
+                    } else {
+                        rare!(TypingAgainBeforeTheEndIsSaid);
+                    }
+                    return;
+                }
+                // Nothing else would end what the others are shown.
+                Err(_) => rare!(TypingEndsWithoutTheStore),
+            }
+            tokio::time::sleep(END_READ_EVERY).await;
         }
     }
 
-    /// The users to send a signal to; `None` if there are none, if `member` is not a member or is muted, or
-    /// if the members cannot be read now.
-    async fn audience(&self, conversation: ConversationId, member: Option<UserId>) -> Option<Arc<[UserId]>> {
-        let store = &self.inner.store;
-        match (conversation.kind(), member) {
-            (ConversationKind::Channel, None) => Some(Arc::new([])),
-            (ConversationKind::Channel, Some(user)) => {
-                self.may_speak(conversation, user).await.then(|| Arc::from([]))
-            }
-            (ConversationKind::Group, Some(user)) if !self.may_speak(conversation, user).await => None,
-            (ConversationKind::Direct | ConversationKind::Group, _) => {
-                let members = store.audience(conversation).await.ok()?;
-                let is_in = member.is_none_or(|user| members.contains(&user));
-                (is_in && !members.is_empty()).then_some(members)
-            }
+    /// The users to send a signal to; `None` if there are none, or if `member` is not a member or is muted.
+    async fn audience(
+        &self,
+        conversation: ConversationId,
+        member: Option<UserId>,
+    ) -> Result<Option<Arc<[UserId]>>, StoreError> {
+        let kind = conversation.kind();
+        if let Some(user) = member.filter(|_| kind != ConversationKind::Direct)
+            && !self.may_speak(conversation, user).await?
+        {
+            return Ok(None);
         }
+        if kind == ConversationKind::Channel {
+            return Ok(Some(Arc::new([])));
+        }
+        let members = self.inner.store.audience(conversation).await?;
+        let is_in = member.is_none_or(|user| members.contains(&user));
+        Ok((is_in && !members.is_empty()).then_some(members))
     }
 
     /// Whether `user` is a member, and not muted.
-    async fn may_speak(&self, conversation: ConversationId, user: UserId) -> bool {
-        let member = self.inner.store.member(conversation, user).await;
+    async fn may_speak(&self, conversation: ConversationId, user: UserId) -> Result<bool, StoreError> {
+        let member = self.inner.store.member(conversation, user).await?;
         let now = self.inner.environment.now();
-        matches!(member, Ok(Some(member)) if permissions::may_speak(member.muted_until, now).is_ok())
+        Ok(member.is_some_and(|member| permissions::may_speak(member.muted_until, now).is_ok()))
     }
 
     /// Called under the lock of the state, so that beginning and end are sent in order.
