@@ -80,7 +80,13 @@ fn wrong_place(run: &Run<'_>, request: &Request<'_>, wish: &Wish<'_>, answer: &V
     };
     // The reactions of an erased user are removed.
     let removed = wish.reaction.is_some() && run.log.erased.contains(&logged.sender);
-    if removed || wish.made(logged) {
+    // So is the content of their messages, without a `delete`: "`duplicate: true` when it made no event,
+    // because the state was already so" (docs/PROTOCOL.md, 1.2).
+    let gone = wish.kind == "delete"
+        && answer["duplicate"] == true
+        && (logged.kind == "message" && wish.target == Some(seq))
+        && run.log.erased.contains(&logged.sender);
+    if removed || gone || wish.made(logged) {
         return None;
     }
     Some(format!(
