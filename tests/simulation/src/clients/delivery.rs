@@ -199,6 +199,8 @@ impl Device {
                 self.renew_soon();
                 Some(1_000)
             }
+            // The connection brought an event of it, so it is there, and this node does not know it yet.
+            Verdict::Refused(_) if self.lacks_a_head(&purpose) => Some(1_000),
             Verdict::Done(_) | Verdict::Refused(_) => {
                 self.lane(method).finish();
                 return self.call_done(purpose, call, &verdict);
@@ -217,6 +219,12 @@ impl Device {
             self.lane(method).finish();
             self.call_done(purpose, call, &verdict);
         }
+    }
+
+    /// Whether a call asks for the head of a conversation that the device knows from live events only.
+    fn lacks_a_head(&self, purpose: &Purpose) -> bool {
+        let Purpose::Head(id) = purpose else { return false };
+        self.copy.borrow().conversations.get(id).is_some_and(|known| !known.based)
     }
 
     fn call_done(&mut self, purpose: Purpose, call: &Call, verdict: &Verdict) {
