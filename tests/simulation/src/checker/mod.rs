@@ -175,6 +175,14 @@ impl Run<'_> {
         })
     }
 
+    /// Whether a user left a conversation, or was removed from one, at any time.
+    pub fn left_something(&self, user: &str) -> bool {
+        let mut events = self.log.events.values().flat_map(BTreeMap::values);
+        events.any(|event| {
+            event.kind == "member_left" && event.fields["user"].as_str().is_none_or(|left| left == user)
+        })
+    }
+
     /// Whether a device sends what no client should.
     pub fn is_hostile(&self, device: usize) -> bool {
         self.plan.devices.get(device).is_none_or(|one| one.behaviour == Behaviour::Hostile)

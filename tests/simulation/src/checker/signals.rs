@@ -1,6 +1,6 @@
 //! P8 and P9: at the end who watches somebody was told last what is: online, away or offline.
 //!
-//! Compared are pairs who share a direct conversation or a group all the time and had no block, on
+//! Compared are pairs who share a direct conversation or a group all the time, left none and had no block, on
 //! connections that asked to watch and still do, when nothing changed lately: what the bus or a node lost is
 //! corrected by the next lookup. "When the last shared conversation is left or deleted, … the watch ends"
 //! (docs/PROTOCOL.md, 1.1).
@@ -87,8 +87,7 @@ fn see_each_other(run: &Run<'_>, watcher: &str, user: &str, since: usize) -> boo
         })
     };
     // A watch ends when any shared conversation ends and no other one is found at that moment.
-    let left =
-        run.log.events.values().flat_map(|events| events.values()).any(|event| event.kind == "member_left");
+    let left = run.left_something(watcher) || run.left_something(user);
     let mut lasting = run.log.events.keys().filter(|conversation| !run.log.deleted.contains(*conversation));
     let share = lasting.any(|conversation| {
         !conversation.starts_with("c_") && stays(conversation, watcher) && stays(conversation, user)

@@ -61,14 +61,14 @@ fn may_see(run: &Run<'_>, socket: &Socket, watcher: &str, user: &str, entry: usi
 }
 
 /// Whether the watches of a connection that were granted are more than its limit. A watch that ended by
-/// itself counts no more, so runs without blocks, leaves and erasures are compared.
+/// itself counts no more, so only those are counted that nothing can have ended: neither user left anything,
+/// and there was no block.
 fn too_many(run: &Run<'_>, number: u64, socket: &Socket) -> Option<(String, Vec<usize>)> {
-    let ends = |kind: &str| kind == "member_left" || kind == "conversation_changed";
-    if run.log.events.values().flat_map(|events| events.values()).any(|event| ends(&event.kind))
-        || !run.log.blocks.is_empty()
-    {
+    let watcher = socket.user.as_deref()?;
+    if run.may_lose() || !run.log.deleted.is_empty() || run.left_something(watcher) {
         return None;
     }
+    let lasts = |user: &&str| !run.left_something(user) && !run.were_blocked(watcher, user);
     let welcome = socket.frames.iter().filter_map(|(entry, _)| run.transcript.frame(*entry));
     let limit = welcome.into_iter().find_map(|frame| frame["limits"]["watch_users"].as_u64())?;
     let mut watched: BTreeSet<&str> = BTreeSet::new();
@@ -94,7 +94,7 @@ fn too_many(run: &Run<'_>, number: u64, socket: &Socket) -> Option<(String, Vec<
                 .filter_map(|(entry, _)| run.transcript.frame(*entry))
                 .filter(|told| told["type"] == "presence");
             let asked = |user: &&str| frame["users"].as_array().into_iter().flatten().any(|one| one == user);
-            watched.extend(told.filter_map(|told| told["user"].as_str()).filter(asked));
+            watched.extend(told.filter_map(|told| told["user"].as_str()).filter(asked).filter(lasts));
         }
         if watched.len() as u64 > limit {
             let text = format!(

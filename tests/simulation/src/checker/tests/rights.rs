@@ -143,8 +143,13 @@ fn a_connection_watches_no_more_than_its_limit() {
         scene.received(ADAS, json!({"type": "ok", "id": 1}));
         scene
     };
-    watches(&["u_1", "u_2", "u_3"]).breaks("P11", "its limit is 2");
+    let all = ["u_1", "u_2", "u_3"];
+    watches(&all).breaks("P11", "its limit is 2");
     watches(&["u_1", "u_2"]).holds();
+    // That Ben leaves ends no watch of the others. Where one of them leaves, it may have.
+    watches(&all).leaves(3, BEN).breaks("P11", "its limit is 2");
+    watches(&all).leaves(3, "u_2").holds();
+    watches(&all).leaves(3, ADA).holds();
 }
 
 #[test]

@@ -57,6 +57,9 @@ fn presence_is_right_in_the_end() {
         .at(20_100)
         .received(BENS, json!({"type": "presence", "user": ADA, "state": "offline"}))
         .breaks("P8", "online");
+    let mut another = watching();
+    another.joins(3, "u_eve", "member").leaves(4, "u_eve");
+    another.at(20_000).sent(ADAS, json!({"type": "background"})).breaks("P8", "away");
     let mut lately = watching();
     lately.at(58_000).sent(ADAS, json!({"type": "background"})).holds();
 }
