@@ -197,6 +197,10 @@ impl Device {
 
     /// How long to wait before another try: what the server asked for, or longer and longer with dice.
     pub fn backoff(&mut self, failures: u32, asked: Option<u64>) -> u64 {
+        // Who waits no longer than the server says finds out whether that is enough.
+        if let Some(asked) = asked.filter(|_| self.dice.chance(300)) {
+            return asked;
+        }
         let most = 200 << failures.min(6);
         asked.unwrap_or(0) + self.dice.between(most / 2, most)
     }
