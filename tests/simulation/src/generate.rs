@@ -1,6 +1,7 @@
 //! A plan from a seed. Each seed is a swarm: it switches features, faults, sizes and rates on and off, so
 //! that rare combinations occur.
 
+mod aimed;
 mod faults;
 mod operations;
 mod sizes;
@@ -37,6 +38,8 @@ pub fn plan(seed: u64) -> Plan {
     steps.extend(faults::steps(&mut dice, &plan));
     steps.sort_by_key(|step| step.at_ms);
     plan.steps = steps;
+    // With dice of its own, so that it changes nothing else of a seed.
+    aimed::add(&mut Dice::new(seed, "aimed"), &mut plan);
     plan
 }
 
