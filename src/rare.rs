@@ -140,7 +140,6 @@ rare_paths! {
         FramesUnreadAtTheClose: "frames of a client wait when its connection closes",
         DrainWhileEntering: "the process hands its sessions over while one of them is entering",
         SessionsLeftAfterTheHandOver: "sessions are left when the time for handing them over ends",
-        RequestCutOffByTheStop: "the process stops before all requests are answered",
     }
     "router" {
         InboxFull: "an inbox drops an item",
@@ -250,7 +249,6 @@ rare_paths! {
         ReadFailed: "a read fails",
         WriteFailed: "a write fails, and it is certain that nothing was stored",
         WriteWithUnknownResult: "a write fails, and nobody knows whether it was stored",
-        StoreOverloaded: "the store has no room for another call",
         TransactionTriedAgain: "a transaction is undone and tried again",
         EditRepeated: "an edit is repeated with its client_id",
         EditOfADeletedMessage: "an edit finds its message deleted",

@@ -111,7 +111,6 @@ impl Guarded {
             (Kind::Read, StoreError::Unavailable { detail, .. }) => StoreError::definite(detail),
             (_, error) => error,
         };
-        rare!(StoreOverloaded, matches!(error, StoreError::Overloaded));
         rare!(ReadFailed, operation.kind == Kind::Read);
         rare!(WriteFailed, operation.kind == Kind::Write && error.is_definite());
         rare!(WriteWithUnknownResult, !error.is_definite());

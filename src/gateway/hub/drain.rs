@@ -78,7 +78,6 @@ impl<S: ByteStream> Hub<S> {
             // A change may not be cut off; a long read may. `writes` is one look old: by now the answers that
             // were on their way are here.
             if busy.is_empty() || waited_ms >= answers_ms || (waited_ms >= READS_MS && !writes) {
-                rare!(RequestCutOffByTheStop, !busy.is_empty());
                 self.say_goodbye(&busy).await;
                 break;
             }
