@@ -129,11 +129,16 @@ impl Network for Balancer {
         );
         let answer = async {
             self.delay().await;
-            let arrivals = target.and_then(|target| target.arrivals())?;
+            let target = target?;
+            let arrivals = target.arrivals()?;
             let (reply, answer) = oneshot::channel();
             let request = Request { call, address: address(device), reply };
             arrivals.try_send(Arrival::Request(request)).ok()?;
-            let answer = tokio::time::timeout(PATIENCE, answer).await.ok()?.ok()?;
+            let answer = tokio::select! {
+                biased;
+                answer = tokio::time::timeout(PATIENCE, answer) => answer.ok()?.ok()?,
+                () = target.calls_cut.notified() => return None,
+            };
             self.delay().await;
             Some(answer)
         };

@@ -86,6 +86,7 @@ impl World {
             Fault::SocketsReset { process } => {
                 if let Some(one) = self.fleet.newest(process) {
                     one.wires.borrow_mut().drain(..).for_each(|wire| wire.reset());
+                    one.calls_cut.notify_waiters();
                 }
             }
             Fault::SocketsStall { process, ms } => {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use tidings::app::process::Gateway;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 
 use crate::dice::Dice;
@@ -47,6 +47,8 @@ pub struct Incarnation {
     pub paused: Cell<bool>,
     /// Its connections to devices.
     pub wires: RefCell<Vec<Wire>>,
+    /// Requests that it has not answered are cut off.
+    pub calls_cut: Notify,
     running: RefCell<Option<Running>>,
     arrivals: RefCell<Option<mpsc::Sender<Arrival>>>,
     gateway: RefCell<Option<Gateway>>,
@@ -117,6 +119,7 @@ impl Fleet {
             phase: Cell::new(Phase::Starting),
             paused: Cell::new(false),
             wires: RefCell::default(),
+            calls_cut: Notify::new(),
             running: RefCell::default(),
             arrivals: RefCell::default(),
             gateway: RefCell::default(),

@@ -263,7 +263,7 @@ pub enum Fault {
     FailOver { lost: u64 },
     /// The log is restored from a copy that lacks the last commits, so many at most.
     Restore { lost: u64 },
-    /// The sockets of a process are reset.
+    /// The sockets of a process are reset, and the requests that it has not answered are cut off.
     SocketsReset { process: usize },
     /// Nothing crosses the sockets of a process for a while.
     SocketsStall { process: usize, ms: u64 },

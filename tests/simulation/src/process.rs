@@ -159,15 +159,22 @@ async fn serve(
                     hub.open(Polled::new(stream), encoding, bearer, BytesMut::new(), address);
                 }
             }
-            Arrival::Request(Request { call, address, reply }) => {
+            Arrival::Request(Request { call, address, mut reply }) => {
                 let service = Rc::clone(&service);
                 actix_rt::spawn(async move {
-                    let request = request(call, address).to_request();
-                    let response = test::call_service(&*service, request).await;
-                    let status = response.status().as_u16();
-                    let body = test::read_body(response).await;
-                    // A device that does not wait any more gets no answer.
-                    let _ = reply.send((status, shown(&body)));
+                    let answer = async {
+                        let request = request(call, address).to_request();
+                        let response = test::call_service(&*service, request).await;
+                        let status = response.status().as_u16();
+                        let body = test::read_body(response).await;
+                        (status, shown(&body))
+                    };
+                    // As the HTTP server does: a request whose connection has ended is dropped.
+                    tokio::select! {
+                        biased;
+                        () = reply.closed() => {}
+                        answer = answer => drop(reply.send(answer)),
+                    }
                 });
             }
         }
