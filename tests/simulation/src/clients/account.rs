@@ -175,6 +175,7 @@ impl Device {
         person.has_password |= person.way == Way::Password || *purpose == Purpose::SignIn;
         let claim = (person.way == Way::Claimed && !person.has_password)
             .then(|| post("/v1/me/claim", json!({"username": person.username, "password": person.password})));
+        let claims_twice = person.claims_twice;
         drop(world);
         self.copy.borrow_mut().user.clone_from(&user);
         self.account.user = user;
@@ -183,6 +184,9 @@ impl Device {
         self.copy.borrow_mut().signed_out = false;
         self.keep_tokens(body);
         if let Some(claim) = claim {
+            if claims_twice {
+                self.ask(Purpose::Beside, claim.clone());
+            }
             self.changes.push(Purpose::Claim, claim);
         }
     }

@@ -228,8 +228,12 @@ impl Device {
             if self.dice.chance(300) {
                 let copy = self.copy.borrow();
                 let known = copy.conversations.iter().filter(|(_, known)| known.position > 0);
-                let positions =
-                    known.take(MOST_POSITIONS).map(|(id, known)| (id.clone(), json!(known.position)));
+                let known = known.map(|(id, known)| (id, known.position));
+                // One that was left long ago may still be open on the screen.
+                let left =
+                    self.resume.gone.iter().map(|(id, last)| (id, *last)).filter(|(_, last)| *last > 0);
+                let positions = known.chain(left.take(1)).take(MOST_POSITIONS);
+                let positions = positions.map(|(id, position)| (id.clone(), json!(position)));
                 hello["positions"] = Value::Object(positions.collect());
             }
         }

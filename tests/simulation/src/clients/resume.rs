@@ -32,7 +32,7 @@ pub(super) struct Resume {
     /// `sync`s in a row that brought nothing on.
     stalled: u32,
     /// The conversations that were left, with the newest event known of them.
-    gone: BTreeMap<String, u64>,
+    pub gone: BTreeMap<String, u64>,
     /// The events that arrived and were not reported as received.
     unreported: BTreeSet<String>,
     report_at: u64,

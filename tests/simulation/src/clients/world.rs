@@ -37,6 +37,8 @@ pub struct Person {
     pub password: String,
     /// Their secret as a guest.
     pub device_id: String,
+    /// The claim is asked for twice at once, as by a user who is not patient.
+    pub claims_twice: bool,
     /// Whether username and password are known to be valid.
     pub has_password: bool,
     /// The claim was lost with a part of the log, so any device may claim again.
@@ -76,6 +78,7 @@ impl World {
                 username: format!("p{person}-{:x}", dice.next_u64()),
                 password: format!("password {:x}", dice.next_u64()),
                 device_id: format!("secret-{:x}{:x}", dice.next_u64(), dice.next_u64()),
+                claims_twice: dice.chance(400),
                 has_password: false,
                 reclaim: false,
                 erased: false,
