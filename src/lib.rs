@@ -4,7 +4,9 @@
 //! `bus` traits, `protocol`} → `domain`. Only `app` names a backend; `config`, `telemetry` and `environment`
 //! are leaves. `tests/tidy.rs` holds this against the code.
 
-// Before the others, which use its macro without importing it.
+// Before the others, which use their macros without importing them.
+#[macro_use]
+pub mod bounds;
 #[macro_use]
 pub mod rare;
 

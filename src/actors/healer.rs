@@ -65,8 +65,9 @@ pub async fn run(
     let healer = &healer;
     let repairs =
         futures_util::stream::unfold(repairs, async |mut repairs| Some((repairs.recv().await?, repairs)));
-    let heals =
-        repairs.inspect(|_| panics::point("healer")).for_each_concurrent(AT_WORK, async move |repair| {
+    let heals = repairs.inspect(|_| panics::point("healer")).for_each_concurrent(
+        bound!(RepairsAtOnce, AT_WORK),
+        async move |repair| {
             healer.at_work.fetch_add(1, Ordering::Relaxed);
             match repair {
                 Repair::Hole { conversation, users } => {
@@ -76,7 +77,8 @@ pub async fn run(
                 Repair::NewChannel(channel) => healer.catch_up(channel).await,
             }
             healer.at_work.fetch_sub(1, Ordering::Relaxed);
-        });
+        },
+    );
     tokio::select! {
         () = heals => {}
         () = questions.answer_all(|| healer.observed()) => {}
@@ -160,6 +162,6 @@ impl Healer {
     async fn read(&self, conversation: ConversationId, after: Seq) -> Result<Vec<Committed>, StoreError> {
         // The semaphore is never closed, so a permit always comes.
         let _turn = self.reads.acquire().await;
-        self.log.stretch(conversation, after, STRETCH_EVENTS).await
+        self.log.stretch(conversation, after, bound!(EventsOfARepairRead, STRETCH_EVENTS)).await
     }
 }

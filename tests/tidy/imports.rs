@@ -10,7 +10,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("environment", &["domain"]),
     ("panics", &[]),
-    // Every part may use its macro, which needs no import.
+    // Every part may use their macros, which need no import.
+    ("bounds", &[]),
     ("rare", &[]),
     ("rate_limit", &["panics", "environment", "protocol"]),
     ("config", &["domain"]),

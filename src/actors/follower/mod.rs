@@ -172,9 +172,10 @@ impl Follower {
     /// Reads the log to its end if the state asks for it.
     async fn read_on(&self, state: &mut FollowerState, ahead: &mut Ahead) {
         while let FollowStep::Tail(from) = state.step(self.environment.monotonic_ms()) {
-            match self.log.tail(from, TAIL_EVENTS).await {
+            let most = bound!(EventsOfAFollowerRead, TAIL_EVENTS);
+            match self.log.tail(from, most).await {
                 Ok(tail) => {
-                    let end = tail.committed.len() < TAIL_EVENTS;
+                    let end = tail.committed.len() < most;
                     self.meters.bus.tailed.increment(tail.committed.len() as u64);
                     self.router.tailed(&tail.committed);
                     if end && state.has_gap() {
@@ -206,11 +207,12 @@ impl Follower {
         let mut from = ahead.on_running(&running, now_ms);
         self.router.hold_back(ahead.held_back_ms(now_ms));
         while let Some(after) = from {
-            match self.log.ahead(after, TAIL_EVENTS).await {
+            let most = bound!(EventsOfAFollowerRead, TAIL_EVENTS);
+            match self.log.ahead(after, most).await {
                 Ok(read) => {
                     rare!(EventsBeyondAHeldBackEnd, !read.committed.is_empty());
                     self.router.read_ahead(&read.committed);
-                    from = (read.committed.len() >= TAIL_EVENTS).then_some(read.next);
+                    from = (read.committed.len() >= most).then_some(read.next);
                 }
                 Err(error) => return tracing::debug!(%error, "the log could not be read past its end"),
             }

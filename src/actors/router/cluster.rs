@@ -105,7 +105,7 @@ impl Router {
             }
         }
         self.meters.resume.gaps_detected.of("digest").increment(missing.len() as u64);
-        let mut asked = missing.len() <= HOLES_PER_DIGEST;
+        let mut asked = missing.len() <= bound!(HolesPerDigest, HOLES_PER_DIGEST);
         for hole in missing {
             let Repair::Hole { conversation, .. } = hole else { continue };
             asked = asked && self.repairs.try_send(hole).is_ok();
@@ -154,7 +154,8 @@ impl Router {
 /// Successive events of one conversation are sent in one message, so that a member added by one of them sees
 /// that no earlier one is missing.
 fn messages_of(committed: &[Committed], epoch: Option<u64>) -> Vec<BusMessage> {
-    let runs = committed.chunk_by(same_conversation).flat_map(|run| run.chunks(EVENTS_PER_MESSAGE));
+    let most = bound!(EventsPerBusMessage, EVENTS_PER_MESSAGE);
+    let runs = committed.chunk_by(same_conversation).flat_map(|run| run.chunks(most));
     runs.map(|run| BusMessage { topics: topics_of(run), epoch, payload: Payload::Events(run.to_vec()) })
         .collect()
 }

@@ -127,9 +127,9 @@ impl Router {
         options: RouterOptions,
     ) -> (Arc<Self>, mpsc::Receiver<Repair>) {
         assert!(inboxes.len() <= MAX_WORKERS, "one bit per worker");
-        let (repairs, to_heal) = mpsc::channel(options.healing_conversations);
+        let (repairs, to_heal) = mpsc::channel(bound!(RepairsWaiting, options.healing_conversations));
         let state = State {
-            tracker: Tracker::new(options.tracked_conversations),
+            tracker: Tracker::new(bound!(TrackedConversations, options.tracked_conversations)),
             epoch: None,
             outgoing: inboxes.iter().map(|_| Vec::new()).collect(),
         };

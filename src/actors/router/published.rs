@@ -30,7 +30,7 @@ impl PublishedSet {
         let mut generations = self.lock();
         for (conversation, seq) in events {
             generations.young.insert((epoch, conversation, seq));
-            if generations.young.len() >= MOST / 2 {
+            if generations.young.len() >= bound!(AnnouncedEvents, MOST) / 2 {
                 generations.old = std::mem::take(&mut generations.young);
             }
         }

@@ -24,6 +24,7 @@ use super::lease::{ConsumerLease, LeaseState};
 use crate::actors::follower::ahead::Ahead;
 use crate::actors::router::Router;
 use crate::actors::router::published::PublishedSet;
+use crate::domain::Committed;
 use crate::environment::SharedEnvironment;
 use crate::panics;
 use crate::store::{Cursor, SharedStore};
@@ -180,9 +181,10 @@ impl Relay {
         panics::point("relay");
         let mut more = false;
         if let Some(from) = state.wants() {
-            match self.store.tail(from, BATCH_EVENTS).await {
+            let most = bound!(EventsOfARelayRead, BATCH_EVENTS);
+            match self.store.tail(from, most).await {
                 Ok(tail) => {
-                    more = tail.committed.len() >= BATCH_EVENTS;
+                    more = tail.committed.len() >= most;
                     let oldest = tail.committed.first().map(|one| one.event.sent_at);
                     let lag_ms = oldest.map_or(0, |at| self.environment.now().ms_since(at).max(0));
                     self.meters.relay.lag.set(lag_ms as f64 / 1_000.0);
@@ -195,11 +197,9 @@ impl Relay {
         let now_ms = self.environment.monotonic_ms();
         let mut due = state.due(now_ms, |id, seq| self.announced.take(epoch, id, seq));
         let now = self.environment.now();
-        rare!(
-            EventTooOldToPublish,
-            due.unpublished.iter().any(|one| now.ms_since(one.event.sent_at) >= STALE_MS)
-        );
-        due.unpublished.retain(|one| now.ms_since(one.event.sent_at) < STALE_MS);
+        let is_stale = |one: &Committed| now.ms_since(one.event.sent_at) >= bound!(StaleEventMs, STALE_MS);
+        rare!(EventTooOldToPublish, due.unpublished.iter().any(is_stale));
+        due.unpublished.retain(|one| !is_stale(one));
         if !due.unpublished.is_empty() {
             rare!(EventPublishedByTheRelay);
             self.meters.relay.published.increment(due.unpublished.len() as u64);

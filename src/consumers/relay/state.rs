@@ -79,7 +79,7 @@ impl RelayState {
 
     /// From where to read the log; `None` while enough events wait.
     pub fn wants(&self) -> Option<Position> {
-        (self.pending < PENDING_EVENTS).then_some(self.read)
+        (self.pending < bound!(PendingEventsOfTheRelay, PENDING_EVENTS)).then_some(self.read)
     }
 
     /// The position up to which the log was read.
@@ -117,7 +117,7 @@ impl RelayState {
             let Some(ripe) = self.waiting.pop_front() else { break };
             self.pending -= ripe.committed.len();
             for committed in ripe.committed {
-                if self.named >= DIGEST_NAMES && committed.position > self.noted {
+                if self.named >= bound!(NamesPerDigest, DIGEST_NAMES) && committed.position > self.noted {
                     self.settled = committed.position;
                     due.digests.push(self.tell(now_ms));
                 }
@@ -130,7 +130,7 @@ impl RelayState {
             self.settled = ripe.next;
         }
         let late = self.told_ms.is_none_or(|told| now_ms.saturating_sub(told) >= DIGEST_EVERY_MS);
-        if late || self.named >= DIGEST_NAMES {
+        if late || self.named >= bound!(NamesPerDigest, DIGEST_NAMES) {
             due.digests.push(self.tell(now_ms));
         }
         due

@@ -39,7 +39,7 @@ impl Iterator for Pages {
     /// At least one page: when nothing moved, it has a cursor and no heads.
     fn next(&mut self) -> Option<Page> {
         self.cursor.as_ref()?;
-        let heads = self.heads.by_ref().take(HEADS_PER_FRAME).collect();
+        let heads = self.heads.by_ref().take(bound!(HeadsPerFrame, HEADS_PER_FRAME)).collect();
         let cursor = if self.heads.len() == 0 { self.cursor.take() } else { None };
         Some(Page { heads, cursor, reset: std::mem::take(&mut self.reset) })
     }

@@ -61,7 +61,8 @@ impl<S: ByteStream> SessionRef<S> {
         id: &RequestId,
         ranges: Vec<SyncRange>,
     ) -> Result<bool, Failure> {
-        let (mut events_left, mut bytes_left) = (self.worker.bounds.limits.sync_events, SYNC_BYTES);
+        let (mut events_left, mut bytes_left) =
+            (self.worker.bounds.limits.sync_events, bound!(SyncBytes, SYNC_BYTES));
         let mut more = false;
         let mut ranges = ranges.into_iter();
         while let Some(range) = ranges.next() {
@@ -132,7 +133,7 @@ fn parts(events: &[Arc<Event>]) -> Vec<&[Arc<Event>]> {
     let (mut start, mut bytes) = (0, 0);
     for (at, event) in events.iter().enumerate() {
         let weight = weight_bytes(event);
-        if at > start && bytes + weight > EVENTS_FRAME_BYTES {
+        if at > start && bytes + weight > bound!(SyncFrameBytes, EVENTS_FRAME_BYTES) {
             parts.push(&events[start..at]);
             (start, bytes) = (at, 0);
         }

@@ -91,7 +91,7 @@ impl<S> Worker<S> {
             admission,
             bounds,
             directory,
-            catch_ups: Semaphore::new(CATCH_UPS),
+            catch_ups: Semaphore::new(bound!(CatchUpsAtOnce, CATCH_UPS)),
             reviews: Semaphore::new(REVIEWS),
             endings: RefCell::default(),
             stops_reading: Cell::new(false),

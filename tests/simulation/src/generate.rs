@@ -5,6 +5,7 @@ mod aimed;
 mod faults;
 mod operations;
 mod sizes;
+mod tight;
 
 use crate::dice::Dice;
 use crate::plan::{Behaviour, DevicePlan, Plan, ProcessPlan, Weather};
@@ -28,6 +29,7 @@ pub fn plan(seed: u64) -> Plan {
         active_ms: ACTIVE_MS,
         calm_ms: CALM_MS,
         settings: sizes::settings(&mut dice),
+        bounds: Vec::new(),
         weather: weather(&mut dice),
         processes,
         people,
@@ -38,8 +40,10 @@ pub fn plan(seed: u64) -> Plan {
     steps.extend(faults::steps(&mut dice, &plan));
     steps.sort_by_key(|step| step.at_ms);
     plan.steps = steps;
-    // With dice of its own, so that it changes nothing else of a seed.
+    // Each has dice of its own, so that it changes nothing else of a seed.
     aimed::add(&mut Dice::new(seed, "aimed"), &mut plan);
+    tight::tighten(&mut Dice::new(seed, "tight"), &mut plan);
+    tight::keep_bodies_small(&mut plan);
     plan
 }
 

@@ -33,4 +33,4 @@ pub mod story;
 pub mod worker;
 pub mod world;
 
-pub use tidings::rare;
+pub use tidings::{bounds, rare};

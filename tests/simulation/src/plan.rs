@@ -17,6 +17,9 @@ pub struct Plan {
     pub processes: Vec<ProcessPlan>,
     /// Settings of all processes, beside the defaults of the simulation: key and value.
     pub settings: Vec<(String, String)>,
+    /// Bounds of the product that are lower than usual, by their names in `src/bounds.rs`.
+    #[serde(default)]
+    pub bounds: Vec<(String, u64)>,
     /// The weather: small faults that always happen.
     pub weather: Weather,
     /// The replicas of the log. All processes read from them.

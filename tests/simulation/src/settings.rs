@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use tidings::bounds::Bound;
 use tidings::config::{LoadOptions, Settings};
 
 use crate::plan::{Plan, ProcessPlan};
@@ -30,4 +31,10 @@ pub fn settings(plan: &Plan, process: &ProcessPlan, keys: &[PathBuf]) -> Result<
     overrides.extend(plan.settings.iter().cloned());
     Settings::load(LoadOptions { file: None, environment: [], overrides })
         .map_err(|errors| errors.to_string())
+}
+
+/// The bounds that a plan lowers. A name that the product does not have is left out.
+pub fn bounds(plan: &Plan) -> Vec<(Bound, u64)> {
+    let known = |name: &str| Bound::ALL.iter().find(|bound| bound.name() == name).copied();
+    plan.bounds.iter().filter_map(|(name, to)| Some((known(name)?, *to))).collect()
 }

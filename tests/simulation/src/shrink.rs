@@ -13,6 +13,7 @@ pub fn shrink(plan: &Plan, fails: &dyn Fn(&Plan) -> bool) -> Plan {
         shrinker.calm_weather();
         shrinker.fewer_steps();
         shrinker.fewer_settings();
+        shrinker.fewer_bounds();
         shrinker.fewer_processes();
         shrinker.idle_devices();
         shrinker.shorter();
@@ -64,6 +65,17 @@ impl Shrinker<'_> {
         while at < self.best.settings.len() {
             let mut plan = self.best.clone();
             plan.settings.remove(at);
+            if !self.keep(plan) {
+                at += 1;
+            }
+        }
+    }
+
+    fn fewer_bounds(&mut self) {
+        let mut at = 0;
+        while at < self.best.bounds.len() {
+            let mut plan = self.best.clone();
+            plan.bounds.remove(at);
             if !self.keep(plan) {
                 at += 1;
             }

@@ -90,6 +90,7 @@ pub fn run(plan: &Plan) -> Ran {
 fn run_here(plan: Plan) -> Ran {
     entropy::follow(plan.seed);
     let _ = tidings::rare::take();
+    tidings::bounds::lower(settings::bounds(&plan));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let mut ran = runtime.expect("a runtime needs nothing").block_on(async move {
         let fleet = Rc::new(Fleet::default());

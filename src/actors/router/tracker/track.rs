@@ -157,7 +157,7 @@ impl Track {
             EventSource::Live | EventSource::Tail => {
                 // Without a covered position only what was delivered is known, so everything after that is
                 // read.
-                let back = covered.map_or(u64::MAX, |_| BACK_EVENTS);
+                let back = covered.map_or(u64::MAX, |_| bound!(FirstDepthOfAHole, BACK_EVENTS));
                 let from = before(seq, back.saturating_add(1)).max(self.last);
                 let floor = covered.unwrap_or_default();
                 self.phase = Phase::Healing(Hole { known: seq, floor, from, back });
@@ -241,7 +241,7 @@ impl Track {
             self.phase = Phase::Live;
             return Need::Nothing;
         }
-        if hole.back != u64::MAX && hole.back > MOST_BACK_EVENTS {
+        if hole.back != u64::MAX && hole.back > bound!(DepthOfAHole, MOST_BACK_EVENTS) {
             return Need::TooMuch;
         }
         Need::After(hole.from.max(self.last))
@@ -285,9 +285,10 @@ impl Track {
     }
 
     fn buffer(&mut self, one: &Committed) {
-        rare!(TooManyEventsBehindAHole, self.held.len() >= HELD_EVENTS);
-        if self.held.len() < HELD_EVENTS {
+        if self.held.len() < bound!(EventsBehindAHole, HELD_EVENTS) {
             self.held.insert(one.event.seq, one.clone());
+        } else {
+            rare!(TooManyEventsBehindAHole);
         }
     }
 }

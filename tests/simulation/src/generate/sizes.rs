@@ -3,7 +3,7 @@
 use crate::dice::Dice;
 
 /// Settings that are chosen together, with values.
-type Choice = &'static [(&'static str, &'static str)];
+pub type Choice = &'static [(&'static str, &'static str)];
 
 /// Choices, each with alternatives from small to ordinary.
 const CHOICES: &[&[Choice]] = &[
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn every_plan_can_start() {
-        for seed in 0..200 {
+        for seed in 0..600 {
             let plan = generate::plan(seed);
             let keys = [concat!(env!("CARGO_MANIFEST_DIR"), "/keys/signing.pem").into()];
             for process in &plan.processes {

@@ -68,6 +68,7 @@ impl Scene {
             replicas: 0,
             tail_from_replica: false,
             settings: Vec::new(),
+            bounds: Vec::new(),
             weather,
             people: 2,
             devices: vec![device(0), device(1)],

@@ -43,6 +43,7 @@ fn plan(seed: u64, devices: &[(Behaviour, bool)]) -> Plan {
         calm_ms: 0,
         processes: Vec::new(),
         settings: Vec::new(),
+        bounds: Vec::new(),
         weather: Weather {
             bus_loss: 0,
             bus_delay_ms: 0,
