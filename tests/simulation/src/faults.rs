@@ -78,6 +78,7 @@ impl World {
             Fault::BusForged { kind } => self.bus.forge(kind),
             Fault::LogHangs { ms } => self.log_weather.hang(until(ms)),
             Fault::LogAway { ms } => self.log_weather.go_away(until(ms)),
+            Fault::LogSlow { delay_ms, ms } => self.log_weather.slow_down(until(ms), delay_ms),
             Fault::LogHeldBack { ms } => self.hold_back(ms),
             Fault::LogLosesAnswers { process, commits } => self.log_weather.lose_answers(process, commits),
             Fault::ReplicaFrozen { replica, ms } => self.freeze_replica(replica, ms),

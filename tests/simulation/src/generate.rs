@@ -4,6 +4,7 @@
 mod aimed;
 mod faults;
 mod operations;
+mod scenes;
 mod sizes;
 mod tight;
 
@@ -43,6 +44,8 @@ pub fn plan(seed: u64) -> Plan {
     // Each has dice of its own, so that it changes nothing else of a seed.
     aimed::add(&mut Dice::new(seed, "aimed"), &mut plan);
     tight::tighten(&mut Dice::new(seed, "tight"), &mut plan);
+    scenes::gather(&mut Dice::new(seed, "moments"), &mut plan);
+    scenes::add(&mut Dice::new(seed, "scenes"), &mut plan);
     tight::keep_bodies_small(&mut plan);
     plan
 }

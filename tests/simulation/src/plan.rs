@@ -256,6 +256,8 @@ pub enum Fault {
     LogHangs { ms: u64 },
     /// The log refuses everything for a while.
     LogAway { ms: u64 },
+    /// Each statement of the log takes up to so long, for a while.
+    LogSlow { delay_ms: u64, ms: u64 },
     /// Somebody else's transaction is open for a while and holds back the log's end.
     LogHeldBack { ms: u64 },
     /// The next commits of a process are executed and their answers are lost.
@@ -309,6 +311,7 @@ impl Fault {
             | Self::BusForged { .. }
             | Self::LogHangs { .. }
             | Self::LogAway { .. }
+            | Self::LogSlow { .. }
             | Self::LogHeldBack { .. }
             | Self::ReplicaFrozen { .. }
             | Self::FailOver { .. }

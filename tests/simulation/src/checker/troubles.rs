@@ -110,7 +110,10 @@ impl Troubles {
             Fault::BusEmptied | Fault::BusCut { .. } | Fault::BusForged { .. } => {
                 self.bus.push(span(0, HEAL_BUS_MS));
             }
-            Fault::LogHangs { ms } | Fault::LogAway { ms } | Fault::ReplicaFrozen { ms, .. } => {
+            Fault::LogHangs { ms }
+            | Fault::LogAway { ms }
+            | Fault::LogSlow { ms, .. }
+            | Fault::ReplicaFrozen { ms, .. } => {
                 self.all.push(span(ms, HEAL_MS));
             }
             Fault::Pause { process, ms } => {

@@ -24,6 +24,8 @@ struct State {
     weather: Weather,
     hangs_until: Option<Instant>,
     away_until: Option<Instant>,
+    /// Until when statements take up to so many milliseconds.
+    slow: Option<(Instant, u64)>,
     /// How many more commits of a process lose their answer.
     lose: BTreeMap<usize, u64>,
     /// Processes that die at their next commit.
@@ -38,6 +40,7 @@ impl LogWeather {
             weather,
             hangs_until: None,
             away_until: None,
+            slow: None,
             lose: BTreeMap::new(),
             doomed: BTreeSet::new(),
         };
@@ -59,6 +62,11 @@ impl LogWeather {
         self.state().away_until = Some(until);
     }
 
+    /// Statements take up to so long for a while.
+    pub fn slow_down(&self, until: Instant, delay_ms: u64) {
+        self.state().slow = Some((until, delay_ms));
+    }
+
     /// The answers to the next commits of a process are lost.
     pub fn lose_answers(&self, process: usize, commits: u64) {
         self.state().lose.insert(process, commits);
@@ -73,7 +81,7 @@ impl LogWeather {
     pub fn calm(&self, weather: Weather) {
         let mut state = self.state();
         state.weather = weather;
-        (state.hangs_until, state.away_until) = (None, None);
+        (state.hangs_until, state.away_until, state.slow) = (None, None, None);
         state.lose.clear();
         state.doomed.clear();
     }
@@ -84,8 +92,9 @@ impl LogWeather {
 }
 
 impl State {
-    fn delays(&mut self, trip: Trip) -> Delays {
-        let most_ms = self.weather.log_delay_ms;
+    fn delays(&mut self, now: Instant, trip: Trip) -> Delays {
+        let slow_ms = self.slow.filter(|(until, _)| now < *until).map_or(0, |(_, delay_ms)| delay_ms);
+        let most_ms = self.weather.log_delay_ms.max(slow_ms);
         let mut part = |most_ms: u64| Duration::from_micros(self.dice.below(most_ms * 1_000 + 1));
         let queue = if trip.commits() { part(most_ms / 3) } else { Duration::ZERO };
         Delays { request: part(most_ms / 3), queue, work: part(most_ms / 3), answer: part(most_ms / 3) }
@@ -97,7 +106,7 @@ impl State {
         if !alive.load(Ordering::Relaxed) || self.hangs_until.is_some_and(|until| now < until) {
             return Fate::Hang;
         }
-        let delays = self.delays(trip);
+        let delays = self.delays(now, trip);
         if self.away_until.is_some_and(|until| now < until) {
             return Fate::Break(delays);
         }
