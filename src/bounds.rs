@@ -1,7 +1,7 @@
 //! Bounds that are constants, and that a run of a simulated fleet may lower.
 //!
-//! A minute of a small fleet does not fill a list of 200,000 entries. So a run may ask for smaller bounds, and
-//! the code at the bound runs. [`Bound`] lists them all, `bound!` marks the use:
+//! A minute of a small fleet does not fill a list of 200,000 entries. So a run may ask for smaller bounds,
+//! and the code at the bound runs. [`Bound`] lists them all, `bound!` marks the use:
 //!
 //! ```ignore
 //! if self.held.len() < bound!(EventsBehindAHole, HELD_EVENTS) {
