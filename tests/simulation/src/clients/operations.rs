@@ -117,7 +117,7 @@ impl Device {
                 (Purpose::Other, call(if set { "PUT" } else { "DELETE" }, path, body))
             }
             Operation::Ban { on, person, seconds, lift } => {
-                let user = self.world.borrow().user(person)?.to_owned();
+                let user = self.world.borrow().user(person)?;
                 let path = format!("{}/bans/{user}", self.path(on)?);
                 let end = (seconds > 0).then(|| json!({"duration_s": seconds, "reason": "noise"}));
                 let body = if lift { None } else { end };

@@ -11,14 +11,15 @@ impl Aimed<'_> {
         let devices: Vec<usize> = self.devices(1).collect();
         let since_ms = self.at_ms;
         self.plan.steps.retain(|step| match &step.act {
-            Act::Device { device, operation } if step.at_ms >= since_ms => match operation {
-                Operation::Background { .. }
-                | Operation::Disconnect { .. }
-                | Operation::StopReading { .. }
-                | Operation::SignOut { .. }
-                | Operation::Watch { .. } => !devices.contains(device) && *device != watcher,
-                _ => true,
-            },
+            Act::Device {
+                device,
+                operation:
+                    Operation::Background { .. }
+                    | Operation::Disconnect { .. }
+                    | Operation::StopReading { .. }
+                    | Operation::SignOut { .. }
+                    | Operation::Watch { .. },
+            } if step.at_ms >= since_ms => !devices.contains(device) && *device != watcher,
             _ => true,
         });
         self.together(watcher, 1);
