@@ -91,8 +91,18 @@ fn positions(run: &Run<'_>, wrong: &mut Vec<(String, Vec<usize>, String)>) {
                 );
                 wrong.push((text, Vec::new(), conversation.clone()));
             }
-            let newest = run.log.last.get(conversation).copied().unwrap_or(0);
-            let done = asked().filter(|(_, done)| *done).map(|(seq, _)| seq.min(newest)).max().unwrap_or(0);
+            // Who asks for more is given what there was then.
+            let newest = |sent: usize| {
+                let events = run.log.events.get(conversation).into_iter().flat_map(|events| events.keys());
+                let known =
+                    |seq: &&u64| run.facts.known(conversation, **seq).is_some_and(|one| one.entry < sent);
+                events.rev().find(known).copied().unwrap_or(0)
+            };
+            let done = run.transcript.requests.iter().filter_map(|request| {
+                let (seq, done) = read_to(request, conversation, user)?;
+                done.then(|| seq.min(newest(request.sent)))
+            });
+            let done = done.max().unwrap_or(0);
             if quiet && done > member.read_seq {
                 let text = format!(
                     "{user} was answered that {conversation} is read up to {done}, and the log says {}",

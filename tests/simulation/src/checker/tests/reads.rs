@@ -143,6 +143,20 @@ fn read_positions_are_where_somebody_put_them() {
 }
 
 #[test]
+fn who_asks_to_have_read_more_than_there_is_has_read_what_there_is() {
+    let asked = |position: u64| {
+        let mut scene = with_messages();
+        scene.at(20_000).sent(BENS, json!({"type": "read", "id": "r", "conversation": GROUP, "seq": 99}));
+        scene.received(BENS, json!({"type": "ok", "id": "r"}));
+        scene.at(21_000).sends(7, "a").pushed(BENS, 7, "a");
+        scene.log.members.get_mut(GROUP).unwrap().get_mut(BEN).unwrap().read_seq = position;
+        scene
+    };
+    asked(5).breaks("P5", "is read up to 6");
+    asked(6).holds();
+}
+
+#[test]
 fn who_lags_behind_in_a_page_may_be_told_of_more() {
     let mut scene = with_messages();
     scene.says(7, "a");
