@@ -3,11 +3,15 @@
 //! A device that the server told to stop or to stay away, or that signed out, is not compared. Content that
 //! another user removes in the end may still be under way for a moment: the calm is longer than that.
 
+use std::collections::BTreeMap;
+
 use super::Run;
 use super::log::Logged;
 use crate::clients::copy::{Conversation, Copy};
 use crate::plan::Behaviour;
 
+/// What is committed is delivered within so long (P6).
+const UNDER_WAY_MS: u64 = 1_500;
 /// Who was given something that it asked for so shortly before the end has not stopped reading.
 const CATCHING_UP_MS: u64 = 3_000;
 /// Who was refused several times waits so long at most before the next try.
@@ -33,7 +37,9 @@ pub(super) fn check(run: &mut Run<'_>) {
                 wrong.push((text, conversation));
                 continue;
             };
-            if have.position != last && is_catching_up(run, *device) {
+            if have.position != last
+                && (is_catching_up(run, *device) || is_under_way(run, conversation, have.position))
+            {
                 continue;
             }
             if have.position != last {
@@ -75,6 +81,17 @@ pub(super) fn check(run: &mut Run<'_>) {
     for (text, conversation) in wrong {
         run.broken("P5", text, Vec::new(), Some(&conversation));
     }
+}
+
+/// Whether everything after a position came so shortly before the end that it may still be on its way.
+fn is_under_way(run: &Run<'_>, conversation: &str, position: u64) -> bool {
+    let events = run.log.events.get(conversation).into_iter().flat_map(BTreeMap::keys);
+    let mut later = events.filter(|seq| **seq > position).peekable();
+    later.peek().is_some()
+        && later.all(|seq| {
+            let known = run.facts.known(conversation, *seq);
+            known.is_some_and(|known| known.at_ms + UNDER_WAY_MS > run.ended_ms())
+        })
 }
 
 /// Whether a device with small limits still reads what it lacks, and gets on. One that was told "wait

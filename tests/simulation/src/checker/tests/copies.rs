@@ -82,3 +82,14 @@ fn a_user_who_was_erased_leaves_copies_as_they_are() {
     group(&mut scene).events.insert(4, json!({"seq": 4, "kind": "member_left", "sender": ADA, "user": ADA}));
     scene.holds();
 }
+
+#[test]
+fn what_was_said_in_the_last_moment_may_be_under_way() {
+    let said = |at_ms: u64| {
+        let mut scene = complete();
+        scene.at(at_ms).sends(4, "b");
+        scene
+    };
+    said(59_900).holds();
+    assert!(said(50_000).broken().iter().any(|(promise, text)| *promise == "P5" && text.contains("up to 3")));
+}
