@@ -267,7 +267,7 @@ impl Node {
         let sender = message.sender;
         self.inner.writer.submit(Job::Send { message, received_us, asker: Asker::Waiter(asker) })?;
         let appended = answer.await.unwrap_or(Err(Failure::Unavailable { definite: false }))?;
-        self.inner.typing.said(sender, appended.conversation);
+        self.inner.typing.said(sender, &appended);
         Ok(appended)
     }
 

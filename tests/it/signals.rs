@@ -212,3 +212,18 @@ async fn a_watch_ends_with_the_last_shared_conversation() {
         assert!(about(&heard, "presence", ada).is_empty(), "{heard:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_send_makes_no_event_so_typing_still_ends_for_the_others() {
+    let scene = Scene::new(&[("TIDINGS__PRESENCE__TYPING_TIMEOUT_MS", "500")]).await;
+    let (ada, ben) = (&scene.ada, &scene.ben);
+    let room = scene.rest.conversation(ada, "group", &[ben]).await;
+    let (mut a, mut b) = (scene.open(ada).await, scene.open(ben).await);
+    let send = json!({ "type": "send", "id": 1, "conversation": room, "client_id": uuid(), "body": "once" });
+    assert_eq!(a.ask(&send).await["duplicate"], false);
+    b.until("the message", |frame| frame["type"] == "event" && frame["kind"] == "message").await;
+    typing(&mut a, &room, true).await;
+    told_typing(&mut b, true).await;
+    assert_eq!(a.ask(&send).await["duplicate"], true);
+    told_typing(&mut b, false).await;
+}

@@ -26,7 +26,7 @@ use crate::config::PresenceSettings;
 use crate::domain::{ConversationId, ConversationKind, UserId, permissions};
 use crate::environment::SharedEnvironment;
 use crate::panics::{lock, shared};
-use crate::store::{SharedStore, StoreError};
+use crate::store::{Appended, SharedStore, StoreError};
 use crate::telemetry::Meters;
 
 /// Users who may be typing at once on one node.
@@ -116,10 +116,13 @@ impl TypingBoard {
         actix_rt::spawn(async move { board.tell_end(user, conversation, member).await });
     }
 
-    /// `user` sent a message, which ends the typing: clients that show the message stop showing it.
-    pub fn said(&self, user: UserId, conversation: ConversationId) {
+    /// `user` sent a message, which ends the typing: clients that show the message stop showing it. A repeated
+    /// send makes no event that would tell them, so it ends nothing.
+    pub fn said(&self, user: UserId, appended: &Appended) {
         let _shared = shared();
-        self.lock().stop(user, conversation);
+        if appended.committed.is_some() {
+            self.lock().stop(user, appended.conversation);
+        }
     }
 
     /// `user` is not a member any more.

@@ -110,7 +110,7 @@ impl<S: ByteStream> Session<S> {
         let error = match reply {
             Reply::Sent(Ok((message_id, appended))) => {
                 if let Some(user) = self.user() {
-                    self.worker.node.typing().said(user, appended.conversation);
+                    self.worker.node.typing().said(user, &appended);
                 }
                 return self.send(&ServerFrame::Ack {
                     id,
