@@ -11,7 +11,7 @@ use super::transcript::Head;
 
 pub(super) fn check(run: &mut Run<'_>) {
     let mut wrong = Vec::new();
-    let told = Told::of(&run.transcript, true);
+    let told = Told::of(&run.transcript, true).since(&run.transcript, run.facts.lost_ms);
     for head in &run.transcript.heads {
         let Some((acked, seq)) = told.before(head.device, head.conversation, head.asked) else { continue };
         let lost = run.facts.was_lost(head.conversation, seq, 0);

@@ -26,7 +26,7 @@ const USUAL: u64 = 50;
 
 pub(super) fn check(run: &mut Run<'_>) {
     let mut wrong = Vec::new();
-    let told = Told::of(&run.transcript, false);
+    let told = Told::of(&run.transcript, false).since(&run.transcript, run.facts.lost_ms);
     for request in run.transcript.requests.iter().filter(|request| request.is_done()) {
         let (Some(user), Some(answered)) = (request.user.as_deref(), request.answered) else { continue };
         let Some(page) = page(request) else { continue };

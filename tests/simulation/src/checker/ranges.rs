@@ -24,7 +24,7 @@ pub(super) struct Range<'r> {
 
 pub(super) fn check(run: &mut Run<'_>) {
     let mut wrong = Vec::new();
-    let told = Told::of(&run.transcript, false);
+    let told = Told::of(&run.transcript, false).since(&run.transcript, run.facts.lost_ms);
     for request in run.transcript.requests.iter().filter(|request| request.is_done()) {
         let (Some(user), Some(answered)) = (request.user.as_deref(), request.answered) else { continue };
         // Hostile devices use an id for many requests.

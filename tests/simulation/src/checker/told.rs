@@ -34,6 +34,17 @@ impl<'r> Told<'r> {
         Self(told)
     }
 
+    /// Without what was told before `lost_ms`: what a device knew of a log that was replaced says nothing of
+    /// the present one.
+    pub fn since(mut self, transcript: &Transcript<'_>, lost_ms: Option<u64>) -> Self {
+        if let Some(lost_ms) = lost_ms {
+            for list in self.0.values_mut() {
+                list.retain(|(at, _)| transcript.at_ms(*at) > lost_ms);
+            }
+        }
+        self
+    }
+
     /// The newest seq that a device was sent before an entry, with the entry that had it.
     pub fn before(&self, device: usize, conversation: &str, entry: usize) -> Option<(usize, u64)> {
         let list = self.0.get(&(device, conversation))?;
