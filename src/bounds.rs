@@ -3,7 +3,7 @@
 //! A minute of a small fleet does not fill a list of 200,000 entries. So a run may ask for smaller bounds,
 //! and the code at the bound runs. [`Bound`] lists them all, `bound!` marks the use:
 //!
-//! ```ignore
+//! ```text
 //! if self.held.len() < bound!(EventsBehindAHole, HELD_EVENTS) {
 //! ```
 //!

@@ -78,7 +78,7 @@ pub struct BansBody {
 }
 
 /// Removes a user, who need not be a member, and keeps them out for a while or for good.
-#[utoipa::path(put, path = "/v1/conversations/{conversation}/bans/{user}", tag = "members",
+#[utoipa::path(put, path = "/v1/conversations/{conversation}/bans/{user}", tag = "bans",
     params(("conversation" = ConversationId, Path), ("user" = UserId, Path)), request_body = Option<Ban>,
     responses((status = 204)))]
 pub async fn ban(
@@ -102,7 +102,7 @@ pub async fn ban(
 }
 
 /// Lets a banned user be a member again. It makes nobody one.
-#[utoipa::path(delete, path = "/v1/conversations/{conversation}/bans/{user}", tag = "members",
+#[utoipa::path(delete, path = "/v1/conversations/{conversation}/bans/{user}", tag = "bans",
     params(("conversation" = ConversationId, Path), ("user" = UserId, Path)), responses((status = 204)))]
 pub async fn unban(state: Data<ApiState>, caller: Caller, path: Segments) -> Result<HttpResponse, Problem> {
     let until = Timestamp::from_unix_ms(0);
@@ -112,7 +112,7 @@ pub async fn unban(state: Data<ApiState>, caller: Caller, path: Segments) -> Res
 }
 
 /// Who is kept out, for owner and admins.
-#[utoipa::path(get, path = "/v1/conversations/{conversation}/bans", tag = "members",
+#[utoipa::path(get, path = "/v1/conversations/{conversation}/bans", tag = "bans",
     params(("conversation" = ConversationId, Path), ("cursor" = Option<String>, Query), ("limit" = Option<u64>, Query, minimum = 1)),
     responses((status = 200, body = BansBody)))]
 pub async fn list(

@@ -65,6 +65,7 @@ const OPERATIONS: &[&str] = &[
     "members",
     "member",
     "audience",
+    "bans",
     "acquaintances",
     "create_user",
     "user",

@@ -70,7 +70,10 @@ fn trusting(keys: Keys) -> impl FnOnce(&mut IdentityOptions) {
         let external = &mut options.auth.external;
         external.issuer = ISSUER.to_owned();
         external.audience = "tidings".to_owned();
+        external.user_claim = "sub".to_owned();
+        external.name_claim = "name".to_owned();
         external.algorithms = vec!["EdDSA".to_owned()];
+        external.max_age_s = 3_600;
         match keys {
             Keys::File(path) => external.key_file = path,
             Keys::Url(url) => external.jwks_url = url,

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Proxy } from './proxy.mjs';
-import { Stage, count, online, say, shot, status, tool } from './stage.mjs';
+import { Stage, count, online, say, shot, status, tool, openId } from './stage.mjs';
 import { until } from './webdriver.mjs';
 
 const stage = new Stage();
@@ -166,6 +166,7 @@ test('a link to a group one is not in, and one removed while writing: both say w
 });
 
 test('a banned member reads who did it and why, and is kept out until an admin lifts the ban', async () => {
+  const before = await openId(ada);
   const host = await stage.person('warden', 'Warden');
   const yard = await host.create({ kind: 'channel', name: 'Yard', join: 'open', history: 'all', members: [await me(ada)] });
   await openChat(ada, yard.id);
@@ -192,6 +193,8 @@ test('a banned member reads who did it and why, and is kept out until an admin l
   await mod.click('dialog .primary', 'Ban');
   await ada.see('.absent', 'Mod banned you from Yard');
   await ada.see('.absent', 'No reason was given.');
+  await openChat(ada, before);
+  await ada.gone('.absent');
 });
 
 test('one of more members than the page lists at first sees that they are muted, and that they may write again', async () => {

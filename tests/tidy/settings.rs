@@ -56,7 +56,12 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
         "HELLOS_PER_IP_PER_SECOND",
     ),
     ("gateway.hello_burst_per_ip", DOORS, "one_address_connects_only_so_often", "HELLO_BURST_PER_IP"),
-    ("auth.refresh_token_s", "tests/api/tokens.rs", "a_refresh_token_expires", "options.refresh_token ="),
+    (
+        "auth.refresh_token_s",
+        "tests/api/tokens.rs",
+        "a_refresh_token_expires",
+        "options.auth.refresh_token_s =",
+    ),
     (
         "auth.key_files",
         "tests/api/tokens.rs",
@@ -99,7 +104,7 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
         "auth.external.key_file",
         EXTERNAL,
         "a_token_of_the_issuer_is_a_user_from_first_sight_on",
-        "ExternalKeys::PemFile",
+        "external.key_file =",
     ),
     (
         "auth.external.jwks_refresh_s",

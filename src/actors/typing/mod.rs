@@ -116,8 +116,8 @@ impl TypingBoard {
         actix_rt::spawn(async move { board.tell_end(user, conversation, member).await });
     }
 
-    /// `user` sent a message, which ends the typing: clients that show the message stop showing it. A repeated
-    /// send makes no event that would tell them, so it ends nothing.
+    /// `user` sent a message, which ends the typing: clients that show the message stop showing it. A
+    /// repeated send makes no event that would tell them, so it ends nothing.
     pub fn said(&self, user: UserId, appended: &Appended) {
         let _shared = shared();
         if appended.committed.is_some() {

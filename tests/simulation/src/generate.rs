@@ -42,10 +42,11 @@ pub fn plan(seed: u64) -> Plan {
     steps.sort_by_key(|step| step.at_ms);
     plan.steps = steps;
     // Each has dice of its own, so that it changes nothing else of a seed.
-    aimed::add(&mut Dice::new(seed, "aimed"), &mut plan);
     tight::tighten(&mut Dice::new(seed, "tight"), &mut plan);
     scenes::gather(&mut Dice::new(seed, "moments"), &mut plan);
     scenes::add(&mut Dice::new(seed, "scenes"), &mut plan);
+    // Last, because it takes out steps that would spoil it.
+    aimed::add(&mut Dice::new(seed, "aimed"), &mut plan);
     tight::keep_bodies_small(&mut plan);
     plan
 }

@@ -1,9 +1,8 @@
 //! A process that runs seed after seed, each in a copy of itself.
 //!
 //! What every run needs first is made once: the tables of the database, and its statements, prepared. A copy
-//! by
-//! `fork` has all of it, and begins otherwise like a new process: with the same memory and the same counters for
-//! every seed. The process has one thread, so the copy has everything that it had.
+//! by `fork` has all of it, and begins otherwise like a new process: with the same memory and the same
+//! counters for every seed. The process has one thread, so the copy has everything that it had.
 
 use std::io::{self, BufRead, BufReader, PipeWriter, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

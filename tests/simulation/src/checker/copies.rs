@@ -95,8 +95,8 @@ fn is_under_way(run: &Run<'_>, conversation: &str, position: u64) -> bool {
 }
 
 /// Whether a device with small limits still reads what it lacks, and gets on. One that was told "wait
-/// `retry_after_ms`" (docs/PROTOCOL.md, 1.5), because another device of its user reads at the same time, tries
-/// again.
+/// `retry_after_ms`" (docs/PROTOCOL.md, 1.5), because another device of its user reads at the same time,
+/// tries again.
 fn is_catching_up(run: &Run<'_>, device: usize) -> bool {
     let since_ms = |ms: u64| run.ended_ms().saturating_sub(ms);
     let mut read = run.transcript.shown.iter().rev().filter(|shown| shown.device == device && !shown.live);

@@ -36,7 +36,10 @@ pub(super) fn check(run: &mut Run<'_>) {
             }
             let viewer = socket.user.as_deref().unwrap_or_default();
             let blocked = run.were_blocked(user, viewer);
-            if run.over_ms(socket) > due_ms && !blocked && !ends(run, socket, at, conversation, user, due_ms)
+            if run.over_ms(socket) > due_ms
+                && !blocked
+                && !ends(run, socket, at, conversation, user, due_ms)
+                && !was_overtaken(run, socket, at, conversation, user)
             {
                 let text = format!(
                     "connection {number} of device {} was told that {user} types in {conversation}, and not that it ended",
@@ -59,6 +62,26 @@ fn last_typed(run: &Run<'_>, conversation: &str, user: &str, entry: usize) -> us
             && frame.is_some_and(|frame| frame["conversation"] == conversation && frame["on"] == true)
     });
     typed.map(|request| request.sent).max().unwrap_or(entry).max(entry)
+}
+
+/// Whether a message that the user sent after they typed came before the typing: "a signal may arrive after
+/// an event that was later" (docs/PROTOCOL.md, 1.1).
+fn was_overtaken(run: &Run<'_>, socket: &Socket, at: usize, conversation: &str, user: &str) -> bool {
+    let shown = socket.frames.get(at).map_or(0, |(entry, _)| *entry);
+    let typed = run.transcript.requests.iter().filter(|request| {
+        let frame = request.frame("typing");
+        request.sent < shown
+            && request.user.as_deref().is_none_or(|sender| sender == user)
+            && frame.is_some_and(|frame| frame["conversation"] == conversation && frame["on"] == true)
+    });
+    let Some(typed) = typed.map(|request| request.sent).max() else { return false };
+    let before = socket.frames.iter().take(at).filter(|(entry, was_sent)| !was_sent && *entry > typed);
+    before.filter_map(|(entry, _)| run.transcript.frame(*entry)).any(|frame| {
+        frame["type"] == "event"
+            && frame["kind"] == "message"
+            && frame["conversation"] == conversation
+            && frame["sender"] == user
+    })
 }
 
 fn ends(run: &Run<'_>, socket: &Socket, at: usize, conversation: &str, user: &str, due_ms: u64) -> bool {

@@ -26,6 +26,18 @@ fn typing_ends() {
 }
 
 #[test]
+fn typing_that_a_later_message_has_overtaken_may_go_on() {
+    let mut scene = Scene::new();
+    scene.at(10_000).sent(ADAS, json!({"type": "typing", "conversation": GROUP, "on": true}));
+    let said = json!({"type": "event", "conversation": GROUP, "seq": 3, "kind": "message", "sender": ADA});
+    scene.at(10_100).received(BENS, said);
+    scene
+        .at(10_400)
+        .received(BENS, json!({"type": "typing", "conversation": GROUP, "user": ADA, "on": true}));
+    assert!(scene.broken().iter().all(|(_, text)| !text.contains("not that it ended")));
+}
+
+#[test]
 fn typing_that_is_repeated_or_lost_may_go_on() {
     let mut lost = typing();
     lost.at(15_000).fault(Fault::BusCut { process: 0 }).holds();
