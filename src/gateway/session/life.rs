@@ -79,7 +79,9 @@ impl Held {
 
     fn hold(&mut self, delivery: &Arc<Delivery>) {
         match self {
-            Self::Events(events) if events.len() < HELD_EVENTS => events.push(Arc::clone(delivery)),
+            Self::Events(events) if events.len() < bound!(EventsWhileHeadsAreRead, HELD_EVENTS) => {
+                events.push(Arc::clone(delivery));
+            }
             Self::Events(_) => {
                 rare!(HeldEventsOverflow);
                 *self = Self::Overflowed;
