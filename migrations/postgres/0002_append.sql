@@ -420,9 +420,13 @@ BEGIN
                 ON CONFLICT (user_id, conversation) DO UPDATE SET ends_at = excluded.ends_at;
                 UPDATE members m SET role_seq = v_seq WHERE m.user_id = v_user AND m.conversation = p_conversation;
             WHEN {member_ban} THEN
-                INSERT INTO bans (user_id, conversation, ends_at, ban_seq)
-                VALUES (v_user, p_conversation, p_member_values[v_which], v_seq)
-                ON CONFLICT (user_id, conversation) DO UPDATE SET ends_at = excluded.ends_at, ban_seq = excluded.ban_seq;
+                IF p_member_values[v_which] > p_now THEN
+                    INSERT INTO bans (user_id, conversation, ends_at, ban_seq)
+                    VALUES (v_user, p_conversation, p_member_values[v_which], v_seq)
+                    ON CONFLICT (user_id, conversation) DO UPDATE SET ends_at = excluded.ends_at, ban_seq = excluded.ban_seq;
+                ELSE
+                    DELETE FROM bans b WHERE b.user_id = v_user AND b.conversation = p_conversation;
+                END IF;
         END CASE;
     END LOOP;
 

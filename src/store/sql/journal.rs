@@ -120,7 +120,7 @@ pub(in crate::store) enum MemberAct {
     Rank(Role),
     /// The member is muted until this time.
     Mute(Timestamp),
-    /// The user is kept out until this time.
+    /// The user is kept out until this time; not later than the event: a ban is lifted, and its row goes.
     Ban(Timestamp),
 }
 

@@ -43,6 +43,7 @@ const BAN: Sql = statement!(sqlite:
     "INSERT INTO bans (user_id, conversation, ends_at, ban_seq) VALUES ($1, $2, $3, $4) \
      ON CONFLICT (user_id, conversation) DO UPDATE SET ends_at = excluded.ends_at, ban_seq = excluded.ban_seq",
 );
+const UNBAN: Sql = statement!(sqlite: "DELETE FROM bans WHERE user_id = $1 AND conversation = $2");
 const MUTED: Sql =
     statement!(sqlite: "UPDATE members SET role_seq = $3 WHERE user_id = $1 AND conversation = $2");
 
@@ -161,8 +162,11 @@ pub(in crate::store) async fn write<C: Tables>(connection: &mut C, journal: &Jou
                 connection.run(&MUTE, values![user, id, value]).await?;
                 connection.run(&MUTED, values![user, id, seq]).await?;
             }
-            MemberAct::Ban(_) => {
+            MemberAct::Ban(until) if *until > journal.now => {
                 connection.run(&BAN, values![user, id, value, seq]).await?;
+            }
+            MemberAct::Ban(_) => {
+                connection.run(&UNBAN, values![user, id]).await?;
             }
         }
     }

@@ -204,6 +204,24 @@ mod tests {
     use crate::store::shared::columns::Columns;
 
     #[test]
+    fn a_statement_is_not_prepared_again_for_another_limit() {
+        let prepared_again = |kept: bool| {
+            let raw = rusqlite::Connection::open_in_memory().unwrap();
+            if kept {
+                keep_statements(&raw, PREPARED).unwrap();
+            }
+            raw.execute_batch("CREATE TABLE numbers (number INTEGER)").unwrap();
+            let mut statement = raw.prepare("SELECT number FROM numbers LIMIT ?1").unwrap();
+            for most in 1..=3 {
+                assert!(statement.query([most]).unwrap().next().unwrap().is_none());
+            }
+            statement.get_status(rusqlite::StatementStatus::RePrepare)
+        };
+        assert_eq!(prepared_again(true), 0);
+        assert!(prepared_again(false) > 0, "SQLite does so by itself, so the setting is needed");
+    }
+
+    #[test]
     fn a_commit_waits_for_the_disk_as_was_set() {
         let directory = tempfile::tempdir().unwrap();
         for (durability, level) in [(Durability::Full, 2), (Durability::Normal, 1)] {

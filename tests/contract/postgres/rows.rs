@@ -51,6 +51,10 @@ async fn no_row_holds_erased_content() {
     let (channel, other) = (world.channel(&[ben, ada]).await, world.channel(&[ben]).await);
     let until = Timestamp::LATEST;
     world.change(ben, other, Change::Ban { user: ada, until, reason: None }).await;
+    let lifted = Change::Ban { user: ada, until: Timestamp::from_unix_ms(0), reason: None };
+    world.change(ben, other, lifted).await;
+    assert_eq!(number(&harness, "SELECT count(*) FROM bans").await, 0, "a lifted ban leaves no row");
+    world.change(ben, other, Change::Ban { user: ada, until, reason: None }).await;
     assert_eq!(number(&harness, "SELECT count(*) FROM bans").await, 1);
     for id in [group, channel] {
         world.change(ben, id, Change::Mute { user: ada, duration_ms: 60_000 }).await;
