@@ -7,9 +7,12 @@
 //! - *Limits*: [`MOST_USERS`] users at once on a node, each in 16 conversations;
 //!   `presence.typing_timeout_ms`.
 //! - *On restart*: empty. Clients stop showing what is not repeated.
-//! - *On full*: no signal is sent, because nothing would end the typing.
+//! - *On full*: no signal is sent, because nothing would end the typing. While the store fails,
+//!   [`MOST_WAITING_ENDS`] ends wait for it.
 
 pub mod state;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -17,6 +20,7 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult};
 use futures_util::StreamExt;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use self::state::{TypingConnection, TypingState};
 use super::observe::Observe;
@@ -24,7 +28,7 @@ use super::router::Router;
 use crate::bus::Signal;
 use crate::config::PresenceSettings;
 use crate::domain::{ConversationId, ConversationKind, UserId, permissions};
-use crate::environment::SharedEnvironment;
+use crate::environment::{Backoff, SharedEnvironment};
 use crate::panics::{lock, shared};
 use crate::store::{Appended, SharedStore, StoreError};
 use crate::telemetry::Meters;
@@ -32,10 +36,11 @@ use crate::telemetry::Meters;
 /// Users who may be typing at once on one node.
 const MOST_USERS: usize = 100_000;
 const EXPIRE_EVERY: Duration = Duration::from_millis(250);
-/// How often the members are read for the end of typing while the store does not answer. With the time in
-/// between that takes longer than clients show typing whose end they do not hear.
-const END_READS: u32 = 60;
-const END_READ_EVERY: Duration = Duration::from_millis(250);
+/// Pauses between reads of the members for the end of typing, while the store fails.
+const FIRST_PAUSE_MS: u64 = 250;
+const LONGEST_PAUSE_MS: u64 = 2_000;
+/// Ends that wait for the store at once. One more is not told: clients stop showing it by themselves.
+const MOST_WAITING_ENDS: usize = 1_024;
 /// Of the ends that are told together, so many are told at once.
 const ENDS_AT_ONCE: usize = 16;
 
@@ -52,6 +57,10 @@ struct Inner {
     router: Arc<Router>,
     environment: SharedEnvironment,
     meters: Arc<Meters>,
+    /// Places for ends that wait for the store.
+    waiting_ends: Semaphore,
+    /// For so long a client shows typing whose end it does not hear (docs/PROTOCOL.md, 1.1).
+    shown_ms: u64,
 }
 
 /// The state of typing, for inspection.
@@ -59,6 +68,8 @@ struct Inner {
 pub struct TypingObserved {
     /// Users who are typing here.
     pub users: usize,
+    /// Ends that wait for the store.
+    pub waiting_ends: usize,
 }
 
 /// The actor that ends typing which is not repeated.
@@ -76,7 +87,10 @@ impl TypingBoard {
         settings: PresenceSettings,
     ) -> Self {
         let state = Mutex::new(TypingState::new(settings.typing_timeout_ms, MOST_USERS));
-        Self { inner: Arc::new(Inner { state, store, router, environment, meters }) }
+        let waiting_ends = Semaphore::new(MOST_WAITING_ENDS);
+        let shown_ms = settings.typing_timeout_ms.saturating_mul(2);
+        let inner = Inner { state, store, router, environment, meters, waiting_ends, shown_ms };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The actor that ends typing which is not repeated. Start exactly one.
@@ -163,23 +177,41 @@ impl TypingBoard {
     }
 
     async fn tell_end(&self, user: UserId, conversation: ConversationId, member: Option<UserId>) {
-        for _ in 0..END_READS {
-            match self.audience(conversation, member).await {
-                Ok(None) => return,
-                Ok(Some(audience)) => {
-                    let state = self.lock();
-                    if !state.is_typing(user, conversation) {
-                        self.signal(user, conversation, false, audience);
-                    } else {
-                        rare!(TypingAgainBeforeTheEndIsSaid);
-                    }
-                    return;
-                }
-                // Nothing else would end what the others are shown.
-                Err(_) => rare!(TypingEndsWithoutTheStore),
-            }
-            tokio::time::sleep(END_READ_EVERY).await;
+        let audience = match self.audience(conversation, member).await {
+            Ok(audience) => audience,
+            Err(_) => self.audience_later(conversation, member).await,
+        };
+        let Some(audience) = audience else { return };
+        let state = self.lock();
+        if !state.is_typing(user, conversation) {
+            self.signal(user, conversation, false, audience);
+        } else {
+            rare!(TypingAgainBeforeTheEndIsSaid);
         }
+    }
+
+    /// The users to send the end to, when the store answers again: nothing else would end what they are
+    /// shown. `None` once they show it no longer, or when too many ends wait already.
+    async fn audience_later(
+        &self,
+        conversation: ConversationId,
+        member: Option<UserId>,
+    ) -> Option<Arc<[UserId]>> {
+        rare!(TypingEndsWithoutTheStore);
+        let inner = &self.inner;
+        let Ok(_place) = inner.waiting_ends.try_acquire() else {
+            inner.meters.load.sheds.of("typing").increment(1);
+            return None;
+        };
+        let until_ms = inner.environment.monotonic_ms().saturating_add(inner.shown_ms);
+        let mut pauses = Backoff::new(FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
+        while inner.environment.monotonic_ms() < until_ms {
+            tokio::time::sleep(Duration::from_millis(pauses.next_ms())).await;
+            if let Ok(audience) = self.audience(conversation, member).await {
+                return audience;
+            }
+        }
+        None
     }
 
     /// The users to send a signal to; `None` if there are none, or if `member` is not a member or is muted.
@@ -232,6 +264,7 @@ impl Handler<Observe<TypingObserved>> for TypingExpiry {
     type Result = MessageResult<Observe<TypingObserved>>;
 
     fn handle(&mut self, _: Observe<TypingObserved>, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(TypingObserved { users: self.board.lock().len() })
+        let waiting_ends = MOST_WAITING_ENDS - self.board.inner.waiting_ends.available_permits();
+        MessageResult(TypingObserved { users: self.board.lock().len(), waiting_ends })
     }
 }
