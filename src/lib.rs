@@ -13,6 +13,7 @@ pub mod rare;
 pub mod actors;
 pub mod api;
 pub mod app;
+pub mod audit;
 pub mod bus;
 pub mod config;
 pub mod consumers;

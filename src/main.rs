@@ -4,9 +4,11 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use tidings::app::admin::{self, AdminClient, SuspendedContent};
 use tidings::app::{self, Announcement, App, Stopping, signals};
 use tidings::config::{LoadOptions, Settings, StoreBackend, process_environment};
 use tidings::environment::SystemEnvironment;
@@ -70,6 +72,87 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look after the accounts of a running server: find, suspend, sign out, erase, export; read the audit
+    /// log.
+    Admin(AdminArgs),
+}
+
+/// What an operator does through a running server.
+#[derive(Debug, Args)]
+struct AdminArgs {
+    /// Your name in the audit log; without it the name of the account you are signed in with.
+    #[arg(long = "as", global = true, value_name = "NAME")]
+    operator: Option<String>,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: AdminCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum AdminCommand {
+    /// Find users by words in their names, or by id.
+    Find {
+        /// The beginnings of words, or an id.
+        text: String,
+    },
+    /// Show one user.
+    Show {
+        /// An id or a username.
+        user: String,
+    },
+    /// Keep an account out: its connections end, and it cannot come back before the end.
+    Suspend {
+        /// An id or a username.
+        user: String,
+        /// For how long, such as 90s, 30m, 12h, 7d or 4w; without it there is no end.
+        #[arg(long = "for", value_name = "TIME", value_parser = admin::duration)]
+        duration: Option<Duration>,
+        /// Why, for the user to read.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Remove the account's messages and reactions too.
+        #[arg(long)]
+        remove_content: bool,
+    },
+    /// Let a suspended account in again.
+    Lift {
+        /// An id or a username.
+        user: String,
+    },
+    /// List suspended accounts.
+    Suspensions,
+    /// End all sign-ins of an account.
+    SignOut {
+        /// An id or a username.
+        user: String,
+    },
+    /// Erase an account, for good. This cannot be undone.
+    Erase {
+        /// An id or a username.
+        user: String,
+        /// Say that you mean it.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Print everything kept about an account, one JSON object per line.
+    Export {
+        /// An id or a username.
+        user: String,
+    },
+    /// Print the audit log, one JSON object per line.
+    Audit {
+        /// How many of the newest entries.
+        #[arg(long, value_name = "COUNT", default_value_t = 50)]
+        last: u64,
+        /// Go on with those that are added.
+        #[arg(long)]
+        follow: bool,
+        /// Check the chain of hashes from the oldest entry to the newest instead.
+        #[arg(long, conflicts_with_all = ["last", "follow"])]
+        verify: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -118,7 +201,7 @@ fn main() -> ExitCode {
 /// Reports why the process ends.
 fn say_error(error: &anyhow::Error) {
     if let Some(wait) = say(std::io::stderr(), format!("tidings: {error:#}")) {
-        let _ = wait.recv_timeout(std::time::Duration::from_secs(1));
+        let _ = wait.recv_timeout(Duration::from_secs(1));
     }
 }
 
@@ -153,6 +236,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate => in_system(migrate(load()?)),
         Command::Doctor => in_system(doctor(load()?)),
         Command::Inspect { json } => in_system(inspect(load()?, json)),
+        Command::Admin(args) => in_system(administer(load()?, args)),
     }
 }
 
@@ -241,4 +325,54 @@ async fn inspect(settings: Settings, json: bool) -> anyhow::Result<ExitCode> {
     let shown = app::inspect::inspect(&settings).await?;
     let text = if json { shown } else { app::inspect::table(&shown) };
     print(&format!("{text}\n"))
+}
+
+async fn administer(settings: Settings, args: AdminArgs) -> anyhow::Result<ExitCode> {
+    let own = || ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let name =
+        args.operator.or_else(own).context("say who you are with --as NAME: the audit log names you")?;
+    let operator = AdminClient::new(&settings, name);
+    let show = |users: Vec<serde_json::Value>| match args.json {
+        true => print(&format!("{}\n", serde_json::Value::from(users))),
+        false => print(&admin::table(&users)),
+    };
+    let line = |line: &str| _ = print(&format!("{line}\n"));
+    match args.command {
+        AdminCommand::Find { text } => {
+            let found = operator.find(&text).await?;
+            show(found["users"].as_array().cloned().unwrap_or_default())
+        }
+        AdminCommand::Show { user } => show(vec![operator.show(&user).await?]),
+        AdminCommand::Suspend { user, duration, reason, remove_content } => {
+            let content = if remove_content { SuspendedContent::Remove } else { SuspendedContent::Keep };
+            show(vec![operator.suspend(&user, duration, reason, content).await?])
+        }
+        AdminCommand::Lift { user } => show(vec![operator.lift(&user).await?]),
+        AdminCommand::Suspensions => show(operator.suspensions().await?),
+        AdminCommand::SignOut { user } => {
+            operator.sign_out(&user).await?;
+            print("all sign-ins ended\n")
+        }
+        AdminCommand::Erase { yes: false, user } => {
+            anyhow::bail!(
+                "erasing {user} cannot be undone; look with `tidings admin show {user}`, then repeat with --yes"
+            )
+        }
+        AdminCommand::Erase { user, .. } => {
+            operator.erase(&user).await?;
+            print("erased; what the account wrote is removed now\n")
+        }
+        AdminCommand::Export { user } => {
+            operator.export(&user, |part| _ = print(part)).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        AdminCommand::Audit { verify: true, .. } => {
+            let count = operator.verify().await?;
+            print(&format!("{count} entries, each follows the one before it\n"))
+        }
+        AdminCommand::Audit { last, follow, .. } => {
+            operator.audit(last, follow, line).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
 }

@@ -141,7 +141,8 @@ export interface OutboxEntry extends Draft {
 
 export type ConnectionState = 'loading' | 'signed_out' | 'idle' | 'connecting' | 'online' | 'waiting' | 'stopped' | 'closed';
 /** `silent`: the connection was given up because nothing had come for seconds. */
-export interface State { state: ConnectionState; retry_at_ms?: number; code?: number; silent?: true }
+/** `reason`: why an operator suspended the account, with state `stopped`. */
+export interface State { state: ConnectionState; retry_at_ms?: number; code?: number; reason?: string; silent?: true }
 
 export interface TidingsEvents {
   state: State;

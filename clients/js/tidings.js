@@ -701,20 +701,26 @@ export class TidingsClient {
       if (this.#link) return void (this.#retryTimer = this.#later(this.#backoff(link.retry_after_ms), () => this.#open(link.takeover)));
     }
     if (!this.#wanted) return;
-    if (FINAL_CLOSES.has(code)) {
-      this.#wanted = false;
-      this.#setState({ state: 'stopped', code });
-      this.#emit('error', new TidingsError({ code: 'stopped', message: `The server closed the connection for good (${code}).`, cause: link.cause }));
-      return;
-    }
+    if (FINAL_CLOSES.has(code)) return this.#stop(code, link.cause);
     if (code === 4401 && this.#authFailures++ === 0) {
       this.#setState({ state: 'connecting' });
-      this.#refresh().then(() => this.#open(), (error) => { if (this.#wanted && error.status !== 401) this.#wait(this.#backoff(error.retry_after_ms)); });
+      this.#refresh().then(() => this.#open(), (error) => {
+        if (!this.#wanted || error.status === 401) return;
+        if (error.code === 'suspended') this.#stop(4403, error);
+        else this.#wait(this.#backoff(error.retry_after_ms));
+      });
       return;
     }
     if (code === 4401) return this.#forget(new TidingsError({ code: 'unauthenticated', message: 'The server does not take this sign-in any more: sign in again.', cause: link.cause }));
     const floor_ms = code === 4429 ? ABUSE_WAIT_MS : link.retry_after_ms;
     this.#wait(this.#backoff(floor_ms), why);
+  }
+
+  /** The server wants no connection: `connect` tries once more. `cause`: the error that said why. */
+  #stop(code, cause) {
+    this.#wanted = false;
+    this.#setState({ state: 'stopped', code, ...(cause?.code === 'suspended' && { reason: cause.message }) });
+    this.#emit('error', new TidingsError({ code: 'stopped', message: `The server closed the connection for good (${code}).`, cause }));
   }
 
   /** An attempt to connect that failed is told once, until one succeeds: the state says when the next comes. */
@@ -799,7 +805,7 @@ export class TidingsClient {
     const request = this.#requests.get(frame.id);
     if (frame.code === 'muted') this.#mute(this.conversations.get(request?.frame.conversation), new Date(this.#env.now() + frame.retry_after_ms).toISOString());
     if (request) this.#settle(request, new TidingsError(frame));
-    else if (link === this.#next) Object.assign(link, { retry_after_ms: frame.retry_after_ms, cause: new TidingsError(frame) }); // why the hello was refused
+    else if (link === this.#next || frame.id === undefined) Object.assign(link, { retry_after_ms: frame.retry_after_ms, cause: new TidingsError(frame) }); // why the hello is refused, or why a close comes
   }
 
   #reconnect(link, { after_ms, handover }) {

@@ -26,6 +26,29 @@ CREATE TABLE bans (
 ){by_key};
 CREATE INDEX bans_by_conversation ON bans (conversation, user_id);
 
+-- Until when an operator keeps an account out. A row whose time is over stays until it is replaced, lifted, or the account is erased.
+CREATE TABLE suspensions (
+    user_id      {id} PRIMARY KEY,
+    suspended_at {whole} NOT NULL,
+    ends_at      {whole} NOT NULL,
+    reason       {text}
+){by_key};
+
+-- Who did what to whom, in a chain of hashes (src/domain/audit.rs). Rows are only added, and removed from the beginning when they are
+-- older than what is kept. The newest row stays.
+CREATE TABLE audit (
+    id           {whole} PRIMARY KEY,
+    at           {whole} NOT NULL,
+    actor        {text} NOT NULL,
+    action       {text} NOT NULL,
+    subject      {text},
+    conversation {text},
+    address      {text},
+    details      {text},
+    previous     {text} NOT NULL,
+    hash         {text} NOT NULL
+){by_key};
+
 CREATE TABLE blocks (
     blocker {id} NOT NULL,
     blocked {id} NOT NULL,

@@ -337,7 +337,8 @@ CREATE TABLE revocations (
     user_id  uuid NOT NULL,
     family   uuid,
     at       bigint NOT NULL,
-    is_final boolean NOT NULL
+    -- What ended: families.rs has the numbers.
+    kind     bigint NOT NULL
 );
 CREATE INDEX revocations_by_time ON revocations (at);
-INSERT INTO meta (name, value) VALUES ('revocations', 0);
+INSERT INTO meta (name, value) VALUES ('revocations', 0), ('audit', 0);

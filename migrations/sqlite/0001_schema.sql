@@ -2,12 +2,13 @@
 -- There are no foreign keys: the code decides inside its transactions, and rows go in bounded steps.
 
 -- epoch: which incarnation of the log this is.
+-- audit: the number of the newest entry of the audit log.
 -- position_floor: positions up to this one are taken although no event may have them (receipts take positions too).
 CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO meta (name, value) VALUES ('position_floor', 0);
+INSERT INTO meta (name, value) VALUES ('position_floor', 0), ('audit', 0);
 
 CREATE TABLE conversations (
     id              BLOB PRIMARY KEY,
@@ -258,6 +259,7 @@ CREATE TABLE revocations (
     user_id  BLOB NOT NULL,
     family   BLOB,
     at       INTEGER NOT NULL,
-    is_final INTEGER NOT NULL
+    -- What ended: families.rs has the numbers.
+    kind     INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX revocations_by_time ON revocations (at);

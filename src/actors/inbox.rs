@@ -245,7 +245,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{FamilyId, Revocation, Timestamp};
+    use crate::domain::{FamilyId, Revocation, RevocationKind, Timestamp};
     use crate::environment::ManualEnvironment;
 
     #[test]
@@ -259,7 +259,7 @@ mod tests {
         let dropped = inbox.put(&mut vec![
             item(Signal::Typing { conversation, user, on: true }),
             item(Signal::Typing { conversation, user, on: false }),
-            item(Signal::Revoked(Revocation { user, family, at, final_: false })),
+            item(Signal::Revoked(Revocation { user, family, at, kind: RevocationKind::Tokens })),
         ]);
         assert!(matches!(&dropped[..], [Item::Signal { signal: Signal::Typing { on: false, .. }, .. }]));
         assert_eq!(inbox.len(), 2);

@@ -18,6 +18,7 @@ use super::receipts::{Keep, Receipts, announce};
 use super::router::{Repair, Router};
 use super::typing::TypingBoard;
 use super::writer::{Asker, Job, Writer, WriterOptions};
+use crate::audit::AuditLog;
 use crate::bus::Signal;
 use crate::bus::presence_registry::SharedPresenceRegistry;
 use crate::config::{PresenceSettings, ReceiptsSettings};
@@ -82,10 +83,11 @@ impl Node {
         router: Arc<Router>,
         holes: tokio::sync::mpsc::Receiver<Repair>,
         meters: Arc<Meters>,
+        audit: AuditLog,
         options: NodeOptions,
     ) -> Self {
         let inspection = Inspection::default();
-        let writer = Writer::start(&store, &router, &environment, &meters, options.writer);
+        let writer = Writer::start(&store, &router, &environment, &meters, audit, options.writer);
         writer.show(&inspection);
         let shown = Arc::clone(&router);
         inspection.add_value("router", move || shown.observed());

@@ -18,6 +18,7 @@ use actix_web::{HttpResponse, ResponseError};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::admin::{self, Operators, OperatorsSlot};
 use super::resource::{at, get};
 use super::word::word;
 use super::{Problem, Readiness, ReadyView};
@@ -39,6 +40,7 @@ pub struct InternalState {
     token: Option<SecretString>,
     waits: OnceLock<(&'static str, Timestamp)>,
     started: OnceLock<Started>,
+    operators: OperatorsSlot,
 }
 
 /// The parts that exist once the process serves.
@@ -51,7 +53,8 @@ impl InternalState {
     /// For a process that is about to start. `render_metrics`: `None` where the metrics are off. `token`:
     /// what callers have to send; `None` where the operating system decides who may call.
     pub fn new(render_metrics: Option<RenderMetrics>, token: Option<SecretString>) -> Arc<Self> {
-        Arc::new(Self { render_metrics, token, waits: OnceLock::new(), started: OnceLock::new() })
+        let (waits, started, operators) = (OnceLock::new(), OnceLock::new(), Arc::default());
+        Arc::new(Self { render_metrics, token, waits, started, operators })
     }
 
     /// The start waits for this dependency. Only the first one is shown.
@@ -60,7 +63,9 @@ impl InternalState {
     }
 
     /// The process serves from now on. Called once.
-    pub fn started(&self, readiness: Arc<Readiness>, inspection: Arc<Inspection>) {
+    pub fn started(&self, readiness: Arc<Readiness>, operators: Operators) {
+        let inspection = Arc::clone(operators.node.inspection());
+        self.operators.get_or_init(|| operators);
         self.started.get_or_init(|| Started { readiness, inspection });
     }
 
@@ -76,6 +81,7 @@ impl InternalState {
 /// Registers everything that the internal address answers.
 pub fn configure(config: &mut ServiceConfig, state: Arc<InternalState>) {
     let scope = web::scope("")
+        .service(admin::resources())
         .service(at("/livez", [get(live)]))
         .service(at("/startupz", [get(started)]))
         .service(at("/readyz", [get(ready)]))
@@ -83,7 +89,8 @@ pub fn configure(config: &mut ServiceConfig, state: Arc<InternalState>) {
         .service(at("/inspect", [get(inspect)]))
         .default_service(web::to(|| async { Err::<&'static str, _>(Problem::not_found()) }))
         .wrap(from_fn(guard));
-    config.app_data(Data::from(state)).service(scope);
+    let operators = Data::new(Arc::clone(&state.operators));
+    config.app_data(operators).app_data(Data::from(state)).service(scope);
 }
 
 /// The outermost layer: the token, the time limit, and a panic that ends one request only.

@@ -5,6 +5,7 @@
 //! Nothing here holds state or decides who may do what.
 
 mod accounts;
+pub mod admin;
 mod asset;
 mod asyncapi;
 mod bans;

@@ -3,9 +3,11 @@
 //! [`App::build`] binds the address, opens the store, loads keys and starts the actors; [`App::serve`] serves
 //! until it is asked to stop. All other parts get what they need as plain values ([`options`]).
 
+pub mod admin;
 mod banner;
 mod bus;
 mod bus_keys;
+mod call;
 mod data_folder;
 mod database;
 pub mod doctor;
@@ -38,6 +40,7 @@ use self::internal::Internal;
 use self::process::{Groundwork, Others, Process};
 use self::process_name::process_name;
 use self::stop::StopPlan;
+use crate::api::admin::Operators;
 use crate::api::internal::RenderMetrics;
 use crate::api::{Readiness, ThreadHeartbeat};
 use crate::bus::redis::RedisPresenceRegistry;
@@ -254,7 +257,8 @@ impl Assembled {
         let server = http::start(self.listener, &self.settings.server, parts)?;
         let handle = server.handle();
         let serving = actix_rt::spawn(server);
-        internal.state.started(Arc::clone(&self.readiness), Arc::clone(node.inspection()));
+        let identity = self.process.gateway().identity.clone();
+        internal.state.started(Arc::clone(&self.readiness), Operators { node: node.clone(), identity });
         announce(&self.settings, address);
         stop.await;
         let plan = StopPlan::of(&self.settings);

@@ -88,8 +88,8 @@ impl Groundwork {
     /// [`AppError`], for the operator.
     pub async fn start(self, name: String, others: Option<Others>) -> Result<Process, AppError> {
         let Self { settings, store, environment, meters, identity, router, holes } = self;
-        let node =
-            Node::start(store, Arc::clone(&environment), router, holes, meters, options::node(&settings));
+        let (clock, audit) = (Arc::clone(&environment), identity.audit().clone());
+        let node = Node::start(store, clock, router, holes, meters, audit, options::node(&settings));
         let (bus, registry) = others.map_or((None, None), |others| (Some(others.bus), Some(others.registry)));
         if let Some(registry) = registry {
             let lease = Duration::from_millis(settings.presence.lease_ms);
@@ -107,6 +107,11 @@ impl Groundwork {
         watch_revocations(&identity, &node);
         let keeper = identity.clone();
         actix_rt::spawn(async move { keeper.run().await });
+        let audit = identity.audit().clone();
+        let shown = audit.clone();
+        node.inspection().add_value("audit", move || shown.observed());
+        let kept = Duration::from_secs(settings.audit.retention_days * 24 * 3_600);
+        actix_rt::spawn(async move { audit.run(kept).await });
         let proxies = TrustedProxies::new(settings.server.trusted_proxies.clone());
         let admission = Admission::new(options::admission(&settings, Arc::clone(&proxies)), environment);
         let shown = Arc::clone(&admission);
@@ -219,6 +224,7 @@ impl Process {
             plan.requests_answered(&self.requests, self.gateway.node.writer()).await;
         }
         self.fleet.stop().await;
+        self.gateway.identity.audit().close().await;
         sessions
     }
 }

@@ -8,6 +8,7 @@
 //! To add a key: put it with its explanation into `config/default.toml` (its value there also fixes its
 //! type), add the field to the section's struct, and bound it in that struct's `validate`.
 
+mod audit;
 mod auth;
 mod broken;
 mod bus;
@@ -37,6 +38,7 @@ use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 
+pub use audit::AuditSettings;
 pub use auth::{AuthSettings, ExternalSettings, SignUps};
 pub use bus::{BusBackend, BusMac, BusSettings, RedisSettings};
 pub use conversations::ConversationsSettings;
@@ -97,6 +99,8 @@ pub struct Settings {
     pub presence: PresenceSettings,
     /// Read and delivered positions.
     pub receipts: ReceiptsSettings,
+    /// What operators, owners and users did.
+    pub audit: AuditSettings,
     /// Logs and metrics.
     pub telemetry: TelemetrySettings,
     tree: Tree,
@@ -172,6 +176,7 @@ impl Settings {
         let bus = section::<BusSettings>(&tree, "bus", problems);
         let presence = section::<PresenceSettings>(&tree, "presence", problems);
         let receipts = section::<ReceiptsSettings>(&tree, "receipts", problems);
+        let audit = section::<AuditSettings>(&tree, "audit", problems);
         let telemetry = section::<TelemetrySettings>(&tree, "telemetry", problems);
         let settings = Self {
             server: server?,
@@ -184,6 +189,7 @@ impl Settings {
             bus: bus?,
             presence: presence?,
             receipts: receipts?,
+            audit: audit?,
             telemetry: telemetry?,
             tree,
             read_warnings: problems.take_warnings(),
@@ -204,6 +210,7 @@ impl Settings {
         self.bus.validate(&mut problems.of("bus"));
         self.presence.validate(&mut problems.of("presence"));
         self.receipts.validate(&mut problems.of("receipts"));
+        self.audit.validate(&mut problems.of("audit"));
         self.telemetry.validate(&mut problems.of("telemetry"));
         rules::validate(self, problems);
     }

@@ -4,6 +4,7 @@
 //! Nothing here does I/O, reads a clock, draws randomness, knows an encoding or waits. The caller of a rule
 //! passes the facts and `now`; the rule returns a value or a [`Refusal`].
 
+pub mod audit;
 mod conversation;
 mod event;
 mod ids;
@@ -13,6 +14,7 @@ pub mod name_words;
 mod origin;
 pub mod permissions;
 mod refusal;
+mod suspension;
 mod time;
 mod user;
 
@@ -28,5 +30,6 @@ pub(crate) use limits::with_limits;
 pub use message::{Content, JsonText, Message};
 pub use origin::{AllowedOrigins, Origin};
 pub use refusal::Refusal;
+pub use suspension::{AccountState, Suspension};
 pub use time::Timestamp;
-pub use user::{Revocation, SHOWN_NAME_CHARS, User, Username, UsernameError};
+pub use user::{Revocation, RevocationKind, SHOWN_NAME_CHARS, User, Username, UsernameError};

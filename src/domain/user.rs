@@ -31,8 +31,20 @@ pub struct Revocation {
     pub family: Option<FamilyId>,
     /// When. Tokens issued later are not concerned.
     pub at: Timestamp,
-    /// The account is erased or banned: close with 4403 instead of 4401.
-    pub final_: bool,
+    /// What ends.
+    pub kind: RevocationKind,
+}
+
+/// What a revocation ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RevocationKind {
+    /// Sign-ins: connections close with 4401, and the user may sign in again.
+    Tokens,
+    /// The account is erased: connections close with 4403.
+    Erasure,
+    /// An operator suspended the account or lifted that. The entry itself does not say which: every reader
+    /// looks at the account's present suspension, so the order in which entries arrive does not matter.
+    Suspension,
 }
 
 /// A unique name: 2 to 32 characters of `a-z 0-9 _ . -`, beginning with a letter or digit, stored in lower

@@ -281,7 +281,8 @@ fn check_rate(hub: &Hub<TcpStream>, request: &Request, stream: &TcpStream) -> Re
             Failure::Refused(_)
             | Failure::Unavailable { .. }
             | Failure::IssuerAway
-            | Failure::Unauthenticated(_) => Refused::Draining,
+            | Failure::Unauthenticated(_)
+            | Failure::Suspended { .. } => Refused::Draining,
         }
     })
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::refresh::{RefreshToken, hash_presented};
 use super::{Claims, Identity, Standing};
-use crate::domain::{FamilyId, Refusal, Timestamp, User, UserId, Username};
+use crate::domain::audit::AuditAction;
+use crate::domain::{AccountState, FamilyId, Refusal, Timestamp, User, UserId, Username};
 use crate::protocol::Failure;
-use crate::store::{Credentials, FamilyRotation, NewFamily, Revocation};
+use crate::store::{Credentials, FamilyRotation, NewFamily, Revocation, RevocationKind};
 
 /// How long a refresh token may be presented again while its successor was not. A client that lost the answer
 /// asks again by then.
@@ -46,9 +47,11 @@ impl Identity {
             Err(Failure::Unauthenticated(_) | Failure::Refused(_)) => "wrong",
             Err(Failure::RateLimited { .. }) => "rate_limited",
             Err(Failure::Overloaded { .. }) => "overloaded",
+            Err(Failure::Suspended { .. }) => "suspended",
             Err(Failure::Unavailable { .. } | Failure::IssuerAway) => "unavailable",
         };
         self.inner.meters.sign_ins.of(result).increment(1);
+        self.note_sign_in(&signed_in, username, address);
         signed_in
     }
 
@@ -112,6 +115,9 @@ impl Identity {
             FamilyRotation::Rotated(family) => {
                 let claims =
                     Claims { user: family.user, family: Some(family.id), issued_at: now, expires_at: end };
+                if let suspended @ Standing::Suspended(_) = self.standing(&claims) {
+                    suspended.into_result()?;
+                }
                 // A failover or a restore may have lost the end of this sign-in. This node still knows it and
                 // would refuse every new token. So the client has to sign in again, and the end is stored
                 // again.
@@ -130,10 +136,16 @@ impl Identity {
             FamilyRotation::Reused(family) => {
                 rare!(RefreshTokenReused);
                 self.inner.meters.refreshes.of("reused").increment(1);
+                self.note_of(AuditAction::RefreshReused, family.user);
                 tracing::warn!(user = %family.user, "a refresh token was used twice: its sign-in was ended");
                 let (user, family) = (family.user, Some(family.id));
-                self.end(&[Revocation { user, family, at: now, final_: false }]);
+                self.end(&[Revocation { user, family, at: now, kind: RevocationKind::Tokens }]);
                 Err(Failure::Unauthenticated("the refresh token was used before: its sign-in is ended"))
+            }
+            FamilyRotation::Suspended(suspension) => {
+                self.inner.meters.refreshes.of("suspended").increment(1);
+                self.not_suspended(AccountState::Living(Some(suspension)))?;
+                Err(refused)
             }
             FamilyRotation::Refused => {
                 self.inner.meters.refreshes.of("unknown").increment(1);
@@ -153,6 +165,8 @@ impl Identity {
         let now = self.inner.environment.now().max(claims.issued_at);
         let ended = self.write(self.inner.store.revoke(claims.user, family, now)).await?;
         self.end(&ended);
+        let which = if everywhere { "all sign-ins" } else { "one sign-in" };
+        self.note_with(AuditAction::SignOut, claims.user, which);
         // A failover may have lost the sign-in, so that it was not among the user's sign-ins.
         if everywhere && claims.family.is_some() && self.standing(claims) == Standing::Good {
             let ended = self.write(self.inner.store.revoke(claims.user, claims.family, now)).await?;
@@ -175,6 +189,7 @@ impl Identity {
         self.confirm_password(user, password).await?;
         let revocation = act.await?;
         self.end(&[revocation]);
+        self.note_of(AuditAction::Erased, user);
         Ok(())
     }
 
@@ -234,6 +249,7 @@ impl Identity {
         let now = self.inner.environment.now();
         let ended = self.write(self.inner.store.revoke_others(claims.user, claims.family, now)).await?;
         self.end(&ended);
+        self.note_of(AuditAction::PasswordChanged, claims.user);
         Ok(())
     }
 
@@ -262,6 +278,9 @@ impl Identity {
     }
 
     pub(super) async fn start_sign_in(&self, user: User, created: bool) -> Result<SignedIn, Failure> {
+        if !created {
+            self.may_sign_in(user.id).await?;
+        }
         let now = self.inner.environment.now();
         let id = FamilyId::from_uuid(self.inner.environment.new_uuid());
         let refresh = RefreshToken::draw(&self.inner.environment);

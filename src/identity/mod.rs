@@ -4,6 +4,7 @@
 //! the first time a node sees a user. Everything else calls the store, each call with a timeout.
 
 mod accounts;
+mod audited;
 mod external;
 mod jwks;
 mod keys;
@@ -12,6 +13,7 @@ mod passwords;
 mod refresh;
 mod revocations;
 mod sign_ups;
+mod suspensions;
 mod throttle;
 mod tokens;
 
@@ -21,7 +23,7 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 use thiserror::Error;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 pub use self::accounts::SignedIn;
 use self::external::External;
@@ -32,15 +34,18 @@ pub use self::options::{IdentityOptions, KeySource};
 pub use self::passwords::MAX_PASSWORD_BYTES;
 use self::passwords::{Passwords, PasswordsObserved};
 use self::revocations::Revocations;
-pub use self::revocations::{Source, Standing};
+pub use self::revocations::{AccountSuspended, Source, Standing};
 use self::throttle::Throttle;
 pub use self::tokens::Claims;
 use self::tokens::Tokens;
-use crate::domain::{Timestamp, User, UserId};
+use crate::audit::AuditLog;
+use crate::domain::{AccountState, RevocationKind, Suspension, Timestamp, User, UserId};
 use crate::environment::SharedEnvironment;
 use crate::panics;
 use crate::protocol::Failure;
-use crate::store::{NewUser, NewUserOutcome, Revocation, RevocationCursor, SharedStore, StoreError};
+use crate::store::{
+    ListedRevocation, NewUser, NewUserOutcome, Revocation, RevocationCursor, SharedStore, StoreError,
+};
 use crate::telemetry::meters::IdentityMeters;
 
 /// Users that this node knows to exist, at most.
@@ -82,8 +87,11 @@ struct Inner {
     /// How far the store's revocations were read. Held during a read, so that two readers cannot move it
     /// back.
     revocation_cursor: Mutex<RevocationCursor>,
+    /// Another node changed a suspension: the list is read now.
+    look: Notify,
     throttle: Throttle,
     meters: IdentityMeters,
+    audit: AuditLog,
     known: Cache<UserId, ()>,
 }
 
@@ -102,6 +110,7 @@ impl Identity {
         let tokens = Tokens::new(keys, auth.issuer.clone(), auth.audience.clone(), auth.access_token());
         let meters = IdentityMeters::new();
         let passwords = Passwords::new(auth, options.hash_wait, environment.clone(), meters.clone());
+        let audit = AuditLog::new(Arc::clone(&store), Arc::clone(&environment));
         let inner = Inner {
             store,
             passwords: passwords.map_err(IdentityError::Passwords)?,
@@ -109,8 +118,10 @@ impl Identity {
             external: auth.external().cloned().map(External::new).transpose()?,
             revocations: Revocations::default(),
             revocation_cursor: Mutex::default(),
+            look: Notify::new(),
             throttle: Throttle::new(auth, environment.clone()),
             meters,
+            audit,
             known: Cache::new(KNOWN_USERS),
             environment,
             options,
@@ -136,7 +147,7 @@ impl Identity {
     /// revoked, and of a user that exists.
     ///
     /// # Errors
-    /// `Unauthenticated` with what is wrong, or `Unavailable`.
+    /// `Unauthenticated` with what is wrong, `Suspended`, or `Unavailable`.
     pub async fn authenticate(&self, token: &str) -> Result<Claims, Failure> {
         let now = self.inner.environment.now();
         let claims = match self.inner.tokens.verify(token, now) {
@@ -158,7 +169,7 @@ impl Identity {
     /// Whether a token that was valid still is. A connection asks this once a revocation can find it, and
     /// again at every revocation.
     pub fn standing(&self, claims: &Claims) -> Standing {
-        self.inner.revocations.standing(claims)
+        self.inner.revocations.standing(claims, self.inner.environment.now())
     }
 
     /// Checks again a token that was valid. Long work calls it between its steps.
@@ -181,7 +192,11 @@ impl Identity {
 
     /// Another node's revocation arrived by the bus.
     pub fn on_bus_revocation(&self, revocation: &Revocation) {
-        self.note(revocation, Source::Bus);
+        match revocation.kind {
+            RevocationKind::Tokens | RevocationKind::Erasure => self.note(revocation, Source::Bus),
+            // Only the store says what holds now.
+            RevocationKind::Suspension => self.inner.look.notify_one(),
+        }
     }
 
     /// Every revocation that this node writes to the store takes this one path: into the list, to the
@@ -193,10 +208,22 @@ impl Identity {
 
     fn note(&self, revocation: &Revocation, source: Source) {
         self.inner.revocations.note(revocation, source, self.inner.environment.monotonic_ms());
-        if revocation.final_ {
+        if revocation.kind == RevocationKind::Erasure {
             // The list forgets after a while, so the store is asked again whether the user exists.
             self.inner.known.invalidate(&revocation.user);
         }
+    }
+
+    /// The list forgets a suspension after a while, so the store is asked again whether the user may come in.
+    fn note_suspension(&self, revocation: &Revocation, suspension: Option<Suspension>) {
+        self.inner.known.invalidate(&revocation.user);
+        let now_ms = self.inner.environment.monotonic_ms();
+        self.inner.revocations.note_suspension(revocation, suspension, now_ms);
+    }
+
+    /// The audit log of this process.
+    pub fn audit(&self) -> &AuditLog {
+        &self.inner.audit
     }
 
     /// The options in force.
@@ -223,7 +250,15 @@ impl Identity {
         let mut cursor = self.inner.revocation_cursor.lock().await;
         loop {
             let (revocations, next) = self.read(self.inner.store.revocations(*cursor)).await?;
-            revocations.iter().for_each(|revocation| self.note(revocation, Source::Store));
+            if next.epoch != cursor.epoch {
+                self.inner.revocations.forget_suspensions();
+            }
+            for ListedRevocation { revocation, suspension } in &revocations {
+                match revocation.kind {
+                    RevocationKind::Tokens | RevocationKind::Erasure => self.note(revocation, Source::Store),
+                    RevocationKind::Suspension => self.note_suspension(revocation, suspension.clone()),
+                }
+            }
             *cursor = next;
             if revocations.is_empty() {
                 return Ok(());
@@ -235,7 +270,11 @@ impl Identity {
     pub async fn run(&self) {
         let mut cleaned_at_ms = 0;
         loop {
-            tokio::time::sleep(Duration::from_millis(self.inner.options.auth.revocation_poll_ms)).await;
+            let pause = Duration::from_millis(self.inner.options.auth.revocation_poll_ms);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.inner.look.notified() => {}
+            }
             panics::point("identity");
             // The failure was logged; the next round tries again.
             let _ = self.catch_up().await;
@@ -290,8 +329,9 @@ impl Identity {
         if self.inner.known.contains_key(&user) {
             return Ok(());
         }
-        if !self.read(self.inner.store.is_living(user)).await? {
-            return Err(Failure::Unauthenticated("the token names nobody"));
+        match self.read(self.inner.store.account_state(user)).await? {
+            AccountState::Gone => return Err(Failure::Unauthenticated("the token names nobody")),
+            living => self.not_suspended(living)?,
         }
         self.inner.known.insert(user, ());
         Ok(())

@@ -8,6 +8,9 @@
 //!   the other nodes.
 //! - *Limits*: one entry for each sign-in that ended within the life of the longest token and one hour more.
 //! - *On restart*: read from the store before serving.
+//!
+//! Suspensions of accounts are in the set too. An entry says only that an account's suspension changed, and
+//! each node reads the present one with it, so entries may arrive late, doubled or in another order.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,7 +19,7 @@ use std::sync::{OnceLock, RwLock};
 use smallvec::SmallVec;
 
 use super::tokens::Claims;
-use crate::domain::{FamilyId, Timestamp, UserId};
+use crate::domain::{FamilyId, RevocationKind, Suspension, Timestamp, UserId};
 use crate::protocol::Failure;
 use crate::store::Revocation;
 
@@ -32,14 +35,31 @@ pub enum Source {
 }
 
 /// Whether a token is still valid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// No revocation concerns it.
     Good,
     /// Its sign-in was ended. Another sign-in may work.
     SignedOut,
-    /// The account is erased or banned.
+    /// The account is erased.
     Gone,
+    /// An operator keeps the account out.
+    Suspended(AccountSuspended),
+}
+
+/// Why a suspended account is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountSuspended {
+    /// How long the suspension lasts still.
+    pub left_ms: u64,
+    /// The operator's words.
+    pub reason: Option<String>,
+}
+
+impl From<AccountSuspended> for Failure {
+    fn from(AccountSuspended { left_ms, reason }: AccountSuspended) -> Self {
+        Self::Suspended { left_ms, reason }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +69,8 @@ struct Ended {
     strangers: Option<(Timestamp, u64)>,
     /// The account is erased.
     gone: bool,
+    /// The account's suspension, and when it was noted.
+    suspension: Option<(Suspension, u64)>,
     /// Each with when it was noted, on the monotonic clock of this process: the clock of the node that ended
     /// it may be wrong.
     families: SmallVec<[(FamilyId, u64); 1]>,
@@ -57,6 +79,7 @@ struct Ended {
 impl Ended {
     /// Adds a revocation. Returns whether it was new.
     fn take(&mut self, revocation: &Revocation, now_ms: u64) -> bool {
+        let is_final = revocation.kind == RevocationKind::Erasure;
         match revocation.family {
             Some(family) => {
                 let new = !self.families.iter().any(|(known, _)| *known == family);
@@ -68,18 +91,23 @@ impl Ended {
             None => {
                 let until =
                     self.strangers.map(|(until, _)| until).max(Some(revocation.at)).unwrap_or(revocation.at);
-                let new = self.strangers.is_none_or(|(known, _)| known < until)
-                    || (revocation.final_ && !self.gone);
+                let new = self.strangers.is_none_or(|(known, _)| known < until) || (is_final && !self.gone);
                 self.strangers = Some((until, now_ms));
-                self.gone |= revocation.final_;
+                self.gone |= is_final;
                 new
             }
         }
     }
 
-    fn standing(&self, claims: &Claims) -> Standing {
+    fn standing(&self, claims: &Claims, now: Timestamp) -> Standing {
         if self.gone {
             return Standing::Gone;
+        }
+        if let Some((suspension, _)) = &self.suspension
+            && let Some(left_ms) = suspension.left_ms(now)
+        {
+            let reason = suspension.reason.clone();
+            return Standing::Suspended(AccountSuspended { left_ms, reason });
         }
         let signed_out = match claims.family {
             Some(own) => self.families.iter().any(|(family, _)| *family == own),
@@ -93,12 +121,13 @@ impl Standing {
     /// The same as an answer to a request.
     ///
     /// # Errors
-    /// `Unauthenticated` unless it is good.
+    /// `Unauthenticated` or `Suspended` unless it is good.
     pub fn into_result(self) -> Result<(), Failure> {
         match self {
             Self::Good => Ok(()),
             Self::SignedOut => Err(Failure::Unauthenticated("the sign-in was ended")),
             Self::Gone => Err(Failure::Unauthenticated("the account is gone")),
+            Self::Suspended(why) => Err(why.into()),
         }
     }
 }
@@ -144,10 +173,38 @@ impl Revocations {
         }
     }
 
-    /// Whether a token still holds.
-    pub fn standing(&self, claims: &Claims) -> Standing {
+    /// Replaces what is known of an account's suspension with what the store has, and calls the observer when
+    /// that differs. A node that read the store reads nothing older afterwards, so the last call is right.
+    pub fn note_suspension(&self, revocation: &Revocation, suspension: Option<Suspension>, now_ms: u64) {
+        let new = {
+            let mut ended = self.ended.write().unwrap_or_else(crate::panics::poisoned);
+            let known = &mut ended.entry(revocation.user).or_default().suspension;
+            let new = known.as_ref().map(|(suspension, _)| suspension) != suspension.as_ref();
+            *known = suspension.map(|suspension| (suspension, now_ms));
+            new
+        };
+        if new && let Some(observer) = self.observer.get() {
+            observer(revocation, Source::Store);
+        }
+    }
+
+    /// Forgets all suspensions. After a failover the log may have lost some that this node knows.
+    pub fn forget_suspensions(&self) {
+        let mut ended = self.ended.write().unwrap_or_else(crate::panics::poisoned);
+        ended.values_mut().for_each(|ended| ended.suspension = None);
+    }
+
+    /// Has the observer inform the other nodes of an entry that was made here.
+    pub fn announce(&self, revocation: &Revocation) {
+        if let Some(observer) = self.observer.get() {
+            observer(revocation, Source::Here);
+        }
+    }
+
+    /// Whether a token still holds at `now`.
+    pub fn standing(&self, claims: &Claims, now: Timestamp) -> Standing {
         let ended = self.ended.read().unwrap_or_else(crate::panics::poisoned);
-        ended.get(&claims.user).map_or(Standing::Good, |ended| ended.standing(claims))
+        ended.get(&claims.user).map_or(Standing::Good, |ended| ended.standing(claims, now))
     }
 
     /// Whether an account is known to be erased.
@@ -166,7 +223,10 @@ impl Revocations {
                 ended.strangers = None;
                 ended.gone = false;
             }
-            ended.strangers.is_some() || !ended.families.is_empty()
+            if ended.suspension.as_ref().is_some_and(|(_, noted_ms)| *noted_ms < users_before_ms) {
+                ended.suspension = None;
+            }
+            ended.strangers.is_some() || ended.suspension.is_some() || !ended.families.is_empty()
         });
     }
 }
@@ -200,19 +260,23 @@ mod tests {
     fn a_sign_in_ends_by_its_id_and_the_token_of_another_issuer_by_its_time() {
         let set = Revocations::default();
         let stranger = |issued_at| Claims { family: None, ..claims(0, issued_at) };
-        let note = |family, final_| {
-            set.note(&Revocation { user: user(), family, at: at(50), final_ }, Source::Here, 7);
+        let note = |family, kind| {
+            set.note(&Revocation { user: user(), family, at: at(50), kind }, Source::Here, 7);
         };
-        note(Some(family(1)), false);
-        assert_eq!(set.standing(&claims(1, 60)), Standing::SignedOut, "an ended sign-in stays ended");
-        assert_eq!(set.standing(&claims(2, 40)), Standing::Good);
-        note(None, false);
-        assert_eq!(set.standing(&claims(2, 40)), Standing::Good, "no clock says anything of our own tokens");
-        assert_eq!(set.standing(&stranger(50)), Standing::SignedOut);
-        assert_eq!(set.standing(&stranger(51)), Standing::Good);
+        note(Some(family(1)), RevocationKind::Tokens);
+        assert_eq!(set.standing(&claims(1, 60), at(0)), Standing::SignedOut, "an ended sign-in stays ended");
+        assert_eq!(set.standing(&claims(2, 40), at(0)), Standing::Good);
+        note(None, RevocationKind::Tokens);
+        assert_eq!(
+            set.standing(&claims(2, 40), at(0)),
+            Standing::Good,
+            "no clock says anything of our own tokens"
+        );
+        assert_eq!(set.standing(&stranger(50), at(0)), Standing::SignedOut);
+        assert_eq!(set.standing(&stranger(51), at(0)), Standing::Good);
         assert!(!set.is_gone(user()));
-        note(None, true);
-        assert_eq!(set.standing(&claims(2, 51)), Standing::Gone);
+        note(None, RevocationKind::Erasure);
+        assert_eq!(set.standing(&claims(2, 51), at(0)), Standing::Gone);
         assert!(set.is_gone(user()));
     }
 
@@ -221,9 +285,10 @@ mod tests {
         let (set, heard) = (Revocations::default(), Arc::new(AtomicUsize::new(0)));
         let count = heard.clone();
         assert!(set.observe(move |_, _| _ = count.fetch_add(1, Ordering::SeqCst)));
-        let one = Revocation { user: user(), family: Some(family(1)), at: at(1), final_: false };
-        let all = Revocation { user: user(), family: None, at: at(2), final_: false };
-        for revocation in [one, one, all, all, Revocation { final_: true, ..all }] {
+        let one =
+            Revocation { user: user(), family: Some(family(1)), at: at(1), kind: RevocationKind::Tokens };
+        let all = Revocation { user: user(), family: None, at: at(2), kind: RevocationKind::Tokens };
+        for revocation in [one, one, all, all, Revocation { kind: RevocationKind::Erasure, ..all }] {
             set.note(&revocation, Source::Bus, 7);
         }
         assert_eq!(heard.load(Ordering::SeqCst), 3);
@@ -237,15 +302,42 @@ mod tests {
     fn what_concerns_only_expired_tokens_is_forgotten() {
         let set = Revocations::default();
         set.note(
-            &Revocation { user: user(), family: Some(family(1)), at: at(10), final_: false },
+            &Revocation { user: user(), family: Some(family(1)), at: at(10), kind: RevocationKind::Tokens },
             Source::Here,
             7,
         );
-        set.note(&Revocation { user: user(), family: None, at: at(10), final_: true }, Source::Here, 7);
+        set.note(
+            &Revocation { user: user(), family: None, at: at(10), kind: RevocationKind::Erasure },
+            Source::Here,
+            7,
+        );
         set.prune(8, 7);
-        assert_eq!(set.standing(&claims(1, 5)), Standing::Gone);
+        assert_eq!(set.standing(&claims(1, 5), at(0)), Standing::Gone);
         set.prune(8, 8);
-        assert_eq!(set.standing(&claims(1, 5)), Standing::Good);
+        assert_eq!(set.standing(&claims(1, 5), at(0)), Standing::Good);
         assert!(set.ended.read().expect("no panic").is_empty());
+    }
+
+    #[test]
+    fn a_suspension_is_what_the_store_said_last_and_ends_by_its_time() {
+        let (set, heard) = (Revocations::default(), Arc::new(AtomicUsize::new(0)));
+        let count = heard.clone();
+        assert!(set.observe(move |_, _| _ = count.fetch_add(1, Ordering::SeqCst)));
+        let entry = Revocation { user: user(), family: None, at: at(1), kind: RevocationKind::Suspension };
+        let suspension = Suspension { until: at(50), reason: Some("spam".to_owned()) };
+        set.note_suspension(&entry, Some(suspension.clone()), 7);
+        set.note_suspension(&entry, Some(suspension.clone()), 7);
+        assert_eq!(heard.load(Ordering::SeqCst), 1);
+        let out = AccountSuspended { left_ms: 10, reason: suspension.reason.clone() };
+        assert_eq!(set.standing(&claims(1, 60), at(40)), Standing::Suspended(out), "also for a new token");
+        assert_eq!(set.standing(&claims(1, 60), at(50)), Standing::Good);
+        set.note_suspension(&entry, None, 8);
+        assert_eq!(set.standing(&claims(1, 60), at(40)), Standing::Good);
+        set.note_suspension(&entry, Some(suspension.clone()), 9);
+        set.prune(0, 10);
+        assert!(set.ended.read().expect("no panic").is_empty(), "every token from before has expired");
+        set.note_suspension(&entry, Some(suspension), 9);
+        set.forget_suspensions();
+        assert_eq!(set.standing(&claims(1, 60), at(40)), Standing::Good);
     }
 }

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Identity, SignedIn};
 use crate::config::SignUps;
+use crate::domain::audit::AuditAction;
 use crate::domain::{Refusal, User, UserId, Username};
 use crate::protocol::{Failure, checks};
 use crate::store::{Credentials, NewUser, NewUserOutcome};
@@ -29,7 +30,7 @@ impl Identity {
         address: IpAddr,
     ) -> Result<SignedIn, Failure> {
         let made = self.make_account(username, password, display_name, address).await;
-        self.count_sign_up("account", &made);
+        self.count_sign_up("account", &made, address);
         made
     }
 
@@ -87,7 +88,7 @@ impl Identity {
         address: IpAddr,
     ) -> Result<SignedIn, Failure> {
         let made = self.find_or_make_guest(device_id, display_name, address).await;
-        self.count_sign_up("guest", &made);
+        self.count_sign_up("guest", &made, address);
         made
     }
 
@@ -142,7 +143,10 @@ impl Identity {
         self.inner.throttle.account(&user.to_string())?;
         let password_hash = self.inner.passwords.hash(password.clone()).await?;
         match self.write(self.inner.store.claim(user, &username, &password_hash)).await? {
-            Ok(claimed) => Ok(claimed),
+            Ok(claimed) => {
+                self.note_of(AuditAction::Claimed, user);
+                Ok(claimed)
+            }
             Err(Refusal::Conflict(why)) => {
                 rare!(ClaimLosesARace);
                 let known = self.read(self.inner.store.user(user)).await?.ok_or(Refusal::NotFound)?;
@@ -168,7 +172,8 @@ impl Identity {
         Err(Refusal::Conflict("only a guest can be claimed").into())
     }
 
-    fn count_sign_up(&self, kind: &'static str, made: &Result<SignedIn, Failure>) {
+    fn count_sign_up(&self, kind: &'static str, made: &Result<SignedIn, Failure>, address: IpAddr) {
+        self.note_sign_up(kind, made, address);
         match made {
             Ok(signed_in) if signed_in.created => self.inner.meters.sign_ups.of(kind).increment(1),
             Ok(_) => {}

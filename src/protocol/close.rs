@@ -85,8 +85,8 @@ closes! {
         meaning: "token missing, bad, expired or revoked",
     }
     Banned = 4403 {
-        reason: "account banned or erased", reconnect: "no",
-        meaning: "banned or erased",
+        reason: "account suspended or erased", reconnect: "no; after a suspension, when its time is over",
+        meaning: "erased, or suspended by an operator; then a `suspended` error with the reason comes before it",
     }
     TimedOut = 4408 {
         reason: "timed out", reconnect: "yes",
@@ -101,7 +101,7 @@ closes! {
 impl Close {
     /// Whether a client should connect again by itself (4401: with a new token).
     pub fn reconnect(self) -> bool {
-        self.advice() != "no"
+        !self.advice().starts_with("no")
     }
 }
 

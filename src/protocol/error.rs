@@ -100,6 +100,10 @@ error_codes! {
         http: 403, retryable: false, title: "Banned",
         meaning: "an admin banned the user from this conversation, for `retry_after_ms` more; join only when the user asks",
     }
+    Suspended = "suspended" {
+        http: 403, retryable: false, title: "Account suspended",
+        meaning: "an operator keeps this account out, for `retry_after_ms` more; keep the tokens, show `message`, come back after that",
+    }
     Invalid = "invalid" {
         http: 422, retryable: false, title: "A field is invalid",
         meaning: "a field has the wrong type or value; `message` names it",
@@ -175,6 +179,13 @@ pub enum Failure {
     IssuerAway,
     /// The token is missing, bad, expired or revoked.
     Unauthenticated(&'static str),
+    /// An operator keeps the account out.
+    Suspended {
+        /// How long that lasts still.
+        left_ms: u64,
+        /// The operator's words.
+        reason: Option<String>,
+    },
 }
 
 impl From<Refusal> for Failure {
@@ -235,6 +246,13 @@ impl From<Failure> for Error {
                 )
             },
             Failure::Unauthenticated(why) => Self::new(ErrorCode::Unauthenticated, why),
+            Failure::Suspended { left_ms, reason } => {
+                let message = match reason {
+                    Some(reason) => format!("this account is suspended: {reason}"),
+                    None => "this account is suspended".to_owned(),
+                };
+                Self { retry_after_ms: Some(left_ms), ..Self::new(ErrorCode::Suspended, message) }
+            }
         }
     }
 }

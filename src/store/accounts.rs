@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Outcome, StoreError};
-pub use crate::domain::Revocation;
+use super::{Outcome, Page, StoreError};
 use crate::domain::permissions::Block;
-use crate::domain::{FamilyId, Timestamp, User, UserId, Username};
+use crate::domain::{AccountState, FamilyId, Suspension, Timestamp, User, UserId, Username};
+pub use crate::domain::{Revocation, RevocationKind};
 
 /// A user to create.
 #[derive(Debug, Clone)]
@@ -62,6 +62,27 @@ pub struct Family {
     pub user: UserId,
 }
 
+/// An entry of the list of revocations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedRevocation {
+    /// The revocation.
+    pub revocation: Revocation,
+    /// For an entry of [`RevocationKind::Suspension`]: the account's suspension at the time of the read;
+    /// `None` when it has none.
+    pub suspension: Option<Suspension>,
+}
+
+/// A suspended account, for operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuspendedUser {
+    /// The account's user.
+    pub user: User,
+    /// Until when and why.
+    pub suspension: Suspension,
+    /// When an operator suspended it last.
+    pub suspended_at: Timestamp,
+}
+
 /// The result of presenting a refresh token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FamilyRotation {
@@ -69,6 +90,8 @@ pub enum FamilyRotation {
     Rotated(Family),
     /// An older token of the family was presented; the family is revoked now.
     Reused(Family),
+    /// The account is suspended. The token stays as it is, and works when the suspension ends.
+    Suspended(Suspension),
     /// Unknown, expired or revoked.
     Refused,
 }
@@ -94,8 +117,8 @@ pub trait Accounts: Send + Sync {
     /// The user. An erased user has the display name "deleted" and no username.
     async fn user(&self, id: UserId) -> Result<Option<User>, StoreError>;
 
-    /// Whether the user exists and is not erased.
-    async fn is_living(&self, id: UserId) -> Result<bool, StoreError>;
+    /// Whether the account may be used.
+    async fn account_state(&self, id: UserId) -> Result<AccountState, StoreError>;
 
     /// The user of a username.
     async fn user_named(&self, username: &Username) -> Result<Option<User>, StoreError>;
@@ -168,7 +191,7 @@ pub trait Accounts: Send + Sync {
     async fn revocations(
         &self,
         cursor: RevocationCursor,
-    ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError>;
+    ) -> Result<(Vec<ListedRevocation>, RevocationCursor), StoreError>;
 
     /// Deletes revocations older than `before`; tokens that old have expired.
     async fn forget_revocations(&self, before: Timestamp) -> Result<(), StoreError>;
@@ -182,6 +205,28 @@ pub trait Accounts: Send + Sync {
 
     /// Blocks or unblocks a user. Refusals: `NotFound` (no such user), `Invalid` (the user itself).
     async fn set_block(&self, user: UserId, other: UserId, blocked: bool) -> Outcome<()>;
+
+    /// Keeps an account out until the suspension ends. It replaces an earlier suspension. `removes_content`:
+    /// a job of [`super::JobKind::Content`] removes the account's messages and reactions. Returns what
+    /// informs the nodes. Refusal: `NotFound` (no such account, or erased).
+    async fn suspend(
+        &self,
+        user: UserId,
+        suspension: &Suspension,
+        removes_content: bool,
+        now: Timestamp,
+    ) -> Outcome<Revocation>;
+
+    /// Ends a suspension; nothing changes when there is none. Returns what informs the nodes. Refusal:
+    /// `NotFound` (no such account, or erased).
+    async fn lift_suspension(&self, user: UserId, now: Timestamp) -> Outcome<Revocation>;
+
+    /// Suspended accounts by id, after `after`; those whose suspension ended by its time too.
+    async fn suspensions(
+        &self,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Page<SuspendedUser, UserId>, StoreError>;
 
     /// Erases an account. When the call returns, profile, credentials, devices, sign-ins and blocks are
     /// deleted, and every token is revoked permanently. A job of [`super::JobKind::Erasure`] removes the rest

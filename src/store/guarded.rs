@@ -21,16 +21,18 @@ use metrics::Counter;
 use uuid::Uuid;
 
 use super::{
-    Accounts, AppendError, Appended, Backlog, BanView, Change, Changed, ChannelOrder, ChannelPlace,
+    Accounts, AppendError, Appended, Audit, Backlog, BanView, Change, Changed, ChannelOrder, ChannelPlace,
     Consumers, ConversationView, Conversations, Created, Credentials, Cursor, FamilyRotation, Head, Heads,
-    HistoryPage, HistoryQuery, Holder, JobKind, Jobs, Lease, Log, MemberView, MovedReceipt, NewConversation,
-    NewFamily, NewMessage, NewUser, NewUserOutcome, OpenChannel, Outcome, Page, Preview, RangeEvents,
-    RangeQuery, Revocation, RevocationCursor, Running, SharedStore, StoreError, Tail, Worked, deadline,
+    HistoryPage, HistoryQuery, Holder, JobKind, Jobs, Lease, ListedRevocation, Log, MemberView, MovedReceipt,
+    NewConversation, NewFamily, NewMessage, NewUser, NewUserOutcome, OpenChannel, Outcome, Page, Preview,
+    RangeEvents, RangeQuery, Revocation, RevocationCursor, Running, SharedStore, StoreError, SuspendedUser,
+    Tail, Worked, deadline,
 };
+use crate::domain::audit::{AuditEntry, Audited};
 use crate::domain::permissions::Block;
 use crate::domain::{
-    Committed, Conversation, ConversationId, FamilyId, Member, Position, Receipt, Seq, Timestamp, User,
-    UserId, Username,
+    AccountState, Committed, Conversation, ConversationId, FamilyId, Member, Position, Receipt, Seq,
+    Suspension, Timestamp, User, UserId, Username,
 };
 use crate::environment::SharedEnvironment;
 use crate::telemetry::Latency;
@@ -173,7 +175,7 @@ macro_rules! operations {
             Accounts {
                 Write create_user(new: &NewUser) -> Result<NewUserOutcome, StoreError>;
                 Read user(id: UserId) -> Result<Option<User>, StoreError>;
-                Read is_living(id: UserId) -> Result<bool, StoreError>;
+                Read account_state(id: UserId) -> Result<AccountState, StoreError>;
                 Read user_named(username: &Username) -> Result<Option<User>, StoreError>;
                 Read first_user() -> Result<Option<User>, StoreError>;
                 Read users(ids: &[UserId]) -> Result<Vec<User>, StoreError>;
@@ -192,14 +194,23 @@ macro_rules! operations {
                 Write revoke(user: UserId, family: Option<FamilyId>, now: Timestamp) -> Result<Vec<Revocation>, StoreError>;
                 Write revoke_others(user: UserId, keep: Option<FamilyId>, now: Timestamp)
                     -> Result<Vec<Revocation>, StoreError>;
-                Read revocations(cursor: RevocationCursor) -> Result<(Vec<Revocation>, RevocationCursor), StoreError>;
+                Read revocations(cursor: RevocationCursor) -> Result<(Vec<ListedRevocation>, RevocationCursor), StoreError>;
                 Write forget_revocations(before: Timestamp) -> Result<(), StoreError>;
                 Read blocks(user: UserId) -> Result<Vec<UserId>, StoreError>;
                 Read blocked_with(user: UserId, limit: usize) -> Result<Vec<(UserId, Block)>, StoreError>;
                 Write set_block(user: UserId, other: UserId, blocked: bool) -> Outcome<()>;
+                Write suspend(user: UserId, suspension: &Suspension, removes_content: bool, now: Timestamp) -> Outcome<Revocation>;
+                Write lift_suspension(user: UserId, now: Timestamp) -> Outcome<Revocation>;
+                Read suspensions(after: Option<UserId>, limit: usize) -> Result<Page<SuspendedUser, UserId>, StoreError>;
                 Write erase(user: UserId, now: Timestamp) -> Outcome<Revocation>;
                 Read export(user: UserId, after: Option<String>, limit: usize)
                     -> Result<(Vec<String>, Option<String>), StoreError>;
+            }
+            Audit {
+                Write add_audit(entries: &[AuditEntry]) -> Result<(), StoreError>;
+                Read audit(after: u64, limit: usize) -> Result<Vec<Audited>, StoreError>;
+                Read audit_end() -> Result<u64, StoreError>;
+                Write forget_audit(before: Timestamp) -> Result<u64, StoreError>;
             }
             Consumers {
                 Write lease(name: &str, holder: &Holder, lease_ms: u64, now: Timestamp) -> Result<Lease, StoreError>;

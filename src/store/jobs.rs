@@ -12,17 +12,20 @@ pub enum JobKind {
     Erasure,
     /// Removes the content of a deleted conversation.
     Purge,
+    /// Removes messages and reactions of a suspended account.
+    Content,
 }
 
 impl JobKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Erasure, Self::Purge];
+    pub const ALL: [Self; 3] = [Self::Erasure, Self::Purge, Self::Content];
 
     /// Its name in the table and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Erasure => "erasure",
             Self::Purge => "purge",
+            Self::Content => "content",
         }
     }
 }

@@ -178,6 +178,9 @@ impl Change {
 pub struct Changed {
     /// The seq of the event that made the change, in this call or an earlier one.
     pub seq: Seq,
+    /// The author of the message that this call edited, deleted or reacted to; `None` when nothing had to
+    /// change.
+    pub author: Option<UserId>,
     /// The events that this call committed, in seq order; empty when nothing had to change.
     pub committed: Vec<Committed>,
 }

@@ -19,6 +19,7 @@
 //! - No statement pages by OFFSET, and no statement reads without a limit.
 
 mod accounts;
+mod audit;
 mod consumers;
 mod conversations;
 mod deadline;
@@ -37,9 +38,10 @@ pub mod sqlite;
 use std::sync::Arc;
 
 pub use accounts::{
-    Accounts, Credentials, Family, FamilyRotation, NewFamily, NewUser, NewUserOutcome, Revocation,
-    RevocationCursor,
+    Accounts, Credentials, Family, FamilyRotation, ListedRevocation, NewFamily, NewUser, NewUserOutcome,
+    Revocation, RevocationCursor, RevocationKind, SuspendedUser,
 };
+pub use audit::Audit;
 pub use consumers::{Consumers, Holder, Lease};
 pub use conversations::{
     BanView, ChannelOrder, ChannelPlace, ConversationView, Conversations, Created, MemberView,
@@ -62,8 +64,8 @@ pub use crate::domain::{Head, Receipt};
 pub type Outcome<T> = Result<Result<T, Refusal>, StoreError>;
 
 /// The whole store, as one shared handle.
-pub trait Store: Log + Conversations + Accounts + Consumers + Jobs {}
-impl<T: Log + Conversations + Accounts + Consumers + Jobs> Store for T {}
+pub trait Store: Log + Conversations + Accounts + Audit + Consumers + Jobs {}
+impl<T: Log + Conversations + Accounts + Audit + Consumers + Jobs> Store for T {}
 
 /// The shared store, behind [`Guarded`], so that no caller needs its own timeout.
 pub type SharedStore = Arc<dyn Store>;

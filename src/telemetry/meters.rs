@@ -199,6 +199,14 @@ group! {
 }
 
 group! {
+    /// The audit log.
+    AuditMeters {
+        entries: By<Counter> = AUDIT_ENTRIES,
+        waiting: Gauge = AUDIT_WAITING,
+    }
+}
+
+group! {
     /// Read positions, presence, typing.
     SocialMeters {
         receipts: By<Counter> = RECEIPTS,

@@ -69,7 +69,7 @@ const OPERATIONS: &[&str] = &[
     "acquaintances",
     "create_user",
     "user",
-    "is_living",
+    "account_state",
     "user_named",
     "first_user",
     "users",
@@ -89,6 +89,13 @@ const OPERATIONS: &[&str] = &[
     "blocks",
     "blocked_with",
     "set_block",
+    "suspend",
+    "lift_suspension",
+    "suspensions",
+    "add_audit",
+    "audit",
+    "audit_end",
+    "forget_audit",
     "erase",
     "export",
     "lease",
@@ -109,9 +116,10 @@ const BUS_DROPS: &[&str] = &[
     "forged",
     "another_log",
 ];
-const SIGN_INS: &[&str] = &["ok", "wrong", "rate_limited", "overloaded", "unavailable"];
+const SIGN_INS: &[&str] = &["ok", "wrong", "suspended", "rate_limited", "overloaded", "unavailable"];
 const SIGN_UPS: &[&str] = &["account", "guest", "external", "refused"];
-const REFRESHES: &[&str] = &["ok", "reused", "unknown"];
+const REFRESHES: &[&str] = &["ok", "reused", "suspended", "unknown"];
+const AUDIT_RESULTS: &[&str] = &["stored", "lost"];
 const RECEIPT_KINDS: &[&str] = &["read", "delivered"];
 const PRESENCES: &[&str] = &["online", "away", "offline"];
 const STATUS_CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -243,6 +251,8 @@ catalogue! {
     SIGN_UPS_SEEN: CounterBy = "tidings_sign_ups_total", Count, by "kind" in SIGN_UPS, "Accounts made, and attempts refused.";
     REFRESHES_SEEN: CounterBy = "tidings_token_refreshes_total", Count, by "result" in REFRESHES, "Uses of refresh tokens; a reused one revokes its family.";
     REVOCATIONS: CounterDef = "tidings_revocations_total", Count, "Revocations this node has applied.";
+    AUDIT_ENTRIES: CounterBy = "tidings_audit_entries_total", Count, by "result" in AUDIT_RESULTS, "Entries of the audit log; a lost one did not fit into the queue.";
+    AUDIT_WAITING: GaugeDef = "tidings_audit_waiting", Count, "Entries of the audit log that wait to be stored.";
     ARGON2_QUEUE: GaugeDef = "tidings_argon2_queue", Count, "Sign-ins waiting for their hash.";
     ARGON2_LATENCY: LatencyDef = "tidings_argon2_latency_seconds", Seconds, buckets HASH_S, "Duration of a password's hash, including the wait.";
     RECEIPTS: CounterBy = "tidings_receipts_total", Count, by "kind" in RECEIPT_KINDS, "Read and delivered positions received.";

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{PASSWORD, Person, World};
 use tidings::config::{AuthSettings, Settings, SignUps};
 use tidings::identity::Claims;
-use tidings::store::{Revocation, RevocationCursor};
+use tidings::store::{Revocation, RevocationCursor, RevocationKind};
 
 #[actix_web::test]
 async fn an_account_signs_in_and_knows_itself() {
@@ -63,13 +63,13 @@ async fn a_refresh_token_does_not_survive_a_sign_out_that_the_database_lost() {
     let ada = server.sign_up("ada").await;
     let claims = server.identity.authenticate(&ada.access).await.expect("the token is good");
     let Claims { user, family, issued_at: at, .. } = claims;
-    server.identity.on_bus_revocation(&Revocation { user, family, at, final_: false });
+    server.identity.on_bus_revocation(&Revocation { user, family, at, kind: RevocationKind::Tokens });
     server.get(&ada, "/v1/me").await.refused(401, "unauthenticated");
     let refresh = json!({ "refresh_token": ada.refresh });
     server.call(None, "POST", "/v1/tokens/refresh", refresh).await.refused(401, "unauthenticated");
     let (revocations, _) =
         world.store.revocations(RevocationCursor::default()).await.expect("the store answers");
-    assert!(revocations.iter().any(|one| one.family == family), "its end is stored again");
+    assert!(revocations.iter().any(|one| one.revocation.family == family), "its end is stored again");
 }
 
 /// The node still knows that an account was erased, and a restore of the database lost that.
@@ -80,10 +80,15 @@ async fn an_account_whose_erasure_the_database_lost_is_erased_again() {
     let lost = async |access: &str| {
         let claims = server.identity.authenticate(access).await.expect("the token is good");
         let Claims { user, issued_at: at, .. } = claims;
-        server.identity.on_bus_revocation(&Revocation { user, family: None, at, final_: true });
+        server.identity.on_bus_revocation(&Revocation {
+            user,
+            family: None,
+            at,
+            kind: RevocationKind::Erasure,
+        });
         user
     };
-    let erased = async |user| !world.store.is_living(user).await.expect("the store answers");
+    let erased = async |user| !world.store.account_state(user).await.expect("the store answers").is_living();
     let [ada, ben, cleo] =
         [server.sign_up("ada").await, server.sign_up("ben").await, server.sign_up("cleo").await];
 

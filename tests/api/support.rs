@@ -17,6 +17,7 @@ use tidings::actors::router::{Router, RouterOptions};
 use tidings::actors::writer::WriterOptions;
 use tidings::actors::{Node, NodeOptions};
 use tidings::api::{ApiState, Readiness};
+use tidings::audit::AuditLog;
 use tidings::config::{
     Directory, PresenceSettings, ReceiptsSettings, Settings, TrustedProxies, WriterSettings,
 };
@@ -162,7 +163,8 @@ impl World {
             requests_per_second: requests,
             request_burst: requests,
         };
-        Node::start(self.store.clone(), environment, router, holes, meters, options)
+        let audit = AuditLog::new(self.store.clone(), environment.clone());
+        Node::start(self.store.clone(), environment, router, holes, meters, audit, options)
     }
 }
 

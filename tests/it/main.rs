@@ -24,6 +24,7 @@ mod left;
 mod log_pipe;
 mod mistakes;
 mod newcomers;
+mod operators;
 mod panics;
 mod purge;
 mod readiness;

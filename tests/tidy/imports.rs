@@ -29,14 +29,26 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("bus", &["panics", "domain"]),
     ("bus/local", &["panics", "bus", "domain", "environment", "telemetry"]),
     ("bus/redis", &["panics", "bus", "domain", "environment", "telemetry"]),
+    ("audit", &["panics", "domain", "environment", "store", "telemetry"]),
     (
         "identity",
-        &["panics", "domain", "environment", "protocol", "rate_limit", "store", "config", "telemetry"],
+        &[
+            "panics",
+            "audit",
+            "domain",
+            "environment",
+            "protocol",
+            "rate_limit",
+            "store",
+            "config",
+            "telemetry",
+        ],
     ),
     (
         "actors",
         &[
             "panics",
+            "audit",
             "domain",
             "environment",
             "protocol",

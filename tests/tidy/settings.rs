@@ -252,6 +252,12 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
     ("store.postgres.read_connections", FAULTS, BESIDE, "read_connections: 2"),
     ("store.postgres.tail_connections", FAULTS, BESIDE, "tail_connections: 3"),
     (
+        "audit.retention_days",
+        "src/audit/tests.rs",
+        "entries_go_after_the_retention_that_was_set",
+        "log.forget(2 * DAY)",
+    ),
+    (
         "receipts.queue_receipts",
         "src/actors/receipts/state.rs",
         "at_its_bound_it_still_moves_what_it_holds",

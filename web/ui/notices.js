@@ -13,6 +13,9 @@ const STOPPED = {
   4400: 'This page is out of date. Reload it.',
 };
 
+/** A server's words as a sentence. */
+const sentence = (text) => text && `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`;
+
 export class Notices {
   #timer = null; #tick = null; #was_online = false;
 
@@ -39,7 +42,7 @@ export class Notices {
   }
 
   #show() {
-    const { state, retry_at_ms, code } = this.client.state;
+    const { state, retry_at_ms, code, reason } = this.client.state;
     clearInterval(this.#tick);
     const again = h('button', { type: 'button', class: 'link', onclick: () => this.client.connect() }, 'Connect now');
     const kept = this.#kept();
@@ -53,7 +56,7 @@ export class Notices {
       this.#tick = setInterval(tick, 500);
       parts = ['No connection. ', kept, ' ', wait, again];
     } else if (state === 'connecting') parts = this.#was_online ? ['No connection. ', kept, ' Trying again.'] : ['Connecting…'];
-    else if (state === 'stopped') parts = [STOPPED[code] ?? `The connection was closed (${code}).`, ' ', again];
+    else if (state === 'stopped') parts = [sentence(reason) ?? STOPPED[code] ?? `The connection was closed (${code}).`, ' ', again];
     this.banner.replaceChildren(...parts);
     if (parts.length) this.banner.dataset.shown = state;
     else delete this.banner.dataset.shown;

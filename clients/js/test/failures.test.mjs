@@ -107,6 +107,28 @@ test('what ends the connection for good is told', async () => {
   assert.deepEqual(seen.map(({ code }) => code), ['stopped']);
 });
 
+test('a suspended account keeps its sign-in, and the state says why it is out', async () => {
+  const world = new World();
+  const client = await online(world);
+  const suspended = { type: 'error', code: 'suspended', message: 'this account is suspended: spam', retryable: false, definite: true, retry_after_ms: 60_000 };
+  await world.socket.push(suspended);
+  await world.socket.lose(4403);
+  assert.deepEqual(client.state, { state: 'stopped', code: 4403, reason: suspended.message });
+  assert.ok(client.user, 'it is still signed in');
+});
+
+test('a refresh that a suspension refuses ends the attempts and keeps the sign-in', async () => {
+  const world = new World();
+  const client = await online(world);
+  world.route('POST /v1/tokens/refresh', () => ({ status: 403, body: { code: 'suspended', detail: 'this account is suspended', retryable: false, definite: true, retry_after_ms: 1e14 } }));
+  await world.socket.lose(4401);
+  assert.deepEqual(client.state, { state: 'stopped', code: 4403, reason: 'this account is suspended' });
+  assert.ok(client.user);
+  const before = world.sockets.length;
+  await world.advance(3_600_000);
+  assert.equal(world.sockets.length, before, 'it does not connect by itself');
+});
+
 test('bytes that are no frame cost the connection, not the client', async () => {
   const world = new World();
   const client = await online(world);

@@ -16,6 +16,7 @@ pub mod breaker;
 pub mod gate;
 mod job;
 pub mod limit;
+mod moderation;
 mod observed;
 mod replies;
 pub mod state;
@@ -34,6 +35,7 @@ use self::state::WriterState;
 use super::inbox::Reply;
 use super::observe;
 use super::router::Router;
+use crate::audit::AuditLog;
 use crate::config::WriterSettings;
 use crate::domain::MessageId;
 use crate::environment::SharedEnvironment;
@@ -71,6 +73,7 @@ impl Writer {
         router: &Arc<Router>,
         environment: &SharedEnvironment,
         meters: &Arc<Meters>,
+        audit: AuditLog,
         options: WriterOptions,
     ) -> Self {
         let shared = Arc::new(ShardContext {
@@ -84,6 +87,7 @@ impl Writer {
             ),
             environment: Arc::clone(environment),
             meters: Arc::clone(meters),
+            audit,
             options,
             commits: AtomicU64::new(0),
             unanswered: AtomicUsize::new(0),
@@ -155,6 +159,7 @@ struct ShardContext {
     gate: Gate,
     environment: SharedEnvironment,
     meters: Arc<Meters>,
+    audit: AuditLog,
     options: WriterOptions,
     commits: AtomicU64,
     /// Jobs that were taken and whose answer is not on its way yet.
@@ -260,6 +265,9 @@ impl ShardContext {
         let (committed, result) = match result {
             Ok(changed) => {
                 rare!(ChangeMadeBefore, changed.committed.is_empty());
+                if let Some(entry) = moderation::entry(actor, conversation, &change, &changed, now) {
+                    self.audit.note(entry);
+                }
                 (changed.committed.clone(), Ok(changed))
             }
             Err(failure) => {

@@ -31,7 +31,11 @@ impl FromRequest for Segments {
 }
 
 impl Segments {
-    fn text(&self, name: &str) -> Result<&str, Problem> {
+    /// A segment as it is.
+    ///
+    /// # Errors
+    /// 404 when the path has none of that name.
+    pub fn text(&self, name: &str) -> Result<&str, Problem> {
         self.0.get(name).map(String::as_str).ok_or_else(Problem::not_found)
     }
 

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::bus::{BusMessage, Digest, Moved, Payload, Presence, Signal};
 use crate::domain::{
     Audience, Changes, ClientId, Committed, Content, ConversationId, ConversationKind, Event, EventKind,
-    FamilyId, HistoryPolicy, JoinPolicy, JsonText, LeaveReason, Message, Position, Revocation, Role, Seq,
-    Timestamp, Topic, UserId, with_changes,
+    FamilyId, HistoryPolicy, JoinPolicy, JsonText, LeaveReason, Message, Position, Revocation,
+    RevocationKind, Role, Seq, Timestamp, Topic, UserId, with_changes,
 };
 
 pub fn users() -> impl Strategy<Value = UserId> {
@@ -127,11 +127,15 @@ fn presences() -> impl Strategy<Value = Presence> {
     prop_oneof![Just(Presence::Online), Just(Presence::Away), offline]
 }
 
+fn kinds_of_revocation() -> impl Strategy<Value = RevocationKind> {
+    prop_oneof![Just(RevocationKind::Tokens), Just(RevocationKind::Erasure), Just(RevocationKind::Suspension)]
+}
+
 fn signals() -> impl Strategy<Value = Signal> {
     let revocations =
-        (users(), of(any::<u128>()), times(), any::<bool>()).prop_map(|(user, family, at, final_)| {
+        (users(), of(any::<u128>()), times(), kinds_of_revocation()).prop_map(|(user, family, at, kind)| {
             let family = family.map(|bits| FamilyId::from_uuid(Uuid::from_u128(bits)));
-            Signal::Revoked(Revocation { user, family, at, final_ })
+            Signal::Revoked(Revocation { user, family, at, kind })
         });
     prop_oneof![
         (conversations(), users(), any::<bool>()).prop_map(|(conversation, user, on)| Signal::Typing {

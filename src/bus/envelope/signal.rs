@@ -1,11 +1,13 @@
 //! Signals as they are written.
 
+use std::ops::Not;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::values::{Unknown, conversation_from_wire, seq_from_wire};
 use crate::bus::{Presence, Signal};
-use crate::domain::{FamilyId, Revocation, Seq, Timestamp, UserId};
+use crate::domain::{FamilyId, Revocation, RevocationKind, Seq, Timestamp, UserId};
 
 /// See [`Signal`].
 #[derive(Serialize, Deserialize)]
@@ -45,8 +47,12 @@ pub enum WireSignal {
         family: Option<Uuid>,
         #[serde(rename = "a")]
         at_ms: i64,
+        /// The account is erased.
         #[serde(rename = "e", default)]
-        final_: bool,
+        erased: bool,
+        /// The account's suspension changed.
+        #[serde(rename = "s", default, skip_serializing_if = "Not::not")]
+        suspension: bool,
     },
     #[serde(rename = "b")]
     Blocked {
@@ -89,7 +95,8 @@ impl From<&Signal> for WireSignal {
                 user: *revocation.user.as_uuid(),
                 family: revocation.family.map(|family| *family.as_uuid()),
                 at_ms: revocation.at.as_unix_ms(),
-                final_: revocation.final_,
+                erased: revocation.kind == RevocationKind::Erasure,
+                suspension: revocation.kind == RevocationKind::Suspension,
             },
             Signal::Blocked { by, user, on } => {
                 Self::Blocked { by: *by.as_uuid(), user: *user.as_uuid(), on: *on }
@@ -117,11 +124,15 @@ impl TryFrom<WireSignal> for Signal {
             WireSignal::Presence { user, presence } => {
                 Self::Presence { user: UserId::from_uuid(user), presence: presence.into() }
             }
-            WireSignal::Revoked { user, family, at_ms, final_ } => Self::Revoked(Revocation {
+            WireSignal::Revoked { user, family, at_ms, erased, suspension } => Self::Revoked(Revocation {
                 user: UserId::from_uuid(user),
                 family: family.map(FamilyId::from_uuid),
                 at: Timestamp::from_unix_ms(at_ms),
-                final_,
+                kind: match (erased, suspension) {
+                    (true, _) => RevocationKind::Erasure,
+                    (false, true) => RevocationKind::Suspension,
+                    (false, false) => RevocationKind::Tokens,
+                },
             }),
             WireSignal::Blocked { by, user, on } => {
                 Self::Blocked { by: UserId::from_uuid(by), user: UserId::from_uuid(user), on }

@@ -10,8 +10,8 @@ use super::*;
 use crate::bus::{Digest, Moved, Payload, Presence, Signal};
 use crate::domain::{
     Audience, Changes, ClientId, Committed, Content, ConversationId, ConversationKind, Event, EventKind,
-    FamilyId, HistoryPolicy, JoinPolicy, JsonText, LeaveReason, Message, Position, Revocation, Role, Seq,
-    Timestamp, Topic, UserId,
+    FamilyId, HistoryPolicy, JoinPolicy, JsonText, LeaveReason, Message, Position, Revocation,
+    RevocationKind, Role, Seq, Timestamp, Topic, UserId,
 };
 
 const ID: BusMessageId = BusMessageId { node: NodeId(0x0102_0304_0506_0708), number: 9 };
@@ -75,7 +75,7 @@ fn golden() -> Vec<BusMessage> {
         user: user(1),
         family: Some(FamilyId::from_uuid(Uuid::from_u128(4))),
         at: Timestamp::from_unix_ms(3_000),
-        final_: true,
+        kind: RevocationKind::Erasure,
     };
     let moved = Moved { conversation: channel(), first: seq(4), last: seq(6), users: Arc::new([user(2)]) };
     let digest =

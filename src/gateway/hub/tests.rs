@@ -26,7 +26,7 @@ use crate::gateway::session::stream::Polled;
 use crate::identity::{Identity, IdentityOptions};
 use crate::protocol::{Close, Encoding};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
-use crate::store::{Revocation, SharedStore};
+use crate::store::{Revocation, RevocationKind, SharedStore};
 use crate::telemetry::Meters;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -68,7 +68,15 @@ impl<E: Environment + 'static> World<E> {
         let meters = Arc::new(Meters::new());
         let inboxes = vec![Inbox::new(1 << 20, environment.clone())];
         let (router, holes) = Router::new(inboxes, Arc::clone(&meters), RouterOptions::default());
-        let node = Node::start(store, Arc::clone(&shared), router, holes, meters, node_options());
+        let node = Node::start(
+            store,
+            Arc::clone(&shared),
+            router,
+            holes,
+            meters,
+            identity.audit().clone(),
+            node_options(),
+        );
         let admission = AdmissionOptions {
             per_address_per_second: 0,
             per_address_burst: 0,
@@ -332,7 +340,8 @@ async fn a_revocation_closes_the_session_before_anything_that_follows_it() {
     world.environment.advance_ms(1_000);
     world.identity.sign_out(&claims, true).await.expect("signed out");
     let at = world.environment.now();
-    let revoked = Signal::Revoked(Revocation { user: ben, family: claims.family, at, final_: false });
+    let revoked =
+        Signal::Revoked(Revocation { user: ben, family: claims.family, at, kind: RevocationKind::Tokens });
     world.node.router().inbox(0).put(&mut vec![Item::Signal { signal: revoked, users: Arc::new([ben]) }]);
     to_ada.send_message(ben, 1, 5).await;
     let close = Close::Unauthenticated.code().to_be_bytes();

@@ -18,6 +18,7 @@
 mod actor;
 pub mod assembler;
 pub mod blocks;
+mod checked_token;
 pub mod connection;
 mod control;
 pub mod cursor;

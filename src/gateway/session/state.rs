@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::checked_token::CheckedToken;
 use super::cursor;
 use super::effect::Effect;
 use super::feed::Feed;
@@ -25,13 +26,6 @@ pub struct Moment {
     pub now: Timestamp,
 }
 
-#[derive(Debug)]
-struct Token {
-    claims: Claims,
-    ends_mono_ms: u64,
-    warned: bool,
-}
-
 /// The rules of one session: frames and times in, effects out.
 #[derive(Debug)]
 pub struct SessionState {
@@ -44,7 +38,7 @@ pub struct SessionState {
     hello: Option<Box<Hello>>,
     /// The token of the session.
     user: Option<UserId>,
-    token: Option<Box<Token>>,
+    token: Option<Box<CheckedToken>>,
     pub(super) device: Device,
     pub(super) in_flight: u16,
     unanswered_pings: u8,
@@ -128,7 +122,7 @@ impl SessionState {
 
     /// In how many milliseconds the token expires.
     pub fn token_expires_in_ms(&self, moment: Moment) -> u64 {
-        self.token.as_ref().map_or(0, |token| token.ends_mono_ms.saturating_sub(moment.mono_ms))
+        self.token.as_ref().map_or(0, |token| token.left_ms(moment.mono_ms))
     }
 
     /// When [`SessionState::on_tick`] must be called next.
@@ -137,10 +131,8 @@ impl SessionState {
             Life::Greeting { deadline_ms } => deadline_ms,
             _ => u64::MAX,
         };
-        let token = self.token.as_ref().map_or(u64::MAX, |token| {
-            let ahead_ms = if token.warned { 0 } else { bounds.gateway.token_warning_ms };
-            token.ends_mono_ms.saturating_sub(ahead_ms)
-        });
+        let warning_ms = bounds.gateway.token_warning_ms;
+        let token = self.token.as_ref().map_or(u64::MAX, |token| token.due_ms(warning_ms));
         let again_ms = self.again.map(|(at_ms, _)| at_ms);
         let upkeep = [again_ms, self.compare_ms, self.review_ms].into_iter().flatten().min();
         hello.min(self.next_ping_ms).min(token).min(upkeep.unwrap_or(u64::MAX))
@@ -249,9 +241,9 @@ impl SessionState {
             (Err(failure), Some(id)) => effects.push(Effect::Error { id: Some(id), error: failure.into() }),
             (Err(Failure::Unauthenticated(_)), None) => self.close(Close::Unauthenticated, effects),
             (Err(Failure::Refused(_)), None) => self.close(Close::Banned, effects),
+            (Err(failure @ Failure::Suspended { .. }), None) => self.end(failure, Close::Banned, effects),
             (Err(failure @ (Failure::Overloaded { .. } | Failure::RateLimited { .. })), None) => {
-                effects.push(Effect::Error { id: None, error: failure.into() });
-                self.close(Close::Busy, effects);
+                self.end(failure, Close::Busy, effects);
             }
             // The client may reconnect at once to another node, or here in a moment.
             (Err(Failure::Unavailable { .. } | Failure::IssuerAway), None) => {
@@ -264,7 +256,7 @@ impl SessionState {
         let left_ms = u64::try_from(claims.expires_at.ms_since(moment.now)).unwrap_or(0);
         let ends_mono_ms = moment.mono_ms.saturating_add(left_ms);
         self.user = Some(claims.user);
-        self.token = Some(Box::new(Token { claims, ends_mono_ms, warned: false }));
+        self.token = Some(Box::new(CheckedToken::new(claims, ends_mono_ms)));
     }
 
     /// The welcome is queued. Requests may come.
@@ -296,6 +288,12 @@ impl SessionState {
         self.wait_for_heads();
         let wait_ms = CATCH_UP_AGAIN_MS + self.spread_ms(CATCH_UP_AGAIN_MS);
         self.again = Some((moment.mono_ms + wait_ms, Again::CatchUp));
+    }
+
+    /// Closes after an error that says why.
+    fn end(&mut self, failure: Failure, close: Close, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Error { id: None, error: failure.into() });
+        self.close(close, effects);
     }
 
     /// The session's knowledge of whose signals it may be sent may be wrong: it is read again soon.
@@ -340,6 +338,7 @@ impl SessionState {
             Standing::Good => {}
             Standing::SignedOut => self.close(Close::Unauthenticated, effects),
             Standing::Gone => self.close(Close::Banned, effects),
+            Standing::Suspended(why) => self.end(why.into(), Close::Banned, effects),
         }
     }
 
@@ -375,13 +374,12 @@ impl SessionState {
             }
         }
         if let Some(token) = &mut self.token {
-            let left_ms = token.ends_mono_ms.saturating_sub(moment.mono_ms);
+            let left_ms = token.left_ms(moment.mono_ms);
             if left_ms == 0 {
                 rare!(TokenExpiresOnAConnection);
                 return self.close(Close::Unauthenticated, effects);
             }
-            if left_ms <= bounds.gateway.token_warning_ms && !token.warned {
-                token.warned = true;
+            if token.warn(moment.mono_ms, bounds.gateway.token_warning_ms) {
                 effects.push(Effect::TokenExpiring { expires_in_ms: left_ms });
             }
         }

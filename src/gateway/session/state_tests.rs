@@ -6,7 +6,7 @@ use super::effect::Effect;
 use super::state::{Moment, SessionState};
 use crate::domain::{FamilyId, Position, SessionId, Timestamp, UserId};
 use crate::gateway::Bounds;
-use crate::identity::{Claims, Standing};
+use crate::identity::{AccountSuspended, Claims, Standing};
 use crate::protocol::{Close, Encoding, ErrorCode, Failure, RequestId};
 use crate::store::Cursor;
 
@@ -317,9 +317,30 @@ fn a_token_that_was_revoked_ends_its_session() {
         (Standing::Gone, Some(Close::Banned)),
     ] {
         let mut table = Table::live();
-        table.state.on_standing(standing, &mut table.effects);
+        table.state.on_standing(standing.clone(), &mut table.effects);
         assert_eq!(table.closed(), close, "{standing:?}");
     }
+}
+
+#[test]
+fn a_suspended_account_reads_why_before_its_session_closes() {
+    let reason = Some("spam".to_owned());
+    let told = |effects: &[Effect]| {
+        effects.iter().any(|effect| matches!(effect, Effect::Error { id: None, error }
+            if error.code == ErrorCode::Suspended && error.retry_after_ms == Some(7) && error.message.contains("spam")))
+    };
+    let mut table = Table::live();
+    let suspended = AccountSuspended { left_ms: 7, reason: reason.clone() };
+    table.state.on_standing(Standing::Suspended(suspended), &mut table.effects);
+    assert!(told(&table.effects));
+    assert_eq!(table.closed(), Some(Close::Banned));
+    let mut table = Table::new(Some("t"));
+    table.says(0, r#"{"type":"hello"}"#);
+    table.taken();
+    let refused = Err(Failure::Suspended { left_ms: 7, reason });
+    table.state.on_token_checked(refused, None, moment(0), &mut table.effects);
+    assert!(told(&table.effects));
+    assert_eq!(table.closed(), Some(Close::Banned));
 }
 
 #[test]

@@ -82,6 +82,8 @@ samples! {
     RangeQuery = RangeQuery { conversation: Sample::sample(), after: Seq::ZERO, limit: 1, max_bytes: 1 };
     HistoryQuery = HistoryQuery { conversation: Sample::sample(), before: None, after: None, limit: 1 };
     &[NewMessage] = &[];
+    &[AuditEntry] = &[];
+    &Suspension = leaked(Suspension { until: Sample::sample(), reason: None });
     &[Receipt] = &[];
     &ChannelOrder = &ChannelOrder::Activity;
     &[String] = &[];

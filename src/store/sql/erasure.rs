@@ -44,17 +44,32 @@ enum Stage {
     Reactions,
 }
 
+/// What a job removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Everything of an erased account.
+    Account,
+    /// Messages and reactions of a suspended account.
+    Content,
+}
+
+/// A node learns of a suspension within a second. Until then it accepts messages of the account, so the last
+/// pass over its content begins later than that.
+const UNAWARE_MS: i64 = 5_000;
+
 /// One step.
 pub(super) async fn step<C: Connection + Recorder>(
     connection: &mut C,
     job: &mut Job,
+    scope: Scope,
     now: Timestamp,
 ) -> Decision<Stepped> {
     let mut state: State = job.state()?;
     let user = UserId::from_uuid(job.subject);
     let mut stepped = Stepped::from(Step::More);
     match state.stage {
-        Stage::Waiting => stepped.step = outlast_older(connection, &mut state, job, now).await?,
+        Stage::Waiting => stepped.step = outlast_older(connection, &mut state, job, scope, now).await?,
+        Stage::Memberships if scope == Scope::Content => state.stage = Stage::Messages,
         Stage::Memberships => match change::end_memberships(connection, user, now).await? {
             Some(ended) => {
                 for recorded in ended {
@@ -92,8 +107,16 @@ async fn outlast_older<C: Connection>(
     connection: &mut C,
     state: &mut State,
     job: &Job,
+    scope: Scope,
     now: Timestamp,
 ) -> Result<Step> {
+    if scope == Scope::Content && now.ms_since(job.begun_at) < UNAWARE_MS {
+        if state.again {
+            return Ok(Step::Later);
+        }
+        state.stage = Stage::Memberships;
+        return Ok(Step::More);
+    }
     let Some(bound) = state.bound else {
         state.bound = Some(connection.one(&BOUND, values![]).await?.int(0)?);
         return Ok(Step::More);

@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::erasure::Scope;
 use super::job::{Job, Stepped};
 use super::journal::Recorder;
 use super::{Backend, Connection, Decision, Result, Sql, erasure, purge, statement, unrefused, values};
@@ -45,7 +46,8 @@ async fn step<C: Connection + Recorder>(
     };
     let mut job = Job { subject, begun_at: row.time(0)?, state: row.text(1)? };
     let stepped = match kind {
-        JobKind::Erasure => erasure::step(connection, &mut job, now).await?,
+        JobKind::Erasure => erasure::step(connection, &mut job, Scope::Account, now).await?,
+        JobKind::Content => erasure::step(connection, &mut job, Scope::Content, now).await?,
         JobKind::Purge => purge::step(connection, &mut job).await?,
     };
     match stepped.step {

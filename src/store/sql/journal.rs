@@ -152,6 +152,7 @@ impl MemberAct {
 #[derive(Debug)]
 pub(in crate::store) struct Touched {
     pub target: Seq,
+    pub author: UserId,
     /// The current edit, zero when there was none.
     pub edit_seq: Seq,
     pub act: Act,
@@ -189,6 +190,8 @@ pub(in crate::store) struct Key {
 #[derive(Debug)]
 pub(in crate::store) struct Recorded {
     pub seq: Seq,
+    /// The author of the message that was changed.
+    pub author: Option<UserId>,
     pub committed: Vec<Committed>,
     pub roster: Option<(ConversationId, Roster)>,
 }
@@ -307,6 +310,7 @@ impl Journal {
         });
         let roster = (kind == ConversationKind::Group)
             .then(|| (id, Roster::new(written.version, &members.collect::<Vec<_>>())));
-        Recorded { seq: written.first, committed, roster }
+        let author = self.touched.as_ref().map(|touched| touched.author);
+        Recorded { seq: written.first, author, committed, roster }
     }
 }

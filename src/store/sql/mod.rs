@@ -21,6 +21,7 @@
 //! - An embedded operation runs on the database's thread: a rule awaits only its connection.
 
 pub(in crate::store) mod accounts;
+mod audit;
 pub(in crate::store) mod authorize;
 mod backend;
 mod change;
@@ -35,6 +36,7 @@ mod jobs;
 pub(in crate::store) mod journal;
 mod log;
 mod operation;
+mod page;
 pub(in crate::store) mod permissions;
 mod purge;
 pub(in crate::store) mod range;

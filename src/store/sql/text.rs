@@ -8,7 +8,7 @@
 //! Statements are completed at compile time, so an unknown name is a compiler error. Migrations are completed
 //! when they are run.
 
-use super::accounts::users;
+use super::accounts::{suspensions, users};
 use super::conversations::listing;
 use super::{heads, history, journal, permissions};
 use crate::store::shared::part::Part;
@@ -31,6 +31,7 @@ const PARTS: &[&[Part]] = &[
     codec::PARTS,
     conversation::PARTS,
     users::PARTS,
+    suspensions::PARTS,
     journal::member_acts::PARTS,
     permissions::PARTS,
     permissions::refusals::PARTS,
@@ -43,6 +44,7 @@ const DIALECT: &[Part] = &[
     // Types of columns in `migrations/both`, and what follows a table that is found by its key alone.
     Part::each("id", "uuid", "BLOB"),
     Part::each("whole", "bigint", "INTEGER"),
+    Part::each("text", "text", "TEXT"),
     Part::each("by_key", "", " STRICT, WITHOUT ROWID"),
     // Locks the rows that a statement reads until the end of the transaction; SQLite's writer is alone.
     Part::for_each("lock", "FOR NO KEY UPDATE", "", "/* lock */"),

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tidings::domain::audit::{AuditAction, AuditActor, AuditEntry};
 use tidings::domain::{
-    Changes, ConversationId, ConversationKind, FamilyId, HistoryPolicy, Receipt, Role, Seq, Timestamp, User,
-    UserId, Username,
+    Changes, ConversationId, ConversationKind, FamilyId, HistoryPolicy, Receipt, Role, Seq, Suspension,
+    Timestamp, User, UserId, Username,
 };
 use tidings::store::{
     Change, ChannelOrder, Cursor, HistoryQuery, JobKind, NewConversation, NewFamily, NewUser, RangeQuery,
@@ -309,7 +310,7 @@ operations! {
         store.rename(user, "renamed").await.unwrap().unwrap();
         store.set_password(user, "other").await.unwrap().unwrap();
         store.password_hash(user).await.unwrap();
-        assert!(store.is_living(user).await.unwrap());
+        assert!(store.account_state(user).await.unwrap().is_living());
         let guest = stage.world.user("guest").await;
         let name = Username::parse(&format!("claimed{}", stage.number())).unwrap();
         store.claim(guest, &name, "hash").await.unwrap().unwrap();
@@ -355,6 +356,21 @@ operations! {
         let target = said[0].as_ref().unwrap().seq;
         stage.world.change(user, conversation, Change::React { target, emoji: "+".to_owned(), on: true }).await;
         stage.world.erase(user).await;
+    };
+    "suspensions" &[1, 50] => |stage, size| {
+        let (store, user, now) = (&stage.world.store, stage.newcomer().await, stage.world.now());
+        let suspension = Suspension { until: now.plus_ms(1_000_000), reason: Some("spam".to_owned()) };
+        store.suspend(user, &suspension, false, now).await.unwrap().unwrap();
+        store.suspensions(None, size).await.unwrap();
+        store.lift_suspension(user, now).await.unwrap().unwrap();
+    };
+    "audit" &[1, 64] => |stage, size| {
+        let (store, now) = (&stage.world.store, stage.world.now());
+        let entry = AuditEntry::new(now, AuditActor::Server, AuditAction::LookedUp);
+        store.add_audit(&vec![entry; size]).await.unwrap();
+        let end = store.audit_end().await.unwrap();
+        assert_eq!(store.audit(end - size as u64, size).await.unwrap().len(), size);
+        store.forget_audit(Timestamp::from_unix_ms(0)).await.unwrap();
     };
     "consumers and jobs" &[1] => |stage, _size| {
         let store = &stage.world.store;

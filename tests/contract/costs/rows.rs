@@ -85,9 +85,19 @@ impl Rows {
                  SELECT {spent}, {family}, 9000000000000 FROM {numbers}"
             ),
             format!(
-                "INSERT INTO revocations (id, user_id, at, is_final) \
-                 SELECT i + 1 + (SELECT coalesce(max(id), 0) FROM revocations), {user}, 9000000000000, FALSE FROM {numbers}"
+                "INSERT INTO revocations (id, user_id, at, kind) \
+                 SELECT i + 1 + (SELECT coalesce(max(id), 0) FROM revocations), {user}, 9000000000000, 0 FROM {numbers}"
             ),
+            format!(
+                "INSERT INTO suspensions (user_id, suspended_at, ends_at) SELECT {user}, 0, 0 FROM {numbers}"
+            ),
+            format!(
+                "INSERT INTO audit (id, at, actor, action, previous, hash) \
+                 SELECT i + 1 + (SELECT coalesce(max(id), 0) FROM audit), 9000000000000, 'server', 'x', '{hash}', '{hash}' \
+                 FROM {numbers}",
+                hash = "A".repeat(43)
+            ),
+            "UPDATE meta SET value = (SELECT max(id) FROM audit) WHERE name = 'audit'".to_owned(),
             format!("INSERT INTO blocks (blocker, blocked) SELECT {user}, {next} FROM {numbers}"),
             format!(
                 "INSERT INTO conversations (id, kind, name, history, join_policy, last_seq, message_count, member_count, \

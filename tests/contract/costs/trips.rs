@@ -68,6 +68,7 @@ operations! {
     1 "user" => |s| s.world.store.user(s.ada).await.unwrap();
     1 "users" => |s| s.world.store.users(&[s.ada, s.ben]).await.unwrap();
     1 "users by name" => |s| s.world.store.users_by_name(&["user".to_owned()], 10).await.unwrap();
+    1 "account state" => |s| s.world.store.account_state(s.ada).await.unwrap();
     1 "first user" => |s| s.world.store.first_user().await.unwrap().unwrap();
     1 "lease" => |s| s.world.store.lease("trips", &s.world.holder("trips"), 0, s.world.now()).await.unwrap();
 }

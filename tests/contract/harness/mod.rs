@@ -139,12 +139,14 @@ impl World {
     /// Does what operations have left to be done.
     pub async fn finish_jobs(&self) -> Vec<Committed> {
         let (mut committed, mut later_ms) = (Vec::new(), 0);
-        while self.store.backlog(JobKind::Erasure).await.unwrap().jobs > 0 {
-            let worked = self.store.work(JobKind::Erasure, self.now().plus_ms(later_ms)).await.unwrap();
-            committed.extend(worked.committed);
-            if matches!(worked.step, Step::Idle | Step::Later) {
-                later_ms += 200;
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        for kind in [JobKind::Erasure, JobKind::Content] {
+            while self.store.backlog(kind).await.unwrap().jobs > 0 {
+                let worked = self.store.work(kind, self.now().plus_ms(later_ms)).await.unwrap();
+                committed.extend(worked.committed);
+                if matches!(worked.step, Step::Idle | Step::Later) {
+                    later_ms += 200;
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
             }
         }
         committed

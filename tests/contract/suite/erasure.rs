@@ -1,7 +1,9 @@
 //! Erasing an account: its content is removed permanently, and the order of events stays.
 
 use tidings::domain::{EventKind, LeaveReason, Refusal, Role, Timestamp, User, UserId, Username};
-use tidings::store::{Change, JobKind, NewFamily, NewUser, NewUserOutcome, SharedStore, Target};
+use tidings::store::{
+    Change, JobKind, NewFamily, NewUser, NewUserOutcome, RevocationKind, SharedStore, Target,
+};
 
 use super::fresh;
 use crate::harness::{World, body};
@@ -76,11 +78,12 @@ async fn the_account_is_gone_and_its_name_free() {
     world.store.set_block(ada, ben, true).await.unwrap().unwrap();
     let now = world.now();
     let revocation = world.store.erase(ada, now).await.unwrap().unwrap();
-    assert_eq!((revocation.user, revocation.family, revocation.final_), (ada, None, true));
+    assert_eq!((revocation.user, revocation.family, revocation.kind), (ada, None, RevocationKind::Erasure));
     world.finish_jobs().await;
     let user = world.store.user(ada).await.unwrap().unwrap();
     assert_eq!((user.display_name.as_str(), user.username), ("deleted", None));
-    assert!(!world.store.is_living(ada).await.unwrap() && world.store.is_living(ben).await.unwrap());
+    assert!(!world.store.account_state(ada).await.unwrap().is_living());
+    assert!(world.store.account_state(ben).await.unwrap().is_living());
     let name = Username::parse("ada").unwrap();
     assert!(world.store.credentials(&name).await.unwrap().is_none());
     assert!(world.store.password_hash(ada).await.unwrap().is_none());
@@ -90,7 +93,7 @@ async fn the_account_is_gone_and_its_name_free() {
     assert_eq!(rotated, tidings::store::FamilyRotation::Refused);
     let (revocations, _) =
         world.store.revocations(tidings::store::RevocationCursor::default()).await.unwrap();
-    assert!(revocations.iter().any(|revocation| revocation.user == ada && revocation.final_));
+    assert!(revocations.iter().any(|listed| listed.revocation == revocation));
     assert!(world.heads(ada).await.is_empty());
     for (what, refused) in [
         ("rename", world.store.rename(ada, "back").await.unwrap().err()),

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use tidings::domain::{FamilyId, Timestamp, UserId};
-use tidings::store::{Family, FamilyRotation, NewFamily, Revocation, RevocationCursor};
+use tidings::store::{
+    Family, FamilyRotation, ListedRevocation, NewFamily, Revocation, RevocationCursor, RevocationKind,
+};
 
 use super::fresh;
 use crate::harness::World;
@@ -62,8 +64,8 @@ async fn an_older_token_that_comes_back_revokes_its_family_alone() {
     assert_eq!(rotate(&world, 3, 4, 3).await, FamilyRotation::Refused, "the newest is worth nothing now");
     assert_eq!(rotate(&world, 1, 9, 3).await, FamilyRotation::Refused);
     let (revocations, _) = world.store.revocations(RevocationCursor::default()).await.unwrap();
-    let expected = Revocation { user: ada, family: Some(stolen.id), at: at(3), final_: false };
-    assert_eq!(revocations, [expected]);
+    let expected = Revocation { user: ada, family: Some(stolen.id), at: at(3), kind: RevocationKind::Tokens };
+    assert_eq!(revocations, [ListedRevocation { revocation: expected, suspension: None }]);
     assert_eq!(rotate(&world, 50, 51, 3).await, FamilyRotation::Rotated(other));
 }
 
@@ -103,7 +105,10 @@ async fn a_user_has_so_many_sign_ins_and_one_more_ends_the_first() {
         let new = NewFamily { id: *id, user: ada, token_hash, expires_at };
         ended.extend(world.store.add_family(&new, at(0)).await.unwrap());
     }
-    assert_eq!(ended, [Revocation { user: ada, family: Some(ids[0]), at: at(0), final_: false }]);
+    assert_eq!(
+        ended,
+        [Revocation { user: ada, family: Some(ids[0]), at: at(0), kind: RevocationKind::Tokens }]
+    );
     assert_eq!(rotate(&world, 0, 200, 1).await, FamilyRotation::Refused);
     assert!(matches!(rotate(&world, 100, 201, 1).await, FamilyRotation::Rotated(_)));
 }
@@ -128,7 +133,7 @@ async fn one_sign_in_ends_or_all_of_them() {
     let first = family(&world, ada, 1).await;
     let second = family(&world, ada, 2).await;
     family(&world, ben, 3).await;
-    let ends = |family, day| Revocation { user: ada, family, at: at(day), final_: false };
+    let ends = |family, day| Revocation { user: ada, family, at: at(day), kind: RevocationKind::Tokens };
     let revocations = world.store.revoke(ada, Some(first.id), at(1)).await.unwrap();
     assert_eq!(revocations, [ends(Some(first.id), 1)]);
     assert_eq!(rotate(&world, 1, 11, 1).await, FamilyRotation::Refused);
@@ -136,7 +141,7 @@ async fn one_sign_in_ends_or_all_of_them() {
     let revocations = world.store.revoke(ada, None, at(2)).await.unwrap();
     assert_eq!(revocations, [ends(Some(second.id), 2), ends(None, 2)], "each that lives, by its id");
     let (listed, _) = world.store.revocations(RevocationCursor::default()).await.unwrap();
-    assert_eq!(listed[1..], revocations);
+    assert!(listed[1..].iter().map(|listed| &listed.revocation).eq(&revocations), "{listed:?}");
     assert_eq!(rotate(&world, 12, 13, 2).await, FamilyRotation::Refused);
     assert!(matches!(rotate(&world, 3, 14, 2).await, FamilyRotation::Rotated(_)), "Ben's goes on");
 }
@@ -165,7 +170,7 @@ async fn revocations_are_followed_by_cursor_and_forgotten_by_age() {
     world.store.revoke(ben, None, at(3)).await.unwrap();
     let (second, end) = world.store.revocations(cursor).await.unwrap();
     assert_eq!(
-        second.iter().map(|revocation| revocation.user).collect::<Vec<_>>(),
+        second.iter().map(|listed| listed.revocation.user).collect::<Vec<_>>(),
         [ben],
         "after the forgotten one"
     );

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod append;
+mod audit;
 mod bans;
 mod blocks;
 mod browse;
@@ -20,6 +21,7 @@ mod names;
 mod receipts;
 mod repeats;
 mod sending;
+mod suspensions;
 mod tail;
 mod visibility;
 

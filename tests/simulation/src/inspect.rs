@@ -66,7 +66,7 @@ pub async fn read(server: &Arc<ModelServer>, environment: SharedEnvironment) -> 
         log.members.insert(conversation.to_string(), of_conversation);
     }
     for user in users {
-        if !store.is_living(user).await? {
+        if !store.account_state(user).await?.is_living() {
             log.erased.insert(user.to_string());
         }
         for other in store.blocks(user).await? {

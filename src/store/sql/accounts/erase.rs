@@ -1,14 +1,14 @@
 //! The part of erasing an account that is done before the answer, in one transaction: the profile and all
 //! credentials are deleted, and every sign-in is revoked. A job does the rest.
 
-use super::families;
+use super::revocations;
 use crate::domain::{Refusal, Timestamp, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::sql::{Connection, Decision, Sql, job, statement, values};
-use crate::store::{JobKind, Revocation};
+use crate::store::{JobKind, Revocation, RevocationKind};
 
 const STANDING: Sql = statement!("SELECT erased_at FROM users WHERE id = $1 {lock}");
-const ACCOUNT: [Sql; 8] = [
+const ACCOUNT: [Sql; 9] = [
     statement!(
         "UPDATE users SET username = NULL, display_name = 'deleted', guest = $3, erased_at = $2 WHERE id = $1",
     ),
@@ -17,6 +17,7 @@ const ACCOUNT: [Sql; 8] = [
     statement!("DELETE FROM devices WHERE user_id = $1"),
     statement!("DELETE FROM spent_tokens WHERE family IN (SELECT id FROM families WHERE user_id = $1)"),
     statement!("DELETE FROM families WHERE user_id = $1"),
+    statement!("DELETE FROM suspensions WHERE user_id = $1"),
     statement!("DELETE FROM blocks WHERE blocker = $1"),
     statement!("DELETE FROM blocks WHERE blocked = $1"),
 ];
@@ -30,13 +31,13 @@ pub(super) async fn erase<C: Connection>(
     let row = connection.optional(&STANDING, values![user]).await?.ok_or(Refusal::NotFound)?;
     if let Some(erased_at) = row.int_or_null(0)? {
         let at = Timestamp::from_unix_ms(erased_at);
-        return Ok(Revocation { user, family: None, at, final_: true });
+        return Ok(Revocation { user, family: None, at, kind: RevocationKind::Erasure });
     }
     for statement in &ACCOUNT {
         connection.run(statement, values![user, now, false]).await?;
     }
-    let revocation = Revocation { user, family: None, at: now, final_: true };
-    families::write(connection, &revocation).await?;
+    let revocation = Revocation { user, family: None, at: now, kind: RevocationKind::Erasure };
+    revocations::write(connection, &revocation).await?;
     job::begin(connection, JobKind::Erasure, *user.as_uuid(), now).await?;
     Ok(revocation)
 }

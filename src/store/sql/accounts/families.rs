@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::domain::{FamilyId, Timestamp, UserId};
+use super::{revocations, suspensions};
+use crate::domain::{FamilyId, RevocationKind, Timestamp, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::sql::{Connection, Result, Sql, statement, values};
-use crate::store::{Family, FamilyRotation, NewFamily, Revocation, RevocationCursor};
+use crate::store::{Family, FamilyRotation, ListedRevocation, NewFamily, Revocation, RevocationCursor};
 
 /// The maximum number of revocations in one answer.
 const PAGE: i64 = 1_000;
@@ -50,7 +51,10 @@ pub(super) async fn is_known<C: Connection>(connection: &mut C, presented: &[u8;
 
 /// If two requests present one token at once, the second waits here and then finds the token used.
 const NEWEST: Sql = statement!(
-    "SELECT id, user_id FROM families WHERE token_hash = $1 AND revoked_at IS NULL AND expires_at > $2 {lock}"
+    "SELECT id, user_id, \
+         (SELECT s.ends_at FROM suspensions s WHERE s.user_id = families.user_id AND s.ends_at > $2), \
+         (SELECT s.reason FROM suspensions s WHERE s.user_id = families.user_id) \
+     FROM families WHERE token_hash = $1 AND revoked_at IS NULL AND expires_at > $2 {lock}"
 );
 const FORGET_SPENT: Sql = statement!("DELETE FROM spent_tokens WHERE family = $1 AND expires_at <= $2");
 const SPEND: Sql = statement!(
@@ -75,6 +79,9 @@ pub(super) async fn rotate<C: Connection>(
         return spent(connection, presented, replacement, expires_at, now, repeat_within).await;
     };
     let family = Family { id: FamilyId::from_uuid(row.uuid(0)?), user: row.user(1)? };
+    if let Some(suspension) = suspensions::read(&row, 2)? {
+        return Ok(FamilyRotation::Suspended(suspension));
+    }
     connection.run(&FORGET_SPENT, values![family.id, now]).await?;
     connection.run(&SPEND, values![family.id]).await?;
     connection.run(&ROTATE, values![family.id, replacement, expires_at]).await?;
@@ -106,6 +113,9 @@ async fn spent<C: Connection>(
     let spent = connection.optional(&SPENT, values![presented, now]).await?;
     let Some(row) = spent else { return Ok(FamilyRotation::Refused) };
     let family = Family { id: FamilyId::from_uuid(row.uuid(0)?), user: row.user(1)? };
+    if let Some(suspension) = suspensions::of(connection, family.user, now).await? {
+        return Ok(FamilyRotation::Suspended(suspension));
+    }
     let within_ms = i64::try_from(repeat_within.as_millis()).unwrap_or(i64::MAX);
     if connection.optional(&REPEATABLE, values![family.id, presented, within_ms]).await?.is_some() {
         rare!(RefreshRepeated);
@@ -135,8 +145,8 @@ pub(super) async fn revoke<C: Connection>(
         Some(_) => Vec::new(),
         None => ended(connection, user, &rows, now).await?,
     };
-    let last = Revocation { user, family, at: now, final_: false };
-    write(connection, &last).await?;
+    let last = Revocation { user, family, at: now, kind: RevocationKind::Tokens };
+    revocations::write(connection, &last).await?;
     revocations.push(last);
     Ok(revocations)
 }
@@ -166,44 +176,31 @@ async fn ended<C: Connection>(
     let mut revocations = Vec::with_capacity(rows.len());
     for row in rows {
         let family = Some(FamilyId::from_uuid(row.uuid(0)?));
-        let revocation = Revocation { user, family, at: now, final_: false };
-        write(connection, &revocation).await?;
+        let revocation = Revocation { user, family, at: now, kind: RevocationKind::Tokens };
+        revocations::write(connection, &revocation).await?;
         revocations.push(revocation);
     }
     Ok(revocations)
 }
 
-/// Numbers are assigned in the order of commits, so that a reader in number order misses none. In Postgres
-/// the row of the counter is locked until the commit.
-const WRITE: Sql = statement! {
-    postgres: "WITH next AS (UPDATE meta SET value = value + 1 WHERE name = 'revocations' RETURNING value) \
-               INSERT INTO revocations (id, user_id, family, at, is_final) SELECT value, $1, $2, $3, $4 FROM next",
-    sqlite: "INSERT INTO revocations (user_id, family, at, is_final) VALUES ($1, $2, $3, $4)",
-};
-
-pub(in crate::store) async fn write<C: Connection>(
-    connection: &mut C,
-    revocation: &Revocation,
-) -> Result<()> {
-    let row = values![revocation.user, revocation.family, revocation.at, revocation.final_];
-    connection.run(&WRITE, row).await.map(|_| ())
-}
-
 /// Returns at least one row, for the log's epoch. Numbers of another epoch have no meaning, and the list is
 /// then read from its beginning.
 const AFTER: Sql = statement! {
-    postgres: "SELECT log.epoch, r.id, r.user_id, r.family, r.at, r.is_final FROM (SELECT tidings_epoch() AS epoch) log \
+    postgres: "SELECT log.epoch, r.id, r.user_id, r.family, r.at, r.kind, {suspension_columns} \
+               FROM (SELECT tidings_epoch() AS epoch) log \
                LEFT JOIN LATERAL (SELECT * FROM revocations WHERE id > CASE WHEN log.epoch = $1 THEN $2 ELSE 0 END \
-                                  ORDER BY id LIMIT $3) r ON true ORDER BY r.id",
-    sqlite: "SELECT log.value, r.id, r.user_id, r.family, r.at, r.is_final FROM meta log \
+                                  ORDER BY id LIMIT $3) r ON true \
+               LEFT JOIN suspensions s ON s.user_id = r.user_id ORDER BY r.id",
+    sqlite: "SELECT log.value, r.id, r.user_id, r.family, r.at, r.kind, {suspension_columns} FROM meta log \
              LEFT JOIN revocations r ON r.id > CASE WHEN log.value = $1 THEN $2 ELSE 0 END \
+             LEFT JOIN suspensions s ON s.user_id = r.user_id \
              WHERE log.name = 'epoch' ORDER BY r.id LIMIT $3",
 };
 
-pub(super) async fn revocations<C: Connection>(
+pub(super) async fn listed<C: Connection>(
     connection: &mut C,
     cursor: RevocationCursor,
-) -> Result<(Vec<Revocation>, RevocationCursor)> {
+) -> Result<(Vec<ListedRevocation>, RevocationCursor)> {
     let from = i64::try_from(cursor.id).unwrap_or(i64::MAX);
     let rows = connection.all(&AFTER, values![cursor.epoch.cast_signed(), from, PAGE]).await?;
     let mut next = cursor;
@@ -215,12 +212,17 @@ pub(super) async fn revocations<C: Connection>(
         }
         let Some(id) = row.int_or_null(1)? else { continue };
         next.id = u64::try_from(id).unwrap_or(0);
-        revocations.push(Revocation {
+        let revocation = Revocation {
             user: row.user(2)?,
             family: row.uuid_or_null(3)?.map(FamilyId::from_uuid),
             at: row.time(4)?,
-            final_: row.flag(5)?,
-        });
+            kind: revocations::kind_of(row.int(5)?),
+        };
+        let suspension = match revocation.kind {
+            RevocationKind::Suspension => suspensions::read(row, 6)?,
+            RevocationKind::Tokens | RevocationKind::Erasure => None,
+        };
+        revocations.push(ListedRevocation { revocation, suspension });
     }
     Ok((revocations, next))
 }

@@ -4,7 +4,9 @@ mod erase;
 mod export;
 pub(in crate::store) mod families;
 mod names;
+pub(in crate::store) mod revocations;
 mod search;
+pub(super) mod suspensions;
 pub(super) mod users;
 
 use std::time::Duration;
@@ -14,10 +16,10 @@ use async_trait::async_trait;
 pub(in crate::store) use self::users::read_user;
 use super::Backend;
 use crate::domain::permissions::Block;
-use crate::domain::{FamilyId, Timestamp, User, UserId, Username};
+use crate::domain::{AccountState, FamilyId, Suspension, Timestamp, User, UserId, Username};
 use crate::store::{
-    Accounts, Credentials, FamilyRotation, NewFamily, NewUser, NewUserOutcome, Outcome, Revocation,
-    RevocationCursor, StoreError,
+    Accounts, Credentials, FamilyRotation, ListedRevocation, NewFamily, NewUser, NewUserOutcome, Outcome,
+    Page, Revocation, RevocationCursor, StoreError, SuspendedUser,
 };
 
 #[async_trait]
@@ -30,8 +32,35 @@ impl<B: Backend> Accounts for B {
         self.read(id, |on, id| Box::pin(users::find(on, *id))).await
     }
 
-    async fn is_living(&self, id: UserId) -> Result<bool, StoreError> {
-        self.read(id, |on, id| Box::pin(users::is_living(on, *id))).await
+    async fn account_state(&self, id: UserId) -> Result<AccountState, StoreError> {
+        self.read(id, |on, id| Box::pin(suspensions::state(on, *id))).await
+    }
+
+    async fn suspend(
+        &self,
+        user: UserId,
+        suspension: &Suspension,
+        removes_content: bool,
+        now: Timestamp,
+    ) -> Outcome<Revocation> {
+        let asked = (user, suspension.clone(), removes_content, now);
+        self.write(asked, |on, (user, suspension, removes, now)| {
+            Box::pin(suspensions::suspend(on, *user, suspension, *removes, *now))
+        })
+        .await
+    }
+
+    async fn lift_suspension(&self, user: UserId, now: Timestamp) -> Outcome<Revocation> {
+        self.write((user, now), |on, (user, now)| Box::pin(suspensions::lift(on, *user, *now))).await
+    }
+
+    async fn suspensions(
+        &self,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Page<SuspendedUser, UserId>, StoreError> {
+        let asked = (after, limit.max(1));
+        self.read(asked, |on, (after, limit)| Box::pin(suspensions::list(on, *after, *limit))).await
     }
 
     async fn user_named(&self, username: &Username) -> Result<Option<User>, StoreError> {
@@ -133,8 +162,8 @@ impl<B: Backend> Accounts for B {
     async fn revocations(
         &self,
         cursor: RevocationCursor,
-    ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
-        self.read(cursor, |on, cursor| Box::pin(families::revocations(on, *cursor))).await
+    ) -> Result<(Vec<ListedRevocation>, RevocationCursor), StoreError> {
+        self.read(cursor, |on, cursor| Box::pin(families::listed(on, *cursor))).await
     }
 
     async fn forget_revocations(&self, before: Timestamp) -> Result<(), StoreError> {

@@ -111,12 +111,6 @@ pub(super) async fn first<C: Connection>(connection: &mut C) -> Result<Option<Us
     row.map(|row| read_user(&row, 0)).transpose()
 }
 
-const IS_LIVING: Sql = statement!("SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND erased_at IS NULL)");
-
-pub(super) async fn is_living<C: Connection>(connection: &mut C, id: UserId) -> Result<bool> {
-    connection.one(&IS_LIVING, values![id]).await?.flag(0)
-}
-
 const LIVING: Sql =
     statement!("SELECT {user_columns} FROM users u WHERE u.id = $1 AND u.erased_at IS NULL {lock}");
 

@@ -21,7 +21,8 @@ fn visible<'r>(request: &'r Request<'_>) -> Result<&'r Message, Refusal> {
 }
 
 fn touch(message: &Message, act: Act) -> Option<Touched> {
-    Some(Touched { target: message.seq, edit_seq: message.edit_seq.unwrap_or(Seq::ZERO), act })
+    let edit_seq = message.edit_seq.unwrap_or(Seq::ZERO);
+    Some(Touched { target: message.seq, author: message.sender, edit_seq, act })
 }
 
 pub(super) fn edit(

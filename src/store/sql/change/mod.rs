@@ -153,7 +153,7 @@ async fn carry_out<B: Backend>(backend: &B, mut asked: Asked) -> Outcome<Changed
         Err(refusal) => return Ok(Err(refusal)),
     };
     backend.rosters().keep(recorded.roster);
-    Ok(Ok(Changed { seq: recorded.seq, committed: recorded.committed }))
+    Ok(Ok(Changed { seq: recorded.seq, author: recorded.author, committed: recorded.committed }))
 }
 
 async fn record<B: Backend>(backend: &B, asked: Asked) -> Outcome<Recorded> {
@@ -245,6 +245,6 @@ pub(in crate::store) async fn end_memberships<C: Connection + Recorder>(
 impl Recorded {
     /// Nothing was written: the state existed before.
     fn before(seq: Seq) -> Self {
-        Self { seq, committed: Vec::new(), roster: None }
+        Self { seq, author: None, committed: Vec::new(), roster: None }
     }
 }

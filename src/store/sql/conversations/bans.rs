@@ -2,12 +2,12 @@
 
 use uuid::Uuid;
 
-use super::listing::page;
 use super::look::membership_of;
 use crate::domain::{ConversationId, EventKind, Timestamp, UserId, permissions};
 use crate::store::shared::codec::{EVENT_COLUMNS, decode};
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::sql::accounts::read_user;
+use crate::store::sql::page::page;
 use crate::store::sql::{Connection, Result, Sql, Stop, statement, values};
 use crate::store::{BanView, Page};
 

@@ -2,11 +2,11 @@
 
 use uuid::Uuid;
 
-use super::listing::page;
 use super::look::conversation_of;
 use crate::domain::{Conversation, ConversationId, HistoryPolicy, JoinPolicy, Position, Seq, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::conversation::{CONVERSATION_COLUMNS, ConversationRow};
+use crate::store::sql::page::page;
 use crate::store::sql::range::{Key, Question};
 use crate::store::sql::{Connection, Result, Sql, statement, values};
 use crate::store::{ChannelOrder, ChannelPlace, HistoryQuery, MessageView, OpenChannel, Page, Preview};

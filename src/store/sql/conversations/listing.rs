@@ -8,6 +8,7 @@ use crate::store::shared::columns::Columns;
 use crate::store::shared::conversation::{CONVERSATION_COLUMNS, ConversationRow, MEMBER_COLUMNS, Membership};
 use crate::store::shared::part::Part;
 use crate::store::sql::accounts::read_user;
+use crate::store::sql::page::page;
 use crate::store::sql::{Connection, Result, Sql, Stop, Value, statement, values};
 use crate::store::{ConversationView, Head, MemberView, Page};
 
@@ -75,19 +76,6 @@ pub(super) async fn members<C: Connection>(
         Ok(membership.map(|found| MemberView { member: found.member, user }))
     };
     Ok(page(&rows, limit, read, |view| view.member.user)?)
-}
-
-/// The first `limit` rows as values; one row more than that says that there is another page.
-pub(super) fn page<R, T, K>(
-    rows: &[R],
-    limit: usize,
-    read: impl Fn(&R) -> Result<Option<T>>,
-    key: impl Fn(&T) -> K,
-) -> Result<Page<T, K>> {
-    let items =
-        rows.iter().take(limit).filter_map(|row| read(row).transpose()).collect::<Result<Vec<T>>>()?;
-    let next = items.last().filter(|_| rows.len() > limit).map(key);
-    Ok(Page { items, next })
 }
 
 /// The maximum number of steps in the search for a conversation that two users share. A step skips all

@@ -1,0 +1,86 @@
+//! Keeping an account out, and letting it in again.
+
+use super::{Identity, Revocations};
+use crate::domain::{AccountState, Suspension, UserId};
+use crate::protocol::Failure;
+use crate::store::Revocation;
+
+impl Identity {
+    /// Suspends an account. Its connections end, and every node refuses its tokens and its sign-ins within a
+    /// second. Its sign-ins stay, and work again when the suspension ends. `removes_content`: a job removes
+    /// the account's messages and reactions.
+    ///
+    /// # Errors
+    /// `NotFound` (no such account, or erased), `Unavailable`.
+    pub async fn suspend(
+        &self,
+        user: UserId,
+        suspension: &Suspension,
+        removes_content: bool,
+    ) -> Result<(), Failure> {
+        let now = self.inner.environment.now();
+        let changed = self.inner.store.suspend(user, suspension, removes_content, now);
+        let changed = self.write(changed).await??;
+        self.suspension_changed(&changed).await;
+        Ok(())
+    }
+
+    /// Lets a suspended account in again. Nothing happens when it is not suspended.
+    ///
+    /// # Errors
+    /// `NotFound` (no such account, or erased), `Unavailable`.
+    pub async fn lift_suspension(&self, user: UserId) -> Result<(), Failure> {
+        let now = self.inner.environment.now();
+        let changed = self.write(self.inner.store.lift_suspension(user, now)).await??;
+        self.suspension_changed(&changed).await;
+        Ok(())
+    }
+
+    /// Ends all sign-ins of an account, for an operator.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn end_all(&self, user: UserId) -> Result<(), Failure> {
+        let now = self.inner.environment.now();
+        let ended = self.write(self.inner.store.revoke(user, None, now)).await?;
+        self.end(&ended);
+        Ok(())
+    }
+
+    /// Erases an account with `act`, for an operator, and ends its tokens for good.
+    ///
+    /// # Errors
+    /// The errors of `act`.
+    pub async fn erase_unasked(
+        &self,
+        act: impl Future<Output = Result<Revocation, Failure>>,
+    ) -> Result<(), Failure> {
+        let revocation = act.await?;
+        self.end(&[revocation]);
+        Ok(())
+    }
+
+    /// This node reads the list, like the others: two changes of one account may be under way at once, and
+    /// the order of the list decides. If the read fails, the next round of [`Identity::run`] repeats it.
+    async fn suspension_changed(&self, changed: &Revocation) {
+        let _ = self.catch_up().await;
+        Revocations::announce(&self.inner.revocations, changed);
+    }
+
+    /// Refuses a sign-in of a suspended account, once the user has proven to be its owner.
+    pub(super) async fn may_sign_in(&self, user: UserId) -> Result<(), Failure> {
+        let state = self.read(self.inner.store.account_state(user)).await?;
+        self.not_suspended(state)
+    }
+
+    pub(super) fn not_suspended(&self, state: AccountState) -> Result<(), Failure> {
+        let now = self.inner.environment.now();
+        match state.suspension(now) {
+            Some(suspension) => {
+                let left_ms = suspension.left_ms(now).unwrap_or_default();
+                Err(Failure::Suspended { left_ms, reason: suspension.reason })
+            }
+            None => Ok(()),
+        }
+    }
+}
