@@ -8,6 +8,9 @@ mod support;
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod servers;
 
+#[path = "../authorisation/mod.rs"]
+mod authorisation;
+
 mod background;
 mod bad_input;
 mod beside;
