@@ -14,6 +14,8 @@ mod metrics;
 mod rare;
 #[path = "tidy/recipes.rs"]
 mod recipes;
+#[path = "tidy/security.rs"]
+mod security;
 #[path = "tidy/settings.rs"]
 mod settings;
 #[path = "tidy/source.rs"]

@@ -17,8 +17,8 @@ fn not_direct(conversation: &Conversation) -> Result<(), Refusal> {
 
 /// May `actor` (with `actor_role`, `None` when no member) make `user` a member with `role`?
 ///
-/// Joining oneself to an open conversation needs no membership; a stranger to an invite-only one learns
-/// nothing.
+/// Joining oneself to an open conversation needs no membership; a stranger to an invite-only or direct one
+/// learns nothing. Otherwise anyone could find out whether two others ever talked.
 pub fn may_add(
     conversation: &Conversation,
     actor: UserId,
@@ -26,8 +26,10 @@ pub fn may_add(
     user: UserId,
     role: Role,
 ) -> Result<(), Refusal> {
-    not_direct(conversation)?;
-    let open = conversation.join == JoinPolicy::Open;
+    if actor_role.is_some() {
+        not_direct(conversation)?;
+    }
+    let open = conversation.join == JoinPolicy::Open && conversation.id.kind() != ConversationKind::Direct;
     match actor_role {
         None if actor == user && open && role == Role::Member => Ok(()),
         None if open => Err(Refusal::NotMember),
@@ -287,6 +289,8 @@ mod tests {
         assert!(may_delete(&direct, user(1), Role::Owner, user(2)).is_err());
         assert!(may_delete(&direct, user(1), Role::Member, user(1)).is_ok());
         assert_eq!(may_add(&direct, user(1), Some(Role::Owner), user(3), Role::Member), Err(DIRECT_IS_FIXED));
+        assert_eq!(may_add(&direct, user(3), None, user(3), Role::Member), Err(Refusal::NotFound));
+        assert_eq!(may_add(&direct, user(3), None, user(4), Role::Member), Err(Refusal::NotFound));
         assert_eq!(may_mute(&direct, Role::Owner, Role::Member), Err(DIRECT_IS_FIXED));
     }
 
