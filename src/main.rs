@@ -1,5 +1,6 @@
 //! The command line of Tidings; all work is done by the library.
 
+use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -328,7 +329,10 @@ async fn inspect(settings: Settings, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 async fn administer(settings: Settings, args: AdminArgs) -> anyhow::Result<ExitCode> {
-    let own = || ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let own = || {
+        let set: HashMap<String, String> = process_environment().collect();
+        ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| set.get(*name).cloned())
+    };
     let name =
         args.operator.or_else(own).context("say who you are with --as NAME: the audit log names you")?;
     let operator = AdminClient::new(&settings, name);

@@ -139,6 +139,18 @@ impl<K: Hash + Eq + Clone + Debug + Send + Sync + 'static> RateLimit<K> {
         self.check_times(key, 1)
     }
 
+    /// Counts what is left of `times` after `counted` were counted already. A number above what may be done
+    /// at once counts as exactly that.
+    ///
+    /// # Errors
+    /// As [`RateLimit::check`].
+    pub fn check_rest(&self, key: &K, times: u32, counted: u32) -> Result<(), Failure> {
+        match times.min(self.burst).saturating_sub(counted) {
+            0 => Ok(()),
+            rest => self.check_times(key, rest),
+        }
+    }
+
     /// As [`RateLimit::check`], but counts as `times`. A number above what may be done at once counts as
     /// exactly that.
     ///
@@ -210,6 +222,11 @@ mod tests {
         assert!(limit.check_times(&"ada", 2).is_ok() && limit.check_times(&"ada", 2).is_err(), "one is left");
         assert!(limit.check(&"ada").is_ok() && limit.check(&"ada").is_err());
         assert!(limit.check_times(&"ben", 9).is_ok(), "cut to the burst");
+        assert!(
+            limit.check(&"cid").is_ok() && limit.check_rest(&"cid", 9, 1).is_ok(),
+            "cut to what is left of it"
+        );
+        assert!(limit.check(&"cid").is_err());
         assert!(limit.check(&"ben").is_err());
     }
 

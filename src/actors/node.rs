@@ -22,7 +22,7 @@ use crate::audit::AuditLog;
 use crate::bus::Signal;
 use crate::bus::presence_registry::SharedPresenceRegistry;
 use crate::config::{PresenceSettings, ReceiptsSettings};
-use crate::domain::{ConversationId, Limits, Receipt, Revocation, UserId};
+use crate::domain::{ConversationId, Limits, Receipt, Revocation, UserId, price};
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
 use crate::rate_limit::RateLimit;
@@ -253,9 +253,30 @@ impl Node {
     /// # Errors
     /// `RateLimited` with the wait.
     pub fn admit_request(&self, user: UserId) -> Result<(), Failure> {
+        self.admit_work(user, price::REQUEST)
+    }
+
+    /// The same for a request with a price of its own ([`crate::domain::price`]).
+    ///
+    /// # Errors
+    /// `RateLimited` with the wait.
+    pub fn admit_work(&self, user: UserId, units: u32) -> Result<(), Failure> {
         self.inner
             .requests
-            .check_times(&user, self.inner.cluster_rate.times(user))
+            .check_times(&user, units.saturating_mul(self.inner.cluster_rate.times(user)))
+            .inspect_err(|_| self.inner.meters.load.rate_limited.of("request").increment(1))
+    }
+
+    /// Counts the rest of a price, for a request that was counted as one unit when it arrived.
+    ///
+    /// # Errors
+    /// `RateLimited` with the wait.
+    pub fn admit_rest(&self, user: UserId, units: u32) -> Result<(), Failure> {
+        let times = self.inner.cluster_rate.times(user);
+        let whole = units.saturating_mul(times);
+        self.inner
+            .requests
+            .check_rest(&user, whole, price::REQUEST * times)
             .inspect_err(|_| self.inner.meters.load.rate_limited.of("request").increment(1))
     }
 

@@ -12,7 +12,7 @@ use super::resource::calls;
 use super::views::{ConversationBody, ConversationsBody};
 use super::{ApiState, Problem, cursor};
 use crate::domain::{
-    Changes, ClientId, ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, Refusal, UserId,
+    Changes, ClientId, ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, Refusal, UserId, price,
 };
 use crate::environment::SharedEnvironment;
 use crate::protocol::checks;
@@ -110,6 +110,7 @@ pub async fn create(
     let node = &state.node;
     let new = body.checked(caller.user(), node.limits().group_members, node.environment())?;
     let id = new.id;
+    node.admit_rest(caller.user(), price::of_new_conversation(new.members.len()))?;
     let created = node.create(new).await?;
     let mut response = if created.existed { HttpResponse::Ok() } else { HttpResponse::Created() };
     Ok(response.json(view(&state, caller.user(), id).await?))

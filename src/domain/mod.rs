@@ -13,6 +13,7 @@ mod message;
 pub mod name_words;
 mod origin;
 pub mod permissions;
+pub mod price;
 mod refusal;
 mod suspension;
 mod time;

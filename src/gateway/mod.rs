@@ -32,6 +32,23 @@ pub struct Bounds {
     pub handshake_timeout: Duration,
 }
 
+/// Frames of a connection in a minute, for each send that its user may make in a second. Honest clients send
+/// typing, receipts and pings beside their messages; they stay far below.
+const FRAMES_PER_SEND: u32 = 600;
+/// The frames of a minute that are taken at any rate of sends.
+const LEAST_FRAMES_PER_MINUTE: u32 = 6_000;
+
+impl Bounds {
+    /// After so many frames within a minute a connection is closed with 4429. It bounds what costs nothing
+    /// else: pings, refused frames and unknown ones.
+    pub fn frames_per_minute(&self) -> u32 {
+        match self.limits.sends_per_second {
+            0 => u32::MAX,
+            rate => rate.saturating_mul(FRAMES_PER_SEND).max(LEAST_FRAMES_PER_MINUTE),
+        }
+    }
+}
+
 #[cfg(test)]
 impl Bounds {
     /// The defaults.

@@ -1,8 +1,8 @@
 //! All calls and frames, each with arguments that are good: who is refused is refused for who they are.
 //!
 //! In paths and bodies stand for: `$C` the conversation, `$PEER` another member (the other user of a direct
-//! conversation), `$NEW` a user who is no member, `$SELF` the caller, `$SEQ` a message of the peer, `$OWN` a message of the
-//! caller (of the peer where the caller may say nothing), `$UUID` a fresh id.
+//! conversation), `$NEW` a user who is no member, `$SELF` the caller, `$SEQ` a message of the peer, `$OWN` a
+//! message of the caller (of the peer where the caller may say nothing), `$UUID` a fresh id.
 
 /// A REST call.
 pub struct Call {

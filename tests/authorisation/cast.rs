@@ -1,4 +1,5 @@
-//! Who calls, and the world of each attempt: fresh users and a fresh conversation, so that no attempt sees another.
+//! Who calls, and the world of each attempt: fresh users and a fresh conversation, so that no attempt sees
+//! another.
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,10 +1,11 @@
 //! Every call and every frame, by everybody who may try it, in every kind of conversation.
 //!
-//! `expected.txt` has the answer of each cell. Named rules ([`rules`]) say what must hold over all of them, so that a
-//! change of the table cannot slip in unseen. To write the table anew: run the test with `UPDATE_AUTHORISATION=1`, and read
-//! the difference as a reviewer of rights.
+//! `expected.txt` has the answer of each cell. Named rules ([`rules`]) say what must hold over all of them,
+//! so that a change of the table cannot slip in unseen. To write the table anew: run the test with
+//! `UPDATE_AUTHORISATION=1`, and read the difference as a reviewer of rights.
 //!
-//! A call of the OpenAPI document or a frame of the AsyncAPI document that is not in [`calls`] fails the test.
+//! A call of the OpenAPI document or a frame of the AsyncAPI document that is not in [`calls`] fails the
+//! test.
 
 mod calls;
 mod cast;

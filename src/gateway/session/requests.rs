@@ -6,7 +6,7 @@ use super::Session;
 use super::deliveries::presence_frame;
 use super::session_ref::SessionRef;
 use super::stream::ByteStream;
-use crate::domain::{Receipt, UserId};
+use crate::domain::{Receipt, UserId, price};
 use crate::gateway::admission::Permit;
 use crate::protocol::server::ServerFrame;
 use crate::protocol::{Failure, RequestId};
@@ -30,6 +30,12 @@ impl HelloInProgress {
 impl<S: ByteStream> Session<S> {
     /// Checks a token. `refresh`: the `auth` request that brought it; `None`: the `hello`.
     pub(super) fn authenticate(self: &Rc<Self>, token: String, refresh: Option<RequestId>) {
+        if let Some(id) = &refresh
+            && let Some(user) = self.user()
+            && let Err(failure) = self.worker.node.admit_work(user, price::AUTH)
+        {
+            return self.refuse(id, failure);
+        }
         self.spawn(|this| async move {
             // A hello costs a signature check and a read of heads, so their number is limited.
             let permit = match &refresh {
@@ -83,7 +89,7 @@ impl<S: ByteStream> Session<S> {
     pub(super) fn watch(self: &Rc<Self>, id: RequestId, users: Vec<UserId>) {
         let Some(user) = self.user() else { return };
         self.spawn(|this| async move {
-            let visible = match this.worker.node.admit_request(user) {
+            let visible = match this.worker.node.admit_work(user, price::of_watch(users.len())) {
                 Ok(()) => this.worker.visible(user, &users).await,
                 Err(failure) => Err(failure),
             };

@@ -43,6 +43,7 @@ pub struct SessionState {
     pub(super) in_flight: u16,
     unanswered_pings: u8,
     next_ping_ms: u64,
+    frames: MinuteCounter,
     malformed: MinuteCounter,
     rate_limited: MinuteCounter,
     compare_ms: Option<u64>,
@@ -91,6 +92,7 @@ impl SessionState {
             in_flight: 0,
             unanswered_pings: 0,
             next_ping_ms: moment.mono_ms + bounds.gateway.heartbeat_ms,
+            frames: MinuteCounter::default(),
             malformed: MinuteCounter::default(),
             rate_limited: MinuteCounter::default(),
             compare_ms: None,
@@ -170,8 +172,10 @@ impl SessionState {
         effects: &mut Vec<Effect>,
     ) {
         self.unanswered_pings = 0;
+        let flooded = self.frames.count(moment.mono_ms) > bounds.frames_per_minute();
         match (&self.life, frame) {
             (Life::Closing(_), _) => {}
+            _ if flooded => self.close(Close::Abuse, effects),
             (Life::Greeting { .. }, Ok(ClientFrame::Hello(hello))) => self.on_hello(hello, effects),
             (Life::Greeting { .. }, _) => self.close(Close::NotTidings, effects),
             (_, Ok(frame)) => self.on_request(frame, bounds, effects),

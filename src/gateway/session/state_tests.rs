@@ -175,6 +175,7 @@ fn a_token_that_is_refused_says_why_by_the_close() {
         (Failure::Unavailable { definite: true }, Close::Internal, false),
         (Failure::Overloaded { retry_after_ms: 1_500 }, Close::Busy, true),
         (Failure::RateLimited { retry_after_ms: 1_500 }, Close::Busy, true),
+        (Failure::Suspended { left_ms: 1_500, reason: None }, Close::Banned, true),
     ];
     for (failure, close, told) in failures {
         let mut table = Table::new(Some("t"));
@@ -310,6 +311,19 @@ fn whoever_goes_on_while_limited_is_cut_off() {
 }
 
 #[test]
+fn frames_that_cost_nothing_are_counted_too() {
+    let mut table = Table::live();
+    let most = u64::from(table.bounds.frames_per_minute());
+    // The hello was one.
+    for n in 1..most {
+        table.says(n * 59_000 / most, r#"{"type":"ping"}"#);
+    }
+    assert_eq!(table.closed(), None);
+    table.says(59_500, r#"{"type":"ping"}"#);
+    assert_eq!(table.closed(), Some(Close::Abuse));
+}
+
+#[test]
 fn a_token_that_was_revoked_ends_its_session() {
     for (standing, close) in [
         (Standing::Good, None),
@@ -330,15 +344,8 @@ fn a_suspended_account_reads_why_before_its_session_closes() {
             if error.code == ErrorCode::Suspended && error.retry_after_ms == Some(7) && error.message.contains("spam")))
     };
     let mut table = Table::live();
-    let suspended = AccountSuspended { left_ms: 7, reason: reason.clone() };
+    let suspended = AccountSuspended { left_ms: 7, reason };
     table.state.on_standing(Standing::Suspended(suspended), &mut table.effects);
-    assert!(told(&table.effects));
-    assert_eq!(table.closed(), Some(Close::Banned));
-    let mut table = Table::new(Some("t"));
-    table.says(0, r#"{"type":"hello"}"#);
-    table.taken();
-    let refused = Err(Failure::Suspended { left_ms: 7, reason });
-    table.state.on_token_checked(refused, None, moment(0), &mut table.effects);
     assert!(told(&table.effects));
     assert_eq!(table.closed(), Some(Close::Banned));
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Session;
 use super::session_ref::SessionRef;
 use super::stream::ByteStream;
-use crate::domain::{Event, EventKind, JsonText, UserId};
+use crate::domain::{Event, EventKind, JsonText, UserId, price};
 use crate::panics;
 use crate::protocol::client::SyncRange;
 use crate::protocol::event::EventList;
@@ -36,7 +36,7 @@ impl<S: ByteStream> Session<S> {
                 return;
             }
             let began_us = this.worker.node.environment().monotonic_us();
-            let synced = match this.worker.node.admit_request(user) {
+            let synced = match this.worker.node.admit_work(user, price::of_sync(ranges.len())) {
                 Ok(()) => this.read_ranges(user, &id, ranges).await,
                 Err(failure) => Err(failure),
             };
