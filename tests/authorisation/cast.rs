@@ -124,7 +124,7 @@ pub struct Cast {
     owner: Account,
     newcomer: Account,
     key: Ed25519KeyPair,
-    of_the_dead: Mutex<HashMap<(Caller, Kind), Arc<OnceCell<Arc<Stage>>>>>,
+    of_the_dead: Mutex<HashMap<(Caller, Kind), SharedStage>>,
     _folder: TempDir,
 }
 
@@ -137,6 +137,9 @@ struct Stage {
     seq: u64,
     own: u64,
 }
+
+/// A world that several attempts share, made by the first of them.
+type SharedStage = Arc<OnceCell<Arc<Stage>>>;
 
 impl Cast {
     pub async fn start() -> Self {
@@ -259,7 +262,7 @@ impl Cast {
                 self.done(Method::PUT, &path, owner, None).await;
             }
             Caller::Blocked => {
-                self.done(Method::PUT, &format!("/v1/blocks/{}", account.id), &peer, None).await
+                self.done(Method::PUT, &format!("/v1/blocks/{}", account.id), &peer, None).await;
             }
             Caller::Suspended => {
                 let (status, text) =

@@ -40,7 +40,7 @@ impl Replay {
         let child = Command::new(loadtests())
             .arg("replay")
             .arg(chat_log(directory.path()))
-            .args(["--lines", "400", "--speed", "600x", "--observers", "4", "--targets", &targets, "--json"])
+            .args(["--lines", "400", "--speed", "800x", "--observers", "4", "--targets", &targets, "--json"])
             .arg(&json)
             .stdin(Stdio::null())
             .stdout(out.try_clone().expect("the log can be shared"))
