@@ -4,6 +4,7 @@
 //! Nothing here does I/O, reads a clock, draws randomness, knows an encoding or waits. The caller of a rule
 //! passes the facts and `now`; the rule returns a value or a [`Refusal`].
 
+mod address_prefix;
 mod conversation;
 mod event;
 mod ids;
@@ -16,6 +17,7 @@ mod refusal;
 mod time;
 mod user;
 
+pub use address_prefix::AddressPrefix;
 pub use conversation::{
     Conversation, ConversationKind, Head, HistoryPolicy, JoinPolicy, Member, REASON_CHARS, Receipt, Role,
     TOPIC_CHARS, Topic, topics,
@@ -29,4 +31,4 @@ pub use message::{Content, JsonText, Message};
 pub use origin::{AllowedOrigins, Origin};
 pub use refusal::Refusal;
 pub use time::Timestamp;
-pub use user::{Revocation, SHOWN_NAME_CHARS, User, Username, UsernameError};
+pub use user::{DEVICE_NAME_CHARS, Revocation, SHOWN_NAME_CHARS, User, Username, UsernameError};

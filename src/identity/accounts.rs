@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::refresh::{RefreshToken, hash_presented};
+use super::visitor::{Device, Visitor};
 use super::{Claims, Identity, Standing};
-use crate::domain::{FamilyId, Refusal, Timestamp, User, UserId, Username};
+use crate::domain::{AddressPrefix, FamilyId, Refusal, Timestamp, User, UserId, Username};
 use crate::protocol::Failure;
 use crate::store::{Credentials, FamilyRotation, NewFamily, Revocation};
 
@@ -38,9 +39,9 @@ impl Identity {
         &self,
         username: &str,
         password: String,
-        address: IpAddr,
+        visitor: &Visitor<'_>,
     ) -> Result<SignedIn, Failure> {
-        let signed_in = self.check_and_sign_in(username, password, address).await;
+        let signed_in = self.check_and_sign_in(username, password, visitor).await;
         let result = match &signed_in {
             Ok(_) => "ok",
             Err(Failure::Unauthenticated(_) | Failure::Refused(_)) => "wrong",
@@ -56,11 +57,12 @@ impl Identity {
         &self,
         username: &str,
         password: String,
-        address: IpAddr,
+        visitor: &Visitor<'_>,
     ) -> Result<SignedIn, Failure> {
+        let device = visitor.device()?;
         let wrong = Failure::Unauthenticated("username or password is wrong");
         let Ok(username) = Username::parse(username) else { return Err(wrong) };
-        self.inner.throttle.sign_in(username.as_str(), address)?;
+        self.inner.throttle.sign_in(username.as_str(), visitor.address)?;
         let (user, stored) = match self.credentials(&username).await? {
             Some(known) => (Some(known.user), Some(known.password_hash)),
             None => (None, None),
@@ -68,7 +70,7 @@ impl Identity {
         let matches = self.inner.passwords.verify(password, stored.clone()).await?;
         match (user, stored) {
             (Some(user), Some(stored)) if matches => {
-                self.start_with_password(user, stored).await?.ok_or(wrong)
+                self.start_with_password(user, stored, device).await?.ok_or(wrong)
             }
             _ => Err(wrong),
         }
@@ -81,8 +83,9 @@ impl Identity {
         &self,
         user: User,
         stored: String,
+        device: Device,
     ) -> Result<Option<SignedIn>, Failure> {
-        let signed_in = self.start_sign_in(user, false).await?;
+        let signed_in = self.start_sign_in(user, device, false).await?;
         let user = signed_in.user.id;
         if self.read(self.inner.store.password_hash(user)).await? == Some(stored) {
             return Ok(Some(signed_in));
@@ -107,7 +110,8 @@ impl Identity {
         let now = self.inner.environment.now();
         let next = RefreshToken::draw(&self.inner.environment);
         let end = self.refresh_end(now);
-        let rotation = self.inner.store.rotate_family(&hash, &next.hash, end, now, REPEAT_WITHIN);
+        let network = AddressPrefix::of(address);
+        let rotation = self.inner.store.rotate_family(&hash, &next.hash, end, now, REPEAT_WITHIN, &network);
         match self.write(rotation).await? {
             FamilyRotation::Rotated(family) => {
                 let claims =
@@ -231,10 +235,7 @@ impl Identity {
             }
             Err(failure) => return Err(failure),
         }
-        let now = self.inner.environment.now();
-        let ended = self.write(self.inner.store.revoke_others(claims.user, claims.family, now)).await?;
-        self.end(&ended);
-        Ok(())
+        self.end_others(claims).await
     }
 
     /// Verifies a user before something that cannot be undone: a user who has a password must give it.
@@ -261,12 +262,23 @@ impl Identity {
         }
     }
 
-    pub(super) async fn start_sign_in(&self, user: User, created: bool) -> Result<SignedIn, Failure> {
+    pub(super) async fn start_sign_in(
+        &self,
+        user: User,
+        device: Device,
+        created: bool,
+    ) -> Result<SignedIn, Failure> {
         let now = self.inner.environment.now();
         let id = FamilyId::from_uuid(self.inner.environment.new_uuid());
         let refresh = RefreshToken::draw(&self.inner.environment);
-        let family =
-            NewFamily { id, user: user.id, token_hash: refresh.hash, expires_at: self.refresh_end(now) };
+        let family = NewFamily {
+            id,
+            user: user.id,
+            token_hash: refresh.hash,
+            expires_at: self.refresh_end(now),
+            device_name: device.name,
+            network: device.network,
+        };
         let oldest = self.write(self.inner.store.add_family(&family, now)).await?;
         self.end(&oldest);
         self.inner.known.insert(user.id, ());

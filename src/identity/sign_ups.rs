@@ -1,10 +1,9 @@
 //! Signing up: accounts, guests, and guests that become accounts. Each call may be repeated when its answer
 //! was lost.
 
-use std::net::IpAddr;
-
 use sha2::{Digest, Sha256};
 
+use super::visitor::{Device, Visitor};
 use super::{Identity, SignedIn};
 use crate::config::SignUps;
 use crate::domain::{Refusal, User, UserId, Username};
@@ -26,9 +25,9 @@ impl Identity {
         username: &str,
         password: String,
         display_name: Option<&str>,
-        address: IpAddr,
+        visitor: &Visitor<'_>,
     ) -> Result<SignedIn, Failure> {
-        let made = self.make_account(username, password, display_name, address).await;
+        let made = self.make_account(username, password, display_name, visitor).await;
         self.count_sign_up("account", &made);
         made
     }
@@ -38,25 +37,26 @@ impl Identity {
         username: &str,
         password: String,
         display_name: Option<&str>,
-        address: IpAddr,
+        visitor: &Visitor<'_>,
     ) -> Result<SignedIn, Failure> {
         self.sign_ups_allowed(SignUps::Open)?;
+        let device = visitor.device()?;
         let username = parse_username(username)?;
         let display_name = shown_or(display_name, || username.as_str().to_owned())?;
         self.inner.passwords.check(&password)?;
-        self.inner.throttle.sign_up(address)?;
+        self.inner.throttle.sign_up(visitor.address)?;
         if let Some(owner) = self.credentials(&username).await? {
-            return self.sign_up_again(owner, password).await;
+            return self.sign_up_again(owner, password, device).await;
         }
         let password_hash = Some(self.inner.passwords.hash(password.clone()).await?);
         let user = self.new_user(Some(username.clone()), display_name, false);
         let new = NewUser { user, password_hash, device_hash: None };
         match self.write(self.inner.store.create_user(&new)).await? {
-            NewUserOutcome::Created => self.start_sign_in(new.user, true).await,
+            NewUserOutcome::Created => self.start_sign_in(new.user, device, true).await,
             NewUserOutcome::UsernameTaken | NewUserOutcome::Existing(_) => {
                 rare!(UsernameTakenDuringASignUp);
                 match self.credentials(&username).await? {
-                    Some(owner) => self.sign_up_again(owner, password).await,
+                    Some(owner) => self.sign_up_again(owner, password, device).await,
                     None => Err(Refusal::Conflict("username: taken").into()),
                 }
             }
@@ -65,13 +65,18 @@ impl Identity {
 
     /// The name is taken. A client that also knows its password owns it, as at a sign-in, and may try as
     /// rarely.
-    async fn sign_up_again(&self, owner: Credentials, password: String) -> Result<SignedIn, Failure> {
+    async fn sign_up_again(
+        &self,
+        owner: Credentials,
+        password: String,
+        device: Device,
+    ) -> Result<SignedIn, Failure> {
         let name = owner.user.username.as_ref().map(Username::as_str).unwrap_or_default();
         let may_try = self.inner.throttle.account(name).is_ok();
         let taken = Failure::from(Refusal::Conflict("username: taken"));
         if may_try && self.inner.passwords.verify(password, Some(owner.password_hash.clone())).await? {
             rare!(SignUpRepeated);
-            return self.start_with_password(owner.user, owner.password_hash).await?.ok_or(taken);
+            return self.start_with_password(owner.user, owner.password_hash, device).await?.ok_or(taken);
         }
         Err(taken)
     }
@@ -84,9 +89,9 @@ impl Identity {
         &self,
         device_id: Option<&str>,
         display_name: Option<&str>,
-        address: IpAddr,
+        visitor: &Visitor<'_>,
     ) -> Result<SignedIn, Failure> {
-        let made = self.find_or_make_guest(device_id, display_name, address).await;
+        let made = self.find_or_make_guest(device_id, display_name, visitor).await;
         self.count_sign_up("guest", &made);
         made
     }
@@ -95,13 +100,14 @@ impl Identity {
         &self,
         device_id: Option<&str>,
         display_name: Option<&str>,
-        address: IpAddr,
+        visitor: &Visitor<'_>,
     ) -> Result<SignedIn, Failure> {
         self.sign_ups_allowed(SignUps::Guests)?;
+        let device = visitor.device()?;
         let device_hash = device_id.map(hash_device).transpose()?;
         let number = self.inner.environment.random_below(10_000);
         let display_name = shown_or(display_name, || format!("Guest {number:04}"))?;
-        self.inner.throttle.sign_up(address)?;
+        self.inner.throttle.sign_up(visitor.address)?;
         let new = NewUser { user: self.new_user(None, display_name, true), password_hash: None, device_hash };
         let mut made = self.write(self.inner.store.create_user(&new)).await?;
         if let NewUserOutcome::Existing(user) = &made
@@ -110,8 +116,8 @@ impl Identity {
             made = self.write(self.inner.store.create_user(&new)).await?;
         }
         match made {
-            NewUserOutcome::Created => self.start_sign_in(new.user, true).await,
-            NewUserOutcome::Existing(user) if user.guest => self.start_sign_in(user, false).await,
+            NewUserOutcome::Created => self.start_sign_in(new.user, device, true).await,
+            NewUserOutcome::Existing(user) if user.guest => self.start_sign_in(user, device, false).await,
             // A device id is not a password: it opens a guest's account, and nothing that was protected by a
             // password since.
             NewUserOutcome::Existing(_) | NewUserOutcome::UsernameTaken => Err(Refusal::Conflict(

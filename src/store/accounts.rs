@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{Outcome, StoreError};
 pub use crate::domain::Revocation;
 use crate::domain::permissions::Block;
-use crate::domain::{FamilyId, Timestamp, User, UserId, Username};
+use crate::domain::{AddressPrefix, FamilyId, Timestamp, User, UserId, Username};
 
 /// A user to create.
 #[derive(Debug, Clone)]
@@ -51,6 +51,25 @@ pub struct NewFamily {
     pub token_hash: [u8; 32],
     /// When its refresh token expires, unless it was rotated before.
     pub expires_at: Timestamp,
+    /// The name that the device gave itself.
+    pub device_name: Option<String>,
+    /// Where it signed in from.
+    pub network: AddressPrefix,
+}
+
+/// A sign-in that has not ended, as its user sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignInView {
+    /// Its id, named in access tokens.
+    pub id: FamilyId,
+    /// The name that the device gave itself.
+    pub device_name: Option<String>,
+    /// Where its refresh token was presented last, or where it signed in from.
+    pub network: AddressPrefix,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When its refresh token was presented last.
+    pub used_at: Timestamp,
 }
 
 /// A family as stored.
@@ -136,6 +155,7 @@ pub trait Accounts: Send + Sync {
     /// Rotates: the family whose newest token hashes to `presented` gets `replacement`. The same applies if
     /// the newest token was never presented and replaced `presented` less than `repeat_within` ago, by the
     /// database's clock. Any other former token of the family revokes the family and writes a [`Revocation`].
+    /// A family that rotates was used `now`, from `network`.
     async fn rotate_family(
         &self,
         presented: &[u8; 32],
@@ -143,7 +163,15 @@ pub trait Accounts: Send + Sync {
         expires_at: Timestamp,
         now: Timestamp,
         repeat_within: Duration,
+        network: &AddressPrefix,
     ) -> Result<FamilyRotation, StoreError>;
+
+    /// The user's sign-ins that have not ended, the one that was used last first.
+    async fn sign_ins(&self, user: UserId, now: Timestamp) -> Result<Vec<SignInView>, StoreError>;
+
+    /// Ends one sign-in of the user and writes a [`Revocation`]; none when it ended before. Refusal:
+    /// `NotFound`.
+    async fn end_sign_in(&self, user: UserId, family: FamilyId, now: Timestamp) -> Outcome<Vec<Revocation>>;
 
     /// Ends one sign-in, or all sign-ins of the user, and writes a [`Revocation`] for each. If all end, one
     /// more revocation without a sign-in covers the tokens of another issuer until `now`.
@@ -190,8 +218,8 @@ pub trait Accounts: Send + Sync {
     /// Refusal: `NotFound`.
     async fn erase(&self, user: UserId, now: Timestamp) -> Outcome<Revocation>;
 
-    /// One step of an export: up to `limit` JSON objects (profile, conversations, messages, reactions,
-    /// blocks), one per line, and where to continue; `None` at the end.
+    /// One step of an export: up to `limit` JSON objects (profile, sessions, conversations, messages,
+    /// reactions, blocks), one per line, and where to continue; `None` at the end.
     async fn export(
         &self,
         user: UserId,

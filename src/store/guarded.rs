@@ -25,12 +25,13 @@ use super::{
     Consumers, ConversationView, Conversations, Created, Credentials, Cursor, FamilyRotation, Head, Heads,
     HistoryPage, HistoryQuery, Holder, JobKind, Jobs, Lease, Log, MemberView, MovedReceipt, NewConversation,
     NewFamily, NewMessage, NewUser, NewUserOutcome, OpenChannel, Outcome, Page, Preview, RangeEvents,
-    RangeQuery, Revocation, RevocationCursor, Running, SharedStore, StoreError, Tail, Worked, deadline,
+    RangeQuery, Revocation, RevocationCursor, Running, SharedStore, SignInView, StoreError, Tail, Worked,
+    deadline,
 };
 use crate::domain::permissions::Block;
 use crate::domain::{
-    Committed, Conversation, ConversationId, FamilyId, Member, Position, Receipt, Seq, Timestamp, User,
-    UserId, Username,
+    AddressPrefix, Committed, Conversation, ConversationId, FamilyId, Member, Position, Receipt, Seq,
+    Timestamp, User, UserId, Username,
 };
 use crate::environment::SharedEnvironment;
 use crate::telemetry::Latency;
@@ -186,12 +187,15 @@ macro_rules! operations {
                 Write claim(id: UserId, username: &Username, password_hash: &str) -> Outcome<User>;
                 Write add_family(new: &NewFamily, now: Timestamp) -> Result<Vec<Revocation>, StoreError>;
                 Write rotate_family(
-                    presented: &[u8; 32], replacement: &[u8; 32], expires_at: Timestamp, now: Timestamp, repeat_within: Duration
+                    presented: &[u8; 32], replacement: &[u8; 32], expires_at: Timestamp, now: Timestamp, repeat_within: Duration,
+                    network: &AddressPrefix
                 )
                     -> Result<FamilyRotation, StoreError>;
                 Write revoke(user: UserId, family: Option<FamilyId>, now: Timestamp) -> Result<Vec<Revocation>, StoreError>;
                 Write revoke_others(user: UserId, keep: Option<FamilyId>, now: Timestamp)
                     -> Result<Vec<Revocation>, StoreError>;
+                Read sign_ins(user: UserId, now: Timestamp) -> Result<Vec<SignInView>, StoreError>;
+                Write end_sign_in(user: UserId, family: FamilyId, now: Timestamp) -> Outcome<Vec<Revocation>>;
                 Read revocations(cursor: RevocationCursor) -> Result<(Vec<Revocation>, RevocationCursor), StoreError>;
                 Write forget_revocations(before: Timestamp) -> Result<(), StoreError>;
                 Read blocks(user: UserId) -> Result<Vec<UserId>, StoreError>;

@@ -38,7 +38,7 @@ use std::sync::Arc;
 
 pub use accounts::{
     Accounts, Credentials, Family, FamilyRotation, NewFamily, NewUser, NewUserOutcome, Revocation,
-    RevocationCursor,
+    RevocationCursor, SignInView,
 };
 pub use consumers::{Consumers, Holder, Lease};
 pub use conversations::{

@@ -84,6 +84,8 @@ const OPERATIONS: &[&str] = &[
     "rotate_family",
     "revoke",
     "revoke_others",
+    "sign_ins",
+    "end_sign_in",
     "revocations",
     "forget_revocations",
     "blocks",

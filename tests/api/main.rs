@@ -8,6 +8,7 @@ mod limits;
 mod people;
 mod problems;
 mod roles;
+mod sessions;
 mod signing;
 mod site;
 mod support;

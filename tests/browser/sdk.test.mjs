@@ -536,6 +536,23 @@ test('a guest who signs out leaves nobody behind: the next guest on the device i
   assert.equal((await client.guest()).id, 'guest-2');
 });
 
+test('the device says its name when it signs in; sessions are listed and ended', async () => {
+  const world = new World();
+  const [named, ended] = [[], []];
+  for (const path of ['/v1/accounts', '/v1/tokens', '/v1/accounts/guest']) world.route(`POST ${path}`, ({ device_name }) => { named.push(device_name); return tokens(1); });
+  world.route('GET /v1/me/sessions', () => ({ body: { sessions: [{ session: 'f_1', current: true }, { session: 'f_2', current: false }] } }));
+  for (const path of ['/v1/me/sessions/f_2', '/v1/me/sessions']) world.route(`DELETE ${path}`, () => { ended.push(path); return { status: 204 }; });
+  const client = world.client({ device_name: 'Deck' });
+  await client.signUp({ username: 'ada', password: 'p' });
+  await client.signIn({ username: 'ada', password: 'p' });
+  await client.guest();
+  assert.deepEqual(named, ['Deck', 'Deck', 'Deck']);
+  assert.deepEqual((await client.sessions()).map(({ session }) => session), ['f_1', 'f_2']);
+  await client.endSession('f_2');
+  await client.endOtherSessions();
+  assert.deepEqual(ended, ['/v1/me/sessions/f_2', '/v1/me/sessions']);
+});
+
 test('typing is throttled and ends by itself; reads are coalesced and only move forward', async () => {
   const world = new World();
   const client = await online(world, [head('a', 9)]);

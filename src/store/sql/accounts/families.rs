@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::domain::{FamilyId, Timestamp, UserId};
+use crate::domain::{AddressPrefix, FamilyId, Refusal, Timestamp, UserId};
 use crate::store::shared::columns::Columns;
-use crate::store::sql::{Connection, Result, Sql, statement, values};
-use crate::store::{Family, FamilyRotation, NewFamily, Revocation, RevocationCursor};
+use crate::store::sql::{Connection, Decision, Result, Sql, statement, values};
+use crate::store::{Family, FamilyRotation, NewFamily, Revocation, RevocationCursor, SignInView};
 
 /// The maximum number of revocations in one answer.
 const PAGE: i64 = 1_000;
@@ -16,8 +16,10 @@ const FORGET_ENDED_TOKENS: Sql = statement!(
     "DELETE FROM spent_tokens WHERE family IN (SELECT id FROM families WHERE user_id = $1 AND expires_at <= $2)",
 );
 const FORGET_ENDED: Sql = statement!("DELETE FROM families WHERE user_id = $1 AND expires_at <= $2");
-const INSERT: Sql =
-    statement!("INSERT INTO families (id, user_id, token_hash, expires_at) VALUES ($1, $2, $3, $4)");
+const INSERT: Sql = statement!(
+    "INSERT INTO families (id, user_id, token_hash, expires_at, device_name, network, created_at, used_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
+);
 const END_OLDEST: Sql = statement!(
     "UPDATE families SET revoked_at = $2 WHERE id IN ( \
          SELECT id FROM families WHERE user_id = $1 AND revoked_at IS NULL ORDER BY expires_at, id \
@@ -34,7 +36,9 @@ pub(super) async fn add<C: Connection>(
     // Expired sign-ins are deleted when their user signs in again, so they cannot accumulate.
     connection.run(&FORGET_ENDED_TOKENS, values![new.user, now]).await?;
     connection.run(&FORGET_ENDED, values![new.user, now]).await?;
-    connection.run(&INSERT, values![new.id, new.user, &new.token_hash, new.expires_at]).await?;
+    let (device_name, network) = (new.device_name.as_deref(), new.network.as_str());
+    let row = values![new.id, new.user, &new.token_hash, new.expires_at, device_name, network, now];
+    connection.run(&INSERT, row).await?;
     let oldest = connection.all(&END_OLDEST, values![new.user, now, MOST_SIGN_INS]).await?;
     ended(connection, new.user, &oldest, now).await
 }
@@ -59,7 +63,7 @@ const SPEND: Sql = statement!(
 /// Uses the database's clock, which is one for all nodes.
 const ROTATE: Sql = statement!(
     "UPDATE families SET previous_hash = token_hash, token_hash = $2, expires_at = $3, \
-     rotated_at = {clock_ms} WHERE id = $1"
+     rotated_at = {clock_ms}, used_at = $4, network = $5 WHERE id = $1"
 );
 
 pub(super) async fn rotate<C: Connection>(
@@ -69,15 +73,16 @@ pub(super) async fn rotate<C: Connection>(
     expires_at: Timestamp,
     now: Timestamp,
     repeat_within: Duration,
+    network: &AddressPrefix,
 ) -> Result<FamilyRotation> {
     let newest = connection.optional(&NEWEST, values![presented, now]).await?;
     let Some(row) = newest else {
-        return spent(connection, presented, replacement, expires_at, now, repeat_within).await;
+        return spent(connection, presented, replacement, expires_at, now, repeat_within, network).await;
     };
     let family = Family { id: FamilyId::from_uuid(row.uuid(0)?), user: row.user(1)? };
     connection.run(&FORGET_SPENT, values![family.id, now]).await?;
     connection.run(&SPEND, values![family.id]).await?;
-    connection.run(&ROTATE, values![family.id, replacement, expires_at]).await?;
+    connection.run(&ROTATE, values![family.id, replacement, expires_at, now, network.as_str()]).await?;
     Ok(FamilyRotation::Rotated(family))
 }
 
@@ -89,7 +94,9 @@ const REPEATABLE: Sql = statement!(
     "SELECT 1 FROM families WHERE id = $1 AND previous_hash = $2 AND revoked_at IS NULL \
      AND {clock_ms} < rotated_at + $3 {lock}"
 );
-const REPLACE: Sql = statement!("UPDATE families SET token_hash = $2, expires_at = $3 WHERE id = $1");
+const REPLACE: Sql = statement!(
+    "UPDATE families SET token_hash = $2, expires_at = $3, used_at = $4, network = $5 WHERE id = $1",
+);
 
 /// A token that was rotated before. The token before the newest may be presented again for a short time while
 /// the newest was never presented, because the answer with the newest may have been lost. The newest token is
@@ -102,6 +109,7 @@ async fn spent<C: Connection>(
     expires_at: Timestamp,
     now: Timestamp,
     repeat_within: Duration,
+    network: &AddressPrefix,
 ) -> Result<FamilyRotation> {
     let spent = connection.optional(&SPENT, values![presented, now]).await?;
     let Some(row) = spent else { return Ok(FamilyRotation::Refused) };
@@ -110,7 +118,7 @@ async fn spent<C: Connection>(
     if connection.optional(&REPEATABLE, values![family.id, presented, within_ms]).await?.is_some() {
         rare!(RefreshRepeated);
         connection.run(&SPEND, values![family.id]).await?;
-        connection.run(&REPLACE, values![family.id, replacement, expires_at]).await?;
+        connection.run(&REPLACE, values![family.id, replacement, expires_at, now, network.as_str()]).await?;
         return Ok(FamilyRotation::Rotated(family));
     }
     revoke(connection, family.user, Some(family.id), now).await?;
@@ -154,6 +162,45 @@ pub(super) async fn revoke_others<C: Connection>(
 ) -> Result<Vec<Revocation>> {
     let rows = connection.all(&END_OTHERS, values![user, keep, now]).await?;
     ended(connection, user, &rows, now).await
+}
+
+const IS_OWN: Sql = statement!("SELECT 1 FROM families WHERE user_id = $1 AND id = $2");
+
+/// One of the user's sign-ins, ended from another.
+pub(super) async fn end<C: Connection>(
+    connection: &mut C,
+    user: UserId,
+    family: FamilyId,
+    now: Timestamp,
+) -> Decision<Vec<Revocation>> {
+    if connection.optional(&IS_OWN, values![user, family]).await?.is_none() {
+        return Err(Refusal::NotFound.into());
+    }
+    let rows = connection.all(&END, values![user, Some(family), now]).await?;
+    Ok(ended(connection, user, &rows, now).await?)
+}
+
+const LIVING: Sql = statement!(
+    "SELECT id, device_name, network, created_at, used_at FROM families \
+     WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2 ORDER BY used_at DESC, id DESC LIMIT $3",
+);
+
+pub(super) async fn living<C: Connection>(
+    connection: &mut C,
+    user: UserId,
+    now: Timestamp,
+) -> Result<Vec<SignInView>> {
+    let rows = connection.all(&LIVING, values![user, now, MOST_SIGN_INS]).await?;
+    let view = |row: &C::Row| {
+        Ok(SignInView {
+            id: FamilyId::from_uuid(row.uuid(0)?),
+            device_name: row.text_or_null(1)?,
+            network: AddressPrefix::from_stored(row.text(2)?),
+            created_at: row.time(3)?,
+            used_at: row.time(4)?,
+        })
+    };
+    rows.iter().map(view).collect()
 }
 
 /// Writes a revocation for each sign-in that an update has just ended.

@@ -14,10 +14,10 @@ use async_trait::async_trait;
 pub(in crate::store) use self::users::read_user;
 use super::Backend;
 use crate::domain::permissions::Block;
-use crate::domain::{FamilyId, Timestamp, User, UserId, Username};
+use crate::domain::{AddressPrefix, FamilyId, Timestamp, User, UserId, Username};
 use crate::store::{
     Accounts, Credentials, FamilyRotation, NewFamily, NewUser, NewUserOutcome, Outcome, Revocation,
-    RevocationCursor, StoreError,
+    RevocationCursor, SignInView, StoreError,
 };
 
 #[async_trait]
@@ -94,16 +94,28 @@ impl<B: Backend> Accounts for B {
         expires_at: Timestamp,
         now: Timestamp,
         repeat_within: Duration,
+        network: &AddressPrefix,
     ) -> Result<FamilyRotation, StoreError> {
         let known = self.read(*presented, |on, presented| Box::pin(families::is_known(on, presented)));
         if !known.await? {
             return Ok(FamilyRotation::Refused);
         }
-        let asked = (*presented, *replacement, expires_at, now, repeat_within);
-        let rotated = self.write(asked, |on, (presented, replacement, expires_at, now, within)| {
-            Box::pin(families::rotate(on, presented, replacement, *expires_at, *now, *within))
+        let asked = (*presented, *replacement, expires_at, now, repeat_within, network.clone());
+        let rotated = self.write(asked, |on, (presented, replacement, expires_at, now, within, network)| {
+            Box::pin(families::rotate(on, presented, replacement, *expires_at, *now, *within, network))
         });
         rotated.await
+    }
+
+    async fn sign_ins(&self, user: UserId, now: Timestamp) -> Result<Vec<SignInView>, StoreError> {
+        self.read((user, now), |on, (user, now)| Box::pin(families::living(on, *user, *now))).await
+    }
+
+    async fn end_sign_in(&self, user: UserId, family: FamilyId, now: Timestamp) -> Outcome<Vec<Revocation>> {
+        let ended = self.write((user, family, now), |on, (user, family, now)| {
+            Box::pin(families::end(on, *user, *family, *now))
+        });
+        ended.await
     }
 
     async fn revoke(

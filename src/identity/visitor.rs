@@ -1,0 +1,32 @@
+//! Who asks to sign in, and what of that is kept with the sign-in.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::domain::{AddressPrefix, Refusal};
+use crate::protocol::checks;
+
+/// A client that asks to sign in or up.
+#[derive(Debug, Clone, Copy)]
+pub struct Visitor<'a> {
+    /// Its address, past trusted proxies.
+    pub address: IpAddr,
+    /// The name that its device gives itself.
+    pub device_name: Option<&'a str>,
+}
+
+/// What is kept of a visitor.
+#[derive(Debug, Clone)]
+pub(super) struct Device {
+    pub name: Option<String>,
+    pub network: AddressPrefix,
+}
+
+impl Visitor<'_> {
+    /// A nameless device on this machine.
+    pub const HERE: Self = Self { address: IpAddr::V4(Ipv4Addr::LOCALHOST), device_name: None };
+
+    pub(super) fn device(&self) -> Result<Device, Refusal> {
+        let name = self.device_name.map(checks::device_name).transpose()?.flatten();
+        Ok(Device { name, network: AddressPrefix::of(self.address) })
+    }
+}
