@@ -26,7 +26,7 @@ pub struct SignedIn {
     pub refresh_token: String,
     /// Whether this call created the account.
     pub created: bool,
-    family: FamilyId,
+    pub(super) family: FamilyId,
 }
 
 impl Identity {

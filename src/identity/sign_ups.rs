@@ -4,7 +4,7 @@
 use sha2::{Digest, Sha256};
 
 use super::visitor::{Device, Visitor};
-use super::{Identity, SignedIn};
+use super::{Claims, Identity, SignedIn};
 use crate::config::SignUps;
 use crate::domain::{Refusal, User, UserId, Username};
 use crate::protocol::{Failure, checks};
@@ -117,23 +117,41 @@ impl Identity {
         }
         match made {
             NewUserOutcome::Created => self.start_sign_in(new.user, device, true).await,
-            NewUserOutcome::Existing(user) if user.guest => self.start_sign_in(user, device, false).await,
+            NewUserOutcome::Existing(user) if user.guest => self.start_as_guest(user, device).await,
             // A device id is not a password: it opens a guest's account, and nothing that was protected by a
             // password since.
-            NewUserOutcome::Existing(_) | NewUserOutcome::UsernameTaken => Err(Refusal::Conflict(
-                "device_id: its guest has become an account; sign in with the password",
-            )
-            .into()),
+            NewUserOutcome::Existing(_) | NewUserOutcome::UsernameTaken => Err(claimed().into()),
         }
     }
 
-    /// Gives a guest a name and password. When it is repeated with the same values, because the answer was
-    /// lost, it answers the same.
+    /// Starts a sign-in of a guest that was found by its device; refused when it was claimed in the meantime.
+    /// A claim ends the other sign-ins that exist; one that is stored after it notices it here.
+    async fn start_as_guest(&self, user: User, device: Device) -> Result<SignedIn, Failure> {
+        let signed_in = self.start_sign_in(user, device, false).await?;
+        let user = signed_in.user.id;
+        if self.read(self.inner.store.user(user)).await?.is_some_and(|user| user.guest) {
+            return Ok(signed_in);
+        }
+        rare!(ClaimedDuringASignIn);
+        let now = self.inner.environment.now();
+        self.end(&self.write(self.inner.store.revoke(user, Some(signed_in.family), now)).await?);
+        Err(claimed().into())
+    }
+
+    /// Gives a guest a name and password, and ends its other sign-ins: until now whoever had its device id
+    /// could sign in. When it is repeated with the same values, because the answer was lost, it does and
+    /// answers the same.
     ///
     /// # Errors
     /// `Invalid`, `Conflict` (taken, or no guest), `Forbidden` (names are closed), `RateLimited`,
     /// `Overloaded`, `Unavailable`.
-    pub async fn claim(&self, user: UserId, username: &str, password: String) -> Result<User, Failure> {
+    pub async fn claim(&self, claims: &Claims, username: &str, password: String) -> Result<User, Failure> {
+        let claimed = self.name_guest(claims.user, username, password).await?;
+        self.end_others(claims).await?;
+        Ok(claimed)
+    }
+
+    async fn name_guest(&self, user: UserId, username: &str, password: String) -> Result<User, Failure> {
         self.sign_ups_allowed(SignUps::Open)?;
         let username = parse_username(username)?;
         self.inner.passwords.check(&password)?;
@@ -195,6 +213,10 @@ impl Identity {
             (SignUps::Closed, _) => Err(Refusal::Forbidden("this server takes no new accounts")),
         }
     }
+}
+
+fn claimed() -> Refusal {
+    Refusal::Conflict("device_id: its guest has become an account; sign in with the password")
 }
 
 fn parse_username(text: &str) -> Result<Username, Refusal> {

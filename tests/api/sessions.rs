@@ -105,3 +105,29 @@ async fn a_device_name_is_text_for_people() {
         }
     }
 }
+
+/// Whoever had the device id could sign in until the claim, and has nothing after it.
+#[actix_web::test]
+async fn a_claim_ends_the_other_sign_ins_of_the_guest() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let device = json!({ "device_id": "4be0643f-1d98-473b-97cd-ca98a65347dd" });
+    let guest = async || {
+        let answer = server.call(None, "POST", "/v1/accounts/guest", device.clone()).await;
+        Person::of(&answer.body)
+    };
+    let (thief, owner) = (guest().await, guest().await);
+    assert_eq!(thief.id, owner.id);
+    let claim = json!({ "username": "max", "password": PASSWORD });
+    server.call(Some(&owner), "POST", "/v1/me/claim", claim.clone()).await.wants(200);
+    server.get(&thief, "/v1/me").await.refused(401, "unauthenticated");
+    let refresh = json!({ "refresh_token": thief.refresh });
+    server.call(None, "POST", "/v1/tokens/refresh", refresh).await.refused(401, "unauthenticated");
+    server.get(&owner, "/v1/me").await.wants(200);
+    assert_eq!(sessions(&server, &owner).await.len(), 1);
+    assert_ne!(guest().await.id, owner.id, "the device id leads to another guest");
+
+    // When the answer was lost, it is asked for again.
+    server.call(Some(&owner), "POST", "/v1/me/claim", claim).await.wants(200);
+    server.get(&owner, "/v1/me").await.wants(200);
+}

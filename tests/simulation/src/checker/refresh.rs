@@ -1,7 +1,7 @@
 //! P9: a refresh whose answer was lost may be repeated for a while, and ends no sign-in.
 //!
 //! Only tokens are checked whose sign-in nothing else ended: no sign-out, no end from another session, no new
-//! password, no reused refresh token.
+//! password, no claim, no reused refresh token.
 
 use super::Run;
 use super::transcript::Request;
@@ -68,5 +68,7 @@ fn ends_sign_ins(request: &Request<'_>) -> bool {
 
 /// Whether a request ends the sign-ins of the user's other devices.
 fn ends_others(request: &Request<'_>) -> bool {
-    request.call("DELETE").is_some_and(|(path, _)| path.as_slice() == ["v1", "me", "sessions"])
+    let is =
+        |method, last| request.call(method).is_some_and(|(path, _)| path.as_slice() == ["v1", "me", last]);
+    is("DELETE", "sessions") || is("POST", "claim")
 }

@@ -106,9 +106,10 @@ fn ended(request: &Request<'_>) -> Option<Ended> {
     let Asked::Call(method, path, _) = request.asked else { return None };
     let (claims, answered) = (request.claims.as_ref()?, request.answered?);
     request.is_done().then_some(())?;
-    let kept = (path == "/v1/me/sessions").then(|| claims.family.clone());
+    let kept = path.starts_with("/v1/me/").then(|| claims.family.clone());
     let (family, what) = match (method, path) {
         ("DELETE", "/v1/me/sessions") => (None, "an end of the other sessions"),
+        ("POST", "/v1/me/claim") => (None, "a claim from another device"),
         ("DELETE", "/v1/tokens") => (Some(claims.family.clone()), "a sign-out"),
         ("DELETE", "/v1/tokens?all=true") => (None, "a sign-out everywhere"),
         ("DELETE", "/v1/me") => (None, "the end of the account"),
