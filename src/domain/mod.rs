@@ -12,6 +12,7 @@ mod limits;
 mod message;
 pub mod name_words;
 mod origin;
+pub mod passwords;
 pub mod permissions;
 mod refusal;
 mod time;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::passwords::Match;
 use super::refresh::{RefreshToken, hash_presented};
 use super::visitor::{Device, Visitor};
 use super::{Claims, Identity, Standing};
@@ -67,27 +68,47 @@ impl Identity {
             Some(known) => (Some(known.user), Some(known.password_hash)),
             None => (None, None),
         };
-        let matches = self.inner.passwords.verify(password, stored.clone()).await?;
+        let matches = self.inner.passwords.verify(password.clone(), stored.clone()).await?;
         match (user, stored) {
-            (Some(user), Some(stored)) if matches => {
-                self.start_with_password(user, stored, device).await?.ok_or(wrong)
+            (Some(user), Some(stored)) if matches.is_right() => {
+                let id = user.id;
+                let signed_in = self.start_with_password(user, &stored, &password, device).await?;
+                if matches == Match::Outdated && signed_in.is_some() {
+                    self.hash_again(id, stored, password).await;
+                }
+                signed_in.ok_or(wrong)
             }
             _ => Err(wrong),
         }
     }
 
+    /// Replaces a hash of former parameters. The sign-in stands without it, so a failure waits for the next
+    /// one.
+    async fn hash_again(&self, user: UserId, stored: String, password: String) {
+        let Ok(hashed) = self.inner.passwords.hash(password).await else { return };
+        let replaced = self.inner.store.replace_password_hash(user, &stored, &hashed);
+        if self.write(replaced).await == Ok(true) {
+            tracing::info!(%user, "a password was hashed again, with the present parameters");
+        }
+    }
+
     /// Starts a sign-in of a user whose password was checked against `stored`; `None` when the password was
     /// changed in the meantime. A change ends the sign-ins that exist; a sign-in that is stored after the
-    /// change notices it here.
+    /// change notices it here. Another sign-in may have replaced the hash by one of the same password.
     pub(super) async fn start_with_password(
         &self,
         user: User,
-        stored: String,
+        stored: &str,
+        password: &str,
         device: Device,
     ) -> Result<Option<SignedIn>, Failure> {
         let signed_in = self.start_sign_in(user, device, false).await?;
         let user = signed_in.user.id;
-        if self.read(self.inner.store.password_hash(user)).await? == Some(stored) {
+        let now_stored = self.read(self.inner.store.password_hash(user)).await?;
+        if now_stored.as_deref() == Some(stored) {
+            return Ok(Some(signed_in));
+        }
+        if self.inner.passwords.verify(password.to_owned(), now_stored).await?.is_right() {
             return Ok(Some(signed_in));
         }
         rare!(PasswordChangedDuringASignIn);
@@ -216,7 +237,9 @@ impl Identity {
         current: Option<String>,
         password: String,
     ) -> Result<(), Failure> {
-        self.inner.passwords.check(&password)?;
+        let user = self.read(self.inner.store.user(claims.user)).await?.ok_or(Refusal::NotFound)?;
+        let username = user.username.as_ref().map(Username::as_str).unwrap_or_default();
+        self.inner.passwords.check(&password, username)?;
         let Some(stored) = self.read(self.inner.store.password_hash(claims.user)).await? else {
             return Err(Refusal::Conflict("password: this account has none; claim it first").into());
         };
@@ -229,7 +252,7 @@ impl Identity {
             Err(wrong @ Failure::Refused(Refusal::Forbidden(_))) => {
                 // Counts as another try on the account, so that guessing gains nothing by repeating.
                 self.inner.throttle.account(&claims.user.to_string())?;
-                if !self.inner.passwords.verify(password, Some(stored)).await? {
+                if !self.inner.passwords.verify(password, Some(stored)).await?.is_right() {
                     return Err(wrong);
                 }
             }
@@ -255,7 +278,7 @@ impl Identity {
     ) -> Result<(), Failure> {
         let given = given.ok_or(Refusal::Invalid(missing.into()))?;
         self.inner.throttle.account(&user.to_string())?;
-        if self.inner.passwords.verify(given, Some(stored)).await? {
+        if self.inner.passwords.verify(given, Some(stored)).await?.is_right() {
             Ok(())
         } else {
             Err(Refusal::Forbidden("the password is wrong").into())

@@ -104,7 +104,13 @@ impl Identity {
         let auth = &options.auth;
         let tokens = Tokens::new(keys, auth.issuer.clone(), auth.audience.clone(), auth.access_token());
         let meters = IdentityMeters::new();
-        let passwords = Passwords::new(auth, options.hash_wait, environment.clone(), meters.clone());
+        let passwords = Passwords::new(
+            auth,
+            options.hash_wait,
+            options.server_name.clone(),
+            environment.clone(),
+            meters.clone(),
+        );
         let inner = Inner {
             store,
             passwords: passwords.map_err(IdentityError::Passwords)?,
@@ -129,7 +135,8 @@ impl Identity {
     pub fn check(options: &IdentityOptions, environment: &SharedEnvironment) -> Result<bool, IdentityError> {
         let there = Keyring::check(&options.keys, environment)?;
         let auth = &options.auth;
-        Passwords::new(auth, options.hash_wait, Arc::clone(environment), IdentityMeters::new())
+        let (name, meters) = (options.server_name.clone(), IdentityMeters::new());
+        Passwords::new(auth, options.hash_wait, name, Arc::clone(environment), meters)
             .map_err(IdentityError::Passwords)?;
         auth.external().cloned().map(External::new).transpose()?;
         Ok(there)

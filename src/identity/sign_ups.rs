@@ -43,7 +43,7 @@ impl Identity {
         let device = visitor.device()?;
         let username = parse_username(username)?;
         let display_name = shown_or(display_name, || username.as_str().to_owned())?;
-        self.inner.passwords.check(&password)?;
+        self.inner.passwords.check(&password, username.as_str())?;
         self.inner.throttle.sign_up(visitor.address)?;
         if let Some(owner) = self.credentials(&username).await? {
             return self.sign_up_again(owner, password, device).await;
@@ -74,9 +74,10 @@ impl Identity {
         let name = owner.user.username.as_ref().map(Username::as_str).unwrap_or_default();
         let may_try = self.inner.throttle.account(name).is_ok();
         let taken = Failure::from(Refusal::Conflict("username: taken"));
-        if may_try && self.inner.passwords.verify(password, Some(owner.password_hash.clone())).await? {
+        let stored = owner.password_hash;
+        if may_try && self.inner.passwords.verify(password.clone(), Some(stored.clone())).await?.is_right() {
             rare!(SignUpRepeated);
-            return self.start_with_password(owner.user, owner.password_hash, device).await?.ok_or(taken);
+            return self.start_with_password(owner.user, &stored, &password, device).await?.ok_or(taken);
         }
         Err(taken)
     }
@@ -154,7 +155,7 @@ impl Identity {
     async fn name_guest(&self, user: UserId, username: &str, password: String) -> Result<User, Failure> {
         self.sign_ups_allowed(SignUps::Open)?;
         let username = parse_username(username)?;
-        self.inner.passwords.check(&password)?;
+        self.inner.passwords.check(&password, username.as_str())?;
         let known = self.read(self.inner.store.user(user)).await?.ok_or(Refusal::NotFound)?;
         if !known.guest {
             return self.claim_again(known, &username, password).await;
@@ -185,7 +186,7 @@ impl Identity {
         if same_name
             && stored.is_some()
             && self.inner.throttle.account(&known.id.to_string()).is_ok()
-            && self.inner.passwords.verify(password, stored).await?
+            && self.inner.passwords.verify(password, stored).await?.is_right()
         {
             return Ok(known);
         }

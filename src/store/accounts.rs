@@ -145,6 +145,15 @@ pub trait Accounts: Send + Sync {
     /// Sets a new password hash. Refusal: `NotFound`.
     async fn set_password(&self, id: UserId, password_hash: &str) -> Outcome<()>;
 
+    /// Replaces the hash `stored` of a password by another hash of the same one. Answers false, and changes
+    /// nothing, when the user has another hash.
+    async fn replace_password_hash(
+        &self,
+        id: UserId,
+        stored: &str,
+        replacement: &str,
+    ) -> Result<bool, StoreError>;
+
     /// Gives a guest a username and password. Refusals: `NotFound`, `Conflict` (taken, or no guest).
     async fn claim(&self, id: UserId, username: &Username, password_hash: &str) -> Outcome<User>;
 

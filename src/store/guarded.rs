@@ -184,6 +184,7 @@ macro_rules! operations {
                 Read password_hash(id: UserId) -> Result<Option<String>, StoreError>;
                 Write rename(id: UserId, display_name: &str) -> Outcome<User>;
                 Write set_password(id: UserId, password_hash: &str) -> Outcome<()>;
+                Write replace_password_hash(id: UserId, stored: &str, replacement: &str) -> Result<bool, StoreError>;
                 Write claim(id: UserId, username: &Username, password_hash: &str) -> Outcome<User>;
                 Write add_family(new: &NewFamily, now: Timestamp) -> Result<Vec<Revocation>, StoreError>;
                 Write rotate_family(

@@ -79,6 +79,7 @@ const OPERATIONS: &[&str] = &[
     "password_hash",
     "rename",
     "set_password",
+    "replace_password_hash",
     "claim",
     "add_family",
     "rotate_family",

@@ -5,6 +5,7 @@ mod documents;
 mod external;
 mod history;
 mod limits;
+mod passwords;
 mod people;
 mod problems;
 mod roles;

@@ -308,6 +308,7 @@ operations! {
         store.credentials(&name).await.unwrap().unwrap();
         store.rename(user, "renamed").await.unwrap().unwrap();
         store.set_password(user, "other").await.unwrap().unwrap();
+        assert!(store.replace_password_hash(user, "other", "third").await.unwrap());
         store.password_hash(user).await.unwrap();
         assert!(store.is_living(user).await.unwrap());
         let guest = stage.world.user("guest").await;

@@ -142,3 +142,18 @@ async fn a_guest_is_claimed_once_and_its_device_signs_in_no_more() {
     let ghost = world.store.claim(UserId::from_uuid(world.uuid()), &name("ghost"), "x").await.unwrap();
     assert_eq!(ghost.err(), Some(Refusal::NotFound));
 }
+
+#[tokio::test]
+async fn a_hash_is_replaced_only_while_it_is_the_stored_one() {
+    let world = fresh().await;
+    let (ada, gus) = (account(&world, "ada"), guest(&world, 1));
+    create(&world, &ada).await;
+    create(&world, &gus).await;
+    let (store, ada, gus) = (&world.store, ada.user.id, gus.user.id);
+    assert!(!store.replace_password_hash(ada, "another hash", "new hash").await.unwrap());
+    assert!(!store.replace_password_hash(gus, "hash of ada", "new hash").await.unwrap());
+    assert_eq!(store.password_hash(ada).await.unwrap().as_deref(), Some("hash of ada"));
+    assert!(store.replace_password_hash(ada, "hash of ada", "new hash").await.unwrap());
+    assert_eq!(store.password_hash(ada).await.unwrap().as_deref(), Some("new hash"));
+    assert_eq!(store.password_hash(gus).await.unwrap(), None);
+}

@@ -77,6 +77,19 @@ impl<B: Backend> Accounts for B {
         self.write(asked, |on, (id, hash)| Box::pin(users::set_password(on, *id, hash))).await
     }
 
+    async fn replace_password_hash(
+        &self,
+        id: UserId,
+        stored: &str,
+        replacement: &str,
+    ) -> Result<bool, StoreError> {
+        let asked = (id, stored.to_owned(), replacement.to_owned());
+        let replaced = self.write(asked, |on, (id, stored, replacement)| {
+            Box::pin(users::replace_password_hash(on, *id, stored, replacement))
+        });
+        replaced.await
+    }
+
     async fn claim(&self, id: UserId, username: &Username, password_hash: &str) -> Outcome<User> {
         let asked = (id, username.clone(), password_hash.to_owned());
         self.write(asked, |on, (id, name, hash)| Box::pin(users::claim(on, *id, name, hash))).await
