@@ -23,6 +23,7 @@
 const SUBPROTOCOL = 'tidings.v1.json';
 const SESSION_KEY = 'tidings.session';
 const DEVICE_KEY = 'tidings.device';
+const KNOWN_KEY = 'tidings.known';
 const OUTBOX_KEY = 'tidings.outbox';
 const POSITIONS_KEY = 'tidings.positions';
 
@@ -295,7 +296,11 @@ export class TidingsClient {
     return this.#adopt(await this.#surely(() => this.#fetch('POST', '/v1/accounts', { body })));
   }
 
-  async signIn({ username, password }) { return this.#adopt(await this.#fetch('POST', '/v1/tokens', { body: { username, password, device_name: this.#env.device_name } })); }
+  /** The device token of the last account here goes along, so that nobody's wrong guesses keep its owner out. */
+  async signIn({ username, password }) {
+    const device_token = (await this.#read(KNOWN_KEY)) ?? undefined;
+    return this.#adopt(await this.#fetch('POST', '/v1/tokens', { body: { username, password, device_name: this.#env.device_name, device_token } }));
+  }
 
   /** Plays first: the same guest on this device each time, until it is claimed. */
   async guest({ display_name } = {}) {
@@ -431,7 +436,8 @@ export class TidingsClient {
     if (this.#loading) await this.ready;
     if (this.#ended) throw closed();
     if (!answer?.access_token) throw new TidingsError({ code: 'unavailable', message: `${this.#env.origin} did not answer as a Tidings server does.`, definite: false });
-    const { user, access_token, expires_in, refresh_token } = answer;
+    const { user, access_token, expires_in, refresh_token, device_token } = answer;
+    if (device_token) this.#store(KNOWN_KEY, device_token);
     const known = this.#session?.user.id === user.id;
     if (this.#session && !known) this.#forget();
     this.#save({ user, access_token, refresh_token, expires_at_ms: this.#env.now() + expires_in * 1000 });

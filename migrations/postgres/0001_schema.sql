@@ -323,7 +323,9 @@ CREATE TABLE families (
     device_name text,
     network     text NOT NULL,
     created_at  bigint NOT NULL,
-    used_at     bigint NOT NULL
+    used_at     bigint NOT NULL,
+    -- Whether its device is known as the user's: until the sign-in is ended from elsewhere.
+    known       boolean NOT NULL
 );
 CREATE INDEX families_by_user ON families (user_id);
 

@@ -245,7 +245,9 @@ CREATE TABLE families (
     device_name TEXT,
     network     TEXT NOT NULL,
     created_at  INTEGER NOT NULL,
-    used_at     INTEGER NOT NULL
+    used_at     INTEGER NOT NULL,
+    -- Whether its device is known as the user's: until the sign-in is ended from elsewhere.
+    known       INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX families_by_user ON families (user_id);
 

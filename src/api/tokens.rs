@@ -25,6 +25,8 @@ pub struct SignIn {
     password: String,
     /// What the user calls the device, for the list of sessions; at most 64 characters.
     device_name: Option<String>,
+    /// The one of the last sign-in on this device, which nobody's wrong guesses keep out.
+    device_token: Option<String>,
 }
 
 /// A refresh token.
@@ -42,7 +44,8 @@ pub async fn sign_in(
     Address(address): Address,
     Body(given): Body<SignIn>,
 ) -> Result<HttpResponse, Problem> {
-    let visitor = Visitor { address, device_name: given.device_name.as_deref() };
+    let (device_name, device_token) = (given.device_name.as_deref(), given.device_token.as_deref());
+    let visitor = Visitor { address, device_name, device_token };
     Ok(answer(state.identity.sign_in(&given.username, given.password, &visitor).await?))
 }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::passwords::Match;
+use super::passwords::{Guesser, Match};
 use super::refresh::{RefreshToken, hash_presented};
 use super::visitor::{Device, Visitor};
 use super::{Claims, Identity, Standing};
@@ -25,6 +25,8 @@ pub struct SignedIn {
     pub expires_in_s: u64,
     /// Exchanged for the next access token. Valid once.
     pub refresh_token: String,
+    /// Presented at the next sign-in on this device; none for a user without a password.
+    pub device_token: Option<String>,
     /// Whether this call created the account.
     pub created: bool,
     pub(super) family: FamilyId,
@@ -63,12 +65,15 @@ impl Identity {
         let device = visitor.device()?;
         let wrong = Failure::Unauthenticated("username or password is wrong");
         let Ok(username) = Username::parse(username) else { return Err(wrong) };
-        self.inner.throttle.sign_in(username.as_str(), visitor.address)?;
-        let (user, stored) = match self.credentials(&username).await? {
-            Some(known) => (Some(known.user), Some(known.password_hash)),
-            None => (None, None),
+        let (credentials, asker) = match self.on_known_device(&username, visitor).await? {
+            Some(credentials) => (Some(credentials), Guesser::Known),
+            None => {
+                self.inner.throttle.sign_in(username.as_str(), visitor.address)?;
+                (self.credentials(&username).await?, Guesser::Stranger)
+            }
         };
-        let matches = self.inner.passwords.verify(password.clone(), stored.clone()).await?;
+        let (user, stored) = credentials.map(|found| (found.user, found.password_hash)).unzip();
+        let matches = self.inner.passwords.verify_for(asker, password.clone(), stored.clone()).await?;
         match (user, stored) {
             (Some(user), Some(stored)) if matches.is_right() => {
                 let id = user.id;
@@ -80,6 +85,26 @@ impl Identity {
             }
             _ => Err(wrong),
         }
+    }
+
+    /// The account that is asked for, when the visitor's device has signed in to it before and has guesses
+    /// left. Nothing that strangers do uses them up.
+    async fn on_known_device(
+        &self,
+        username: &Username,
+        visitor: &Visitor<'_>,
+    ) -> Result<Option<Credentials>, Failure> {
+        let device = visitor.device_token.and_then(|token| self.inner.tokens.verify_device(token));
+        let Some((user, family)) = device else { return Ok(None) };
+        // Before the look-ups: whoever has one such token must not make any number of them.
+        if self.inner.throttle.device(family).is_err() {
+            return Ok(None);
+        }
+        let Some(found) = self.credentials(username).await? else { return Ok(None) };
+        let now = self.inner.environment.now();
+        let known =
+            found.user.id == user && self.read(self.inner.store.is_known_device(user, family, now)).await?;
+        Ok(known.then_some(found))
     }
 
     /// Replaces a hash of former parameters. The sign-in stands without it, so a failure waits for the next
@@ -113,8 +138,10 @@ impl Identity {
         }
         rare!(PasswordChangedDuringASignIn);
         let now = self.inner.environment.now();
-        let ended = self.write(self.inner.store.revoke(user, Some(signed_in.family), now)).await?;
-        self.end(&ended);
+        // Not known by its device either: whoever had the former password may hold it.
+        if let Ok(ended) = self.write(self.inner.store.end_sign_in(user, signed_in.family, now)).await? {
+            self.end(&ended);
+        }
         Ok(None)
     }
 
@@ -251,7 +278,7 @@ impl Identity {
             }
             Err(wrong @ Failure::Refused(Refusal::Forbidden(_))) => {
                 // Counts as another try on the account, so that guessing gains nothing by repeating.
-                self.inner.throttle.account(&claims.user.to_string())?;
+                self.inner.throttle.confirmation(&claims.user.to_string())?;
                 if !self.inner.passwords.verify(password, Some(stored)).await?.is_right() {
                     return Err(wrong);
                 }
@@ -277,7 +304,7 @@ impl Identity {
         missing: &'static str,
     ) -> Result<(), Failure> {
         let given = given.ok_or(Refusal::Invalid(missing.into()))?;
-        self.inner.throttle.account(&user.to_string())?;
+        self.inner.throttle.confirmation(&user.to_string())?;
         if self.inner.passwords.verify(given, Some(stored)).await?.is_right() {
             Ok(())
         } else {
@@ -318,7 +345,11 @@ impl Identity {
     ) -> SignedIn {
         let access_token = self.inner.tokens.issue(user.id, family, now);
         let expires_in_s = self.inner.tokens.lifetime().as_secs();
-        SignedIn { user, access_token, expires_in_s, refresh_token: refresh.text, created, family }
+        // Nobody guesses at an account without a password.
+        let device_token =
+            user.username.is_some().then(|| self.inner.tokens.issue_for_device(user.id, family, now));
+        let refresh_token = refresh.text;
+        SignedIn { user, access_token, expires_in_s, refresh_token, device_token, created, family }
     }
 
     fn refresh_end(&self, now: Timestamp) -> Timestamp {

@@ -50,6 +50,15 @@ pub struct Passwords {
     server_name: String,
 }
 
+/// Who waits for a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guesser {
+    /// Anybody. The last quarter of the queue is not theirs.
+    Stranger,
+    /// A device that signed in before.
+    Known,
+}
+
 /// What a password is to a stored hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Match {
@@ -145,7 +154,7 @@ impl Passwords {
     /// # Errors
     /// `Overloaded` when too many hashes wait.
     pub async fn hash(&self, password: String) -> Result<String, Failure> {
-        let turn = self.turn().await?;
+        let turn = self.turn(Guesser::Stranger).await?;
         let (argon2, salt) = (self.argon2.clone(), salt(&self.environment));
         let hashed = self.aside(move || {
             let _turn = turn;
@@ -164,10 +173,23 @@ impl Passwords {
     /// # Errors
     /// `Overloaded` when too many hashes wait.
     pub async fn verify(&self, password: String, stored: Option<String>) -> Result<Match, Failure> {
+        self.verify_for(Guesser::Stranger, password, stored).await
+    }
+
+    /// As [`Passwords::verify`]; says who waits.
+    ///
+    /// # Errors
+    /// As [`Passwords::verify`].
+    pub async fn verify_for(
+        &self,
+        asker: Guesser,
+        password: String,
+        stored: Option<String>,
+    ) -> Result<Match, Failure> {
         if password.len() > MAX_PASSWORD_BYTES {
             return Ok(Match::Wrong);
         }
-        let turn = self.turn().await?;
+        let turn = self.turn(asker).await?;
         let known = stored.is_some();
         let (argon2, stored) = (self.argon2.clone(), stored.unwrap_or_else(|| self.decoy.clone()));
         let matches = self.aside(move || {
@@ -231,8 +253,12 @@ impl Passwords {
         PasswordsObserved { running_hashes: running, waiting_hashes: admitted.saturating_sub(running) }
     }
 
-    async fn turn(&self) -> Result<Turn, Failure> {
+    async fn turn(&self, asker: Guesser) -> Result<Turn, Failure> {
         let overloaded = Failure::Overloaded { retry_after_ms: RETRY_AFTER_MS };
+        // Strangers who fill the queue leave places to the users whom they guess at.
+        if asker == Guesser::Stranger && self.admitted.available_permits() <= self.queue / 4 {
+            return Err(overloaded);
+        }
         let Ok(admitted) = self.admitted.clone().try_acquire_owned() else { return Err(overloaded) };
         let began_us = self.environment.monotonic_us();
         let _waiting = Waiting::new(&self.meters);
@@ -278,104 +304,4 @@ fn broken(what: &'static str) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Settings;
-    use crate::environment::SystemEnvironment;
-
-    fn cheap(parallel: usize, queue: usize) -> Passwords {
-        let auth = AuthSettings {
-            argon2_memory_kib: 8,
-            argon2_parallel: parallel,
-            argon2_queue: queue,
-            ..Settings::for_tests().auth
-        };
-        let max_wait = Duration::from_millis(20);
-        passwords_with(&auth, max_wait)
-    }
-
-    fn passwords_with(auth: &AuthSettings, max_wait: Duration) -> Passwords {
-        let environment = SystemEnvironment::shared();
-        Passwords::new(auth, max_wait, "Harbour Chat".to_owned(), environment, IdentityMeters::new())
-            .expect("parameters")
-    }
-
-    #[tokio::test]
-    async fn only_the_right_password_matches_and_hashes_are_salted() {
-        let passwords = cheap(1, 8);
-        let hashed = passwords.hash("correct horse".into()).await.expect("hashes");
-        assert!(hashed.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{hashed}");
-        assert_ne!(passwords.hash("correct horse".into()).await.expect("hashes"), hashed);
-        assert_eq!(passwords.verify("correct horse".into(), Some(hashed.clone())).await, Ok(Match::Right));
-        assert_eq!(passwords.verify("correct hors".into(), Some(hashed)).await, Ok(Match::Wrong));
-        assert_eq!(passwords.verify("correct horse".into(), None).await, Ok(Match::Wrong));
-    }
-
-    #[tokio::test]
-    async fn one_password_in_two_spellings_is_one_password() {
-        let passwords = cheap(1, 8);
-        let (composed, taken_apart) = ("Schl\u{fc}ssel eins", "Schlu\u{308}ssel\u{a0}eins");
-        for (set, given) in [(composed, taken_apart), (taken_apart, composed)] {
-            let hashed = passwords.hash(set.into()).await.expect("hashes");
-            assert_eq!(
-                passwords.verify(given.into(), Some(hashed.clone())).await,
-                Ok(Match::Right),
-                "{given}"
-            );
-            assert_eq!(
-                passwords.verify("Schlussel eins".into(), Some(hashed)).await,
-                Ok(Match::Wrong),
-                "ü is not u"
-            );
-        }
-        let older = hash(&passwords.argon2, taken_apart.as_bytes(), [7; 16]).expect("hashes");
-        assert_eq!(
-            passwords.verify(taken_apart.into(), Some(older.clone())).await,
-            Ok(Match::Right),
-            "as it came"
-        );
-        assert_eq!(passwords.verify(composed.into(), Some(older)).await, Ok(Match::Wrong));
-    }
-
-    #[tokio::test]
-    async fn a_hash_of_other_parameters_is_outdated() {
-        let present = cheap(1, 8);
-        let auth = AuthSettings { argon2_memory_kib: 16, ..Settings::for_tests().auth };
-        let earlier = passwords_with(&auth, Duration::from_secs(1));
-        let hashed = earlier.hash("correct horse".into()).await.expect("hashes");
-        assert!(hashed.starts_with("$argon2id$v=19$m=16,"), "{hashed}");
-        let verified = |text: &str| present.verify(text.to_owned(), Some(hashed.clone()));
-        assert_eq!(verified("correct horse").await, Ok(Match::Outdated));
-        assert_eq!(verified("another horse").await, Ok(Match::Wrong));
-        assert!(present.decoy.starts_with("$argon2id$v=19$m=8,"), "{}", present.decoy);
-    }
-
-    #[test]
-    fn short_endless_and_common_passwords_are_refused() {
-        let passwords = cheap(1, 8);
-        let endless = "x".repeat(1_025);
-        for bad in ["short", "with\0nul bytes", &endless, "Password1", "ADA.LOVELACE", "harbour\u{a0}chat"] {
-            let refused = passwords.check(bad, "ada.lovelace");
-            assert!(matches!(refused, Err(Refusal::Invalid(_))), "{bad:?}: {refused:?}");
-        }
-        assert_eq!(passwords.check("ada.lovelace", "ada"), Ok(()));
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_and_a_long_wait_are_overload() {
-        let passwords = cheap(1, 1);
-        let observed = |running_hashes, waiting_hashes| PasswordsObserved { running_hashes, waiting_hashes };
-        assert_eq!(passwords.observed(), observed(0, 0));
-        let first = passwords.turn().await.ok();
-        assert!(first.is_some());
-        let waited = passwords.turn().await.err();
-        assert_eq!(waited, Some(Failure::Overloaded { retry_after_ms: RETRY_AFTER_MS }), "waited in vain");
-        assert_eq!(passwords.observed(), observed(1, 0));
-        let (second, third, seen) =
-            tokio::join!(passwords.turn(), passwords.turn(), async { passwords.observed() });
-        assert!(second.is_err() && third.is_err(), "one waits in vain, one finds the queue full");
-        assert_eq!(seen, observed(1, 1));
-        drop(first);
-        assert!(passwords.turn().await.is_ok());
-    }
-}
+mod tests;

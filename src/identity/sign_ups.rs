@@ -1,6 +1,8 @@
 //! Signing up: accounts, guests, and guests that become accounts. Each call may be repeated when its answer
 //! was lost.
 
+use std::net::IpAddr;
+
 use sha2::{Digest, Sha256};
 
 use super::visitor::{Device, Visitor};
@@ -46,7 +48,7 @@ impl Identity {
         self.inner.passwords.check(&password, username.as_str())?;
         self.inner.throttle.sign_up(visitor.address)?;
         if let Some(owner) = self.credentials(&username).await? {
-            return self.sign_up_again(owner, password, device).await;
+            return self.sign_up_again(owner, password, device, visitor.address).await;
         }
         let password_hash = Some(self.inner.passwords.hash(password.clone()).await?);
         let user = self.new_user(Some(username.clone()), display_name, false);
@@ -56,7 +58,7 @@ impl Identity {
             NewUserOutcome::UsernameTaken | NewUserOutcome::Existing(_) => {
                 rare!(UsernameTakenDuringASignUp);
                 match self.credentials(&username).await? {
-                    Some(owner) => self.sign_up_again(owner, password, device).await,
+                    Some(owner) => self.sign_up_again(owner, password, device, visitor.address).await,
                     None => Err(Refusal::Conflict("username: taken").into()),
                 }
             }
@@ -70,9 +72,10 @@ impl Identity {
         owner: Credentials,
         password: String,
         device: Device,
+        address: IpAddr,
     ) -> Result<SignedIn, Failure> {
         let name = owner.user.username.as_ref().map(Username::as_str).unwrap_or_default();
-        let may_try = self.inner.throttle.account(name).is_ok();
+        let may_try = self.inner.throttle.guess(name, address).is_ok();
         let taken = Failure::from(Refusal::Conflict("username: taken"));
         let stored = owner.password_hash;
         if may_try && self.inner.passwords.verify(password.clone(), Some(stored.clone())).await?.is_right() {
@@ -164,7 +167,7 @@ impl Identity {
         if self.read(self.inner.store.credentials(&username)).await?.is_some() {
             return Err(Refusal::Conflict("this username is taken").into());
         }
-        self.inner.throttle.account(&user.to_string())?;
+        self.inner.throttle.confirmation(&user.to_string())?;
         let password_hash = self.inner.passwords.hash(password.clone()).await?;
         match self.write(self.inner.store.claim(user, &username, &password_hash)).await? {
             Ok(claimed) => Ok(claimed),
@@ -185,7 +188,7 @@ impl Identity {
         let same_name = known.username.as_ref() == Some(username);
         if same_name
             && stored.is_some()
-            && self.inner.throttle.account(&known.id.to_string()).is_ok()
+            && self.inner.throttle.confirmation(&known.id.to_string()).is_ok()
             && self.inner.passwords.verify(password, stored).await?.is_right()
         {
             return Ok(known);

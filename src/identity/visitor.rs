@@ -12,6 +12,8 @@ pub struct Visitor<'a> {
     pub address: IpAddr,
     /// The name that its device gives itself.
     pub device_name: Option<&'a str>,
+    /// The token that it was given when somebody signed in on it before.
+    pub device_token: Option<&'a str>,
 }
 
 /// What is kept of a visitor.
@@ -23,7 +25,8 @@ pub(super) struct Device {
 
 impl Visitor<'_> {
     /// A nameless device on this machine.
-    pub const HERE: Self = Self { address: IpAddr::V4(Ipv4Addr::LOCALHOST), device_name: None };
+    pub const HERE: Self =
+        Self { address: IpAddr::V4(Ipv4Addr::LOCALHOST), device_name: None, device_token: None };
 
     pub(super) fn device(&self) -> Result<Device, Refusal> {
         let name = self.device_name.map(checks::device_name).transpose()?.flatten();

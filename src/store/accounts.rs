@@ -161,6 +161,15 @@ pub trait Accounts: Send + Sync {
     /// [`Revocation`] is returned.
     async fn add_family(&self, new: &NewFamily, now: Timestamp) -> Result<Vec<Revocation>, StoreError>;
 
+    /// Whether `family` is a sign-in of the user by which a device is known: it has not expired, and was not
+    /// ended from elsewhere. The 100 that were used last count.
+    async fn is_known_device(
+        &self,
+        user: UserId,
+        family: FamilyId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
     /// Rotates: the family whose newest token hashes to `presented` gets `replacement`. The same applies if
     /// the newest token was never presented and replaced `presented` less than `repeat_within` ago, by the
     /// database's clock. Any other former token of the family revokes the family and writes a [`Revocation`].
@@ -178,12 +187,13 @@ pub trait Accounts: Send + Sync {
     /// The user's sign-ins that have not ended, the one that was used last first.
     async fn sign_ins(&self, user: UserId, now: Timestamp) -> Result<Vec<SignInView>, StoreError>;
 
-    /// Ends one sign-in of the user and writes a [`Revocation`]; none when it ended before. Refusal:
-    /// `NotFound`.
+    /// Ends one sign-in of the user from another and writes a [`Revocation`]; none when it ended before. Its
+    /// device is not known any more. Refusal: `NotFound`.
     async fn end_sign_in(&self, user: UserId, family: FamilyId, now: Timestamp) -> Outcome<Vec<Revocation>>;
 
     /// Ends one sign-in, or all sign-ins of the user, and writes a [`Revocation`] for each. If all end, one
-    /// more revocation without a sign-in covers the tokens of another issuer until `now`.
+    /// more revocation without a sign-in covers the tokens of another issuer until `now`, and no device is
+    /// known any more. The device of one sign-in stays known.
     async fn revoke(
         &self,
         user: UserId,
@@ -192,7 +202,7 @@ pub trait Accounts: Send + Sync {
     ) -> Result<Vec<Revocation>, StoreError>;
 
     /// Ends all of a user's sign-ins except `keep` (after a change of password) and writes a [`Revocation`]
-    /// for each.
+    /// for each. No other device is known any more.
     async fn revoke_others(
         &self,
         user: UserId,

@@ -195,6 +195,7 @@ macro_rules! operations {
                 Write revoke(user: UserId, family: Option<FamilyId>, now: Timestamp) -> Result<Vec<Revocation>, StoreError>;
                 Write revoke_others(user: UserId, keep: Option<FamilyId>, now: Timestamp)
                     -> Result<Vec<Revocation>, StoreError>;
+                Read is_known_device(user: UserId, family: FamilyId, now: Timestamp) -> Result<bool, StoreError>;
                 Read sign_ins(user: UserId, now: Timestamp) -> Result<Vec<SignInView>, StoreError>;
                 Write end_sign_in(user: UserId, family: FamilyId, now: Timestamp) -> Outcome<Vec<Revocation>>;
                 Read revocations(cursor: RevocationCursor) -> Result<(Vec<Revocation>, RevocationCursor), StoreError>;

@@ -85,6 +85,7 @@ const OPERATIONS: &[&str] = &[
     "rotate_family",
     "revoke",
     "revoke_others",
+    "is_known_device",
     "sign_ins",
     "end_sign_in",
     "revocations",

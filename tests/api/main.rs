@@ -4,6 +4,7 @@ mod browsing;
 mod documents;
 mod external;
 mod history;
+mod known_devices;
 mod limits;
 mod passwords;
 mod people;

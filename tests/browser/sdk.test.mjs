@@ -536,6 +536,19 @@ test('a guest who signs out leaves nobody behind: the next guest on the device i
   assert.equal((await client.guest()).id, 'guest-2');
 });
 
+test('a device is known to its account after it signed out', async () => {
+  const world = new World();
+  const shown = [];
+  world.route('POST /v1/tokens', ({ device_token }) => { shown.push(device_token); return { body: { ...tokens(1).body, device_token: `device-${shown.length}` } }; });
+  world.route('DELETE /v1/tokens', () => ({ status: 204 }));
+  for (let time = 0; time < 3; time += 1) {
+    const client = world.client();
+    await client.signIn({ username: 'me', password: 'p' });
+    await client.signOut();
+  }
+  assert.deepEqual(shown, [undefined, 'device-1', 'device-2']);
+});
+
 test('the device says its name when it signs in; sessions are listed and ended', async () => {
   const world = new World();
   const [named, ended] = [[], []];

@@ -341,6 +341,7 @@ operations! {
         store.add_family(&family, now).await.unwrap();
         store.rotate_family(&first, &second, until, now, Duration::from_secs(1), &here).await.unwrap();
         assert!(!store.sign_ins(stage.ben, now).await.unwrap().is_empty());
+        assert!(store.is_known_device(stage.ben, id, now).await.unwrap());
         store.end_sign_in(stage.ben, id, now).await.unwrap().unwrap();
         store.revoke(stage.ben, Some(id), now).await.unwrap();
         store.revoke_others(stage.ben, None, now).await.unwrap();

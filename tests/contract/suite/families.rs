@@ -204,6 +204,48 @@ async fn one_sign_in_is_ended_from_another() {
 }
 
 #[tokio::test]
+async fn a_device_is_known_until_its_sign_in_is_ended_from_elsewhere() {
+    let world = fresh().await;
+    let [ada, ben] = world.users().await;
+    let (one, two) = (family(&world, ada, 1).await, family(&world, ada, 2).await);
+    let known = async |user, family: &Family, day| {
+        world.store.is_known_device(user, family.id, at(day)).await.unwrap()
+    };
+    assert!(known(ada, &one, 1).await && known(ada, &two, 1).await);
+    assert!(!known(ben, &one, 1).await, "to its own user");
+    assert!(!known(ada, &one, 31).await, "until it expires");
+    world.store.revoke(ada, Some(one.id), at(1)).await.unwrap();
+    assert!(known(ada, &one, 1).await, "it signed out by itself");
+    world.store.end_sign_in(ada, one.id, at(1)).await.unwrap().unwrap();
+    assert!(!known(ada, &one, 1).await && known(ada, &two, 1).await);
+
+    let three = family(&world, ada, 3).await;
+    world.store.revoke(ada, Some(three.id), at(1)).await.unwrap();
+    world.store.revoke_others(ada, Some(two.id), at(1)).await.unwrap();
+    assert!(!known(ada, &three, 1).await && known(ada, &two, 1).await, "those that had signed out too");
+    rotate(&world, 2, 20, 1).await;
+    assert!(matches!(rotate(&world, 2, 21, 1).await, FamilyRotation::Reused(_)));
+    assert!(!known(ada, &two, 1).await, "its token was stolen");
+    let four = family(&world, ada, 4).await;
+    world.store.revoke(ada, None, at(1)).await.unwrap();
+    assert!(!known(ada, &four, 1).await);
+}
+
+#[tokio::test]
+async fn the_devices_that_were_used_last_are_known() {
+    let world = fresh().await;
+    let [ada] = world.users().await;
+    let first = family(&world, ada, 0).await;
+    for n in 1..=100 {
+        let next = new_family(FamilyId::from_uuid(world.uuid()), ada, n);
+        world.store.add_family(&next, at(1)).await.unwrap();
+        world.store.revoke(ada, Some(next.id), at(1)).await.unwrap();
+        let known = world.store.is_known_device(ada, first.id, at(1)).await.unwrap();
+        assert_eq!(known, n < 100, "{n} after it");
+    }
+}
+
+#[tokio::test]
 async fn nobody_ends_the_sign_in_of_another() {
     let world = fresh().await;
     let [ada, eve] = world.users().await;

@@ -17,8 +17,8 @@ const FORGET_ENDED_TOKENS: Sql = statement!(
 );
 const FORGET_ENDED: Sql = statement!("DELETE FROM families WHERE user_id = $1 AND expires_at <= $2");
 const INSERT: Sql = statement!(
-    "INSERT INTO families (id, user_id, token_hash, expires_at, device_name, network, created_at, used_at) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
+    "INSERT INTO families (id, user_id, token_hash, expires_at, device_name, network, created_at, used_at, known) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $7, TRUE)",
 );
 const END_OLDEST: Sql = statement!(
     "UPDATE families SET revoked_at = $2 WHERE id IN ( \
@@ -121,6 +121,7 @@ async fn spent<C: Connection>(
         connection.run(&REPLACE, values![family.id, replacement, expires_at, now, network.as_str()]).await?;
         return Ok(FamilyRotation::Rotated(family));
     }
+    connection.run(&FORGET_DEVICE, values![family.user, family.id]).await?;
     revoke(connection, family.user, Some(family.id), now).await?;
     Ok(FamilyRotation::Reused(family))
 }
@@ -128,6 +129,10 @@ async fn spent<C: Connection>(
 const END: Sql = statement!(
     "UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND id = coalesce($2, id) AND revoked_at IS NULL RETURNING id",
 );
+
+const FORGET_DEVICE: Sql = statement!("UPDATE families SET known = FALSE WHERE user_id = $1 AND id = $2");
+const FORGET_DEVICES: Sql =
+    statement!("UPDATE families SET known = FALSE WHERE user_id = $1 AND id IS DISTINCT FROM $2 AND known");
 
 /// All of a user's sign-ins end one by one, by their ids, so no clock decides which of them existed. Tokens
 /// of another issuer belong to no sign-in; a revocation without a sign-in ends them by their `iat`.
@@ -138,6 +143,9 @@ pub(super) async fn revoke<C: Connection>(
     now: Timestamp,
 ) -> Result<Vec<Revocation>> {
     let rows = connection.all(&END, values![user, family, now]).await?;
+    if family.is_none() {
+        connection.run(&FORGET_DEVICES, values![user, family]).await?;
+    }
     let mut revocations = match family {
         // Written even if the sign-in is unknown, because its access tokens may still be valid.
         Some(_) => Vec::new(),
@@ -160,6 +168,7 @@ pub(super) async fn revoke_others<C: Connection>(
     keep: Option<FamilyId>,
     now: Timestamp,
 ) -> Result<Vec<Revocation>> {
+    connection.run(&FORGET_DEVICES, values![user, keep]).await?;
     let rows = connection.all(&END_OTHERS, values![user, keep, now]).await?;
     ended(connection, user, &rows, now).await
 }
@@ -176,8 +185,25 @@ pub(super) async fn end<C: Connection>(
     if connection.optional(&IS_OWN, values![user, family]).await?.is_none() {
         return Err(Refusal::NotFound.into());
     }
+    connection.run(&FORGET_DEVICE, values![user, family]).await?;
     let rows = connection.all(&END, values![user, Some(family), now]).await?;
     Ok(ended(connection, user, &rows, now).await?)
+}
+
+const IS_KNOWN: Sql = statement!(
+    "SELECT 1 FROM (SELECT id FROM families WHERE user_id = $1 AND known AND expires_at > $3 \
+                    ORDER BY used_at DESC, id DESC LIMIT $4) f WHERE f.id = $2",
+);
+
+/// A device stays known after it signed out by itself, so the number of those that count is bounded here.
+pub(super) async fn is_known_device<C: Connection>(
+    connection: &mut C,
+    user: UserId,
+    family: FamilyId,
+    now: Timestamp,
+) -> Result<bool> {
+    let row = connection.optional(&IS_KNOWN, values![user, family, now, MOST_SIGN_INS]).await?;
+    Ok(row.is_some())
 }
 
 const LIVING: Sql = statement!(

@@ -120,6 +120,18 @@ impl<B: Backend> Accounts for B {
         rotated.await
     }
 
+    async fn is_known_device(
+        &self,
+        user: UserId,
+        family: FamilyId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let known = self.read((user, family, now), |on, (user, family, now)| {
+            Box::pin(families::is_known_device(on, *user, *family, *now))
+        });
+        known.await
+    }
+
     async fn sign_ins(&self, user: UserId, now: Timestamp) -> Result<Vec<SignInView>, StoreError> {
         self.read((user, now), |on, (user, now)| Box::pin(families::living(on, *user, *now))).await
     }
