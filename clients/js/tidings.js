@@ -306,7 +306,7 @@ export class TidingsClient {
   async guest({ display_name } = {}) {
     let device_id = await this.#read(DEVICE_KEY);
     if (!device_id) {
-      device_id = this.#env.uuid();
+      device_id = `${this.#env.uuid()}${this.#env.uuid()}`.replaceAll('-', ''); // a secret of 244 random bits
       this.#store(DEVICE_KEY, device_id);
       await this.#storedAll();
     }

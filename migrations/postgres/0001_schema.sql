@@ -325,7 +325,9 @@ CREATE TABLE families (
     created_at  bigint NOT NULL,
     used_at     bigint NOT NULL,
     -- Whether its device is known as the user's: until the sign-in is ended from elsewhere.
-    known       boolean NOT NULL
+    known       boolean NOT NULL,
+    -- The device id by which a guest signed in: it ends with the sign-in.
+    device_hash bytea
 );
 CREATE INDEX families_by_user ON families (user_id);
 

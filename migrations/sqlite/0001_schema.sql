@@ -247,7 +247,9 @@ CREATE TABLE families (
     created_at  INTEGER NOT NULL,
     used_at     INTEGER NOT NULL,
     -- Whether its device is known as the user's: until the sign-in is ended from elsewhere.
-    known       INTEGER NOT NULL
+    known       INTEGER NOT NULL,
+    -- The device id by which a guest signed in: it ends with the sign-in.
+    device_hash BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX families_by_user ON families (user_id);
 

@@ -328,6 +328,7 @@ impl Identity {
             expires_at: self.refresh_end(now),
             device_name: device.name,
             network: device.network,
+            device_hash: device.secret_hash,
         };
         let oldest = self.write(self.inner.store.add_family(&family, now)).await?;
         self.end(&oldest);

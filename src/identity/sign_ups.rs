@@ -1,7 +1,9 @@
 //! Signing up: accounts, guests, and guests that become accounts. Each call may be repeated when its answer
 //! was lost.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use sha2::{Digest, Sha256};
 
@@ -12,8 +14,11 @@ use crate::domain::{Refusal, User, UserId, Username};
 use crate::protocol::{Failure, checks};
 use crate::store::{Credentials, NewUser, NewUserOutcome};
 
-/// The longest device id, like every id that a client makes.
-const MAX_DEVICE_BYTES: usize = 64;
+/// How long a device id is: 128 random bits in base64url have 22 characters.
+const DEVICE_BYTES: RangeInclusive<usize> = 22..=64;
+/// Characters that differ in a device id at least. Of 10^9 random UUIDs one has fewer; what is typed by hand
+/// often has.
+const MIN_DIFFERENT: usize = 8;
 
 impl Identity {
     /// Creates an account and signs in to it. When it is repeated with the same name and password, because
@@ -108,11 +113,12 @@ impl Identity {
     ) -> Result<SignedIn, Failure> {
         self.sign_ups_allowed(SignUps::Guests)?;
         let device = visitor.device()?;
-        let device_hash = device_id.map(hash_device).transpose()?;
+        let device = Device { secret_hash: device_id.map(hash_device).transpose()?, ..device };
         let number = self.inner.environment.random_below(10_000);
         let display_name = shown_or(display_name, || format!("Guest {number:04}"))?;
         self.inner.throttle.sign_up(visitor.address)?;
-        let new = NewUser { user: self.new_user(None, display_name, true), password_hash: None, device_hash };
+        let user = self.new_user(None, display_name, true);
+        let new = NewUser { user, password_hash: None, device_hash: device.secret_hash };
         let mut made = self.write(self.inner.store.create_user(&new)).await?;
         if let NewUserOutcome::Existing(user) = &made
             && self.erase_again(user.id).await?
@@ -232,8 +238,12 @@ fn shown_or(given: Option<&str>, otherwise: impl FnOnce() -> String) -> Result<S
 }
 
 fn hash_device(device_id: &str) -> Result<[u8; 32], Refusal> {
-    if device_id.is_empty() || device_id.len() > MAX_DEVICE_BYTES || device_id.chars().any(char::is_control) {
-        return Err(Refusal::Invalid("device_id: 1 to 64 bytes without control characters".into()));
+    let fits = DEVICE_BYTES.contains(&device_id.len()) && !device_id.chars().any(char::is_control);
+    let different: HashSet<char> = device_id.chars().collect();
+    if !fits || different.len() < MIN_DIFFERENT {
+        return Err(Refusal::Invalid(
+            "device_id: 22 to 64 bytes without control characters, drawn at random: send a new UUID, or 128 random bits in base64url".into(),
+        ));
     }
     Ok(Sha256::digest(device_id.as_bytes()).into())
 }

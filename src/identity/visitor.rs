@@ -21,6 +21,8 @@ pub struct Visitor<'a> {
 pub(super) struct Device {
     pub name: Option<String>,
     pub network: AddressPrefix,
+    /// Of the device id by which a guest was made or found.
+    pub secret_hash: Option<[u8; 32]>,
 }
 
 impl Visitor<'_> {
@@ -30,6 +32,6 @@ impl Visitor<'_> {
 
     pub(super) fn device(&self) -> Result<Device, Refusal> {
         let name = self.device_name.map(checks::device_name).transpose()?.flatten();
-        Ok(Device { name, network: AddressPrefix::of(self.address) })
+        Ok(Device { name, network: AddressPrefix::of(self.address), secret_hash: None })
     }
 }

@@ -55,6 +55,8 @@ pub struct NewFamily {
     pub device_name: Option<String>,
     /// Where it signed in from.
     pub network: AddressPrefix,
+    /// SHA-256 of the device id by which a guest signed in. It is worth nothing once the sign-in was ended.
+    pub device_hash: Option<[u8; 32]>,
 }
 
 /// A sign-in that has not ended, as its user sees it.
@@ -193,7 +195,8 @@ pub trait Accounts: Send + Sync {
 
     /// Ends one sign-in, or all sign-ins of the user, and writes a [`Revocation`] for each. If all end, one
     /// more revocation without a sign-in covers the tokens of another issuer until `now`, and no device is
-    /// known any more. The device of one sign-in stays known.
+    /// known any more. The device of one sign-in stays known. The device ids of guests that ended with them
+    /// sign nobody in any more; those of the two calls below neither.
     async fn revoke(
         &self,
         user: UserId,

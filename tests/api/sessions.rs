@@ -131,3 +131,25 @@ async fn a_claim_ends_the_other_sign_ins_of_the_guest() {
     server.call(Some(&owner), "POST", "/v1/me/claim", claim).await.wants(200);
     server.get(&owner, "/v1/me").await.wants(200);
 }
+
+#[actix_web::test]
+async fn a_device_id_is_long_and_random_and_ends_with_its_session() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let by = async |device_id: &str| {
+        server.call(None, "POST", "/v1/accounts/guest", json!({ "device_id": device_id })).await
+    };
+    for bad in ["1", "my telephone", "12345678901234567890a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+        let detail = by(bad).await.refused(422, "invalid");
+        assert!(detail.starts_with("device_id: ") && detail.contains("send a new UUID"), "{detail}");
+    }
+    for path in ["/v1/tokens", "/v1/tokens?all=true"] {
+        let device = "1d96a7e6-c4a5-4b8c-9c2f-0a3c1b4ed5f0";
+        let guest = Person::of(&by(device).await.wants(201));
+        assert_eq!(Person::of(&by(device).await.wants(200)).id, guest.id);
+        server.call(Some(&guest), "DELETE", path, Value::Null).await.wants(204);
+        let next = Person::of(&by(device).await.wants(201));
+        assert_ne!(next.id, guest.id, "{path}");
+        server.call(Some(&next), "DELETE", "/v1/tokens", Value::Null).await.wants(204);
+    }
+}

@@ -104,7 +104,7 @@ async fn an_account_whose_erasure_the_database_lost_is_erased_again() {
         assert_ne!(again["user"]["id"], json!(user.to_string()));
     }
     assert!(erased(user).await);
-    let guest = json!({ "device_id": "a telephone" });
+    let guest = json!({ "device_id": "a-secret-of-a-telephone" });
     let first = server.call(None, "POST", "/v1/accounts/guest", guest.clone()).await.wants(201);
     let user = lost(first["access_token"].as_str().expect("a token")).await;
     let again = server.call(None, "POST", "/v1/accounts/guest", guest).await.wants(201);

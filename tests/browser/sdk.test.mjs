@@ -529,7 +529,7 @@ test('a guest who signs out leaves nobody behind: the next guest on the device i
   const world = new World();
   const guest = (n) => ({ body: { ...tokens(n).body, user: { id: `guest-${n}`, display_name: 'G', guest: true } } });
   world.route('DELETE /v1/tokens', () => ({ status: 204 }));
-  world.route('POST /v1/accounts/guest', ({ device_id }) => guest(device_id === 'uuid-1' ? 1 : 2));
+  world.route('POST /v1/accounts/guest', ({ device_id }) => guest(device_id === 'uuid1uuid2' ? 1 : 2));
   const client = world.client();
   assert.equal((await client.guest()).id, 'guest-1');
   await client.signOut();

@@ -114,6 +114,7 @@ samples! {
         expires_at: Sample::sample(),
         device_name: None,
         network: AddressPrefix::from_stored(String::new()),
+        device_hash: None,
     });
     FamilyId = FamilyId::from_uuid(Uuid::nil());
     &AddressPrefix = leaked(AddressPrefix::from_stored(String::new()));

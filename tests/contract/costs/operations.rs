@@ -337,6 +337,7 @@ operations! {
             expires_at: until,
             device_name: None,
             network: here.clone(),
+            device_hash: None,
         };
         store.add_family(&family, now).await.unwrap();
         store.rotate_family(&first, &second, until, now, Duration::from_secs(1), &here).await.unwrap();

@@ -165,6 +165,7 @@ async fn a_refresh_token_presented_twice_at_once_is_good_once() {
             expires_at: never,
             device_name: None,
             network: here.clone(),
+            device_hash: None,
         };
         world.store.add_family(&family, world.now()).await.unwrap();
         let (token, hers, thiefs) = ([round; 32], [round + 100; 32], [round + 200; 32]);

@@ -33,6 +33,7 @@ async fn lived(world: &World, store: &SharedStore, username: &str) -> UserId {
         expires_at: Timestamp::from_unix_ms(i64::MAX),
         device_name: Some(format!("{CANARY} device")),
         network: AddressPrefix::of([10, 0, 0, 1].into()),
+        device_hash: None,
     };
     store.add_family(&new, world.now()).await.unwrap();
     id

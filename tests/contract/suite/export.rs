@@ -56,6 +56,7 @@ async fn everything_of_the_user_is_in_it_and_nothing_of_others() {
             expires_at: world.now().plus_ms(1_000),
             device_name: Some(name.to_owned()),
             network: AddressPrefix::of([10, 0, 0, 1].into()),
+            device_hash: None,
         };
         world.store.add_family(&family, world.now()).await.unwrap();
     }

@@ -25,7 +25,15 @@ fn network(n: u8) -> AddressPrefix {
 
 fn new_family(id: FamilyId, user: UserId, first: u8) -> NewFamily {
     let (token_hash, expires_at) = (token(first), at(30));
-    NewFamily { id, user, token_hash, expires_at, device_name: None, network: network(first) }
+    NewFamily {
+        id,
+        user,
+        token_hash,
+        expires_at,
+        device_name: None,
+        network: network(first),
+        device_hash: None,
+    }
 }
 
 async fn family(world: &World, user: UserId, first: u8) -> Family {

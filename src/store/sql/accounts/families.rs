@@ -17,8 +17,8 @@ const FORGET_ENDED_TOKENS: Sql = statement!(
 );
 const FORGET_ENDED: Sql = statement!("DELETE FROM families WHERE user_id = $1 AND expires_at <= $2");
 const INSERT: Sql = statement!(
-    "INSERT INTO families (id, user_id, token_hash, expires_at, device_name, network, created_at, used_at, known) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $7, TRUE)",
+    "INSERT INTO families (id, user_id, token_hash, expires_at, device_name, network, created_at, used_at, known, device_hash) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $7, TRUE, $8)",
 );
 const END_OLDEST: Sql = statement!(
     "UPDATE families SET revoked_at = $2 WHERE id IN ( \
@@ -37,7 +37,8 @@ pub(super) async fn add<C: Connection>(
     connection.run(&FORGET_ENDED_TOKENS, values![new.user, now]).await?;
     connection.run(&FORGET_ENDED, values![new.user, now]).await?;
     let (device_name, network) = (new.device_name.as_deref(), new.network.as_str());
-    let row = values![new.id, new.user, &new.token_hash, new.expires_at, device_name, network, now];
+    let (id, token_hash, device_hash) = (new.id, &new.token_hash, new.device_hash.as_ref());
+    let row = values![id, new.user, token_hash, new.expires_at, device_name, network, now, device_hash];
     connection.run(&INSERT, row).await?;
     let oldest = connection.all(&END_OLDEST, values![new.user, now, MOST_SIGN_INS]).await?;
     ended(connection, new.user, &oldest, now).await
@@ -121,8 +122,10 @@ async fn spent<C: Connection>(
         connection.run(&REPLACE, values![family.id, replacement, expires_at, now, network.as_str()]).await?;
         return Ok(FamilyRotation::Rotated(family));
     }
+    // A guest's device id is left: it is not what was stolen, and the owner's only way back.
     connection.run(&FORGET_DEVICE, values![family.user, family.id]).await?;
-    revoke(connection, family.user, Some(family.id), now).await?;
+    let rows = connection.all(&END, values![family.user, Some(family.id), now]).await?;
+    ended(connection, family.user, &rows, now).await?;
     Ok(FamilyRotation::Reused(family))
 }
 
@@ -134,6 +137,16 @@ const FORGET_DEVICE: Sql = statement!("UPDATE families SET known = FALSE WHERE u
 const FORGET_DEVICES: Sql =
     statement!("UPDATE families SET known = FALSE WHERE user_id = $1 AND id IS DISTINCT FROM $2 AND known");
 
+/// The device ids of a guest's sign-ins: of one, or of all.
+const FORGET_SECRETS: Sql = statement!(
+    "DELETE FROM devices WHERE user_id = $1 AND device_hash IN \
+     (SELECT device_hash FROM families WHERE user_id = $1 AND id = coalesce($2, id))",
+);
+const FORGET_OTHER_SECRETS: Sql = statement!(
+    "DELETE FROM devices WHERE user_id = $1 AND device_hash IN \
+     (SELECT device_hash FROM families WHERE user_id = $1 AND id IS DISTINCT FROM $2)",
+);
+
 /// All of a user's sign-ins end one by one, by their ids, so no clock decides which of them existed. Tokens
 /// of another issuer belong to no sign-in; a revocation without a sign-in ends them by their `iat`.
 pub(super) async fn revoke<C: Connection>(
@@ -142,6 +155,7 @@ pub(super) async fn revoke<C: Connection>(
     family: Option<FamilyId>,
     now: Timestamp,
 ) -> Result<Vec<Revocation>> {
+    connection.run(&FORGET_SECRETS, values![user, family]).await?;
     let rows = connection.all(&END, values![user, family, now]).await?;
     if family.is_none() {
         connection.run(&FORGET_DEVICES, values![user, family]).await?;
@@ -169,6 +183,7 @@ pub(super) async fn revoke_others<C: Connection>(
     now: Timestamp,
 ) -> Result<Vec<Revocation>> {
     connection.run(&FORGET_DEVICES, values![user, keep]).await?;
+    connection.run(&FORGET_OTHER_SECRETS, values![user, keep]).await?;
     let rows = connection.all(&END_OTHERS, values![user, keep, now]).await?;
     ended(connection, user, &rows, now).await
 }
@@ -186,6 +201,7 @@ pub(super) async fn end<C: Connection>(
         return Err(Refusal::NotFound.into());
     }
     connection.run(&FORGET_DEVICE, values![user, family]).await?;
+    connection.run(&FORGET_SECRETS, values![user, Some(family)]).await?;
     let rows = connection.all(&END, values![user, Some(family), now]).await?;
     Ok(ended(connection, user, &rows, now).await?)
 }
