@@ -243,6 +243,7 @@ rare_paths! {
         PasswordChangedDuringASignIn: "a password is changed while it is used to sign in",
         SignUpRepeated: "a sign-up is repeated with the same name and password",
         UsernameTakenDuringASignUp: "two sign-ups want the same name at the same time",
+        ClaimedDuringASignIn: "a guest is claimed while its device signs in to it",
         ClaimLosesARace: "a guest is claimed twice, or two guests want the same name",
     }
     "store" {

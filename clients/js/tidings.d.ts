@@ -38,6 +38,8 @@ export interface TidingsOptions {
   lock?: <T>(name: string, fn: () => Awaitable<T>) => Awaitable<T>;
   /** A name for this connection, at most 64 bytes. "web" when absent. */
   device?: string;
+  /** What the list of sessions calls this device: something that its user recognises, at most 64 characters. */
+  device_name?: string;
   /**
    * In the foreground (see `setBackground`) a silence this long makes the client ask whether the connection lives. 2,500 when absent in a page, else
    * the server's heartbeat, which is also the most, and what counts in the background. The least is 1,000.
@@ -185,6 +187,9 @@ export interface Member { user: string; username?: string; display_name: string;
 export interface BannedUser { user: string; username?: string; display_name: string; banned_by: string; banned_at: string; until: string; reason?: string }
 export type HistoryMessage = Omit<MessageEvent, 'conversation' | 'kind' | 'live'> & { reactions: { emoji: string; count: number; me: boolean }[] };
 
+/** A sign-in. `network` is the /24 or /48 from which its tokens were refreshed last; `current`: it is this client's. */
+export interface Session { session: string; device_name?: string; created_at: string; last_used_at: string; network: string; current: boolean }
+
 export class TidingsClient {
   constructor(options?: TidingsOptions);
   /** Resolves when the storage was read; rejects when it cannot be. */
@@ -207,6 +212,10 @@ export class TidingsClient {
   claim(account: { username: string; password: string }): Promise<User>;
   updateMe(changes: { display_name?: string; password?: string; current_password?: string }): Promise<User>;
   signOut(): Promise<void>;
+  /** The sign-ins of this user that have not ended, the one that was used last first. */
+  sessions(): Promise<Session[]>;
+  endSession(session: string): Promise<void>;
+  endOtherSessions(): Promise<void>;
 
   connect(): void;
   disconnect(): void;

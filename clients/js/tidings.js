@@ -23,6 +23,7 @@
 const SUBPROTOCOL = 'tidings.v1.json';
 const SESSION_KEY = 'tidings.session';
 const DEVICE_KEY = 'tidings.device';
+const KNOWN_KEY = 'tidings.known';
 const OUTBOX_KEY = 'tidings.outbox';
 const POSITIONS_KEY = 'tidings.positions';
 
@@ -180,6 +181,7 @@ export class TidingsClient {
    * Options, all optional: `origin` (the server's address; in a page its own), `storage` (as localStorage; its answers may be promises, and `keys()` may
    * stand in for `length` and `key`), `WebSocket` (Node.js before 22: that of the package ws), `fetch`, `setTimeout`, `clearTimeout`, `now`, `random`, `uuid`,
    * `lock(name, fn)` (runs fn alone among all tabs), `device` (a name for this connection, 64 bytes at most),
+   * `device_name` (what the list of sessions calls this device: something that its user recognises),
    * `silence_ms` (in the foreground, a silence this long makes the client ask whether the connection lives; in the background, where
    * `hidden()` says so, and at most, the server's heartbeat),
    * `initial_events` (how far back a conversation met for the first time is synced), `max_catch_up` (a longer absence is answered with `skipped`),
@@ -203,6 +205,7 @@ export class TidingsClient {
       max_catch_up: options.max_catch_up ?? 2_000,
       keep_positions: options.keep_positions ?? false,
       device: options.device ?? 'web',
+      device_name: options.device_name,
       silence_ms: Math.max(MIN_SILENCE_MS, options.silence_ms ?? (g.document ? PAGE_SILENCE_MS : Infinity)),
       hidden: options.hidden ?? (() => g.document?.hidden ?? false),
     };
@@ -288,18 +291,26 @@ export class TidingsClient {
 
   // ---- signing in and out ----
 
-  async signUp({ username, password, display_name }) { return this.#adopt(await this.#surely(() => this.#fetch('POST', '/v1/accounts', { body: { username, password, display_name } }))); }
-  async signIn({ username, password }) { return this.#adopt(await this.#fetch('POST', '/v1/tokens', { body: { username, password } })); }
+  async signUp({ username, password, display_name }) {
+    const body = { username, password, display_name, device_name: this.#env.device_name };
+    return this.#adopt(await this.#surely(() => this.#fetch('POST', '/v1/accounts', { body })));
+  }
+
+  /** The device token of the last account here goes along, so that nobody's wrong guesses keep its owner out. */
+  async signIn({ username, password }) {
+    const device_token = (await this.#read(KNOWN_KEY)) ?? undefined;
+    return this.#adopt(await this.#fetch('POST', '/v1/tokens', { body: { username, password, device_name: this.#env.device_name, device_token } }));
+  }
 
   /** Plays first: the same guest on this device each time, until it is claimed. */
   async guest({ display_name } = {}) {
     let device_id = await this.#read(DEVICE_KEY);
     if (!device_id) {
-      device_id = this.#env.uuid();
+      device_id = `${this.#env.uuid()}${this.#env.uuid()}`.replaceAll('-', ''); // a secret of 244 random bits
       this.#store(DEVICE_KEY, device_id);
       await this.#storedAll();
     }
-    return this.#adopt(await this.#surely(() => this.#fetch('POST', '/v1/accounts/guest', { body: { device_id, display_name } })));
+    return this.#adopt(await this.#surely(() => this.#fetch('POST', '/v1/accounts/guest', { body: { device_id, display_name, device_name: this.#env.device_name } })));
   }
 
   /** Makes the guest an account. Its messages and conversations stay; the device alone no longer signs in to it. */
@@ -325,6 +336,11 @@ export class TidingsClient {
     if (token) await this.#fetch('DELETE', '/v1/tokens', { token }).catch(() => {});
     await this.#storedAll();
   }
+
+  /** The sign-ins of this user that have not ended, the one that was used last first. */
+  async sessions() { return (await this.api('GET', '/v1/me/sessions')).sessions; }
+  async endSession(session) { await this.#surely(() => this.api('DELETE', `/v1/me/sessions/${encodeURIComponent(session)}`)); }
+  async endOtherSessions() { await this.#surely(() => this.api('DELETE', '/v1/me/sessions')); }
 
   /** What may be sent again unchanged is sent once more when it is not known whether it was done. */
   async #surely(call) {
@@ -420,7 +436,8 @@ export class TidingsClient {
     if (this.#loading) await this.ready;
     if (this.#ended) throw closed();
     if (!answer?.access_token) throw new TidingsError({ code: 'unavailable', message: `${this.#env.origin} did not answer as a Tidings server does.`, definite: false });
-    const { user, access_token, expires_in, refresh_token } = answer;
+    const { user, access_token, expires_in, refresh_token, device_token } = answer;
+    if (device_token) this.#store(KNOWN_KEY, device_token);
     const known = this.#session?.user.id === user.id;
     if (this.#session && !known) this.#forget();
     this.#save({ user, access_token, refresh_token, expires_at_ms: this.#env.now() + expires_in * 1000 });
@@ -482,7 +499,7 @@ export class TidingsClient {
         if (error.status !== 401) throw error;
         const device_id = mine.user.guest ? await this.#read(DEVICE_KEY) : null;
         if (!device_id) { this.#forget(new TidingsError({ code: 'unauthenticated', message: 'The sign-in has ended: sign in again.', cause: error })); throw error; }
-        await this.#adopt(await this.#fetch('POST', '/v1/accounts/guest', { body: { device_id } }));
+        await this.#adopt(await this.#fetch('POST', '/v1/accounts/guest', { body: { device_id, device_name: this.#env.device_name } }));
       }
     }
     if (this.#link) this.#request({ type: 'auth', token: this.#session.access_token }, { transient: true }).catch(() => {});

@@ -318,7 +318,16 @@ CREATE TABLE families (
     revoked_at bigint,
     -- The token that was shown for the newest one, and when, by the database's clock: it may be shown again for a moment.
     previous_hash bytea,
-    rotated_at    bigint
+    rotated_at    bigint,
+    -- What its user is shown of it: the name that the device gave itself, and where and when it was used last.
+    device_name text,
+    network     text NOT NULL,
+    created_at  bigint NOT NULL,
+    used_at     bigint NOT NULL,
+    -- Whether its device is known as the user's: until the sign-in is ended from elsewhere.
+    known       boolean NOT NULL,
+    -- The device id by which a guest signed in: it ends with the sign-in.
+    device_hash bytea
 );
 CREATE INDEX families_by_user ON families (user_id);
 

@@ -241,7 +241,16 @@ CREATE TABLE families (
     revoked_at INTEGER,
     -- The token that was shown for the newest one, and when, by the database's clock: it may be shown again for a moment.
     previous_hash BLOB,
-    rotated_at    INTEGER
+    rotated_at    INTEGER,
+    -- What its user is shown of it: the name that the device gave itself, and where and when it was used last.
+    device_name TEXT,
+    network     TEXT NOT NULL,
+    created_at  INTEGER NOT NULL,
+    used_at     INTEGER NOT NULL,
+    -- Whether its device is known as the user's: until the sign-in is ended from elsewhere.
+    known       INTEGER NOT NULL,
+    -- The device id by which a guest signed in: it ends with the sign-in.
+    device_hash BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX families_by_user ON families (user_id);
 

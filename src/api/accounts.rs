@@ -9,7 +9,7 @@ use super::extract::{Address, Body};
 use super::resource::calls;
 use super::views::SignedInBody;
 use super::{ApiState, Problem};
-use crate::identity::SignedIn;
+use crate::identity::{SignedIn, Visitor};
 
 calls! {
     "/v1/accounts" => [post(sign_up)],
@@ -25,6 +25,8 @@ pub struct NewAccount {
     password: String,
     /// The name shown; the username without one.
     display_name: Option<String>,
+    /// What the user calls the device, for the list of sessions; at most 64 characters.
+    device_name: Option<String>,
 }
 
 /// A guest to make, or to find again.
@@ -34,6 +36,8 @@ pub struct NewGuest {
     device_id: Option<String>,
     /// The name shown.
     display_name: Option<String>,
+    /// What the user calls the device, for the list of sessions; at most 64 characters.
+    device_name: Option<String>,
 }
 
 /// The answer to every call that signs in: 201 when it made the account.
@@ -59,7 +63,8 @@ pub async fn sign_up(
     Body(new): Body<NewAccount>,
 ) -> Result<HttpResponse, Problem> {
     let display_name = new.display_name.as_deref();
-    let signed_in = state.identity.sign_up(&new.username, new.password, display_name, address).await?;
+    let visitor = Visitor { address, device_name: new.device_name.as_deref(), device_token: None };
+    let signed_in = state.identity.sign_up(&new.username, new.password, display_name, &visitor).await?;
     Ok(welcome(&state, signed_in).await)
 }
 
@@ -72,6 +77,7 @@ pub async fn guest(
     Body(new): Body<NewGuest>,
 ) -> Result<HttpResponse, Problem> {
     let (device_id, display_name) = (new.device_id.as_deref(), new.display_name.as_deref());
-    let signed_in = state.identity.guest(device_id, display_name, address).await?;
+    let visitor = Visitor { address, device_name: new.device_name.as_deref(), device_token: None };
+    let signed_in = state.identity.guest(device_id, display_name, &visitor).await?;
     Ok(welcome(&state, signed_in).await)
 }

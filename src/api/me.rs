@@ -92,14 +92,14 @@ pub async fn erase(
     Ok(HttpResponse::Accepted().finish())
 }
 
-/// Gives a guest a name and password.
+/// Gives a guest a name and password. Its other sign-ins end.
 #[utoipa::path(post, path = "/v1/me/claim", tag = "me", request_body = Claim, responses((status = 200, body = UserBody)))]
 pub async fn claim(
     state: Data<ApiState>,
     caller: Caller,
     Body(body): Body<Claim>,
 ) -> Result<HttpResponse, Problem> {
-    let user = state.identity.claim(caller.user(), &body.username, body.password).await?;
+    let user = state.identity.claim(&caller.0, &body.username, body.password).await?;
     Ok(HttpResponse::Ok().json(UserBody::from(user)))
 }
 

@@ -33,6 +33,7 @@ mod resource;
 mod routing;
 mod schemas;
 mod server;
+mod sessions;
 mod site;
 mod state;
 mod thread_heartbeat;

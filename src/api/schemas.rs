@@ -7,8 +7,8 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::{
-    ClientId, ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, MessageId, Role, Seq, Timestamp,
-    UserId,
+    ClientId, ConversationId, ConversationKind, FamilyId, HistoryPolicy, JoinPolicy, MessageId, Role, Seq,
+    Timestamp, UserId,
 };
 
 macro_rules! described {
@@ -39,6 +39,7 @@ described! {
     UserId: id("A user id, opaque.");
     ConversationId: id("A conversation id, opaque.");
     MessageId: id("A message id, opaque.");
+    FamilyId: id("The id of a sign-in, opaque.");
     ClientId: id("A UUID made by the client: the idempotency key.");
     Seq: ObjectBuilder::new()
         .schema_type(Type::Integer)

@@ -10,6 +10,7 @@ use super::extract::{Address, Body, Caller, Query};
 use super::resource::calls;
 use super::views::SignedInBody;
 use super::{ApiState, Problem};
+use crate::identity::Visitor;
 
 calls! {
     "/v1/tokens" => [post(sign_in), delete(sign_out)],
@@ -22,6 +23,10 @@ pub struct SignIn {
     username: String,
     #[schema(format = Password)]
     password: String,
+    /// What the user calls the device, for the list of sessions; at most 64 characters.
+    device_name: Option<String>,
+    /// The one of the last sign-in on this device, which nobody's wrong guesses keep out.
+    device_token: Option<String>,
 }
 
 /// A refresh token.
@@ -39,7 +44,9 @@ pub async fn sign_in(
     Address(address): Address,
     Body(given): Body<SignIn>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(answer(state.identity.sign_in(&given.username, given.password, address).await?))
+    let (device_name, device_token) = (given.device_name.as_deref(), given.device_token.as_deref());
+    let visitor = Visitor { address, device_name, device_token };
+    Ok(answer(state.identity.sign_in(&given.username, given.password, &visitor).await?))
 }
 
 /// Exchanges a refresh token for new tokens. A token used twice ends its whole sign-in.

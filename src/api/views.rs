@@ -62,6 +62,9 @@ pub struct SignedInBody {
     expires_in: u64,
     /// For `POST /v1/tokens/refresh`; good once.
     refresh_token: String,
+    /// For the next `POST /v1/tokens` on this device; absent for users without a password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_token: Option<String>,
 }
 
 impl From<SignedIn> for SignedInBody {
@@ -71,6 +74,7 @@ impl From<SignedIn> for SignedInBody {
             access_token: signed_in.access_token,
             expires_in: signed_in.expires_in_s,
             refresh_token: signed_in.refresh_token,
+            device_token: signed_in.device_token,
         }
     }
 }

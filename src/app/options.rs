@@ -121,6 +121,7 @@ pub fn admission(settings: &Settings, proxies: Arc<TrustedProxies>) -> Admission
 pub fn identity(settings: &Settings) -> IdentityOptions {
     let key_files = &settings.auth.key_files;
     IdentityOptions {
+        server_name: settings.server.name.clone(),
         auth: settings.auth.clone(),
         keys: if key_files.is_empty() {
             KeySource::Folder(settings.store.data_dir.join("keys"))

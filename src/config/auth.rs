@@ -52,8 +52,10 @@ pub struct AuthSettings {
     pub password_min_bytes: usize,
     /// Who may sign up.
     pub sign_ups: SignUps,
-    /// Attempts on one account; 0: no limit.
+    /// Attempts on one account, from one address or known device; 0: no limit.
     pub sign_ins_per_minute: u32,
+    /// Attempts on one account from all addresses, other than known devices; 0: no limit.
+    pub sign_ins_per_account_per_minute: u32,
     /// Attempts from one address; 0: no limit.
     pub sign_ins_per_ip_per_minute: u32,
     /// Accounts from one address; 0: no limit.

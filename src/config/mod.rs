@@ -136,6 +136,7 @@ impl Settings {
             ("auth.argon2_memory_kib", "64"),
             ("auth.argon2_iterations", "1"),
             ("auth.sign_ins_per_minute", "0"),
+            ("auth.sign_ins_per_account_per_minute", "0"),
             ("auth.sign_ins_per_ip_per_minute", "0"),
             ("auth.sign_ups_per_ip_per_minute", "0"),
             ("gateway.hellos_per_ip_per_second", "0"),

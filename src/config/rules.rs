@@ -119,8 +119,8 @@ pub(super) fn warnings(settings: &Settings) -> Vec<String> {
              cheaper to guess",
         ),
         (
-            public && auth.sign_ins_per_minute == 0,
-            "auth.sign_ins_per_minute = 0: passwords can be guessed as fast as they are hashed",
+            public && auth.sign_ins_per_minute == 0 && auth.sign_ins_per_account_per_minute == 0,
+            "auth.sign_ins_per_minute and sign_ins_per_account_per_minute = 0: passwords can be guessed as fast as they are hashed",
         ),
         (
             gateway.allowed_origins.iter().any(|origin| origin == "*"),

@@ -223,6 +223,7 @@ fn what_is_risky_is_warned_of() {
         ("server.listen", "0.0.0.0:80"),
         ("store.sqlite.synchronous", "normal"),
         ("auth.sign_ins_per_minute", "0"),
+        ("auth.sign_ins_per_account_per_minute", "0"),
         ("gateway.allowed_origins", "*"),
         ("gateway.hello_timeout_ms", "3000"),
         ("server.request_timeout_ms", "3000"),

@@ -4,6 +4,7 @@
 //! Nothing here does I/O, reads a clock, draws randomness, knows an encoding or waits. The caller of a rule
 //! passes the facts and `now`; the rule returns a value or a [`Refusal`].
 
+mod address_prefix;
 pub mod audit;
 mod conversation;
 mod event;
@@ -12,6 +13,7 @@ mod limits;
 mod message;
 pub mod name_words;
 mod origin;
+pub mod passwords;
 pub mod permissions;
 pub mod price;
 mod refusal;
@@ -19,6 +21,7 @@ mod suspension;
 mod time;
 mod user;
 
+pub use address_prefix::AddressPrefix;
 pub use conversation::{
     Conversation, ConversationKind, Head, HistoryPolicy, JoinPolicy, Member, REASON_CHARS, Receipt, Role,
     TOPIC_CHARS, Topic, topics,
@@ -33,4 +36,6 @@ pub use origin::{AllowedOrigins, Origin};
 pub use refusal::Refusal;
 pub use suspension::{AccountState, Suspension};
 pub use time::Timestamp;
-pub use user::{Revocation, RevocationKind, SHOWN_NAME_CHARS, User, Username, UsernameError};
+pub use user::{
+    DEVICE_NAME_CHARS, Revocation, RevocationKind, SHOWN_NAME_CHARS, User, Username, UsernameError,
+};

@@ -7,6 +7,9 @@ use super::{FamilyId, Timestamp, UserId};
 /// The most characters of a name that people are shown.
 pub const SHOWN_NAME_CHARS: usize = 64;
 
+/// The most characters of the name of a device.
+pub const DEVICE_NAME_CHARS: usize = 64;
+
 /// A user's public profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {

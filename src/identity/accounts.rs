@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::passwords::{Guesser, Match};
 use super::refresh::{RefreshToken, hash_presented};
+use super::visitor::{Device, Visitor};
 use super::{Claims, Identity, Standing};
 use crate::domain::audit::AuditAction;
-use crate::domain::{AccountState, FamilyId, Refusal, Timestamp, User, UserId, Username};
+use crate::domain::{AccountState, AddressPrefix, FamilyId, Refusal, Timestamp, User, UserId, Username};
 use crate::protocol::Failure;
 use crate::store::{Credentials, FamilyRotation, NewFamily, Revocation, RevocationKind};
 
@@ -24,9 +26,11 @@ pub struct SignedIn {
     pub expires_in_s: u64,
     /// Exchanged for the next access token. Valid once.
     pub refresh_token: String,
+    /// Presented at the next sign-in on this device; none for a user without a password.
+    pub device_token: Option<String>,
     /// Whether this call created the account.
     pub created: bool,
-    family: FamilyId,
+    pub(super) family: FamilyId,
 }
 
 impl Identity {
@@ -39,9 +43,9 @@ impl Identity {
         &self,
         username: &str,
         password: String,
-        address: IpAddr,
+        visitor: &Visitor<'_>,
     ) -> Result<SignedIn, Failure> {
-        let signed_in = self.check_and_sign_in(username, password, address).await;
+        let signed_in = self.check_and_sign_in(username, password, visitor).await;
         let result = match &signed_in {
             Ok(_) => "ok",
             Err(Failure::Unauthenticated(_) | Failure::Refused(_)) => "wrong",
@@ -51,7 +55,7 @@ impl Identity {
             Err(Failure::Unavailable { .. } | Failure::IssuerAway) => "unavailable",
         };
         self.inner.meters.sign_ins.of(result).increment(1);
-        self.note_sign_in(&signed_in, username, address);
+        self.note_sign_in(&signed_in, username, visitor.address);
         signed_in
     }
 
@@ -59,41 +63,88 @@ impl Identity {
         &self,
         username: &str,
         password: String,
-        address: IpAddr,
+        visitor: &Visitor<'_>,
     ) -> Result<SignedIn, Failure> {
+        let device = visitor.device()?;
         let wrong = Failure::Unauthenticated("username or password is wrong");
         let Ok(username) = Username::parse(username) else { return Err(wrong) };
-        self.inner.throttle.sign_in(username.as_str(), address)?;
-        let (user, stored) = match self.credentials(&username).await? {
-            Some(known) => (Some(known.user), Some(known.password_hash)),
-            None => (None, None),
+        let (credentials, asker) = match self.on_known_device(&username, visitor).await? {
+            Some(credentials) => (Some(credentials), Guesser::Known),
+            None => {
+                self.inner.throttle.sign_in(username.as_str(), visitor.address)?;
+                (self.credentials(&username).await?, Guesser::Stranger)
+            }
         };
-        let matches = self.inner.passwords.verify(password, stored.clone()).await?;
+        let (user, stored) = credentials.map(|found| (found.user, found.password_hash)).unzip();
+        let matches = self.inner.passwords.verify_for(asker, password.clone(), stored.clone()).await?;
         match (user, stored) {
-            (Some(user), Some(stored)) if matches => {
-                self.start_with_password(user, stored).await?.ok_or(wrong)
+            (Some(user), Some(stored)) if matches.is_right() => {
+                let id = user.id;
+                let signed_in = self.start_with_password(user, &stored, &password, device).await?;
+                if matches == Match::Outdated && signed_in.is_some() {
+                    self.hash_again(id, stored, password).await;
+                }
+                signed_in.ok_or(wrong)
             }
             _ => Err(wrong),
         }
     }
 
+    /// The account that is asked for, when the visitor's device has signed in to it before and has guesses
+    /// left. Nothing that strangers do uses them up.
+    async fn on_known_device(
+        &self,
+        username: &Username,
+        visitor: &Visitor<'_>,
+    ) -> Result<Option<Credentials>, Failure> {
+        let device = visitor.device_token.and_then(|token| self.inner.tokens.verify_device(token));
+        let Some((user, family)) = device else { return Ok(None) };
+        // Before the look-ups: whoever has one such token must not make any number of them.
+        if self.inner.throttle.device(family).is_err() {
+            return Ok(None);
+        }
+        let Some(found) = self.credentials(username).await? else { return Ok(None) };
+        let now = self.inner.environment.now();
+        let known =
+            found.user.id == user && self.read(self.inner.store.is_known_device(user, family, now)).await?;
+        Ok(known.then_some(found))
+    }
+
+    /// Replaces a hash of former parameters. The sign-in stands without it, so a failure waits for the next
+    /// one.
+    async fn hash_again(&self, user: UserId, stored: String, password: String) {
+        let Ok(hashed) = self.inner.passwords.hash(password).await else { return };
+        let replaced = self.inner.store.replace_password_hash(user, &stored, &hashed);
+        if self.write(replaced).await == Ok(true) {
+            tracing::info!(%user, "a password was hashed again, with the present parameters");
+        }
+    }
+
     /// Starts a sign-in of a user whose password was checked against `stored`; `None` when the password was
     /// changed in the meantime. A change ends the sign-ins that exist; a sign-in that is stored after the
-    /// change notices it here.
+    /// change notices it here. Another sign-in may have replaced the hash by one of the same password.
     pub(super) async fn start_with_password(
         &self,
         user: User,
-        stored: String,
+        stored: &str,
+        password: &str,
+        device: Device,
     ) -> Result<Option<SignedIn>, Failure> {
-        let signed_in = self.start_sign_in(user, false).await?;
+        let signed_in = self.start_sign_in(user, device, false).await?;
         let user = signed_in.user.id;
-        if self.read(self.inner.store.password_hash(user)).await? == Some(stored) {
+        let now_stored = self.read(self.inner.store.password_hash(user)).await?;
+        if now_stored.as_deref() == Some(stored) {
+            return Ok(Some(signed_in));
+        }
+        if self.inner.passwords.verify(password.to_owned(), now_stored).await?.is_right() {
             return Ok(Some(signed_in));
         }
         rare!(PasswordChangedDuringASignIn);
         let now = self.inner.environment.now();
-        let ended = self.write(self.inner.store.revoke(user, Some(signed_in.family), now)).await?;
-        self.end(&ended);
+        // Not known by its device either: whoever had the former password may hold it.
+        if let Ok(ended) = self.write(self.inner.store.end_sign_in(user, signed_in.family, now)).await? {
+            self.end(&ended);
+        }
         Ok(None)
     }
 
@@ -110,7 +161,8 @@ impl Identity {
         let now = self.inner.environment.now();
         let next = RefreshToken::draw(&self.inner.environment);
         let end = self.refresh_end(now);
-        let rotation = self.inner.store.rotate_family(&hash, &next.hash, end, now, REPEAT_WITHIN);
+        let network = AddressPrefix::of(address);
+        let rotation = self.inner.store.rotate_family(&hash, &next.hash, end, now, REPEAT_WITHIN, &network);
         match self.write(rotation).await? {
             FamilyRotation::Rotated(family) => {
                 let claims =
@@ -227,7 +279,9 @@ impl Identity {
         current: Option<String>,
         password: String,
     ) -> Result<(), Failure> {
-        self.inner.passwords.check(&password)?;
+        let user = self.read(self.inner.store.user(claims.user)).await?.ok_or(Refusal::NotFound)?;
+        let username = user.username.as_ref().map(Username::as_str).unwrap_or_default();
+        self.inner.passwords.check(&password, username)?;
         let Some(stored) = self.read(self.inner.store.password_hash(claims.user)).await? else {
             return Err(Refusal::Conflict("password: this account has none; claim it first").into());
         };
@@ -239,16 +293,14 @@ impl Identity {
             }
             Err(wrong @ Failure::Refused(Refusal::Forbidden(_))) => {
                 // Counts as another try on the account, so that guessing gains nothing by repeating.
-                self.inner.throttle.account(&claims.user.to_string())?;
-                if !self.inner.passwords.verify(password, Some(stored)).await? {
+                self.inner.throttle.confirmation(&claims.user.to_string())?;
+                if !self.inner.passwords.verify(password, Some(stored)).await?.is_right() {
                     return Err(wrong);
                 }
             }
             Err(failure) => return Err(failure),
         }
-        let now = self.inner.environment.now();
-        let ended = self.write(self.inner.store.revoke_others(claims.user, claims.family, now)).await?;
-        self.end(&ended);
+        self.end_others(claims).await?;
         self.note_of(AuditAction::PasswordChanged, claims.user);
         Ok(())
     }
@@ -269,23 +321,35 @@ impl Identity {
         missing: &'static str,
     ) -> Result<(), Failure> {
         let given = given.ok_or(Refusal::Invalid(missing.into()))?;
-        self.inner.throttle.account(&user.to_string())?;
-        if self.inner.passwords.verify(given, Some(stored)).await? {
+        self.inner.throttle.confirmation(&user.to_string())?;
+        if self.inner.passwords.verify(given, Some(stored)).await?.is_right() {
             Ok(())
         } else {
             Err(Refusal::Forbidden("the password is wrong").into())
         }
     }
 
-    pub(super) async fn start_sign_in(&self, user: User, created: bool) -> Result<SignedIn, Failure> {
+    pub(super) async fn start_sign_in(
+        &self,
+        user: User,
+        device: Device,
+        created: bool,
+    ) -> Result<SignedIn, Failure> {
         if !created {
             self.may_sign_in(user.id).await?;
         }
         let now = self.inner.environment.now();
         let id = FamilyId::from_uuid(self.inner.environment.new_uuid());
         let refresh = RefreshToken::draw(&self.inner.environment);
-        let family =
-            NewFamily { id, user: user.id, token_hash: refresh.hash, expires_at: self.refresh_end(now) };
+        let family = NewFamily {
+            id,
+            user: user.id,
+            token_hash: refresh.hash,
+            expires_at: self.refresh_end(now),
+            device_name: device.name,
+            network: device.network,
+            device_hash: device.secret_hash,
+        };
         let oldest = self.write(self.inner.store.add_family(&family, now)).await?;
         self.end(&oldest);
         self.inner.known.insert(user.id, ());
@@ -302,7 +366,11 @@ impl Identity {
     ) -> SignedIn {
         let access_token = self.inner.tokens.issue(user.id, family, now);
         let expires_in_s = self.inner.tokens.lifetime().as_secs();
-        SignedIn { user, access_token, expires_in_s, refresh_token: refresh.text, created, family }
+        // Nobody guesses at an account without a password.
+        let device_token =
+            user.username.is_some().then(|| self.inner.tokens.issue_for_device(user.id, family, now));
+        let refresh_token = refresh.text;
+        SignedIn { user, access_token, expires_in_s, refresh_token, device_token, created, family }
     }
 
     fn refresh_end(&self, now: Timestamp) -> Timestamp {

@@ -55,6 +55,9 @@ pub struct SigningKey {
     /// The header of every token signed with this key: the only one that is accepted, so that a token cannot
     /// choose how it is verified.
     header: Header,
+    /// The same for tokens of known devices. Its other type keeps either kind from being taken for the other
+    /// (RFC 8725, section 3.11).
+    device_header: Header,
 }
 
 impl SigningKey {
@@ -67,7 +70,8 @@ impl SigningKey {
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some("at+jwt".to_owned());
         header.kid = Some(kid.clone());
-        Ok(Self { private, public, jwk, kid, header })
+        let device_header = Header { typ: Some("device+jwt".to_owned()), ..header.clone() };
+        Ok(Self { private, public, jwk, kid, header, device_header })
     }
 
     fn from_pem(path: &Path) -> Result<Self, KeyError> {
@@ -80,14 +84,19 @@ impl SigningKey {
         EncodingKey::from_ed_pem(&text).and_then(Self::new).map_err(|_| KeyError::NotAKey(path.to_owned()))
     }
 
-    /// The header of its tokens.
+    /// The header of its access tokens.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// A token with these claims; `None` when they do not encode.
-    pub fn issue(&self, claims: &impl Serialize) -> Option<String> {
-        jsonwebtoken::encode(&self.header, claims, &self.private).ok()
+    /// The header of its tokens of known devices.
+    pub fn device_header(&self) -> &Header {
+        &self.device_header
+    }
+
+    /// A token with one of its headers and these claims; `None` when they do not encode.
+    pub fn issue(&self, header: &Header, claims: &impl Serialize) -> Option<String> {
+        jsonwebtoken::encode(header, claims, &self.private).ok()
     }
 
     /// The key that verifies its tokens.

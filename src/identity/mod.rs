@@ -12,10 +12,12 @@ mod options;
 mod passwords;
 mod refresh;
 mod revocations;
+mod sign_ins;
 mod sign_ups;
 mod suspensions;
 mod throttle;
 mod tokens;
+mod visitor;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -38,6 +40,7 @@ pub use self::revocations::{AccountSuspended, Source, Standing};
 use self::throttle::Throttle;
 pub use self::tokens::Claims;
 use self::tokens::Tokens;
+pub use self::visitor::Visitor;
 use crate::audit::AuditLog;
 use crate::domain::{AccountState, RevocationKind, Suspension, Timestamp, User, UserId};
 use crate::environment::SharedEnvironment;
@@ -109,8 +112,14 @@ impl Identity {
         let auth = &options.auth;
         let tokens = Tokens::new(keys, auth.issuer.clone(), auth.audience.clone(), auth.access_token());
         let meters = IdentityMeters::new();
-        let passwords = Passwords::new(auth, options.hash_wait, environment.clone(), meters.clone());
         let audit = AuditLog::new(Arc::clone(&store), Arc::clone(&environment));
+        let passwords = Passwords::new(
+            auth,
+            options.hash_wait,
+            options.server_name.clone(),
+            environment.clone(),
+            meters.clone(),
+        );
         let inner = Inner {
             store,
             passwords: passwords.map_err(IdentityError::Passwords)?,
@@ -137,7 +146,8 @@ impl Identity {
     pub fn check(options: &IdentityOptions, environment: &SharedEnvironment) -> Result<bool, IdentityError> {
         let there = Keyring::check(&options.keys, environment)?;
         let auth = &options.auth;
-        Passwords::new(auth, options.hash_wait, Arc::clone(environment), IdentityMeters::new())
+        let (name, meters) = (options.server_name.clone(), IdentityMeters::new());
+        Passwords::new(auth, options.hash_wait, name, Arc::clone(environment), meters)
             .map_err(IdentityError::Passwords)?;
         auth.external().cloned().map(External::new).transpose()?;
         Ok(there)

@@ -24,12 +24,15 @@ pub struct IdentityOptions {
     pub keys: KeySource,
     /// The longest wait for the hash of a password.
     pub hash_wait: Duration,
+    /// The server's name, as people are shown it.
+    pub server_name: String,
 }
 
 impl IdentityOptions {
     /// As in-process tests have them: cheap hashes, no limits per address, and keys in `folder`.
     pub fn for_tests(folder: PathBuf) -> Self {
         let auth = Settings::for_tests().auth;
-        Self { auth, keys: KeySource::Folder(folder), hash_wait: Duration::from_secs(3) }
+        let (hash_wait, server_name) = (Duration::from_secs(3), "Tidings".to_owned());
+        Self { auth, keys: KeySource::Folder(folder), hash_wait, server_name }
     }
 }

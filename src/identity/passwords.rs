@@ -20,6 +20,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::config::AuthSettings;
 use crate::domain::Refusal;
+use crate::domain::passwords::is_guessed_first;
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
 use crate::telemetry::meters::IdentityMeters;
@@ -45,6 +46,35 @@ pub struct Passwords {
     /// it.
     decoy: String,
     meters: IdentityMeters,
+    /// The name of the server, which is nobody's password.
+    server_name: String,
+}
+
+/// Who waits for a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guesser {
+    /// Anybody. The last quarter of the queue is not theirs.
+    Stranger,
+    /// A device that signed in before.
+    Known,
+}
+
+/// What a password is to a stored hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Match {
+    /// It is another one.
+    Wrong,
+    /// It is the password.
+    Right,
+    /// It is the password, and the hash is of other parameters than the present ones.
+    Outdated,
+}
+
+impl Match {
+    /// Whether it is the password.
+    pub fn is_right(self) -> bool {
+        self != Self::Wrong
+    }
 }
 
 /// The state of the password hasher, for inspection.
@@ -94,6 +124,7 @@ impl Passwords {
     pub fn new(
         auth: &AuthSettings,
         max_wait: Duration,
+        server_name: String,
         environment: SharedEnvironment,
         meters: IdentityMeters,
     ) -> Result<Self, argon2::Error> {
@@ -114,16 +145,16 @@ impl Passwords {
             max_wait,
             decoy,
             meters,
+            server_name,
         })
     }
 
-    /// Checks that a new password is acceptable and hashes it, to PHC form.
+    /// Hashes a password that was checked ([`Passwords::check`]) or is stored already, to PHC form.
     ///
     /// # Errors
-    /// `Invalid` when too short or long, `Overloaded` when too many hashes wait.
+    /// `Overloaded` when too many hashes wait.
     pub async fn hash(&self, password: String) -> Result<String, Failure> {
-        self.check(&password)?;
-        let turn = self.turn().await?;
+        let turn = self.turn(Guesser::Stranger).await?;
         let (argon2, salt) = (self.argon2.clone(), salt(&self.environment));
         let hashed = self.aside(move || {
             let _turn = turn;
@@ -136,16 +167,29 @@ impl Passwords {
     }
 
     /// Whether `password` belongs to the hash `stored`. Without a stored hash the same work is done and the
-    /// result is `false`, so that the time does not show whether the user exists. A hash may be older than
+    /// result is `Wrong`, so that the time does not show whether the user exists. A hash may be older than
     /// the rule for spellings, so the text as it came is tried second if it differs.
     ///
     /// # Errors
     /// `Overloaded` when too many hashes wait.
-    pub async fn verify(&self, password: String, stored: Option<String>) -> Result<bool, Failure> {
+    pub async fn verify(&self, password: String, stored: Option<String>) -> Result<Match, Failure> {
+        self.verify_for(Guesser::Stranger, password, stored).await
+    }
+
+    /// As [`Passwords::verify`]; says who waits.
+    ///
+    /// # Errors
+    /// As [`Passwords::verify`].
+    pub async fn verify_for(
+        &self,
+        asker: Guesser,
+        password: String,
+        stored: Option<String>,
+    ) -> Result<Match, Failure> {
         if password.len() > MAX_PASSWORD_BYTES {
-            return Ok(false);
+            return Ok(Match::Wrong);
         }
-        let turn = self.turn().await?;
+        let turn = self.turn(asker).await?;
         let known = stored.is_some();
         let (argon2, stored) = (self.argon2.clone(), stored.unwrap_or_else(|| self.decoy.clone()));
         let matches = self.aside(move || {
@@ -153,12 +197,20 @@ impl Passwords {
             let hash = PasswordHash::new(&stored)?;
             let is_it = |text: &str| argon2.verify_password(text.as_bytes(), &hash).is_ok();
             let enforced = enforced(&password);
-            Ok::<_, argon2::password_hash::phc::Error>(
-                is_it(&enforced) || (enforced != password && is_it(&password)),
-            )
+            let matches = is_it(&enforced) || (enforced != password && is_it(&password));
+            let present = Params::try_from(&hash).is_ok_and(|of_hash| {
+                let wanted = argon2.params();
+                let costs = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
+                costs(&of_hash) == costs(wanted)
+            });
+            Ok::<_, argon2::password_hash::phc::Error>(match (matches, present) {
+                (false, _) => Match::Wrong,
+                (true, true) => Match::Right,
+                (true, false) => Match::Outdated,
+            })
         });
         match matches.await {
-            Some(Ok(matches)) => Ok(matches && known),
+            Some(Ok(matches)) => Ok(if known { matches } else { Match::Wrong }),
             Some(Err(_)) | None => Err(broken("verify")),
         }
     }
@@ -174,15 +226,19 @@ impl Passwords {
         result.await.ok()
     }
 
-    /// Whether a new password is acceptable.
+    /// Whether a new password of the user named `username` is acceptable.
     ///
     /// # Errors
-    /// `Invalid` when it is too short, too long, or contains U+0000.
-    pub fn check(&self, password: &str) -> Result<(), Refusal> {
+    /// `Invalid` when it is too short, too long, contains U+0000, or is guessed first.
+    pub fn check(&self, password: &str, username: &str) -> Result<(), Refusal> {
         let min = self.min_bytes;
         let fits = password.len() <= MAX_PASSWORD_BYTES && enforced(password).len() >= min;
         if !fits || password.contains('\0') {
             let why = format!("password: {min} to {MAX_PASSWORD_BYTES} bytes, without U+0000");
+            return Err(Refusal::Invalid(why.into()));
+        }
+        if is_guessed_first(&enforced(password), &[username, &self.server_name]) {
+            let why = "password: one of those that are guessed first; choose several words, or have a password manager make it";
             return Err(Refusal::Invalid(why.into()));
         }
         Ok(())
@@ -197,8 +253,12 @@ impl Passwords {
         PasswordsObserved { running_hashes: running, waiting_hashes: admitted.saturating_sub(running) }
     }
 
-    async fn turn(&self) -> Result<Turn, Failure> {
+    async fn turn(&self, asker: Guesser) -> Result<Turn, Failure> {
         let overloaded = Failure::Overloaded { retry_after_ms: RETRY_AFTER_MS };
+        // Strangers who fill the queue leave places to the users whom they guess at.
+        if asker == Guesser::Stranger && self.admitted.available_permits() <= self.queue / 4 {
+            return Err(overloaded);
+        }
         let Ok(admitted) = self.admitted.clone().try_acquire_owned() else { return Err(overloaded) };
         let began_us = self.environment.monotonic_us();
         let _waiting = Waiting::new(&self.meters);
@@ -244,78 +304,4 @@ fn broken(what: &'static str) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Settings;
-    use crate::environment::SystemEnvironment;
-
-    fn cheap(parallel: usize, queue: usize) -> Passwords {
-        let auth = AuthSettings {
-            argon2_memory_kib: 8,
-            argon2_parallel: parallel,
-            argon2_queue: queue,
-            ..Settings::for_tests().auth
-        };
-        let max_wait = Duration::from_millis(20);
-        Passwords::new(&auth, max_wait, SystemEnvironment::shared(), IdentityMeters::new())
-            .expect("parameters")
-    }
-
-    #[tokio::test]
-    async fn only_the_right_password_matches_and_hashes_are_salted() {
-        let passwords = cheap(1, 8);
-        let hashed = passwords.hash("correct horse".into()).await.expect("hashes");
-        assert!(hashed.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{hashed}");
-        assert_ne!(passwords.hash("correct horse".into()).await.expect("hashes"), hashed);
-        assert_eq!(passwords.verify("correct horse".into(), Some(hashed.clone())).await, Ok(true));
-        assert_eq!(passwords.verify("correct hors".into(), Some(hashed)).await, Ok(false));
-        assert_eq!(passwords.verify("correct horse".into(), None).await, Ok(false));
-    }
-
-    #[tokio::test]
-    async fn one_password_in_two_spellings_is_one_password() {
-        let passwords = cheap(1, 8);
-        let (composed, taken_apart) = ("Schl\u{fc}ssel eins", "Schlu\u{308}ssel\u{a0}eins");
-        for (set, given) in [(composed, taken_apart), (taken_apart, composed)] {
-            let hashed = passwords.hash(set.into()).await.expect("hashes");
-            assert_eq!(passwords.verify(given.into(), Some(hashed.clone())).await, Ok(true), "{given}");
-            assert_eq!(
-                passwords.verify("Schlussel eins".into(), Some(hashed)).await,
-                Ok(false),
-                "ü is not u"
-            );
-        }
-        let older = hash(&passwords.argon2, taken_apart.as_bytes(), [7; 16]).expect("hashes");
-        assert_eq!(passwords.verify(taken_apart.into(), Some(older.clone())).await, Ok(true), "as it came");
-        assert_eq!(passwords.verify(composed.into(), Some(older)).await, Ok(false));
-    }
-
-    #[tokio::test]
-    async fn short_and_endless_passwords_are_refused_before_any_work() {
-        let passwords = cheap(1, 8);
-        for bad in ["short", "with\0nul bytes", &"x".repeat(1_025)] {
-            assert!(matches!(
-                passwords.hash(bad.to_owned()).await,
-                Err(Failure::Refused(Refusal::Invalid(_)))
-            ));
-        }
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_and_a_long_wait_are_overload() {
-        let passwords = cheap(1, 1);
-        let observed = |running_hashes, waiting_hashes| PasswordsObserved { running_hashes, waiting_hashes };
-        assert_eq!(passwords.observed(), observed(0, 0));
-        let first = passwords.turn().await.ok();
-        assert!(first.is_some());
-        let waited = passwords.turn().await.err();
-        assert_eq!(waited, Some(Failure::Overloaded { retry_after_ms: RETRY_AFTER_MS }), "waited in vain");
-        assert_eq!(passwords.observed(), observed(1, 0));
-        let (second, third, seen) =
-            tokio::join!(passwords.turn(), passwords.turn(), async { passwords.observed() });
-        assert!(second.is_err() && third.is_err(), "one waits in vain, one finds the queue full");
-        assert_eq!(seen, observed(1, 1));
-        drop(first);
-        assert!(passwords.turn().await.is_ok());
-    }
-}
+mod tests;

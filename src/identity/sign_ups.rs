@@ -1,19 +1,25 @@
 //! Signing up: accounts, guests, and guests that become accounts. Each call may be repeated when its answer
 //! was lost.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use sha2::{Digest, Sha256};
 
-use super::{Identity, SignedIn};
+use super::visitor::{Device, Visitor};
+use super::{Claims, Identity, SignedIn};
 use crate::config::SignUps;
 use crate::domain::audit::AuditAction;
 use crate::domain::{Refusal, User, UserId, Username};
 use crate::protocol::{Failure, checks};
 use crate::store::{Credentials, NewUser, NewUserOutcome};
 
-/// The longest device id, like every id that a client makes.
-const MAX_DEVICE_BYTES: usize = 64;
+/// How long a device id is: 128 random bits in base64url have 22 characters.
+const DEVICE_BYTES: RangeInclusive<usize> = 22..=64;
+/// Characters that differ in a device id at least. Of 10^9 random UUIDs one has fewer; what is typed by hand
+/// often has.
+const MIN_DIFFERENT: usize = 8;
 
 impl Identity {
     /// Creates an account and signs in to it. When it is repeated with the same name and password, because
@@ -27,10 +33,10 @@ impl Identity {
         username: &str,
         password: String,
         display_name: Option<&str>,
-        address: IpAddr,
+        visitor: &Visitor<'_>,
     ) -> Result<SignedIn, Failure> {
-        let made = self.make_account(username, password, display_name, address).await;
-        self.count_sign_up("account", &made, address);
+        let made = self.make_account(username, password, display_name, visitor).await;
+        self.count_sign_up("account", &made, visitor.address);
         made
     }
 
@@ -39,25 +45,26 @@ impl Identity {
         username: &str,
         password: String,
         display_name: Option<&str>,
-        address: IpAddr,
+        visitor: &Visitor<'_>,
     ) -> Result<SignedIn, Failure> {
         self.sign_ups_allowed(SignUps::Open)?;
+        let device = visitor.device()?;
         let username = parse_username(username)?;
         let display_name = shown_or(display_name, || username.as_str().to_owned())?;
-        self.inner.passwords.check(&password)?;
-        self.inner.throttle.sign_up(address)?;
+        self.inner.passwords.check(&password, username.as_str())?;
+        self.inner.throttle.sign_up(visitor.address)?;
         if let Some(owner) = self.credentials(&username).await? {
-            return self.sign_up_again(owner, password).await;
+            return self.sign_up_again(owner, password, device, visitor.address).await;
         }
         let password_hash = Some(self.inner.passwords.hash(password.clone()).await?);
         let user = self.new_user(Some(username.clone()), display_name, false);
         let new = NewUser { user, password_hash, device_hash: None };
         match self.write(self.inner.store.create_user(&new)).await? {
-            NewUserOutcome::Created => self.start_sign_in(new.user, true).await,
+            NewUserOutcome::Created => self.start_sign_in(new.user, device, true).await,
             NewUserOutcome::UsernameTaken | NewUserOutcome::Existing(_) => {
                 rare!(UsernameTakenDuringASignUp);
                 match self.credentials(&username).await? {
-                    Some(owner) => self.sign_up_again(owner, password).await,
+                    Some(owner) => self.sign_up_again(owner, password, device, visitor.address).await,
                     None => Err(Refusal::Conflict("username: taken").into()),
                 }
             }
@@ -66,13 +73,20 @@ impl Identity {
 
     /// The name is taken. A client that also knows its password owns it, as at a sign-in, and may try as
     /// rarely.
-    async fn sign_up_again(&self, owner: Credentials, password: String) -> Result<SignedIn, Failure> {
+    async fn sign_up_again(
+        &self,
+        owner: Credentials,
+        password: String,
+        device: Device,
+        address: IpAddr,
+    ) -> Result<SignedIn, Failure> {
         let name = owner.user.username.as_ref().map(Username::as_str).unwrap_or_default();
-        let may_try = self.inner.throttle.account(name).is_ok();
+        let may_try = self.inner.throttle.guess(name, address).is_ok();
         let taken = Failure::from(Refusal::Conflict("username: taken"));
-        if may_try && self.inner.passwords.verify(password, Some(owner.password_hash.clone())).await? {
+        let stored = owner.password_hash;
+        if may_try && self.inner.passwords.verify(password.clone(), Some(stored.clone())).await?.is_right() {
             rare!(SignUpRepeated);
-            return self.start_with_password(owner.user, owner.password_hash).await?.ok_or(taken);
+            return self.start_with_password(owner.user, &stored, &password, device).await?.ok_or(taken);
         }
         Err(taken)
     }
@@ -85,10 +99,10 @@ impl Identity {
         &self,
         device_id: Option<&str>,
         display_name: Option<&str>,
-        address: IpAddr,
+        visitor: &Visitor<'_>,
     ) -> Result<SignedIn, Failure> {
-        let made = self.find_or_make_guest(device_id, display_name, address).await;
-        self.count_sign_up("guest", &made, address);
+        let made = self.find_or_make_guest(device_id, display_name, visitor).await;
+        self.count_sign_up("guest", &made, visitor.address);
         made
     }
 
@@ -96,14 +110,16 @@ impl Identity {
         &self,
         device_id: Option<&str>,
         display_name: Option<&str>,
-        address: IpAddr,
+        visitor: &Visitor<'_>,
     ) -> Result<SignedIn, Failure> {
         self.sign_ups_allowed(SignUps::Guests)?;
-        let device_hash = device_id.map(hash_device).transpose()?;
+        let device = visitor.device()?;
+        let device = Device { secret_hash: device_id.map(hash_device).transpose()?, ..device };
         let number = self.inner.environment.random_below(10_000);
         let display_name = shown_or(display_name, || format!("Guest {number:04}"))?;
-        self.inner.throttle.sign_up(address)?;
-        let new = NewUser { user: self.new_user(None, display_name, true), password_hash: None, device_hash };
+        self.inner.throttle.sign_up(visitor.address)?;
+        let user = self.new_user(None, display_name, true);
+        let new = NewUser { user, password_hash: None, device_hash: device.secret_hash };
         let mut made = self.write(self.inner.store.create_user(&new)).await?;
         if let NewUserOutcome::Existing(user) = &made
             && self.erase_again(user.id).await?
@@ -111,27 +127,45 @@ impl Identity {
             made = self.write(self.inner.store.create_user(&new)).await?;
         }
         match made {
-            NewUserOutcome::Created => self.start_sign_in(new.user, true).await,
-            NewUserOutcome::Existing(user) if user.guest => self.start_sign_in(user, false).await,
+            NewUserOutcome::Created => self.start_sign_in(new.user, device, true).await,
+            NewUserOutcome::Existing(user) if user.guest => self.start_as_guest(user, device).await,
             // A device id is not a password: it opens a guest's account, and nothing that was protected by a
             // password since.
-            NewUserOutcome::Existing(_) | NewUserOutcome::UsernameTaken => Err(Refusal::Conflict(
-                "device_id: its guest has become an account; sign in with the password",
-            )
-            .into()),
+            NewUserOutcome::Existing(_) | NewUserOutcome::UsernameTaken => Err(claimed().into()),
         }
     }
 
-    /// Gives a guest a name and password. When it is repeated with the same values, because the answer was
-    /// lost, it answers the same.
+    /// Starts a sign-in of a guest that was found by its device; refused when it was claimed in the meantime.
+    /// A claim ends the other sign-ins that exist; one that is stored after it notices it here.
+    async fn start_as_guest(&self, user: User, device: Device) -> Result<SignedIn, Failure> {
+        let signed_in = self.start_sign_in(user, device, false).await?;
+        let user = signed_in.user.id;
+        if self.read(self.inner.store.user(user)).await?.is_some_and(|user| user.guest) {
+            return Ok(signed_in);
+        }
+        rare!(ClaimedDuringASignIn);
+        let now = self.inner.environment.now();
+        self.end(&self.write(self.inner.store.revoke(user, Some(signed_in.family), now)).await?);
+        Err(claimed().into())
+    }
+
+    /// Gives a guest a name and password, and ends its other sign-ins: until now whoever had its device id
+    /// could sign in. When it is repeated with the same values, because the answer was lost, it does and
+    /// answers the same.
     ///
     /// # Errors
     /// `Invalid`, `Conflict` (taken, or no guest), `Forbidden` (names are closed), `RateLimited`,
     /// `Overloaded`, `Unavailable`.
-    pub async fn claim(&self, user: UserId, username: &str, password: String) -> Result<User, Failure> {
+    pub async fn claim(&self, claims: &Claims, username: &str, password: String) -> Result<User, Failure> {
+        let claimed = self.name_guest(claims.user, username, password).await?;
+        self.end_others(claims).await?;
+        Ok(claimed)
+    }
+
+    async fn name_guest(&self, user: UserId, username: &str, password: String) -> Result<User, Failure> {
         self.sign_ups_allowed(SignUps::Open)?;
         let username = parse_username(username)?;
-        self.inner.passwords.check(&password)?;
+        self.inner.passwords.check(&password, username.as_str())?;
         let known = self.read(self.inner.store.user(user)).await?.ok_or(Refusal::NotFound)?;
         if !known.guest {
             return self.claim_again(known, &username, password).await;
@@ -140,7 +174,7 @@ impl Identity {
         if self.read(self.inner.store.credentials(&username)).await?.is_some() {
             return Err(Refusal::Conflict("this username is taken").into());
         }
-        self.inner.throttle.account(&user.to_string())?;
+        self.inner.throttle.confirmation(&user.to_string())?;
         let password_hash = self.inner.passwords.hash(password.clone()).await?;
         match self.write(self.inner.store.claim(user, &username, &password_hash)).await? {
             Ok(claimed) => {
@@ -164,8 +198,8 @@ impl Identity {
         let same_name = known.username.as_ref() == Some(username);
         if same_name
             && stored.is_some()
-            && self.inner.throttle.account(&known.id.to_string()).is_ok()
-            && self.inner.passwords.verify(password, stored).await?
+            && self.inner.throttle.confirmation(&known.id.to_string()).is_ok()
+            && self.inner.passwords.verify(password, stored).await?.is_right()
         {
             return Ok(known);
         }
@@ -196,6 +230,10 @@ impl Identity {
     }
 }
 
+fn claimed() -> Refusal {
+    Refusal::Conflict("device_id: its guest has become an account; sign in with the password")
+}
+
 fn parse_username(text: &str) -> Result<Username, Refusal> {
     Username::parse(text).map_err(|error| Refusal::Invalid(error.to_string().into()))
 }
@@ -205,8 +243,12 @@ fn shown_or(given: Option<&str>, otherwise: impl FnOnce() -> String) -> Result<S
 }
 
 fn hash_device(device_id: &str) -> Result<[u8; 32], Refusal> {
-    if device_id.is_empty() || device_id.len() > MAX_DEVICE_BYTES || device_id.chars().any(char::is_control) {
-        return Err(Refusal::Invalid("device_id: 1 to 64 bytes without control characters".into()));
+    let fits = DEVICE_BYTES.contains(&device_id.len()) && !device_id.chars().any(char::is_control);
+    let different: HashSet<char> = device_id.chars().collect();
+    if !fits || different.len() < MIN_DIFFERENT {
+        return Err(Refusal::Invalid(
+            "device_id: 22 to 64 bytes without control characters, drawn at random: send a new UUID, or 128 random bits in base64url".into(),
+        ));
     }
     Ok(Sha256::digest(device_id.as_bytes()).into())
 }

@@ -44,7 +44,17 @@ struct Payload<'a> {
     iat_ms: i64,
 }
 
-/// Issues and verifies access tokens.
+/// What the token of a known device says: that somebody signed in on it.
+#[derive(Serialize, Deserialize)]
+struct DevicePayload<'a> {
+    iss: Cow<'a, str>,
+    aud: Cow<'a, str>,
+    sub: UserId,
+    fam: FamilyId,
+    iat: i64,
+}
+
+/// Issues and verifies access tokens, and the tokens of known devices.
 #[derive(Debug)]
 pub struct Tokens {
     keys: Keyring,
@@ -52,6 +62,7 @@ pub struct Tokens {
     audience: String,
     lifetime: Duration,
     validation: Validation,
+    device_validation: Validation,
 }
 
 impl Tokens {
@@ -63,7 +74,9 @@ impl Tokens {
         validation.set_required_spec_claims(&["iss", "aud", "exp"]);
         // Times are checked below, by the clock that the caller brings.
         validation.validate_exp = false;
-        Self { keys, issuer, audience, lifetime, validation }
+        let mut device_validation = validation.clone();
+        device_validation.set_required_spec_claims(&["iss", "aud"]);
+        Self { keys, issuer, audience, lifetime, validation, device_validation }
     }
 
     /// The keys in force.
@@ -90,7 +103,31 @@ impl Tokens {
             iat_ms: now.as_unix_ms(),
         };
         // Strings and integers always encode; an empty token is one that nobody accepts.
-        self.keys.signing().issue(&payload).unwrap_or_default()
+        let key = self.keys.signing();
+        key.issue(key.header(), &payload).unwrap_or_default()
+    }
+
+    /// A token by which the device of a sign-in is known later, also after the sign-in has ended.
+    pub fn issue_for_device(&self, user: UserId, family: FamilyId, now: Timestamp) -> String {
+        let (iss, aud) = (Cow::Borrowed(self.issuer.as_str()), Cow::Borrowed(self.audience.as_str()));
+        let payload = DevicePayload { iss, aud, sub: user, fam: family, iat: now.as_unix_s() };
+        let key = self.keys.signing();
+        key.issue(key.device_header(), &payload).unwrap_or_default()
+    }
+
+    /// The user and the sign-in that the token of a known device names; `None` when we did not issue it.
+    pub fn verify_device(&self, token: &str) -> Option<(UserId, FamilyId)> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return None;
+        }
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        let key = self.keys.named(header.kid.as_deref()?)?;
+        if header != *key.device_header() {
+            return None;
+        }
+        let decoded =
+            jsonwebtoken::decode::<DevicePayload<'_>>(token, key.verifying(), &self.device_validation);
+        decoded.ok().map(|token| (token.claims.sub, token.claims.fam))
     }
 
     /// Verifies a token of ours; `None` when none of our keys is named in it.
@@ -193,6 +230,21 @@ mod tests {
             assert!(!matches!(tokens.verify(&token[..at], NOW), Some(Ok(_))), "cut at {at}");
         }
         assert!(!matches!(tokens.verify(&format!("{token}A"), NOW), Some(Ok(_))));
+    }
+
+    #[test]
+    fn the_token_of_a_device_signs_nobody_in_and_an_access_token_is_no_device() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (tokens, (user, family)) = (tokens(folder.path(), "tidings"), ids());
+        let device = tokens.issue_for_device(user, family, NOW);
+        assert_eq!(tokens.verify_device(&device), Some((user, family)));
+        assert!(matches!(tokens.verify(&device, NOW), Some(Err(_))));
+        assert_eq!(tokens.verify_device(&tokens.issue(user, family, NOW)), None);
+        for other in [&device[1..], "", "a.b.c"] {
+            assert_eq!(tokens.verify_device(other), None, "{other}");
+        }
+        let another = self::tokens(folder.path(), "game").issue_for_device(user, family, NOW);
+        assert_eq!(tokens.verify_device(&another), None, "of another audience");
     }
 
     #[test]

@@ -8,7 +8,9 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::client::SendContent;
 use super::visible;
-use crate::domain::{Content, JsonText, Limits, REASON_CHARS, Refusal, SHOWN_NAME_CHARS, TOPIC_CHARS};
+use crate::domain::{
+    Content, DEVICE_NAME_CHARS, JsonText, Limits, REASON_CHARS, Refusal, SHOWN_NAME_CHARS, TOPIC_CHARS,
+};
 
 /// The name of an erased account.
 const ERASED_NAME: &str = "deleted";
@@ -78,6 +80,22 @@ pub fn shown_name(text: &str) -> Result<String, Refusal> {
         return invalid("name: must show something, without characters that hide or reorder others");
     }
     Ok(trimmed.to_owned())
+}
+
+/// Checks the name of a device that signs in and trims it; `None` when it is empty.
+///
+/// # Errors
+/// `Invalid` unless it is at most 64 characters without control characters and without characters that hide
+/// or reorder others.
+pub fn device_name(text: &str) -> Result<Option<String>, Refusal> {
+    let trimmed = text.trim();
+    if trimmed.chars().count() > DEVICE_NAME_CHARS || trimmed.chars().any(char::is_control) {
+        return invalid("device_name: at most 64 characters without control characters");
+    }
+    if visible::misleads(trimmed) {
+        return invalid("device_name: without characters that hide or reorder others");
+    }
+    Ok(visible::shows_something(trimmed).then(|| trimmed.to_owned()))
 }
 
 /// Checks a conversation's topic and trims it; empty when there is to be none.

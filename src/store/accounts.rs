@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{Outcome, Page, StoreError};
 use crate::domain::permissions::Block;
-use crate::domain::{AccountState, FamilyId, Suspension, Timestamp, User, UserId, Username};
+use crate::domain::{AccountState, AddressPrefix, FamilyId, Suspension, Timestamp, User, UserId, Username};
 pub use crate::domain::{Revocation, RevocationKind};
 
 /// A user to create.
@@ -51,6 +51,27 @@ pub struct NewFamily {
     pub token_hash: [u8; 32],
     /// When its refresh token expires, unless it was rotated before.
     pub expires_at: Timestamp,
+    /// The name that the device gave itself.
+    pub device_name: Option<String>,
+    /// Where it signed in from.
+    pub network: AddressPrefix,
+    /// SHA-256 of the device id by which a guest signed in. It is worth nothing once the sign-in was ended.
+    pub device_hash: Option<[u8; 32]>,
+}
+
+/// A sign-in that has not ended, as its user sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignInView {
+    /// Its id, named in access tokens.
+    pub id: FamilyId,
+    /// The name that the device gave itself.
+    pub device_name: Option<String>,
+    /// Where its refresh token was presented last, or where it signed in from.
+    pub network: AddressPrefix,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When its refresh token was presented last.
+    pub used_at: Timestamp,
 }
 
 /// A family as stored.
@@ -149,6 +170,15 @@ pub trait Accounts: Send + Sync {
     /// Sets a new password hash. Refusal: `NotFound`.
     async fn set_password(&self, id: UserId, password_hash: &str) -> Outcome<()>;
 
+    /// Replaces the hash `stored` of a password by another hash of the same one. Answers false, and changes
+    /// nothing, when the user has another hash.
+    async fn replace_password_hash(
+        &self,
+        id: UserId,
+        stored: &str,
+        replacement: &str,
+    ) -> Result<bool, StoreError>;
+
     /// Gives a guest a username and password. Refusals: `NotFound`, `Conflict` (taken, or no guest).
     async fn claim(&self, id: UserId, username: &Username, password_hash: &str) -> Outcome<User>;
 
@@ -156,9 +186,19 @@ pub trait Accounts: Send + Sync {
     /// [`Revocation`] is returned.
     async fn add_family(&self, new: &NewFamily, now: Timestamp) -> Result<Vec<Revocation>, StoreError>;
 
+    /// Whether `family` is a sign-in of the user by which a device is known: it has not expired, and was not
+    /// ended from elsewhere. The 100 that were used last count.
+    async fn is_known_device(
+        &self,
+        user: UserId,
+        family: FamilyId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
     /// Rotates: the family whose newest token hashes to `presented` gets `replacement`. The same applies if
     /// the newest token was never presented and replaced `presented` less than `repeat_within` ago, by the
     /// database's clock. Any other former token of the family revokes the family and writes a [`Revocation`].
+    /// A family that rotates was used `now`, from `network`.
     async fn rotate_family(
         &self,
         presented: &[u8; 32],
@@ -166,10 +206,20 @@ pub trait Accounts: Send + Sync {
         expires_at: Timestamp,
         now: Timestamp,
         repeat_within: Duration,
+        network: &AddressPrefix,
     ) -> Result<FamilyRotation, StoreError>;
 
+    /// The user's sign-ins that have not ended, the one that was used last first.
+    async fn sign_ins(&self, user: UserId, now: Timestamp) -> Result<Vec<SignInView>, StoreError>;
+
+    /// Ends one sign-in of the user from another and writes a [`Revocation`]; none when it ended before. Its
+    /// device is not known any more. Refusal: `NotFound`.
+    async fn end_sign_in(&self, user: UserId, family: FamilyId, now: Timestamp) -> Outcome<Vec<Revocation>>;
+
     /// Ends one sign-in, or all sign-ins of the user, and writes a [`Revocation`] for each. If all end, one
-    /// more revocation without a sign-in covers the tokens of another issuer until `now`.
+    /// more revocation without a sign-in covers the tokens of another issuer until `now`, and no device is
+    /// known any more. The device of one sign-in stays known. The device ids of guests that ended with them
+    /// sign nobody in any more; those of the two calls below neither.
     async fn revoke(
         &self,
         user: UserId,
@@ -178,7 +228,7 @@ pub trait Accounts: Send + Sync {
     ) -> Result<Vec<Revocation>, StoreError>;
 
     /// Ends all of a user's sign-ins except `keep` (after a change of password) and writes a [`Revocation`]
-    /// for each.
+    /// for each. No other device is known any more.
     async fn revoke_others(
         &self,
         user: UserId,
@@ -235,8 +285,8 @@ pub trait Accounts: Send + Sync {
     /// Refusal: `NotFound`.
     async fn erase(&self, user: UserId, now: Timestamp) -> Outcome<Revocation>;
 
-    /// One step of an export: up to `limit` JSON objects (profile, conversations, messages, reactions,
-    /// blocks), one per line, and where to continue; `None` at the end.
+    /// One step of an export: up to `limit` JSON objects (profile, sessions, conversations, messages,
+    /// reactions, blocks), one per line, and where to continue; `None` at the end.
     async fn export(
         &self,
         user: UserId,

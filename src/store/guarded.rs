@@ -25,14 +25,14 @@ use super::{
     Consumers, ConversationView, Conversations, Created, Credentials, Cursor, FamilyRotation, Head, Heads,
     HistoryPage, HistoryQuery, Holder, JobKind, Jobs, Lease, ListedRevocation, Log, MemberView, MovedReceipt,
     NewConversation, NewFamily, NewMessage, NewUser, NewUserOutcome, OpenChannel, Outcome, Page, Preview,
-    RangeEvents, RangeQuery, Revocation, RevocationCursor, Running, SharedStore, StoreError, SuspendedUser,
-    Tail, Worked, deadline,
+    RangeEvents, RangeQuery, Revocation, RevocationCursor, Running, SharedStore, SignInView, StoreError,
+    SuspendedUser, Tail, Worked, deadline,
 };
 use crate::domain::audit::{AuditEntry, Audited};
 use crate::domain::permissions::Block;
 use crate::domain::{
-    AccountState, Committed, Conversation, ConversationId, FamilyId, Member, Position, Receipt, Seq,
-    Suspension, Timestamp, User, UserId, Username,
+    AccountState, AddressPrefix, Committed, Conversation, ConversationId, FamilyId, Member, Position,
+    Receipt, Seq, Suspension, Timestamp, User, UserId, Username,
 };
 use crate::environment::SharedEnvironment;
 use crate::telemetry::Latency;
@@ -185,15 +185,20 @@ macro_rules! operations {
                 Read password_hash(id: UserId) -> Result<Option<String>, StoreError>;
                 Write rename(id: UserId, display_name: &str) -> Outcome<User>;
                 Write set_password(id: UserId, password_hash: &str) -> Outcome<()>;
+                Write replace_password_hash(id: UserId, stored: &str, replacement: &str) -> Result<bool, StoreError>;
                 Write claim(id: UserId, username: &Username, password_hash: &str) -> Outcome<User>;
                 Write add_family(new: &NewFamily, now: Timestamp) -> Result<Vec<Revocation>, StoreError>;
                 Write rotate_family(
-                    presented: &[u8; 32], replacement: &[u8; 32], expires_at: Timestamp, now: Timestamp, repeat_within: Duration
+                    presented: &[u8; 32], replacement: &[u8; 32], expires_at: Timestamp, now: Timestamp, repeat_within: Duration,
+                    network: &AddressPrefix
                 )
                     -> Result<FamilyRotation, StoreError>;
                 Write revoke(user: UserId, family: Option<FamilyId>, now: Timestamp) -> Result<Vec<Revocation>, StoreError>;
                 Write revoke_others(user: UserId, keep: Option<FamilyId>, now: Timestamp)
                     -> Result<Vec<Revocation>, StoreError>;
+                Read is_known_device(user: UserId, family: FamilyId, now: Timestamp) -> Result<bool, StoreError>;
+                Read sign_ins(user: UserId, now: Timestamp) -> Result<Vec<SignInView>, StoreError>;
+                Write end_sign_in(user: UserId, family: FamilyId, now: Timestamp) -> Outcome<Vec<Revocation>>;
                 Read revocations(cursor: RevocationCursor) -> Result<(Vec<ListedRevocation>, RevocationCursor), StoreError>;
                 Write forget_revocations(before: Timestamp) -> Result<(), StoreError>;
                 Read blocks(user: UserId) -> Result<Vec<UserId>, StoreError>;

@@ -39,7 +39,7 @@ use std::sync::Arc;
 
 pub use accounts::{
     Accounts, Credentials, Family, FamilyRotation, ListedRevocation, NewFamily, NewUser, NewUserOutcome,
-    Revocation, RevocationCursor, RevocationKind, SuspendedUser,
+    Revocation, RevocationCursor, RevocationKind, SignInView, SuspendedUser,
 };
 pub use audit::Audit;
 pub use consumers::{Consumers, Holder, Lease};

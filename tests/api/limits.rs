@@ -55,8 +55,12 @@ async fn names_and_passwords_have_the_lengths_that_are_told() {
         posted(server, "/v1/accounts/guest", json!({ "display_name": "é".repeat(size) })).await
     })
     .await;
+    hold(&server, "`device_name`", async |server: &Server, size| {
+        posted(server, "/v1/accounts/guest", json!({ "device_name": "é".repeat(size) })).await
+    })
+    .await;
     hold(&server, "`device_id`", async |server: &Server, size| {
-        posted(server, "/v1/accounts/guest", json!({ "device_id": "d".repeat(size) })).await
+        posted(server, "/v1/accounts/guest", json!({ "device_id": "d4v1c3-s".repeat(9)[..size] })).await
     })
     .await;
 }

@@ -109,7 +109,7 @@ async fn an_account_whose_erasure_the_database_lost_is_erased_again() {
         assert_ne!(again["user"]["id"], json!(user.to_string()));
     }
     assert!(erased(user).await);
-    let guest = json!({ "device_id": "a telephone" });
+    let guest = json!({ "device_id": "a-secret-of-a-telephone" });
     let first = server.call(None, "POST", "/v1/accounts/guest", guest.clone()).await.wants(201);
     let user = lost(first["access_token"].as_str().expect("a token")).await;
     let again = server.call(None, "POST", "/v1/accounts/guest", guest).await.wants(201);
@@ -252,7 +252,8 @@ async fn guessing_is_slowed_per_account_and_per_forwarded_address() {
     let world = World::new().await;
     let limits = AuthSettings {
         sign_ins_per_minute: 2,
-        sign_ins_per_ip_per_minute: 3,
+        sign_ins_per_account_per_minute: 3,
+        sign_ins_per_ip_per_minute: 4,
         sign_ups_per_ip_per_minute: 1,
         refreshes_per_ip_per_minute: 0,
         ..Settings::for_tests().auth
@@ -268,9 +269,11 @@ async fn guessing_is_slowed_per_account_and_per_forwarded_address() {
     from("192.0.2.2", "/v1/accounts/guest", json!({})).await.wants(201);
     let wrong = json!({ "username": "ada", "password": "a wrong horse" });
     from("192.0.2.3", "/v1/tokens", wrong.clone()).await.refused(401, "unauthenticated");
+    from("192.0.2.3", "/v1/tokens", wrong.clone()).await.refused(401, "unauthenticated");
+    from("192.0.2.3", "/v1/tokens", wrong.clone()).await.refused(429, "rate_limited");
     from("192.0.2.4", "/v1/tokens", wrong.clone()).await.refused(401, "unauthenticated");
     from("192.0.2.5", "/v1/tokens", account("ada")).await.refused(429, "rate_limited");
-    for name in ["x1", "x2", "x3"] {
+    for name in ["x1", "x2", "x3", "x5"] {
         from("192.0.2.6", "/v1/tokens", account(name)).await.refused(401, "unauthenticated");
     }
     from("192.0.2.6", "/v1/tokens", account("x4")).await.refused(429, "rate_limited");
@@ -331,6 +334,7 @@ async fn a_proxy_may_add_a_port_and_whom_it_does_not_name_is_limited_too() {
     let world = World::new().await;
     let limits = AuthSettings {
         sign_ins_per_minute: 0,
+        sign_ins_per_account_per_minute: 0,
         sign_ins_per_ip_per_minute: 0,
         sign_ups_per_ip_per_minute: 1,
         refreshes_per_ip_per_minute: 1,

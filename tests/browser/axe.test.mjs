@@ -141,7 +141,7 @@ state('the details', async () => {
 });
 state('a question', async () => { await ada.click('.line-button', 'Leave'); await ada.see('dialog [data-confirm]'); });
 state('the switcher', async () => { await dialogGone(); await ada.press(['Control', 'k']); await ada.write('read'); await ada.see('.switcher .option', 'Reading circle'); });
-state('the account', async () => { await dialogGone(); await ada.click('.me-button'); await ada.see('dialog', 'Signed in as'); });
+state('the account', async () => { await dialogGone(); await ada.click('.me-button'); await ada.see('dialog', 'Signed in as'); await ada.see('.sessions .role', 'This device'); });
 
 state('a draft, and something unread, in the list', async () => {
   await dialogGone();

@@ -529,11 +529,41 @@ test('a guest who signs out leaves nobody behind: the next guest on the device i
   const world = new World();
   const guest = (n) => ({ body: { ...tokens(n).body, user: { id: `guest-${n}`, display_name: 'G', guest: true } } });
   world.route('DELETE /v1/tokens', () => ({ status: 204 }));
-  world.route('POST /v1/accounts/guest', ({ device_id }) => guest(device_id === 'uuid-1' ? 1 : 2));
+  world.route('POST /v1/accounts/guest', ({ device_id }) => guest(device_id === 'uuid1uuid2' ? 1 : 2));
   const client = world.client();
   assert.equal((await client.guest()).id, 'guest-1');
   await client.signOut();
   assert.equal((await client.guest()).id, 'guest-2');
+});
+
+test('a device is known to its account after it signed out', async () => {
+  const world = new World();
+  const shown = [];
+  world.route('POST /v1/tokens', ({ device_token }) => { shown.push(device_token); return { body: { ...tokens(1).body, device_token: `device-${shown.length}` } }; });
+  world.route('DELETE /v1/tokens', () => ({ status: 204 }));
+  for (let time = 0; time < 3; time += 1) {
+    const client = world.client();
+    await client.signIn({ username: 'me', password: 'p' });
+    await client.signOut();
+  }
+  assert.deepEqual(shown, [undefined, 'device-1', 'device-2']);
+});
+
+test('the device says its name when it signs in; sessions are listed and ended', async () => {
+  const world = new World();
+  const [named, ended] = [[], []];
+  for (const path of ['/v1/accounts', '/v1/tokens', '/v1/accounts/guest']) world.route(`POST ${path}`, ({ device_name }) => { named.push(device_name); return tokens(1); });
+  world.route('GET /v1/me/sessions', () => ({ body: { sessions: [{ session: 'f_1', current: true }, { session: 'f_2', current: false }] } }));
+  for (const path of ['/v1/me/sessions/f_2', '/v1/me/sessions']) world.route(`DELETE ${path}`, () => { ended.push(path); return { status: 204 }; });
+  const client = world.client({ device_name: 'Deck' });
+  await client.signUp({ username: 'ada', password: 'p' });
+  await client.signIn({ username: 'ada', password: 'p' });
+  await client.guest();
+  assert.deepEqual(named, ['Deck', 'Deck', 'Deck']);
+  assert.deepEqual((await client.sessions()).map(({ session }) => session), ['f_1', 'f_2']);
+  await client.endSession('f_2');
+  await client.endOtherSessions();
+  assert.deepEqual(ended, ['/v1/me/sessions/f_2', '/v1/me/sessions']);
 });
 
 test('typing is throttled and ends by itself; reads are coalesced and only move forward', async () => {

@@ -1,7 +1,6 @@
 //! A revocation on one node reaches the others by the bus and is effective there at once, without a read of
 //! the store.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use tidings::bus::Signal;
 use tidings::domain::Topic;
 use tidings::environment::SystemEnvironment;
-use tidings::identity::{Identity, IdentityOptions, Source, Standing};
+use tidings::identity::{Identity, IdentityOptions, Source, Standing, Visitor};
 
 use crate::support::{Fleet, Station};
 
@@ -34,19 +33,24 @@ async fn what_one_node_ends_is_ended_on_the_other_that_has_a_session_of_the_user
     let (fleet, keys) = (Fleet::new().await, tempfile::tempdir().unwrap());
     let (one, two) = (fleet.station().await, fleet.station().await);
     let (here, there) = (identity(&fleet, keys.path(), &one), identity(&fleet, keys.path(), &two));
-    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    for everywhere in [false, true] {
-        let ada = here.guest(None, None, address).await.unwrap();
+    for how in ["this one", "everywhere", "by its id", "the others"] {
+        let ada = here.guest(Some("a secret of this telephone"), None, &Visitor::HERE).await.unwrap();
         let claims = there.authenticate(&ada.access_token).await.unwrap();
         two.router.subscribe(0, Topic::User(claims.user));
-        here.sign_out(&claims, everywhere).await.unwrap();
+        let again = here.guest(Some("a secret of this telephone"), None, &Visitor::HERE).await.unwrap();
+        let other = here.authenticate(&again.access_token).await.unwrap();
+        match how {
+            "by its id" => here.end_sign_in(&other, claims.family.unwrap()).await.unwrap(),
+            "the others" => here.end_others(&other).await.unwrap(),
+            _ => here.sign_out(&claims, how == "everywhere").await.unwrap(),
+        }
         assert_eq!(here.standing(&claims), Standing::SignedOut);
         let heard = tokio::time::timeout(Duration::from_secs(30), async {
             while there.standing(&claims) == Standing::Good {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
-        assert!(heard.await.is_ok(), "the bus told nothing");
+        assert!(heard.await.is_ok(), "the bus told nothing: {how}");
         assert!(there.authenticate(&ada.access_token).await.is_err());
     }
 }

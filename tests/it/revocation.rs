@@ -1,6 +1,7 @@
 //! A revoked token stops working within a second, whatever its connection was doing at that moment.
 
 use std::fs;
+use std::time::Duration;
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use base64::Engine;
@@ -13,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::servers::postgres::{Options, Postgres};
 use crate::servers::process::until;
 use crate::support::client::{Incoming, Ws};
-use crate::support::rest::Rest;
+use crate::support::rest::{Account, Rest};
 use crate::support::server::Server;
 use crate::support::{Encoding, in_parallel, now, uuid};
 
@@ -58,6 +59,37 @@ async fn a_token_that_is_ended_during_its_hello_gets_no_session() {
     .await;
     sqlx::raw_sql("ROLLBACK").execute(&mut lock).await.unwrap();
     assert_eq!(ws.incoming().await, Incoming::Closed(Some(4401)), "and no welcome before it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_ended_from_another_device_closes_its_own_sockets_alone() {
+    let server = Server::start(&[]).await;
+    let rest = Rest::new(&server);
+    let phone = rest.account("ada", "correct horse battery").await;
+    let body = json!({ "device_id": "c2d2b1d6-0b5e-4a54-9d5f-2f3f1c8f2b7a" });
+    let guest = async || {
+        let answer = rest.call(Method::POST, "/v1/accounts/guest", None, Some(&body)).await;
+        Account::from_answer(&answer.ok())
+    };
+    let (one, other) = (guest().await, guest().await);
+    let mut sockets = Vec::new();
+    for account in [&one, &one, &other, &phone] {
+        sockets.push(Ws::signed_in(&server, Encoding::Json, account).await.0);
+    }
+    let listed = rest.call(Method::GET, "/v1/me/sessions", Some(&one.access), None).await.ok();
+    let sessions = listed["sessions"].as_array().unwrap();
+    assert_eq!(sessions.len(), 2, "{listed}");
+    let own = sessions.iter().find(|session| session["current"] == true).unwrap();
+    let path = format!("/v1/me/sessions/{}", own["session"].as_str().unwrap());
+    assert_eq!(rest.call(Method::DELETE, &path, Some(&other.access), None).await.status, 204);
+    let ended = now();
+    for ws in &mut sockets[..2] {
+        assert_eq!(ws.closed().await, Some(4401));
+    }
+    assert!(ended.elapsed() < Duration::from_secs(1), "{:?}", ended.elapsed());
+    for ws in &mut sockets[2..] {
+        assert_eq!(ws.ask(&json!({ "type": "ping", "id": 1 })).await["type"], "pong");
+    }
 }
 
 /// The smallest inbox there may be, and far more coming in than it holds.

@@ -70,13 +70,13 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "auth.argon2_parallel",
-        "src/identity/passwords.rs",
+        "src/identity/passwords/tests.rs",
         "a_full_queue_and_a_long_wait_are_overload",
         "cheap(1, 1)",
     ),
     (
         "auth.argon2_queue",
-        "src/identity/passwords.rs",
+        "src/identity/passwords/tests.rs",
         "a_full_queue_and_a_long_wait_are_overload",
         "cheap(1, 1)",
     ),
@@ -88,6 +88,7 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
         "CONVERSATIONS__DEFAULT_OWNER",
     ),
     ("auth.sign_ins_per_minute", SIGNING, GUESSING, "sign_ins_per_minute"),
+    ("auth.sign_ins_per_account_per_minute", SIGNING, GUESSING, "sign_ins_per_account_per_minute"),
     ("auth.sign_ins_per_ip_per_minute", SIGNING, GUESSING, "sign_ins_per_ip_per_minute"),
     ("auth.sign_ups_per_ip_per_minute", SIGNING, GUESSING, "sign_ups_per_ip_per_minute"),
     (

@@ -41,6 +41,14 @@ export function lastSeen(value) {
   return days === 1 ? 'Last seen yesterday' : `Last seen on ${date.format(new Date(value))}`;
 }
 
+/** For a session: when it was used last, and when it began. */
+export function lastUsed(value) {
+  const days = daysAgo(value);
+  if (days <= 0) return `used today at ${timeOf(value)}`;
+  return days === 1 ? 'used yesterday' : `used on ${date.format(new Date(value))}`;
+}
+export const since = (value) => `Since ${date.format(new Date(value))}`;
+
 function hue(text) {
   let sum = 0;
   for (const char of text) sum = (sum * 31 + char.codePointAt(0)) % 9973;

@@ -13,8 +13,17 @@ function storage() {
   }
 }
 
+const BROWSERS = [['Edg', 'Edge'], ['OPR', 'Opera'], ['SamsungBrowser', 'Samsung Internet'], ['Firefox', 'Firefox'], ['FxiOS', 'Firefox'], ['Chrome', 'Chrome'], ['CriOS', 'Chrome'], ['Safari', 'Safari']];
+const SYSTEMS = [['Android', 'Android'], ['iPhone', 'iPhone'], ['iPad', 'iPad'], ['Windows', 'Windows'], ['Mac OS', 'macOS'], ['CrOS', 'ChromeOS'], ['Linux', 'Linux']];
+
+/** What the list of sessions calls this device, such as "Firefox on Linux". */
+function deviceName() {
+  const told = (names) => names.find(([mark]) => navigator.userAgent.includes(mark))?.[1];
+  return [told(BROWSERS) ?? 'Browser', told(SYSTEMS)].filter(Boolean).join(' on ');
+}
+
 export const kept = storage();
-export const client = new TidingsClient({ storage: kept });
+export const client = new TidingsClient({ storage: kept, device_name: deviceName() });
 export const server = new Server();
 export const root = document.getElementById('root');
 

@@ -8,7 +8,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
 
 use crate::api::Problem;
-use crate::domain::{ConversationId, Seq, UserId};
+use crate::domain::{ConversationId, FamilyId, Seq, UserId};
 use crate::protocol::{checks, whole};
 
 /// The path's named segments, decoded.
@@ -57,6 +57,14 @@ impl Segments {
     /// 404 when it is no user id.
     pub fn user(&self) -> Result<UserId, Problem> {
         self.parsed("user")
+    }
+
+    /// `{session}`, the id of a sign-in.
+    ///
+    /// # Errors
+    /// 404 when it is none.
+    pub fn session(&self) -> Result<FamilyId, Problem> {
+        self.parsed("session")
     }
 
     /// `{seq}`, at least 1.

@@ -23,7 +23,7 @@ use crate::gateway::Bounds;
 use crate::gateway::admission::{Admission, AdmissionOptions};
 use crate::gateway::session::mailbox::{Control, MOST_CONTROLS};
 use crate::gateway::session::stream::Polled;
-use crate::identity::{Identity, IdentityOptions};
+use crate::identity::{Identity, IdentityOptions, Visitor};
 use crate::protocol::{Close, Encoding};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Revocation, RevocationKind, SharedStore};
@@ -97,7 +97,8 @@ impl<E: Environment + 'static> World<E> {
     }
 
     pub(super) async fn guest(&self, device: &str) -> (UserId, String) {
-        let guest = self.identity.guest(Some(device), None, LOCALHOST).await.expect("a guest");
+        let device = format!("{device}-0123456789-abcdefghij");
+        let guest = self.identity.guest(Some(&device), None, &Visitor::HERE).await.expect("a guest");
         (guest.user.id, guest.access_token)
     }
 

@@ -4,7 +4,7 @@ use futures_util::future::{BoxFuture, join_all};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::*;
-use crate::domain::{HistoryPolicy, JoinPolicy};
+use crate::domain::{AddressPrefix, HistoryPolicy, JoinPolicy};
 use crate::environment::ManualEnvironment;
 use crate::telemetry::metrics::STORE_LATENCY;
 
@@ -114,7 +114,12 @@ samples! {
         user: Sample::sample(),
         token_hash: [1; 32],
         expires_at: Sample::sample(),
+        device_name: None,
+        network: AddressPrefix::from_stored(String::new()),
+        device_hash: None,
     });
+    FamilyId = FamilyId::from_uuid(Uuid::nil());
+    &AddressPrefix = leaked(AddressPrefix::from_stored(String::new()));
 }
 
 macro_rules! broken {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tidings::domain::audit::{AuditAction, AuditActor, AuditEntry};
 use tidings::domain::{
-    Changes, ConversationId, ConversationKind, FamilyId, HistoryPolicy, Receipt, Role, Seq, Suspension,
-    Timestamp, User, UserId, Username,
+    AddressPrefix, Changes, ConversationId, ConversationKind, FamilyId, HistoryPolicy, Receipt, Role, Seq,
+    Suspension, Timestamp, User, UserId, Username,
 };
 use tidings::store::{
     Change, ChannelOrder, Cursor, HistoryQuery, JobKind, NewConversation, NewFamily, NewUser, RangeQuery,
@@ -309,6 +309,7 @@ operations! {
         store.credentials(&name).await.unwrap().unwrap();
         store.rename(user, "renamed").await.unwrap().unwrap();
         store.set_password(user, "other").await.unwrap().unwrap();
+        assert!(store.replace_password_hash(user, "other", "third").await.unwrap());
         store.password_hash(user).await.unwrap();
         assert!(store.account_state(user).await.unwrap().is_living());
         let guest = stage.world.user("guest").await;
@@ -329,10 +330,21 @@ operations! {
         let end = RevocationCursor { id: u64::MAX >> 2, ..read };
         let id = FamilyId::from_uuid(stage.world.uuid());
         let (first, second) = (stage.hash(), stage.hash());
-        let family = NewFamily { id, user: stage.ben, token_hash: first, expires_at: now.plus_ms(1_000_000) };
+        let (until, here) = (now.plus_ms(1_000_000), AddressPrefix::of([127, 0, 0, 1].into()));
+        let family = NewFamily {
+            id,
+            user: stage.ben,
+            token_hash: first,
+            expires_at: until,
+            device_name: None,
+            network: here.clone(),
+            device_hash: None,
+        };
         store.add_family(&family, now).await.unwrap();
-        let (until, repeat) = (now.plus_ms(1_000_000), Duration::from_secs(1));
-        store.rotate_family(&first, &second, until, now, repeat).await.unwrap();
+        store.rotate_family(&first, &second, until, now, Duration::from_secs(1), &here).await.unwrap();
+        assert!(!store.sign_ins(stage.ben, now).await.unwrap().is_empty());
+        assert!(store.is_known_device(stage.ben, id, now).await.unwrap());
+        store.end_sign_in(stage.ben, id, now).await.unwrap().unwrap();
         store.revoke(stage.ben, Some(id), now).await.unwrap();
         store.revoke_others(stage.ben, None, now).await.unwrap();
         store.revocations(end).await.unwrap();

@@ -77,8 +77,8 @@ impl Rows {
             format!("INSERT INTO credentials (user_id, password_hash) SELECT {user}, 'hash' FROM {numbers}"),
             format!("INSERT INTO devices (device_hash, user_id) SELECT {device}, {user} FROM {numbers}"),
             format!(
-                "INSERT INTO families (id, user_id, token_hash, expires_at) \
-                 SELECT {family}, {user}, {token}, 9000000000000 FROM {numbers}"
+                "INSERT INTO families (id, user_id, token_hash, expires_at, network, created_at, used_at, known) \
+                 SELECT {family}, {user}, {token}, 9000000000000, '10.0.0.0/24', 0, 0, TRUE FROM {numbers}"
             ),
             format!(
                 "INSERT INTO spent_tokens (token_hash, family, expires_at) \

@@ -149,12 +149,13 @@ async fn an_account_erased_while_it_speaks_leaves_no_word() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refresh_token_presented_twice_at_once_is_good_once() {
-    use tidings::domain::{FamilyId, Timestamp};
+    use tidings::domain::{AddressPrefix, FamilyId, Timestamp};
     use tidings::store::{FamilyRotation, NewFamily};
 
     let (world, harness) = world().await;
     let (one, two) = (another(&harness).await, another(&harness).await);
     let [ada] = world.users().await;
+    let here = AddressPrefix::of([127, 0, 0, 1].into());
     for round in 0..20_u8 {
         let never = Timestamp::from_unix_ms(i64::MAX);
         let family = NewFamily {
@@ -162,14 +163,17 @@ async fn a_refresh_token_presented_twice_at_once_is_good_once() {
             user: ada,
             token_hash: [round; 32],
             expires_at: never,
+            device_name: None,
+            network: here.clone(),
+            device_hash: None,
         };
         world.store.add_family(&family, world.now()).await.unwrap();
         let (token, hers, thiefs) = ([round; 32], [round + 100; 32], [round + 200; 32]);
         // Too late for an answer that was lost.
         let late = std::time::Duration::ZERO;
         let (first, second) = tokio::join!(
-            one.rotate_family(&token, &hers, never, world.now(), late),
-            two.rotate_family(&token, &thiefs, never, world.now(), late),
+            one.rotate_family(&token, &hers, never, world.now(), late, &here),
+            two.rotate_family(&token, &thiefs, never, world.now(), late, &here),
         );
         let outcomes = [first.unwrap(), second.unwrap()];
         let rotated = outcomes.iter().filter(|outcome| matches!(outcome, FamilyRotation::Rotated(_))).count();

@@ -1,7 +1,7 @@
 //! Profiles, names, passwords, guests.
 
-use tidings::domain::{Refusal, Timestamp, User, UserId, Username};
-use tidings::store::{NewUser, NewUserOutcome};
+use tidings::domain::{AddressPrefix, FamilyId, Refusal, Timestamp, User, UserId, Username};
+use tidings::store::{NewFamily, NewUser, NewUserOutcome};
 
 use super::fresh;
 use crate::harness::World;
@@ -141,4 +141,64 @@ async fn a_guest_is_claimed_once_and_its_device_signs_in_no_more() {
     assert_eq!(create(&world, &guest(&world, 7)).await, NewUserOutcome::Created, "a new guest");
     let ghost = world.store.claim(UserId::from_uuid(world.uuid()), &name("ghost"), "x").await.unwrap();
     assert_eq!(ghost.err(), Some(Refusal::NotFound));
+}
+
+#[tokio::test]
+async fn a_hash_is_replaced_only_while_it_is_the_stored_one() {
+    let world = fresh().await;
+    let (ada, gus) = (account(&world, "ada"), guest(&world, 1));
+    create(&world, &ada).await;
+    create(&world, &gus).await;
+    let (store, ada, gus) = (&world.store, ada.user.id, gus.user.id);
+    assert!(!store.replace_password_hash(ada, "another hash", "new hash").await.unwrap());
+    assert!(!store.replace_password_hash(gus, "hash of ada", "new hash").await.unwrap());
+    assert_eq!(store.password_hash(ada).await.unwrap().as_deref(), Some("hash of ada"));
+    assert!(store.replace_password_hash(ada, "hash of ada", "new hash").await.unwrap());
+    assert_eq!(store.password_hash(ada).await.unwrap().as_deref(), Some("new hash"));
+    assert_eq!(store.password_hash(gus).await.unwrap(), None);
+}
+
+fn hash_of(id: FamilyId) -> [u8; 32] {
+    let half = id.as_uuid().as_bytes();
+    std::array::from_fn(|at| half[at % 16])
+}
+
+/// A guest that was made by a device id, and a sign-in by it.
+async fn signed_in(world: &World, device: u8) -> (UserId, FamilyId) {
+    let new = guest(world, device);
+    let user = match create(world, &new).await {
+        NewUserOutcome::Existing(user) => user.id,
+        _ => new.user.id,
+    };
+    let id = FamilyId::from_uuid(world.uuid());
+    let family = NewFamily {
+        id,
+        user,
+        token_hash: hash_of(id),
+        expires_at: Timestamp::from_unix_ms(i64::MAX),
+        device_name: None,
+        network: AddressPrefix::of([10, 0, 0, 1].into()),
+        device_hash: new.device_hash,
+    };
+    world.store.add_family(&family, world.now()).await.unwrap();
+    (user, id)
+}
+
+#[tokio::test]
+async fn a_device_id_is_worth_nothing_once_its_sign_in_was_ended() {
+    let world = fresh().await;
+    let (store, now) = (&world.store, world.now());
+    for (device, how) in [(1, "this one"), (2, "everywhere"), (3, "from another"), (4, "the others")] {
+        let (user, first) = signed_in(&world, device).await;
+        let (again, second) = signed_in(&world, device).await;
+        assert_eq!(again, user, "{how}: it is found by its device");
+        match how {
+            "this one" => drop(store.revoke(user, Some(second), now).await.unwrap()),
+            "everywhere" => drop(store.revoke(user, None, now).await.unwrap()),
+            "from another" => drop(store.end_sign_in(user, second, now).await.unwrap().unwrap()),
+            _ => drop(store.revoke_others(user, Some(first), now).await.unwrap()),
+        }
+        assert_ne!(signed_in(&world, device).await.0, user, "{how}");
+        assert!(store.account_state(user).await.unwrap().is_living());
+    }
 }

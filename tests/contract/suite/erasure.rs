@@ -1,6 +1,8 @@
 //! Erasing an account: its content is removed permanently, and the order of events stays.
 
-use tidings::domain::{EventKind, LeaveReason, Refusal, Role, Timestamp, User, UserId, Username};
+use tidings::domain::{
+    AddressPrefix, EventKind, LeaveReason, Refusal, Role, Timestamp, User, UserId, Username,
+};
 use tidings::store::{
     Change, JobKind, NewFamily, NewUser, NewUserOutcome, RevocationKind, SharedStore, Target,
 };
@@ -31,6 +33,9 @@ async fn lived(world: &World, store: &SharedStore, username: &str) -> UserId {
         user: id,
         token_hash: [4; 32],
         expires_at: Timestamp::from_unix_ms(i64::MAX),
+        device_name: Some(format!("{CANARY} device")),
+        network: AddressPrefix::of([10, 0, 0, 1].into()),
+        device_hash: None,
     };
     store.add_family(&new, world.now()).await.unwrap();
     id
@@ -88,8 +93,9 @@ async fn the_account_is_gone_and_its_name_free() {
     assert!(world.store.credentials(&name).await.unwrap().is_none());
     assert!(world.store.password_hash(ada).await.unwrap().is_none());
     assert!(world.store.blocks(ada).await.unwrap().is_empty());
-    let soon = std::time::Duration::from_secs(30);
-    let rotated = world.store.rotate_family(&[4; 32], &[5; 32], now.plus_ms(9), now, soon).await.unwrap();
+    let (soon, here) = (std::time::Duration::from_secs(30), AddressPrefix::of([10, 0, 0, 1].into()));
+    let rotated = world.store.rotate_family(&[4; 32], &[5; 32], now.plus_ms(9), now, soon, &here).await;
+    let rotated = rotated.unwrap();
     assert_eq!(rotated, tidings::store::FamilyRotation::Refused);
     let (revocations, _) =
         world.store.revocations(tidings::store::RevocationCursor::default()).await.unwrap();

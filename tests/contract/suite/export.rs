@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
-use tidings::domain::{Changes, UserId};
-use tidings::store::{Change, Target};
+use tidings::domain::{AddressPrefix, Changes, FamilyId, UserId};
+use tidings::store::{Change, NewFamily, Target};
 
 use super::fresh;
 use crate::harness::World;
@@ -20,6 +20,10 @@ async fn export(world: &World, user: UserId, limit: usize) -> Vec<Value> {
         }
         after = next;
     }
+}
+
+fn hash_of(text: &str) -> [u8; 32] {
+    std::array::from_fn(|at| text.as_bytes().get(at).copied().unwrap_or_default())
 }
 
 fn kinds(lines: &[Value]) -> HashMap<&str, usize> {
@@ -44,10 +48,24 @@ async fn everything_of_the_user_is_in_it_and_nothing_of_others() {
     world.store.set_block(ada, ben, true).await.unwrap().unwrap();
     let topic = Some("fish".to_owned());
     world.change(ada, group, Change::Configure(Changes { topic, ..Changes::default() })).await;
+    for (user, name) in [(ada, "a phone"), (ada, "a tablet"), (ben, "the other's device")] {
+        let family = NewFamily {
+            id: FamilyId::from_uuid(world.uuid()),
+            user,
+            token_hash: hash_of(name),
+            expires_at: world.now().plus_ms(1_000),
+            device_name: Some(name.to_owned()),
+            network: AddressPrefix::of([10, 0, 0, 1].into()),
+            device_hash: None,
+        };
+        world.store.add_family(&family, world.now()).await.unwrap();
+    }
     let lines = export(&world, ada, 3).await;
-    let expected = [("profile", 1), ("conversation", 2), ("message", 8), ("reaction", 7), ("block", 1)];
+    let expected =
+        [("profile", 1), ("session", 2), ("conversation", 2), ("message", 8), ("reaction", 7), ("block", 1)];
     assert_eq!(kinds(&lines), expected.into());
     assert!(!lines.iter().any(|line| line.to_string().contains("the other's")));
+    assert!(lines.iter().any(|line| line["device_name"] == "a tablet" && line["network"] == "10.0.0.0/24"));
     assert!(lines.iter().any(|line| line["body"] == "mine, direct"));
     assert!(lines.iter().any(|line| line["name"] == "room" && line["topic"] == "fish"));
     assert_eq!(kinds(&export(&world, ada, 1_000).await), expected.into(), "in whatever steps");

@@ -1,8 +1,9 @@
 //! Suspensions of accounts: what the doors read, what every node reads, and what becomes of the content.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use tidings::domain::{AccountState, FamilyId, Refusal, Suspension, Timestamp, UserId};
+use tidings::domain::{AccountState, AddressPrefix, FamilyId, Refusal, Suspension, Timestamp, UserId};
 use tidings::store::{
     FamilyRotation, JobKind, ListedRevocation, NewFamily, RevocationCursor, RevocationKind, Target,
 };
@@ -82,12 +83,21 @@ async fn a_refresh_token_sleeps_during_a_suspension() {
     let [ada] = world.users().await;
     let at = Timestamp::from_unix_ms;
     let id = FamilyId::from_uuid(world.uuid());
-    let new = NewFamily { id, user: ada, token_hash: [1; 32], expires_at: at(1_000) };
+    let network = AddressPrefix::of(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let new = NewFamily {
+        id,
+        user: ada,
+        token_hash: [1; 32],
+        expires_at: at(1_000),
+        device_name: None,
+        device_hash: None,
+        network: network.clone(),
+    };
     world.store.add_family(&new, at(0)).await.unwrap();
     let rotate = async |presented: u8, replacement: u8, now: i64| {
         let (presented, replacement) = ([presented; 32], [replacement; 32]);
         let soon = Duration::from_secs(600);
-        world.store.rotate_family(&presented, &replacement, at(1_000), at(now), soon).await.unwrap()
+        world.store.rotate_family(&presented, &replacement, at(1_000), at(now), soon, &network).await.unwrap()
     };
     assert!(matches!(rotate(1, 2, 10).await, FamilyRotation::Rotated(_)));
     suspend(&world, ada, &until(50), false).await;

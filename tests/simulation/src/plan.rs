@@ -188,6 +188,8 @@ pub enum Operation {
     Refresh,
     /// Sign out: end this device's tokens, or all of the user's.
     SignOut { everywhere: bool },
+    /// End all sign-ins of the user but this device's.
+    EndSessions,
     /// Sign in again and connect.
     SignIn,
     /// Erase one's account.

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::users;
-use crate::domain::{EventKind, JsonText, Role, UserId, Username};
+use crate::domain::{EventKind, FamilyId, JsonText, Role, Timestamp, UserId, Username};
 use crate::store::shared::codec::decode;
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::sql::{Connection, Result, Sql, statement, values};
@@ -24,6 +24,7 @@ pub(super) async fn export<C: Connection>(
     let section = if key.contains('\0') { "" } else { section };
     match section {
         "profile" => profile(connection, user).await,
+        "sessions" => sessions(connection, user, key, limit).await,
         "conversations" => conversations(connection, user, key, limit).await,
         "messages" => messages(connection, user, key, limit).await,
         "reactions" => reactions(connection, user, key, limit).await,
@@ -54,7 +55,34 @@ async fn profile<C: Connection>(connection: &mut C, user: UserId) -> Result<Step
         "guest": user.guest,
         "created_at": user.created_at.to_string(),
     });
-    Ok((vec![line.to_string()], Some("conversations".to_owned())))
+    Ok((vec![line.to_string()], Some("sessions".to_owned())))
+}
+
+/// Ended ones too, as long as they are kept.
+const SESSIONS: Sql = statement!(
+    "SELECT id, device_name, network, created_at, used_at, revoked_at FROM families \
+     WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+);
+
+async fn sessions<C: Connection>(connection: &mut C, user: UserId, key: &str, limit: usize) -> Result<Step> {
+    let rows = connection.all(&SESSIONS, values![user, id_key(key), limit as i64]).await?;
+    let line = |row: &C::Row| {
+        let ended_at = row.int_or_null(5)?.map(|at| Timestamp::from_unix_ms(at).to_string());
+        let line = json!({
+            "type": "session",
+            "session": FamilyId::from_uuid(row.uuid(0)?).to_string(),
+            "device_name": row.text_or_null(1)?,
+            "network": row.text(2)?,
+            "created_at": row.time(3)?.to_string(),
+            "last_used_at": row.time(4)?.to_string(),
+            "ended_at": ended_at,
+        });
+        Ok(line.to_string())
+    };
+    let lines: Vec<String> = rows.iter().map(line).collect::<Result<_>>()?;
+    let last = rows.last().map(|row| row.uuid(0)).transpose()?.map(|id| id.simple().to_string());
+    let next = next("sessions", "conversations", last, lines.len(), limit);
+    Ok((lines, next))
 }
 
 /// SQLite joins the tables in the order of the text.

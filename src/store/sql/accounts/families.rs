@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::{revocations, suspensions};
-use crate::domain::{FamilyId, RevocationKind, Timestamp, UserId};
+use crate::domain::{AddressPrefix, FamilyId, Refusal, RevocationKind, Timestamp, UserId};
 use crate::store::shared::columns::Columns;
-use crate::store::sql::{Connection, Result, Sql, statement, values};
-use crate::store::{Family, FamilyRotation, ListedRevocation, NewFamily, Revocation, RevocationCursor};
+use crate::store::sql::{Connection, Decision, Result, Sql, statement, values};
+use crate::store::{
+    Family, FamilyRotation, ListedRevocation, NewFamily, Revocation, RevocationCursor, SignInView,
+};
 
 /// The maximum number of revocations in one answer.
 const PAGE: i64 = 1_000;
@@ -17,8 +19,10 @@ const FORGET_ENDED_TOKENS: Sql = statement!(
     "DELETE FROM spent_tokens WHERE family IN (SELECT id FROM families WHERE user_id = $1 AND expires_at <= $2)",
 );
 const FORGET_ENDED: Sql = statement!("DELETE FROM families WHERE user_id = $1 AND expires_at <= $2");
-const INSERT: Sql =
-    statement!("INSERT INTO families (id, user_id, token_hash, expires_at) VALUES ($1, $2, $3, $4)");
+const INSERT: Sql = statement!(
+    "INSERT INTO families (id, user_id, token_hash, expires_at, device_name, network, created_at, used_at, known, device_hash) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $7, TRUE, $8)",
+);
 const END_OLDEST: Sql = statement!(
     "UPDATE families SET revoked_at = $2 WHERE id IN ( \
          SELECT id FROM families WHERE user_id = $1 AND revoked_at IS NULL ORDER BY expires_at, id \
@@ -35,7 +39,10 @@ pub(super) async fn add<C: Connection>(
     // Expired sign-ins are deleted when their user signs in again, so they cannot accumulate.
     connection.run(&FORGET_ENDED_TOKENS, values![new.user, now]).await?;
     connection.run(&FORGET_ENDED, values![new.user, now]).await?;
-    connection.run(&INSERT, values![new.id, new.user, &new.token_hash, new.expires_at]).await?;
+    let (device_name, network) = (new.device_name.as_deref(), new.network.as_str());
+    let (id, token_hash, device_hash) = (new.id, &new.token_hash, new.device_hash.as_ref());
+    let row = values![id, new.user, token_hash, new.expires_at, device_name, network, now, device_hash];
+    connection.run(&INSERT, row).await?;
     let oldest = connection.all(&END_OLDEST, values![new.user, now, MOST_SIGN_INS]).await?;
     ended(connection, new.user, &oldest, now).await
 }
@@ -63,7 +70,7 @@ const SPEND: Sql = statement!(
 /// Uses the database's clock, which is one for all nodes.
 const ROTATE: Sql = statement!(
     "UPDATE families SET previous_hash = token_hash, token_hash = $2, expires_at = $3, \
-     rotated_at = {clock_ms} WHERE id = $1"
+     rotated_at = {clock_ms}, used_at = $4, network = $5 WHERE id = $1"
 );
 
 pub(super) async fn rotate<C: Connection>(
@@ -73,10 +80,11 @@ pub(super) async fn rotate<C: Connection>(
     expires_at: Timestamp,
     now: Timestamp,
     repeat_within: Duration,
+    network: &AddressPrefix,
 ) -> Result<FamilyRotation> {
     let newest = connection.optional(&NEWEST, values![presented, now]).await?;
     let Some(row) = newest else {
-        return spent(connection, presented, replacement, expires_at, now, repeat_within).await;
+        return spent(connection, presented, replacement, expires_at, now, repeat_within, network).await;
     };
     let family = Family { id: FamilyId::from_uuid(row.uuid(0)?), user: row.user(1)? };
     if let Some(suspension) = suspensions::read(&row, 2)? {
@@ -84,7 +92,7 @@ pub(super) async fn rotate<C: Connection>(
     }
     connection.run(&FORGET_SPENT, values![family.id, now]).await?;
     connection.run(&SPEND, values![family.id]).await?;
-    connection.run(&ROTATE, values![family.id, replacement, expires_at]).await?;
+    connection.run(&ROTATE, values![family.id, replacement, expires_at, now, network.as_str()]).await?;
     Ok(FamilyRotation::Rotated(family))
 }
 
@@ -96,7 +104,9 @@ const REPEATABLE: Sql = statement!(
     "SELECT 1 FROM families WHERE id = $1 AND previous_hash = $2 AND revoked_at IS NULL \
      AND {clock_ms} < rotated_at + $3 {lock}"
 );
-const REPLACE: Sql = statement!("UPDATE families SET token_hash = $2, expires_at = $3 WHERE id = $1");
+const REPLACE: Sql = statement!(
+    "UPDATE families SET token_hash = $2, expires_at = $3, used_at = $4, network = $5 WHERE id = $1",
+);
 
 /// A token that was rotated before. The token before the newest may be presented again for a short time while
 /// the newest was never presented, because the answer with the newest may have been lost. The newest token is
@@ -109,6 +119,7 @@ async fn spent<C: Connection>(
     expires_at: Timestamp,
     now: Timestamp,
     repeat_within: Duration,
+    network: &AddressPrefix,
 ) -> Result<FamilyRotation> {
     let spent = connection.optional(&SPENT, values![presented, now]).await?;
     let Some(row) = spent else { return Ok(FamilyRotation::Refused) };
@@ -120,15 +131,32 @@ async fn spent<C: Connection>(
     if connection.optional(&REPEATABLE, values![family.id, presented, within_ms]).await?.is_some() {
         rare!(RefreshRepeated);
         connection.run(&SPEND, values![family.id]).await?;
-        connection.run(&REPLACE, values![family.id, replacement, expires_at]).await?;
+        connection.run(&REPLACE, values![family.id, replacement, expires_at, now, network.as_str()]).await?;
         return Ok(FamilyRotation::Rotated(family));
     }
-    revoke(connection, family.user, Some(family.id), now).await?;
+    // A guest's device id is left: it is not what was stolen, and the owner's only way back.
+    connection.run(&FORGET_DEVICE, values![family.user, family.id]).await?;
+    let rows = connection.all(&END, values![family.user, Some(family.id), now]).await?;
+    ended(connection, family.user, &rows, now).await?;
     Ok(FamilyRotation::Reused(family))
 }
 
 const END: Sql = statement!(
     "UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND id = coalesce($2, id) AND revoked_at IS NULL RETURNING id",
+);
+
+const FORGET_DEVICE: Sql = statement!("UPDATE families SET known = FALSE WHERE user_id = $1 AND id = $2");
+const FORGET_DEVICES: Sql =
+    statement!("UPDATE families SET known = FALSE WHERE user_id = $1 AND id IS DISTINCT FROM $2 AND known");
+
+/// The device ids of a guest's sign-ins: of one, or of all.
+const FORGET_SECRETS: Sql = statement!(
+    "DELETE FROM devices WHERE user_id = $1 AND device_hash IN \
+     (SELECT device_hash FROM families WHERE user_id = $1 AND id = coalesce($2, id))",
+);
+const FORGET_OTHER_SECRETS: Sql = statement!(
+    "DELETE FROM devices WHERE user_id = $1 AND device_hash IN \
+     (SELECT device_hash FROM families WHERE user_id = $1 AND id IS DISTINCT FROM $2)",
 );
 
 /// All of a user's sign-ins end one by one, by their ids, so no clock decides which of them existed. Tokens
@@ -139,7 +167,11 @@ pub(super) async fn revoke<C: Connection>(
     family: Option<FamilyId>,
     now: Timestamp,
 ) -> Result<Vec<Revocation>> {
+    connection.run(&FORGET_SECRETS, values![user, family]).await?;
     let rows = connection.all(&END, values![user, family, now]).await?;
+    if family.is_none() {
+        connection.run(&FORGET_DEVICES, values![user, family]).await?;
+    }
     let mut revocations = match family {
         // Written even if the sign-in is unknown, because its access tokens may still be valid.
         Some(_) => Vec::new(),
@@ -162,8 +194,67 @@ pub(super) async fn revoke_others<C: Connection>(
     keep: Option<FamilyId>,
     now: Timestamp,
 ) -> Result<Vec<Revocation>> {
+    connection.run(&FORGET_DEVICES, values![user, keep]).await?;
+    connection.run(&FORGET_OTHER_SECRETS, values![user, keep]).await?;
     let rows = connection.all(&END_OTHERS, values![user, keep, now]).await?;
     ended(connection, user, &rows, now).await
+}
+
+const IS_OWN: Sql = statement!("SELECT 1 FROM families WHERE user_id = $1 AND id = $2");
+
+/// One of the user's sign-ins, ended from another.
+pub(super) async fn end<C: Connection>(
+    connection: &mut C,
+    user: UserId,
+    family: FamilyId,
+    now: Timestamp,
+) -> Decision<Vec<Revocation>> {
+    if connection.optional(&IS_OWN, values![user, family]).await?.is_none() {
+        return Err(Refusal::NotFound.into());
+    }
+    connection.run(&FORGET_DEVICE, values![user, family]).await?;
+    connection.run(&FORGET_SECRETS, values![user, Some(family)]).await?;
+    let rows = connection.all(&END, values![user, Some(family), now]).await?;
+    Ok(ended(connection, user, &rows, now).await?)
+}
+
+const IS_KNOWN: Sql = statement!(
+    "SELECT 1 FROM (SELECT id FROM families WHERE user_id = $1 AND known AND expires_at > $3 \
+                    ORDER BY used_at DESC, id DESC LIMIT $4) f WHERE f.id = $2",
+);
+
+/// A device stays known after it signed out by itself, so the number of those that count is bounded here.
+pub(super) async fn is_known_device<C: Connection>(
+    connection: &mut C,
+    user: UserId,
+    family: FamilyId,
+    now: Timestamp,
+) -> Result<bool> {
+    let row = connection.optional(&IS_KNOWN, values![user, family, now, MOST_SIGN_INS]).await?;
+    Ok(row.is_some())
+}
+
+const LIVING: Sql = statement!(
+    "SELECT id, device_name, network, created_at, used_at FROM families \
+     WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2 ORDER BY used_at DESC, id DESC LIMIT $3",
+);
+
+pub(super) async fn living<C: Connection>(
+    connection: &mut C,
+    user: UserId,
+    now: Timestamp,
+) -> Result<Vec<SignInView>> {
+    let rows = connection.all(&LIVING, values![user, now, MOST_SIGN_INS]).await?;
+    let view = |row: &C::Row| {
+        Ok(SignInView {
+            id: FamilyId::from_uuid(row.uuid(0)?),
+            device_name: row.text_or_null(1)?,
+            network: AddressPrefix::from_stored(row.text(2)?),
+            created_at: row.time(3)?,
+            used_at: row.time(4)?,
+        })
+    };
+    rows.iter().map(view).collect()
 }
 
 /// Writes a revocation for each sign-in that an update has just ended.

@@ -16,10 +16,10 @@ use async_trait::async_trait;
 pub(in crate::store) use self::users::read_user;
 use super::Backend;
 use crate::domain::permissions::Block;
-use crate::domain::{AccountState, FamilyId, Suspension, Timestamp, User, UserId, Username};
+use crate::domain::{AccountState, AddressPrefix, FamilyId, Suspension, Timestamp, User, UserId, Username};
 use crate::store::{
     Accounts, Credentials, FamilyRotation, ListedRevocation, NewFamily, NewUser, NewUserOutcome, Outcome,
-    Page, Revocation, RevocationCursor, StoreError, SuspendedUser,
+    Page, Revocation, RevocationCursor, SignInView, StoreError, SuspendedUser,
 };
 
 #[async_trait]
@@ -106,6 +106,19 @@ impl<B: Backend> Accounts for B {
         self.write(asked, |on, (id, hash)| Box::pin(users::set_password(on, *id, hash))).await
     }
 
+    async fn replace_password_hash(
+        &self,
+        id: UserId,
+        stored: &str,
+        replacement: &str,
+    ) -> Result<bool, StoreError> {
+        let asked = (id, stored.to_owned(), replacement.to_owned());
+        let replaced = self.write(asked, |on, (id, stored, replacement)| {
+            Box::pin(users::replace_password_hash(on, *id, stored, replacement))
+        });
+        replaced.await
+    }
+
     async fn claim(&self, id: UserId, username: &Username, password_hash: &str) -> Outcome<User> {
         let asked = (id, username.clone(), password_hash.to_owned());
         self.write(asked, |on, (id, name, hash)| Box::pin(users::claim(on, *id, name, hash))).await
@@ -123,16 +136,40 @@ impl<B: Backend> Accounts for B {
         expires_at: Timestamp,
         now: Timestamp,
         repeat_within: Duration,
+        network: &AddressPrefix,
     ) -> Result<FamilyRotation, StoreError> {
         let known = self.read(*presented, |on, presented| Box::pin(families::is_known(on, presented)));
         if !known.await? {
             return Ok(FamilyRotation::Refused);
         }
-        let asked = (*presented, *replacement, expires_at, now, repeat_within);
-        let rotated = self.write(asked, |on, (presented, replacement, expires_at, now, within)| {
-            Box::pin(families::rotate(on, presented, replacement, *expires_at, *now, *within))
+        let asked = (*presented, *replacement, expires_at, now, repeat_within, network.clone());
+        let rotated = self.write(asked, |on, (presented, replacement, expires_at, now, within, network)| {
+            Box::pin(families::rotate(on, presented, replacement, *expires_at, *now, *within, network))
         });
         rotated.await
+    }
+
+    async fn is_known_device(
+        &self,
+        user: UserId,
+        family: FamilyId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let known = self.read((user, family, now), |on, (user, family, now)| {
+            Box::pin(families::is_known_device(on, *user, *family, *now))
+        });
+        known.await
+    }
+
+    async fn sign_ins(&self, user: UserId, now: Timestamp) -> Result<Vec<SignInView>, StoreError> {
+        self.read((user, now), |on, (user, now)| Box::pin(families::living(on, *user, *now))).await
+    }
+
+    async fn end_sign_in(&self, user: UserId, family: FamilyId, now: Timestamp) -> Outcome<Vec<Revocation>> {
+        let ended = self.write((user, family, now), |on, (user, family, now)| {
+            Box::pin(families::end(on, *user, *family, *now))
+        });
+        ended.await
     }
 
     async fn revoke(

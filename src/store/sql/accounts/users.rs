@@ -160,6 +160,19 @@ pub(super) async fn set_password<C: Connection>(connection: &mut C, id: UserId, 
     Ok(keep_password(connection, id, hash).await?)
 }
 
+const REPLACE_HASH: Sql = statement!(
+    "UPDATE credentials SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2 RETURNING user_id",
+);
+
+pub(super) async fn replace_password_hash<C: Connection>(
+    connection: &mut C,
+    id: UserId,
+    stored: &str,
+    replacement: &str,
+) -> Result<bool> {
+    Ok(connection.optional(&REPLACE_HASH, values![id, stored, replacement]).await?.is_some())
+}
+
 const CLAIM: Sql = statement!("UPDATE users SET username = $2, guest = $3 WHERE id = $1");
 const FORGET_DEVICES: Sql = statement!("DELETE FROM devices WHERE user_id = $1");
 

@@ -1,7 +1,7 @@
 //! P9: a refresh whose answer was lost may be repeated for a while, and ends no sign-in.
 //!
-//! Only tokens are checked whose sign-in nothing else ended: no sign-out, no new password, no reused refresh
-//! token.
+//! Only tokens are checked whose sign-in nothing else ended: no sign-out, no end from another session, no new
+//! password, no claim, no reused refresh token.
 
 use super::Run;
 use super::transcript::Request;
@@ -29,7 +29,7 @@ pub(super) fn check(run: &mut Run<'_>) {
         let succeeded = of_token.iter().any(|other| other.is_done());
         let Some(user) = issued_to(run, token) else { continue };
         let ended = run.transcript.requests.iter().any(|other| {
-            ends_sign_ins(other)
+            (ends_sign_ins(other) || (other.device != request.device && ends_others(other)))
                 && other.sent < answered
                 && other.user.as_ref().is_none_or(|one| *one == user)
         });
@@ -64,4 +64,11 @@ fn ends_sign_ins(request: &Request<'_>) -> bool {
     let delete =
         request.call("DELETE").is_some_and(|(path, _)| matches!(path.as_slice(), ["v1", "tokens" | "me"]));
     delete || request.call("PATCH").is_some_and(|(path, _)| path.as_slice() == ["v1", "me"])
+}
+
+/// Whether a request ends the sign-ins of the user's other devices.
+fn ends_others(request: &Request<'_>) -> bool {
+    let is =
+        |method, last| request.call(method).is_some_and(|(path, _)| path.as_slice() == ["v1", "me", last]);
+    is("DELETE", "sessions") || is("POST", "claim")
 }

@@ -20,6 +20,8 @@ struct Ended {
     user: String,
     /// The sign-in; `None`: all that were there when it was asked.
     family: Option<String>,
+    /// The sign-in that goes on.
+    kept: Option<String>,
     /// The request and its answer.
     asked: usize,
     answered: usize,
@@ -38,6 +40,7 @@ pub(super) fn check(run: &mut Run<'_>) {
         let is_ended = |claims: &Claims| {
             let older = begun.iter().find(|(family, _)| *family == claims.family);
             claims.user == end.user
+                && end.kept.as_ref() != Some(&claims.family)
                 && match &end.family {
                     Some(family) => *family == claims.family,
                     None => older.is_some_and(|(_, at)| *at < end.asked),
@@ -100,16 +103,19 @@ fn due_ms(run: &Run<'_>, end: &Ended, process: usize, device: usize) -> u64 {
 
 /// The sign-ins that a request ended, if any.
 fn ended(request: &Request<'_>) -> Option<Ended> {
-    let Asked::Call("DELETE", path, _) = request.asked else { return None };
+    let Asked::Call(method, path, _) = request.asked else { return None };
     let (claims, answered) = (request.claims.as_ref()?, request.answered?);
     request.is_done().then_some(())?;
-    let (family, what) = match path {
-        "/v1/tokens" => (Some(claims.family.clone()), "a sign-out"),
-        "/v1/tokens?all=true" => (None, "a sign-out everywhere"),
-        "/v1/me" => (None, "the end of the account"),
+    let kept = path.starts_with("/v1/me/").then(|| claims.family.clone());
+    let (family, what) = match (method, path) {
+        ("DELETE", "/v1/me/sessions") => (None, "an end of the other sessions"),
+        ("POST", "/v1/me/claim") => (None, "a claim from another device"),
+        ("DELETE", "/v1/tokens") => (Some(claims.family.clone()), "a sign-out"),
+        ("DELETE", "/v1/tokens?all=true") => (None, "a sign-out everywhere"),
+        ("DELETE", "/v1/me") => (None, "the end of the account"),
         _ => return None,
     };
-    Some(Ended { user: claims.user.clone(), family, asked: request.sent, answered, what })
+    Some(Ended { user: claims.user.clone(), family, kept, asked: request.sent, answered, what })
 }
 
 /// When each sign-in was answered first.

@@ -153,6 +153,7 @@ impl Device {
                 let path = if everywhere { "/v1/tokens?all=true" } else { "/v1/tokens" };
                 (Purpose::SignOut, call("DELETE", path.to_owned(), None))
             }
+            Operation::EndSessions => (Purpose::Other, call("DELETE", "/v1/me/sessions".to_owned(), None)),
             Operation::Erase => {
                 let person = &mut self.world.borrow_mut().people[self.plan.person];
                 person.erased = true;

@@ -77,7 +77,7 @@ impl World {
                 way,
                 username: format!("p{person}-{:x}", dice.next_u64()),
                 password: format!("password {:x}", dice.next_u64()),
-                device_id: format!("secret-{:x}{:x}", dice.next_u64(), dice.next_u64()),
+                device_id: format!("secret-{:016x}{:016x}", dice.next_u64(), dice.next_u64()),
                 claims_twice: dice.chance(400),
                 has_password: false,
                 reclaim: false,

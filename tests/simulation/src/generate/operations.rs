@@ -182,7 +182,8 @@ fn draw(dice: &mut Dice, swarm: &Swarm, plan: &Plan, slots: u64) -> Option<Opera
         }
         96 => wanted(swarm.connections, Operation::StopReading { ms: dice.between(500, 20_000) }),
         97 => wanted(swarm.tokens, Operation::Refresh),
-        98 => match dice.below(3) {
+        98 => match dice.below(4) {
+            3 => wanted(swarm.tokens, Operation::EndSessions),
             0 => wanted(swarm.tokens, Operation::SignOut { everywhere: dice.chance(500) }),
             1 => wanted(swarm.tokens, Operation::SignIn),
             _ => wanted(swarm.tokens, Operation::Export),

@@ -70,6 +70,25 @@ fn a_sign_out_ends_its_own_sign_in_only() {
 }
 
 #[test]
+fn a_claim_and_an_end_of_the_other_sessions_leave_ones_own() {
+    for (method, path) in [("DELETE", "/v1/me/sessions"), ("POST", "/v1/me/claim")] {
+        let ended = |then: &str| {
+            let mut scene = Scene::new();
+            let user = json!({"user": {"id": BEN}, "access_token": token(BEN, "f1"), "refresh_token": "r1"});
+            scene.at(500).calls_with(1, None, ("POST", "/v1/tokens", Value::Null), 200, user);
+            let from = Some(token(BEN, "f2"));
+            scene.at(10_000).calls_with(1, from, (method, path, Value::Null), 200, json!({}));
+            scene.at(10_500).closed(BENS, Some(4401));
+            let call = ("GET", "/v1/me", Value::Null);
+            scene.at(12_000).calls_with(1, Some(token(BEN, then)), call, 200, json!({}));
+            scene
+        };
+        ended("f2").holds();
+        ended("f1").breaks("P7", "GET /v1/me");
+    }
+}
+
+#[test]
 fn a_block_ends_signals() {
     let typing = json!({"type": "typing", "conversation": GROUP, "user": ADA, "on": true});
     let mut scene = Scene::new();
