@@ -142,7 +142,6 @@ mod tests {
         ("server.internal_listen", "app/internal.rs"),
         ("server.internal_token_file", "app/internal.rs"),
         ("server.workers", "app/http.rs"),
-        ("server.trusted_proxies", "app/mod.rs"),
         ("server.shutdown_ms", "app/mod.rs"),
         ("server.max_connections", "app/http.rs"),
         ("server.backlog", "app/mod.rs"),
@@ -185,7 +184,7 @@ mod tests {
             postgres(settings),
             node(settings),
             gateway(settings),
-            admission(settings, TrustedProxies::new(settings.server.trusted_proxies.clone())),
+            admission(settings, TrustedProxies::of(&settings.server)),
             identity(settings),
             bus.unwrap_or_default()
         )
@@ -196,6 +195,7 @@ mod tests {
         let known = match key {
             "server.public_url" => "https://chat.example",
             "server.trusted_proxies" => "10.0.0.0/8",
+            "server.proxy_header" => "forwarded",
             "gateway.allowed_origins" => "https://game.example",
             "auth.sign_ups" => "closed",
             "auth.key_files" => "another.pem",

@@ -107,7 +107,7 @@ impl Groundwork {
         watch_revocations(&identity, &node);
         let keeper = identity.clone();
         actix_rt::spawn(async move { keeper.run().await });
-        let proxies = TrustedProxies::new(settings.server.trusted_proxies.clone());
+        let proxies = TrustedProxies::of(&settings.server);
         let admission = Admission::new(options::admission(&settings, Arc::clone(&proxies)), environment);
         let shown = Arc::clone(&admission);
         node.inspection().add_value("admission", move || shown.observed());

@@ -21,6 +21,16 @@ choice! {
 }
 
 choice! {
+    /// By what the proxies name the client.
+    ProxyHeader {
+        /// A list of addresses.
+        XForwardedFor = "x-forwarded-for",
+        /// RFC 7239: a list of elements, each with `for=`.
+        Forwarded = "forwarded",
+    }
+}
+
+choice! {
     /// A part of the work that a process takes on.
     Role {
         /// Every one of the others.
@@ -50,8 +60,14 @@ pub struct ServerSettings {
     pub workers: usize,
     /// The address clients use; may be empty.
     pub public_url: String,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Who may name the client.
     pub trusted_proxies: Vec<Network>,
+    /// By what they name it.
+    pub proxy_header: ProxyHeader,
+    /// Proxies that a request passes at most.
+    pub proxy_hops: usize,
+    /// Whether clients on this machine have no limits per address.
+    pub loopback_exempt: bool,
     /// How long a stop may take.
     pub shutdown_ms: u64,
     /// HTTP connections that are served at once.
@@ -88,6 +104,7 @@ impl ServerSettings {
         problems.range("workers", self.workers, 0, 1024);
         problems.range("shutdown_ms", self.shutdown_ms, 100, 3_600_000);
         problems.range("max_connections", self.max_connections, 1, 10_000_000);
+        problems.range("proxy_hops", self.proxy_hops, 1, 16);
         problems.range("backlog", self.backlog, 1, 1_000_000);
         problems.range("request_timeout_ms", self.request_timeout_ms, 100, 600_000);
         problems.range("keep_alive_ms", self.keep_alive_ms, 0, 3_600_000);

@@ -4,6 +4,7 @@
 //! Nothing here does I/O, reads a clock, draws randomness, knows an encoding or waits. The caller of a rule
 //! passes the facts and `now`; the rule returns a value or a [`Refusal`].
 
+mod client_address;
 mod conversation;
 mod event;
 mod ids;
@@ -16,6 +17,7 @@ mod refusal;
 mod time;
 mod user;
 
+pub use client_address::{ClientAddress, IPV6_NETWORKS};
 pub use conversation::{
     Conversation, ConversationKind, Head, HistoryPolicy, JoinPolicy, Member, REASON_CHARS, Receipt, Role,
     TOPIC_CHARS, Topic, topics,

@@ -1,7 +1,7 @@
 //! The handshake: checks an HTTP upgrade (RFC 6455 section 4.2), answers it, and hands the TCP stream to a
 //! session.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use actix_codec::Framed;
@@ -13,7 +13,7 @@ use futures_util::SinkExt;
 use tokio::net::TcpStream;
 
 use super::hub::Hub;
-use crate::domain::AllowedOrigins;
+use crate::domain::{AllowedOrigins, ClientAddress};
 use crate::protocol::{Encoding, ErrorCode, Failure};
 
 /// Why an upgrade is refused.
@@ -225,7 +225,7 @@ pub async fn take_over(
         Err(Refused::Draining)
     } else {
         check_handshake(&request, &hub.worker().bounds.allowed_origins)
-            .and_then(|agreed| check_rate(&hub, &request, framed.io_ref()).map(|address| (agreed, address)))
+            .and_then(|agreed| check_rate(&hub, &request).map(|address| (agreed, address)))
     };
     let timeout = hub.worker().bounds.handshake_timeout;
     match checked {
@@ -259,10 +259,9 @@ pub async fn take_over(
 }
 
 /// Checks whether the address of the request may connect now, and returns that address.
-fn check_rate(hub: &Hub<TcpStream>, request: &Request, stream: &TcpStream) -> Result<IpAddr, Refused> {
+fn check_rate(hub: &Hub<TcpStream>, request: &Request) -> Result<ClientAddress, Refused> {
     let admission = &hub.worker().admission;
-    let peer = stream.peer_addr().ok().map(|peer| peer.ip());
-    let address = admission.address(peer, request.headers());
+    let address = admission.address(request.peer_addr().map(SocketAddr::ip), request.headers());
     if hub.worker().node.connections().is_full() {
         let retry_after_ms = 1_000;
         hub.worker().count_turned_away(&Failure::Overloaded { retry_after_ms });

@@ -1,11 +1,10 @@
 //! Signing in and out, and changing how a user signs in.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::refresh::{RefreshToken, hash_presented};
 use super::{Claims, Identity, Standing};
-use crate::domain::{FamilyId, Refusal, Timestamp, User, UserId, Username};
+use crate::domain::{ClientAddress, FamilyId, Refusal, Timestamp, User, UserId, Username};
 use crate::protocol::Failure;
 use crate::store::{Credentials, FamilyRotation, NewFamily, Revocation};
 
@@ -38,7 +37,7 @@ impl Identity {
         &self,
         username: &str,
         password: String,
-        address: IpAddr,
+        address: ClientAddress,
     ) -> Result<SignedIn, Failure> {
         let signed_in = self.check_and_sign_in(username, password, address).await;
         let result = match &signed_in {
@@ -56,7 +55,7 @@ impl Identity {
         &self,
         username: &str,
         password: String,
-        address: IpAddr,
+        address: ClientAddress,
     ) -> Result<SignedIn, Failure> {
         let wrong = Failure::Unauthenticated("username or password is wrong");
         let Ok(username) = Username::parse(username) else { return Err(wrong) };
@@ -100,7 +99,7 @@ impl Identity {
     ///
     /// # Errors
     /// `Unauthenticated`: sign in again. `RateLimited`, `Unavailable`.
-    pub async fn refresh(&self, presented: &str, address: IpAddr) -> Result<SignedIn, Failure> {
+    pub async fn refresh(&self, presented: &str, address: ClientAddress) -> Result<SignedIn, Failure> {
         self.inner.throttle.refresh(address)?;
         let refused = Failure::Unauthenticated("the refresh token is unknown, expired or revoked");
         let Some(hash) = hash_presented(presented) else { return Err(refused) };

@@ -1,13 +1,11 @@
 //! Signing up: accounts, guests, and guests that become accounts. Each call may be repeated when its answer
 //! was lost.
 
-use std::net::IpAddr;
-
 use sha2::{Digest, Sha256};
 
 use super::{Identity, SignedIn};
 use crate::config::SignUps;
-use crate::domain::{Refusal, User, UserId, Username};
+use crate::domain::{ClientAddress, Refusal, User, UserId, Username};
 use crate::protocol::{Failure, checks};
 use crate::store::{Credentials, NewUser, NewUserOutcome};
 
@@ -26,7 +24,7 @@ impl Identity {
         username: &str,
         password: String,
         display_name: Option<&str>,
-        address: IpAddr,
+        address: ClientAddress,
     ) -> Result<SignedIn, Failure> {
         let made = self.make_account(username, password, display_name, address).await;
         self.count_sign_up("account", &made);
@@ -38,7 +36,7 @@ impl Identity {
         username: &str,
         password: String,
         display_name: Option<&str>,
-        address: IpAddr,
+        address: ClientAddress,
     ) -> Result<SignedIn, Failure> {
         self.sign_ups_allowed(SignUps::Open)?;
         let username = parse_username(username)?;
@@ -84,7 +82,7 @@ impl Identity {
         &self,
         device_id: Option<&str>,
         display_name: Option<&str>,
-        address: IpAddr,
+        address: ClientAddress,
     ) -> Result<SignedIn, Failure> {
         let made = self.find_or_make_guest(device_id, display_name, address).await;
         self.count_sign_up("guest", &made);
@@ -95,7 +93,7 @@ impl Identity {
         &self,
         device_id: Option<&str>,
         display_name: Option<&str>,
-        address: IpAddr,
+        address: ClientAddress,
     ) -> Result<SignedIn, Failure> {
         self.sign_ups_allowed(SignUps::Guests)?;
         let device_hash = device_id.map(hash_device).transpose()?;

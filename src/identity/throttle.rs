@@ -1,27 +1,25 @@
 //! Limits on guessing passwords and on mass sign-ups, per account and per address, on this node.
 
-use std::net::IpAddr;
-
 use crate::config::AuthSettings;
-use crate::config::subscriber;
+use crate::domain::ClientAddress;
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
-use crate::rate_limit::RateLimit;
+use crate::rate_limit::{AddressLimit, RateLimit};
 
 /// All limits of identity.
 pub struct Throttle {
     accounts: RateLimit<String>,
-    sign_in_addresses: RateLimit<IpAddr>,
-    sign_up_addresses: RateLimit<IpAddr>,
-    refresh_addresses: RateLimit<IpAddr>,
+    sign_in_addresses: AddressLimit,
+    sign_up_addresses: AddressLimit,
+    refresh_addresses: AddressLimit,
 }
 
 impl Throttle {
     /// Sets the limits.
     pub fn new(auth: &AuthSettings, environment: SharedEnvironment) -> Self {
-        let per_minute = |most| RateLimit::per_minute(most, environment.clone());
+        let per_minute = |most| AddressLimit::per_minute(most, &environment);
         Self {
-            accounts: RateLimit::per_minute(auth.sign_ins_per_minute, environment.clone()),
+            accounts: RateLimit::per_minute(auth.sign_ins_per_minute, std::sync::Arc::clone(&environment)),
             sign_in_addresses: per_minute(auth.sign_ins_per_ip_per_minute),
             sign_up_addresses: per_minute(auth.sign_ups_per_ip_per_minute),
             refresh_addresses: per_minute(auth.refreshes_per_ip_per_minute),
@@ -32,8 +30,8 @@ impl Throttle {
     ///
     /// # Errors
     /// `RateLimited` with the wait.
-    pub fn sign_in(&self, account: &str, address: IpAddr) -> Result<(), Failure> {
-        self.address(&self.sign_in_addresses, address)?;
+    pub fn sign_in(&self, account: &str, address: ClientAddress) -> Result<(), Failure> {
+        self.sign_in_addresses.check(address)?;
         self.account(account)
     }
 
@@ -49,22 +47,16 @@ impl Throttle {
     ///
     /// # Errors
     /// As [`Throttle::sign_in`].
-    pub fn sign_up(&self, address: IpAddr) -> Result<(), Failure> {
-        self.address(&self.sign_up_addresses, address)
+    pub fn sign_up(&self, address: ClientAddress) -> Result<(), Failure> {
+        self.sign_up_addresses.check(address)
     }
 
     /// Checks whether `address` may present another refresh token now, and counts it.
     ///
     /// # Errors
     /// As [`Throttle::sign_in`].
-    pub fn refresh(&self, address: IpAddr) -> Result<(), Failure> {
-        self.address(&self.refresh_addresses, address)
-    }
-
-    /// The loopback address has no limit: a program on this machine could do worse. Behind a proxy on the
-    /// same machine, `server.trusted_proxies` makes the clients' own addresses known.
-    fn address(&self, limit: &RateLimit<IpAddr>, address: IpAddr) -> Result<(), Failure> {
-        if address.to_canonical().is_loopback() { Ok(()) } else { limit.check(&subscriber(address)) }
+    pub fn refresh(&self, address: ClientAddress) -> Result<(), Failure> {
+        self.refresh_addresses.check(address)
     }
 }
 
@@ -87,7 +79,7 @@ mod tests {
             ..Settings::for_tests().auth
         };
         let throttle = Throttle::new(&auth, environment.clone());
-        let address = |last| IpAddr::from([10, 0, 0, last]);
+        let address = |last| ClientAddress::Counted([10, 0, 0, last].into());
         assert!(throttle.sign_in("ada", address(1)).is_ok());
         assert!(throttle.sign_in("ada", address(2)).is_ok());
         let Err(Failure::RateLimited { retry_after_ms }) = throttle.sign_in("ada", address(3)) else {

@@ -18,7 +18,7 @@ use tidings::actors::writer::WriterOptions;
 use tidings::actors::{Node, NodeOptions};
 use tidings::api::{ApiState, Readiness};
 use tidings::config::{
-    Directory, PresenceSettings, ReceiptsSettings, Settings, TrustedProxies, WriterSettings,
+    Directory, PresenceSettings, ReceiptsSettings, ServerSettings, Settings, TrustedProxies, WriterSettings,
 };
 use tidings::domain::{AllowedOrigins, Limits, Timestamp};
 use tidings::environment::{Environment, SharedEnvironment, SystemEnvironment};
@@ -119,7 +119,11 @@ impl World {
             identity: identity.clone(),
             requests: Arc::default(),
             readiness: readiness.clone(),
-            proxies: TrustedProxies::new(vec!["127.0.0.0/8".parse().expect("a network")]),
+            proxies: TrustedProxies::of(&ServerSettings {
+                trusted_proxies: vec!["127.0.0.0/8".parse().expect("a network")],
+                loopback_exempt: true,
+                ..Settings::for_tests().server
+            }),
             allowed_origins: Arc::new(AllowedOrigins::new(&["https://game.example".to_owned()], None)),
             name: "Test".to_owned(),
             directory: self.directory,

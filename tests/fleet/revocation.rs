@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings::bus::Signal;
-use tidings::domain::Topic;
+use tidings::domain::{ClientAddress, Topic};
 use tidings::environment::SystemEnvironment;
 use tidings::identity::{Identity, IdentityOptions, Source, Standing};
 
@@ -34,7 +34,7 @@ async fn what_one_node_ends_is_ended_on_the_other_that_has_a_session_of_the_user
     let (fleet, keys) = (Fleet::new().await, tempfile::tempdir().unwrap());
     let (one, two) = (fleet.station().await, fleet.station().await);
     let (here, there) = (identity(&fleet, keys.path(), &one), identity(&fleet, keys.path(), &two));
-    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let address = ClientAddress::Counted(IpAddr::V4(Ipv4Addr::LOCALHOST));
     for everywhere in [false, true] {
         let ada = here.guest(None, None, address).await.unwrap();
         let claims = there.authenticate(&ada.access_token).await.unwrap();

@@ -21,6 +21,9 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
         "SERVER__INTERNAL_TOKEN_FILE",
     ),
     ("server.trusted_proxies", DOORS, "one_address_connects_only_so_often", "SERVER__TRUSTED_PROXIES"),
+    ("server.proxy_header", DOORS, NAMED, "SERVER__PROXY_HEADER"),
+    ("server.proxy_hops", DOORS, NAMED, "SERVER__PROXY_HOPS"),
+    ("server.loopback_exempt", DOORS, "this_machine_has_the_limits_unless_it_is_exempt", "SERVER__LOOPBACK_EXEMPT"),
     ("server.name", NEWCOMERS, "the_server_tells_its_rules", "SERVER__NAME"),
     ("server.directory", NEWCOMERS, "a_closed_directory_answers_whole_usernames_only", "SERVER__DIRECTORY"),
     (
@@ -271,6 +274,7 @@ const BACKGROUND: &str = "tests/it/background.rs";
 const BUS_FAULTS: &str = "tests/bus/faults.rs";
 const FROZEN: &str = "a_frozen_server_is_given_up_on_after_the_times_that_were_set";
 const BUS_KEYS: &str = "src/app/bus_keys.rs";
+const NAMED: &str = "the_client_is_whom_the_last_listed_proxy_names";
 const DOORS: &str = "tests/it/doors.rs";
 const SIGNING: &str = "tests/api/signing.rs";
 const EXTERNAL: &str = "tests/api/external.rs";

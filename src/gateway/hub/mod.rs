@@ -23,7 +23,6 @@ mod timer_wheel;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +40,7 @@ use super::session::stream::ByteStream;
 use super::session::worker::{Directory, Worker};
 use crate::actors::Node;
 use crate::actors::router::interest::WorkerId;
+use crate::domain::ClientAddress;
 use crate::gateway::Bounds;
 use crate::identity::Identity;
 use crate::panics;
@@ -108,7 +108,7 @@ impl<S: ByteStream> Hub<S> {
         encoding: Encoding,
         bearer: Option<String>,
         leftover: BytesMut,
-        address: IpAddr,
+        address: ClientAddress,
     ) {
         let session = Session::new(&self.worker, stream, encoding, bearer, leftover, address);
         self.directory.registry.borrow_mut().insert(&session);

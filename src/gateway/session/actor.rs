@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -24,7 +23,7 @@ use super::stream::ByteStream;
 use super::worker::Worker;
 use crate::actors::connections::Counted;
 use crate::actors::inbox::SessionKey;
-use crate::domain::{ConversationId, SessionId, UserId};
+use crate::domain::{ClientAddress, ConversationId, SessionId, UserId};
 use crate::gateway::Bounds;
 use crate::gateway::user_connections::UserConnection;
 use crate::panics;
@@ -46,7 +45,7 @@ pub struct Session<S> {
     /// again.
     pub(super) presence_lost: Cell<bool>,
     /// The client's address, past the proxies that are believed.
-    pub(super) address: IpAddr,
+    pub(super) address: ClientAddress,
     /// Exists until the hello has ended, with a welcome or not.
     pub(super) hello: Cell<Option<Box<HelloInProgress>>>,
     /// Counts as one of the connections that its user may have. Exists once the session has entered.
@@ -76,7 +75,7 @@ impl<S: ByteStream> Session<S> {
         encoding: Encoding,
         bearer: Option<String>,
         leftover: BytesMut,
-        address: IpAddr,
+        address: ClientAddress,
     ) -> Rc<Self> {
         let environment = worker.node.environment();
         let id = SessionId::from_uuid(environment.new_uuid());
