@@ -15,7 +15,7 @@ use super::{ApiState, Problem, faults};
 use crate::domain::UserId;
 use crate::environment::SharedEnvironment;
 use crate::panics;
-use crate::protocol::Failure;
+use crate::protocol::{Failure, answer_headers};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 64;
@@ -45,7 +45,7 @@ pub async fn watch(
         });
         match served.await {
             Ok(served) => as_problem(served?.map_into_boxed_body()),
-            Err(_) => return Err(faults::answer(&state.node, address, |headers| decorate(headers, &id))),
+            Err(_) => return Err(faults::answer(&state.node, address, |headers| decorate(headers, &id, state.https))),
         }
     };
     if response.status().is_client_error() || response.status().is_server_error() {
@@ -54,17 +54,25 @@ pub async fn watch(
     let meters = &state.node.meters().http;
     meters.requests.of(status_class(response.status())).increment(1);
     meters.latency.record_since_us(began_us, environment.monotonic_us());
-    decorate(response.headers_mut(), &id);
+    decorate(response.headers_mut(), &id, state.https);
     Ok(faults::contain_body(response, &state.node, address))
 }
 
-fn decorate(headers: &mut HeaderMap, id: &str) {
+fn decorate(headers: &mut HeaderMap, id: &str, https: bool) {
     let no_store = HeaderValue::from_static("no-store");
     headers.insert(REQUEST_ID, HeaderValue::from_str(id).unwrap_or(no_store.clone()));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    secure(headers, https);
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, no_store);
+    }
+}
+
+/// Adds what tells browsers what may be done with an answer. An answer that has a policy of its own keeps it.
+pub fn secure(headers: &mut HeaderMap, https: bool) {
+    for (name, value) in answer_headers(https) {
+        if !headers.contains_key(name) {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
     }
 }
 

@@ -50,11 +50,11 @@ pub fn start(listener: TcpListener, settings: &config::ServerSettings, parts: Pa
         .listen("tidings", listener, move || {
             let (rest, sockets) = (parts.clone(), parts.clone());
             let next_worker = Arc::clone(&next_worker);
-            let serves_sockets = parts.serves_sockets;
+            let (serves_sockets, https) = (parts.serves_sockets, parts.api.https);
             let app = actix_web::App::new()
                 .configure(move |config| {
                     if serves_sockets {
-                        config.route("/v1/ws", actix_web::web::to(no_upgrade));
+                        config.route("/v1/ws", actix_web::web::to(move || no_upgrade(https)));
                     }
                 })
                 .configure(move |config| api::configure(config, rest.api));
@@ -100,13 +100,15 @@ pub fn start(listener: TcpListener, settings: &config::ServerSettings, parts: Pa
     Ok(builder.run())
 }
 
-async fn no_upgrade() -> HttpResponse {
+async fn no_upgrade(https: bool) -> HttpResponse {
     let (status, body) = upgrade::no_upgrade();
-    HttpResponse::build(status)
+    let mut response = HttpResponse::build(status)
         .insert_header((header::UPGRADE, "websocket"))
         .insert_header((header::SEC_WEBSOCKET_VERSION, "13"))
         .content_type("application/problem+json")
-        .body(body)
+        .body(body);
+    api::secure(response.headers_mut(), https);
+    response
 }
 
 fn start_hub(parts: Parts, worker: u8) -> Rc<Hub<TcpStream>> {

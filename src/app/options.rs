@@ -95,6 +95,7 @@ pub fn gateway(settings: &Settings) -> Bounds {
         gateway: settings.gateway.clone(),
         limits: settings.limits.to_domain(),
         allowed_origins: allowed_origins(settings),
+        https: settings.server.is_https(),
         handshake_timeout: Duration::from_millis(settings.server.request_timeout_ms),
     }
 }

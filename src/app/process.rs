@@ -197,6 +197,7 @@ impl Process {
             requests: Arc::clone(&self.requests),
             proxies: Arc::clone(&self.proxies),
             allowed_origins: Arc::new(options::allowed_origins(&self.settings)),
+            https: self.settings.server.is_https(),
             name: self.settings.server.name.trim().to_owned(),
             directory: self.settings.server.directory,
             default_conversation: Arc::new(DefaultConversation::new(options::default_conversation(

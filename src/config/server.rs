@@ -92,6 +92,11 @@ impl ServerSettings {
         self.roles.iter().any(|own| *own == Role::All || *own == role)
     }
 
+    /// Whether clients reach the server by https only.
+    pub fn is_https(&self) -> bool {
+        self.public_url.starts_with("https://")
+    }
+
     /// The threads to start: `workers`, or one per core.
     pub fn worker_threads(&self) -> usize {
         match self.workers {

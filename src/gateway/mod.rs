@@ -28,6 +28,8 @@ pub struct Bounds {
     pub limits: Limits,
     /// Which web pages may connect: `gateway.allowed_origins` and the server's own address.
     pub allowed_origins: AllowedOrigins,
+    /// Clients reach the server by https only.
+    pub https: bool,
     /// How long an upgrade's answer may take to be written.
     pub handshake_timeout: Duration,
 }
@@ -40,6 +42,7 @@ impl Bounds {
             gateway: config::Settings::for_tests().gateway,
             limits: Limits::default(),
             allowed_origins: AllowedOrigins::default(),
+            https: false,
             handshake_timeout: Duration::from_secs(1),
         }
     }

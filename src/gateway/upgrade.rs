@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use super::hub::Hub;
 use crate::domain::{AllowedOrigins, ClientAddress};
-use crate::protocol::{Encoding, ErrorCode, Failure};
+use crate::protocol::{Encoding, ErrorCode, Failure, answer_headers};
 
 /// Why an upgrade is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,7 +246,7 @@ pub async fn take_over(
             hub.worker().count_refused_upgrade(refused.label());
             let body = refusal_body(refused);
             let size = actix_http::body::BodySize::Sized(body.len() as u64);
-            let item = h1::Message::Item((refusal(refused).drop_body(), size));
+            let item = h1::Message::Item((refusal(refused, hub.worker().bounds.https).drop_body(), size));
             let answer = async {
                 framed.send(item).await?;
                 framed.send(h1::Message::Chunk(Some(body.into()))).await?;
@@ -285,9 +285,12 @@ fn check_rate(hub: &Hub<TcpStream>, request: &Request) -> Result<ClientAddress, 
     })
 }
 
-fn refusal(refused: Refused) -> Response<BoxBody> {
+fn refusal(refused: Refused, https: bool) -> Response<BoxBody> {
     let mut response = Response::build(refused.status());
     response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json")));
+    for named in answer_headers(https) {
+        response.insert_header(named);
+    }
     response.force_close();
     match refused {
         Refused::Version => {

@@ -41,6 +41,8 @@ pub struct World {
     /// Sends and other requests that a user may make per second and at once; 0: any number.
     pub per_second: (u32, u32),
     pub directory: Directory,
+    /// Clients reach the server by https only.
+    pub https: bool,
     pub default_conversation: Option<DefaultConversationOptions>,
 }
 
@@ -83,6 +85,7 @@ impl World {
             store,
             per_second: (0, 0),
             directory: Directory::Open,
+            https: false,
             default_conversation: None,
         }
     }
@@ -125,6 +128,7 @@ impl World {
                 ..Settings::for_tests().server
             }),
             allowed_origins: Arc::new(AllowedOrigins::new(&["https://game.example".to_owned()], None)),
+            https: self.https,
             name: "Test".to_owned(),
             directory: self.directory,
             default_conversation: Arc::new(DefaultConversation::new(self.default_conversation.clone())),

@@ -110,6 +110,27 @@ async fn this_machine_has_the_limits_unless_it_is_exempt() {
     assert_eq!(pass(&Rest::new(&server), "x-forwarded-for", &["6.6.6.1", "6.6.6.2"]).await, [true, true]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_that_is_refused_says_what_browsers_may_do_with_the_answer() {
+    let server = Server::start(&[("TIDINGS__SERVER__PUBLIC_URL", "https://chat.example")]).await;
+    let rest = Rest::new(&server);
+    let elsewhere = rest.request(Method::GET, "/v1/ws").header("origin", "https://evil.example");
+    let upgrade = [("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")];
+    let elsewhere = upgrade.into_iter().fold(elsewhere, |request, (name, value)| request.header(name, value));
+    let elsewhere = elsewhere.header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    for (request, status) in [(elsewhere, 403), (rest.request(Method::GET, "/v1/ws"), 426)] {
+        let refused = rest.finish(request).await;
+        assert_eq!(refused.status, status, "{}", refused.text);
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("cross-origin-resource-policy", "same-origin"),
+            ("strict-transport-security", "max-age=31536000"),
+        ] {
+            assert_eq!(refused.header(name), Some(value), "{status}: {name}");
+        }
+    }
+}
+
 /// A token of another issuer, whose keys cannot be had: checking it takes as long as they are waited for.
 fn slow_token() -> String {
     let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
