@@ -114,6 +114,8 @@ mod tests {
             offenders.note(ip(number), u64::from(number));
         }
         let records = offenders.records.lock().unwrap();
-        assert!(records.len() == ADDRESSES && ip(0).subscriber().is_some_and(|gone| !records.contains_key(&gone)));
+        assert!(
+            records.len() == ADDRESSES && ip(0).subscriber().is_some_and(|gone| !records.contains_key(&gone))
+        );
     }
 }

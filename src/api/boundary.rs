@@ -45,7 +45,11 @@ pub async fn watch(
         });
         match served.await {
             Ok(served) => as_problem(served?.map_into_boxed_body()),
-            Err(_) => return Err(faults::answer(&state.node, address, |headers| decorate(headers, &id, state.https))),
+            Err(_) => {
+                return Err(faults::answer(&state.node, address, |headers| {
+                    decorate(headers, &id, state.https)
+                }));
+            }
         }
     };
     if response.status().is_client_error() || response.status().is_server_error() {

@@ -17,6 +17,7 @@ mod dump;
 mod gateway;
 mod layers;
 mod limits;
+mod links;
 mod network;
 mod presence;
 mod problems;

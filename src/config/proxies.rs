@@ -56,14 +56,17 @@ impl TrustedProxies {
             return self.counted(address);
         }
         let entries = values(self.header.as_str()).flat_map(|value| value.split(|byte| *byte == b','));
-        let entries: Vec<&[u8]> =
-            entries.map(<[u8]>::trim_ascii).filter(|entry| !entry.is_empty()).collect();
+        let entries: Vec<&[u8]> = entries.map(<[u8]>::trim_ascii).filter(|entry| !entry.is_empty()).collect();
         for (passed, entry) in entries.into_iter().rev().enumerate() {
             if !self.contain(address) {
                 break;
             }
             if passed == self.hops {
-                self.warn(address, entry, "a trusted proxy names another one: write its number in server.proxy_hops");
+                self.warn(
+                    address,
+                    entry,
+                    "a trusted proxy names another one: write its number in server.proxy_hops",
+                );
                 break;
             }
             let Some(before) = named(self.header, entry) else {
@@ -116,7 +119,7 @@ fn forwarded_for(element: &str) -> Option<&str> {
         name.trim().eq_ignore_ascii_case("for").then(|| value.trim())
     });
     let values: Vec<&str> = values.collect();
-    let is_whole = element.matches('"').count() % 2 == 0 && !element.contains('\\');
+    let is_whole = element.matches('"').count().is_multiple_of(2) && !element.contains('\\');
     match values[..] {
         [value] if is_whole => Some(value),
         _ => None,
@@ -221,10 +224,13 @@ mod tests {
         ] {
             assert_eq!(client_of(&proxies, ip("10.0.0.1"), values), counted(wanted), "{values:?}");
         }
-        assert_eq!(proxies.client(Some(ip("10.0.0.1")), |name| {
-            assert_eq!(name, "forwarded");
-            std::iter::empty()
-        }), counted("10.0.0.1"));
+        assert_eq!(
+            proxies.client(Some(ip("10.0.0.1")), |name| {
+                assert_eq!(name, "forwarded");
+                std::iter::empty()
+            }),
+            counted("10.0.0.1")
+        );
     }
 
     #[test]

@@ -52,7 +52,10 @@ mod tests {
 
     #[test]
     fn ipv6_is_counted_by_three_networks_and_ipv4_by_the_address() {
-        assert_eq!(networks("2001:db8:1:2345:6::7"), ["2001:db8:1:2345::", "2001:db8:1:2300::", "2001:db8:1::"]);
+        assert_eq!(
+            networks("2001:db8:1:2345:6::7"),
+            ["2001:db8:1:2345::", "2001:db8:1:2300::", "2001:db8:1::"]
+        );
         assert_eq!(networks("10.0.0.1"), ["10.0.0.1"]);
         assert_eq!(networks("::ffff:10.0.0.1"), ["10.0.0.1"]);
         assert_eq!(ClientAddress::Exempt.networks().count(), 0);

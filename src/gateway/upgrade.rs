@@ -1,7 +1,6 @@
 //! The handshake: checks an HTTP upgrade (RFC 6455 section 4.2), answers it, and hands the TCP stream to a
 //! session.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use actix_codec::Framed;
@@ -261,7 +260,7 @@ pub async fn take_over(
 /// Checks whether the address of the request may connect now, and returns that address.
 fn check_rate(hub: &Hub<TcpStream>, request: &Request) -> Result<ClientAddress, Refused> {
     let admission = &hub.worker().admission;
-    let address = admission.address(request.peer_addr().map(SocketAddr::ip), request.headers());
+    let address = admission.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
     if hub.worker().node.connections().is_full() {
         let retry_after_ms = 1_000;
         hub.worker().count_turned_away(&Failure::Overloaded { retry_after_ms });

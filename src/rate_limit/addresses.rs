@@ -8,7 +8,6 @@ use crate::domain::{ClientAddress, IPV6_NETWORKS};
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
 
-
 /// How often each client address may do something.
 pub struct AddressLimit {
     /// In the order of [`IPV6_NETWORKS`].

@@ -174,7 +174,9 @@ async fn every_answer_says_what_browsers_may_do_with_it() {
             }
             assert!(text(&answer.headers, "permissions-policy").contains("camera=(), "), "{path}");
             let policy = text(&answer.headers, "content-security-policy");
-            for part in ["default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"] {
+            for part in
+                ["default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"]
+            {
                 assert!(policy.contains(part), "{path}: {policy}");
             }
             let strict = text(&answer.headers, "strict-transport-security");

@@ -247,9 +247,7 @@ impl Drop for Cluster {
     }
 }
 
-const LIFTED: &[(&str, &str)] = &[
-    ("telemetry.log_filter", "info"),
-];
+const LIFTED: &[(&str, &str)] = &[("telemetry.log_filter", "info")];
 
 /// The script itself.
 pub fn script() -> PathBuf {

@@ -78,7 +78,11 @@ async fn pass(rest: &Rest, name: &str, values: &[&str]) -> Vec<bool> {
 async fn the_client_is_whom_the_last_listed_proxy_names() {
     let one_each = ("TIDINGS__AUTH__SIGN_UPS_PER_IP_PER_MINUTE", "1");
     let listed = ("TIDINGS__SERVER__TRUSTED_PROXIES", "127.0.0.0/8,10.0.0.0/8");
-    let chain = ["6.6.6.1, 203.0.113.9, 10.0.0.2", "6.6.6.2, 203.0.113.9, 10.0.0.2", "6.6.6.1, 203.0.113.8, 10.0.0.2"];
+    let chain = [
+        "6.6.6.1, 203.0.113.9, 10.0.0.2",
+        "6.6.6.2, 203.0.113.9, 10.0.0.2",
+        "6.6.6.1, 203.0.113.8, 10.0.0.2",
+    ];
 
     // Whoever is behind one proxy cannot name another address, a client inside the listed networks neither.
     let server = Server::start(&[one_each, listed]).await;
@@ -86,7 +90,14 @@ async fn the_client_is_whom_the_last_listed_proxy_names() {
     assert_eq!(pass(&rest, "x-forwarded-for", &chain).await, [true, false, false]);
     let own = ["6.6.6.1, 203.0.113.9", "6.6.6.2, 203.0.113.9", "6.6.6.2"];
     assert_eq!(pass(&rest, "x-forwarded-for", &own).await, [true, false, true]);
-    let v6 = ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8:0:3::1", "2001:db8:0:4::1"];
+    let v6 = [
+        "2001:db8::1",
+        "2001:db8::2",
+        "2001:db8:0:1::1",
+        "2001:db8:0:2::1",
+        "2001:db8:0:3::1",
+        "2001:db8:0:4::1",
+    ];
     assert_eq!(pass(&rest, "x-forwarded-for", &v6).await, [true, false, true, true, true, false]);
     let log = server.log();
     assert!(log.contains("server.proxy_hops"), "{log}");

@@ -11,6 +11,7 @@ mod replicas;
 mod rows;
 mod schema;
 mod tail;
+mod tls;
 pub mod trips;
 
 use std::sync::Arc;

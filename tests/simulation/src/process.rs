@@ -157,7 +157,13 @@ async fn serve(
                 next += 1;
                 // A draining hub refuses the upgrade: the connection ends.
                 if !hub.is_draining() {
-                    hub.open(Polled::new(stream), encoding, bearer, BytesMut::new(), ClientAddress::Counted(address));
+                    hub.open(
+                        Polled::new(stream),
+                        encoding,
+                        bearer,
+                        BytesMut::new(),
+                        ClientAddress::Counted(address),
+                    );
                 }
             }
             Arrival::Request(Request { call, address, mut reply }) => {
