@@ -3,6 +3,7 @@
 mod erasure;
 mod faults;
 mod feeds;
+mod grants;
 mod late;
 mod lent;
 mod pooler;
