@@ -10,6 +10,7 @@ mod data_folder;
 mod database;
 pub mod doctor;
 mod embedded;
+mod entrance;
 mod error;
 mod files;
 mod fleet;

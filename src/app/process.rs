@@ -99,7 +99,7 @@ impl Groundwork {
             actix_rt::spawn(node.share_rates(registry, CLUSTER_RATE_EVERY));
         }
         let fleet = Fleet::start(&settings, name, &node, bus).await?;
-        node.connections().allow(settings.server.max_connections);
+        node.connections().allow(settings.server.max_connections, settings.server.connections_per_ip);
         let connections = Arc::clone(node.connections());
         node.inspection().add_value("connections", move || connections.observed());
         let hashing = identity.clone();

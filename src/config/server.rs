@@ -72,6 +72,8 @@ pub struct ServerSettings {
     pub shutdown_ms: u64,
     /// HTTP connections that are served at once.
     pub max_connections: usize,
+    /// The same of one client address; 0: no limit.
+    pub connections_per_ip: usize,
     /// Connections waiting to be accepted.
     pub backlog: u32,
     /// For reading a request and for answering it.
@@ -109,6 +111,7 @@ impl ServerSettings {
         problems.range("workers", self.workers, 0, 1024);
         problems.range("shutdown_ms", self.shutdown_ms, 100, 3_600_000);
         problems.range("max_connections", self.max_connections, 1, 10_000_000);
+        problems.range("connections_per_ip", self.connections_per_ip, 0, 10_000_000);
         problems.range("proxy_hops", self.proxy_hops, 1, 16);
         problems.range("backlog", self.backlog, 1, 1_000_000);
         problems.range("request_timeout_ms", self.request_timeout_ms, 100, 600_000);

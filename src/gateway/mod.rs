@@ -10,6 +10,8 @@
 
 pub mod admission;
 pub mod hub;
+mod place;
+mod refused;
 pub mod session;
 pub mod upgrade;
 mod user_connections;

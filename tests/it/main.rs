@@ -12,6 +12,7 @@ mod background;
 mod bad_input;
 mod beside;
 mod channels;
+mod crowded;
 mod data_folder;
 mod doors;
 mod erasing;

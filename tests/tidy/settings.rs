@@ -29,6 +29,12 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
         "this_machine_has_the_limits_unless_it_is_exempt",
         "SERVER__LOOPBACK_EXEMPT",
     ),
+    (
+        "server.connections_per_ip",
+        "tests/it/crowded.rs",
+        "one_address_takes_its_places_and_only_health_checks_and_those_who_are_signed_in_get_more",
+        "SERVER__CONNECTIONS_PER_IP",
+    ),
     ("server.name", NEWCOMERS, "the_server_tells_its_rules", "SERVER__NAME"),
     ("server.directory", NEWCOMERS, "a_closed_directory_answers_whole_usernames_only", "SERVER__DIRECTORY"),
     (

@@ -81,14 +81,23 @@ impl FromRequest for Address {
     }
 }
 
+/// Whether a request has a valid token. Counts for no rate.
+pub async fn is_signed_in(state: &ApiState, request: &HttpRequest) -> bool {
+    match bearer(request) {
+        Some(token) => state.identity.authenticate(token).await.is_ok(),
+        None => false,
+    }
+}
+
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok())?;
+    let (scheme, token) = given.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
 async fn authenticate(request: &HttpRequest) -> Result<(Claims, web::Data<ApiState>), Problem> {
     let state = request.app_data::<web::Data<ApiState>>().ok_or_else(Problem::internal)?.clone();
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = given
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim())
-        .ok_or(Failure::Unauthenticated("a bearer token is needed"))?;
+    let token = bearer(request).ok_or(Failure::Unauthenticated("a bearer token is needed"))?;
     let claims = state.identity.authenticate(token).await?;
     // For the log line of a request that fails.
     request.extensions_mut().insert(claims.user);

@@ -39,8 +39,8 @@ use super::session::mailbox::Control;
 use super::session::stream::ByteStream;
 use super::session::worker::{Directory, Worker};
 use crate::actors::Node;
+use crate::actors::connections::Place;
 use crate::actors::router::interest::WorkerId;
-use crate::domain::ClientAddress;
 use crate::gateway::Bounds;
 use crate::identity::Identity;
 use crate::panics;
@@ -108,9 +108,9 @@ impl<S: ByteStream> Hub<S> {
         encoding: Encoding,
         bearer: Option<String>,
         leftover: BytesMut,
-        address: ClientAddress,
+        place: Place,
     ) {
-        let session = Session::new(&self.worker, stream, encoding, bearer, leftover, address);
+        let session = Session::new(&self.worker, stream, encoding, bearer, leftover, place);
         self.directory.registry.borrow_mut().insert(&session);
         session.start();
     }

@@ -84,7 +84,8 @@ impl<E: Environment + 'static> World<E> {
     /// A connection, not greeted yet, of which so many bytes fit into the stream.
     pub(super) fn connect(&self, stream_bytes: usize) -> Client {
         let (ours, theirs) = tokio::io::duplex(stream_bytes);
-        self.hub.open(Polled::new(ours), Encoding::Json, None, BytesMut::new(), LOCALHOST);
+        let place = self.hub.worker().node.connections().count(LOCALHOST);
+        self.hub.open(Polled::new(ours), Encoding::Json, None, BytesMut::new(), place);
         Client { stream: theirs, read: BytesMut::new() }
     }
 

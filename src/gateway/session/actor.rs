@@ -21,7 +21,7 @@ use super::requests::HelloInProgress;
 use super::state::{Moment, SessionState};
 use super::stream::ByteStream;
 use super::worker::Worker;
-use crate::actors::connections::Counted;
+use crate::actors::connections::Place;
 use crate::actors::inbox::SessionKey;
 use crate::domain::{ClientAddress, ConversationId, SessionId, UserId};
 use crate::gateway::Bounds;
@@ -60,7 +60,7 @@ pub struct Session<S> {
     task: RefCell<Option<Waker>>,
     read_paused: Cell<bool>,
     touched: Cell<bool>,
-    _counted: Counted,
+    _place: Place,
 }
 
 /// Reads in one turn before other tasks of the thread may run.
@@ -75,7 +75,7 @@ impl<S: ByteStream> Session<S> {
         encoding: Encoding,
         bearer: Option<String>,
         leftover: BytesMut,
-        address: ClientAddress,
+        place: Place,
     ) -> Rc<Self> {
         let environment = worker.node.environment();
         let id = SessionId::from_uuid(environment.new_uuid());
@@ -90,7 +90,7 @@ impl<S: ByteStream> Session<S> {
             channels: RefCell::default(),
             blocks: RefCell::default(),
             presence_lost: Cell::new(false),
-            address,
+            address: place.address(),
             hello: Cell::new(Some(Box::new(HelloInProgress::new(environment.monotonic_us())))),
             user_connection: Cell::new(None),
             answers: RefCell::default(),
@@ -100,7 +100,7 @@ impl<S: ByteStream> Session<S> {
             task: RefCell::default(),
             read_paused: Cell::new(false),
             touched: Cell::new(false),
-            _counted: worker.node.connections().count(),
+            _place: place,
             worker: Rc::clone(worker),
         })
     }

@@ -157,13 +157,8 @@ async fn serve(
                 next += 1;
                 // A draining hub refuses the upgrade: the connection ends.
                 if !hub.is_draining() {
-                    hub.open(
-                        Polled::new(stream),
-                        encoding,
-                        bearer,
-                        BytesMut::new(),
-                        ClientAddress::Counted(address),
-                    );
+                    let place = gateway.node.connections().count(ClientAddress::Counted(address));
+                    hub.open(Polled::new(stream), encoding, bearer, BytesMut::new(), place);
                 }
             }
             Arrival::Request(Request { call, address, mut reply }) => {
