@@ -1,5 +1,5 @@
-//! The beginning of a connection: whose it is, and whether there is a place for it. Everything after that is the
-//! HTTP server's.
+//! The beginning of a connection: whose it is, and whether there is a place for it. Everything after that is
+//! the HTTP server's.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,6 +14,7 @@ use actix_service::{Service, ServiceFactory};
 use futures_util::future::LocalBoxFuture;
 use tokio::net::TcpStream;
 
+use super::proxy_protocol;
 use crate::actors::Node;
 use crate::actors::connections::OpenConnection;
 use crate::config::TrustedProxies;
@@ -34,6 +35,8 @@ pub type Arrived = (TcpStream, Protocol, Option<SocketAddr>);
 pub struct Doorkeeper {
     pub node: Node,
     pub proxies: Arc<TrustedProxies>,
+    /// For what a proxy says of its client.
+    pub header_timeout: Duration,
 }
 
 /// The open connections of one thread, by the address of the peer.
@@ -115,10 +118,11 @@ async fn enter<S: Service<Arrived, Response = ()>>(
     http: &S,
     keeper: &Doorkeeper,
     known: &KnownConnections,
-    stream: TcpStream,
+    mut stream: TcpStream,
 ) -> Result<(), S::Error> {
     let Ok(peer) = stream.peer_addr() else { return Ok(()) };
-    let address = keeper.address(peer);
+    let Some(client) = keeper.client(peer, &mut stream).await else { return Ok(()) };
+    let address = keeper.address(client);
     let place = match keeper.node.connections().enter(address) {
         Ok(place) => place,
         Err(full) => {
@@ -132,7 +136,7 @@ async fn enter<S: Service<Arrived, Response = ()>>(
     known.0.borrow_mut().insert(peer, Rc::clone(&open));
     let _known = Known { known, peer };
     tokio::select! {
-        served = http.call((stream, Protocol::Http1, Some(peer))) => served,
+        served = http.call((stream, Protocol::Http1, Some(client))) => served,
         () = unknown_for_long(&open) => Ok(()),
     }
 }
@@ -159,9 +163,25 @@ async fn unknown_for_long(open: &OpenConnection) {
 }
 
 impl Doorkeeper {
+    /// Whose connection it is, as a proxy says before all else where that is set; `None`: one says nothing
+    /// that can be understood.
+    async fn client(&self, peer: SocketAddr, stream: &mut TcpStream) -> Option<SocketAddr> {
+        if !self.proxies.speak_first() || !self.proxies.contain(peer.ip()) {
+            return Some(peer);
+        }
+        let said = tokio::time::timeout(self.header_timeout, proxy_protocol::client(stream)).await;
+        match said.unwrap_or_else(|late| Err(late.into())) {
+            Ok(client) => Some(client.unwrap_or(peer)),
+            Err(error) => {
+                tracing::warn!(proxy = %peer.ip(), %error, "a listed proxy does not speak the PROXY protocol, as server.proxy_header says");
+                None
+            }
+        }
+    }
+
     /// Whom a connection counts for. A proxy's is nobody's: its requests name their clients.
     fn address(&self, peer: SocketAddr) -> ClientAddress {
-        if self.proxies.contain(peer.ip()) {
+        if !self.proxies.speak_first() && self.proxies.contain(peer.ip()) {
             return ClientAddress::Exempt;
         }
         self.proxies.client(Some(peer.ip()), |_| std::iter::empty())

@@ -79,8 +79,11 @@ pub fn start(listener: TcpListener, settings: &config::ServerSettings, parts: Pa
                     }
                 }))
                 .finish(map_config(app, |()| AppConfig::default()));
-            let keeper =
-                Doorkeeper { node: parts.gateway.node.clone(), proxies: Arc::clone(&parts.api.proxies) };
+            let keeper = Doorkeeper {
+                node: parts.gateway.node.clone(),
+                proxies: Arc::clone(&parts.api.proxies),
+                header_timeout: parts.request_timeout,
+            };
             EntranceFactory { http, keeper, known }
         })?;
     Ok(builder.run())

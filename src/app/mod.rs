@@ -21,6 +21,7 @@ mod migrate;
 mod options;
 pub mod process;
 mod process_name;
+mod proxy_protocol;
 pub mod signals;
 pub mod stop;
 mod waiting;

@@ -40,19 +40,25 @@ impl TrustedProxies {
         self.networks.iter().any(|network| network.contains(address))
     }
 
+    /// Whether the proxies say first of all whose connection it is.
+    pub fn speak_first(&self) -> bool {
+        self.header == ProxyHeader::ProxyProtocol
+    }
+
     /// The client's address. `values`: the values of the header of this name, in their order.
     ///
     /// The entries are read from the end, where our own proxies wrote, to the first address that is none of
     /// theirs, and at most as many as there are proxies one behind the other. Anybody may have invented the
-    /// entries before it. An entry without an address leaves the client unknown. All such clients count as the
-    /// proxy.
+    /// entries before it. An entry without an address leaves the client unknown. All such clients count as
+    /// the proxy.
     pub fn client<'a, V: Iterator<Item = &'a [u8]>>(
         &self,
         peer: Option<IpAddr>,
         values: impl FnOnce(&'static str) -> V,
     ) -> ClientAddress {
         let mut address = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        if !self.contain(address) {
+        // With the PROXY protocol the peer is the client already.
+        if self.header == ProxyHeader::ProxyProtocol || !self.contain(address) {
             return self.counted(address);
         }
         let entries = values(self.header.as_str()).flat_map(|value| value.split(|byte| *byte == b','));
@@ -101,6 +107,7 @@ fn named(header: ProxyHeader, entry: &[u8]) -> Option<IpAddr> {
     match header {
         ProxyHeader::XForwardedFor => address(text),
         ProxyHeader::Forwarded => address(forwarded_for(text)?),
+        ProxyHeader::ProxyProtocol => None,
     }
 }
 
@@ -234,6 +241,14 @@ mod tests {
     }
 
     #[test]
+    fn with_the_proxy_protocol_no_header_of_a_request_counts() {
+        let proxies = proxies(ProxyHeader::ProxyProtocol, 1, false);
+        for peer in ["203.0.113.9", "10.0.0.1"] {
+            assert_eq!(client_of(&proxies, ip(peer), &["9.9.9.9", "for=9.9.9.9"]), counted(peer));
+        }
+    }
+
+    #[test]
     fn whom_an_entry_does_not_name_is_limited_all_the_same() {
         let exempting = proxies(ProxyHeader::XForwardedFor, 1, true);
         for entry in ["unknown", "_hidden", "[1.2.3.4]", "1.2.3.4:", "1.2.3.4:99999", "[::1", "\u{fc}"] {
@@ -282,7 +297,7 @@ mod tests {
             for header in [ProxyHeader::XForwardedFor, ProxyHeader::Forwarded] {
                 let entry = |text: &str| match header {
                     ProxyHeader::XForwardedFor => text.to_owned(),
-                    ProxyHeader::Forwarded => format!("for=\"{text}\""),
+                    ProxyHeader::Forwarded | ProxyHeader::ProxyProtocol => format!("for=\"{text}\""),
                 };
                 let mut value = entry(&text);
                 if !replaces {

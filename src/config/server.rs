@@ -27,6 +27,8 @@ choice! {
         XForwardedFor = "x-forwarded-for",
         /// RFC 7239: a list of elements, each with `for=`.
         Forwarded = "forwarded",
+        /// Not in requests: before the first byte of each connection.
+        ProxyProtocol = "proxy-protocol",
     }
 }
 

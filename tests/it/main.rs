@@ -26,6 +26,7 @@ mod log_pipe;
 mod mistakes;
 mod newcomers;
 mod panics;
+mod proxied;
 mod purge;
 mod readiness;
 mod readme;
