@@ -64,7 +64,12 @@ enum Command {
     },
     /// Bring the tables of a Postgres database up to this release; run it before the servers of a new
     /// release.
-    Migrate,
+    Migrate {
+        /// Also make this role, or correct the one that is there: what servers connect as, with no more
+        /// rights than they need.
+        #[arg(long, value_name = "ROLE")]
+        grants: Option<String>,
+    },
     /// Check everything that a start needs, and say how to correct each failure.
     Doctor,
     /// Show the state of each part of a running server on this machine: queues, sessions, leases, pools.
@@ -234,7 +239,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Config { command: ConfigCommand::Dump { explain } } => print(&load()?.dump(explain)),
         Command::Config { command: ConfigCommand::Default } => print(Settings::defaults()),
-        Command::Migrate => in_system(migrate(load()?)),
+        Command::Migrate { grants } => in_system(migrate(load()?, grants)),
         Command::Doctor => in_system(doctor(load()?)),
         Command::Inspect { json } => in_system(inspect(load()?, json)),
         Command::Admin(args) => in_system(administer(load()?, args)),
@@ -311,8 +316,8 @@ fn panic_points() -> Option<PathBuf> {
     set.into_iter().find(|(name, _)| name == "TIDINGS_PANIC_POINTS").map(|(_, folder)| folder.into())
 }
 
-async fn migrate(settings: Settings) -> anyhow::Result<ExitCode> {
-    let lines = app::migrate(&settings).await?;
+async fn migrate(settings: Settings, grants: Option<String>) -> anyhow::Result<ExitCode> {
+    let lines = app::migrate(&settings, grants.as_deref()).await?;
     print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())
 }
 

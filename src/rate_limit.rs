@@ -1,6 +1,8 @@
 //! The one rate limit: how often each of very many users or addresses may do something, on the injected clock
 //! and in bounded memory.
 
+mod addresses;
+
 use std::fmt::Debug;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroU32;
@@ -17,6 +19,8 @@ use hashlink::LruCache;
 use crate::environment::SharedEnvironment;
 use crate::panics::lock;
 use crate::protocol::Failure;
+
+pub use addresses::AddressLimit;
 
 /// Keys remembered at once, per limit. Attackers choose names and addresses freely, so there is a bound.
 /// Above it the key that was not used for the longest time is forgotten; a key that exceeds its limit is used

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::config::subscriber;
+use crate::domain::ClientAddress;
 use crate::panics::lock;
 
 /// Addresses remembered at once.
@@ -36,13 +36,9 @@ pub struct Offenders {
 }
 
 impl Offenders {
-    /// A request from `address` caused a panic. The loopback address is never refused: it may be a proxy that
-    /// is not listed in `server.trusted_proxies`.
-    pub fn note(&self, address: IpAddr, now_ms: u64) {
-        if address.to_canonical().is_loopback() {
-            return;
-        }
-        let address = subscriber(address);
+    /// A request from `address` caused a panic.
+    pub fn note(&self, address: ClientAddress, now_ms: u64) {
+        let Some(address) = address.subscriber() else { return };
         let mut records = lock(&self.records);
         if records.len() >= ADDRESSES && !records.contains_key(&address) {
             let oldest = records.iter().min_by_key(|(_, record)| record.last_ms).map(|(address, _)| *address);
@@ -59,11 +55,11 @@ impl Offenders {
     }
 
     /// For how many milliseconds `address` is still refused; `None`: it is not.
-    pub fn refused_ms(&self, address: IpAddr, now_ms: u64) -> Option<u64> {
+    pub fn refused_ms(&self, address: ClientAddress, now_ms: u64) -> Option<u64> {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
-        let address = subscriber(address);
+        let address = address.subscriber()?;
         let mut records = lock(&self.records);
         let record = *records.get(&address)?;
         let until_ms = record.last_ms + if record.panics < PANICS { WITHIN_MS } else { REFUSED_MS };
@@ -80,8 +76,8 @@ impl Offenders {
 mod tests {
     use super::*;
 
-    fn ip(number: u32) -> IpAddr {
-        IpAddr::V4(std::net::Ipv4Addr::from_bits(0xCB00_7100 + number))
+    fn ip(number: u32) -> ClientAddress {
+        ClientAddress::Counted(IpAddr::V4(std::net::Ipv4Addr::from_bits(0xCB00_7100 + number)))
     }
 
     #[test]
@@ -101,14 +97,14 @@ mod tests {
     }
 
     #[test]
-    fn panics_far_apart_and_this_machine_are_not_refused() {
+    fn panics_far_apart_and_whom_no_limit_counts_are_not_refused() {
         let offenders = Offenders::default();
         for at_ms in (0..10).map(|minute| minute * 61_000) {
             offenders.note(ip(1), at_ms);
-            offenders.note(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), at_ms / 100);
+            offenders.note(ClientAddress::HERE, at_ms / 100);
             assert_eq!(offenders.refused_ms(ip(1), at_ms), None);
         }
-        assert_eq!(offenders.refused_ms(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0), None);
+        assert_eq!(offenders.refused_ms(ClientAddress::HERE, 0), None);
     }
 
     #[test]
@@ -118,6 +114,8 @@ mod tests {
             offenders.note(ip(number), u64::from(number));
         }
         let records = offenders.records.lock().unwrap();
-        assert!(records.len() == ADDRESSES && !records.contains_key(&ip(0)));
+        assert!(
+            records.len() == ADDRESSES && ip(0).subscriber().is_some_and(|gone| !records.contains_key(&gone))
+        );
     }
 }

@@ -3,22 +3,28 @@
 //!
 //! Tokens, passwords, bodies, queries and paths (they hold ids of users) never reach the log.
 
+use std::rc::Rc;
+
+use actix_http::ConnectionType;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{HttpMessage, ResponseError, web};
+use actix_web::{HttpMessage, HttpRequest, ResponseError, web};
 
-use super::extract::Address;
-use super::{ApiState, Problem, faults};
+use super::extract::{Address, is_signed_in};
+use super::{ApiState, Problem, faults, health};
+use crate::actors::connections::{Crowded, OpenConnection};
 use crate::domain::UserId;
 use crate::environment::SharedEnvironment;
 use crate::panics;
-use crate::protocol::Failure;
+use crate::protocol::{Failure, answer_headers};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 64;
+/// The shortest wait that is told to whom there is no place for; the longest is three times that.
+const COME_BACK_MS: u64 = 1_000;
 
 /// The middleware.
 pub async fn watch(
@@ -38,6 +44,14 @@ pub async fn watch(
     } else if let Some(retry_after_ms) = refused_ms {
         let refused = Problem::from(Failure::RateLimited { retry_after_ms });
         request.into_response(refused.error_response())
+    } else if let Some(full) = no_place(&state, &request).await {
+        state.node.meters().connections.turned_away.of(full.label()).increment(1);
+        let retry_after_ms = COME_BACK_MS + environment.random_below(2 * COME_BACK_MS);
+        let refused = Problem::from(match full {
+            Crowded::Address => Failure::RateLimited { retry_after_ms },
+            Crowded::Node => Failure::Overloaded { retry_after_ms },
+        });
+        request.into_response(refused.error_response())
     } else {
         let served = panics::contained(async {
             panics::point("request");
@@ -45,7 +59,11 @@ pub async fn watch(
         });
         match served.await {
             Ok(served) => as_problem(served?.map_into_boxed_body()),
-            Err(_) => return Err(faults::answer(&state.node, address, |headers| decorate(headers, &id))),
+            Err(_) => {
+                return Err(faults::answer(&state.node, address, |headers| {
+                    decorate(headers, &id, state.https);
+                }));
+            }
         }
     };
     if response.status().is_client_error() || response.status().is_server_error() {
@@ -54,17 +72,48 @@ pub async fn watch(
     let meters = &state.node.meters().http;
     meters.requests.of(status_class(response.status())).increment(1);
     meters.latency.record_since_us(began_us, environment.monotonic_us());
-    decorate(response.headers_mut(), &id);
+    decorate(response.headers_mut(), &id, state.https);
+    // A place of the reserve is free again at once.
+    if open_connection(response.request()).is_some_and(|open| !open.may_stay()) {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     Ok(faults::contain_body(response, &state.node, address))
 }
 
-fn decorate(headers: &mut HeaderMap, id: &str) {
+fn open_connection(request: &HttpRequest) -> Option<Rc<OpenConnection>> {
+    request.conn_data::<Rc<OpenConnection>>().cloned()
+}
+
+/// What is full, when the request came over a connection of the reserve and is neither a health check nor of
+/// somebody who is signed in.
+async fn no_place(state: &ApiState, request: &ServiceRequest) -> Option<Crowded> {
+    let open = open_connection(request.request())?;
+    let full = open.full()?;
+    if health::is_check(request.path()) {
+        return None;
+    }
+    if is_signed_in(state, request.request()).await {
+        open.let_stay();
+        return None;
+    }
+    Some(full)
+}
+
+fn decorate(headers: &mut HeaderMap, id: &str, https: bool) {
     let no_store = HeaderValue::from_static("no-store");
     headers.insert(REQUEST_ID, HeaderValue::from_str(id).unwrap_or(no_store.clone()));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    secure(headers, https);
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, no_store);
+    }
+}
+
+/// Adds what tells browsers what may be done with an answer. An answer that has a policy of its own keeps it.
+pub fn secure(headers: &mut HeaderMap, https: bool) {
+    for (name, value) in answer_headers(https) {
+        if !headers.contains_key(name) {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
     }
 }
 

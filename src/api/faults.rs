@@ -1,7 +1,6 @@
 //! Faults of the server while it serves one request: this request is answered with 500, and all others
 //! continue.
 
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -13,6 +12,7 @@ use bytes::Bytes;
 
 use super::Problem;
 use crate::actors::Node;
+use crate::domain::ClientAddress;
 use crate::panics::{self, Panicked};
 
 type BodyError = Box<dyn std::error::Error>;
@@ -21,7 +21,7 @@ type BodyError = Box<dyn std::error::Error>;
 /// headers that every answer has.
 pub fn answer(
     node: &Node,
-    address: IpAddr,
+    address: ClientAddress,
     decorate: impl FnOnce(&mut actix_web::http::header::HeaderMap),
 ) -> actix_web::Error {
     count(node, address);
@@ -31,14 +31,14 @@ pub fn answer(
 }
 
 /// A body that is made while it is sent is work for the same client.
-pub fn contain_body(response: ServiceResponse, node: &Node, address: IpAddr) -> ServiceResponse {
+pub fn contain_body(response: ServiceResponse, node: &Node, address: ClientAddress) -> ServiceResponse {
     response.map_body(|_, body| match body.size() {
         BodySize::Stream => BoxBody::new(Contained { body, node: node.clone(), address }),
         BodySize::None | BodySize::Sized(_) => body,
     })
 }
 
-fn count(node: &Node, address: IpAddr) {
+fn count(node: &Node, address: ClientAddress) {
     node.meters().faults.panics.of("request").increment(1);
     node.offenders().note(address, node.environment().monotonic_ms());
 }
@@ -46,7 +46,7 @@ fn count(node: &Node, address: IpAddr) {
 struct Contained {
     body: BoxBody,
     node: Node,
-    address: IpAddr,
+    address: ClientAddress,
 }
 
 impl MessageBody for Contained {

@@ -15,6 +15,11 @@ calls! {
     "/.well-known/jwks.json" => [get(jwks)],
 }
 
+/// Whether a path is asked by balancers and orchestrators, who have a reserve of connections.
+pub fn is_check(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
+}
+
 /// The process lives.
 #[utoipa::path(get, path = "/healthz", tag = "operations", security(()),
     responses((status = 200, content_type = "text/plain", body = String)))]

@@ -21,7 +21,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::admin::{self, Operators, OperatorsSlot};
 use super::resource::{at, get};
 use super::word::word;
-use super::{Problem, Readiness, ReadyView};
+use super::{Problem, Readiness, ReadyView, secure};
 use crate::domain::Timestamp;
 use crate::panics;
 use crate::telemetry::inspect::Inspection;
@@ -108,7 +108,11 @@ async fn guard(
     }
     let served = tokio::time::timeout(REQUEST, panics::contained(next.call(request))).await;
     match served {
-        Ok(Ok(served)) => Ok(served?.map_into_boxed_body()),
+        Ok(Ok(served)) => {
+            let mut response = served?.map_into_boxed_body();
+            secure(response.headers_mut(), false);
+            Ok(response)
+        }
         Ok(Err(panicked)) => {
             Err(InternalError::from_response(panicked, Problem::internal().error_response()).into())
         }

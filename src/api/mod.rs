@@ -43,6 +43,7 @@ mod views;
 mod word;
 
 pub use asyncapi::text as asyncapi_text;
+pub use boundary::secure;
 pub use extract::Address;
 pub use openapi::text as openapi_text;
 pub use problem::Problem;

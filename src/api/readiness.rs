@@ -331,6 +331,7 @@ mod tests {
 
     use super::*;
     use crate::api::thread_heartbeat::STUCK_AFTER_MS;
+    use crate::domain::ClientAddress;
     use crate::environment::{Environment, ManualEnvironment};
 
     #[tokio::test]
@@ -377,13 +378,13 @@ mod tests {
         let environment = Arc::new(ManualEnvironment::new(1_000, 1));
         let (connections, heartbeat) =
             (Arc::new(Connections::default()), ThreadHeartbeat::new("worker 0".to_owned()));
-        connections.allow(3);
+        connections.allow(3, 0);
         let readiness = Readiness::empty(environment.clone())
             .with_connections(connections.clone())
             .with_heartbeats([heartbeat.clone()]);
-        let one = connections.count();
+        let one = connections.count(ClientAddress::HERE);
         assert!(readiness.report().await.ready);
-        let two = connections.count();
+        let two = connections.count(ClientAddress::HERE);
         let report = readiness.report().await;
         assert!(!report.ready && report.full && report.details["connections"] == 2);
         drop((one, two));

@@ -10,7 +10,7 @@ use super::{ApiState, Problem, boundary, cors, health, openapi, site};
 /// Registers everything this module serves. Call it last: it answers every path, with 404 where there is
 /// nothing, so what others serve (the WebSocket) must be registered before.
 pub fn configure(config: &mut ServiceConfig, state: ApiState) {
-    let serves_rest = state.serves_rest;
+    let (serves_rest, https) = (state.serves_rest, state.https);
     config.app_data(Data::new(state));
     let mut scope = web::scope("");
     // A process with any role answers these.
@@ -32,11 +32,13 @@ pub fn configure(config: &mut ServiceConfig, state: ApiState) {
     config.service(scope);
     // Only what is no path comes by the scope: `*`, which asks about the server as a whole (RFC 9110 section
     // 9.3.7).
-    config.default_service(web::route().guard(guard::Options()).to(about_the_server));
+    config.default_service(web::route().guard(guard::Options()).to(move || about_the_server(https)));
 }
 
-async fn about_the_server() -> HttpResponse {
-    HttpResponse::NoContent()
+async fn about_the_server(https: bool) -> HttpResponse {
+    let mut response = HttpResponse::NoContent()
         .insert_header((header::ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
-        .finish()
+        .finish();
+    boundary::secure(response.headers_mut(), https);
+    response
 }

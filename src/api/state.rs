@@ -25,6 +25,8 @@ pub struct ApiState {
     pub proxies: Arc<TrustedProxies>,
     /// Pages of the origins listed here may read answers.
     pub allowed_origins: Arc<AllowedOrigins>,
+    /// Clients reach the server by https only.
+    pub https: bool,
     /// The server's name, as people are shown it.
     pub name: String,
     /// Whether signed-in users can search for people and channels.

@@ -73,10 +73,10 @@ mod tests {
         let overrides = [
             ("server.roles", roles),
             ("store.backend", "postgres"),
-            ("store.postgres.url", "postgres://db/tidings"),
+            ("store.postgres.url", "postgres://localhost/tidings"),
             ("auth.key_files", "key.pem"),
             ("bus.backend", "redis"),
-            ("bus.redis.url", "redis://redis"),
+            ("bus.redis.url", "redis://localhost"),
         ];
         let overrides = overrides.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
         let settings =

@@ -1,5 +1,6 @@
 //! The bus of a node.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use secrecy::ExposeSecret;
 use super::AppError;
 use crate::actors::router::Router;
 use crate::api::{DependencyState, Readiness};
-use crate::bus::redis::{RedisBus, RedisOptions, RedisPresenceRegistry, RedisServers, server};
+use crate::bus::redis::{RedisBus, RedisOptions, RedisPresenceRegistry, RedisServers, server, server_of_ca};
 use crate::bus::{BusMessage, Listener};
 use crate::config::{BusBackend, Settings};
 use crate::environment::SharedEnvironment;
@@ -83,10 +84,32 @@ impl Listener for NullListener {
     fn on_gap(&self) {}
 }
 
+/// The certificate of the CA, if a file names one.
+fn authority(file: &Path) -> Result<Option<Vec<u8>>, AppError> {
+    if file.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let wrong = |why: String| AppError::Bus(format!("bus.redis.ca_file: {}: {why}", file.display()));
+    let pem = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    let begin = b"-----BEGIN CERTIFICATE-----";
+    if pem.windows(begin.len()).any(|part| part == begin) {
+        Ok(Some(pem))
+    } else {
+        Err(wrong("holds no certificate in PEM".to_owned()))
+    }
+}
+
 pub(super) fn options(settings: &Settings) -> Result<RedisOptions, AppError> {
     let redis = &settings.bus.redis;
+    let ca = authority(&redis.ca_file)?;
     let named = |key: &str, url: &secrecy::SecretString| {
-        server(url.expose_secret()).map_err(|error| AppError::Bus(format!("bus.redis.{key}: {error}")))
+        let url = url.expose_secret();
+        // A Sentinel may be reached without TLS although the servers are not.
+        let info = match &ca {
+            Some(pem) if url.starts_with("rediss://") => server_of_ca(url, pem.clone()),
+            _ => server(url),
+        };
+        info.map_err(|error| AppError::Bus(format!("bus.redis.{key}: {error}")))
     };
     let main = named("url", &redis.url)?;
     let servers = if redis.cluster {

@@ -9,20 +9,18 @@ use std::time::Duration;
 
 use actix_http::{HttpService, KeepAlive};
 use actix_server::Server;
-use actix_service::{
-    IntoServiceFactory, Service, ServiceFactoryExt, apply_fn_factory, fn_factory, fn_service, map_config,
-};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_factory, fn_service, map_config};
 use actix_web::HttpResponse;
 use actix_web::dev::AppConfig;
 use actix_web::http::header;
 use tokio::net::TcpStream;
 
+use super::entrance::{Doorkeeper, EntranceFactory, KnownConnections};
 use super::process::Gateway;
 use crate::api::{self, ApiState, ThreadHeartbeat};
 use crate::config;
 use crate::gateway::hub::Hub;
 use crate::gateway::upgrade;
-use crate::panics;
 
 /// The parts that every worker thread gets.
 #[derive(Clone)]
@@ -50,16 +48,19 @@ pub fn start(listener: TcpListener, settings: &config::ServerSettings, parts: Pa
         .listen("tidings", listener, move || {
             let (rest, sockets) = (parts.clone(), parts.clone());
             let next_worker = Arc::clone(&next_worker);
-            let serves_sockets = parts.serves_sockets;
+            let (serves_sockets, https) = (parts.serves_sockets, parts.api.https);
             let app = actix_web::App::new()
                 .configure(move |config| {
                     if serves_sockets {
-                        config.route("/v1/ws", actix_web::web::to(no_upgrade));
+                        config.route("/v1/ws", actix_web::web::to(move || no_upgrade(https)));
                     }
                 })
                 .configure(move |config| api::configure(config, rest.api));
             let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
-            let connections = HttpService::build()
+            let known = KnownConnections::default();
+            let shown = known.clone();
+            let http = HttpService::build()
+                .on_connect_ext(move |stream: &TcpStream, data| shown.show(stream, data))
                 .keep_alive(KeepAlive::Timeout(parts.keep_alive))
                 .client_request_timeout(parts.request_timeout)
                 .client_disconnect_timeout(Duration::from_secs(1))
@@ -77,36 +78,26 @@ pub fn start(listener: TcpListener, settings: &config::ServerSettings, parts: Pa
                         }))
                     }
                 }))
-                .finish(map_config(app, |()| AppConfig::default()))
-                .tcp();
-            let node = parts.gateway.node.clone();
-            // What a connection's task does before a request or a session is reached is one client's work
-            // too.
-            apply_fn_factory(connections, move |stream: TcpStream, service| {
-                let (served, node) = (service.call(stream), node.clone());
-                async move {
-                    // A session is counted by itself.
-                    let _counted = node.connections().count();
-                    match panics::contained(served).await {
-                        Ok(served) => served,
-                        Err(_) => {
-                            node.meters().faults.panics.of("connection").increment(1);
-                            Ok(())
-                        }
-                    }
-                }
-            })
+                .finish(map_config(app, |()| AppConfig::default()));
+            let keeper = Doorkeeper {
+                node: parts.gateway.node.clone(),
+                proxies: Arc::clone(&parts.api.proxies),
+                header_timeout: parts.request_timeout,
+            };
+            EntranceFactory { http, keeper, known }
         })?;
     Ok(builder.run())
 }
 
-async fn no_upgrade() -> HttpResponse {
+async fn no_upgrade(https: bool) -> HttpResponse {
     let (status, body) = upgrade::no_upgrade();
-    HttpResponse::build(status)
+    let mut response = HttpResponse::build(status)
         .insert_header((header::UPGRADE, "websocket"))
         .insert_header((header::SEC_WEBSOCKET_VERSION, "13"))
         .content_type("application/problem+json")
-        .body(body)
+        .body(body);
+    api::secure(response.headers_mut(), https);
+    response
 }
 
 fn start_hub(parts: Parts, worker: u8) -> Rc<Hub<TcpStream>> {

@@ -95,6 +95,7 @@ pub fn gateway(settings: &Settings) -> Bounds {
         gateway: settings.gateway.clone(),
         limits: settings.limits.to_domain(),
         allowed_origins: allowed_origins(settings),
+        https: settings.server.is_https(),
         handshake_timeout: Duration::from_millis(settings.server.request_timeout_ms),
     }
 }
@@ -143,9 +144,9 @@ mod tests {
         ("server.internal_listen", "app/internal.rs"),
         ("server.internal_token_file", "app/internal.rs"),
         ("server.workers", "app/http.rs"),
-        ("server.trusted_proxies", "app/mod.rs"),
         ("server.shutdown_ms", "app/mod.rs"),
         ("server.max_connections", "app/http.rs"),
+        ("server.connections_per_ip", "app/process.rs"),
         ("server.backlog", "app/mod.rs"),
         ("server.keep_alive_ms", "app/mod.rs"),
         ("server.roles", "app/fleet.rs"),
@@ -154,6 +155,7 @@ mod tests {
         ("gateway.inbox_bytes", "app/mod.rs"),
         ("store.backend", "app/mod.rs"),
         ("store.postgres.url", "secret: not shown by the options"),
+        ("store.postgres.plain_text", "config/store.rs"),
         ("bus.backend", "app/bus.rs"),
         ("bus.mac", "app/bus_keys.rs"),
         ("bus.mac_key_files", "app/bus_keys.rs"),
@@ -161,6 +163,8 @@ mod tests {
         ("bus.redis.sentinels", "secret: not shown by the options"),
         ("bus.redis.sentinel_master", "needs Sentinels, which are secret"),
         ("bus.redis.cluster", "app/bus.rs"),
+        ("bus.redis.plain_text", "config/bus.rs"),
+        ("bus.redis.ca_file", "app/bus.rs"),
         ("presence.lease_ms", "app/bus.rs"),
         ("telemetry.log_format", "main.rs"),
         ("telemetry.log_filter", "main.rs"),
@@ -186,7 +190,7 @@ mod tests {
             postgres(settings),
             node(settings),
             gateway(settings),
-            admission(settings, TrustedProxies::new(settings.server.trusted_proxies.clone())),
+            admission(settings, TrustedProxies::of(&settings.server)),
             identity(settings),
             bus.unwrap_or_default()
         )
@@ -197,6 +201,7 @@ mod tests {
         let known = match key {
             "server.public_url" => "https://chat.example",
             "server.trusted_proxies" => "10.0.0.0/8",
+            "server.proxy_header" => "forwarded",
             "gateway.allowed_origins" => "https://game.example",
             "auth.sign_ups" => "closed",
             "auth.key_files" => "another.pem",

@@ -99,7 +99,7 @@ impl Groundwork {
             actix_rt::spawn(node.share_rates(registry, CLUSTER_RATE_EVERY));
         }
         let fleet = Fleet::start(&settings, name, &node, bus).await?;
-        node.connections().allow(settings.server.max_connections);
+        node.connections().allow(settings.server.max_connections, settings.server.connections_per_ip);
         let connections = Arc::clone(node.connections());
         node.inspection().add_value("connections", move || connections.observed());
         let hashing = identity.clone();
@@ -112,7 +112,7 @@ impl Groundwork {
         node.inspection().add_value("audit", move || shown.observed());
         let kept = Duration::from_secs(settings.audit.retention_days * 24 * 3_600);
         actix_rt::spawn(async move { audit.run(kept).await });
-        let proxies = TrustedProxies::new(settings.server.trusted_proxies.clone());
+        let proxies = TrustedProxies::of(&settings.server);
         let admission = Admission::new(options::admission(&settings, Arc::clone(&proxies)), environment);
         let shown = Arc::clone(&admission);
         node.inspection().add_value("admission", move || shown.observed());
@@ -202,6 +202,7 @@ impl Process {
             requests: Arc::clone(&self.requests),
             proxies: Arc::clone(&self.proxies),
             allowed_origins: Arc::new(options::allowed_origins(&self.settings)),
+            https: self.settings.server.is_https(),
             name: self.settings.server.name.trim().to_owned(),
             directory: self.settings.server.directory,
             default_conversation: Arc::new(DefaultConversation::new(options::default_conversation(

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::api::internal::InternalState;
 use crate::environment::SharedEnvironment;
+use crate::protocol::answer_headers;
 
 /// Between two tries.
 const TRY_EVERY: Duration = Duration::from_secs(1);
@@ -107,8 +108,9 @@ async fn answer(mut stream: TcpStream) -> io::Result<()> {
     }
     let (status, body) = reply(&request);
     let head = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nretry-after: 1\r\nconnection: close\r\n\r\n",
-        body.len()
+        "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nretry-after: 1\r\nconnection: close\r\n{}\r\n",
+        body.len(),
+        answer_headers(false).map(|(name, value)| format!("{name}: {value}\r\n")).collect::<String>()
     );
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(body.as_bytes()).await?;

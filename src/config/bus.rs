@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::choice::choice;
+use super::links::Link;
 use super::problems::SectionProblems;
 
 choice! {
@@ -50,6 +51,10 @@ pub struct BusSettings {
 pub struct RedisSettings {
     /// Where it is.
     pub url: SecretString,
+    /// Whether it may be on another host without TLS.
+    pub plain_text: bool,
+    /// The certificate of the CA that signed the server's; empty: those of the system.
+    pub ca_file: PathBuf,
     /// The servers that know the primary.
     pub sentinels: Vec<SecretString>,
     /// The name under which they know it.
@@ -83,6 +88,19 @@ impl BusSettings {
 }
 
 impl RedisSettings {
+    /// How each of the servers is reached, with the key that names it.
+    pub(super) fn links(&self) -> Vec<(&'static str, Link)> {
+        let url = self.sentinels.is_empty().then_some(("redis.url", &self.url));
+        let named = url.into_iter().chain(self.sentinels.iter().map(|url| ("redis.sentinels", url)));
+        let link = |url: &SecretString| Link::to_server(url.expose_secret(), "redis", "rediss");
+        let mut links: Vec<_> = named.filter_map(|(key, url)| Some((key, link(url)?))).collect();
+        // Its scheme counts for the servers that the Sentinels name, wherever they are.
+        if !self.sentinels.is_empty() && !self.url.expose_secret().starts_with("rediss://") {
+            links.push(("redis.url", Link::PlainText));
+        }
+        links
+    }
+
     fn validate(&self, used: bool, problems: &mut SectionProblems<'_>) {
         let is_url = |url: &SecretString| {
             let url = url.expose_secret();
@@ -94,6 +112,20 @@ impl RedisSettings {
             used && !is_url(&self.url),
             "redis.url",
             "is needed with backend = \"redis\": write e.g. redis://:PASSWORD@HOST:6379 (rediss:// for TLS)",
+        );
+        for (key, link) in self.links() {
+            problems.when(
+                used && is_url(&self.url) && link == Link::PlainText && !self.plain_text,
+                key,
+                "names another host without TLS: write rediss:// and the CA's certificate in bus.redis.ca_file, or accept plain text \
+                 with bus.redis.plain_text = true",
+            );
+        }
+        problems.when(
+            used && !self.ca_file.as_os_str().is_empty()
+                && !self.url.expose_secret().starts_with("rediss://"),
+            "redis.ca_file",
+            "has no effect without TLS: begin bus.redis.url with rediss://",
         );
         problems.when(
             !self.sentinels.iter().all(is_url),

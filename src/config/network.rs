@@ -1,7 +1,7 @@
-//! Addresses and networks, as settings name them and as limits count them.
+//! Addresses and networks, as settings name them.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, de};
@@ -55,26 +55,5 @@ impl fmt::Display for Network {
 impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-/// The address that a limit per address counts: one subscriber has a whole IPv6 /64; an IPv4 address is
-/// taken as it is.
-pub fn subscriber(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_whole_ipv6_network_is_one_subscriber() {
-        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
-        assert_eq!(subscriber(ip("2001:db8::1")), subscriber(ip("2001:db8::ffff:1")));
-        assert_eq!(subscriber(ip("::ffff:10.0.0.1")), ip("10.0.0.1"));
     }
 }

@@ -1,5 +1,6 @@
 //! The rules between sections, and warnings about values that are legal but probably not meant.
 
+use super::links::Link;
 use super::problems::Problems;
 use super::{BusBackend, Role, Settings, StoreBackend, Synchronous};
 
@@ -88,6 +89,9 @@ pub(super) fn warnings(settings: &Settings) -> Vec<String> {
     let Settings { server, gateway, auth, store, writer, bus, .. } = settings;
     let sqlite = store.backend == StoreBackend::Sqlite;
     let public = !server.listen.ip().is_loopback();
+    let databases = if sqlite { Vec::new() } else { store.postgres.links() };
+    let bus_links = if bus.backend == BusBackend::Redis { bus.redis.links() } else { Vec::new() };
+    let are = |links: &[(&str, Link)], kind| links.iter().any(|(_, link)| *link == kind);
     let cases = [
         (
             server.request_timeout_ms <= store.timeout_ms,
@@ -134,6 +138,27 @@ pub(super) fn warnings(settings: &Settings) -> Vec<String> {
         (
             server.internal_listen.is_some_and(|address| !address.ip().is_loopback()),
             "server.internal_listen is not loopback: keep that port inside your own network, its token travels in the clear",
+        ),
+        (
+            server.loopback_exempt && (public || !server.public_url.is_empty()),
+            "server.loopback_exempt = true: the clients of a proxy on this machine that is not in server.trusted_proxies have no \
+             limits per address",
+        ),
+        (
+            are(&databases, Link::PlainText),
+            "store.postgres.plain_text = true: messages and password hashes travel in the clear to a database on another host",
+        ),
+        (
+            are(&databases, Link::Unchecked),
+            "a URL of store.postgres has an sslmode that does not check the host's name: write sslmode=verify-full",
+        ),
+        (
+            are(&bus_links, Link::PlainText),
+            "bus.redis.plain_text = true: messages and the password travel in the clear to Redis on another host",
+        ),
+        (
+            auth.external().is_some_and(|external| external.is_plain_text()),
+            "auth.external.plain_text = true: anybody who can change what travels from jwks_url can sign in as anyone",
         ),
         (
             gateway.hello_burst_per_ip > 0 && gateway.hellos_per_ip_per_second == 0,

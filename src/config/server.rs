@@ -21,6 +21,18 @@ choice! {
 }
 
 choice! {
+    /// By what the proxies name the client.
+    ProxyHeader {
+        /// A list of addresses.
+        XForwardedFor = "x-forwarded-for",
+        /// RFC 7239: a list of elements, each with `for=`.
+        Forwarded = "forwarded",
+        /// Not in requests: before the first byte of each connection.
+        ProxyProtocol = "proxy-protocol",
+    }
+}
+
+choice! {
     /// A part of the work that a process takes on.
     Role {
         /// Every one of the others.
@@ -50,12 +62,20 @@ pub struct ServerSettings {
     pub workers: usize,
     /// The address clients use; may be empty.
     pub public_url: String,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Who may name the client.
     pub trusted_proxies: Vec<Network>,
+    /// By what they name it.
+    pub proxy_header: ProxyHeader,
+    /// Proxies that a request passes at most.
+    pub proxy_hops: usize,
+    /// Whether clients on this machine have no limits per address.
+    pub loopback_exempt: bool,
     /// How long a stop may take.
     pub shutdown_ms: u64,
     /// HTTP connections that are served at once.
     pub max_connections: usize,
+    /// The same of one client address; 0: no limit.
+    pub connections_per_ip: usize,
     /// Connections waiting to be accepted.
     pub backlog: u32,
     /// For reading a request and for answering it.
@@ -76,6 +96,11 @@ impl ServerSettings {
         self.roles.iter().any(|own| *own == Role::All || *own == role)
     }
 
+    /// Whether clients reach the server by https only.
+    pub fn is_https(&self) -> bool {
+        self.public_url.starts_with("https://")
+    }
+
     /// The threads to start: `workers`, or one per core.
     pub fn worker_threads(&self) -> usize {
         match self.workers {
@@ -88,6 +113,8 @@ impl ServerSettings {
         problems.range("workers", self.workers, 0, 1024);
         problems.range("shutdown_ms", self.shutdown_ms, 100, 3_600_000);
         problems.range("max_connections", self.max_connections, 1, 10_000_000);
+        problems.range("connections_per_ip", self.connections_per_ip, 0, 10_000_000);
+        problems.range("proxy_hops", self.proxy_hops, 1, 16);
         problems.range("backlog", self.backlog, 1, 1_000_000);
         problems.range("request_timeout_ms", self.request_timeout_ms, 100, 600_000);
         problems.range("keep_alive_ms", self.keep_alive_ms, 0, 3_600_000);

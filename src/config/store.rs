@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::choice::choice;
+use super::links::Link;
 use super::problems::SectionProblems;
 
 choice! {
@@ -64,6 +65,8 @@ pub struct PostgresSettings {
     pub read_urls: Vec<SecretString>,
     /// A replica to follow the end of the log at; empty: the primary.
     pub tail_url: SecretString,
+    /// Whether databases on other hosts may be reached without TLS.
+    pub plain_text: bool,
     /// Connections that write.
     pub write_connections: u32,
     /// Connections that read, per database.
@@ -88,6 +91,15 @@ impl StoreSettings {
 }
 
 impl PostgresSettings {
+    /// How each of the databases is reached, with the key that names it.
+    pub(super) fn links(&self) -> Vec<(&'static str, Link)> {
+        let tail = Some(&self.tail_url).filter(|url| !url.expose_secret().is_empty());
+        let named = [("postgres.url", &self.url)].into_iter();
+        let named = named.chain(self.read_urls.iter().map(|url| ("postgres.read_urls", url)));
+        let named = named.chain(tail.map(|url| ("postgres.tail_url", url)));
+        named.filter_map(|(key, url)| Some((key, Link::to_database(url.expose_secret())?))).collect()
+    }
+
     fn validate(&self, timeout_ms: u64, problems: &mut SectionProblems<'_>) {
         let needed =
             "is needed with backend = \"postgres\": write e.g. postgres://tidings:PASSWORD@HOST/tidings";
@@ -104,6 +116,14 @@ impl PostgresSettings {
             "postgres.tail_url",
             "is no postgres:// URL",
         );
+        for (key, link) in self.links() {
+            problems.when(
+                link == Link::PlainText && !self.plain_text,
+                key,
+                "names another host without TLS: end it with ?sslmode=verify-full&sslrootcert=FILE (the CA's certificate), or accept \
+                 plain text with store.postgres.plain_text = true",
+            );
+        }
         problems.range("postgres.write_connections", self.write_connections, 1, 1_000);
         problems.range("postgres.read_connections", self.read_connections, 1, 1_000);
         problems.range("postgres.tail_connections", self.tail_connections, 1, 100);

@@ -148,7 +148,10 @@ fn rules_within_and_between_sections_are_held() {
         (&[("server.roles", "")], "server.roles"),
         (&[("server.public_url", "chat.example.org")], "server.public_url"),
         (&[("store.backend", "postgres"), ("auth.key_files", "a.pem")], "store.postgres.url"),
-        (&[("store.backend", "postgres"), ("store.postgres.url", "postgres://h/d")], "auth.key_files"),
+        (
+            &[("store.backend", "postgres"), ("store.postgres.url", "postgres://localhost/d")],
+            "auth.key_files",
+        ),
         (
             &[("store.backend", "postgres"), ("store.postgres.acquire_timeout_ms", "3000")],
             "store.postgres.acquire_timeout_ms",
@@ -168,6 +171,44 @@ fn rules_within_and_between_sections_are_held() {
             "bus.redis.cluster",
         ),
         (&[("bus.redis.prefix", "{eu}")], "bus.redis.prefix"),
+        (&[("bus.backend", "redis"), ("bus.redis.url", "redis://h")], "bus.redis.url"),
+        (
+            &[
+                ("bus.backend", "redis"),
+                ("bus.redis.url", "redis://localhost"),
+                ("bus.redis.sentinels", "rediss://s"),
+                ("bus.redis.sentinel_master", "m"),
+            ],
+            "bus.redis.url",
+        ),
+        (
+            &[
+                ("bus.backend", "redis"),
+                ("bus.redis.url", "redis://localhost"),
+                ("bus.redis.ca_file", "ca.pem"),
+            ],
+            "bus.redis.ca_file",
+        ),
+        (
+            &[("store.backend", "postgres"), ("store.postgres.url", "postgres://h/d?sslmode=prefer")],
+            "store.postgres.url",
+        ),
+        (
+            &[
+                ("store.backend", "postgres"),
+                ("store.postgres.url", "postgres://localhost/d"),
+                ("store.postgres.read_urls", "postgres://localhost/d,postgres://h/d"),
+            ],
+            "store.postgres.read_urls",
+        ),
+        (
+            &[
+                ("auth.external.issuer", "x"),
+                ("auth.external.audience", "y"),
+                ("auth.external.jwks_url", "http://login.example/jwks"),
+            ],
+            "auth.external.jwks_url",
+        ),
         (&[("bus.redis.ping_ms", "2000")], "bus.redis.ping_ms"),
         (&[("writer.queue_messages", "10")], "writer.queue_messages"),
         (&[("telemetry.log_filter", "=loud=")], "telemetry.log_filter"),
@@ -183,13 +224,13 @@ fn a_process_with_some_roles_needs_postgres_and_redis() {
     let shared = [
         ("server.roles", "gateway,api"),
         ("store.backend", "postgres"),
-        ("store.postgres.url", "postgres://tidings:hunter2@db/tidings"),
+        ("store.postgres.url", "postgres://tidings:hunter2@db/tidings?sslmode=verify-full"),
         ("auth.key_files", "key.pem"),
     ];
     let text = mistakes(None, &[], &shared);
     assert!(text.contains("bus.backend (default): \"local\" does not leave the process"), "{text}");
     let mut all = shared.to_vec();
-    all.extend([("bus.backend", "redis"), ("bus.redis.url", "redis://:hunter2@redis")]);
+    all.extend([("bus.backend", "redis"), ("bus.redis.url", "rediss://:hunter2@redis")]);
     let settings = load(None, &[], &all).unwrap();
     assert!(settings.server.has_role(Role::Api) && !settings.server.has_role(Role::Relay));
 }
@@ -304,8 +345,11 @@ fn the_example_of_a_fleet_loads_with_its_urls_from_the_environment() {
     let (settings, warnings) = example(
         "fleet",
         &[
-            ("TIDINGS__STORE__POSTGRES__URL", "postgres://tidings:secret@db/tidings"),
-            ("TIDINGS__BUS__REDIS__URL", "redis://:secret@redis"),
+            (
+                "TIDINGS__STORE__POSTGRES__URL",
+                "postgres://tidings:secret@db/tidings?sslmode=verify-full&sslrootcert=ca.pem",
+            ),
+            ("TIDINGS__BUS__REDIS__URL", "rediss://:secret@redis"),
             ("TIDINGS__SERVER__ROLES", "gateway"),
         ],
     );
@@ -319,5 +363,11 @@ fn every_example_is_loaded_here() {
     let mut found: Vec<_> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     found.sort();
-    assert_eq!(found, ["fleet.toml", "laptop.toml", "one-server.toml"], "load a new example in a test above");
+    let loaded = ["fleet.toml", "laptop.toml", "one-server.toml"];
+    let of_others = ["haproxy.cfg", "nginx.conf"];
+    assert_eq!(
+        found,
+        [&loaded[..1], &of_others[..1], &loaded[1..2], &of_others[1..], &loaded[2..]].concat(),
+        "load a new example in a test above"
+    );
 }

@@ -6,6 +6,7 @@
 
 mod address_prefix;
 pub mod audit;
+mod client_address;
 mod conversation;
 mod event;
 mod ids;
@@ -22,6 +23,7 @@ mod time;
 mod user;
 
 pub use address_prefix::AddressPrefix;
+pub use client_address::{ClientAddress, IPV6_NETWORKS};
 pub use conversation::{
     Conversation, ConversationKind, Head, HistoryPolicy, JoinPolicy, Member, REASON_CHARS, Receipt, Role,
     TOPIC_CHARS, Topic, topics,

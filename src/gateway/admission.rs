@@ -3,7 +3,7 @@
 //! - *Owns*: the rate of each address; the permits between `hello` and `welcome`; the hellos that wait for a
 //!   permit; the connections of each user ([`UserConnections`]).
 //! - *Limits*: as many hellos at once as there are permits, and as many again may wait; addresses as
-//!   [`RateLimit`] bounds them.
+//!   [`AddressLimit`] bounds them.
 //! - *On full*: upgrades are answered with 503 and hellos with `overloaded`, both with a randomly spread
 //!   wait.
 
@@ -12,15 +12,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix_http::header::{self, HeaderMap};
+use actix_http::header::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::user_connections::UserConnections;
-use crate::config::{TrustedProxies, subscriber};
+use crate::config::TrustedProxies;
+use crate::domain::ClientAddress;
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
-use crate::rate_limit::RateLimit;
+use crate::rate_limit::AddressLimit;
 
 /// The shortest wait in a refusal. The longest is three times that, so that not all clients come back at
 /// once.
@@ -37,7 +38,7 @@ pub struct AdmissionOptions {
     pub hellos_in_flight: usize,
     /// How long a hello may wait for a permit.
     pub patience: Duration,
-    /// The proxies whose `X-Forwarded-For` is believed.
+    /// The proxies that name the client's address.
     pub proxies: Arc<TrustedProxies>,
 }
 
@@ -60,7 +61,7 @@ pub struct Permit {
 pub struct Admission {
     options: AdmissionOptions,
     environment: SharedEnvironment,
-    addresses: RateLimit<IpAddr>,
+    addresses: AddressLimit,
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
     user_connections: Arc<UserConnections>,
@@ -79,10 +80,10 @@ impl Admission {
     /// Admission with all permits free.
     pub fn new(options: AdmissionOptions, environment: SharedEnvironment) -> Arc<Self> {
         Arc::new(Self {
-            addresses: RateLimit::per_second(
+            addresses: AddressLimit::per_second(
                 options.per_address_per_second,
                 options.per_address_burst,
-                Arc::clone(&environment),
+                &environment,
             ),
             permits: Arc::new(Semaphore::new(options.hellos_in_flight)),
             waiting: AtomicUsize::new(0),
@@ -98,24 +99,19 @@ impl Admission {
     }
 
     /// The client's address, past the proxies that are believed.
-    pub fn address(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> IpAddr {
-        let forwarded_for = headers.get_all(header::X_FORWARDED_FOR).map(header::HeaderValue::as_bytes);
-        self.options.proxies.client(peer, forwarded_for)
+    pub fn address(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> ClientAddress {
+        self.options.proxies.client(peer, |name| headers.get_all(name).map(HeaderValue::as_bytes))
     }
 
-    /// Checks whether `address` may make another connection now, and counts it. The loopback address has no
-    /// rate: behind a proxy on this machine, `server.trusted_proxies` makes the clients' own addresses known.
+    /// Checks whether `address` may make another connection now, and counts it.
     ///
     /// # Errors
     /// `RateLimited` with the wait; `Overloaded` when as many hellos wait for a permit as may.
-    pub fn check_rate(&self, address: IpAddr) -> Result<(), Failure> {
+    pub fn check_rate(&self, address: ClientAddress) -> Result<(), Failure> {
         if self.permits.available_permits() == 0 && self.is_full() {
             return Err(self.overloaded());
         }
-        if address.to_canonical().is_loopback() {
-            return Ok(());
-        }
-        self.addresses.check(&subscriber(address))
+        self.addresses.check(address)
     }
 
     /// Waits for a permit between `hello` and `welcome`.
@@ -166,7 +162,10 @@ impl Admission {
 
 #[cfg(test)]
 mod tests {
+    use actix_http::header;
+
     use super::*;
+    use crate::config::{ServerSettings, Settings};
     use crate::environment::ManualEnvironment;
 
     fn admission(per_second: u32, permits: usize, patience_ms: u64) -> Arc<Admission> {
@@ -175,7 +174,10 @@ mod tests {
             per_address_burst: 2,
             hellos_in_flight: permits,
             patience: Duration::from_millis(patience_ms),
-            proxies: TrustedProxies::new(vec!["10.0.0.0/8".parse().expect("a network")]),
+            proxies: TrustedProxies::of(&ServerSettings {
+                trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
+                ..Settings::for_tests().server
+            }),
         };
         Admission::new(options, Arc::new(ManualEnvironment::new(1_000, 1)))
     }
@@ -184,8 +186,12 @@ mod tests {
         text.parse().expect("an address")
     }
 
+    fn from(text: &str) -> ClientAddress {
+        ClientAddress::Counted(ip(text))
+    }
+
     #[test]
-    fn each_address_has_its_rate_and_this_machine_none() {
+    fn each_address_has_its_rate_and_an_exempt_one_none() {
         let admission = admission(1, 1, 100);
         for (address, passes) in [
             ("203.0.113.9", true),
@@ -196,11 +202,11 @@ mod tests {
             ("2001:db8::2", true),
             ("2001:db8::3", false),
         ] {
-            assert_eq!(admission.check_rate(ip(address)).is_ok(), passes, "{address}");
+            assert_eq!(admission.check_rate(from(address)).is_ok(), passes, "{address}");
         }
-        assert!((0..100).all(|_| admission.check_rate(ip("127.0.0.1")).is_ok()));
+        assert!((0..100).all(|_| admission.check_rate(ClientAddress::HERE).is_ok()));
         assert!(matches!(
-            admission.check_rate(ip("203.0.113.9")),
+            admission.check_rate(from("203.0.113.9")),
             Err(Failure::RateLimited { retry_after_ms: 1.. })
         ));
     }
@@ -208,9 +214,9 @@ mod tests {
     #[test]
     fn only_our_own_proxies_name_the_client() {
         let (admission, mut headers) = (admission(1, 1, 100), HeaderMap::new());
-        headers.insert(header::X_FORWARDED_FOR, header::HeaderValue::from_static("6.6.6.6, 203.0.113.9"));
-        assert_eq!(admission.address(Some(ip("10.0.0.1")), &headers), ip("203.0.113.9"));
-        assert_eq!(admission.address(Some(ip("198.51.100.1")), &headers), ip("198.51.100.1"));
+        headers.insert(header::X_FORWARDED_FOR, HeaderValue::from_static("6.6.6.6, 203.0.113.9"));
+        assert_eq!(admission.address(Some(ip("10.0.0.1")), &headers), from("203.0.113.9"));
+        assert_eq!(admission.address(Some(ip("198.51.100.1")), &headers), from("198.51.100.1"));
     }
 
     #[tokio::test]
@@ -229,10 +235,10 @@ mod tests {
             admission.acquire().await,
             Err(Failure::Overloaded { retry_after_ms: 1_000..3_000 })
         ));
-        assert!(matches!(admission.check_rate(ip("203.0.113.9")), Err(Failure::Overloaded { .. })));
+        assert!(matches!(admission.check_rate(from("203.0.113.9")), Err(Failure::Overloaded { .. })));
         drop(permit);
         assert!(waits.await.expect("the one that waited"));
-        assert!(admission.check_rate(ip("203.0.113.9")).is_ok() && admission.try_acquire().is_some());
+        assert!(admission.check_rate(from("203.0.113.9")).is_ok() && admission.try_acquire().is_some());
     }
 
     #[tokio::test]

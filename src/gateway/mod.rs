@@ -10,6 +10,8 @@
 
 pub mod admission;
 pub mod hub;
+mod place;
+mod refused;
 pub mod session;
 pub mod upgrade;
 mod user_connections;
@@ -28,6 +30,8 @@ pub struct Bounds {
     pub limits: Limits,
     /// Which web pages may connect: `gateway.allowed_origins` and the server's own address.
     pub allowed_origins: AllowedOrigins,
+    /// Clients reach the server by https only.
+    pub https: bool,
     /// How long an upgrade's answer may take to be written.
     pub handshake_timeout: Duration,
 }
@@ -57,6 +61,7 @@ impl Bounds {
             gateway: config::Settings::for_tests().gateway,
             limits: Limits::default(),
             allowed_origins: AllowedOrigins::default(),
+            https: false,
             handshake_timeout: Duration::from_secs(1),
         }
     }

@@ -1,131 +1,20 @@
 //! The handshake: checks an HTTP upgrade (RFC 6455 section 4.2), answers it, and hands the TCP stream to a
 //! session.
 
-use std::net::IpAddr;
 use std::rc::Rc;
 
 use actix_codec::Framed;
-use actix_http::body::BoxBody;
 use actix_http::header::{self, HeaderMap, HeaderValue};
 use actix_http::ws::{HandshakeError, handshake_response, verify_handshake};
-use actix_http::{HttpMessage, Request, Response, StatusCode, Version, h1};
+use actix_http::{HttpMessage, Request, StatusCode, Version, h1};
 use futures_util::SinkExt;
 use tokio::net::TcpStream;
 
 use super::hub::Hub;
+use super::place;
+use super::refused::{Refused, refusal, refusal_body};
 use crate::domain::AllowedOrigins;
-use crate::protocol::{Encoding, ErrorCode, Failure};
-
-/// Why an upgrade is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
-    /// Not the WebSocket endpoint.
-    NotFound,
-    /// Not a well-formed handshake.
-    Handshake(&'static str),
-    /// Another WebSocket version.
-    Version,
-    /// Only `GET` upgrades.
-    Method,
-    /// A browser page of another origin.
-    Origin,
-    /// Only subprotocols that this server does not know.
-    Subprotocol,
-    /// A credential in the URL, where logs and proxies would store it.
-    TokenInUrl,
-    /// The server is stopping.
-    Draining,
-    /// This process does not serve WebSocket connections.
-    NoGateway,
-    /// This address connects too often.
-    RateLimited {
-        /// When the next connection is allowed.
-        retry_after_ms: u64,
-    },
-    /// Too many hellos are in progress.
-    Overloaded {
-        /// When to try again.
-        retry_after_ms: u64,
-    },
-}
-
-impl Refused {
-    const fn status(self) -> StatusCode {
-        match self {
-            Self::NotFound | Self::NoGateway => StatusCode::NOT_FOUND,
-            Self::Handshake(_) | Self::Subprotocol | Self::TokenInUrl => StatusCode::BAD_REQUEST,
-            Self::Version => StatusCode::UPGRADE_REQUIRED,
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Origin => StatusCode::FORBIDDEN,
-            Self::Draining | Self::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-        }
-    }
-
-    const fn code(self) -> ErrorCode {
-        match self {
-            Self::NotFound | Self::NoGateway => ErrorCode::NotFound,
-            Self::Handshake(_) | Self::Subprotocol | Self::TokenInUrl | Self::Version | Self::Method => {
-                ErrorCode::BadFrame
-            }
-            Self::Origin => ErrorCode::Forbidden,
-            Self::Draining | Self::Overloaded { .. } => ErrorCode::Overloaded,
-            Self::RateLimited { .. } => ErrorCode::RateLimited,
-        }
-    }
-
-    const fn detail(self) -> &'static str {
-        match self {
-            Self::NotFound => "WebSocket connections are made at /v1/ws",
-            Self::Handshake(detail) => detail,
-            Self::Version => "this is a WebSocket endpoint, version 13: ask for an upgrade",
-            Self::Method => "upgrade with GET",
-            Self::Origin => "this origin is not allowed; list it in gateway.allowed_origins",
-            Self::Subprotocol => "offer tidings.v1.json or tidings.v1.msgpack, or no subprotocol",
-            Self::TokenInUrl => "give the token in hello or in the Authorization header, never in the URL",
-            Self::Draining => "the server is stopping; connect again",
-            Self::NoGateway => "this process takes no connections: its server.roles lack gateway",
-            Self::RateLimited { .. } => "too many connections from this address at once; wait",
-            Self::Overloaded { .. } => "too many are connecting at once; wait",
-        }
-    }
-
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Origin => "origin",
-            Self::Subprotocol => "subprotocol",
-            Self::Draining => "draining",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Overloaded { .. } => "overloaded",
-            Self::NotFound
-            | Self::Handshake(_)
-            | Self::Version
-            | Self::Method
-            | Self::TokenInUrl
-            | Self::NoGateway => "bad_request",
-        }
-    }
-}
-
-impl Refused {
-    /// How long to wait before another try; `None`: another try would be refused too.
-    const fn retry_after_ms(self) -> Option<u64> {
-        match self {
-            Self::Draining => Some(1_000),
-            Self::RateLimited { retry_after_ms } | Self::Overloaded { retry_after_ms } => {
-                Some(retry_after_ms)
-            }
-            Self::NotFound
-            | Self::Handshake(_)
-            | Self::Version
-            | Self::Method
-            | Self::Origin
-            | Self::Subprotocol
-            | Self::TokenInUrl
-            | Self::NoGateway => None,
-        }
-    }
-}
+use crate::protocol::Encoding;
 
 /// The result of a valid handshake.
 #[derive(Debug, PartialEq, Eq)]
@@ -225,11 +114,11 @@ pub async fn take_over(
         Err(Refused::Draining)
     } else {
         check_handshake(&request, &hub.worker().bounds.allowed_origins)
-            .and_then(|agreed| check_rate(&hub, &request, framed.io_ref()).map(|address| (agreed, address)))
+            .and_then(|agreed| place::take(&hub, &request).map(|place| (agreed, place)))
     };
     let timeout = hub.worker().bounds.handshake_timeout;
     match checked {
-        Ok((agreed, address)) => {
+        Ok((agreed, place)) => {
             let mut response = handshake_response(request.head());
             if let Some(subprotocol) = agreed.subprotocol {
                 response
@@ -239,14 +128,14 @@ pub async fn take_over(
             let item = h1::Message::Item((response, actix_http::body::BodySize::None));
             if matches!(tokio::time::timeout(timeout, framed.send(item)).await, Ok(Ok(()))) {
                 let parts = framed.into_parts();
-                hub.open(parts.io, agreed.encoding, agreed.bearer, parts.read_buf, address);
+                hub.open(parts.io, agreed.encoding, agreed.bearer, parts.read_buf, place);
             }
         }
         Err(refused) => {
             hub.worker().count_refused_upgrade(refused.label());
             let body = refusal_body(refused);
             let size = actix_http::body::BodySize::Sized(body.len() as u64);
-            let item = h1::Message::Item((refusal(refused).drop_body(), size));
+            let item = h1::Message::Item((refusal(refused, hub.worker().bounds.https).drop_body(), size));
             let answer = async {
                 framed.send(item).await?;
                 framed.send(h1::Message::Chunk(Some(body.into()))).await?;
@@ -256,72 +145,6 @@ pub async fn take_over(
             let _ = tokio::time::timeout(timeout, answer).await;
         }
     }
-}
-
-/// Checks whether the address of the request may connect now, and returns that address.
-fn check_rate(hub: &Hub<TcpStream>, request: &Request, stream: &TcpStream) -> Result<IpAddr, Refused> {
-    let admission = &hub.worker().admission;
-    let peer = stream.peer_addr().ok().map(|peer| peer.ip());
-    let address = admission.address(peer, request.headers());
-    if hub.worker().node.connections().is_full() {
-        let retry_after_ms = 1_000;
-        hub.worker().count_turned_away(&Failure::Overloaded { retry_after_ms });
-        return Err(Refused::Overloaded { retry_after_ms });
-    }
-    let node = &hub.worker().node;
-    let now_ms = node.environment().monotonic_ms();
-    if let Some(retry_after_ms) = node.offenders().refused_ms(address, now_ms) {
-        return Err(Refused::RateLimited { retry_after_ms });
-    }
-    admission.check_rate(address).map(|()| address).map_err(|failure| {
-        hub.worker().count_turned_away(&failure);
-        match failure {
-            Failure::RateLimited { retry_after_ms } => Refused::RateLimited { retry_after_ms },
-            Failure::Overloaded { retry_after_ms } => Refused::Overloaded { retry_after_ms },
-            Failure::Refused(_)
-            | Failure::Unavailable { .. }
-            | Failure::IssuerAway
-            | Failure::Unauthenticated(_)
-            | Failure::Suspended { .. } => Refused::Draining,
-        }
-    })
-}
-
-fn refusal(refused: Refused) -> Response<BoxBody> {
-    let mut response = Response::build(refused.status());
-    response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json")));
-    response.force_close();
-    match refused {
-        Refused::Version => {
-            response.insert_header((header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
-            response.insert_header((header::UPGRADE, HeaderValue::from_static("websocket")));
-        }
-        Refused::Method => {
-            response.insert_header((header::ALLOW, HeaderValue::from_static("GET")));
-        }
-        _ => {}
-    }
-    if let Some(wait_ms) = refused.retry_after_ms() {
-        response.insert_header((header::RETRY_AFTER, wait_ms.div_ceil(1_000).max(1).to_string()));
-    }
-    response.finish().map_into_boxed_body()
-}
-
-fn refusal_body(refused: Refused) -> Vec<u8> {
-    let (status, code) = (refused.status(), refused.code());
-    let mut body = serde_json::json!({
-        "type": format!("urn:tidings:error:{}", code.as_str()),
-        "title": status.canonical_reason().unwrap_or_default(),
-        "status": status.as_u16(),
-        "detail": refused.detail(),
-        "code": code.as_str(),
-        "retryable": code.retryable(),
-        "definite": true,
-    });
-    if let Some(retry_after_ms) = refused.retry_after_ms() {
-        body["retry_after_ms"] = retry_after_ms.into();
-    }
-    body.to_string().into_bytes()
 }
 
 #[cfg(test)]

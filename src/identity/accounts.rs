@@ -1,6 +1,5 @@
 //! Signing in and out, and changing how a user signs in.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::passwords::{Guesser, Match};
@@ -8,7 +7,9 @@ use super::refresh::{RefreshToken, hash_presented};
 use super::visitor::{Device, Visitor};
 use super::{Claims, Identity, Standing};
 use crate::domain::audit::AuditAction;
-use crate::domain::{AccountState, AddressPrefix, FamilyId, Refusal, Timestamp, User, UserId, Username};
+use crate::domain::{
+    AccountState, AddressPrefix, ClientAddress, FamilyId, Refusal, Timestamp, User, UserId, Username,
+};
 use crate::protocol::Failure;
 use crate::store::{Credentials, FamilyRotation, NewFamily, Revocation, RevocationKind};
 
@@ -154,14 +155,14 @@ impl Identity {
     ///
     /// # Errors
     /// `Unauthenticated`: sign in again. `RateLimited`, `Unavailable`.
-    pub async fn refresh(&self, presented: &str, address: IpAddr) -> Result<SignedIn, Failure> {
+    pub async fn refresh(&self, presented: &str, address: ClientAddress) -> Result<SignedIn, Failure> {
         self.inner.throttle.refresh(address)?;
         let refused = Failure::Unauthenticated("the refresh token is unknown, expired or revoked");
         let Some(hash) = hash_presented(presented) else { return Err(refused) };
         let now = self.inner.environment.now();
         let next = RefreshToken::draw(&self.inner.environment);
         let end = self.refresh_end(now);
-        let network = AddressPrefix::of(address);
+        let network = AddressPrefix::of(address.ip());
         let rotation = self.inner.store.rotate_family(&hash, &next.hash, end, now, REPEAT_WITHIN, &network);
         match self.write(rotation).await? {
             FamilyRotation::Rotated(family) => {

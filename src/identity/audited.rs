@@ -1,10 +1,8 @@
 //! What identity writes to the audit log.
 
-use std::net::IpAddr;
-
 use super::{Identity, SignedIn};
-use crate::domain::UserId;
 use crate::domain::audit::{AuditAction, AuditActor, AuditEntry};
+use crate::domain::{ClientAddress, UserId};
 use crate::protocol::Failure;
 
 /// The most characters of a username that somebody tried.
@@ -27,7 +25,7 @@ impl Identity {
         &self,
         signed_in: &Result<SignedIn, Failure>,
         username: &str,
-        address: IpAddr,
+        address: ClientAddress,
     ) {
         let tried: String = username.chars().take(TRIED_CHARS).collect();
         let entry = match signed_in {
@@ -40,15 +38,20 @@ impl Identity {
             }
             Err(_) => return,
         };
-        self.inner.audit.note(AuditEntry { address: Some(address.to_string()), ..entry });
+        self.inner.audit.note(AuditEntry { address: Some(address.ip().to_string()), ..entry });
     }
 
     /// A new account or guest, or one that came back this way. What is refused is counted and not noted.
-    pub(super) fn note_sign_up(&self, kind: &'static str, made: &Result<SignedIn, Failure>, address: IpAddr) {
+    pub(super) fn note_sign_up(
+        &self,
+        kind: &'static str,
+        made: &Result<SignedIn, Failure>,
+        address: ClientAddress,
+    ) {
         let Ok(signed_in) = made else { return };
         let action = if signed_in.created { AuditAction::SignUp } else { AuditAction::SignIn };
         let entry = self.entry(action, signed_in.user.id).with(kind);
-        self.inner.audit.note(AuditEntry { address: Some(address.to_string()), ..entry });
+        self.inner.audit.note(AuditEntry { address: Some(address.ip().to_string()), ..entry });
     }
 
     fn entry(&self, action: AuditAction, user: UserId) -> AuditEntry {

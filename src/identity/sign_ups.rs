@@ -2,7 +2,6 @@
 //! was lost.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use sha2::{Digest, Sha256};
@@ -11,7 +10,7 @@ use super::visitor::{Device, Visitor};
 use super::{Claims, Identity, SignedIn};
 use crate::config::SignUps;
 use crate::domain::audit::AuditAction;
-use crate::domain::{Refusal, User, UserId, Username};
+use crate::domain::{ClientAddress, Refusal, User, UserId, Username};
 use crate::protocol::{Failure, checks};
 use crate::store::{Credentials, NewUser, NewUserOutcome};
 
@@ -78,7 +77,7 @@ impl Identity {
         owner: Credentials,
         password: String,
         device: Device,
-        address: IpAddr,
+        address: ClientAddress,
     ) -> Result<SignedIn, Failure> {
         let name = owner.user.username.as_ref().map(Username::as_str).unwrap_or_default();
         let may_try = self.inner.throttle.guess(name, address).is_ok();
@@ -206,7 +205,7 @@ impl Identity {
         Err(Refusal::Conflict("only a guest can be claimed").into())
     }
 
-    fn count_sign_up(&self, kind: &'static str, made: &Result<SignedIn, Failure>, address: IpAddr) {
+    fn count_sign_up(&self, kind: &'static str, made: &Result<SignedIn, Failure>, address: ClientAddress) {
         self.note_sign_up(kind, made, address);
         match made {
             Ok(signed_in) if signed_in.created => self.inner.meters.sign_ups.of(kind).increment(1),

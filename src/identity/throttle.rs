@@ -7,11 +7,10 @@
 use std::net::IpAddr;
 
 use crate::config::AuthSettings;
-use crate::config::subscriber;
-use crate::domain::FamilyId;
+use crate::domain::{ClientAddress, FamilyId};
 use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
-use crate::rate_limit::RateLimit;
+use crate::rate_limit::{AddressLimit, RateLimit};
 
 /// All limits of identity.
 pub struct Throttle {
@@ -23,16 +22,16 @@ pub struct Throttle {
     devices: RateLimit<FamilyId>,
     /// Passwords that somebody who is signed in gives again, by the user.
     confirmations: RateLimit<String>,
-    sign_in_addresses: RateLimit<IpAddr>,
-    sign_up_addresses: RateLimit<IpAddr>,
-    refresh_addresses: RateLimit<IpAddr>,
+    sign_in_addresses: AddressLimit,
+    sign_up_addresses: AddressLimit,
+    refresh_addresses: AddressLimit,
 }
 
 impl Throttle {
     /// Sets the limits.
     pub fn new(auth: &AuthSettings, environment: SharedEnvironment) -> Self {
-        let per_minute = |most| RateLimit::per_minute(most, environment.clone());
         let (each, together) = (auth.sign_ins_per_minute, auth.sign_ins_per_account_per_minute);
+        let per_minute = |most| AddressLimit::per_minute(most, &environment);
         Self {
             places: RateLimit::per_minute(each, environment.clone()),
             accounts: RateLimit::per_minute(together, environment.clone()),
@@ -48,8 +47,8 @@ impl Throttle {
     ///
     /// # Errors
     /// `RateLimited` with the wait.
-    pub fn sign_in(&self, account: &str, address: IpAddr) -> Result<(), Failure> {
-        self.address(&self.sign_in_addresses, address)?;
+    pub fn sign_in(&self, account: &str, address: ClientAddress) -> Result<(), Failure> {
+        self.sign_in_addresses.check(address)?;
         self.guess(account, address)
     }
 
@@ -57,8 +56,10 @@ impl Throttle {
     ///
     /// # Errors
     /// As [`Throttle::sign_in`].
-    pub fn guess(&self, account: &str, address: IpAddr) -> Result<(), Failure> {
-        self.places.check(&(account.to_owned(), subscriber(address)))?;
+    pub fn guess(&self, account: &str, address: ClientAddress) -> Result<(), Failure> {
+        if let Some(subscriber) = address.subscriber() {
+            self.places.check(&(account.to_owned(), subscriber))?;
+        }
         self.accounts.check(&account.to_owned())
     }
 
@@ -82,22 +83,16 @@ impl Throttle {
     ///
     /// # Errors
     /// As [`Throttle::sign_in`].
-    pub fn sign_up(&self, address: IpAddr) -> Result<(), Failure> {
-        self.address(&self.sign_up_addresses, address)
+    pub fn sign_up(&self, address: ClientAddress) -> Result<(), Failure> {
+        self.sign_up_addresses.check(address)
     }
 
     /// Checks whether `address` may present another refresh token now, and counts it.
     ///
     /// # Errors
     /// As [`Throttle::sign_in`].
-    pub fn refresh(&self, address: IpAddr) -> Result<(), Failure> {
-        self.address(&self.refresh_addresses, address)
-    }
-
-    /// The loopback address has no limit: a program on this machine could do worse. Behind a proxy on the
-    /// same machine, `server.trusted_proxies` makes the clients' own addresses known.
-    fn address(&self, limit: &RateLimit<IpAddr>, address: IpAddr) -> Result<(), Failure> {
-        if address.to_canonical().is_loopback() { Ok(()) } else { limit.check(&subscriber(address)) }
+    pub fn refresh(&self, address: ClientAddress) -> Result<(), Failure> {
+        self.refresh_addresses.check(address)
     }
 }
 
@@ -121,7 +116,7 @@ mod tests {
             ..Settings::for_tests().auth
         };
         let throttle = Throttle::new(&auth, environment.clone());
-        let address = |last| IpAddr::from([10, 0, 0, last]);
+        let address = |last| ClientAddress::Counted([10, 0, 0, last].into());
         let passes = |throttle: &Throttle, last| throttle.sign_in("ada", address(last)).is_ok();
         assert!(passes(&throttle, 1) && passes(&throttle, 1) && !passes(&throttle, 1), "one address");
         assert!(passes(&throttle, 2), "another address");

@@ -2,14 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::domain::{AddressPrefix, Refusal};
+use crate::domain::{AddressPrefix, ClientAddress, Refusal};
 use crate::protocol::checks;
 
 /// A client that asks to sign in or up.
 #[derive(Debug, Clone, Copy)]
 pub struct Visitor<'a> {
     /// Its address, past trusted proxies.
-    pub address: IpAddr,
+    pub address: ClientAddress,
     /// The name that its device gives itself.
     pub device_name: Option<&'a str>,
     /// The token that it was given when somebody signed in on it before.
@@ -27,11 +27,14 @@ pub(super) struct Device {
 
 impl Visitor<'_> {
     /// A nameless device on this machine.
-    pub const HERE: Self =
-        Self { address: IpAddr::V4(Ipv4Addr::LOCALHOST), device_name: None, device_token: None };
+    pub const HERE: Self = Self {
+        address: ClientAddress::Counted(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        device_name: None,
+        device_token: None,
+    };
 
     pub(super) fn device(&self) -> Result<Device, Refusal> {
         let name = self.device_name.map(checks::device_name).transpose()?.flatten();
-        Ok(Device { name, network: AddressPrefix::of(self.address), secret_hash: None })
+        Ok(Device { name, network: AddressPrefix::of(self.address.ip()), secret_hash: None })
     }
 }

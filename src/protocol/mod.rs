@@ -3,6 +3,7 @@
 //! `docs/PROTOCOL.md` is the authority; the schemas at `/asyncapi.json` are made from these types. Nothing
 //! here waits, does I/O or decides anything.
 
+mod answer_headers;
 mod changes;
 pub mod checks;
 pub mod client;
@@ -21,6 +22,7 @@ mod snapshots;
 mod visible;
 pub mod whole;
 
+pub use answer_headers::answer_headers;
 pub use client::{ClientFrame, RequestId};
 pub use close::Close;
 pub use codec::{Encoding, Rejected};

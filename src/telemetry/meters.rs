@@ -40,6 +40,7 @@ group! {
         hellos: By<Counter> = HELLOS,
         hello_latency: Latency = HELLO_LATENCY,
         upgrades_refused: By<Counter> = UPGRADES_REFUSED,
+        turned_away: By<Counter> = TURNED_AWAY,
         closes: By<Counter> = CLOSES,
         frames_in: By<Counter> = FRAMES_IN,
         frames_out: Counter = FRAMES_OUT,

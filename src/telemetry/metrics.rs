@@ -26,6 +26,7 @@ const HELLO_RESULTS: &[&str] =
     &["welcome", "unauthenticated", "not_a_hello", "timeout", "unavailable", "gone"];
 const UPGRADE_REFUSALS: &[&str] =
     &["bad_request", "subprotocol", "origin", "rate_limited", "overloaded", "draining"];
+const FULL: &[&str] = &["address", "node"];
 const SHED_REASONS: &[&str] = &[
     "writer_queue",
     "writer_wait",
@@ -179,6 +180,7 @@ catalogue! {
     HELLOS: CounterBy = "tidings_hellos_total", Count, by "result" in HELLO_RESULTS, "Upgraded connections by how their hello ended.";
     HELLO_LATENCY: LatencyDef = "tidings_hello_latency_seconds", Seconds, buckets WAIT_S, "From the upgrade to the welcome.";
     UPGRADES_REFUSED: CounterBy = "tidings_upgrades_refused_total", Count, by "reason" in UPGRADE_REFUSALS, "Upgrades answered with an HTTP error.";
+    TURNED_AWAY: CounterBy = "tidings_connections_turned_away_total", Count, by "full" in FULL, "Connections and requests for which there was no place: of their address, or on the node.";
     CLOSES: CounterBy = "tidings_closes_total", Count, by "code" in Close::COUNTED, "Ended connections by close code; 1006 is an end without a close frame.";
     FRAMES_IN: CounterBy = "tidings_frames_in_total", Count, by "type" in ClientFrame::NAMES, "Frames received from clients.";
     FRAMES_OUT: CounterDef = "tidings_frames_out_total", Count, "Frames written to clients.";

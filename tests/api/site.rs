@@ -58,7 +58,18 @@ async fn the_page_is_asked_for_each_time_and_what_it_names_is_kept_for_good() {
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
     assert!(policy.contains(&format!("script-src 'self' 'sha256-{}';", hash(&map))), "{policy}");
     assert!(policy.contains(&format!("style-src 'sha256-{}';", hash(&styles))), "{policy}");
-    assert!(policy.contains("default-src 'self'") && !policy.contains("unsafe"), "{policy}");
+    for part in [
+        "default-src 'none';",
+        "connect-src 'self';",
+        "form-action 'none'",
+        "base-uri 'none'",
+        "object-src 'none'",
+        "frame-ancestors 'none'",
+        "trusted-types 'none'",
+    ] {
+        assert!(policy.contains(part), "{part} is not in {policy}");
+    }
+    assert!(!policy.contains("unsafe") && !policy.contains("ws") && !policy.contains('*'), "{policy}");
 
     assert!(modules.len() > 10 && modules["/tidings.js"].starts_with("/tidings-"), "{modules:?}");
     // What the first screen needs is named: the browser need not find it in one module after the other.
@@ -129,6 +140,48 @@ async fn names_without_a_hash_or_with_anothers_are_answered_and_asked_for_again(
     {
         let again = Answer::of(server.request("GET", "/").header("if-none-match", given)).await;
         assert_eq!((again.status.as_u16(), again.text.is_empty()), (status, status == 304));
+    }
+}
+
+#[actix_web::test]
+async fn every_answer_says_what_browsers_may_do_with_it() {
+    let mut world = World::new().await;
+    for https in [false, true] {
+        world.https = https;
+        let server = world.serve().await;
+        for (method, path, status) in [
+            ("GET", "/", 200),
+            ("GET", "/docs", 200),
+            ("GET", "/tidings.js", 200),
+            ("GET", "/openapi.json", 200),
+            ("GET", "/healthz", 200),
+            ("GET", "/v1/server", 200),
+            ("GET", "/v1/me", 401),
+            ("GET", "/nowhere", 404),
+            ("DELETE", "/app.js", 405),
+            ("POST", "/v1/tokens", 400),
+        ] {
+            let answer = server.call(None, method, path, json!([1])).await;
+            assert_eq!(answer.status, status, "{path}");
+            for (name, wanted) in [
+                ("x-content-type-options", "nosniff"),
+                ("referrer-policy", "no-referrer"),
+                ("x-frame-options", "DENY"),
+                ("cross-origin-opener-policy", "same-origin"),
+                ("cross-origin-resource-policy", "same-origin"),
+            ] {
+                assert_eq!(text(&answer.headers, name), wanted, "{name} of {path}");
+            }
+            assert!(text(&answer.headers, "permissions-policy").contains("camera=(), "), "{path}");
+            let policy = text(&answer.headers, "content-security-policy");
+            for part in
+                ["default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"]
+            {
+                assert!(policy.contains(part), "{path}: {policy}");
+            }
+            let strict = text(&answer.headers, "strict-transport-security");
+            assert_eq!(strict, if https { "max-age=31536000" } else { "" }, "{path}");
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use tidings::actors::{Node, NodeOptions};
 use tidings::api::{ApiState, Readiness};
 use tidings::audit::AuditLog;
 use tidings::config::{
-    Directory, PresenceSettings, ReceiptsSettings, Settings, TrustedProxies, WriterSettings,
+    Directory, PresenceSettings, ReceiptsSettings, ServerSettings, Settings, TrustedProxies, WriterSettings,
 };
 use tidings::domain::{AllowedOrigins, Limits, Timestamp};
 use tidings::environment::{Environment, SharedEnvironment, SystemEnvironment};
@@ -42,6 +42,8 @@ pub struct World {
     /// Sends and other requests that a user may make per second and at once; 0: any number.
     pub per_second: (u32, u32),
     pub directory: Directory,
+    /// Clients reach the server by https only.
+    pub https: bool,
     pub default_conversation: Option<DefaultConversationOptions>,
 }
 
@@ -84,6 +86,7 @@ impl World {
             store,
             per_second: (0, 0),
             directory: Directory::Open,
+            https: false,
             default_conversation: None,
         }
     }
@@ -120,8 +123,13 @@ impl World {
             identity: identity.clone(),
             requests: Arc::default(),
             readiness: readiness.clone(),
-            proxies: TrustedProxies::new(vec!["127.0.0.0/8".parse().expect("a network")]),
+            proxies: TrustedProxies::of(&ServerSettings {
+                trusted_proxies: vec!["127.0.0.0/8".parse().expect("a network")],
+                loopback_exempt: true,
+                ..Settings::for_tests().server
+            }),
             allowed_origins: Arc::new(AllowedOrigins::new(&["https://game.example".to_owned()], None)),
+            https: self.https,
             name: "Test".to_owned(),
             directory: self.directory,
             default_conversation: Arc::new(DefaultConversation::new(self.default_conversation.clone())),

@@ -84,6 +84,9 @@ calls! {
     token "DELETE" "/v1/me" => "/v1/me" "";
     token "POST" "/v1/me/claim" => "/v1/me/claim" r#"{"username":"c$SHORT","password":"correct horse battery"}"#;
     token "GET" "/v1/me/export" => "/v1/me/export" "";
+    token "GET" "/v1/me/sessions" => "/v1/me/sessions" "";
+    token "DELETE" "/v1/me/sessions" => "/v1/me/sessions" "";
+    token "DELETE" "/v1/me/sessions/{session}" ("unknown") => "/v1/me/sessions/f_00000000000000000000000000000001" "";
     token "DELETE" "/v1/tokens" => "/v1/tokens" "";
     token "GET" "/v1/users" => "/v1/users?prefix=no" "";
     token "GET" "/v1/users/{user}" => "/v1/users/$PEER" "";

@@ -2,6 +2,7 @@
 //! fails.
 
 #[path = "../servers/buses.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
 mod servers;
 
 mod cluster;
@@ -13,4 +14,5 @@ mod presence_registry;
 mod recording_listener;
 mod sentinel;
 mod served;
+mod tls;
 mod world;

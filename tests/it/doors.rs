@@ -62,6 +62,86 @@ async fn one_address_connects_only_so_often() {
     ws.expect("welcome").await;
 }
 
+/// Sign-ups with these values of a header, one after the other: whether each passes the limit.
+async fn pass(rest: &Rest, name: &str, values: &[&str]) -> Vec<bool> {
+    let mut passed = Vec::new();
+    for value in values {
+        let request = rest.request(Method::POST, "/v1/accounts/guest").header(name, *value).json(&json!({}));
+        let status = rest.finish(request).await.status;
+        assert!(matches!(status.as_u16(), 201 | 429), "{status}");
+        passed.push(status == 201);
+    }
+    passed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_client_is_whom_the_last_listed_proxy_names() {
+    let one_each = ("TIDINGS__AUTH__SIGN_UPS_PER_IP_PER_MINUTE", "1");
+    let listed = ("TIDINGS__SERVER__TRUSTED_PROXIES", "127.0.0.0/8,10.0.0.0/8");
+    let chain = [
+        "6.6.6.1, 203.0.113.9, 10.0.0.2",
+        "6.6.6.2, 203.0.113.9, 10.0.0.2",
+        "6.6.6.1, 203.0.113.8, 10.0.0.2",
+    ];
+
+    // Whoever is behind one proxy cannot name another address, a client inside the listed networks neither.
+    let server = Server::start(&[one_each, listed]).await;
+    let rest = Rest::new(&server);
+    assert_eq!(pass(&rest, "x-forwarded-for", &chain).await, [true, false, false]);
+    let own = ["6.6.6.1, 203.0.113.9", "6.6.6.2, 203.0.113.9", "6.6.6.2"];
+    assert_eq!(pass(&rest, "x-forwarded-for", &own).await, [true, false, true]);
+    let v6 = [
+        "2001:db8::1",
+        "2001:db8::2",
+        "2001:db8:0:1::1",
+        "2001:db8:0:2::1",
+        "2001:db8:0:3::1",
+        "2001:db8:0:4::1",
+    ];
+    assert_eq!(pass(&rest, "x-forwarded-for", &v6).await, [true, false, true, true, true, false]);
+    let log = server.log();
+    assert!(log.contains("server.proxy_hops"), "{log}");
+
+    let server = Server::start(&[one_each, listed, ("TIDINGS__SERVER__PROXY_HOPS", "2")]).await;
+    assert_eq!(pass(&Rest::new(&server), "x-forwarded-for", &chain).await, [true, false, true]);
+
+    let server = Server::start(&[one_each, listed, ("TIDINGS__SERVER__PROXY_HEADER", "forwarded")]).await;
+    let rest = Rest::new(&server);
+    let elements = ["for=6.6.6.1, for=203.0.113.9", "for=6.6.6.2, for=203.0.113.9", "for=203.0.113.8"];
+    assert_eq!(pass(&rest, "forwarded", &elements).await, [true, false, true]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn this_machine_has_the_limits_unless_it_is_exempt() {
+    let one_each = ("TIDINGS__AUTH__SIGN_UPS_PER_IP_PER_MINUTE", "1");
+    let server = Server::start(&[one_each, ("TIDINGS__SERVER__LOOPBACK_EXEMPT", "false")]).await;
+    // Nobody is listed, so what the header says is worth nothing.
+    assert_eq!(pass(&Rest::new(&server), "x-forwarded-for", &["6.6.6.1", "6.6.6.2"]).await, [true, false]);
+    let server = Server::start(&[one_each, ("TIDINGS__SERVER__LOOPBACK_EXEMPT", "true")]).await;
+    assert_eq!(pass(&Rest::new(&server), "x-forwarded-for", &["6.6.6.1", "6.6.6.2"]).await, [true, true]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_that_is_refused_says_what_browsers_may_do_with_the_answer() {
+    let server = Server::start(&[("TIDINGS__SERVER__PUBLIC_URL", "https://chat.example")]).await;
+    let rest = Rest::new(&server);
+    let elsewhere = rest.request(Method::GET, "/v1/ws").header("origin", "https://evil.example");
+    let upgrade = [("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")];
+    let elsewhere = upgrade.into_iter().fold(elsewhere, |request, (name, value)| request.header(name, value));
+    let elsewhere = elsewhere.header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    for (request, status) in [(elsewhere, 403), (rest.request(Method::GET, "/v1/ws"), 426)] {
+        let refused = rest.finish(request).await;
+        assert_eq!(refused.status, status, "{}", refused.text);
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("cross-origin-resource-policy", "same-origin"),
+            ("strict-transport-security", "max-age=31536000"),
+        ] {
+            assert_eq!(refused.header(name), Some(value), "{status}: {name}");
+        }
+    }
+}
+
 /// A token of another issuer, whose keys cannot be had: checking it takes as long as they are waited for.
 fn slow_token() -> String {
     let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());

@@ -316,18 +316,14 @@ async fn http_connections_are_served_as_was_set() {
     let answer = ended(&mut idle).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 
-    // Two connections take all places: a third waits until one goes.
-    let (server, _) = serve(&[("server.max_connections", "2"), ("server.workers", "1")]).await;
-    let mut taken = Vec::new();
-    for _ in 0..2 {
-        let mut stream = asking(&server).await;
-        stream.read_exact(&mut [0; 12]).await.unwrap();
-        taken.push(stream);
-    }
-    let third = asking(&server).await;
-    assert!(timeout(Duration::from_millis(500), third.readable()).await.is_err(), "it is served");
-    taken.clear();
-    timeout(DEADLINE, third.readable()).await.expect("it is served now").unwrap();
+    // One connection takes the only place: a second waits until it goes.
+    let (server, _) = serve(&[("server.max_connections", "1"), ("server.workers", "1")]).await;
+    let mut first = asking(&server).await;
+    first.read_exact(&mut [0; 12]).await.unwrap();
+    let second = asking(&server).await;
+    assert!(timeout(Duration::from_millis(500), second.readable()).await.is_err(), "it is served");
+    drop(first);
+    timeout(DEADLINE, second.readable()).await.expect("it is served now").unwrap();
 }
 
 /// A connection that has asked for something and stays open.

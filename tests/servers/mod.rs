@@ -5,6 +5,8 @@
 //! however it ends, the pipe closes, and the shell stops the server and removes its directory. Nothing is
 //! left behind by a test that panics, is killed or runs out of time.
 
+#[path = "certificates.rs"]
+pub mod certificates;
 #[path = "lent.rs"]
 pub mod lent;
 #[path = "pgbouncer.rs"]

@@ -13,6 +13,8 @@ use super::process::{Process, give_away, program, run, unprivileged, until};
 
 /// The user who owns everything.
 const USER: &str = "tidings";
+/// The role that stores are opened as.
+const SERVING: &str = "tidings_serving";
 /// A database with the tables and nothing in them, to be copied.
 const TEMPLATE: &str = "tidings_template";
 
@@ -117,15 +119,21 @@ impl Postgres {
         until("postgres answers", ready).await;
     }
 
-    /// Makes a database with empty tables and answers its URL.
+    /// Makes a database with empty tables. Answers the URL that a server connects by: as in production, not
+    /// as the owner of the tables.
     pub async fn database(&self, name: &str) -> String {
         self.run(&format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")).await;
-        self.url(name)
+        self.serving_url(name)
     }
 
-    /// The URL of a database on this server.
+    /// The URL of a database on this server, for the owner of everything.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{USER}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// The same, for the role that a server connects as.
+    pub fn serving_url(&self, database: &str) -> String {
+        format!("postgres://{SERVING}@127.0.0.1:{}/{database}", self.port)
     }
 
     /// The port it listens on, at 127.0.0.1.
@@ -235,6 +243,7 @@ pub async fn template() -> PathBuf {
     for step in tidings::store::postgres::steps() {
         step.text.hash(&mut hasher);
     }
+    tidings::store::postgres::grants(SERVING).hash(&mut hasher);
     let place = std::env::temp_dir().join(format!("tidings-postgres-template-{:016x}", hasher.finish()));
     let finished = place.join("data");
     fs::create_dir_all(&place).expect("the temporary directory can be written");
@@ -265,5 +274,6 @@ async fn initialise(directory: &Path) {
     server.run(&format!("CREATE DATABASE {TEMPLATE}")).await;
     let url = server.url(TEMPLATE).into();
     tidings::store::postgres::migrate(&url).await.expect("the migrations apply");
+    tidings::store::postgres::grant(&url, SERVING).await.expect("the role is made");
     drop(server);
 }

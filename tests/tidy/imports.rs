@@ -13,7 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Every part may use their macros, which need no import.
     ("bounds", &[]),
     ("rare", &[]),
-    ("rate_limit", &["panics", "environment", "protocol"]),
+    ("rate_limit", &["panics", "domain", "environment", "protocol"]),
     ("config", &["domain"]),
     ("telemetry", &["config", "protocol"]),
     ("protocol", &["domain"]),

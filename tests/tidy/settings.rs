@@ -21,6 +21,20 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
         "SERVER__INTERNAL_TOKEN_FILE",
     ),
     ("server.trusted_proxies", DOORS, "one_address_connects_only_so_often", "SERVER__TRUSTED_PROXIES"),
+    ("server.proxy_header", DOORS, NAMED, "SERVER__PROXY_HEADER"),
+    ("server.proxy_hops", DOORS, NAMED, "SERVER__PROXY_HOPS"),
+    (
+        "server.loopback_exempt",
+        DOORS,
+        "this_machine_has_the_limits_unless_it_is_exempt",
+        "SERVER__LOOPBACK_EXEMPT",
+    ),
+    (
+        "server.connections_per_ip",
+        "tests/it/crowded.rs",
+        "one_address_takes_its_places_and_only_health_checks_and_those_who_are_signed_in_get_more",
+        "SERVER__CONNECTIONS_PER_IP",
+    ),
     ("server.name", NEWCOMERS, "the_server_tells_its_rules", "SERVER__NAME"),
     ("server.directory", NEWCOMERS, "a_closed_directory_answers_whole_usernames_only", "SERVER__DIRECTORY"),
     (
@@ -176,6 +190,15 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
     ),
     ("bus.backend", "tests/bus/served.rs", SERVED, "bus.backend"),
     ("bus.redis.url", "tests/bus/served.rs", SERVED, "bus.redis.url"),
+    ("store.postgres.plain_text", PLAIN, PLAIN_TEXT, "store.postgres.plain_text"),
+    ("bus.redis.plain_text", PLAIN, PLAIN_TEXT, "bus.redis.plain_text"),
+    ("auth.external.plain_text", PLAIN, PLAIN_TEXT, "auth.external.plain_text"),
+    (
+        "bus.redis.ca_file",
+        "tests/bus/tls.rs",
+        "redis_is_believed_only_with_a_certificate_for_its_name_from_the_ca_that_was_named",
+        "bus.redis.ca_file=",
+    ),
     ("bus.mac", BUS_KEYS, "unsigned_messages_are_taken_as_was_set", "bus.mac"),
     ("bus.mac_key_files", BUS_KEYS, "keys_come_from_the_files_that_were_set", "bus.mac_key_files"),
     (
@@ -271,6 +294,8 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
 const UNSHOWN: &[(&str, &str)] =
     &[("gateway.lag_resume_bytes", "when a lagging reader goes on shows from outside only as a moment")];
 
+const PLAIN: &str = "src/config/links.rs";
+const PLAIN_TEXT: &str = "plain_text_to_another_host_needs_a_setting_and_is_warned_of";
 const SETTINGS: &str = "tests/it/settings.rs";
 const ONE_LOBBY: &str = "a_new_server_has_one_open_channel_that_its_first_account_owns";
 const NEWCOMERS: &str = "tests/it/newcomers.rs";
@@ -278,6 +303,7 @@ const BACKGROUND: &str = "tests/it/background.rs";
 const BUS_FAULTS: &str = "tests/bus/faults.rs";
 const FROZEN: &str = "a_frozen_server_is_given_up_on_after_the_times_that_were_set";
 const BUS_KEYS: &str = "src/app/bus_keys.rs";
+const NAMED: &str = "the_client_is_whom_the_last_listed_proxy_names";
 const DOORS: &str = "tests/it/doors.rs";
 const SIGNING: &str = "tests/api/signing.rs";
 const EXTERNAL: &str = "tests/api/external.rs";

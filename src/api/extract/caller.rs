@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
@@ -10,7 +10,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
 
 use crate::api::{ApiState, Problem};
-use crate::domain::UserId;
+use crate::domain::{ClientAddress, UserId};
 use crate::identity::Claims;
 use crate::protocol::Failure;
 
@@ -28,7 +28,7 @@ impl Caller {
 pub struct Sender(pub UserId);
 
 /// The client's address, past trusted proxies.
-pub struct Address(pub IpAddr);
+pub struct Address(pub ClientAddress);
 
 impl FromRequest for Caller {
     type Error = Problem;
@@ -60,13 +60,14 @@ impl FromRequest for Sender {
 
 impl Address {
     /// The client's address of `request`.
-    pub fn of(request: &HttpRequest) -> IpAddr {
-        let peer = request.peer_addr().map(|peer| peer.ip());
-        let forwarded_for =
-            request.headers().get_all(header::X_FORWARDED_FOR).map(header::HeaderValue::as_bytes);
+    pub fn of(request: &HttpRequest) -> ClientAddress {
+        let peer = request.peer_addr().as_ref().map(SocketAddr::ip);
         match request.app_data::<web::Data<ApiState>>() {
-            Some(state) => state.proxies.client(peer, forwarded_for),
-            None => peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            Some(state) => {
+                let values = |name| request.headers().get_all(name).map(header::HeaderValue::as_bytes);
+                state.proxies.client(peer, values)
+            }
+            None => ClientAddress::Counted(peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))),
         }
     }
 }
@@ -80,14 +81,23 @@ impl FromRequest for Address {
     }
 }
 
+/// Whether a request has a valid token. Counts for no rate.
+pub async fn is_signed_in(state: &ApiState, request: &HttpRequest) -> bool {
+    match bearer(request) {
+        Some(token) => state.identity.authenticate(token).await.is_ok(),
+        None => false,
+    }
+}
+
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok())?;
+    let (scheme, token) = given.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
 async fn authenticate(request: &HttpRequest) -> Result<(Claims, web::Data<ApiState>), Problem> {
     let state = request.app_data::<web::Data<ApiState>>().ok_or_else(Problem::internal)?.clone();
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = given
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim())
-        .ok_or(Failure::Unauthenticated("a bearer token is needed"))?;
+    let token = bearer(request).ok_or(Failure::Unauthenticated("a bearer token is needed"))?;
     let claims = state.identity.authenticate(token).await?;
     // For the log line of a request that fails.
     request.extensions_mut().insert(claims.user);

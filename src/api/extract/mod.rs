@@ -7,6 +7,6 @@ mod query;
 mod segments;
 
 pub use body::{Body, OptionalBody};
-pub use caller::{Address, Caller, Sender};
+pub use caller::{Address, Caller, Sender, is_signed_in};
 pub use query::Query;
 pub use segments::Segments;

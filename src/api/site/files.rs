@@ -8,10 +8,12 @@ use bytes::Bytes;
 use super::bundle;
 use crate::api::asset::Asset;
 
-/// What the page may do: it connects to its own server only, runs the server's own modules, and no other page
-/// may embed it. `%script` and `%styles` are replaced by the hashes of its map of modules and of its styles.
-const POLICY: &str = "default-src 'self'; script-src 'self' '%script'; style-src '%styles'; connect-src 'self' ws: wss:; img-src 'self' data:; \
-                      base-uri 'none'; frame-ancestors 'none'";
+/// What the page may do: it connects to its own server only (`'self'` is its WebSocket too), runs the
+/// server's own modules, makes no markup or script of a text, sends no form, and no other page may embed it.
+/// `%script` and `%styles` are replaced by the hashes of its map of modules and of its styles.
+const POLICY: &str = "default-src 'none'; script-src 'self' '%script'; style-src '%styles'; connect-src 'self'; img-src 'self' data:; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'; \
+                      require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// All files of one state of the web client.
 pub struct Site {

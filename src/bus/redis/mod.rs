@@ -58,7 +58,7 @@ use crate::telemetry::Meters;
 use crate::telemetry::meters::BusMeters;
 
 pub use carrier::{Carried, Carrier};
-pub use options::{RedisOptions, RedisServers, server};
+pub use options::{RedisOptions, RedisServers, server, server_of_ca};
 pub use presence_registry::RedisPresenceRegistry;
 
 /// How long the connections' tasks wait before they connect again: 50 ms, doubling to 1 s.

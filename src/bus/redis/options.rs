@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError, TlsCertificates};
 use tokio::task::AbortHandle;
 
 use super::carrier::Carrier;
@@ -83,7 +83,21 @@ impl RedisOptions {
 /// # Errors
 /// What is wrong with it. The text does not contain the URL, which may have a password.
 pub fn server(url: &str) -> Result<ConnectionInfo, String> {
-    let info = url.into_connection_info().map_err(|error| error.category().to_owned())?;
+    with_bounds(url.into_connection_info())
+}
+
+/// As [`server`], for a `rediss://` URL whose server has a certificate of the CA in `pem`, and of no other.
+///
+/// # Errors
+/// As [`server`].
+pub fn server_of_ca(url: &str, pem: Vec<u8>) -> Result<ConnectionInfo, String> {
+    let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem) };
+    let client = Client::build_with_tls(url, certificates);
+    with_bounds(client.map(|client| client.get_connection_info().clone()))
+}
+
+fn with_bounds(info: Result<ConnectionInfo, RedisError>) -> Result<ConnectionInfo, String> {
+    let info = info.map_err(|error| error.category().to_owned())?;
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
     Ok(info.set_redis_settings(settings).set_tcp_settings(tcp()))
 }

@@ -23,7 +23,6 @@ mod timer_wheel;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +39,7 @@ use super::session::mailbox::Control;
 use super::session::stream::ByteStream;
 use super::session::worker::{Directory, Worker};
 use crate::actors::Node;
+use crate::actors::connections::Place;
 use crate::actors::router::interest::WorkerId;
 use crate::gateway::Bounds;
 use crate::identity::Identity;
@@ -108,9 +108,9 @@ impl<S: ByteStream> Hub<S> {
         encoding: Encoding,
         bearer: Option<String>,
         leftover: BytesMut,
-        address: IpAddr,
+        place: Place,
     ) {
-        let session = Session::new(&self.worker, stream, encoding, bearer, leftover, address);
+        let session = Session::new(&self.worker, stream, encoding, bearer, leftover, place);
         self.directory.registry.borrow_mut().insert(&session);
         session.start();
     }

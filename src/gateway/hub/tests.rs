@@ -17,7 +17,7 @@ use crate::actors::writer::WriterOptions;
 use crate::actors::{Node, NodeOptions};
 use crate::bus::Signal;
 use crate::config::{PresenceSettings, ReceiptsSettings, Settings, TrustedProxies, WriterSettings};
-use crate::domain::{Limits, UserId};
+use crate::domain::{ClientAddress, Limits, UserId};
 use crate::environment::{Environment, ManualEnvironment, SharedEnvironment};
 use crate::gateway::Bounds;
 use crate::gateway::admission::{Admission, AdmissionOptions};
@@ -29,7 +29,7 @@ use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Revocation, RevocationKind, SharedStore};
 use crate::telemetry::Meters;
 
-const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const LOCALHOST: ClientAddress = ClientAddress::Counted(IpAddr::V4(Ipv4Addr::LOCALHOST));
 const HEARTBEAT_MS: u64 = 25_000;
 
 /// A node on this thread.
@@ -82,7 +82,7 @@ impl<E: Environment + 'static> World<E> {
             per_address_burst: 0,
             hellos_in_flight: 4,
             patience: Duration::from_secs(1),
-            proxies: TrustedProxies::new(Vec::new()),
+            proxies: TrustedProxies::of(&Settings::for_tests().server),
         };
         let admission = Admission::new(admission, shared);
         let hub = Hub::start(0, node.clone(), identity.clone(), admission, bounds);
@@ -92,7 +92,8 @@ impl<E: Environment + 'static> World<E> {
     /// A connection, not greeted yet, of which so many bytes fit into the stream.
     pub(super) fn connect(&self, stream_bytes: usize) -> Client {
         let (ours, theirs) = tokio::io::duplex(stream_bytes);
-        self.hub.open(Polled::new(ours), Encoding::Json, None, BytesMut::new(), LOCALHOST);
+        let place = self.hub.worker().node.connections().count(LOCALHOST);
+        self.hub.open(Polled::new(ours), Encoding::Json, None, BytesMut::new(), place);
         Client { stream: theirs, read: BytesMut::new() }
     }
 

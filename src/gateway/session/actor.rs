@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -22,9 +21,9 @@ use super::requests::HelloInProgress;
 use super::state::{Moment, SessionState};
 use super::stream::ByteStream;
 use super::worker::Worker;
-use crate::actors::connections::Counted;
+use crate::actors::connections::Place;
 use crate::actors::inbox::SessionKey;
-use crate::domain::{ConversationId, SessionId, UserId};
+use crate::domain::{ClientAddress, ConversationId, SessionId, UserId};
 use crate::gateway::Bounds;
 use crate::gateway::user_connections::UserConnection;
 use crate::panics;
@@ -46,7 +45,7 @@ pub struct Session<S> {
     /// again.
     pub(super) presence_lost: Cell<bool>,
     /// The client's address, past the proxies that are believed.
-    pub(super) address: IpAddr,
+    pub(super) address: ClientAddress,
     /// Exists until the hello has ended, with a welcome or not.
     pub(super) hello: Cell<Option<Box<HelloInProgress>>>,
     /// Counts as one of the connections that its user may have. Exists once the session has entered.
@@ -61,7 +60,7 @@ pub struct Session<S> {
     task: RefCell<Option<Waker>>,
     read_paused: Cell<bool>,
     touched: Cell<bool>,
-    _counted: Counted,
+    _place: Place,
 }
 
 /// Reads in one turn before other tasks of the thread may run.
@@ -76,7 +75,7 @@ impl<S: ByteStream> Session<S> {
         encoding: Encoding,
         bearer: Option<String>,
         leftover: BytesMut,
-        address: IpAddr,
+        place: Place,
     ) -> Rc<Self> {
         let environment = worker.node.environment();
         let id = SessionId::from_uuid(environment.new_uuid());
@@ -91,7 +90,7 @@ impl<S: ByteStream> Session<S> {
             channels: RefCell::default(),
             blocks: RefCell::default(),
             presence_lost: Cell::new(false),
-            address,
+            address: place.address(),
             hello: Cell::new(Some(Box::new(HelloInProgress::new(environment.monotonic_us())))),
             user_connection: Cell::new(None),
             answers: RefCell::default(),
@@ -101,7 +100,7 @@ impl<S: ByteStream> Session<S> {
             task: RefCell::default(),
             read_paused: Cell::new(false),
             touched: Cell::new(false),
-            _counted: worker.node.connections().count(),
+            _place: place,
             worker: Rc::clone(worker),
         })
     }

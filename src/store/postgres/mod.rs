@@ -8,6 +8,7 @@
 mod append;
 mod check;
 mod connection;
+mod grants;
 mod journal;
 mod observed;
 mod options;
@@ -21,6 +22,7 @@ use metrics::Gauge;
 use secrecy::SecretString;
 
 pub use check::{OpenError, check};
+pub use grants::{grant, grants};
 pub use options::PostgresOptions;
 pub use schema::{migrate, steps};
 

@@ -80,6 +80,11 @@ impl PostgresHarness {
         store
     }
 
+    /// The URL of the owner of the tables.
+    pub fn owner_url(&self) -> String {
+        self.server.url(&self.name)
+    }
+
     pub async fn connection(&self) -> sqlx::PgConnection {
         self.server.connect(&self.name).await
     }

@@ -3,6 +3,7 @@
 mod erasure;
 mod faults;
 mod feeds;
+mod grants;
 mod late;
 mod lent;
 mod pooler;
@@ -11,6 +12,7 @@ mod replicas;
 mod rows;
 mod schema;
 mod tail;
+mod tls;
 pub mod trips;
 
 use std::sync::Arc;

@@ -87,7 +87,7 @@ async fn a_migration_of_an_unknown_release_is_not_gone_back_behind() {
          VALUES (9999, 'from the future', true, '', 0)",
     )
     .await;
-    let error = migrate(&harness.options().url).await.unwrap_err();
+    let error = migrate(&harness.owner_url().into()).await.unwrap_err();
     assert!(error.contains("newer than this release") && error.contains("9999"), "{error}");
 }
 
@@ -165,12 +165,12 @@ async fn a_dump_loaded_over_its_own_database_is_another_log() {
     assert_eq!(world.bodies(ben, group).await, ["dumped"]);
 }
 
-/// Runs the program with settings for Postgres; answers whether it ended well, and all it said.
-async fn program(command: &str, url: &str) -> (bool, String) {
+/// Runs a command of the program with settings for Postgres; answers whether it ended well, and all it said.
+pub(super) async fn program(command: &str, url: &str) -> (bool, String) {
     let directory = tempfile::TempDir::new().unwrap();
     let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_tidings"))
+        .args(command.split(' '))
         .args([
-            command,
             "--set",
             "store.backend=postgres",
             "--set",

@@ -16,12 +16,13 @@ use tokio::time::timeout;
 use super::DEADLINE;
 
 /// Settings of every server here: the log says all it can, so that a secret in it is seen; stopping takes no
-/// longer than a test waits, since clients here do not reconnect when asked to; and nobody is in a
-/// conversation that the test did not make.
-const SETTINGS: [(&str, &str); 3] = [
+/// longer than a test waits, since clients here do not reconnect when asked to; nobody is in a conversation
+/// that the test did not make; and all clients come from one address.
+const SETTINGS: [(&str, &str); 4] = [
     ("TIDINGS__TELEMETRY__LOG_FILTER", "debug"),
     ("TIDINGS__SERVER__SHUTDOWN_MS", "3500"),
     ("TIDINGS__CONVERSATIONS__DEFAULT", ""),
+    ("TIDINGS__SERVER__LOOPBACK_EXEMPT", "true"),
 ];
 
 /// The folder in which [`Server::panic_at`] asks for a panic.

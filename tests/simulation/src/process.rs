@@ -16,6 +16,7 @@ use tidings::bus::SharedBus;
 use tidings::bus::health::BusHealth;
 use tidings::bus::presence_registry::SharedPresenceRegistry;
 use tidings::config::Settings;
+use tidings::domain::ClientAddress;
 use tidings::environment::SharedEnvironment;
 use tidings::gateway::hub::Hub;
 use tidings::gateway::session::stream::Polled;
@@ -156,7 +157,8 @@ async fn serve(
                 next += 1;
                 // A draining hub refuses the upgrade: the connection ends.
                 if !hub.is_draining() {
-                    hub.open(Polled::new(stream), encoding, bearer, BytesMut::new(), address);
+                    let place = gateway.node.connections().count(ClientAddress::Counted(address));
+                    hub.open(Polled::new(stream), encoding, bearer, BytesMut::new(), place);
                 }
             }
             Arrival::Request(Request { call, address, mut reply }) => {
