@@ -7,6 +7,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 /// What statements of a server do with each table. The log grows and loses content, but no row of it is
 /// deleted. Partitions and indexes need nothing: they are reached through their tables.
 const TABLES: &[(&str, &str)] = &[
+    // Entries are never changed; those that are older than is kept go.
+    ("audit", "SELECT, INSERT, DELETE"),
     ("bans", "SELECT, INSERT, UPDATE, DELETE"),
     ("blocks", "SELECT, INSERT, DELETE"),
     ("consumers", "SELECT, INSERT, UPDATE"),
@@ -29,6 +31,7 @@ const TABLES: &[(&str, &str)] = &[
     ("revocations", "SELECT, INSERT, DELETE"),
     ("sends", "SELECT, INSERT, UPDATE"),
     ("spent_tokens", "SELECT, INSERT, DELETE"),
+    ("suspensions", "SELECT, INSERT, UPDATE, DELETE"),
     ("users", "SELECT, INSERT, UPDATE"),
 ];
 

@@ -37,6 +37,7 @@ async fn who_serves_can_neither_change_the_schema_nor_read_or_delete_what_servin
         "DELETE FROM events",
         "DELETE FROM conversations",
         "DELETE FROM users",
+        "UPDATE audit SET details = 'nothing'",
         "SELECT * FROM events_0",
         "SELECT * FROM _sqlx_migrations",
         "INSERT INTO meta (name, value) VALUES ('more', 1)",
