@@ -70,6 +70,7 @@ bounds! {
     SyncBytes: "bytes of events that one sync answers with",
     SyncFrameBytes: "bytes of events in one frame of a sync",
     TrackedConversations: "conversations whose order a router tracks",
+    UsersOfAHole: "users that a hole is known to matter to",
 }
 
 #[cfg(feature = "simulation")]

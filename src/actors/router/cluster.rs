@@ -95,20 +95,20 @@ impl Router {
         let mut missing = Vec::new();
         let mut state = self.lock();
         for Moved { conversation, first, last, users } in &digest.moved {
-            if state.tracker.counted(*conversation, *first, *last) {
-                self.tell_joined(*conversation, users);
+            if state.tracker.untold(*conversation, *first, *last) {
+                self.tell_untold(*conversation, users);
             }
+            let here = users.iter().copied().filter(|user| self.has_sessions(*user));
             if !self.interest.workers(topics(*conversation, users)).is_empty()
-                && state.tracker.learn(*conversation, *first, *last, covered)
+                && state.tracker.learn(*conversation, (*first, *last), here, covered)
             {
-                missing.push(Repair::Hole { conversation: *conversation, users: Arc::clone(users) });
+                missing.push(*conversation);
             }
         }
         self.meters.resume.gaps_detected.of("digest").increment(missing.len() as u64);
         let mut asked = missing.len() <= bound!(HolesPerDigest, HOLES_PER_DIGEST);
-        for hole in missing {
-            let Repair::Hole { conversation, .. } = hole else { continue };
-            asked = asked && self.repairs.try_send(hole).is_ok();
+        for conversation in missing {
+            asked = asked && self.repairs.try_send(Repair::Hole(conversation)).is_ok();
             if !asked {
                 state.tracker.postpone(conversation);
             }

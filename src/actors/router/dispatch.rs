@@ -101,22 +101,41 @@ impl Router {
                     rare!(EventDeliveredTwice);
                     self.meters.bus.duplicates.increment(1);
                 }
-                Verdict::Counted => {
-                    if let EventKind::MemberJoined { user, .. } = one.event.kind {
-                        self.tell_joined(conversation, &[user]);
+                Verdict::Untold => match one.event.kind {
+                    EventKind::MemberJoined { user, .. } => self.tell_untold(conversation, &[user]),
+                    // Who left a channel was among its readers, and they were told.
+                    EventKind::MemberLeft { user, .. } if conversation.kind() == ConversationKind::Group => {
+                        self.tell_untold(conversation, &[user]);
                     }
-                }
+                    _ => {}
+                },
                 Verdict::Unread | Verdict::Held => {}
                 Verdict::Hole => {
                     rare!(HoleFoundByAnEvent);
                     self.meters.resume.gaps_detected.of("live").increment(1);
-                    let users = Arc::clone(&one.audience.users);
                     // When the queue is full, the conversation's next event shows the hole again.
-                    if self.repairs.try_send(Repair::Hole { conversation, users }).is_err() {
+                    if self.repairs.try_send(Repair::Hole(conversation)).is_err() {
                         state.tracker.postpone(conversation);
                     }
                 }
             }
+        }
+    }
+
+    /// Nobody here was sent events that are for `users`: their sessions compare heads. In a channel those
+    /// that read it do not: its readers were told, or their heads counted the events.
+    pub(super) fn tell_untold(&self, conversation: ConversationId, users: &[UserId]) {
+        if conversation.kind() == ConversationKind::Channel {
+            return self.tell_joined(conversation, users);
+        }
+        rare!(HoleNamedAfterItWasGivenUp);
+        self.tell_missed(conversation, &users.into());
+    }
+
+    /// The readers of a conversation here must compare heads. `users`: see [`crate::domain::Audience`].
+    pub(super) fn tell_missed(&self, conversation: ConversationId, users: &Arc<[UserId]>) {
+        for worker in self.interest.workers(topics(conversation, users)).iter() {
+            self.inbox(worker).put(&mut vec![Item::Missed { conversation, users: Arc::clone(users) }]);
         }
     }
 
@@ -160,6 +179,10 @@ impl Router {
             // full, the next event shows it again.
             let _ = self.repairs.try_send(Repair::NewChannel(conversation));
         }
+    }
+
+    pub(super) fn has_sessions(&self, user: UserId) -> bool {
+        !self.interest.workers(std::iter::once(Topic::User(user))).is_empty()
     }
 
     fn reads_channel(&self, channel: ConversationId) -> bool {

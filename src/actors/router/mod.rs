@@ -32,10 +32,10 @@ use tokio::sync::mpsc;
 use self::interest::{Interest, MAX_WORKERS, WorkerId, WorkerSet};
 use self::last_sent::{LastSent, Sent, SentPresence};
 use self::published::PublishedSet;
-use self::tracker::{EventSource, Tracker};
+use self::tracker::{EventSource, Named, Tracker};
 use super::inbox::{Inbox, Item};
 use crate::bus::{BusMessage, Listener, Payload, Presence, SharedBus, Signal};
-use crate::domain::{Committed, ConversationId, Revocation, Seq, Topic, UserId, topics};
+use crate::domain::{Committed, ConversationId, ConversationKind, Revocation, Seq, Topic, UserId};
 use crate::panics::{lock, shared};
 use crate::telemetry::Meters;
 
@@ -69,12 +69,7 @@ pub struct RoutedReply {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Repair {
     /// A conversation from which events are missing.
-    Hole {
-        /// The conversation.
-        conversation: ConversationId,
-        /// The audience of the event or digest that showed the hole; see [`crate::domain::Audience`].
-        users: Arc<[UserId]>,
-    },
+    Hole(ConversationId),
     /// A channel that this node has just begun to follow: events may have been committed before its
     /// subscription was active.
     NewChannel(ConversationId),
@@ -273,11 +268,15 @@ impl Router {
         self.lock().tracker.need(conversation)
     }
 
-    /// A hole cannot be healed: the readers of the conversation here must compare heads.
-    pub fn give_up(&self, conversation: ConversationId, users: &Arc<[UserId]>) {
-        self.lock().tracker.give_up(conversation);
-        for worker in self.interest.workers(topics(conversation, users)).iter() {
-            self.inbox(worker).put(&mut vec![Item::Missed { conversation, users: Arc::clone(users) }]);
+    /// A hole cannot be healed: the readers of the conversation here, and the users who joined or left it in
+    /// the hole, must compare heads. They are told before any later event of the conversation.
+    pub fn give_up(&self, conversation: ConversationId) {
+        let mut state = self.lock();
+        let Named::Users(users) = state.tracker.give_up(conversation) else { return self.compare_heads() };
+        let users: Arc<[UserId]> = users.into_iter().collect();
+        self.tell_missed(conversation, &users);
+        if conversation.kind() == ConversationKind::Channel {
+            self.tell_joined(conversation, &users);
         }
     }
 
