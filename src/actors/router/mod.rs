@@ -205,10 +205,13 @@ impl Router {
         }
     }
 
-    /// A session begins to read a channel and was sent everything up to `last`.
+    /// A session that has subscribed to a channel was sent everything up to `last`. When others here have
+    /// subscribed too, some of them may have been sent less: then the next event is judged by its position.
     pub fn begin(&self, channel: ConversationId, last: Seq) {
         let _shared = shared();
-        self.lock().tracker.follow_from(channel, last);
+        if self.interest.readers(Topic::Channel(channel)) <= 1 {
+            self.lock().tracker.follow_from(channel, last);
+        }
     }
 
     /// The last seq of a conversation that was delivered here.

@@ -118,3 +118,16 @@ fn who_left_a_group_in_a_hole_that_is_given_up_is_told_by_the_digest_that_names_
     assert!(router.compare(&digest(group, (3, 4), &[user(1), user(2)])));
     assert_eq!(told(&inbox), ["missed [1, 2]"]);
 }
+
+#[test]
+fn a_second_reader_whose_heads_are_newer_hides_nothing_from_the_first() {
+    let channel = ConversationId::from_random(ConversationKind::Channel, Uuid::from_u128(1));
+    let (router, mut holes, _inbox) = following();
+    // Both have subscribed and read heads; those of the second one count event 6.
+    router.subscribe(0, Topic::Channel(channel));
+    router.subscribe(0, Topic::Channel(channel));
+    router.begin(channel, Seq::new(6).unwrap_or_default());
+    router.begin(channel, Seq::new(5).unwrap_or_default());
+    assert!(router.compare(&digest(channel, (6, 6), &[])));
+    assert_eq!(holes.try_recv(), Ok(Repair::Hole(channel)), "the first one lacks it");
+}
