@@ -29,8 +29,9 @@ impl Router {
                 others += 1;
             }
         }
-        self.pass_on(&mut state, &events, EventSource::Live, Vec::new());
+        let dropped = self.pass_on(&mut state, &events, EventSource::Live, Vec::new());
         drop(state);
+        drop(dropped);
         if others > 0 {
             rare!(EventsOfAnotherLog);
             self.meters.bus.dropped.of("another_log").increment(others);
@@ -38,13 +39,16 @@ impl Router {
         }
     }
 
+    /// Delivers events and replies. Returns the items that found no room: the caller drops them after it has
+    /// released the lock, because an item may hold a channel, and letting that go takes the lock.
+    #[must_use = "drop it when the lock is released"]
     pub(super) fn pass_on(
         &self,
         state: &mut State,
         committed: &[Committed],
         source: EventSource,
         replies: Vec<RoutedReply>,
-    ) {
+    ) -> Vec<Item> {
         let covered = self.covered();
         panics::point("router");
         for RoutedReply { worker, item } in replies {
@@ -62,6 +66,7 @@ impl Router {
             self.meters.delivery.inbox_overflows.increment(1);
             self.meters.load.sheds.of("inbox").increment(dropped.len() as u64);
         }
+        dropped
     }
 
     /// Everything before this position was delivered here; `None` where no other process writes.

@@ -225,8 +225,9 @@ impl Router {
         let _shared = shared();
         let mut state = self.lock();
         let epoch = state.epoch;
-        self.pass_on(&mut state, committed, EventSource::Live, replies);
+        let dropped = self.pass_on(&mut state, committed, EventSource::Live, replies);
         drop(state);
+        drop(dropped);
         if !committed.is_empty() {
             self.publish(committed, epoch);
         }
@@ -236,28 +237,28 @@ impl Router {
     pub fn relayed(&self, committed: &[Committed], epoch: u64) {
         let _shared = shared();
         let mut state = self.lock();
-        if state.epoch == Some(epoch) {
-            self.pass_on(&mut state, committed, EventSource::Live, Vec::new());
-        }
+        let here = if state.epoch == Some(epoch) { committed } else { &[] };
+        let dropped = self.pass_on(&mut state, here, EventSource::Live, Vec::new());
         drop(state);
+        drop(dropped);
         self.publish(committed, Some(epoch));
     }
 
     /// Delivers events that were read from the log in commit order. Events that were delivered before are
     /// recognised and dropped.
     pub fn tailed(&self, committed: &[Committed]) {
-        self.pass_on(&mut self.lock(), committed, EventSource::Tail, Vec::new());
+        let _dropped = self.pass_on(&mut self.lock(), committed, EventSource::Tail, Vec::new());
     }
 
     /// Delivers events that were read past the log's end. Those of one conversation are in order, but events
     /// of other transactions may still come before them.
     pub fn read_ahead(&self, committed: &[Committed]) {
-        self.pass_on(&mut self.lock(), committed, EventSource::Live, Vec::new());
+        let _dropped = self.pass_on(&mut self.lock(), committed, EventSource::Live, Vec::new());
     }
 
     /// Delivers events of one conversation that were read because of a hole.
     pub fn healed(&self, committed: &[Committed]) {
-        self.pass_on(&mut self.lock(), committed, EventSource::Stretch, Vec::new());
+        let _dropped = self.pass_on(&mut self.lock(), committed, EventSource::Stretch, Vec::new());
     }
 
     /// Sends a signal to this node's sessions only: the other nodes learn of it in the same way as this one

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::bus::{Bus, Digest, Moved};
-use crate::domain::{Audience, ConversationKind, Event, EventKind, Position, Timestamp};
+use crate::domain::{Audience, ConversationKind, Event, EventKind, Position, Role, Timestamp};
 use crate::environment::ManualEnvironment;
 use crate::store::Cursor;
 
@@ -130,4 +130,29 @@ fn a_second_reader_whose_heads_are_newer_hides_nothing_from_the_first() {
     router.begin(channel, Seq::new(5).unwrap_or_default());
     assert!(router.compare(&digest(channel, (6, 6), &[])));
     assert_eq!(holes.try_recv(), Ok(Repair::Hole(channel)), "the first one lacks it");
+}
+
+#[test]
+fn a_join_that_finds_no_room_lets_its_channel_go() {
+    let channel = ConversationId::from_random(ConversationKind::Channel, Uuid::from_u128(1));
+    let inbox = Inbox::new(10, Arc::new(ManualEnvironment::new(0, 1)));
+    let (router, _holes) = Router::new(vec![inbox], Arc::new(Meters::new()), RouterOptions::default());
+    router.subscribe(0, Topic::User(user(1)));
+    let event = Event {
+        conversation: channel,
+        seq: Seq::ZERO.next(),
+        sender: user(1),
+        sent_at: Timestamp::default(),
+        kind: EventKind::MemberJoined { user: user(1), role: Role::Member },
+    };
+    let join = Committed {
+        event: Arc::new(event),
+        position: Position(1),
+        previous: Position(0),
+        audience: Audience { users: Arc::new([user(1)]) },
+    };
+    // The last reader of a channel takes the router's lock when it goes.
+    router.committed(std::slice::from_ref(&join), Vec::new());
+    router.tailed(&[join]);
+    assert_eq!(router.interest.readers(Topic::Channel(channel)), 0);
 }
