@@ -62,9 +62,15 @@ impl Router {
         let mut state = self.lock();
         state.tracker.clear();
         state.epoch = Some(end.epoch);
+        self.log_changes.fetch_add(1, Ordering::Release);
         self.cover(end.position);
         drop(state);
         self.compare_heads();
+    }
+
+    /// How often the log was found replaced since the start.
+    pub fn log_changes(&self) -> u64 {
+        self.log_changes.load(Ordering::Acquire)
     }
 
     /// For how many milliseconds the oldest undecided transaction that has written has held back the log's

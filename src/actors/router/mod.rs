@@ -96,6 +96,7 @@ pub struct Router {
     /// Everything before this position was delivered here; [`NO_FOLLOWER`] where no other process writes.
     covered: AtomicU64,
     held_back_ms: AtomicU64,
+    log_changes: AtomicU64,
     repairs: mpsc::Sender<Repair>,
     me: Weak<Router>,
     meters: Arc<Meters>,
@@ -139,6 +140,7 @@ impl Router {
             on_revoked: OnceLock::new(),
             covered: AtomicU64::new(NO_FOLLOWER),
             held_back_ms: AtomicU64::new(0),
+            log_changes: AtomicU64::new(0),
             repairs,
             me: Weak::clone(me),
             meters,
