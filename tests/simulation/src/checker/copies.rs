@@ -86,14 +86,15 @@ pub(super) fn check(run: &mut Run<'_>) {
     }
 }
 
-/// Whether everything after a position came so shortly before the end that it may still be on its way.
+/// Whether everything after a position came so shortly before the end that it may still be on its way: nobody
+/// was told of it, or only then.
 fn is_under_way(run: &Run<'_>, conversation: &str, position: u64) -> bool {
     let events = run.log.events.get(conversation).into_iter().flat_map(BTreeMap::keys);
     let mut later = events.filter(|seq| **seq > position).peekable();
     later.peek().is_some()
         && later.all(|seq| {
             let known = run.facts.known(conversation, *seq);
-            known.is_some_and(|known| known.at_ms + UNDER_WAY_MS > run.ended_ms())
+            known.is_none_or(|known| known.at_ms + UNDER_WAY_MS > run.ended_ms())
         })
 }
 
