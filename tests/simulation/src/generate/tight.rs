@@ -30,7 +30,7 @@ const BOUNDS: &[(Bound, &[u64])] = &[
     (Bound::FirstDepthOfAHole, &[1, 2]),
     (Bound::HeadsPerFrame, &[1, 2]),
     (Bound::HolesPerDigest, &[0, 1]),
-    (Bound::InboxBytes, &[600, 2_000]),
+    (Bound::InboxBytes, &[400, 2_000]),
     (Bound::NamesPerDigest, &[1, 4]),
     (Bound::PendingEventsOfTheRelay, &[16, 64]),
     (Bound::RepairsAtOnce, &[1]),
