@@ -10,9 +10,10 @@ use tokio::sync::mpsc;
 
 use super::dispatch::same_conversation;
 use super::published::PublishedSet;
+use super::tracker::Named;
 use super::{Repair, Router};
 use crate::bus::{BusMessage, Digest, Moved, Payload};
-use crate::domain::{Committed, Position, Topic, topics};
+use crate::domain::{Committed, ConversationId, ConversationKind, Position, Topic, UserId, topics};
 use crate::store::Cursor;
 
 /// A notice for the follower.
@@ -101,8 +102,8 @@ impl Router {
         let mut missing = Vec::new();
         let mut state = self.lock();
         for Moved { conversation, first, last, users } in &digest.moved {
-            if state.tracker.untold(*conversation, *first, *last) {
-                self.tell_untold(*conversation, users);
+            if state.tracker.undelivered(*conversation, *first, *last) {
+                self.tell_undelivered(*conversation, users);
             }
             let here = users.iter().copied().filter(|user| self.has_sessions(*user));
             if !self.interest.workers(topics(*conversation, users)).is_empty()
@@ -120,6 +121,18 @@ impl Router {
             }
         }
         asked
+    }
+
+    /// A hole cannot be healed: the readers of the conversation here, and the users who joined or left it in
+    /// the hole, must compare heads. They are told before any later event of the conversation.
+    pub fn give_up(&self, conversation: ConversationId) {
+        let mut state = self.lock();
+        let Named::Users(users) = state.tracker.give_up(conversation) else { return self.compare_heads() };
+        let users: Arc<[UserId]> = users.into_iter().collect();
+        self.tell_missed(conversation, &users);
+        if conversation.kind() == ConversationKind::Channel {
+            self.tell_joined(conversation, &users);
+        }
     }
 
     /// Sends a digest to every gateway, including the one in this process.
@@ -186,10 +199,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{
-        Audience, ConversationId, ConversationKind, Event, EventKind, LeaveReason, Position, Seq, Timestamp,
-        UserId,
-    };
+    use crate::domain::{Audience, Event, EventKind, LeaveReason, Seq, Timestamp};
 
     fn committed(conversation: ConversationId, seq: u64, users: &[u128]) -> Committed {
         let users: Vec<UserId> = users.iter().map(|n| UserId::from_uuid(Uuid::from_u128(*n))).collect();

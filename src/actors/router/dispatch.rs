@@ -106,11 +106,11 @@ impl Router {
                     rare!(EventDeliveredTwice);
                     self.meters.bus.duplicates.increment(1);
                 }
-                Verdict::Untold => match one.event.kind {
-                    EventKind::MemberJoined { user, .. } => self.tell_untold(conversation, &[user]),
+                Verdict::Undelivered => match one.event.kind {
+                    EventKind::MemberJoined { user, .. } => self.tell_undelivered(conversation, &[user]),
                     // Who left a channel was among its readers, and they were told.
                     EventKind::MemberLeft { user, .. } if conversation.kind() == ConversationKind::Group => {
-                        self.tell_untold(conversation, &[user]);
+                        self.tell_undelivered(conversation, &[user]);
                     }
                     _ => {}
                 },
@@ -129,7 +129,7 @@ impl Router {
 
     /// Nobody here was sent events that are for `users`: their sessions compare heads. In a channel those
     /// that read it do not: its readers were told, or their heads counted the events.
-    pub(super) fn tell_untold(&self, conversation: ConversationId, users: &[UserId]) {
+    pub(super) fn tell_undelivered(&self, conversation: ConversationId, users: &[UserId]) {
         if conversation.kind() == ConversationKind::Channel {
             return self.tell_joined(conversation, users);
         }

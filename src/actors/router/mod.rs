@@ -32,10 +32,10 @@ use tokio::sync::mpsc;
 use self::interest::{Interest, MAX_WORKERS, WorkerId, WorkerSet};
 use self::last_sent::{LastSent, Sent, SentPresence};
 use self::published::PublishedSet;
-use self::tracker::{EventSource, Named, Tracker};
+use self::tracker::{EventSource, Tracker};
 use super::inbox::{Inbox, Item};
 use crate::bus::{BusMessage, Listener, Payload, Presence, SharedBus, Signal};
-use crate::domain::{Committed, ConversationId, ConversationKind, Revocation, Seq, Topic, UserId};
+use crate::domain::{Committed, ConversationId, Revocation, Seq, Topic, UserId};
 use crate::panics::{lock, shared};
 use crate::telemetry::Meters;
 
@@ -272,18 +272,6 @@ impl Router {
     /// The range to read of a conversation to close its holes.
     pub fn need(&self, conversation: ConversationId) -> Need {
         self.lock().tracker.need(conversation)
-    }
-
-    /// A hole cannot be healed: the readers of the conversation here, and the users who joined or left it in
-    /// the hole, must compare heads. They are told before any later event of the conversation.
-    pub fn give_up(&self, conversation: ConversationId) {
-        let mut state = self.lock();
-        let Named::Users(users) = state.tracker.give_up(conversation) else { return self.compare_heads() };
-        let users: Arc<[UserId]> = users.into_iter().collect();
-        self.tell_missed(conversation, &users);
-        if conversation.kind() == ConversationKind::Channel {
-            self.tell_joined(conversation, &users);
-        }
     }
 
     /// It is not known what is missing: every session must compare heads.

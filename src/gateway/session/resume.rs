@@ -62,8 +62,8 @@ impl<S: ByteStream> Session<S> {
             let turn = this.worker.catch_ups.acquire().await;
             let Some(session) = this.open() else { return };
             let changes = this.worker.node.router().log_changes();
-            // Until the node noticed that the log was replaced, it may have pushed events of the old one, even
-            // after heads of the new one. So the client reads everything again.
+            // Until the node noticed that the log was replaced, it may have pushed events of the old one,
+            // even after heads of the new one. So the client reads everything again.
             let replaced = changes != session.log_changes.get();
             let since = session.state.borrow().feed.cursor().filter(|_| !replaced);
             session.state.borrow_mut().read_heads();

@@ -69,8 +69,8 @@ impl Tracker {
 
     /// Whether any of the events `first..=last` was sent to nobody here, because the heads of the first
     /// reader counted it or because it is of a hole that was given up.
-    pub fn untold(&self, conversation: ConversationId, first: Seq, last: Seq) -> bool {
-        self.tracks.get(&conversation).is_some_and(|track| track.untold(first, last))
+    pub fn undelivered(&self, conversation: ConversationId, first: Seq, last: Seq) -> bool {
+        self.tracks.get(&conversation).is_some_and(|track| track.undelivered(first, last))
     }
 
     /// The last local reader of a conversation has left. What was delivered is remembered while there is

@@ -10,7 +10,7 @@ const USERS: usize = 512;
 /// The users to whom a hole that is given up matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Named {
-    /// These.
+    /// Exactly these users.
     Users(BTreeSet<UserId>),
     /// More than are remembered: it may be anyone.
     Everyone,

@@ -207,9 +207,9 @@ fn what_the_first_readers_heads_counted_is_told_from_what_was_passed_on() {
     tracker.follow_from(conversation(), seq(4));
     assert_eq!(passed(&mut tracker, &[5]), [5]);
     let verdicts = [2, 3, 4, 5].map(|n| admit(&mut tracker, n, true, ALL));
-    assert_eq!(verdicts, [Verdict::Repeat, Verdict::Untold, Verdict::Untold, Verdict::Repeat]);
-    let untold = |first, last| tracker.untold(conversation(), seq(first), seq(last));
-    assert!(untold(1, 3) && untold(4, 9) && !untold(1, 2) && !untold(5, 9));
+    assert_eq!(verdicts, [Verdict::Repeat, Verdict::Undelivered, Verdict::Undelivered, Verdict::Repeat]);
+    let undelivered = |first, last| tracker.undelivered(conversation(), seq(first), seq(last));
+    assert!(undelivered(1, 3) && undelivered(4, 9) && !undelivered(1, 2) && !undelivered(5, 9));
 }
 
 #[test]
@@ -226,9 +226,9 @@ fn a_hole_remembers_whom_its_events_are_for() {
     assert_eq!(tracker.give_up(conversation()), Named::Users([1, 2, 3].map(user).into()));
     assert_eq!(tracker.give_up(conversation()), Named::default(), "once");
     // A digest or a copy that comes later shows more of them.
-    let untold = |first, last| tracker.untold(conversation(), seq(first), seq(last));
-    assert!(untold(10, 11) && untold(12, 15) && !untold(13, 15));
-    assert_eq!(admit(&mut tracker, 11, true, covered), Verdict::Untold);
+    let undelivered = |first, last| tracker.undelivered(conversation(), seq(first), seq(last));
+    assert!(undelivered(10, 11) && undelivered(12, 15) && !undelivered(13, 15));
+    assert_eq!(admit(&mut tracker, 11, true, covered), Verdict::Undelivered);
     assert_eq!(passed_from(&mut tracker, &[13], covered), [13]);
     assert_eq!(admit(&mut tracker, 13, true, covered), Verdict::Repeat);
 }

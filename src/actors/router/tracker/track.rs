@@ -49,7 +49,7 @@ pub enum Verdict {
     Repeat,
     /// Nobody here was sent it: the heads of the first reader counted it, or it is of a hole that was given
     /// up. Only a user who joined or left by it may need it.
-    Untold,
+    Undelivered,
     /// It has no reader here, and no event waits for it.
     Unread,
     /// Earlier events are missing and are being read: hold it back.
@@ -117,7 +117,7 @@ impl Track {
     ) -> Verdict {
         let seq = one.event.seq;
         if seq <= self.last {
-            return if self.untold(seq, seq) { Verdict::Untold } else { Verdict::Repeat };
+            return if self.undelivered(seq, seq) { Verdict::Undelivered } else { Verdict::Repeat };
         }
         if let Phase::Healing(hole) = &mut self.phase {
             if read {
@@ -210,7 +210,7 @@ impl Track {
 
     /// Whether any of the events `first..=last` was sent to nobody here, because the heads of the first
     /// reader counted it or because it is of a hole that was given up.
-    pub fn untold(&self, first: Seq, last: Seq) -> bool {
+    pub fn undelivered(&self, first: Seq, last: Seq) -> bool {
         [self.counted, self.given_up].iter().any(|(after, upto)| first <= *upto && last > *after)
     }
 
