@@ -1,4 +1,4 @@
-//! Bounds that are constants, and that a run of a simulated fleet may lower.
+//! Bounds that are constants or have a high least value, and that a run of a simulated fleet may lower.
 //!
 //! A minute of a small fleet does not fill a list of 200,000 entries. So a run may ask for smaller bounds,
 //! and the code at the bound runs. [`Bound`] lists them all, `bound!` marks the use:
@@ -62,6 +62,7 @@ bounds! {
     FirstDepthOfAHole: "events before a hole that a repair reads first",
     HeadsPerFrame: "heads in one frame",
     HolesPerDigest: "holes of one digest that are repaired one by one",
+    InboxBytes: "bytes of events that wait for a worker thread",
     NamesPerDigest: "conversations and users that one digest names",
     PendingEventsOfTheRelay: "events that the relay has read and not handled",
     RepairsAtOnce: "conversations that are repaired at once",
@@ -70,6 +71,7 @@ bounds! {
     SyncBytes: "bytes of events that one sync answers with",
     SyncFrameBytes: "bytes of events in one frame of a sync",
     TrackedConversations: "conversations whose order a router tracks",
+    UsersOfAHole: "users that a hole is known to matter to",
 }
 
 #[cfg(feature = "simulation")]

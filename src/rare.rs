@@ -159,6 +159,8 @@ rare_paths! {
         HoleReadInVain: "a repair reads the log and the hole stays as it was",
         LogAwayDuringARepair: "the log does not answer a repair",
         HoleGivenUp: "a hole is not closed, so the readers compare heads",
+        HoleNamedAfterItWasGivenUp: "a digest or a late copy names users of a group's hole that was given up",
+        TooManyUsersOfAHole: "the events of a hole are for more users than are remembered",
         LastReaderLeavesDuringARepair: "the last reader of a channel leaves while it is being repaired",
         NewChannelUnreadable: "the log does not answer with the events before a new subscription",
         TracksForgotten: "more conversations are tracked than there is room for",

@@ -167,9 +167,9 @@ impl<K: Hash + Eq + Clone + Debug + Send + Sync + 'static> RateLimit<K> {
         let Ok(checked) = limiter.check_key_n(key, times) else { return Ok(()) };
         checked.map_err(|refused| {
             let wait: Duration = refused.earliest_possible().duration_since(self.clock.now()).into();
-            Failure::RateLimited {
-                retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1),
-            }
+            // Rounded up: who waits a part of a millisecond less is refused again.
+            let wait_ms = wait.as_nanos().div_ceil(1_000_000);
+            Failure::RateLimited { retry_after_ms: u64::try_from(wait_ms).unwrap_or(u64::MAX).max(1) }
         })
     }
 }
@@ -217,6 +217,21 @@ mod tests {
         assert!(limit.check(&"ada").is_ok());
         let none = RateLimit::per_second(0, 0, environment);
         assert!((0..100).all(|_| none.check(&"ada").is_ok()));
+    }
+
+    #[test]
+    fn a_wait_of_a_part_of_a_millisecond_is_rounded_up() {
+        let environment = Arc::new(ManualEnvironment::new(1_000_000, 1));
+        // One every 333.3 ms.
+        let limit = RateLimit::per_second(3, 1, environment.clone());
+        assert!(limit.check(&"ada").is_ok());
+        for _ in 0..4 {
+            let Err(Failure::RateLimited { retry_after_ms }) = limit.check(&"ada") else {
+                panic!("the next one is too many");
+            };
+            environment.advance_ms(retry_after_ms);
+            assert!(limit.check(&"ada").is_ok(), "after {retry_after_ms} ms");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::router::{Need, Repair, Router};
-use crate::domain::{Committed, ConversationId, Seq, UserId};
+use crate::domain::{Committed, ConversationId, Seq};
 use crate::environment::Backoff;
 use crate::panics;
 use crate::store::{Log, StoreError};
@@ -70,9 +70,9 @@ pub async fn run(
         async move |repair| {
             healer.at_work.fetch_add(1, Ordering::Relaxed);
             match repair {
-                Repair::Hole { conversation, users } => {
+                Repair::Hole(conversation) => {
                     tokio::time::sleep(PATIENCE).await;
-                    healer.heal(conversation, &users).await;
+                    healer.heal(conversation).await;
                 }
                 Repair::NewChannel(channel) => healer.catch_up(channel).await,
             }
@@ -102,7 +102,7 @@ impl Healer {
     }
 
     /// Reads until nothing is missing or until reading does not help.
-    async fn heal(&self, conversation: ConversationId, users: &Arc<[UserId]>) {
+    async fn heal(&self, conversation: ConversationId) {
         let (mut vain, mut unanswered) = (0, 0);
         let mut pauses = Backoff::new(FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
         let mut need = self.router.need(conversation);
@@ -138,7 +138,7 @@ impl Healer {
             rare!(HoleGivenUp);
             tracing::warn!(%conversation, "a hole was not healed; the readers of the conversation compare heads");
             self.meters.resume.gaps_given_up.increment(1);
-            self.router.give_up(conversation, users);
+            self.router.give_up(conversation);
         } else {
             self.meters.resume.gaps_healed.increment(1);
         }

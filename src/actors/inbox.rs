@@ -162,6 +162,7 @@ pub struct Inbox {
 impl Inbox {
     /// An inbox that holds at most `bound_bytes` of undelivered events.
     pub fn new(bound_bytes: usize, environment: SharedEnvironment) -> Arc<Self> {
+        let bound_bytes = bound!(InboxBytes, bound_bytes);
         Arc::new(Self { queue: Mutex::default(), waker: AtomicWaker::new(), bound_bytes, environment })
     }
 

@@ -10,9 +10,10 @@ use tokio::sync::mpsc;
 
 use super::dispatch::same_conversation;
 use super::published::PublishedSet;
+use super::tracker::Named;
 use super::{Repair, Router};
 use crate::bus::{BusMessage, Digest, Moved, Payload};
-use crate::domain::{Committed, Position, Topic, topics};
+use crate::domain::{Committed, ConversationId, ConversationKind, Position, Topic, UserId, topics};
 use crate::store::Cursor;
 
 /// A notice for the follower.
@@ -62,9 +63,15 @@ impl Router {
         let mut state = self.lock();
         state.tracker.clear();
         state.epoch = Some(end.epoch);
+        self.log_changes.fetch_add(1, Ordering::Release);
         self.cover(end.position);
         drop(state);
         self.compare_heads();
+    }
+
+    /// How often the log was found replaced since the start.
+    pub fn log_changes(&self) -> u64 {
+        self.log_changes.load(Ordering::Acquire)
     }
 
     /// For how many milliseconds the oldest undecided transaction that has written has held back the log's
@@ -95,25 +102,37 @@ impl Router {
         let mut missing = Vec::new();
         let mut state = self.lock();
         for Moved { conversation, first, last, users } in &digest.moved {
-            if state.tracker.counted(*conversation, *first, *last) {
-                self.tell_joined(*conversation, users);
+            if state.tracker.undelivered(*conversation, *first, *last) {
+                self.tell_undelivered(*conversation, users);
             }
+            let here = users.iter().copied().filter(|user| self.has_sessions(*user));
             if !self.interest.workers(topics(*conversation, users)).is_empty()
-                && state.tracker.learn(*conversation, *first, *last, covered)
+                && state.tracker.learn(*conversation, (*first, *last), here, covered)
             {
-                missing.push(Repair::Hole { conversation: *conversation, users: Arc::clone(users) });
+                missing.push(*conversation);
             }
         }
         self.meters.resume.gaps_detected.of("digest").increment(missing.len() as u64);
         let mut asked = missing.len() <= bound!(HolesPerDigest, HOLES_PER_DIGEST);
-        for hole in missing {
-            let Repair::Hole { conversation, .. } = hole else { continue };
-            asked = asked && self.repairs.try_send(hole).is_ok();
+        for conversation in missing {
+            asked = asked && self.repairs.try_send(Repair::Hole(conversation)).is_ok();
             if !asked {
                 state.tracker.postpone(conversation);
             }
         }
         asked
+    }
+
+    /// A hole cannot be healed: the readers of the conversation here, and the users who joined or left it in
+    /// the hole, must compare heads. They are told before any later event of the conversation.
+    pub fn give_up(&self, conversation: ConversationId) {
+        let mut state = self.lock();
+        let Named::Users(users) = state.tracker.give_up(conversation) else { return self.compare_heads() };
+        let users: Arc<[UserId]> = users.into_iter().collect();
+        self.tell_missed(conversation, &users);
+        if conversation.kind() == ConversationKind::Channel {
+            self.tell_joined(conversation, &users);
+        }
     }
 
     /// Sends a digest to every gateway, including the one in this process.
@@ -180,10 +199,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{
-        Audience, ConversationId, ConversationKind, Event, EventKind, LeaveReason, Position, Seq, Timestamp,
-        UserId,
-    };
+    use crate::domain::{Audience, Event, EventKind, LeaveReason, Seq, Timestamp};
 
     fn committed(conversation: ConversationId, seq: u64, users: &[u128]) -> Committed {
         let users: Vec<UserId> = users.iter().map(|n| UserId::from_uuid(Uuid::from_u128(*n))).collect();

@@ -29,8 +29,9 @@ impl Router {
                 others += 1;
             }
         }
-        self.pass_on(&mut state, &events, EventSource::Live, Vec::new());
+        let dropped = self.pass_on(&mut state, &events, EventSource::Live, Vec::new());
         drop(state);
+        drop(dropped);
         if others > 0 {
             rare!(EventsOfAnotherLog);
             self.meters.bus.dropped.of("another_log").increment(others);
@@ -38,13 +39,16 @@ impl Router {
         }
     }
 
+    /// Delivers events and replies. Returns the items that found no room: the caller drops them after it has
+    /// released the lock, because an item may hold a channel, and letting that go takes the lock.
+    #[must_use = "drop it when the lock is released"]
     pub(super) fn pass_on(
         &self,
         state: &mut State,
         committed: &[Committed],
         source: EventSource,
         replies: Vec<RoutedReply>,
-    ) {
+    ) -> Vec<Item> {
         let covered = self.covered();
         panics::point("router");
         for RoutedReply { worker, item } in replies {
@@ -62,6 +66,7 @@ impl Router {
             self.meters.delivery.inbox_overflows.increment(1);
             self.meters.load.sheds.of("inbox").increment(dropped.len() as u64);
         }
+        dropped
     }
 
     /// Everything before this position was delivered here; `None` where no other process writes.
@@ -101,22 +106,41 @@ impl Router {
                     rare!(EventDeliveredTwice);
                     self.meters.bus.duplicates.increment(1);
                 }
-                Verdict::Counted => {
-                    if let EventKind::MemberJoined { user, .. } = one.event.kind {
-                        self.tell_joined(conversation, &[user]);
+                Verdict::Undelivered => match one.event.kind {
+                    EventKind::MemberJoined { user, .. } => self.tell_undelivered(conversation, &[user]),
+                    // Who left a channel was among its readers, and they were told.
+                    EventKind::MemberLeft { user, .. } if conversation.kind() == ConversationKind::Group => {
+                        self.tell_undelivered(conversation, &[user]);
                     }
-                }
+                    _ => {}
+                },
                 Verdict::Unread | Verdict::Held => {}
                 Verdict::Hole => {
                     rare!(HoleFoundByAnEvent);
                     self.meters.resume.gaps_detected.of("live").increment(1);
-                    let users = Arc::clone(&one.audience.users);
                     // When the queue is full, the conversation's next event shows the hole again.
-                    if self.repairs.try_send(Repair::Hole { conversation, users }).is_err() {
+                    if self.repairs.try_send(Repair::Hole(conversation)).is_err() {
                         state.tracker.postpone(conversation);
                     }
                 }
             }
+        }
+    }
+
+    /// Nobody here was sent events that are for `users`: their sessions compare heads. In a channel those
+    /// that read it do not: its readers were told, or their heads counted the events.
+    pub(super) fn tell_undelivered(&self, conversation: ConversationId, users: &[UserId]) {
+        if conversation.kind() == ConversationKind::Channel {
+            return self.tell_joined(conversation, users);
+        }
+        rare!(HoleNamedAfterItWasGivenUp);
+        self.tell_missed(conversation, &users.into());
+    }
+
+    /// The readers of a conversation here must compare heads. `users`: see [`crate::domain::Audience`].
+    pub(super) fn tell_missed(&self, conversation: ConversationId, users: &Arc<[UserId]>) {
+        for worker in self.interest.workers(topics(conversation, users)).iter() {
+            self.inbox(worker).put(&mut vec![Item::Missed { conversation, users: Arc::clone(users) }]);
         }
     }
 
@@ -160,6 +184,10 @@ impl Router {
             // full, the next event shows it again.
             let _ = self.repairs.try_send(Repair::NewChannel(conversation));
         }
+    }
+
+    pub(super) fn has_sessions(&self, user: UserId) -> bool {
+        !self.interest.workers(std::iter::once(Topic::User(user))).is_empty()
     }
 
     fn reads_channel(&self, channel: ConversationId) -> bool {

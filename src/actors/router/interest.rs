@@ -102,6 +102,11 @@ impl Interest {
         set
     }
 
+    /// How many sessions read `topic`.
+    pub fn readers(&self, topic: Topic) -> u32 {
+        self.counts.get(&topic).map_or(0, |counts| counts.iter().map(|(_, count)| count).sum())
+    }
+
     /// How many topics have a reader.
     pub fn len(&self) -> usize {
         self.counts.len()

@@ -35,7 +35,7 @@ use self::published::PublishedSet;
 use self::tracker::{EventSource, Tracker};
 use super::inbox::{Inbox, Item};
 use crate::bus::{BusMessage, Listener, Payload, Presence, SharedBus, Signal};
-use crate::domain::{Committed, ConversationId, Revocation, Seq, Topic, UserId, topics};
+use crate::domain::{Committed, ConversationId, Revocation, Seq, Topic, UserId};
 use crate::panics::{lock, shared};
 use crate::telemetry::Meters;
 
@@ -69,12 +69,7 @@ pub struct RoutedReply {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Repair {
     /// A conversation from which events are missing.
-    Hole {
-        /// The conversation.
-        conversation: ConversationId,
-        /// The audience of the event or digest that showed the hole; see [`crate::domain::Audience`].
-        users: Arc<[UserId]>,
-    },
+    Hole(ConversationId),
     /// A channel that this node has just begun to follow: events may have been committed before its
     /// subscription was active.
     NewChannel(ConversationId),
@@ -101,6 +96,7 @@ pub struct Router {
     /// Everything before this position was delivered here; [`NO_FOLLOWER`] where no other process writes.
     covered: AtomicU64,
     held_back_ms: AtomicU64,
+    log_changes: AtomicU64,
     repairs: mpsc::Sender<Repair>,
     me: Weak<Router>,
     meters: Arc<Meters>,
@@ -144,6 +140,7 @@ impl Router {
             on_revoked: OnceLock::new(),
             covered: AtomicU64::new(NO_FOLLOWER),
             held_back_ms: AtomicU64::new(0),
+            log_changes: AtomicU64::new(0),
             repairs,
             me: Weak::clone(me),
             meters,
@@ -210,10 +207,13 @@ impl Router {
         }
     }
 
-    /// A session begins to read a channel and was sent everything up to `last`.
+    /// A session that has subscribed to a channel was sent everything up to `last`. When others here have
+    /// subscribed too, some of them may have been sent less: then the next event is judged by its position.
     pub fn begin(&self, channel: ConversationId, last: Seq) {
         let _shared = shared();
-        self.lock().tracker.follow_from(channel, last);
+        if self.interest.readers(Topic::Channel(channel)) <= 1 {
+            self.lock().tracker.follow_from(channel, last);
+        }
     }
 
     /// The last seq of a conversation that was delivered here.
@@ -227,8 +227,9 @@ impl Router {
         let _shared = shared();
         let mut state = self.lock();
         let epoch = state.epoch;
-        self.pass_on(&mut state, committed, EventSource::Live, replies);
+        let dropped = self.pass_on(&mut state, committed, EventSource::Live, replies);
         drop(state);
+        drop(dropped);
         if !committed.is_empty() {
             self.publish(committed, epoch);
         }
@@ -238,28 +239,28 @@ impl Router {
     pub fn relayed(&self, committed: &[Committed], epoch: u64) {
         let _shared = shared();
         let mut state = self.lock();
-        if state.epoch == Some(epoch) {
-            self.pass_on(&mut state, committed, EventSource::Live, Vec::new());
-        }
+        let here = if state.epoch == Some(epoch) { committed } else { &[] };
+        let dropped = self.pass_on(&mut state, here, EventSource::Live, Vec::new());
         drop(state);
+        drop(dropped);
         self.publish(committed, Some(epoch));
     }
 
     /// Delivers events that were read from the log in commit order. Events that were delivered before are
     /// recognised and dropped.
     pub fn tailed(&self, committed: &[Committed]) {
-        self.pass_on(&mut self.lock(), committed, EventSource::Tail, Vec::new());
+        let _dropped = self.pass_on(&mut self.lock(), committed, EventSource::Tail, Vec::new());
     }
 
     /// Delivers events that were read past the log's end. Those of one conversation are in order, but events
     /// of other transactions may still come before them.
     pub fn read_ahead(&self, committed: &[Committed]) {
-        self.pass_on(&mut self.lock(), committed, EventSource::Live, Vec::new());
+        let _dropped = self.pass_on(&mut self.lock(), committed, EventSource::Live, Vec::new());
     }
 
     /// Delivers events of one conversation that were read because of a hole.
     pub fn healed(&self, committed: &[Committed]) {
-        self.pass_on(&mut self.lock(), committed, EventSource::Stretch, Vec::new());
+        let _dropped = self.pass_on(&mut self.lock(), committed, EventSource::Stretch, Vec::new());
     }
 
     /// Sends a signal to this node's sessions only: the other nodes learn of it in the same way as this one
@@ -271,14 +272,6 @@ impl Router {
     /// The range to read of a conversation to close its holes.
     pub fn need(&self, conversation: ConversationId) -> Need {
         self.lock().tracker.need(conversation)
-    }
-
-    /// A hole cannot be healed: the readers of the conversation here must compare heads.
-    pub fn give_up(&self, conversation: ConversationId, users: &Arc<[UserId]>) {
-        self.lock().tracker.give_up(conversation);
-        for worker in self.interest.workers(topics(conversation, users)).iter() {
-            self.inbox(worker).put(&mut vec![Item::Missed { conversation, users: Arc::clone(users) }]);
-        }
     }
 
     /// It is not known what is missing: every session must compare heads.

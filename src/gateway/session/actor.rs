@@ -50,6 +50,8 @@ pub struct Session<S> {
     pub(super) hello: Cell<Option<Box<HelloInProgress>>>,
     /// Counts as one of the connections that its user may have. Exists once the session has entered.
     pub(super) user_connection: Cell<Option<UserConnection>>,
+    /// How often the log had been replaced here when its last heads were asked for.
+    pub(super) log_changes: Cell<u64>,
     /// Where large answers wait. Made when the first one comes.
     pub(super) answers: RefCell<Option<Rc<AnswerQueue>>>,
     /// The part of this connection in the gauges: waiting bytes, and whether it is lagging.
@@ -93,6 +95,7 @@ impl<S: ByteStream> Session<S> {
             address: place.address(),
             hello: Cell::new(Some(Box::new(HelloInProgress::new(environment.monotonic_us())))),
             user_connection: Cell::new(None),
+            log_changes: Cell::new(0),
             answers: RefCell::default(),
             shown: Cell::new((0, false)),
             next_timer_ms: Cell::new(u64::MAX),

@@ -89,7 +89,7 @@ impl<S: ByteStream> Session<S> {
             rare!(SignalBetweenBlockedUsers, !own);
             return Signalled::Unwanted;
         }
-        if self.connection.waiting_bytes() > self.worker.bounds.gateway.outbox_bytes / 2 {
+        if !self.has_room_for_signals() {
             rare!(SignalDroppedForASlowReader);
             return Signalled::Dropped;
         }
@@ -97,10 +97,19 @@ impl<S: ByteStream> Session<S> {
         Signalled::Queued
     }
 
+    /// Whether so little waits for the client that it is sent signals.
+    pub(super) fn has_room_for_signals(&self) -> bool {
+        self.connection.waiting_bytes() <= self.worker.bounds.gateway.outbox_bytes / 2
+    }
+
     /// A presence signal was lost on the way to the client.
     pub fn lost_presence(&self) {
         rare!(PresenceLostByASlowReader);
         self.presence_lost.set(true);
+        // A lagging session looks when it was sent its heads.
+        if self.state.borrow().life.is_live() {
+            self.review_soon();
+        }
     }
 
     /// An actor answers a request.

@@ -30,6 +30,7 @@ impl<S: ByteStream> Session<S> {
         self.worker.directory.join_user(user, self);
         self.worker.node.presence().connected(user, self.state.borrow().device());
         self.state.borrow_mut().read_heads();
+        self.log_changes.set(self.worker.node.router().log_changes());
         self.spawn(|this| async move {
             let (entered, ()) =
                 futures_util::join!(this.gather(user, since, positions), this.learn_blocks(user));
@@ -60,11 +61,19 @@ impl<S: ByteStream> Session<S> {
             // The semaphore is never closed, so a permit always comes.
             let turn = this.worker.catch_ups.acquire().await;
             let Some(session) = this.open() else { return };
-            let since = session.state.borrow().feed.cursor();
+            let changes = this.worker.node.router().log_changes();
+            // Until the node noticed that the log was replaced, it may have pushed events of the old one,
+            // even after heads of the new one. So the client reads everything again.
+            let replaced = changes != session.log_changes.get();
+            let since = session.state.borrow().feed.cursor().filter(|_| !replaced);
             session.state.borrow_mut().read_heads();
             drop(session);
             match this.gather(user, since, HashMap::new()).await {
-                Ok(Some(entered)) => {
+                Ok(Some(mut entered)) => {
+                    entered.reset |= replaced;
+                    if let Some(session) = this.open() {
+                        session.log_changes.set(changes);
+                    }
                     // The client takes the heads at its own speed. The permit was for the store only.
                     drop(turn);
                     this.tell_heads(entered).await;

@@ -117,6 +117,10 @@ impl<S: ByteStream> Session<S> {
     /// Reads again which users' signals the session may be sent.
     pub(super) fn review(self: &Rc<Self>) {
         let Some(user) = self.user() else { return };
+        if self.presence_lost.get() && !self.has_room_for_signals() {
+            // The client reads first: until then it is sent no signal anyway.
+            return self.review_soon();
+        }
         self.spawn(|this| async move {
             let _turn = this.worker.reviews.acquire().await;
             this.learn_blocks(user).await;

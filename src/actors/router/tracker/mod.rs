@@ -1,5 +1,6 @@
 //! The order of each conversation as this node delivers it. Finds repeated and missing events by their seqs.
 
+mod named;
 mod track;
 
 #[cfg(test)]
@@ -7,10 +8,11 @@ mod tests;
 
 use std::collections::HashMap;
 
+pub use self::named::Named;
 pub use self::track::{EventSource, Need, Verdict};
 
 use self::track::Track;
-use crate::domain::{Committed, ConversationId, Position, Seq};
+use crate::domain::{Committed, ConversationId, Position, Seq, UserId};
 
 /// The delivered seqs per conversation, and the events that wait because earlier ones are missing.
 ///
@@ -48,15 +50,16 @@ impl Tracker {
     }
 
     /// The log holds events `first..=last` of a conversation, a session here reads some of them, all of them
-    /// should have arrived, and everything before them is covered. Returns whether healing must start.
+    /// should have arrived, and everything before them is covered. `users`: the users here that any of them
+    /// is for. Returns whether healing must start.
     pub fn learn(
         &mut self,
         conversation: ConversationId,
-        first: Seq,
-        last: Seq,
+        (first, last): (Seq, Seq),
+        users: impl IntoIterator<Item = UserId>,
         covered: Option<Position>,
     ) -> bool {
-        self.track(conversation).learn(first, last, covered)
+        self.track(conversation).learn((first, last), users, covered)
     }
 
     /// A local session begins to read the conversation and has everything up to `last`.
@@ -64,10 +67,10 @@ impl Tracker {
         self.track(conversation).follow_from(last);
     }
 
-    /// Whether the heads of the first reader here counted any of the events `first..=last`, so that no user
-    /// who joined by one was sent it.
-    pub fn counted(&self, conversation: ConversationId, first: Seq, last: Seq) -> bool {
-        self.tracks.get(&conversation).is_some_and(|track| track.counted(first, last))
+    /// Whether any of the events `first..=last` was sent to nobody here, because the heads of the first
+    /// reader counted it or because it is of a hole that was given up.
+    pub fn undelivered(&self, conversation: ConversationId, first: Seq, last: Seq) -> bool {
+        self.tracks.get(&conversation).is_some_and(|track| track.undelivered(first, last))
     }
 
     /// The last local reader of a conversation has left. What was delivered is remembered while there is
@@ -102,11 +105,10 @@ impl Tracker {
         }
     }
 
-    /// A hole is not healed: its readers learn the newest seq from heads.
-    pub fn give_up(&mut self, conversation: ConversationId) {
-        if let Some(track) = self.tracks.get_mut(&conversation) {
-            track.give_up();
-        }
+    /// A hole is not healed: its readers learn the newest seq from heads. Returns the users that its events
+    /// are for, as far as they are known.
+    pub fn give_up(&mut self, conversation: ConversationId) -> Named {
+        self.tracks.get_mut(&conversation).map(Track::give_up).unwrap_or_default()
     }
 
     /// Forgets everything: the log was replaced.

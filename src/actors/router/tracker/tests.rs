@@ -93,7 +93,7 @@ fn forgets_quiet_conversations_at_its_bound() {
     tracker.unfollow(room(2));
     tracker.follow_from(room(3), seq(5));
     assert_eq!((tracker.len(), tracker.last(room(2))), (2, None), "nobody read it");
-    assert!(tracker.learn(room(1), seq(6), seq(6), ALL));
+    assert!(tracker.learn(room(1), (seq(6), seq(6)), [], ALL));
     tracker.follow_from(room(4), seq(5));
     assert_eq!((tracker.len(), tracker.last(room(1))), (2, Some(seq(5))), "it is being healed");
 }
@@ -160,7 +160,7 @@ fn an_event_that_nobody_here_reads_hides_no_hole() {
 fn a_digest_shows_the_hole_at_the_end() {
     let mut tracker = Tracker::new(10);
     let learn =
-        |tracker: &mut Tracker, first, last| tracker.learn(conversation(), seq(first), seq(last), ALL);
+        |tracker: &mut Tracker, first, last| tracker.learn(conversation(), (seq(first), seq(last)), [], ALL);
     assert_eq!(passed(&mut tracker, &[4, 5]), [4, 5]);
     assert!(!learn(&mut tracker, 4, 5), "all came");
     assert!(learn(&mut tracker, 5, 7));
@@ -176,7 +176,7 @@ fn a_digest_shows_the_hole_at_the_end() {
 fn a_hole_put_off_is_filled_by_whatever_brings_it_and_nothing_comes_twice() {
     let mut tracker = Tracker::new(10);
     assert_eq!(passed(&mut tracker, &[4, 5]), [4, 5]);
-    assert!(tracker.learn(conversation(), seq(4), seq(7), ALL));
+    assert!(tracker.learn(conversation(), (seq(4), seq(7)), [], ALL));
     tracker.postpone(conversation());
     assert_eq!(passed(&mut tracker, &[4, 5, 6]), [6], "the log from before the digest");
     assert_eq!(admit(&mut tracker, 8, true, ALL), Verdict::Hole, "healing starts again");
@@ -207,9 +207,44 @@ fn what_the_first_readers_heads_counted_is_told_from_what_was_passed_on() {
     tracker.follow_from(conversation(), seq(4));
     assert_eq!(passed(&mut tracker, &[5]), [5]);
     let verdicts = [2, 3, 4, 5].map(|n| admit(&mut tracker, n, true, ALL));
-    assert_eq!(verdicts, [Verdict::Repeat, Verdict::Counted, Verdict::Counted, Verdict::Repeat]);
-    let counted = |first, last| tracker.counted(conversation(), seq(first), seq(last));
-    assert!(counted(1, 3) && counted(4, 9) && !counted(1, 2) && !counted(5, 9));
+    assert_eq!(verdicts, [Verdict::Repeat, Verdict::Undelivered, Verdict::Undelivered, Verdict::Repeat]);
+    let undelivered = |first, last| tracker.undelivered(conversation(), seq(first), seq(last));
+    assert!(undelivered(1, 3) && undelivered(4, 9) && !undelivered(1, 2) && !undelivered(5, 9));
+}
+
+#[test]
+fn a_hole_remembers_whom_its_events_are_for() {
+    let user = |n: u128| UserId::from_uuid(Uuid::from_u128(n));
+    let covered = Some(Position(1));
+    let mut tracker = Tracker::new(10);
+    tracker.follow_from(conversation(), seq(5));
+    assert!(tracker.learn(conversation(), (seq(6), seq(7)), [user(1)], covered));
+    assert!(!tracker.learn(conversation(), (seq(8), seq(9)), [user(2)], covered), "it is being healed");
+    let mut held = committed(12);
+    held.audience.users = Arc::new([user(3)]);
+    assert_eq!(tracker.admit(&held, (true, true), EventSource::Live, covered), Verdict::Held);
+    assert_eq!(tracker.give_up(conversation()), Named::Users([1, 2, 3].map(user).into()));
+    assert_eq!(tracker.give_up(conversation()), Named::default(), "once");
+    // A digest or a copy that comes later shows more of them.
+    let undelivered = |first, last| tracker.undelivered(conversation(), seq(first), seq(last));
+    assert!(undelivered(10, 11) && undelivered(12, 15) && !undelivered(13, 15));
+    assert_eq!(admit(&mut tracker, 11, true, covered), Verdict::Undelivered);
+    assert_eq!(passed_from(&mut tracker, &[13], covered), [13]);
+    assert_eq!(admit(&mut tracker, 13, true, covered), Verdict::Repeat);
+}
+
+#[test]
+fn an_event_for_which_a_hole_has_no_room_still_names_its_users() {
+    let user = UserId::from_uuid(Uuid::from_u128(7));
+    let mut tracker = Tracker::new(10);
+    assert!(tracker.learn(conversation(), (seq(6), seq(7)), [], ALL));
+    for n in 9..9 + 300 {
+        admit(&mut tracker, n, true, ALL);
+    }
+    let mut dropped = committed(400);
+    dropped.audience.users = Arc::new([user]);
+    tracker.admit(&dropped, (true, true), EventSource::Live, ALL);
+    assert_eq!(tracker.give_up(conversation()), Named::Users([user].into()));
 }
 
 /// One step in the life of a node that has some of a conversation's members.
@@ -289,7 +324,7 @@ impl Node {
             stretch.for_each(|at| self.feed(at, EventSource::Tail));
         } else if stretch.any(|at| self.is_read(at)) {
             let (first, last) = (seq(first as u64), seq(end as u64 - 1));
-            self.tracker.learn(conversation(), first, last, Some(Position(self.covered)));
+            self.tracker.learn(conversation(), (first, last), [], Some(Position(self.covered)));
         }
         self.covered = end as u64;
     }

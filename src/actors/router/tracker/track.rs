@@ -13,7 +13,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{Committed, Position, Seq};
+use super::named::Named;
+use crate::domain::{Committed, Position, Seq, UserId};
 
 /// How many events of one conversation may be held back while a hole before them is healed. More are dropped
 /// and read later.
@@ -46,9 +47,9 @@ pub enum Verdict {
     Old,
     /// It was delivered before.
     Repeat,
-    /// Nobody here was sent it: the heads of the first reader counted it. Only a user who joined by it may
-    /// need it.
-    Counted,
+    /// Nobody here was sent it: the heads of the first reader counted it, or it is of a hole that was given
+    /// up. Only a user who joined or left by it may need it.
+    Undelivered,
     /// It has no reader here, and no event waits for it.
     Unread,
     /// Earlier events are missing and are being read: hold it back.
@@ -74,7 +75,7 @@ enum Phase {
     #[default]
     Idle,
     Live,
-    Healing(Hole),
+    Healing(Box<Hole>),
 }
 
 #[derive(Debug)]
@@ -87,6 +88,8 @@ struct Hole {
     from: Seq,
     /// How far before the hole `from` was put.
     back: u64,
+    /// Users that its events are for, except the users of held events.
+    named: Named,
 }
 
 /// The delivered seqs of one conversation, and the events that wait for an earlier one.
@@ -96,6 +99,8 @@ pub struct Track {
     last: Seq,
     /// After the first seq and up to the second one the heads of the first reader counted the events.
     counted: (Seq, Seq),
+    /// The events of holes that were given up lie after the first seq and up to the second one.
+    given_up: (Seq, Seq),
     phase: Phase,
     held: BTreeMap<Seq, Committed>,
 }
@@ -112,7 +117,7 @@ impl Track {
     ) -> Verdict {
         let seq = one.event.seq;
         if seq <= self.last {
-            return if self.counted(seq, seq) { Verdict::Counted } else { Verdict::Repeat };
+            return if self.undelivered(seq, seq) { Verdict::Undelivered } else { Verdict::Repeat };
         }
         if let Phase::Healing(hole) = &mut self.phase {
             if read {
@@ -160,7 +165,7 @@ impl Track {
                 let back = covered.map_or(u64::MAX, |_| bound!(FirstDepthOfAHole, BACK_EVENTS));
                 let from = before(seq, back.saturating_add(1)).max(self.last);
                 let floor = covered.unwrap_or_default();
-                self.phase = Phase::Healing(Hole { known: seq, floor, from, back });
+                self.phase = Phase::Healing(Hole::new(seq, floor, from, back));
                 self.buffer(one);
                 Verdict::Hole
             }
@@ -168,11 +173,18 @@ impl Track {
     }
 
     /// The log holds events `first..=last`, a session here reads some of them, all should have arrived, and
-    /// everything before `first` is covered. Returns whether healing must start.
-    pub fn learn(&mut self, first: Seq, last: Seq, covered: Option<Position>) -> bool {
+    /// everything before `first` is covered. `users`: the users here that any of them is for. Returns whether
+    /// healing must start.
+    pub fn learn(
+        &mut self,
+        (first, last): (Seq, Seq),
+        users: impl IntoIterator<Item = UserId>,
+        covered: Option<Position>,
+    ) -> bool {
         if let Phase::Healing(hole) = &mut self.phase {
             rare!(DigestDuringARepair);
             hole.known = hole.known.max(last);
+            hole.named.add(users);
             return false;
         }
         self.last = self.last.max(before(first, 1));
@@ -181,7 +193,9 @@ impl Track {
         }
         rare!(HoleFoundByADigest);
         let floor = covered.unwrap_or_default();
-        self.phase = Phase::Healing(Hole { known: last, floor, from: self.last, back: u64::MAX });
+        let mut hole = Hole::new(last, floor, self.last, u64::MAX);
+        hole.named.add(users);
+        self.phase = Phase::Healing(hole);
         true
     }
 
@@ -189,15 +203,15 @@ impl Track {
     pub fn follow_from(&mut self, last: Seq) {
         if self.is_idle() {
             let (before, last) = (self.last, self.last.max(last));
-            *self = Self { last, counted: (before, last), phase: Phase::Live, held: BTreeMap::new() };
+            let (counted, held) = ((before, last), BTreeMap::new());
+            *self = Self { last, counted, phase: Phase::Live, held, ..*self };
         }
     }
 
     /// Whether any of the events `first..=last` was sent to nobody here, because the heads of the first
-    /// reader counted it.
-    pub fn counted(&self, first: Seq, last: Seq) -> bool {
-        let (after, upto) = self.counted;
-        first <= upto && last > after
+    /// reader counted it or because it is of a hole that was given up.
+    pub fn undelivered(&self, first: Seq, last: Seq) -> bool {
+        [self.counted, self.given_up].iter().any(|(after, upto)| first <= *upto && last > *after)
     }
 
     /// No session here reads any more. A hole is still healed, because a missing event may be for a user
@@ -255,13 +269,24 @@ impl Track {
         }
     }
 
-    /// A hole is not healed: its readers learn the newest seq from heads.
-    pub fn give_up(&mut self) {
-        if let Phase::Healing(hole) = &self.phase {
-            let held = self.held.last_key_value().map_or(Seq::ZERO, |(seq, _)| *seq);
-            let last = self.last.max(hole.known).max(held);
-            *self = Self { last, phase: Phase::Live, held: BTreeMap::new(), ..*self };
+    /// A hole is not healed: its readers learn the newest seq from heads. Returns the users that its events
+    /// are for, as far as they are known. A digest that comes later may name more.
+    pub fn give_up(&mut self) -> Named {
+        let Phase::Healing(hole) = &mut self.phase else { return Named::default() };
+        let (known, mut named) = (hole.known, std::mem::take(&mut hole.named));
+        self.phase = Phase::Live;
+        let held = std::mem::take(&mut self.held);
+        let mut users: &[UserId] = &[];
+        for one in held.values().filter(|one| !std::ptr::eq(users, &*one.audience.users)) {
+            users = &one.audience.users;
+            named.add(users.iter().copied());
         }
+        let newest = held.last_key_value().map_or(Seq::ZERO, |(seq, _)| *seq);
+        let last = self.last.max(known).max(newest);
+        let (after, upto) = self.given_up;
+        self.given_up = (if upto == Seq::ZERO { self.last } else { after }, last);
+        self.last = last;
+        named
     }
 
     /// The last seq that was delivered or had no reader here.
@@ -289,11 +314,18 @@ impl Track {
             self.held.insert(one.event.seq, one.clone());
         } else {
             rare!(TooManyEventsBehindAHole);
+            if let Phase::Healing(hole) = &mut self.phase {
+                hole.named.add(one.audience.users.iter().copied());
+            }
         }
     }
 }
 
 impl Hole {
+    fn new(known: Seq, floor: Position, from: Seq, back: u64) -> Box<Self> {
+        Box::new(Self { known, floor, from, back, named: Named::default() })
+    }
+
     /// The first event that was read is too late: the covered position ends before it.
     fn step_back(&mut self, last: Seq, first: Seq) {
         rare!(HoleDeeperThanGuessed);

@@ -11,8 +11,9 @@ const ANSWERED_MS: u64 = 3_000;
 const CONNECTED_MS: u64 = 8_000;
 /// The time that a process needs beside the healing: breakers close again, and waiting work is done.
 const WORKED_OFF_MS: u64 = 3_000;
-/// A writer whose queue holds fewer messages is full although all is well, when a few people send at once.
-const LEAST_QUEUE: u64 = 8;
+/// A writer whose queue holds fewer messages is full although all is well, when a device sends at once what
+/// was refused before.
+const LEAST_QUEUE: u64 = 64;
 
 pub(super) fn check(run: &mut Run<'_>) {
     let from_ms = run.troubles.healed_ms().saturating_add(WORKED_OFF_MS);

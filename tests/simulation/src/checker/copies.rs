@@ -31,6 +31,9 @@ pub(super) fn check(run: &mut Run<'_>) {
                 continue;
             };
             let Some(have) = copy.conversations.get(conversation) else {
+                if former_refused(run, *device, conversation) {
+                    continue;
+                }
                 let text = format!(
                     "device {device} does not know {conversation}, of which its user {user} is a member"
                 );
@@ -83,14 +86,15 @@ pub(super) fn check(run: &mut Run<'_>) {
     }
 }
 
-/// Whether everything after a position came so shortly before the end that it may still be on its way.
+/// Whether everything after a position came so shortly before the end that it may still be on its way: nobody
+/// was told of it, or only then.
 fn is_under_way(run: &Run<'_>, conversation: &str, position: u64) -> bool {
     let events = run.log.events.get(conversation).into_iter().flat_map(BTreeMap::keys);
     let mut later = events.filter(|seq| **seq > position).peekable();
     later.peek().is_some()
         && later.all(|seq| {
             let known = run.facts.known(conversation, *seq);
-            known.is_some_and(|known| known.at_ms + UNDER_WAY_MS > run.ended_ms())
+            known.is_none_or(|known| known.at_ms + UNDER_WAY_MS > run.ended_ms())
         })
 }
 
@@ -111,6 +115,21 @@ fn is_catching_up(run: &Run<'_>, device: usize) -> bool {
             && run.transcript.at_ms(last.sent) >= since_ms(TRIES_AGAIN_MS)
     });
     reads || (shares && waits)
+}
+
+/// Whether a former primary may have said that a conversation is not there, so that the device dropped it:
+/// "After a failover a node reads the former primary, if that still answers, until its first write there is
+/// refused; such a read may be older than an ack" (docs/SEMANTICS.md, exceptions of P13).
+fn former_refused(run: &Run<'_>, device: usize, conversation: &str) -> bool {
+    run.transcript.requests.iter().filter(|request| request.device == device).any(|request| {
+        let ranges = request.frame("sync").and_then(|frame| frame["ranges"].as_array());
+        let alone =
+            ranges.is_some_and(|ranges| ranges.len() == 1 && ranges[0]["conversation"] == conversation);
+        let code = request.answer.and_then(|answer| answer["code"].as_str());
+        alone
+            && matches!(code, Some("not_found" | "not_member"))
+            && run.facts.unsettled(run.transcript.at_ms(request.sent)).is_some()
+    })
 }
 
 /// The user of a device whose copy must be complete.

@@ -17,21 +17,21 @@ use super::transcript::Socket;
 type Told<'r> = BTreeMap<&'r str, Vec<(usize, u64)>>;
 
 /// A connection as far as this check needs it.
-struct Line<'r> {
+pub(super) struct Line<'r> {
     device: usize,
     process: usize,
-    user: &'r str,
+    pub user: &'r str,
     /// The entry with which live events began.
-    live: usize,
+    pub live: usize,
     /// When it was over, in milliseconds.
-    over_ms: u64,
-    told: Told<'r>,
+    pub over_ms: u64,
+    pub told: Told<'r>,
     /// The conversations that heads said were left, and the entries.
     gone: Vec<(&'r str, usize)>,
     /// The conversations that heads named which name all, and the entry of the last of these heads.
     named: Vec<(BTreeSet<&'r str>, usize)>,
     /// From `lagging` to the last of the heads that follow.
-    lags: Vec<(u64, u64)>,
+    pub lags: Vec<(u64, u64)>,
 }
 
 pub(super) fn check(run: &mut Run<'_>) {
@@ -113,7 +113,8 @@ fn leaves(run: &Run<'_>, conversation: &str, stay: Stay, seq: u64, due_ms: u64) 
         && run.facts.known(conversation, stay.left).is_none_or(|left| left.at_ms <= due_ms)
 }
 
-fn line<'r>(run: &'r Run<'_>, socket: &'r Socket) -> Option<Line<'r>> {
+/// A connection; `None` if it was not welcomed.
+pub(super) fn line<'r>(run: &'r Run<'_>, socket: &'r Socket) -> Option<Line<'r>> {
     let transcript = &run.transcript;
     let mut line = Line {
         device: socket.device,

@@ -29,6 +29,7 @@ mod private;
 mod ranges;
 mod refresh;
 mod reset;
+mod resumes;
 mod revoked;
 mod signals;
 #[cfg(test)]
@@ -212,6 +213,7 @@ const CHECKS: &[fn(&mut Run<'_>)] = &[
     banned::check,
     watches::check,
     copies::check,
+    resumes::check,
     ranges::check,
     pages::check,
     fresh::check,

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use tidings::bounds::Bound;
+
 use super::transcript::Transcript;
 use crate::history::{Entry, What, Who};
 use crate::plan::{Act, Fault, Hangup, Operation, Plan};
@@ -67,6 +69,9 @@ pub struct Troubles {
     failing_ms: u64,
     /// When the weather was calm for good.
     calm_ms: u64,
+    /// Few holes may wait for their repair. What is dropped then is found by "a read of the whole log"
+    /// (docs/SEMANTICS.md, queues), which ends where somebody else's transaction holds the log back.
+    drops_holes: bool,
 }
 
 impl Troubles {
@@ -84,6 +89,7 @@ impl Troubles {
             failing_ms: failing,
             weather_loses: weather.bus_loss > 0 || weather.subscribe_delay_ms > 0,
             calm_ms: calm_ms.saturating_add(HEAL_READER_MS),
+            drops_holes: plan.bounds.iter().any(|(name, _)| name == Bound::RepairsWaiting.name()),
             ..Self::default()
         };
         for step in &plan.steps {
@@ -121,7 +127,9 @@ impl Troubles {
                 self.sockets.entry(process).or_default().push(span(ms, HEAL_MS));
             }
             Fault::LogHeldBack { ms } => {
-                self.held_back.push(Span { from_ms: at_ms, to_ms: at_ms + ms + SOON_MS });
+                let held_back = Span { from_ms: at_ms, to_ms: at_ms + ms + SOON_MS };
+                self.held_back.push(held_back);
+                self.all.extend(self.drops_holes.then_some(held_back));
             }
             Fault::LogLosesAnswers { .. } => self.all.push(span(LOST_ANSWERS_MS, HEAL_MS)),
             Fault::FailOver { .. } | Fault::Restore { .. } => self.all.push(span(0, 2 * HEAL_MS)),

@@ -36,10 +36,13 @@ pub(super) fn check(run: &mut Run<'_>) {
             // The first request of the same kind after that answer.
             let Some(next) = requests.iter().find(|next| next.sent > refused_at) else { continue };
             let waited = run.transcript.at_ms(next.sent) >= refused_ms + wait_ms;
-            // Others that were on their way when the answer came count, too.
+            // Others that were on their way when the answer came count, too. So do those that are sent right
+            // after the next one: requests of different kinds need not be counted in their order.
+            let next_answered = next.answered.unwrap_or(usize::MAX);
             let alone = requests.iter().all(|other| {
                 other.sent == refused.sent
-                    || other.sent >= next.sent
+                    || other.sent == next.sent
+                    || other.sent > next_answered
                     || other.sent < refused.sent
                     || other.answered.is_some_and(|at| at <= refused_at)
             });

@@ -183,6 +183,12 @@ impl Device {
         self.account.state = SignIn::Done;
         self.copy.borrow_mut().signed_out = false;
         self.keep_tokens(body);
+        // Calls end with a sign-in, also those for heads of conversations that are known from events only.
+        let copy = self.copy.borrow();
+        let unknown = copy.conversations.iter().filter(|(_, known)| !known.based);
+        let unknown: Vec<String> = unknown.map(|(id, _)| id.clone()).collect();
+        drop(copy);
+        unknown.iter().for_each(|id| self.ask_for_head(id));
         if let Some(claim) = claim {
             if claims_twice {
                 self.ask(Purpose::Beside, claim.clone());

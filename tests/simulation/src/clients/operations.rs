@@ -136,7 +136,15 @@ impl Device {
                 }
                 (Purpose::Other, call("PATCH", self.path(on)?, Some(body)))
             }
-            Operation::DeleteConversation { on } => (Purpose::Other, call("DELETE", self.path(on)?, None)),
+            Operation::DeleteConversation { on } => {
+                let end = call("DELETE", self.path(on)?, None);
+                if self.has_room_beside() && self.dice.chance(400) {
+                    // Somebody who does not ask again when no answer comes.
+                    self.ask(Purpose::Beside, end);
+                    return Some(());
+                }
+                (Purpose::Other, end)
+            }
             Operation::Block { person, on } => {
                 let path = format!("/v1/blocks/{}", self.world.borrow().user(person)?);
                 (Purpose::Other, call(if on { "PUT" } else { "DELETE" }, path, None))
@@ -292,7 +300,8 @@ impl Device {
         let (conversation, main) = (self.place(on)?, self.connection.main()?);
         let position = self.copy.borrow().conversations.get(&conversation)?.position;
         let after = position.saturating_sub(back);
-        let listed = json!([{"conversation": conversation, "after": after, "limit": back.max(1)}]);
+        // More than the device knows of: events may have come since.
+        let listed = json!([{"conversation": conversation, "after": after, "limit": back + 8}]);
         let frame = |id: &Value| json!({"type": "sync", "id": id, "ranges": listed});
         self.request(main, Asked::Other, frame).then_some(())
     }

@@ -167,7 +167,7 @@ impl Device {
         self.ask_for_head(id);
     }
 
-    fn ask_for_head(&mut self, id: &str) {
+    pub(super) fn ask_for_head(&mut self, id: &str) {
         let purpose = Purpose::Head(id.to_owned());
         if !self.reads.has(&purpose) {
             let path = format!("/v1/conversations/{}", segment(id));

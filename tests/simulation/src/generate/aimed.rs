@@ -3,6 +3,8 @@
 
 mod losses;
 
+use tidings::bounds::Bound;
+
 use crate::dice::Dice;
 use crate::plan::{Act, Behaviour, Fault, Operation, Page, Place, Plan, Step};
 
@@ -19,7 +21,7 @@ pub fn add(dice: &mut Dice, plan: &mut Plan) {
     }
     let at_ms = dice.between(4_500, 22_000);
     let mut aimed = Aimed { last: plan.people - 1, plan, at_ms };
-    match dice.below(14) {
+    match dice.below(17) {
         0 => aimed.muted_member_edits(),
         1 => aimed.watch_loses_its_reason(dice.chance(500)),
         2 => aimed.watches_at_once(),
@@ -29,13 +31,16 @@ pub fn add(dice: &mut Dice, plan: &mut Plan) {
         6 => aimed.reads_while_removed(dice.between(60, 200)),
         7 => {
             let process = usize::try_from(dice.below(aimed.plan.processes.len() as u64)).unwrap_or(0);
-            aimed.signs_out_behind_a_burst(process);
+            aimed.signs_out_behind_a_burst(process, dice.chance(600));
         }
         8 => aimed.signs_out_while_entering(dice),
         9 => aimed.reads_too_slowly(dice.chance(700), dice.chance(500)),
         10 => aimed.end_is_held_back(),
         11 => aimed.deletes_and_fails(dice),
         12 => aimed.switched_over_and_lost(),
+        13 => aimed.asks_and_does_not_read(),
+        14 => aimed.erasure_is_lost(dice),
+        15 => aimed.inboxes_overflow_while_heads_are_read(),
         _ => aimed.misses_the_next_event(),
     }
     plan.steps.sort_by_key(|step| step.at_ms);
@@ -137,6 +142,12 @@ impl Aimed<'_> {
             self.set(key, "1000");
         }
         self.set("limits.request_burst", "1000");
+    }
+
+    /// An inbox holds one small event.
+    fn smallest_inbox(&mut self) {
+        self.plan.bounds.retain(|(name, _)| name != Bound::InboxBytes.name());
+        self.plan.bounds.push((Bound::InboxBytes.name().to_owned(), 400));
     }
 
     fn small_queues(&mut self) {

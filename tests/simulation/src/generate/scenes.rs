@@ -2,7 +2,9 @@
 //! want the same thing at once. Spread over 40 seconds, steps seldom meet.
 
 mod load;
+mod pauses;
 mod rights;
+mod work;
 
 use crate::dice::Dice;
 use crate::plan::{Act, Behaviour, Fault, Operation, Place, Plan, Step};
@@ -10,9 +12,9 @@ use crate::plan::{Act, Behaviour, Fault, Operation, Place, Plan, Step};
 /// Seeds whose steps are gathered, in a thousand.
 const GATHERED: u64 = 200;
 /// Seeds with scenes, in a thousand.
-const WITH_SCENES: u64 = 400;
+const WITH_SCENES: u64 = 500;
 /// Kinds of scenes.
-const KINDS: u64 = 15;
+const KINDS: u64 = 22;
 /// Conversations that scenes make for themselves have slots from here on.
 const FIRST_OWN_SLOT: usize = 100;
 
@@ -92,13 +94,19 @@ impl<'p> Scene<'p> {
             4 => self.typing_and_not(),
             5 => self.gone_and_back(),
             6 => self.erased_while_signing_in(),
-            7 => self.processes_pause_during_a_job(),
+            7 => self.process_pauses_during_a_job(),
             8 => self.repeated_at_once(),
             9 | 10 => self.holes(),
             11 => self.readers_that_do_not_read(),
             12 => self.in_and_out_while_entering(),
             13 => self.signed_out_at_the_first_contact(),
-            _ => self.rights_during_reads(),
+            14 => self.rights_during_reads(),
+            15 => self.membership_changes_during_a_read(),
+            16 | 18 => self.channels_change_during_a_read_of_heads(),
+            17 => self.signs_out_while_a_new_process_asks(),
+            19 => self.processes_die_during_a_job(),
+            20 => self.reads_after_an_ack(),
+            _ => self.connections_break_during_a_commit(),
         }
         self.steps
     }

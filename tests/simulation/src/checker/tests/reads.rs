@@ -172,3 +172,25 @@ fn who_lags_behind_in_a_page_may_be_told_of_more() {
     );
     scene.sent(ADAS, json!({"type": "ping"})).holds();
 }
+
+#[test]
+fn who_comes_back_is_told_of_what_is_newer_than_the_cursor() {
+    const AGAIN: u64 = 4;
+    let returns = |heads: Value| {
+        let mut scene = Scene::new();
+        scene.at(9_000).closed(BENS, Some(1000));
+        scene.at(10_000).sends(3, "missed");
+        scene
+            .at(20_000)
+            .note(super::owner(AGAIN), crate::history::What::Opened { socket: AGAIN, process: 0 });
+        scene.sent(AGAIN, json!({"type": "hello", "token": super::token(BEN, "f1"), "cursor": "c"}));
+        scene.received(
+            AGAIN,
+            json!({"type": "welcome", "user": BEN, "cursor": "d", "more_heads": false, "heads": heads}),
+        );
+        scene
+    };
+    returns(json!([])).breaks("P5", "was not told of message 3");
+    let head = json!({"conversation": GROUP, "kind": "group", "last_seq": 3, "read_seq": 2, "unread": 1, "first_seq": 1});
+    returns(json!([head])).holds();
+}

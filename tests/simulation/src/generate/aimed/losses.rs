@@ -2,7 +2,7 @@
 
 use super::{Aimed, PLACE};
 use crate::dice::Dice;
-use crate::plan::{Act, Fault, Hangup, Operation};
+use crate::plan::{Act, Behaviour, DevicePlan, Fault, Hangup, Operation};
 
 impl Aimed<'_> {
     /// A watched person goes to the background while the bus carries nothing, and stays there.
@@ -32,16 +32,21 @@ impl Aimed<'_> {
 
     /// A process stands still. Meanwhile more is said than an inbox has room for, and then somebody signs
     /// out.
-    pub(super) fn signs_out_behind_a_burst(&mut self, process: usize) {
+    pub(super) fn signs_out_behind_a_burst(&mut self, process: usize, of_small_ones: bool) {
         let Some((first, second, person)) = self.pair() else { return };
         let other = usize::from(person == 0);
         let Some(sender) = self.device(other) else { return };
         self.unlimited();
-        self.small_queues();
+        let bytes = if of_small_ones { 20 } else { 7_000 };
+        if of_small_ones {
+            self.smallest_inbox();
+        } else {
+            self.small_queues();
+        }
         self.together(sender, person);
         self.fault(2_000, Fault::Pause { process, ms: 2_000 });
         for nth in 0..20 {
-            self.acts(2_100 + 20 * nth, sender, Operation::Send { to: PLACE, bytes: 7_000 });
+            self.acts(2_100 + 20 * nth, sender, Operation::Send { to: PLACE, bytes });
         }
         self.acts(3_500, first, Operation::SignOut { everywhere: true });
         self.acts(14_000, first, Operation::SignIn);
@@ -125,12 +130,63 @@ impl Aimed<'_> {
         let (from_ms, how) = (self.at_ms, Hangup::Reset);
         self.plan.steps.retain(|step| step.at_ms < from_ms || step.at_ms > from_ms + 18_000);
         self.together(sender, 1);
-        for nth in 0..4 {
-            let after_ms = 3_000 + 3_500 * nth;
-            // Its cursor is that of its last welcome.
+        for nth in 0..5 {
+            let after_ms = 3_000 + 3_000 * nth;
+            // Its cursor is that of its last welcome. The less time passes after that, the fewer others write
+            // to the log in between.
             self.acts(after_ms, reader, Operation::Disconnect { how });
-            self.acts(after_ms + 900, reader, Operation::Disconnect { how });
-            self.acts(after_ms + 905, sender, Operation::Send { to: PLACE, bytes: 20 });
+            let away_ms = after_ms + 400 + 100 * nth;
+            self.acts(away_ms, reader, Operation::Disconnect { how });
+            self.acts(away_ms + 5, sender, Operation::Send { to: PLACE, bytes: 20 });
+        }
+    }
+
+    /// Again and again more is said at once than an inbox has room for, while sessions read heads because of
+    /// the time before.
+    pub(super) fn inboxes_overflow_while_heads_are_read(&mut self) {
+        let Some(maker) = self.device(0) else { return };
+        self.unlimited();
+        self.smallest_inbox();
+        self.meet(maker, 1, true);
+        let senders: Vec<usize> = [0, 1].into_iter().flat_map(|person| self.devices(person)).collect();
+        self.fault(2_000, Fault::LogSlow { delay_ms: 300, ms: 6_000 });
+        for nth in 0..12 {
+            for device in senders.iter().chain(&senders) {
+                self.acts(2_200 + 350 * nth, *device, Operation::Send { to: PLACE, bytes: 20 });
+            }
+        }
+    }
+
+    /// Somebody asks for much at once, several times, and reads nothing.
+    pub(super) fn asks_and_does_not_read(&mut self) {
+        let (Some(sender), Some(reader)) = (self.device(0), self.device(1)) else { return };
+        self.unlimited();
+        self.small_queues();
+        self.set("limits.sync_events", "100");
+        self.plan.settings.retain(|(key, _)| key != "gateway.in_flight_requests");
+        self.together(sender, 1);
+        for nth in 0..24 {
+            self.acts(1_500 + 60 * nth, sender, Operation::Send { to: PLACE, bytes: 7_000 });
+        }
+        self.acts(6_000, reader, Operation::StopReading { ms: 5_000 });
+        for nth in 0..5 {
+            self.acts(6_050 + nth, reader, Operation::SyncAgain { on: PLACE, back: 20 });
+        }
+    }
+
+    /// An account is erased, and the log loses that. A device without a connection does not know it and asks
+    /// for a new token.
+    pub(super) fn erasure_is_lost(&mut self, dice: &mut Dice) {
+        let person = self.last;
+        let Some(by) = self.device(person) else { return };
+        let asking = self.plan.devices.len();
+        let behaviour = Behaviour::Rest;
+        self.plan.devices.push(DevicePlan { person, behaviour, msgpack: false, begins_ms: 1_000 });
+        self.plan.weather.log_delay_ms = self.plan.weather.log_delay_ms.min(20);
+        self.acts(3_000, by, Operation::Erase);
+        self.fault(dice.between(3_030, 3_400), Fault::Restore { lost: dice.between(2, 10) });
+        for nth in 0..8 {
+            self.acts(3_100 + 300 * nth, asking, Operation::Refresh);
         }
     }
 }

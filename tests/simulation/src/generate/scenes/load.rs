@@ -106,17 +106,4 @@ impl Scene<'_> {
             self.fault(after_ms, Fault::LogAway { ms: 100 });
         }
     }
-
-    /// Processes stand still while they work on a job, so that others take over.
-    pub(super) fn processes_pause_during_a_job(&mut self) {
-        let person = self.person(self.hero);
-        for left_ms in [3_000, 1_500, 0] {
-            self.own_place(false, vec![person]);
-            let on = self.place;
-            self.acts(left_ms, self.other, Operation::DeleteConversation { on });
-        }
-        self.slow_log(400, 6_000);
-        let (process, after_ms) = (self.process(), 500 + self.below(5_000));
-        self.fault(after_ms, Fault::Pause { process, ms: 9_000 });
-    }
 }
