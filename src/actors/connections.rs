@@ -116,7 +116,7 @@ impl Connections {
         Ok(place)
     }
 
-    /// Counts one more connection of `address`, whatever the limits.
+    /// Counts one more connection of `address`, also above the limits.
     pub fn count(self: &Arc<Self>, address: ClientAddress) -> Place {
         self.open.fetch_add(1, Ordering::Relaxed);
         for network in numbered(address) {

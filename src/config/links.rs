@@ -12,7 +12,7 @@ pub(super) enum Link {
     Here,
     /// Encrypted, and only the host that is named can answer.
     Checked,
-    /// Encrypted, but whoever answers is believed.
+    /// Encrypted, but any server that answers is believed.
     Unchecked,
     /// Anybody on the way reads it and can change it.
     PlainText,

@@ -12,7 +12,7 @@ use crate::protocol::Failure;
 
 /// Checks whether the client of the request may connect now, and returns the place that its session takes.
 ///
-/// A place from the reserve is given to whoever signs in on it: who sends no hello in time loses it.
+/// A place from the reserve is given to a client that signs in on it; without a hello in time it is lost.
 pub(super) fn take(hub: &Hub<TcpStream>, request: &Request) -> Result<Place, Refused> {
     let admission = &hub.worker().admission;
     let address = admission.address(request.peer_addr().map(|peer| peer.ip()), request.headers());

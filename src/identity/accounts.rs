@@ -100,7 +100,7 @@ impl Identity {
     ) -> Result<Option<Credentials>, Failure> {
         let device = visitor.device_token.and_then(|token| self.inner.tokens.verify_device(token));
         let Some((user, family)) = device else { return Ok(None) };
-        // Before the look-ups: whoever has one such token must not make any number of them.
+        // Before the look-ups: a client with one such token must not make any number of them.
         if self.inner.throttle.device(family).is_err() {
             return Ok(None);
         }
@@ -142,7 +142,7 @@ impl Identity {
         }
         rare!(PasswordChangedDuringASignIn);
         let now = self.inner.environment.now();
-        // Not known by its device either: whoever had the former password may hold it.
+        // Not known by its device either: somebody with the former password may hold it.
         if let Ok(ended) = self.write(self.inner.store.end_sign_in(user, signed_in.family, now)).await? {
             self.end(&ended);
         }

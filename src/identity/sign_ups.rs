@@ -148,7 +148,7 @@ impl Identity {
         Err(claimed().into())
     }
 
-    /// Gives a guest a name and password, and ends its other sign-ins: until now whoever had its device id
+    /// Gives a guest a name and password, and ends its other sign-ins: until now anyone with its device id
     /// could sign in. When it is repeated with the same values, because the answer was lost, it does and
     /// answers the same.
     ///

@@ -190,7 +190,7 @@ impl Connection {
         if !delays.work.is_zero() {
             sleep_until(at).await;
         }
-        // It may have been committed already, by whoever came first at that round_trip.
+        // It may have been committed already, by another caller that came first at that round_trip.
         self.primary(|state| state.commit(session, at))?;
         done
     }

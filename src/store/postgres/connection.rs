@@ -178,7 +178,7 @@ impl Connector {
         Ok(Self { options: parsed, prepared: options.prepared, primary })
     }
 
-    /// Connects whatever the server is, for looking at it. The second answer: the log came from another
+    /// Connects to a server of any kind, for looking at it. The second answer: the log came from another
     /// server, whose positions go on here only after a step that nobody has taken yet.
     pub(super) async fn look(&self) -> Result<(ServerState, bool), StoreError> {
         let raw = self.options.connect().await.map_err(before_commit)?;

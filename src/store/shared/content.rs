@@ -18,7 +18,7 @@ pub(in crate::store) const REPLY: Refusal =
 /// The same sender used the same client id before, for something else.
 pub(in crate::store) const REUSED: Refusal = Refusal::Conflict("this client_id was used for another message");
 
-/// A database refuses the message, whatever the rules say.
+/// A database refuses the message, even if the rules allow it.
 pub(in crate::store) const UNSTORABLE: Refusal =
     Refusal::Invalid(std::borrow::Cow::Borrowed("the message cannot be stored"));
 

@@ -158,7 +158,7 @@ impl Rosters {
         self.0.invalidate_all();
     }
 
-    /// What the cache holds, at whatever version.
+    /// What the cache holds, at any version.
     pub(in crate::store) fn cached(&self, conversation: ConversationId) -> Option<Roster> {
         self.0.get(&conversation)
     }
