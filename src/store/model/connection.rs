@@ -190,8 +190,11 @@ impl Connection {
         if !delays.work.is_zero() {
             sleep_until(at).await;
         }
-        // It may have been committed already, by another caller that came first at that round_trip.
-        self.primary(|state| state.commit(session, at))?;
+        // It may have been committed already, by another caller that came first at that round trip. A server
+        // that was demoted after that closes the connection instead of an answer, so nobody knows.
+        if self.primary(|state| state.commit(session, at)).is_err() {
+            return Err(self.lose());
+        }
         done
     }
 
