@@ -9,7 +9,7 @@ use super::extract::{Body, Caller, Query, Segments, Sender};
 use super::resource::calls;
 use super::views::{EventsBody, MessageBody, MessagesBody, PlaceBody, SentBody};
 use super::{ApiState, Problem};
-use crate::domain::{ClientId, ConversationId, MessageId, Refusal, Seq, UserId, price};
+use crate::domain::{ClientId, ConversationId, MessageId, Refusal, Seq, UserId};
 use crate::protocol::Failure;
 use crate::protocol::checks;
 use crate::protocol::client::SendContent;
@@ -47,7 +47,6 @@ pub async fn history(
 ) -> Result<HttpResponse, Problem> {
     let (user, conversation) = (caller.user(), path.conversation()?);
     let limit = query.limit(DEFAULT_LIMIT, state.node.limits().history_page)?;
-    state.node.admit_rest(user, price::of_page(limit))?;
     let (before, after) = (query.seq("before")?, query.seq("after")?);
     if before.is_some() && after.is_some() {
         return Err(Problem::invalid("before: not together with after"));
@@ -74,7 +73,6 @@ pub async fn events(
     let (user, conversation) = (caller.user(), path.conversation()?);
     let limits = state.node.limits();
     let limit = query.limit(limits.history_page, limits.sync_events)?;
-    state.node.admit_rest(user, price::of_page(limit))?;
     let after = query.seq("after")?.unwrap_or(Seq::ZERO);
     let wanted = RangeQuery { conversation, after, limit, max_bytes: EVENTS_BYTES };
     let range = state.node.read(state.node.store().range(user, wanted)).await??;

@@ -25,11 +25,6 @@ pub fn of_watch(users: usize) -> u32 {
     plus(users / 20)
 }
 
-/// A page of so many messages or events.
-pub fn of_page(items: usize) -> u32 {
-    plus(items / 25)
-}
-
 fn plus(more: usize) -> u32 {
     u32::try_from(more).unwrap_or(u32::MAX).saturating_add(REQUEST)
 }
@@ -40,7 +35,7 @@ mod tests {
 
     #[test]
     fn a_small_request_costs_one_and_a_large_one_its_work() {
-        assert_eq!([of_sync(0), of_sync(3), of_watch(19), of_page(24)], [1; 4]);
-        assert_eq!((of_sync(200), of_watch(200), of_page(200), of_new_conversation(255)), (51, 11, 9, 256));
+        assert_eq!([of_sync(0), of_sync(3), of_watch(19)], [1; 3]);
+        assert_eq!((of_sync(200), of_watch(200), of_new_conversation(255)), (51, 11, 256));
     }
 }

@@ -101,23 +101,16 @@ async fn a_request_costs_by_its_work() {
     let mut world = World::new().await;
     world.per_second = (0, 60);
     let server = world.serve().await;
-    let (ada, ben) = (server.guest().await, server.guest().await);
+    let ada = server.guest().await;
     let mut others = Vec::new();
     for _ in 0..40 {
         others.push(server.guest().await.id);
     }
     let group = json!({ "kind": "group", "members": others });
-    let made = server.call(Some(&ada), "POST", "/v1/conversations", group.clone()).await.wants(201);
+    server.call(Some(&ada), "POST", "/v1/conversations", group.clone()).await.wants(201);
     let refused = server.call(Some(&ada), "POST", "/v1/conversations", group).await;
     let wait_ms = refused.body["retry_after_ms"].as_u64().expect("a wait");
     refused.refused(429, "rate_limited");
     // 41 of 60 units were spent, another was by the refused request, and 40 are asked for.
     assert!((300..=400).contains(&wait_ms), "{wait_ms}");
-    let conversation = made["conversation"].as_str().expect("an id");
-    let path = format!("/v1/conversations/{conversation}/messages?limit=200");
-    let mut pages = 0;
-    while server.call(Some(&ben), "GET", &path, Value::Null).await.status != 429 {
-        pages += 1;
-    }
-    assert!((6..=12).contains(&pages), "a page of 200 costs 9 of 60 and more come by the second: {pages}");
 }
