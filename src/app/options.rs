@@ -147,6 +147,7 @@ mod tests {
         ("server.shutdown_ms", "app/mod.rs"),
         ("server.max_connections", "app/http.rs"),
         ("server.connections_per_ip", "app/process.rs"),
+        ("audit.retention_days", "app/process.rs"),
         ("server.backlog", "app/mod.rs"),
         ("server.keep_alive_ms", "app/mod.rs"),
         ("server.roles", "app/fleet.rs"),

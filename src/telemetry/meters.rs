@@ -266,6 +266,8 @@ pub struct Meters {
     pub jobs: JobMeters,
     /// Signing in and out.
     pub identity: IdentityMeters,
+    /// The audit log.
+    pub audit: AuditMeters,
     /// Read positions, presence, typing.
     pub social: SocialMeters,
     /// HTTP requests.
