@@ -64,8 +64,13 @@ fn listed_nowhere() -> Vec<(String, String, &'static str)> {
                 continue;
             }
             let body = if operation["requestBody"].is_null() { "" } else { "{}" };
-            let filled =
-                [("{conversation}", "$GROUP"), ("{user}", "$OWNER"), ("{seq}", "$THEIRS"), ("{emoji}", "x")];
+            let filled = [
+                ("{conversation}", "$GROUP"),
+                ("{user}", "$OWNER"),
+                ("{seq}", "$THEIRS"),
+                ("{emoji}", "x"),
+                ("{session}", "f_00000000000000000000000000000001"),
+            ];
             let path = filled.iter().fold(path.clone(), |path, (name, id)| path.replace(name, id));
             assert!(!path.contains('{'), "{path}: say in listed_nowhere what stands for its parameter");
             calls.push((method, path, body));
