@@ -108,6 +108,8 @@ impl<K: Hash + Eq + Clone> StateStore for Remembered<K> {
 pub struct RateLimit<K: Hash + Eq + Clone + Send + Sync + 'static> {
     limiter: Option<RateLimiter<K, Remembered<K>, EnvironmentClock, NoOpMiddleware<Duration>>>,
     burst: u32,
+    /// Between two times that are counted, in the long run.
+    interval: Duration,
     clock: EnvironmentClock,
 }
 
@@ -127,12 +129,13 @@ impl<K: Hash + Eq + Clone + Debug + Send + Sync + 'static> RateLimit<K> {
     fn new(quota: Option<Quota>, remembered: usize, environment: SharedEnvironment) -> Self {
         let clock = EnvironmentClock(environment);
         let burst = quota.map_or(0, |quota| quota.burst_size().get());
+        let interval = quota.map_or(Duration::ZERO, |quota| quota.replenish_interval());
         let limiter = quota.map(|quota| {
             let refilled_after = quota.replenish_interval().saturating_mul(quota.burst_size().get());
             let keys = Remembered::new(remembered, refilled_after, clock.clone());
             RateLimiter::new(quota, keys, clock.clone())
         });
-        Self { limiter, burst, clock }
+        Self { limiter, burst, interval, clock }
     }
 
     /// Checks whether `key` may do it now, and counts it.
@@ -147,12 +150,21 @@ impl<K: Hash + Eq + Clone + Debug + Send + Sync + 'static> RateLimit<K> {
     /// at once counts as exactly that.
     ///
     /// # Errors
-    /// As [`RateLimit::check`].
+    /// `RateLimited` with the wait after which all of `times` pass.
     pub fn check_rest(&self, key: &K, times: u32, counted: u32) -> Result<(), Failure> {
-        match times.min(self.burst).saturating_sub(counted) {
-            0 => Ok(()),
-            rest => self.check_times(key, rest),
-        }
+        let rest = match times.min(self.burst).saturating_sub(counted) {
+            0 => return Ok(()),
+            rest => rest,
+        };
+        self.check_times(key, rest).map_err(|failure| match failure {
+            // Who comes back begins with what was counted already.
+            Failure::RateLimited { retry_after_ms } => {
+                let more_ms = self.interval.saturating_mul(counted).as_nanos().div_ceil(1_000_000);
+                let more_ms = u64::try_from(more_ms).unwrap_or(u64::MAX);
+                Failure::RateLimited { retry_after_ms: retry_after_ms.saturating_add(more_ms) }
+            }
+            other => other,
+        })
     }
 
     /// As [`RateLimit::check`], but counts as `times`. A number above what may be done at once counts as
@@ -237,7 +249,7 @@ mod tests {
     #[test]
     fn what_counts_several_times_takes_as_much_and_at_most_the_burst() {
         let environment = Arc::new(ManualEnvironment::new(1_000_000, 1));
-        let limit = RateLimit::per_second(1, 3, environment);
+        let limit = RateLimit::per_second(1, 3, environment.clone());
         assert!(limit.check_times(&"ada", 2).is_ok() && limit.check_times(&"ada", 2).is_err(), "one is left");
         assert!(limit.check(&"ada").is_ok() && limit.check(&"ada").is_err());
         assert!(limit.check_times(&"ben", 9).is_ok(), "cut to the burst");
@@ -246,6 +258,15 @@ mod tests {
             "cut to what is left of it"
         );
         assert!(limit.check(&"cid").is_err());
+        assert!(limit.check(&"dan").is_ok() && limit.check(&"dan").is_ok());
+        let Err(Failure::RateLimited { retry_after_ms }) = limit.check_rest(&"dan", 3, 1) else {
+            panic!("one of two is left");
+        };
+        environment.advance_ms(retry_after_ms);
+        assert!(
+            limit.check(&"dan").is_ok() && limit.check_rest(&"dan", 3, 1).is_ok(),
+            "the wait is enough for all"
+        );
         assert!(limit.check(&"ben").is_err());
     }
 

@@ -1,7 +1,6 @@
 //! One's own account.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
@@ -15,9 +14,9 @@ use super::extract::{Body, Caller, OptionalBody};
 use super::resource::calls;
 use super::views::UserBody;
 use super::{ApiState, Problem};
-use crate::domain::{Refusal, price};
+use crate::domain::Refusal;
 use crate::identity::Claims;
-use crate::protocol::{Failure, checks};
+use crate::protocol::checks;
 
 calls! {
     "/v1/me" => [get(show), patch(change), delete(erase)],
@@ -125,12 +124,6 @@ fn export_lines(state: Arc<ApiState>, claims: Claims) -> impl Stream<Item = Resu
     stream::try_unfold((state, begin), move |(state, step)| async move {
         let ExportStep::Next { after, records } = step else { return Ok(None) };
         state.identity.recheck(&claims)?;
-        // An export that is read faster than its user's rate waits.
-        while let Err(Failure::RateLimited { retry_after_ms }) =
-            state.node.admit_work(claims.user, price::EXPORT_STEP)
-        {
-            tokio::time::sleep(Duration::from_millis(retry_after_ms)).await;
-        }
         let (lines, next) =
             state.node.read(state.node.store().export(claims.user, after, EXPORT_STEP)).await?;
         let records = records + lines.len() as u64;

@@ -7,8 +7,6 @@
 pub const REQUEST: u32 = 1;
 /// A new token on an open connection: a signature is checked.
 pub const AUTH: u32 = 2;
-/// One step of an export: it reads up to 500 records.
-pub const EXPORT_STEP: u32 = 10;
 
 /// A new conversation: each member that it adds is a membership to write and a user to inform.
 pub fn of_new_conversation(members: usize) -> u32 {

@@ -7,6 +7,9 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+use tidings::domain::price;
+
 use super::Run;
 use super::transcript::{Asked, Request};
 
@@ -49,7 +52,9 @@ pub(super) fn check(run: &mut Run<'_>) {
             let next_ms = run.transcript.at_ms(next.answered.unwrap_or(next.sent));
             let works = !run.troubles.is_bad_after_start_between(refused_ms, next_ms)
                 && !moves(run, user, refused_ms, next_ms);
-            if waited && alone && works && is_send(next) == is_send(refused) && told_to_wait(next).is_some() {
+            let dearer = units(next) > units(refused);
+            let alike = is_send(next) == is_send(refused) && !dearer;
+            if waited && alone && works && alike && told_to_wait(next).is_some() {
                 let text = format!(
                     "device {} was told to wait for {wait_ms} ms, waited for {} ms, and was refused again",
                     refused.device,
@@ -83,6 +88,21 @@ fn moves(run: &Run<'_>, user: &str, from_ms: u64, to_ms: u64) -> bool {
 fn told_to_wait(request: &Request<'_>) -> Option<(u64, usize)> {
     let answer = request.answer.filter(|answer| answer["code"] == "rate_limited")?;
     Some((answer["retry_after_ms"].as_u64()?, request.answered?))
+}
+
+/// What a request costs (docs/PROTOCOL.md, 4).
+fn units(request: &Request<'_>) -> u32 {
+    let count = |list: &Value| list.as_array().map_or(0, Vec::len);
+    match request.asked {
+        Asked::Frame(_, frame) => match frame["type"].as_str() {
+            Some("sync") => price::of_sync(count(&frame["ranges"])),
+            Some("watch") => price::of_watch(count(&frame["users"])),
+            Some("auth") => price::AUTH,
+            _ => price::REQUEST,
+        },
+        Asked::Call("POST", "/v1/conversations", body) => price::of_new_conversation(count(&body["members"])),
+        Asked::Call(..) => price::REQUEST,
+    }
 }
 
 /// Sends and other requests have rates of their own.
