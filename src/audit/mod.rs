@@ -54,6 +54,8 @@ struct Inner {
     meters: AuditMeters,
     waiting: Mutex<Waiting>,
     arrived: Notify,
+    /// Held while a batch is stored: batches keep their order, and the end of the process waits for one.
+    storing: tokio::sync::Mutex<()>,
 }
 
 /// The log of this process. Cheap to clone.
@@ -66,8 +68,8 @@ impl AuditLog {
     /// An empty queue in front of the store's log.
     pub fn new(store: SharedStore, environment: SharedEnvironment) -> Self {
         let meters = AuditMeters::new();
-        let (waiting, arrived) = (Mutex::default(), Notify::new());
-        Self { inner: Arc::new(Inner { store, environment, meters, waiting, arrived }) }
+        let (waiting, arrived, storing) = (Mutex::default(), Notify::new(), tokio::sync::Mutex::default());
+        Self { inner: Arc::new(Inner { store, environment, meters, waiting, arrived, storing }) }
     }
 
     /// An entry that happens now.
@@ -135,6 +137,7 @@ impl AuditLog {
 
     /// Stores the oldest entries; false when there is none. What was not stored goes back to where it was.
     async fn store_batch(&self) -> Result<bool, StoreError> {
+        let _storing = self.inner.storing.lock().await;
         let (batch, lost) = {
             let mut waiting = lock(&self.inner.waiting);
             let count = waiting.entries.len().min(BATCH);

@@ -168,13 +168,11 @@ impl Identity {
             FamilyRotation::Rotated(family) => {
                 let claims =
                     Claims { user: family.user, family: Some(family.id), issued_at: now, expires_at: end };
-                if let suspended @ Standing::Suspended(_) = self.standing(&claims) {
-                    suspended.into_result()?;
-                }
                 // A failover or a restore may have lost the end of this sign-in. This node still knows it and
                 // would refuse every new token. So the client has to sign in again, and the end is stored
                 // again.
-                if self.standing(&claims) != Standing::Good {
+                // It is the store that says whether the account is suspended: it would have refused.
+                if !matches!(self.standing(&claims), Standing::Good | Standing::Suspended(_)) {
                     self.inner.meters.refreshes.of("unknown").increment(1);
                     if !self.erase_again(family.user).await? {
                         let ended = self.inner.store.revoke(family.user, Some(family.id), now);

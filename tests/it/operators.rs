@@ -100,16 +100,17 @@ async fn a_suspension_outlasts_a_restart_and_ends_by_its_time() {
     let mut server = Server::start(&[]).await;
     let rest = Rest::new(&server);
     let ada = ada(&rest).await;
-    admin(&server, &["suspend", "ada", "--for", "5s"]).await;
+    admin(&server, &["suspend", "ada"]).await;
     server.terminate().await;
     server.restart().await;
     let rest = Rest::new(&server);
     assert_eq!(rest.call(Method::GET, "/v1/me", Some(&ada.access), None).await.status, 403);
+    admin(&server, &["suspend", "ada", "--for", "1s"]).await;
     until("the suspension is over", Duration::from_secs(30), async || {
-        (sign_in(&rest, "ada", PASSWORD).await.status == 200).then_some(())
+        (rest.call(Method::GET, "/v1/me", Some(&ada.access), None).await.status == 200).then_some(())
     })
     .await;
-    assert_eq!(rest.call(Method::GET, "/v1/me", Some(&ada.access), None).await.status, 200);
+    assert_eq!(sign_in(&rest, "ada", PASSWORD).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! Which changes are moderation, for the audit log.
 
 use crate::domain::audit::{AuditAction, AuditActor, AuditEntry};
-use crate::domain::{ConversationId, Timestamp, UserId};
+use crate::domain::{ConversationId, Role, Timestamp, UserId};
 use crate::store::{Change, Changed};
 
 /// The entry for a change that was made; `None` when it is nobody's moderation: members speak, join, leave
@@ -22,6 +22,10 @@ pub fn entry(
             (Some(author), format!("deleted message {}", target.get()))
         }
         Change::Leave { user } if *user != actor => (Some(*user), "removed".to_owned()),
+        // A plain invitation is none.
+        Change::Join { user, role } if *role > Role::Member => {
+            (Some(*user), format!("added as {}", role.as_str()))
+        }
         Change::SetRole { user, role } => (Some(*user), format!("role {}", role.as_str())),
         Change::Mute { user, duration_ms: 0 } => (Some(*user), "mute lifted".to_owned()),
         Change::Mute { user, duration_ms } => (Some(*user), format!("muted for {} s", duration_ms / 1_000)),
@@ -47,7 +51,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{Audience, Committed, Event, EventKind, Position, Role, Seq};
+    use crate::domain::{Audience, Committed, Event, EventKind, Position, Seq};
 
     fn user(number: u128) -> UserId {
         UserId::from_uuid(Uuid::from_u128(number))
@@ -86,6 +90,8 @@ mod tests {
         );
         assert_eq!(of(&Change::Leave { user: user(1) }, &done(None)), None);
         assert_eq!(of(&Change::Join { user: user(2), role: Role::Member }, &done(None)), None);
+        let added = of(&Change::Join { user: user(2), role: Role::Admin }, &done(None));
+        assert_eq!(added, Some((Some(user(2)), Some("added as admin".to_owned()))));
         let removed = of(&Change::Leave { user: user(2) }, &done(None));
         assert_eq!(removed, Some((Some(user(2)), Some("removed".to_owned()))));
         let lifted = Change::Ban { user: user(2), until: Timestamp::from_unix_ms(10), reason: None };

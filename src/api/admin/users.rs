@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Operator;
 use crate::api::extract::{Query, Segments};
+use crate::api::views::UserBody;
 use crate::api::{Problem, cursor};
 use crate::domain::audit::AuditAction;
 use crate::domain::{AccountState, Suspension, Timestamp, User, UserId, Username, name_words};
@@ -26,12 +27,8 @@ const NEXT: HeaderName = HeaderName::from_static("x-next");
 /// An account as operators see it.
 #[derive(Serialize)]
 struct Account {
-    id: UserId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    username: Option<String>,
-    display_name: String,
-    guest: bool,
-    created_at: Timestamp,
+    #[serde(flatten)]
+    user: UserBody,
     erased: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     suspended_until: Option<Timestamp>,
@@ -50,17 +47,7 @@ impl Account {
     ) -> Self {
         let (suspended_until, reason) =
             suspension.map_or((None, None), |held| (Some(held.until), held.reason));
-        Self {
-            id: user.id,
-            username: user.username.map(|name| name.as_str().to_owned()),
-            display_name: user.display_name,
-            guest: user.guest,
-            created_at: user.created_at,
-            erased,
-            suspended_until,
-            reason,
-            suspended_at,
-        }
+        Self { user: user.into(), erased, suspended_until, reason, suspended_at }
     }
 }
 
@@ -189,9 +176,8 @@ pub async fn erase(operator: Operator, path: Segments) -> Result<HttpResponse, P
 pub async fn export(operator: Operator, path: Segments, query: Query) -> Result<HttpResponse, Problem> {
     let (user, node) = (operator.named(&path).await?, &operator.parts.node);
     let after = query.text("after").map(str::to_owned);
-    if after.is_none() {
-        operator.record(operator.entry(AuditAction::Exported).to(user.id)).await?;
-    }
+    let part = if after.is_none() { "from the beginning" } else { "a further part" };
+    operator.record(operator.entry(AuditAction::Exported).to(user.id).with(part)).await?;
     let exported = node.store().export(user.id, after, EXPORT_STEP);
     let (lines, next) = node.read(exported).await?;
     let text: String = lines.into_iter().map(|line| line + "\n").collect();
