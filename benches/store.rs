@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tempfile::TempDir;
+use tidings::config::Synchronous;
 use tidings::domain::{
     ClientId, Content, ConversationId, ConversationKind, HistoryPolicy, JoinPolicy, Position, Seq, Timestamp,
     User, UserId,
 };
 use tidings::environment::SystemEnvironment;
 use tidings::store::postgres::{PostgresOptions, PostgresStore};
-use tidings::store::sqlite::{Durability, SqliteOptions, SqliteStore};
+use tidings::store::sqlite::{SqliteOptions, SqliteStore};
 use tidings::store::{
     Cursor, HistoryQuery, NewConversation, NewMessage, NewUser, RangeQuery, Receipt, SharedStore, Target,
 };
@@ -49,16 +50,17 @@ enum Place {
     Server { _server: Box<Postgres> },
 }
 
-async fn open(durability: Durability) -> (SharedStore, Place) {
+async fn open(synchronous: Synchronous) -> (SharedStore, Place) {
     if on_postgres() {
-        let durable = durability == Durability::Full;
+        let durable = synchronous == Synchronous::Full;
         let server = Postgres::start(Options { durable, ..Options::default() }).await;
         let options = PostgresOptions::new(server.database("bench").await);
         let store = PostgresStore::open(options, SystemEnvironment::shared()).await.expect("it opens");
         return (store, Place::Server { _server: Box::new(server) });
     }
     let directory = TempDir::new().expect("a temporary directory");
-    let options = SqliteOptions { durability, ..SqliteOptions::new(directory.path().join("bench.db")) };
+    let mut options = SqliteOptions::new(directory.path().join("bench.db"));
+    options.sqlite.synchronous = synchronous;
     let store = SqliteStore::open(options, SystemEnvironment::shared()).await.expect("it opens");
     (store, Place::File { _directory: directory })
 }
@@ -72,9 +74,9 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(durability: Durability) -> Self {
+    fn new(synchronous: Synchronous) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let (store, place) = runtime.block_on(open(durability));
+        let (store, place) = runtime.block_on(open(synchronous));
         let mut bench = Self { runtime, store, users: Vec::new(), next: Cell::new(1), _place: place };
         for n in 0..100 {
             let id = UserId::from_uuid(bench.uuid());
@@ -132,8 +134,8 @@ impl Bench {
 }
 
 fn append(criterion: &mut Criterion) {
-    for (name, durability) in [("append", Durability::Full), ("append_normal", Durability::Normal)] {
-        let bench = Bench::new(durability);
+    for (name, synchronous) in [("append", Synchronous::Full), ("append_normal", Synchronous::Normal)] {
+        let bench = Bench::new(synchronous);
         let rooms: Vec<(ConversationId, UserId)> = (0..200)
             .map(|n| {
                 let members = [bench.users[n % 100], bench.users[(n + 1) % 100], bench.users[(n + 7) % 100]];
@@ -167,7 +169,7 @@ fn append(criterion: &mut Criterion) {
 
 fn reading(criterion: &mut Criterion) {
     for events in [1_000_u64, 100_000, 1_000_000] {
-        let bench = Bench::new(Durability::Normal);
+        let bench = Bench::new(Synchronous::Normal);
         let user = bench.users[0];
         let conversation = bench.group(&bench.users[..3]);
         for _ in 0..events / 500 {
@@ -206,7 +208,7 @@ fn reading(criterion: &mut Criterion) {
 }
 
 fn resuming(criterion: &mut Criterion) {
-    let bench = Bench::new(Durability::Normal);
+    let bench = Bench::new(Synchronous::Normal);
     let mut group = criterion.benchmark_group(named("heads"));
     for (user, rooms) in [(1, 10), (2, 100), (3, 1_000)] {
         let members = [bench.users[user], bench.users[0]];
@@ -231,7 +233,7 @@ fn resuming(criterion: &mut Criterion) {
 }
 
 fn receipts(criterion: &mut Criterion) {
-    let bench = Bench::new(Durability::Full);
+    let bench = Bench::new(Synchronous::Full);
     let conversation = bench.group(&bench.users[..3]);
     for _ in 0..40 {
         bench.append(&bench.batch(&[(conversation, bench.users[0])], 500));

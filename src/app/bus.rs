@@ -65,7 +65,7 @@ pub async fn try_out(settings: &Settings, environment: &SharedEnvironment) -> Op
         Ok(options) => options,
         Err(error) => return Some(Err(error.to_string())),
     };
-    let patience = options.timeout * 3;
+    let patience = Duration::from_millis(settings.bus.redis.timeout_ms) * 3;
     let bus = RedisBus::start(options, Arc::new(NullListener), &Meters::new(), Arc::clone(environment));
     let mut health = bus.healthy();
     let up = tokio::time::timeout(patience, health.wait_for(|health| health.up)).await;
@@ -121,15 +121,6 @@ pub(super) fn options(settings: &Settings) -> Result<RedisOptions, AppError> {
             redis.sentinels.iter().map(|url| named("sentinels", url)).collect::<Result<_, _>>()?;
         RedisServers::Sentinel { sentinels, master: redis.sentinel_master.clone(), server: main }
     };
-    Ok(RedisOptions {
-        servers,
-        prefix: redis.prefix.clone(),
-        timeout: Duration::from_millis(redis.timeout_ms),
-        ping: Duration::from_millis(redis.ping_ms),
-        incoming_bytes: settings.bus.queue_bytes,
-        outgoing_bytes: redis.outgoing_bytes,
-        outgoing_messages: redis.outgoing_messages,
-        mac: Some(Arc::new(super::bus_keys::load(settings)?)),
-        carrier: None,
-    })
+    let mac = Some(Arc::new(super::bus_keys::load(settings)?));
+    Ok(RedisOptions { mac, ..RedisOptions::of(&settings.bus, servers) })
 }

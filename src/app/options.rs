@@ -4,18 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
-
 use crate::actors::NodeOptions;
 use crate::actors::default_conversation::DefaultConversationOptions;
 use crate::actors::writer::WriterOptions;
-use crate::config::{self, Settings, Synchronous, TrustedProxies};
+use crate::config::{self, Settings, TrustedProxies};
 use crate::domain::{AllowedOrigins, Username};
 use crate::gateway::Bounds;
 use crate::gateway::admission::AdmissionOptions;
 use crate::identity::{IdentityOptions, KeySource};
 use crate::store::postgres::PostgresOptions;
-use crate::store::sqlite::{Durability, SqliteOptions};
+use crate::store::sqlite::SqliteOptions;
 
 /// The file of the embedded database.
 pub fn database_file(settings: &Settings) -> PathBuf {
@@ -24,33 +22,12 @@ pub fn database_file(settings: &Settings) -> PathBuf {
 
 /// Options of the embedded store.
 pub fn sqlite(settings: &Settings) -> SqliteOptions {
-    SqliteOptions {
-        readers: settings.store.sqlite.readers as usize,
-        timeout_ms: settings.store.timeout_ms,
-        durability: match settings.store.sqlite.synchronous {
-            Synchronous::Full => Durability::Full,
-            Synchronous::Normal => Durability::Normal,
-        },
-        limits: settings.limits.to_domain(),
-        ..SqliteOptions::new(database_file(settings))
-    }
+    SqliteOptions::of(&settings.store, database_file(settings), settings.limits.to_domain())
 }
 
 /// Options of the store on a Postgres server.
 pub fn postgres(settings: &Settings) -> PostgresOptions {
-    let postgres = &settings.store.postgres;
-    PostgresOptions {
-        read_urls: postgres.read_urls.clone(),
-        tail_url: Some(postgres.tail_url.clone()).filter(|url| !url.expose_secret().is_empty()),
-        write_connections: postgres.write_connections as usize,
-        read_connections: postgres.read_connections as usize,
-        tail_connections: postgres.tail_connections as usize,
-        timeout_ms: settings.store.timeout_ms,
-        acquire_timeout_ms: postgres.acquire_timeout_ms,
-        prepared: postgres.prepared,
-        limits: settings.limits.to_domain(),
-        ..PostgresOptions::new(postgres.url.clone())
-    }
+    PostgresOptions::of(&settings.store, settings.limits.to_domain())
 }
 
 /// How long a store call may take.
@@ -156,6 +133,7 @@ mod tests {
         ("gateway.inbox_bytes", "app/mod.rs"),
         ("store.backend", "app/mod.rs"),
         ("store.postgres.url", "secret: not shown by the options"),
+        ("store.postgres.tail_url", "secret: not shown by the options"),
         ("store.postgres.plain_text", "config/store.rs"),
         ("bus.backend", "app/bus.rs"),
         ("bus.mac", "app/bus_keys.rs"),
@@ -180,10 +158,8 @@ mod tests {
 
     /// All that the parts are given.
     fn given(settings: &Settings) -> String {
-        let bus = crate::app::bus::options(settings).map(|bus| {
-            let bytes = (bus.incoming_bytes, bus.outgoing_bytes, bus.outgoing_messages);
-            format!("{} {:?} {:?} {bytes:?}", bus.prefix, bus.timeout, bus.ping)
-        });
+        let bus =
+            crate::app::bus::options(settings).map(|bus| format!("{:?} {}", bus.redis, bus.incoming_bytes));
         format!(
             "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {}",
             default_conversation(settings),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use super::Settings;
 use super::choice::choice;
 use super::links::Link;
 use super::problems::SectionProblems;
@@ -74,6 +75,11 @@ pub struct RedisSettings {
 }
 
 impl BusSettings {
+    /// The built-in defaults.
+    pub fn built_in() -> Self {
+        Settings::built_in().bus
+    }
+
     pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
         problems.range("queue_bytes", self.queue_bytes, 65_536, 1 << 40);
         problems.when(

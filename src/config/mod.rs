@@ -143,12 +143,18 @@ impl Settings {
             ("gateway.hellos_per_ip_per_second", "0"),
             ("conversations.default", ""),
         ];
-        Self::load(LoadOptions {
-            file: None,
-            environment: [],
-            overrides: overrides.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
-        })
-        .unwrap_or_else(|errors| unreachable!("the built-in defaults hold: {errors}"))
+        Self::built_in_with(&overrides)
+    }
+
+    /// The built-in defaults, without any other layer.
+    pub fn built_in() -> Self {
+        Self::built_in_with(&[])
+    }
+
+    fn built_in_with(overrides: &[(&str, &str)]) -> Self {
+        let overrides = overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        Self::load(LoadOptions { file: None, environment: [], overrides: overrides.collect() })
+            .unwrap_or_else(|errors| unreachable!("the built-in defaults hold: {errors}"))
     }
 
     /// Warnings about values that are legal but probably not meant; log each line at start.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use super::Settings;
 use super::choice::choice;
 use super::links::Link;
 use super::problems::SectionProblems;
@@ -22,9 +23,9 @@ choice! {
 choice! {
     /// The failures that a commit of SQLite survives.
     Synchronous {
-        /// A power cut.
+        /// A power cut: the disk has confirmed the commit.
         Full = "full",
-        /// A crash of the process.
+        /// A crash of the process: the operating system has the commit. A power cut may lose the newest ones.
         Normal = "normal",
     }
 }
@@ -80,6 +81,11 @@ pub struct PostgresSettings {
 }
 
 impl StoreSettings {
+    /// The built-in defaults.
+    pub fn built_in() -> Self {
+        Settings::built_in().store
+    }
+
     pub(super) fn validate(&self, problems: &mut SectionProblems<'_>) {
         problems.range("timeout_ms", self.timeout_ms, 100, 60_000);
         problems.when(self.data_dir.as_os_str().is_empty(), "data_dir", "may not be empty");

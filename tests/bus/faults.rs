@@ -77,12 +77,15 @@ async fn after_a_kill_everything_is_subscribed_anew_before_the_gap_is_told() {
 /// made anew does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_server_is_given_up_on_after_the_times_that_were_set() {
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG_MS: u64 = 60_000;
     let redis = Redis::start().await;
     let (hasty_listener, patient_listener, seldom_listener) = (listener(), listener(), listener());
     let as_usual = connected(options(&redis), &hasty_listener).await;
-    let patient = connected(RedisOptions { timeout: LONG, ..options(&redis) }, &patient_listener).await;
-    let seldom = connected(RedisOptions { ping: LONG, ..options(&redis) }, &seldom_listener).await;
+    let (mut patience, mut rare_pings) = (options(&redis), options(&redis));
+    patience.redis.timeout_ms = LONG_MS;
+    rare_pings.redis.ping_ms = LONG_MS;
+    let patient = connected(patience, &patient_listener).await;
+    let seldom = connected(rare_pings, &seldom_listener).await;
     for bus in [&as_usual, &patient, &seldom] {
         bus.subscribe(topic(1));
     }
@@ -197,7 +200,7 @@ async fn a_full_queue_drops_the_oldest_and_keeps_nobody_waiting() {
     let redis = Redis::start().await;
     let (_bus, listener, _) = pair(&redis).await;
     let mut small = options(&redis);
-    small.outgoing_messages = 100;
+    small.redis.outgoing_messages = 100;
     let sender = connected(small, &crate::recording_listener::listener()).await;
     let queue_full = || counted("tidings_bus_dropped_total{reason=\"queue_full\"}");
     let before = queue_full();

@@ -244,7 +244,7 @@ async fn what_dead_nodes_left_is_removed_by_whoever_reads_it() {
     let removed = async {
         loop {
             reader.others(&[user(1)]).await.unwrap();
-            let key = format!("{}on:{}", options(&redis).prefix, user(1).as_uuid().simple());
+            let key = format!("{}on:{}", options(&redis).redis.prefix, user(1).as_uuid().simple());
             if redis.order(&format!("HLEN {key}")).await == ::redis::Value::Int(1) {
                 break;
             }

@@ -90,7 +90,7 @@ async fn the_same_send_on_two_nodes_at_once_is_one_event() {
 #[tokio::test]
 async fn a_gateway_dies() {
     let cluster = Cluster::start(&[]).await;
-    let mut replay = Replay::start(&cluster).await;
+    let mut replay = Replay::start_slowly(&cluster).await;
     replay.until_said(&cluster, SOME_LINES).await;
     cluster.signal("gateway-1", "KILL").await;
     // The others have its clients, and these say something there.
@@ -139,7 +139,7 @@ async fn redis_freezes() {
 #[tokio::test]
 async fn redis_is_emptied_and_its_subscribers_are_cut_again_and_again() {
     let cluster = Cluster::start(&[]).await;
-    let mut replay = Replay::start(&cluster).await;
+    let mut replay = Replay::start_slowly(&cluster).await;
     for _ in 0..5 {
         replay.until_said(&cluster, SOME_LINES).await;
         cluster.redis(&["FLUSHALL"]);

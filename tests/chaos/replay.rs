@@ -30,8 +30,17 @@ pub struct Verdict {
 }
 
 impl Replay {
-    /// Lets a chat log be said: speakers on the first gateway, observers on the others.
+    /// Lets a chat log be said in about 8 s: speakers on the first gateway, observers on the others.
     pub async fn start(cluster: &Cluster) -> Self {
+        Self::start_at(cluster, "1600x").await
+    }
+
+    /// The same in about 15 s, for faults that come one after another.
+    pub async fn start_slowly(cluster: &Cluster) -> Self {
+        Self::start_at(cluster, "800x").await
+    }
+
+    async fn start_at(cluster: &Cluster, speed: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let (log, json) = (directory.path().join("replay.log"), directory.path().join("replay.json"));
         let before = cluster.metric("GATEWAY_METRICS_URLS", "tidings_acks_total").await;
@@ -40,7 +49,7 @@ impl Replay {
         let child = Command::new(loadtests())
             .arg("replay")
             .arg(chat_log(directory.path()))
-            .args(["--lines", "400", "--speed", "800x", "--observers", "4", "--targets", &targets, "--json"])
+            .args(["--lines", "400", "--speed", speed, "--observers", "4", "--targets", &targets, "--json"])
             .arg(&json)
             .stdin(Stdio::null())
             .stdout(out.try_clone().expect("the log can be shared"))
@@ -63,14 +72,16 @@ impl Replay {
         verdict
     }
 
-    /// Waits until so many more lines were said, or the replay has ended.
+    /// Waits until so many more lines were said. Panics when the replay has ended before.
     pub async fn until_said(&mut self, cluster: &Cluster, more: u32) {
         let acks = async || cluster.metric("GATEWAY_METRICS_URLS", "tidings_acks_total").await;
         let wanted = acks().await + f64::from(more);
         let said = async {
             // A gateway that was killed counts from 0 again, so this may take more than was asked for.
-            while acks().await < wanted && self.child.try_wait().is_ok_and(|end| end.is_none()) {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+            while acks().await < wanted {
+                let end = self.child.try_wait().expect("it can be asked");
+                assert!(end.is_none(), "the replay has ended before the last fault:\n{}", self.text());
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         let in_time = tokio::time::timeout(Duration::from_secs(60), said).await.is_ok();

@@ -97,11 +97,9 @@ impl Fleet {
     /// A fleet on a Postgres server of its own.
     pub async fn on_postgres() -> Self {
         let (server, environment) = (lent::borrow().await, SystemEnvironment::shared());
-        let options = PostgresOptions {
-            timeout_ms: 30_000,
-            acquire_timeout_ms: 20_000,
-            ..PostgresOptions::new(server.database("fleet").await)
-        };
+        let url = server.database("fleet").await;
+        let mut options = PostgresOptions { timeout_ms: 30_000, ..PostgresOptions::new(url) };
+        options.postgres.acquire_timeout_ms = 20_000;
         let store: SharedStore = PostgresStore::open(options, environment.clone()).await.unwrap();
         Self::over(store, environment, None, Some(server))
     }

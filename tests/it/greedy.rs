@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -48,13 +47,18 @@ async fn a_client_that_asks_and_does_not_read_fills_nothing() {
     let (ada, ben) = (rest.guest("Ada").await, rest.guest("Ben").await);
     let room = full_room(&server, &rest, &ada, &ben).await;
     // What serving costs by itself: the same answers, read.
-    let readers = (0..4).map(|_| async {
-        let mut ws = asking(TcpStream::connect(server.addr()).await.unwrap(), &server, &ben, &room).await;
+    // Each in a task of its own: in one task, the first that has something to read would hold up the others.
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        let stream = TcpStream::connect(server.addr()).await.unwrap();
+        streams.push(asking(stream, &server, &ben, &room).await);
+    }
+    in_parallel(4, streams, |mut ws| async move {
         for id in 0..60 {
             ws.until("an answer", |frame| frame["type"] == "synced" && frame["id"] == id).await;
         }
-    });
-    join_all(readers).await;
+    })
+    .await;
     let before = server.rss_bytes();
     let mut greedy = Vec::new();
     for _ in 0..4 {

@@ -26,6 +26,9 @@ async fn narrow(addr: SocketAddr) -> TcpStream {
 async fn a_slow_reader_is_told_and_pulls_what_it_missed() {
     let server = Server::start(&[
         ("TIDINGS__GATEWAY__OUTBOX_BYTES", "131072"),
+        // Longer than all the sends take on a busy machine.
+        ("TIDINGS__GATEWAY__HEARTBEAT_MS", "60000"),
+        ("TIDINGS__GATEWAY__WRITE_DEADLINE_MS", "100000"),
         ("TIDINGS__LIMITS__SENDS_PER_SECOND", "100000"),
         ("TIDINGS__LIMITS__SEND_BURST", "100000"),
     ])

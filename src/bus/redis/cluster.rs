@@ -103,7 +103,7 @@ async fn ask_any(
 }
 
 async fn ask(shared: &Shared, node: &ConnectionInfo) -> Result<Ranges, ConnectError> {
-    let timeout = shared.options.timeout;
+    let timeout = shared.options.timeout();
     let mut connection = open_connection(node, None::<fn(PushInfo) -> Result<(), ()>>, timeout).await?;
     let command = redis::cmd("CLUSTER").arg("SLOTS").to_owned();
     let answer = within(timeout, command.query_async::<Value>(&mut connection)).await?;

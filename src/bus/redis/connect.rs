@@ -95,7 +95,7 @@ async fn open_carried(
         .set_connection_timeout(None)
         .set_response_timeout(None)
         .set_push_sender(pushes);
-    let opened = within(options.timeout, async {
+    let opened = within(options.timeout(), async {
         let stream = carrier.open().await?;
         MultiplexedConnection::new_with_config(server.redis_settings(), stream, config).await
     });
@@ -122,7 +122,7 @@ pub async fn connect_to_primary(
     servers: &RedisServers,
     pushes: impl AsyncPushSender,
 ) -> Result<Connected, ConnectError> {
-    let timeout = options.timeout;
+    let timeout = options.timeout();
     let server = primary(servers, timeout).await?;
     let (mut connection, driver) = match &options.carrier {
         Some(carrier) => {

@@ -102,7 +102,7 @@ impl RedisBus {
         environment.fill_random(&mut bytes);
         let meters = meters.bus.clone();
         let shared = Arc::new(Shared {
-            channels: Channels::new(&options.prefix),
+            channels: Channels::new(&options.redis.prefix),
             node: NodeId(u64::from_be_bytes(bytes)),
             published: AtomicU64::new(0),
             wanted: Mutex::default(),
@@ -169,7 +169,7 @@ impl Bus for RedisBus {
         if !self.shared.status.health().borrow().up {
             return Box::pin(std::future::ready(()));
         }
-        let (topology, patience) = (self.shared.topology.load_full(), self.shared.options.timeout);
+        let (topology, patience) = (self.shared.topology.load_full(), self.shared.options.timeout());
         Box::pin(async move {
             let all = async {
                 for link in topology.links() {
@@ -188,7 +188,7 @@ impl Shared {
         let label = |what: &str| format!("{what} {name}").trim_end().to_owned();
         let publisher = self.status.add(label("publisher"));
         let subscriber = self.status.add(label("subscriber"));
-        let (bytes, messages) = (self.options.outgoing_bytes, self.options.outgoing_messages);
+        let (bytes, messages) = (self.options.redis.outgoing_bytes, self.options.redis.outgoing_messages);
         let outgoing = Outgoing::new(bytes, messages, Arc::clone(&self.environment));
         let link = Link::new(servers, outgoing, publisher, subscriber);
         link.own(self.options.spawn(publisher::run(Arc::clone(self), Arc::clone(&link))));

@@ -9,6 +9,7 @@ use tokio::task::AbortHandle;
 
 use super::carrier::Carrier;
 use crate::bus::envelope::MacKeys;
+use crate::config::{BusSettings, RedisSettings};
 
 /// Which Redis servers, and how they belong together.
 #[derive(Clone)]
@@ -33,20 +34,11 @@ pub enum RedisServers {
 pub struct RedisOptions {
     /// Which Redis.
     pub servers: RedisServers,
-    /// The prefix of channels and keys, so that several installations can share a server.
-    pub prefix: String,
-    /// The timeout of connecting and of each command. After it the connection is given up.
-    pub timeout: Duration,
-    /// Between two checks of each connection. A check without an answer for twice this long makes the bus
-    /// count as down.
-    pub ping: Duration,
+    /// The section `[bus.redis]`; its addresses are read into `servers`.
+    pub redis: RedisSettings,
     /// Bytes received and not yet given to the listener. Above it arriving envelopes are dropped and the
     /// listener gets a gap.
     pub incoming_bytes: usize,
-    /// Bytes waiting to be published. Above it the oldest messages are dropped.
-    pub outgoing_bytes: usize,
-    /// Messages waiting to be published. Above it the oldest are dropped.
-    pub outgoing_messages: usize,
     /// The keys that sign envelopes; `None`: they are neither signed nor checked.
     pub mac: Option<Arc<MacKeys>>,
     /// The transport of a single server's connections; `None`: TCP.
@@ -54,19 +46,25 @@ pub struct RedisOptions {
 }
 
 impl RedisOptions {
-    /// The usual bounds.
+    /// Those of a section of the settings, for `servers`. Envelopes have no MAC.
+    pub fn of(bus: &BusSettings, servers: RedisServers) -> Self {
+        Self { servers, redis: bus.redis.clone(), incoming_bytes: bus.queue_bytes, mac: None, carrier: None }
+    }
+
+    /// The defaults, for `servers`. Envelopes have no MAC.
     pub fn new(servers: RedisServers) -> Self {
-        Self {
-            servers,
-            prefix: "tidings:".to_owned(),
-            timeout: Duration::from_millis(1_000),
-            ping: Duration::from_millis(250),
-            incoming_bytes: 32 << 20,
-            outgoing_bytes: 16 << 20,
-            outgoing_messages: 65_536,
-            mac: None,
-            carrier: None,
-        }
+        Self::of(&BusSettings::built_in(), servers)
+    }
+
+    /// The timeout of connecting and of each command. After it the connection is given up.
+    pub(super) fn timeout(&self) -> Duration {
+        Duration::from_millis(self.redis.timeout_ms)
+    }
+
+    /// Between two checks of each connection. A check without an answer for twice this long makes the bus
+    /// count as down.
+    pub(super) fn ping(&self) -> Duration {
+        Duration::from_millis(self.redis.ping_ms)
     }
 
     /// Runs a task of the bus.

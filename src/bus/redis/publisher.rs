@@ -51,9 +51,9 @@ async fn serve(shared: &Shared, link: &Link, backoff: &mut Backoff) -> ConnectEr
     let alive = |alive| shared.alive(link.publisher, alive);
     let mut batch = Vec::new();
     let error = tokio::select! {
-        error = check_health(connection.clone(), options.ping, options.timeout, alive) => error,
+        error = check_health(connection.clone(), options.ping(), options.timeout(), alive) => error,
         error = publish(shared, link, connection.clone(), &mut batch) => error,
-        error = replaced(&link.servers, address, options.timeout) => error,
+        error = replaced(&link.servers, address, options.timeout()) => error,
         () = ended.notified() => ConnectError("the connection ended".to_owned()),
     };
     // It is not known whether these were published.
@@ -89,7 +89,7 @@ async fn publish(
         }
         let pipeline = pipeline(batch, shared.sharded());
         let sent = pipeline.query_async::<Vec<RedisResult<Value>>>(&mut connection);
-        let answers = match within(shared.options.timeout, sent).await {
+        let answers = match within(shared.options.timeout(), sent).await {
             Ok(answers) => answers,
             Err(error) => return error,
         };

@@ -64,9 +64,9 @@ async fn follow(
         let options = &shared.options;
         let alive = |alive| shared.alive(link.subscriber, alive);
         tokio::select! {
-            error = check_health(connection.clone(), options.ping, options.timeout, alive) => error,
+            error = check_health(connection.clone(), options.ping(), options.timeout(), alive) => error,
             error = keep_reconciling(shared, link, &mut connection, &mut subscribed) => error,
-            error = replaced(&link.servers, address, options.timeout) => error,
+            error = replaced(&link.servers, address, options.timeout()) => error,
         }
     };
     tokio::select! {
@@ -174,6 +174,6 @@ async fn command_each(
     }
     pipeline.ignore_errors();
     let answers: Vec<RedisResult<Value>> =
-        within(shared.options.timeout, pipeline.query_async(connection)).await?;
+        within(shared.options.timeout(), pipeline.query_async(connection)).await?;
     Ok(answers.into_iter().find_map(Result::err).map(ConnectError::from))
 }

@@ -28,8 +28,9 @@ pub enum OpenError {
 /// # Errors
 /// [`OpenError`], of the primary only: a replica that is away is a finding.
 pub async fn check(options: &PostgresOptions) -> Result<Vec<String>, OpenError> {
-    let mut findings = vec![format!("primary: schema {}", look(&options.url, options, true).await?.schema)];
-    for (index, url) in options.read_urls.iter().enumerate() {
+    let mut findings =
+        vec![format!("primary: schema {}", look(&options.postgres.url, options, true).await?.schema)];
+    for (index, url) in options.postgres.read_urls.iter().enumerate() {
         findings.push(match look(url, options, false).await {
             Ok(state) if state.standby => {
                 format!("replica {}: a standby, schema {}", index + 1, state.schema)

@@ -170,12 +170,12 @@ impl Connector {
             .parse()
             .map_err(|_| StoreError::definite("the database's URL cannot be read"))?;
         let parsed = parsed.application_name("tidings").extra_float_digits(None).disable_statement_logging();
-        let parsed = if options.prepared {
+        let parsed = if options.postgres.prepared {
             parsed.statement_cache_capacity(256).options(session(options.timeout_ms))
         } else {
             parsed.statement_cache_capacity(0)
         };
-        Ok(Self { options: parsed, prepared: options.prepared, primary })
+        Ok(Self { options: parsed, prepared: options.postgres.prepared, primary })
     }
 
     /// Connects to a server of any kind, for looking at it. The second answer: the log came from another

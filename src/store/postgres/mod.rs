@@ -51,21 +51,22 @@ impl PostgresStore {
         options: PostgresOptions,
         environment: SharedEnvironment,
     ) -> Result<Arc<Self>, OpenError> {
-        check::look(&options.url, &options, true).await?;
+        check::look(&options.postgres.url, &options, true).await?;
         let meters = PostgresMeters::new();
         let queues = StoreQueueMeters::new();
         let pool =
             |connector: Connector, size: usize, generation: Generation, in_use: &Gauge, waiting: &Gauge| {
-                let (environment, acquire_ms) = (Arc::clone(&environment), options.acquire_timeout_ms);
+                let (environment, acquire_ms) =
+                    (Arc::clone(&environment), options.postgres.acquire_timeout_ms);
                 let (in_use, waiting) = (in_use.clone(), waiting.clone());
                 Pool::new(connector, size, acquire_ms, generation, environment, in_use, waiting)
             };
         let connector = |url: &SecretString, primary: bool| {
             Connector::new(url, &options, primary).map_err(|error| OpenError::Unusable(error.to_string()))
         };
-        let read = options.read_connections;
-        let mut replicas = Vec::with_capacity(options.read_urls.len());
-        for url in &options.read_urls {
+        let read = options.postgres.read_connections as usize;
+        let mut replicas = Vec::with_capacity(options.postgres.read_urls.len());
+        for url in &options.postgres.read_urls {
             replicas.push(pool(
                 connector(url, false)?,
                 read,
@@ -75,21 +76,26 @@ impl PostgresStore {
             ));
         }
         let rosters = Rosters::new(options.roster_cache_members);
-        let (primary, together) = (connector(&options.url, true)?, Generation::with(&rosters));
+        let (primary, together) = (connector(&options.postgres.url, true)?, Generation::with(&rosters));
         let to_primary =
             |size, in_use, waiting| pool(primary.clone(), size, together.clone(), in_use, waiting);
+        let tail = options.postgres.tail_connections as usize;
         let pools = Pools {
-            writer: to_primary(options.write_connections, &meters.writing, &queues.waiting_writes),
+            writer: to_primary(
+                options.postgres.write_connections as usize,
+                &meters.writing,
+                &queues.waiting_writes,
+            ),
             reader: to_primary(read, &meters.reading, &queues.waiting_reads),
-            tailer: match &options.tail_url {
+            tailer: match options.tail_url() {
                 Some(url) => pool(
                     connector(url, false)?,
-                    options.tail_connections,
+                    tail,
                     Generation::default(),
                     &meters.tailing,
                     &queues.waiting_reads,
                 ),
-                None => to_primary(options.tail_connections, &meters.tailing, &queues.waiting_reads),
+                None => to_primary(tail, &meters.tailing, &queues.waiting_reads),
             },
             replicas: Replicas::new(replicas, Arc::clone(&environment), meters.clone()),
             rosters,

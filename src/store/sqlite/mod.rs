@@ -2,8 +2,8 @@
 //!
 //! One thread writes, in the order of the callers. A few threads read, each call from one snapshot of the
 //! write-ahead log. A thread receives an operation as a whole: one transaction, with an application timeout.
-//! After a restart all acknowledged data is present ([`Durability::Full`]). When the store is opened, it
-//! continues to remove deleted content.
+//! After a restart all acknowledged data is present (`store.sqlite.synchronous = "full"`). When the store is
+//! opened, it continues to remove deleted content.
 
 pub(in crate::store) mod append;
 mod clean;
@@ -22,7 +22,7 @@ mod worker;
 use std::time::Duration;
 
 pub use migrations::steps;
-pub use options::{Durability, SqliteOptions};
+pub use options::SqliteOptions;
 
 use super::shared::roster::Rosters;
 use super::sql::{self, Backend, Purpose, Rule, Sql, Stop, statement};

@@ -10,11 +10,12 @@ use rusqlite::config::DbConfig;
 
 use super::connection::Connection;
 use super::migrations::migrate;
-use super::options::{Durability, SqliteOptions};
+use super::options::SqliteOptions;
 use super::pool::Pool;
 use super::scrub::Scrub;
 use super::worker::{Connect, Watched};
 use super::{SqliteStore, clean};
+use crate::config::Synchronous;
 use crate::environment::SharedEnvironment;
 use crate::store::StoreError;
 use crate::store::shared::roster::Rosters;
@@ -68,8 +69,13 @@ impl SqliteStore {
         // One of its operations waits at most, for nobody: it has no gauge.
         let scrubbing = pool("sqlite-scrub", 1, 1, &writing, Gauge::noop())?;
         let writer = pool("sqlite-write", 1, MOST_WRITES_WAITING, &writing, queues.waiting_writes)?;
-        let reader =
-            pool("sqlite-read", options.readers, MOST_READS_WAITING, &reading, queues.waiting_reads)?;
+        let reader = pool(
+            "sqlite-read",
+            options.sqlite.readers as usize,
+            MOST_READS_WAITING,
+            &reading,
+            queues.waiting_reads,
+        )?;
         let store = Arc::new(Self {
             writer,
             reader,
@@ -171,9 +177,9 @@ fn watch(raw: &rusqlite::Connection, watched: Watched, steps: Option<Arc<AtomicU
 fn writer(options: &SqliteOptions, watched: &Watched) -> sql::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let raw = common(options, watched, flags, options.writer_cache_bytes)?;
-    let synchronous = match options.durability {
-        Durability::Full => "full",
-        Durability::Normal => "normal",
+    let synchronous = match options.sqlite.synchronous {
+        Synchronous::Full => "full",
+        Synchronous::Normal => "normal",
     };
     raw.execute_batch(&format!(
         "PRAGMA journal_mode = wal; PRAGMA synchronous = {synchronous}; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; \
@@ -224,11 +230,12 @@ mod tests {
     #[test]
     fn a_commit_waits_for_the_disk_as_was_set() {
         let directory = tempfile::tempdir().unwrap();
-        for (durability, level) in [(Durability::Full, 2), (Durability::Normal, 1)] {
-            let options = SqliteOptions { durability, ..SqliteOptions::new(directory.path().join("log")) };
+        for (synchronous, level) in [(Synchronous::Full, 2), (Synchronous::Normal, 1)] {
+            let mut options = SqliteOptions::new(directory.path().join("log"));
+            options.sqlite.synchronous = synchronous;
             let connection = writer(&options, &Watched::default()).unwrap();
             let rows = connection.rows("PRAGMA synchronous", &[]).unwrap();
-            assert_eq!(rows[0].int(0).unwrap(), level, "{durability:?}");
+            assert_eq!(rows[0].int(0).unwrap(), level, "{synchronous:?}");
         }
     }
 }

@@ -4,29 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use crate::config::{SqliteSettings, StoreSettings};
 use crate::domain::Limits;
-
-/// When a commit counts as durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// The disk has confirmed it: an acknowledged event survives a power cut.
-    Full,
-    /// The operating system has it: it survives a crash of the process, but the newest commits may be lost
-    /// with the machine's power. The file stays consistent.
-    Normal,
-}
 
 /// Settings of the embedded store.
 #[derive(Debug, Clone)]
 pub struct SqliteOptions {
     /// The database file. It and its directory are created if they are missing.
     pub path: PathBuf,
-    /// The number of connections that read at the same time.
-    pub readers: usize,
+    /// The section `[store.sqlite]`.
+    pub sqlite: SqliteSettings,
     /// The time limit of one operation, including its wait in the queue, in milliseconds.
     pub timeout_ms: u64,
-    /// The durability of acknowledged writes.
-    pub durability: Durability,
     /// Memory for pages of the writing connection, in bytes.
     pub writer_cache_bytes: u64,
     /// Memory for pages of each reading connection, in bytes.
@@ -40,18 +29,22 @@ pub struct SqliteOptions {
 }
 
 impl SqliteOptions {
-    /// The defaults, for a file at `path`.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
+    /// Those of a section of the settings, for a file at `path`.
+    pub fn of(store: &StoreSettings, path: impl Into<PathBuf>, limits: Limits) -> Self {
         Self {
             path: path.into(),
-            readers: 4,
-            timeout_ms: 3_000,
-            durability: Durability::Full,
+            sqlite: store.sqlite.clone(),
+            timeout_ms: store.timeout_ms,
             writer_cache_bytes: 64 << 20,
             reader_cache_bytes: 16 << 20,
             roster_cache_members: 1_000_000,
             steps: None,
-            limits: Limits::default(),
+            limits,
         }
+    }
+
+    /// The defaults, for a file at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self::of(&StoreSettings::built_in(), path, Limits::default())
     }
 }

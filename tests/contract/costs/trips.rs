@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tidings::domain::{ConversationId, Receipt, Role, Seq, UserId};
 use tidings::environment::ManualEnvironment;
-use tidings::store::postgres::{PostgresOptions, PostgresStore};
+use tidings::store::postgres::PostgresStore;
 use tidings::store::{Change, ChannelOrder, HistoryQuery, RangeQuery, Target};
 
 use crate::harness::{PostgresHarness, World};
@@ -78,8 +78,9 @@ async fn each_operation_takes_the_round_trips_that_it_has_to() {
     let harness = PostgresHarness::new().await;
     let wire = Counter::before(harness.server.port()).await;
     let url = format!("postgres://tidings@127.0.0.1:{}/{}", wire.port, harness.name);
-    let options =
-        PostgresOptions { url: url.into(), write_connections: 1, read_connections: 1, ..harness.options() };
+    let mut options = harness.options();
+    options.postgres.url = url.into();
+    (options.postgres.write_connections, options.postgres.read_connections) = (1, 1);
     // A clock that stands: no connection is asked whether it lives after a rest.
     let environment = Arc::new(ManualEnvironment::new(1_800_000_000_000, 1));
     let store = PostgresStore::open(options, environment).await.unwrap();

@@ -55,15 +55,12 @@ impl PostgresHarness {
 
     pub fn options(&self) -> PostgresOptions {
         let limits = Limits { group_members: 8, ..Limits::default() };
-        PostgresOptions {
-            limits,
-            write_connections: 4,
-            read_connections: 4,
-            // Generous: a machine at work on other things must not fail a test.
-            timeout_ms: 30_000,
-            acquire_timeout_ms: 20_000,
-            ..PostgresOptions::new(self.url.clone())
-        }
+        // Generous: a machine at work on other things must not fail a test.
+        let mut options =
+            PostgresOptions { limits, timeout_ms: 30_000, ..PostgresOptions::new(self.url.clone()) };
+        options.postgres.acquire_timeout_ms = 20_000;
+        (options.postgres.write_connections, options.postgres.read_connections) = (4, 4);
+        options
     }
 
     pub fn environment(&self) -> SharedEnvironment {

@@ -33,7 +33,9 @@ impl SqliteHarness {
     pub fn options(&self) -> SqliteOptions {
         let limits = Limits { group_members: 8, ..Limits::default() };
         // Generous: a machine at work on other things must not fail a test.
-        SqliteOptions { limits, timeout_ms: 30_000, readers: 2, ..SqliteOptions::new(self.path()) }
+        let mut options = SqliteOptions { limits, timeout_ms: 30_000, ..SqliteOptions::new(self.path()) };
+        options.sqlite.readers = 2;
+        options
     }
 
     pub fn environment(&self) -> SharedEnvironment {

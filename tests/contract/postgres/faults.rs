@@ -70,10 +70,17 @@ async fn a_backend_ended_in_the_middle_leaves_it_open_and_the_repetition_settles
     assert_eq!(world.seqs(ada, group).await, (1..=7).collect::<Vec<_>>());
 }
 
+/// The usual options with other patience.
+fn with_patience(harness: &PostgresHarness, timeout_ms: u64, acquire_timeout_ms: u64) -> PostgresOptions {
+    let mut options = PostgresOptions { timeout_ms, ..harness.options() };
+    options.postgres.acquire_timeout_ms = acquire_timeout_ms;
+    options
+}
+
 #[tokio::test]
 async fn an_answer_that_does_not_come_in_time_is_no_definite_no() {
     let (world, harness) = world().await;
-    let options = PostgresOptions { timeout_ms: 300, acquire_timeout_ms: 200, ..harness.options() };
+    let options = with_patience(&harness, 300, 200);
     let store = PostgresStore::open(options, harness.environment()).await.unwrap();
     let [ada, ben] = world.users().await;
     let group = world.group(&[ada, ben]).await;
@@ -90,12 +97,8 @@ async fn an_answer_that_does_not_come_in_time_is_no_definite_no() {
 async fn a_caller_with_less_time_hears_what_the_store_knows() {
     const LITTLE: Duration = Duration::from_millis(100);
     let (world, harness) = world().await;
-    let options = PostgresOptions {
-        timeout_ms: 60_000,
-        acquire_timeout_ms: 60_000,
-        write_connections: 1,
-        ..harness.options()
-    };
+    let mut options = with_patience(&harness, 60_000, 60_000);
+    options.postgres.write_connections = 1;
     let store = PostgresStore::open(options, harness.environment()).await.unwrap();
     let [ada, ben] = world.users().await;
     let group = world.group(&[ada, ben]).await;
@@ -118,7 +121,8 @@ async fn a_caller_with_less_time_hears_what_the_store_knows() {
 #[tokio::test]
 async fn who_gets_no_connection_in_time_hears_a_definite_no() {
     let (world, harness) = world().await;
-    let options = PostgresOptions { write_connections: 1, acquire_timeout_ms: 100, ..harness.options() };
+    let mut options = with_patience(&harness, 30_000, 100);
+    options.postgres.write_connections = 1;
     let store = PostgresStore::open(options, harness.environment()).await.unwrap();
     let [ada, ben] = world.users().await;
     let group = world.group(&[ada, ben]).await;
@@ -138,8 +142,8 @@ async fn who_gets_no_connection_in_time_hears_a_definite_no() {
 #[tokio::test]
 async fn as_many_read_and_follow_side_by_side_as_there_are_connections() {
     let (world, harness) = world().await;
-    let few = PostgresOptions { read_connections: 2, tail_connections: 3, ..harness.options() };
-    let options = PostgresOptions { acquire_timeout_ms: 200, ..few };
+    let mut options = with_patience(&harness, 30_000, 200);
+    (options.postgres.read_connections, options.postgres.tail_connections) = (2, 3);
     let store = PostgresStore::open(options, harness.environment()).await.unwrap();
     let [ada, ben] = world.users().await;
     world.group(&[ada, ben]).await;
@@ -178,7 +182,8 @@ async fn as_many_read_and_follow_side_by_side_as_there_are_connections() {
 async fn what_the_first_of_two_transactions_of_a_batch_committed_is_acknowledged_though_the_second_cannot_begin()
  {
     let (world, harness) = world().await;
-    let options = PostgresOptions { write_connections: 1, acquire_timeout_ms: 3_000, ..harness.options() };
+    let mut options = with_patience(&harness, 30_000, 3_000);
+    options.postgres.write_connections = 1;
     let store = PostgresStore::open(options, harness.environment()).await.unwrap();
     let [ada, ben] = world.users().await;
     let (group, other) = (world.group(&[ada, ben]).await, world.group(&[ada, ben]).await);
@@ -265,7 +270,7 @@ async fn apart() -> (World, Arc<PostgresHarness>) {
 #[tokio::test]
 async fn a_frozen_server_is_given_up_on_in_time_and_taken_up_again() {
     let (world, harness) = apart().await;
-    let options = PostgresOptions { timeout_ms: 500, acquire_timeout_ms: 300, ..harness.options() };
+    let options = with_patience(&harness, 500, 300);
     let store = PostgresStore::open(options, harness.environment()).await.unwrap();
     let [ada, ben] = world.users().await;
     let group = world.group(&[ada, ben]).await;
@@ -286,8 +291,8 @@ async fn a_frozen_server_is_given_up_on_in_time_and_taken_up_again() {
 async fn what_was_acknowledged_is_there_after_a_crash_of_the_server() {
     let mut server = Postgres::start(Options::default()).await;
     let url = server.database("crash").await;
-    let options =
-        PostgresOptions { timeout_ms: 20_000, acquire_timeout_ms: 10_000, ..PostgresOptions::new(url) };
+    let mut options = PostgresOptions { timeout_ms: 20_000, ..PostgresOptions::new(url) };
+    options.postgres.acquire_timeout_ms = 10_000;
     let environment = tidings::environment::SystemEnvironment::shared();
     let store = PostgresStore::open(options, environment).await.unwrap();
     let world = World::around(store);

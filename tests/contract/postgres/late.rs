@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidings::domain::{ConversationId, Refusal, Seq, UserId};
 use tidings::environment::SystemEnvironment;
-use tidings::store::postgres::{PostgresOptions, PostgresStore};
+use tidings::store::postgres::PostgresStore;
 use tidings::store::{Change, HistoryQuery, Log, Outcome, RangeQuery};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -35,7 +35,8 @@ impl Late {
         let (world, harness) = world().await;
         let replica = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("postgres://tidings@{}/late", replica.local_addr().unwrap());
-        let options = PostgresOptions { read_urls: vec![url.into()], ..harness.options() };
+        let mut options = harness.options();
+        options.postgres.read_urls = vec![url.into()];
         let store = PostgresStore::open(options, SystemEnvironment::shared()).await.unwrap();
         Self { world, store, replica }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidings::domain::{EventKind, Position, Role};
-use tidings::store::postgres::{PostgresOptions, PostgresStore};
+use tidings::store::postgres::PostgresStore;
 use tidings::store::{Change, Log, NewMessage, Target};
 
 use crate::harness::{PostgresHarness, World, body};
@@ -13,11 +13,12 @@ use crate::servers::pgbouncer::PgBouncer;
 async fn worlds() -> (World, Vec<Arc<PostgresStore>>, Arc<PostgresHarness>, PgBouncer) {
     let harness = Arc::new(PostgresHarness::new().await);
     let pooler = PgBouncer::start(&harness.server).await;
-    let options =
-        || PostgresOptions { url: pooler.url(&harness.name).into(), prepared: false, ..harness.options() };
+    let mut options = harness.options();
+    options.postgres.url = pooler.url(&harness.name).into();
+    options.postgres.prepared = false;
     let mut stores = Vec::new();
     for _ in 0..3 {
-        stores.push(PostgresStore::open(options(), harness.environment()).await.unwrap());
+        stores.push(PostgresStore::open(options.clone(), harness.environment()).await.unwrap());
     }
     (World::around(Arc::clone(&stores[0]) as _), stores, harness, pooler)
 }

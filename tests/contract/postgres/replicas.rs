@@ -30,12 +30,9 @@ async fn pair(delay: &str) -> Pair {
     let url = primary.database("pair").await;
     let settings = vec![("recovery_min_apply_delay", delay.to_owned())];
     let replica = primary.replica(Options { settings, ..Options::default() }).await;
-    let options = PostgresOptions {
-        read_urls: vec![replica.url("pair").into()],
-        timeout_ms: 3_000,
-        acquire_timeout_ms: 2_000,
-        ..PostgresOptions::new(url)
-    };
+    let mut options = PostgresOptions::new(url);
+    options.postgres.read_urls = vec![replica.url("pair").into()];
+    options.postgres.acquire_timeout_ms = 2_000;
     let environment = tidings::environment::SystemEnvironment::shared();
     let store = PostgresStore::open(options, environment).await.unwrap();
     let world = World::around(Arc::clone(&store) as _);
@@ -152,10 +149,8 @@ async fn the_tail_can_be_followed_at_a_replica_and_skips_nothing_there() {
     let [ada, ben] = pair.world.users().await;
     let conversations = [pair.world.group(&[ada, ben]).await, pair.world.group(&[ben, ada]).await];
     let mut from = pair.world.store.end().await.unwrap().position;
-    let options = PostgresOptions {
-        tail_url: Some(pair.replica.url("pair").into()),
-        ..PostgresOptions::new(pair.primary.url("pair"))
-    };
+    let mut options = PostgresOptions::new(pair.primary.url("pair"));
+    options.postgres.tail_url = pair.replica.url("pair").into();
     let environment = tidings::environment::SystemEnvironment::shared();
     let far = PostgresStore::open(options, environment).await.unwrap();
     let writing = async {

@@ -1,7 +1,7 @@
 //! Which databases the store accepts, and the errors for all others.
 
 use tidings::store::SchemaStep;
-use tidings::store::postgres::{OpenError, PostgresOptions, PostgresStore, check, migrate, steps};
+use tidings::store::postgres::{OpenError, PostgresStore, check, migrate, steps};
 
 use super::{run, world};
 use crate::harness::PostgresHarness;
@@ -74,7 +74,8 @@ async fn two_migrations_at_once_apply_each_step_once() {
     let steps = steps();
     let named = |step: &SchemaStep| format!("{:04} {}", step.version, step.name);
     assert_eq!(applied[1], steps.iter().map(named).collect::<Vec<_>>());
-    let options = PostgresOptions { url, ..harness.options() };
+    let mut options = harness.options();
+    options.postgres.url = url;
     assert_eq!(check(&options).await.unwrap(), [format!("primary: schema {}", steps.len())]);
 }
 
@@ -95,7 +96,8 @@ async fn a_migration_of_an_unknown_release_is_not_gone_back_behind() {
 async fn a_server_that_is_away_or_does_not_write_may_be_tried_again() {
     let harness = PostgresHarness::new().await;
     let nobody = format!("postgres://tidings@127.0.0.1:{}/tidings", free_port());
-    let away = PostgresOptions { url: nobody.into(), ..harness.options() };
+    let mut away = harness.options();
+    away.postgres.url = nobody.into();
     let error = PostgresStore::open(away, harness.environment()).await.unwrap_err();
     assert!(matches!(error, OpenError::Unreachable(_)), "{error}");
     let name = &harness.name;

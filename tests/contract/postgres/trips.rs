@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tidings::domain::{Changes, Role};
 use tidings::environment::ManualEnvironment;
 use tidings::store::Change;
-use tidings::store::postgres::{PostgresOptions, PostgresStore};
+use tidings::store::postgres::PostgresStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -65,8 +65,9 @@ async fn a_change_reads_once_and_writes_once() {
     let harness = PostgresHarness::new().await;
     let counter = Counter::before(harness.server.port()).await;
     let url = format!("postgres://tidings@127.0.0.1:{}/{}", counter.port, harness.name);
-    let options =
-        PostgresOptions { url: url.into(), write_connections: 1, read_connections: 1, ..harness.options() };
+    let mut options = harness.options();
+    options.postgres.url = url.into();
+    (options.postgres.write_connections, options.postgres.read_connections) = (1, 1);
     // Its clock stands still, so no connection is asked whether it lives.
     let environment = Arc::new(ManualEnvironment::new(1_800_000_000_000, 1));
     let world = World::around(PostgresStore::open(options, environment).await.unwrap());

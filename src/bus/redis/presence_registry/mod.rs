@@ -145,15 +145,15 @@ async fn keep(handle: Arc<Handle>) {
 
 impl Handle {
     fn node_key(&self, node: &str) -> String {
-        format!("{}node:{node}", self.shared.options.prefix)
+        format!("{}node:{node}", self.shared.options.redis.prefix)
     }
 
     fn seen_key(&self, node: &str) -> String {
-        format!("{}seen:{node}", self.shared.options.prefix)
+        format!("{}seen:{node}", self.shared.options.redis.prefix)
     }
 
     fn user_key(&self, user: UserId) -> String {
-        format!("{}on:{}", self.shared.options.prefix, user.as_uuid().simple())
+        format!("{}on:{}", self.shared.options.redis.prefix, user.as_uuid().simple())
     }
 
     /// Renews the lease if that is due. If there was none, the other entries of this node are taken to be
@@ -353,8 +353,9 @@ impl Handle {
         for (link, pipeline, places) in parts {
             let mut connection = link.connection.load_full().ok_or(RegistryUnavailable)?.as_ref().clone();
             let asked = pipeline.query_async::<Vec<RedisResult<Value>>>(&mut connection);
-            let got =
-                connect::within(self.shared.options.timeout, asked).await.map_err(|_| RegistryUnavailable)?;
+            let got = connect::within(self.shared.options.timeout(), asked)
+                .await
+                .map_err(|_| RegistryUnavailable)?;
             for (at, answer) in places.into_iter().zip(got) {
                 answers[at] = answer.map_err(|_| RegistryUnavailable)?;
             }
