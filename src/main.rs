@@ -134,6 +134,11 @@ enum AdminCommand {
         /// An id or a username.
         user: String,
     },
+    /// End the second factor of an account whose user has lost the app. Make sure first who asks you for it.
+    EndSecondFactor {
+        /// An id or a username.
+        user: String,
+    },
     /// Erase an account, for good. This cannot be undone.
     Erase {
         /// An id or a username.
@@ -361,6 +366,10 @@ async fn administer(settings: Settings, args: AdminArgs) -> anyhow::Result<ExitC
         AdminCommand::SignOut { user } => {
             operator.sign_out(&user).await?;
             print("all sign-ins ended\n")
+        }
+        AdminCommand::EndSecondFactor { user } => {
+            operator.end_second_factor(&user).await?;
+            print("sign-ins need no code any more; the user can set up a new app\n")
         }
         AdminCommand::Erase { yes: false, user } => {
             anyhow::bail!(

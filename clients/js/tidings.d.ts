@@ -207,7 +207,8 @@ export class TidingsClient {
   on<Name extends keyof TidingsEvents>(name: Name, listener: (detail: TidingsEvents[Name]) => unknown): () => void;
 
   signUp(account: { username: string; password: string; display_name?: string }): Promise<User>;
-  signIn(account: { username: string; password: string }): Promise<User>;
+  /** Throws the code `second_factor_needed` when `code` is needed too. */
+  signIn(account: { username: string; password: string; code?: string }): Promise<User>;
   guest(profile?: { display_name?: string }): Promise<User>;
   claim(account: { username: string; password: string }): Promise<User>;
   updateMe(changes: { display_name?: string; password?: string; current_password?: string }): Promise<User>;
@@ -216,6 +217,12 @@ export class TidingsClient {
   sessions(): Promise<Session[]>;
   endSession(session: string): Promise<void>;
   endOtherSessions(): Promise<void>;
+  /** Whether sign-ins by password need a code of an authenticator app. */
+  secondFactor(): Promise<{ on: boolean; pending: boolean }>;
+  /** The secret for the app; `confirmSecondFactor` turns it on. */
+  beginSecondFactor(proof: { password: string }): Promise<{ secret: string; uri: string }>;
+  confirmSecondFactor(proof: { code: string }): Promise<void>;
+  endSecondFactor(proof: { password: string; code?: string }): Promise<void>;
 
   connect(): void;
   disconnect(): void;

@@ -296,10 +296,13 @@ export class TidingsClient {
     return this.#adopt(await this.#surely(() => this.#fetch('POST', '/v1/accounts', { body })));
   }
 
-  /** The device token of the last account here goes along, so that nobody's wrong guesses keep its owner out. */
-  async signIn({ username, password }) {
+  /**
+   * The device token of the last account here goes along, so that nobody's wrong guesses keep its owner out. Throws `second_factor_needed`
+   * when `code` is needed too.
+   */
+  async signIn({ username, password, code }) {
     const device_token = (await this.#read(KNOWN_KEY)) ?? undefined;
-    return this.#adopt(await this.#fetch('POST', '/v1/tokens', { body: { username, password, device_name: this.#env.device_name, device_token } }));
+    return this.#adopt(await this.#fetch('POST', '/v1/tokens', { body: { username, password, code, device_name: this.#env.device_name, device_token } }));
   }
 
   /** Plays first: the same guest on this device each time, until it is claimed. */
@@ -341,6 +344,12 @@ export class TidingsClient {
   async sessions() { return (await this.api('GET', '/v1/me/sessions')).sessions; }
   async endSession(session) { await this.#surely(() => this.api('DELETE', `/v1/me/sessions/${encodeURIComponent(session)}`)); }
   async endOtherSessions() { await this.#surely(() => this.api('DELETE', '/v1/me/sessions')); }
+
+  /** A code of an authenticator app beside the password. `begin` answers the secret, and `confirm` turns it on. */
+  async secondFactor() { return this.api('GET', '/v1/me/second-factor'); }
+  async beginSecondFactor({ password }) { return this.api('POST', '/v1/me/second-factor', { body: { password } }); }
+  async confirmSecondFactor({ code }) { await this.api('PUT', '/v1/me/second-factor', { body: { code } }); }
+  async endSecondFactor({ password, code }) { await this.api('DELETE', '/v1/me/second-factor', { body: { password, code } }); }
 
   /** What may be sent again unchanged is sent once more when it is not known whether it was done. */
   async #surely(call) {

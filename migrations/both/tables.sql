@@ -34,6 +34,13 @@ CREATE TABLE suspensions (
     reason       {text}
 ){by_key};
 
+-- The authenticator apps of accounts. used_step is that of the newest code that was taken; 0: the app is not confirmed yet.
+CREATE TABLE second_factors (
+    user_id   {id} PRIMARY KEY,
+    secret    {text} NOT NULL,
+    used_step {whole} NOT NULL
+){by_key};
+
 -- Who did what to whom, in a chain of hashes (src/domain/audit.rs). Rows are only added, and removed from the beginning when they are
 -- older than what is kept. The newest row stays.
 CREATE TABLE audit (

@@ -63,7 +63,7 @@ pub async fn sign_up(
     Body(new): Body<NewAccount>,
 ) -> Result<HttpResponse, Problem> {
     let display_name = new.display_name.as_deref();
-    let visitor = Visitor { address, device_name: new.device_name.as_deref(), device_token: None };
+    let visitor = Visitor { device_name: new.device_name.as_deref(), ..Visitor::of(address) };
     let signed_in = state.identity.sign_up(&new.username, new.password, display_name, &visitor).await?;
     Ok(welcome(&state, signed_in).await)
 }
@@ -77,7 +77,7 @@ pub async fn guest(
     Body(new): Body<NewGuest>,
 ) -> Result<HttpResponse, Problem> {
     let (device_id, display_name) = (new.device_id.as_deref(), new.display_name.as_deref());
-    let visitor = Visitor { address, device_name: new.device_name.as_deref(), device_token: None };
+    let visitor = Visitor { device_name: new.device_name.as_deref(), ..Visitor::of(address) };
     let signed_in = state.identity.guest(device_id, display_name, &visitor).await?;
     Ok(welcome(&state, signed_in).await)
 }

@@ -32,6 +32,7 @@ mod requests;
 mod resource;
 mod routing;
 mod schemas;
+mod second_factor;
 mod server;
 mod sessions;
 mod site;

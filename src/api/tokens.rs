@@ -27,6 +27,8 @@ pub struct SignIn {
     device_name: Option<String>,
     /// The one of the last sign-in on this device, which nobody's wrong guesses keep out.
     device_token: Option<String>,
+    /// The code of the account's authenticator app, when it has a second factor.
+    code: Option<String>,
 }
 
 /// A refresh token.
@@ -45,7 +47,7 @@ pub async fn sign_in(
     Body(given): Body<SignIn>,
 ) -> Result<HttpResponse, Problem> {
     let (device_name, device_token) = (given.device_name.as_deref(), given.device_token.as_deref());
-    let visitor = Visitor { address, device_name, device_token };
+    let visitor = Visitor { address, device_name, device_token, code: given.code.as_deref() };
     Ok(answer(state.identity.sign_in(&given.username, given.password, &visitor).await?))
 }
 

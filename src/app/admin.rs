@@ -132,6 +132,14 @@ impl<'s> AdminClient<'s> {
         self.ask(Method::DELETE, &user_path(user, "/sign-ins"), &[]).await.map(|_| ())
     }
 
+    /// Ends the second factor of an account.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn end_second_factor(&self, user: &str) -> Result<(), AdminError> {
+        self.ask(Method::DELETE, &user_path(user, "/second-factor"), &[]).await.map(|_| ())
+    }
+
     /// Erases an account.
     ///
     /// # Errors

@@ -53,11 +53,13 @@ macro_rules! actions {
 actions! {
     SignUp = "sign_up", "an account or a guest was created";
     SignIn = "sign_in", "somebody signed in with a password, or as a guest again";
-    SignInFailed = "sign_in_failed", "a username or password was wrong; `details` has the username";
+    SignInFailed = "sign_in_failed", "a username, a password or a code was wrong or missing; `details` has the username";
     SignInRefused = "sign_in_refused", "a suspended account was refused";
     RefreshReused = "refresh_reused", "a used refresh token came again, and its sign-in was ended";
     SignOut = "sign_out", "a user ended a sign-in, or all of them";
     PasswordChanged = "password_changed", "a user changed the password";
+    SecondFactorSet = "second_factor_set", "a user confirmed a second factor";
+    SecondFactorEnded = "second_factor_ended", "a user or an operator ended a second factor";
     Claimed = "claimed", "a guest took a username and a password";
     Erased = "erased", "an account was erased by its owner or by an operator";
     Suspended = "suspended", "an operator suspended an account; `details` has the end and the reason";

@@ -18,6 +18,7 @@ pub mod passwords;
 pub mod permissions;
 pub mod price;
 mod refusal;
+mod second_factor;
 mod suspension;
 mod time;
 mod user;
@@ -36,6 +37,7 @@ pub(crate) use limits::with_limits;
 pub use message::{Content, JsonText, Message};
 pub use origin::{AllowedOrigins, Origin};
 pub use refusal::Refusal;
+pub use second_factor::{SECOND_FACTOR_BYTES, SecondFactor};
 pub use suspension::{AccountState, Suspension};
 pub use time::Timestamp;
 pub use user::{

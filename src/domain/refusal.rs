@@ -31,6 +31,8 @@ pub enum Refusal {
     Conflict(&'static str),
     /// Above a limit; the text names the limit.
     TooLarge(&'static str),
+    /// The password is right, and the account's second factor is missing.
+    SecondFactorNeeded,
 }
 
 impl fmt::Display for Refusal {
@@ -43,6 +45,9 @@ impl fmt::Display for Refusal {
             Self::Muted { .. } => f.write_str("you are muted here"),
             Self::Banned { .. } => f.write_str("an admin has banned this user from the conversation"),
             Self::Invalid(why) => f.write_str(why),
+            Self::SecondFactorNeeded => {
+                f.write_str("the code of the account's authenticator app is needed too")
+            }
         }
     }
 }

@@ -38,8 +38,8 @@ impl Identity {
     /// Signs in by password.
     ///
     /// # Errors
-    /// `Unauthenticated` (it does not say which of the two is wrong), `RateLimited`, `Overloaded`,
-    /// `Unavailable`.
+    /// `Unauthenticated` (it does not say which of the two is wrong), `SecondFactorNeeded`, `RateLimited`,
+    /// `Overloaded`, `Unavailable`.
     pub async fn sign_in(
         &self,
         username: &str,
@@ -49,6 +49,7 @@ impl Identity {
         let signed_in = self.check_and_sign_in(username, password, visitor).await;
         let result = match &signed_in {
             Ok(_) => "ok",
+            Err(Failure::Refused(Refusal::SecondFactorNeeded)) => "code_needed",
             Err(Failure::Unauthenticated(_) | Failure::Refused(_)) => "wrong",
             Err(Failure::RateLimited { .. }) => "rate_limited",
             Err(Failure::Overloaded { .. }) => "overloaded",
@@ -81,7 +82,8 @@ impl Identity {
         match (user, stored) {
             (Some(user), Some(stored)) if matches.is_right() => {
                 let id = user.id;
-                let signed_in = self.start_with_password(user, &stored, &password, device).await?;
+                let signed_in =
+                    self.start_with_password(user, &stored, &password, device, visitor.code).await?;
                 if matches == Match::Outdated && signed_in.is_some() {
                     self.hash_again(id, stored, password).await;
                 }
@@ -130,7 +132,9 @@ impl Identity {
         stored: &str,
         password: &str,
         device: Device,
+        code: Option<&str>,
     ) -> Result<Option<SignedIn>, Failure> {
+        self.check_second_factor(user.id, code).await?;
         let signed_in = self.start_sign_in(user, device, false).await?;
         let user = signed_in.user.id;
         let now_stored = self.read(self.inner.store.password_hash(user)).await?;
@@ -305,7 +309,11 @@ impl Identity {
     }
 
     /// Verifies a user before something that cannot be undone: a user who has a password must give it.
-    async fn confirm_password(&self, user: UserId, password: Option<String>) -> Result<(), Failure> {
+    pub(super) async fn confirm_password(
+        &self,
+        user: UserId,
+        password: Option<String>,
+    ) -> Result<(), Failure> {
         match self.read(self.inner.store.password_hash(user)).await? {
             Some(stored) => self.confirm(user, password, stored, "password: needed").await,
             None => Ok(()),

@@ -85,7 +85,12 @@ impl Identity {
         let stored = owner.password_hash;
         if may_try && self.inner.passwords.verify(password.clone(), Some(stored.clone())).await?.is_right() {
             rare!(SignUpRepeated);
-            return self.start_with_password(owner.user, &stored, &password, device).await?.ok_or(taken);
+            return match self.start_with_password(owner.user, &stored, &password, device, None).await {
+                Ok(Some(signed_in)) => Ok(signed_in),
+                // Whoever has a second factor signs in with it.
+                Ok(None) | Err(Failure::Refused(Refusal::SecondFactorNeeded)) => Err(taken),
+                Err(failure) => Err(failure),
+            };
         }
         Err(taken)
     }

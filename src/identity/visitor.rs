@@ -14,6 +14,8 @@ pub struct Visitor<'a> {
     pub device_name: Option<&'a str>,
     /// The token that it was given when somebody signed in on it before.
     pub device_token: Option<&'a str>,
+    /// The code of the account's second factor.
+    pub code: Option<&'a str>,
 }
 
 /// What is kept of a visitor.
@@ -27,11 +29,12 @@ pub(super) struct Device {
 
 impl Visitor<'_> {
     /// A nameless device on this machine.
-    pub const HERE: Self = Self {
-        address: ClientAddress::Counted(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        device_name: None,
-        device_token: None,
-    };
+    pub const HERE: Self = Self::of(ClientAddress::Counted(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+
+    /// A nameless device at `address`, without anything else to show.
+    pub const fn of(address: ClientAddress) -> Self {
+        Self { address, device_name: None, device_token: None, code: None }
+    }
 
     pub(super) fn device(&self) -> Result<Device, Refusal> {
         let name = self.device_name.map(checks::device_name).transpose()?.flatten();

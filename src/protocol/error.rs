@@ -76,6 +76,10 @@ error_codes! {
         http: 401, retryable: false, title: "No good token",
         meaning: "token missing, bad, expired or revoked; get another",
     }
+    SecondFactorNeeded = "second_factor_needed" {
+        http: 401, retryable: false, title: "A code is needed",
+        meaning: "the password is right, and the account has a second factor: ask for the code, and sign in again with `code`",
+    }
     Forbidden = "forbidden" {
         http: 403, retryable: false, title: "Not allowed",
         meaning: "one's role does not allow it",
@@ -211,6 +215,7 @@ impl From<Failure> for Error {
                     Refusal::Invalid(_) => ErrorCode::Invalid,
                     Refusal::Conflict(_) => ErrorCode::Conflict,
                     Refusal::TooLarge(_) => ErrorCode::TooLarge,
+                    Refusal::SecondFactorNeeded => ErrorCode::SecondFactorNeeded,
                 };
                 let retry_after_ms = match refusal {
                     Refusal::Muted { left_ms } | Refusal::Banned { left_ms } => Some(left_ms),

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 
 use super::{Outcome, Page, StoreError};
 use crate::domain::permissions::Block;
-use crate::domain::{AccountState, AddressPrefix, FamilyId, Suspension, Timestamp, User, UserId, Username};
+use crate::domain::{
+    AccountState, AddressPrefix, FamilyId, SecondFactor, Suspension, Timestamp, User, UserId, Username,
+};
 pub use crate::domain::{Revocation, RevocationKind};
 
 /// A user to create.
@@ -178,6 +180,20 @@ pub trait Accounts: Send + Sync {
         stored: &str,
         replacement: &str,
     ) -> Result<bool, StoreError>;
+
+    /// The second factor of the user's sign-ins, also one that is not confirmed.
+    async fn second_factor(&self, user: UserId) -> Result<Option<SecondFactor>, StoreError>;
+
+    /// Stores a second factor that is not confirmed, and replaces one that is not. Refusals: `NotFound`,
+    /// `Conflict` (the account has no password, or a confirmed factor).
+    async fn begin_second_factor(&self, user: UserId, secret: &str) -> Outcome<()>;
+
+    /// Takes a right code by its step, and so confirms the factor. Answers false, and changes nothing, when a
+    /// code of that step or a later one was taken before, or the factor has another secret by now.
+    async fn take_code(&self, user: UserId, secret: &str, step: u64) -> Result<bool, StoreError>;
+
+    /// Ends a second factor. Answers whether there was one.
+    async fn end_second_factor(&self, user: UserId) -> Result<bool, StoreError>;
 
     /// Gives a guest a username and password. Refusals: `NotFound`, `Conflict` (taken, or no guest).
     async fn claim(&self, id: UserId, username: &Username, password_hash: &str) -> Outcome<User>;

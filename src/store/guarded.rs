@@ -32,7 +32,7 @@ use crate::domain::audit::{AuditEntry, Audited};
 use crate::domain::permissions::Block;
 use crate::domain::{
     AccountState, AddressPrefix, Committed, Conversation, ConversationId, FamilyId, Member, Position,
-    Receipt, Seq, Suspension, Timestamp, User, UserId, Username,
+    Receipt, SecondFactor, Seq, Suspension, Timestamp, User, UserId, Username,
 };
 use crate::environment::SharedEnvironment;
 use crate::telemetry::Latency;
@@ -186,6 +186,10 @@ macro_rules! operations {
                 Write rename(id: UserId, display_name: &str) -> Outcome<User>;
                 Write set_password(id: UserId, password_hash: &str) -> Outcome<()>;
                 Write replace_password_hash(id: UserId, stored: &str, replacement: &str) -> Result<bool, StoreError>;
+                Read second_factor(user: UserId) -> Result<Option<SecondFactor>, StoreError>;
+                Write begin_second_factor(user: UserId, secret: &str) -> Outcome<()>;
+                Write take_code(user: UserId, secret: &str, step: u64) -> Result<bool, StoreError>;
+                Write end_second_factor(user: UserId) -> Result<bool, StoreError>;
                 Write claim(id: UserId, username: &Username, password_hash: &str) -> Outcome<User>;
                 Write add_family(new: &NewFamily, now: Timestamp) -> Result<Vec<Revocation>, StoreError>;
                 Write rotate_family(

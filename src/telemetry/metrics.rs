@@ -81,6 +81,10 @@ const OPERATIONS: &[&str] = &[
     "rename",
     "set_password",
     "replace_password_hash",
+    "second_factor",
+    "begin_second_factor",
+    "take_code",
+    "end_second_factor",
     "claim",
     "add_family",
     "rotate_family",
@@ -121,7 +125,8 @@ const BUS_DROPS: &[&str] = &[
     "forged",
     "another_log",
 ];
-const SIGN_INS: &[&str] = &["ok", "wrong", "suspended", "rate_limited", "overloaded", "unavailable"];
+const SIGN_INS: &[&str] =
+    &["ok", "wrong", "code_needed", "suspended", "rate_limited", "overloaded", "unavailable"];
 const SIGN_UPS: &[&str] = &["account", "guest", "external", "refused"];
 const REFRESHES: &[&str] = &["ok", "reused", "suspended", "unknown"];
 const AUDIT_RESULTS: &[&str] = &["stored", "lost"];

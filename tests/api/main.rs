@@ -10,6 +10,7 @@ mod passwords;
 mod people;
 mod problems;
 mod roles;
+mod second_factor;
 mod sessions;
 mod signing;
 mod site;

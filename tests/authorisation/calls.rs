@@ -84,6 +84,10 @@ calls! {
     token "DELETE" "/v1/me" => "/v1/me" "";
     token "POST" "/v1/me/claim" => "/v1/me/claim" r#"{"username":"c$SHORT","password":"correct horse battery"}"#;
     token "GET" "/v1/me/export" => "/v1/me/export" "";
+    token "GET" "/v1/me/second-factor" => "/v1/me/second-factor" "";
+    token "POST" "/v1/me/second-factor" => "/v1/me/second-factor" "";
+    token "PUT" "/v1/me/second-factor" ("none was begun") => "/v1/me/second-factor" r#"{"code":"000000"}"#;
+    token "DELETE" "/v1/me/second-factor" => "/v1/me/second-factor" "";
     token "GET" "/v1/me/sessions" => "/v1/me/sessions" "";
     token "DELETE" "/v1/me/sessions" => "/v1/me/sessions" "";
     token "DELETE" "/v1/me/sessions/{session}" ("unknown") => "/v1/me/sessions/f_00000000000000000000000000000001" "";

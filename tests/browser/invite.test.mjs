@@ -5,7 +5,8 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { conversationId } from '../../web/ui/dialogs.js';
-import { joinLink, personLink, qrPath } from '../../web/ui/invite.js';
+import { joinLink, personLink } from '../../web/ui/invite.js';
+import { qrPath } from '../../web/ui/qr.js';
 
 const LINK = 'https://chat.example/#/join/c_01a21c246ffa7faeb0742d5b814d32d8';
 const sha256 = (text) => createHash('sha256').update(text).digest('hex');

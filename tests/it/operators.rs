@@ -149,6 +149,31 @@ async fn operators_find_sign_out_export_and_erase() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_lost_the_app_is_let_in_by_an_operator() {
+    let server = Server::start(&[]).await;
+    let rest = Rest::new(&server);
+    let ada = ada(&rest).await;
+    let (path, token) = ("/v1/me/second-factor", Some(ada.access.as_str()));
+    let password = json!({ "password": PASSWORD });
+    let begun = rest.call(Method::POST, path, token, Some(&password)).await.ok();
+    let secret = totp_rs::Secret::try_from_base32(begun["secret"].as_str().unwrap()).unwrap();
+    let app = totp_rs::Builder::new().with_secret(secret).build().unwrap();
+    let now_s = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let code = json!({ "code": app.generate(now_s).to_string() });
+    assert_eq!(rest.call(Method::PUT, path, token, Some(&code)).await.status, 204);
+    let refused = sign_in(&rest, "ada", PASSWORD).await;
+    assert!(refused.status == 401 && refused.text.contains("second_factor_needed"), "{}", refused.text);
+    let said = admin(&server, &["end-second-factor", "ada"]).await;
+    assert!(said.contains("need no code"), "{said}");
+    assert_eq!(sign_in(&rest, "ada", PASSWORD).await.status, 200);
+    let entries = audited(&server).await;
+    for (action, actor) in [("second_factor_set", "user:"), ("second_factor_ended", "operator:olga")] {
+        let noted = entries.iter().find(|entry| entry["action"] == action).expect(action);
+        assert!(noted["actor"].as_str().unwrap().starts_with(actor), "{noted}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn content_of_a_suspended_account_goes_when_that_is_asked_for() {
     let server = Server::start(&[]).await;
     let rest = Rest::new(&server);

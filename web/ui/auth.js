@@ -33,6 +33,9 @@ export function field(label, name, more = {}, rule) {
 export const usernameField = (info) => field('Username', 'username', { ...USERNAME, autocomplete: 'username' }, usernameRule(info));
 export const newPasswordField = (info) => field('Password', 'password', { type: 'password', required: true, autocomplete: 'new-password' }, passwordRule(info));
 
+/** Six digits of an authenticator app. */
+export const codeField = () => field('Code', 'code', { required: true, inputmode: 'numeric', autocomplete: 'one-time-code', maxlength: 8 }, 'Six digits, from your authenticator app.');
+
 const USERNAME = { autocapitalize: 'none', spellcheck: 'false', required: true };
 
 export function brand() {
@@ -111,11 +114,20 @@ export class Auth {
       signin: () => [field('Username', 'username', { ...USERNAME, autocomplete: 'username' }), field('Password', 'password', { type: 'password', required: true, autocomplete: 'current-password' })],
       signup: () => [usernameField(info), field('Display name', 'display_name', { placeholder: 'Optional', dir: 'auto' }, nameRule(info)), newPasswordField(info)],
     }[mode]();
-    const work = (values) => {
+    const asked = h('div', { class: 'more-fields' });
+    const work = async (values) => {
       const known = Object.fromEntries(Object.entries(values).filter(([, value]) => value));
-      return { guest: () => this.client.guest(known), signin: () => this.client.signIn(known), signup: () => this.client.signUp(known) }[mode]();
+      try {
+        await { guest: () => this.client.guest(known), signin: () => this.client.signIn(known), signup: () => this.client.signUp(known) }[mode]();
+      } catch (error) {
+        if (error.code === 'second_factor_needed' && !asked.hasChildNodes()) {
+          asked.append(codeField());
+          asked.querySelector('input').focus();
+        }
+        throw error;
+      }
     };
     if (this.tabs.length > 1) this.panel.setAttribute('aria-labelledby', `tab-${mode}`);
-    this.panel.replaceChildren(form({ fields, action, work }), ...(hint ? [h('p', { class: 'hint' }, hint)] : []));
+    this.panel.replaceChildren(form({ fields: [fields, asked], action, work }), ...(hint ? [h('p', { class: 'hint' }, hint)] : []));
   }
 }

@@ -7,6 +7,7 @@ import { field, form, newPasswordField, usernameField } from './auth.js';
 import { h, icon, iconButton, rove } from './dom.js';
 import { PeoplePicker } from './people.js';
 import { nameRule, topicRule } from './server.js';
+import { SecondFactor } from './second_factor.js';
 import { Sessions } from './sessions.js';
 
 export function openDialog(title, content, { className = '' } = {}) {
@@ -103,6 +104,7 @@ export function accountDialog({ client, store, server, told, claim }) {
     form({ action: 'Save', fields: [field('Display name', 'display_name', { value: me.display_name ?? '', required: true, dir: 'auto' }, nameRule(server.info))],
       work: async (values) => { await client.updateMe(values); close(); told('Saved.'); } }),
     new Sessions({ client }).el,
+    me.username && new SecondFactor({ client, told }).el,
     h('div', { class: 'dialog-foot' },
       h('span', { class: 'sub' }, me.username ? `Signed in as @${me.username}` : 'Guest on this device'),
       me.guest && h('button', { type: 'button', class: 'secondary', onclick: () => { close(); claim(); } }, 'Claim your account'),

@@ -163,6 +163,14 @@ pub async fn end_sign_ins(operator: Operator, path: Segments) -> Result<HttpResp
     Ok(HttpResponse::NoContent().finish())
 }
 
+/// Ends the second factor of an account whose user has lost the app.
+pub async fn end_second_factor(operator: Operator, path: Segments) -> Result<HttpResponse, Problem> {
+    let user = operator.named(&path).await?;
+    operator.record(operator.entry(AuditAction::SecondFactorEnded).to(user.id)).await?;
+    operator.parts.identity.end_second_factor_unasked(user.id).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
 /// Erases an account, for good.
 pub async fn erase(operator: Operator, path: Segments) -> Result<HttpResponse, Problem> {
     let user = operator.named(&path).await?;

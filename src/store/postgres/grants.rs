@@ -29,6 +29,7 @@ const TABLES: &[(&str, &str)] = &[
     ("reaction_counts", "SELECT, INSERT, UPDATE, DELETE"),
     ("reactions", "SELECT, INSERT, UPDATE, DELETE"),
     ("revocations", "SELECT, INSERT, DELETE"),
+    ("second_factors", "SELECT, INSERT, UPDATE, DELETE"),
     ("sends", "SELECT, INSERT, UPDATE"),
     ("spent_tokens", "SELECT, INSERT, DELETE"),
     ("suspensions", "SELECT, INSERT, UPDATE, DELETE"),

@@ -311,6 +311,9 @@ operations! {
         store.set_password(user, "other").await.unwrap().unwrap();
         assert!(store.replace_password_hash(user, "other", "third").await.unwrap());
         store.password_hash(user).await.unwrap();
+        store.begin_second_factor(user, "SECRET").await.unwrap().unwrap();
+        assert!(store.take_code(user, "SECRET", 1).await.unwrap() && store.second_factor(user).await.unwrap().is_some());
+        assert!(store.end_second_factor(user).await.unwrap());
         assert!(store.account_state(user).await.unwrap().is_living());
         let guest = stage.world.user("guest").await;
         let name = Username::parse(&format!("claimed{}", stage.number())).unwrap();

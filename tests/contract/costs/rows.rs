@@ -89,6 +89,9 @@ impl Rows {
                  SELECT i + 1 + (SELECT coalesce(max(id), 0) FROM revocations), {user}, 9000000000000, 0 FROM {numbers}"
             ),
             format!(
+                "INSERT INTO second_factors (user_id, secret, used_step) SELECT {user}, 'A', 1 FROM {numbers}"
+            ),
+            format!(
                 "INSERT INTO suspensions (user_id, suspended_at, ends_at) SELECT {user}, 0, 0 FROM {numbers}"
             ),
             format!(

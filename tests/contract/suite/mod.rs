@@ -20,6 +20,7 @@ mod model;
 mod names;
 mod receipts;
 mod repeats;
+mod second_factors;
 mod sending;
 mod suspensions;
 mod tail;

@@ -8,6 +8,7 @@ use super::page::{Block, Kind, Way};
 const TESTED_ELSEWHERE: &[(&str, &str)] = &[
     ("server lagging", "tests/it/lagging.rs: takes megabytes that nobody reads"),
     ("error overloaded", "tests/it/doors.rs: takes a dependency that hangs"),
+    ("error second_factor_needed", "tests/api/second_factor.rs: takes an authenticator app"),
     ("error suspended", "tests/it/operators.rs: takes an operator"),
     ("close 1002", "tests/it/rfc6455.rs: broken framing needs raw bytes"),
     ("close 1007", "tests/it/rfc6455/utf8.rs: no client library sends text that is not UTF-8"),

@@ -6,6 +6,7 @@ pub(in crate::store) mod families;
 mod names;
 pub(in crate::store) mod revocations;
 mod search;
+mod second_factors;
 pub(super) mod suspensions;
 pub(super) mod users;
 
@@ -16,7 +17,9 @@ use async_trait::async_trait;
 pub(in crate::store) use self::users::read_user;
 use super::Backend;
 use crate::domain::permissions::Block;
-use crate::domain::{AccountState, AddressPrefix, FamilyId, Suspension, Timestamp, User, UserId, Username};
+use crate::domain::{
+    AccountState, AddressPrefix, FamilyId, SecondFactor, Suspension, Timestamp, User, UserId, Username,
+};
 use crate::store::{
     Accounts, Credentials, FamilyRotation, ListedRevocation, NewFamily, NewUser, NewUserOutcome, Outcome,
     Page, Revocation, RevocationCursor, SignInView, StoreError, SuspendedUser,
@@ -117,6 +120,27 @@ impl<B: Backend> Accounts for B {
             Box::pin(users::replace_password_hash(on, *id, stored, replacement))
         });
         replaced.await
+    }
+
+    async fn second_factor(&self, user: UserId) -> Result<Option<SecondFactor>, StoreError> {
+        self.read(user, |on, user| Box::pin(second_factors::find(on, *user))).await
+    }
+
+    async fn begin_second_factor(&self, user: UserId, secret: &str) -> Outcome<()> {
+        let asked = (user, secret.to_owned());
+        self.write(asked, |on, (user, secret)| Box::pin(second_factors::begin(on, *user, secret))).await
+    }
+
+    async fn take_code(&self, user: UserId, secret: &str, step: u64) -> Result<bool, StoreError> {
+        let asked = (user, secret.to_owned(), step);
+        let taken = self.write(asked, |on, (user, secret, step)| {
+            Box::pin(second_factors::take_code(on, *user, secret, *step))
+        });
+        taken.await
+    }
+
+    async fn end_second_factor(&self, user: UserId) -> Result<bool, StoreError> {
+        self.write(user, |on, user| Box::pin(second_factors::end(on, *user))).await
     }
 
     async fn claim(&self, id: UserId, username: &Username, password_hash: &str) -> Outcome<User> {
