@@ -134,6 +134,11 @@ enum AdminCommand {
         /// An id or a username.
         user: String,
     },
+    /// Replace the password of an account by one that signs in once, within a day, and end its sign-ins.
+    OneTimePassword {
+        /// An id or a username.
+        user: String,
+    },
     /// End the second factor of an account whose user has lost the app. Make sure first who asks you for it.
     EndSecondFactor {
         /// An id or a username.
@@ -366,6 +371,13 @@ async fn administer(settings: Settings, args: AdminArgs) -> anyhow::Result<ExitC
         AdminCommand::SignOut { user } => {
             operator.sign_out(&user).await?;
             print("all sign-ins ended\n")
+        }
+        AdminCommand::OneTimePassword { user } => {
+            let password = operator.one_time_password(&user).await?;
+            eprintln!(
+                "This password signs in once, within a day. The user then sets a password of their own."
+            );
+            print(&format!("{password}\n"))
         }
         AdminCommand::EndSecondFactor { user } => {
             operator.end_second_factor(&user).await?;

@@ -34,6 +34,13 @@ CREATE TABLE suspensions (
     reason       {text}
 ){by_key};
 
+-- The accounts whose password is one that an operator set: until when it counts, and whether it has signed in (0 or 1).
+CREATE TABLE one_time_passwords (
+    user_id {id} PRIMARY KEY,
+    ends_at {whole} NOT NULL,
+    used    {whole} NOT NULL
+){by_key};
+
 -- The authenticator apps of accounts. used_step is that of the newest code that was taken; 0: the app is not confirmed yet.
 CREATE TABLE second_factors (
     user_id   {id} PRIMARY KEY,

@@ -132,6 +132,16 @@ impl<'s> AdminClient<'s> {
         self.ask(Method::DELETE, &user_path(user, "/sign-ins"), &[]).await.map(|_| ())
     }
 
+    /// Sets a password that signs in once, within a day, and returns it.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn one_time_password(&self, user: &str) -> Result<String, AdminError> {
+        let answer = self.json(Method::PUT, &user_path(user, "/one-time-password"), &[]).await?;
+        let password = answer["password"].as_str().map(str::to_owned);
+        password.ok_or_else(|| AdminError::Unexpected("no password".to_owned()))
+    }
+
     /// Ends the second factor of an account.
     ///
     /// # Errors

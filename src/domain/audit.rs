@@ -58,6 +58,7 @@ actions! {
     RefreshReused = "refresh_reused", "a used refresh token came again, and its sign-in was ended";
     SignOut = "sign_out", "a user ended a sign-in, or all of them";
     PasswordChanged = "password_changed", "a user changed the password";
+    OneTimePassword = "one_time_password", "an operator set a password that signs in once";
     SecondFactorSet = "second_factor_set", "a user confirmed a second factor";
     SecondFactorEnded = "second_factor_ended", "a user or an operator ended a second factor";
     Claimed = "claimed", "a guest took a username and a password";

@@ -77,13 +77,17 @@ impl Identity {
                 (self.credentials(&username).await?, Guesser::Stranger)
             }
         };
+        let one_time = credentials.as_ref().is_some_and(|found| found.one_time);
         let (user, stored) = credentials.map(|found| (found.user, found.password_hash)).unzip();
         let matches = self.inner.passwords.verify_for(asker, password.clone(), stored.clone()).await?;
         match (user, stored) {
             (Some(user), Some(stored)) if matches.is_right() => {
                 let id = user.id;
-                let signed_in =
-                    self.start_with_password(user, &stored, &password, device, visitor.code).await?;
+                self.check_second_factor(id, visitor.code).await?;
+                if one_time && !self.write(self.inner.store.take_one_time_password(id)).await? {
+                    return Err(wrong);
+                }
+                let signed_in = self.start_with_password(user, &stored, &password, device).await?;
                 if matches == Match::Outdated && signed_in.is_some() {
                     self.hash_again(id, stored, password).await;
                 }
@@ -132,9 +136,7 @@ impl Identity {
         stored: &str,
         password: &str,
         device: Device,
-        code: Option<&str>,
     ) -> Result<Option<SignedIn>, Failure> {
-        self.check_second_factor(user.id, code).await?;
         let signed_in = self.start_sign_in(user, device, false).await?;
         let user = signed_in.user.id;
         let now_stored = self.read(self.inner.store.password_hash(user)).await?;

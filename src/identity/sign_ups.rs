@@ -84,13 +84,16 @@ impl Identity {
         let taken = Failure::from(Refusal::Conflict("username: taken"));
         let stored = owner.password_hash;
         if may_try && self.inner.passwords.verify(password.clone(), Some(stored.clone())).await?.is_right() {
+            // Whoever has a second factor, or a password that signs in once, signs in.
+            match self.check_second_factor(owner.user.id, None).await {
+                Err(Failure::Refused(Refusal::SecondFactorNeeded)) => return Err(taken),
+                checked => checked?,
+            }
+            if owner.one_time {
+                return Err(taken);
+            }
             rare!(SignUpRepeated);
-            return match self.start_with_password(owner.user, &stored, &password, device, None).await {
-                Ok(Some(signed_in)) => Ok(signed_in),
-                // Whoever has a second factor signs in with it.
-                Ok(None) | Err(Failure::Refused(Refusal::SecondFactorNeeded)) => Err(taken),
-                Err(failure) => Err(failure),
-            };
+            return self.start_with_password(owner.user, &stored, &password, device).await?.ok_or(taken);
         }
         Err(taken)
     }

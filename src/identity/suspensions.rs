@@ -1,9 +1,19 @@
-//! Keeping an account out, and letting it in again.
+//! What operators do to accounts: keep one out, let it in again, end its sign-ins, help its user in.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Identity, Revocations};
 use crate::domain::{AccountState, Suspension, UserId};
 use crate::protocol::Failure;
 use crate::store::Revocation;
+
+/// The random bytes of a one-time password: 16 letters, to be read out or typed.
+const ONE_TIME_BYTES: usize = 12;
+/// How long a one-time password counts.
+const ONE_TIME: Duration = Duration::from_secs(86_400);
 
 impl Identity {
     /// Suspends an account. Its connections end, and every node refuses its tokens and its sign-ins within a
@@ -45,6 +55,22 @@ impl Identity {
         let ended = self.write(self.inner.store.revoke(user, None, now)).await?;
         self.end(&ended);
         Ok(())
+    }
+
+    /// Replaces the password of an account by a random one, for a user who has lost theirs, and ends all
+    /// sign-ins. It counts for a day and signs in once. Until its end it also confirms, so that the user can set
+    /// a new password.
+    ///
+    /// # Errors
+    /// `NotFound` (no such account, or erased), `Conflict` (it has no username), `Overloaded`, `Unavailable`.
+    pub async fn set_one_time_password(&self, user: UserId) -> Result<String, Failure> {
+        let mut random = [0; ONE_TIME_BYTES];
+        self.inner.environment.fill_random(&mut random);
+        let password = URL_SAFE_NO_PAD.encode(random);
+        let hash = self.inner.passwords.hash(password.clone()).await?;
+        self.write(self.inner.store.set_one_time_password(user, &hash, ONE_TIME)).await??;
+        self.end_all(user).await?;
+        Ok(password)
     }
 
     /// Erases an account with `act`, for an operator, and ends its tokens for good.

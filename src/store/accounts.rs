@@ -40,6 +40,8 @@ pub struct Credentials {
     pub user: User,
     /// Argon2id in PHC form.
     pub password_hash: String,
+    /// Whether an operator set it ([`Accounts::set_one_time_password`]).
+    pub one_time: bool,
 }
 
 /// A sign-in to store: the family of refresh tokens of one device.
@@ -160,17 +162,25 @@ pub trait Accounts: Send + Sync {
     /// Users whose username begins with `prefix`, by username.
     async fn users_by_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<User>, StoreError>;
 
-    /// The data for signing in; `None` when the username does not exist.
+    /// The data for signing in; `None` when the username does not exist, or its one-time password has ended.
     async fn credentials(&self, username: &Username) -> Result<Option<Credentials>, StoreError>;
 
-    /// The password hash of a user; `None` when it has none.
+    /// The password hash of a user; `None` when it has none, or a one-time password that has ended.
     async fn password_hash(&self, id: UserId) -> Result<Option<String>, StoreError>;
 
     /// Changes the display name. Refusal: `NotFound`.
     async fn rename(&self, id: UserId, display_name: &str) -> Outcome<User>;
 
-    /// Sets a new password hash. Refusal: `NotFound`.
+    /// Sets a new password hash, also instead of a one-time password. Refusal: `NotFound`.
     async fn set_password(&self, id: UserId, password_hash: &str) -> Outcome<()>;
+
+    /// Replaces the password by one that counts for `lasts`, by the database's clock, and signs in once.
+    /// Refusals: `NotFound`, `Conflict` (the account has no username).
+    async fn set_one_time_password(&self, user: UserId, password_hash: &str, lasts: Duration) -> Outcome<()>;
+
+    /// Takes the one sign-in of a one-time password. Answers false when it was taken before, or the user has
+    /// no such password.
+    async fn take_one_time_password(&self, user: UserId) -> Result<bool, StoreError>;
 
     /// Replaces the hash `stored` of a password by another hash of the same one. Answers false, and changes
     /// nothing, when the user has another hash.

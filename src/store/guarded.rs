@@ -185,6 +185,8 @@ macro_rules! operations {
                 Read password_hash(id: UserId) -> Result<Option<String>, StoreError>;
                 Write rename(id: UserId, display_name: &str) -> Outcome<User>;
                 Write set_password(id: UserId, password_hash: &str) -> Outcome<()>;
+                Write set_one_time_password(user: UserId, password_hash: &str, lasts: Duration) -> Outcome<()>;
+                Write take_one_time_password(user: UserId) -> Result<bool, StoreError>;
                 Write replace_password_hash(id: UserId, stored: &str, replacement: &str) -> Result<bool, StoreError>;
                 Read second_factor(user: UserId) -> Result<Option<SecondFactor>, StoreError>;
                 Write begin_second_factor(user: UserId, secret: &str) -> Outcome<()>;

@@ -80,6 +80,8 @@ const OPERATIONS: &[&str] = &[
     "password_hash",
     "rename",
     "set_password",
+    "set_one_time_password",
+    "take_one_time_password",
     "replace_password_hash",
     "second_factor",
     "begin_second_factor",

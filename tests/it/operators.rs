@@ -149,6 +149,25 @@ async fn operators_find_sign_out_export_and_erase() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_lost_the_password_signs_in_once_and_sets_another() {
+    let server = Server::start(&[]).await;
+    let rest = Rest::new(&server);
+    let ada = ada(&rest).await;
+    let output = admin(&server, &["one-time-password", "ada"]).await;
+    let once = output.split_whitespace().find(|word| word.len() == 16).expect("a password");
+    assert_eq!(rest.call(Method::GET, "/v1/me", Some(&ada.access), None).await.status, 401);
+    assert_eq!(sign_in(&rest, "ada", PASSWORD).await.status, 401, "the former password is gone");
+    let again = json!({ "username": "ada", "password": once });
+    assert_eq!(rest.call(Method::POST, "/v1/accounts", None, Some(&again)).await.status, 409);
+    let back = Account::from_answer(&sign_in(&rest, "ada", once).await.ok());
+    assert_eq!(sign_in(&rest, "ada", once).await.status, 401, "it signs in once");
+    let own = json!({ "current_password": once, "password": "another horse battery" });
+    rest.call(Method::PATCH, "/v1/me", Some(&back.access), Some(&own)).await.ok();
+    sign_in(&rest, "ada", "another horse battery").await.ok();
+    assert!(audited(&server).await.iter().any(|entry| entry["action"] == "one_time_password"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_has_lost_the_app_is_let_in_by_an_operator() {
     let server = Server::start(&[]).await;
     let rest = Rest::new(&server);

@@ -44,6 +44,7 @@ pub fn resources() -> Vec<Resource> {
         at("/admin/users/{user}", [get(users::show), delete(users::erase)]),
         at("/admin/users/{user}/suspension", [put(users::suspend), delete(users::lift)]),
         at("/admin/users/{user}/sign-ins", [delete(users::end_sign_ins)]),
+        at("/admin/users/{user}/one-time-password", [put(users::set_one_time_password)]),
         at("/admin/users/{user}/second-factor", [delete(users::end_second_factor)]),
         at("/admin/users/{user}/export", [get(users::export)]),
         at("/admin/suspensions", [get(users::suspensions)]),

@@ -163,6 +163,14 @@ pub async fn end_sign_ins(operator: Operator, path: Segments) -> Result<HttpResp
     Ok(HttpResponse::NoContent().finish())
 }
 
+/// Replaces the password by a random one that signs in once, within a day.
+pub async fn set_one_time_password(operator: Operator, path: Segments) -> Result<HttpResponse, Problem> {
+    let user = operator.named(&path).await?;
+    operator.record(operator.entry(AuditAction::OneTimePassword).to(user.id)).await?;
+    let password = operator.parts.identity.set_one_time_password(user.id).await?;
+    Ok(HttpResponse::Ok().json(serde_json::json!({ "password": password })))
+}
+
 /// Ends the second factor of an account whose user has lost the app.
 pub async fn end_second_factor(operator: Operator, path: Segments) -> Result<HttpResponse, Problem> {
     let user = operator.named(&path).await?;

@@ -25,6 +25,7 @@ const TABLES: &[(&str, &str)] = &[
     ("meta", "SELECT, UPDATE (value)"),
     ("mutes", "SELECT, INSERT, UPDATE, DELETE"),
     ("name_words", "SELECT, INSERT, DELETE"),
+    ("one_time_passwords", "SELECT, INSERT, UPDATE, DELETE"),
     ("open_channels", "SELECT, INSERT, UPDATE, DELETE"),
     ("reaction_counts", "SELECT, INSERT, UPDATE, DELETE"),
     ("reactions", "SELECT, INSERT, UPDATE, DELETE"),

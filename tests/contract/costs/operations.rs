@@ -308,6 +308,8 @@ operations! {
         assert!(store.first_user().await.unwrap().is_some());
         store.credentials(&name).await.unwrap().unwrap();
         store.rename(user, "renamed").await.unwrap().unwrap();
+        store.set_one_time_password(user, "once", Duration::from_secs(60)).await.unwrap().unwrap();
+        assert!(store.take_one_time_password(user).await.unwrap());
         store.set_password(user, "other").await.unwrap().unwrap();
         assert!(store.replace_password_hash(user, "other", "third").await.unwrap());
         store.password_hash(user).await.unwrap();

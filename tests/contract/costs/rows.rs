@@ -89,6 +89,9 @@ impl Rows {
                  SELECT i + 1 + (SELECT coalesce(max(id), 0) FROM revocations), {user}, 9000000000000, 0 FROM {numbers}"
             ),
             format!(
+                "INSERT INTO one_time_passwords (user_id, ends_at, used) SELECT {user}, 0, 1 FROM {numbers}"
+            ),
+            format!(
                 "INSERT INTO second_factors (user_id, secret, used_step) SELECT {user}, 'A', 1 FROM {numbers}"
             ),
             format!(

@@ -18,6 +18,7 @@ mod idempotency;
 mod membership;
 mod model;
 mod names;
+mod one_time_passwords;
 mod receipts;
 mod repeats;
 mod second_factors;

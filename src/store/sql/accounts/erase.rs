@@ -8,12 +8,13 @@ use crate::store::sql::{Connection, Decision, Sql, job, statement, values};
 use crate::store::{JobKind, Revocation, RevocationKind};
 
 const STANDING: Sql = statement!("SELECT erased_at FROM users WHERE id = $1 {lock}");
-const ACCOUNT: [Sql; 10] = [
+const ACCOUNT: [Sql; 11] = [
     statement!(
         "UPDATE users SET username = NULL, display_name = 'deleted', guest = $3, erased_at = $2 WHERE id = $1",
     ),
     statement!("DELETE FROM name_words WHERE user_id = $1"),
     statement!("DELETE FROM credentials WHERE user_id = $1"),
+    statement!("DELETE FROM one_time_passwords WHERE user_id = $1"),
     statement!("DELETE FROM second_factors WHERE user_id = $1"),
     statement!("DELETE FROM devices WHERE user_id = $1"),
     statement!("DELETE FROM spent_tokens WHERE family IN (SELECT id FROM families WHERE user_id = $1)"),

@@ -4,6 +4,7 @@ mod erase;
 mod export;
 pub(in crate::store) mod families;
 mod names;
+mod one_time_passwords;
 pub(in crate::store) mod revocations;
 mod search;
 mod second_factors;
@@ -107,6 +108,19 @@ impl<B: Backend> Accounts for B {
     async fn set_password(&self, id: UserId, password_hash: &str) -> Outcome<()> {
         let asked = (id, password_hash.to_owned());
         self.write(asked, |on, (id, hash)| Box::pin(users::set_password(on, *id, hash))).await
+    }
+
+    async fn set_one_time_password(&self, user: UserId, password_hash: &str, lasts: Duration) -> Outcome<()> {
+        let lasts_ms = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
+        let asked = (user, password_hash.to_owned(), lasts_ms);
+        self.write(asked, |on, (user, hash, lasts_ms)| {
+            Box::pin(one_time_passwords::set(on, *user, hash, *lasts_ms))
+        })
+        .await
+    }
+
+    async fn take_one_time_password(&self, user: UserId) -> Result<bool, StoreError> {
+        self.write(user, |on, user| Box::pin(one_time_passwords::take(on, *user))).await
     }
 
     async fn replace_password_hash(

@@ -67,12 +67,14 @@ async fn taken<C: Connection>(connection: &mut C, username: &str) -> Result<bool
     connection.one(&TAKEN, values![username]).await?.flag(0)
 }
 
+const FORGET_ONE_TIME: Sql = statement!("DELETE FROM one_time_passwords WHERE user_id = $1");
 const KEEP_PASSWORD: Sql = statement!(
     "INSERT INTO credentials (user_id, password_hash) VALUES ($1, $2) \
      ON CONFLICT (user_id) DO UPDATE SET password_hash = excluded.password_hash",
 );
 
-async fn keep_password<C: Connection>(connection: &mut C, id: UserId, hash: &str) -> Result<()> {
+pub(super) async fn keep_password<C: Connection>(connection: &mut C, id: UserId, hash: &str) -> Result<()> {
+    connection.run(&FORGET_ONE_TIME, values![id]).await?;
     connection.run(&KEEP_PASSWORD, values![id, hash]).await.map(|_| ())
 }
 
@@ -121,7 +123,9 @@ async fn living<C: Connection>(connection: &mut C, id: UserId) -> Decision<User>
 }
 
 const CREDENTIALS: Sql = statement!(
-    "SELECT {user_columns}, c.password_hash FROM users u JOIN credentials c ON c.user_id = u.id WHERE u.username = $1"
+    "SELECT {user_columns}, c.password_hash, o.user_id IS NOT NULL FROM users u \
+     JOIN credentials c ON c.user_id = u.id LEFT JOIN one_time_passwords o ON o.user_id = u.id \
+     WHERE u.username = $1 AND (o.ends_at IS NULL OR o.ends_at > {clock_ms})"
 );
 
 pub(super) async fn credentials<C: Connection>(
@@ -129,10 +133,17 @@ pub(super) async fn credentials<C: Connection>(
     username: &Username,
 ) -> Result<Option<Credentials>> {
     let row = connection.optional(&CREDENTIALS, values![username.as_str()]).await?;
-    row.map(|row| Ok(Credentials { user: read_user(&row, 0)?, password_hash: row.text(5)? })).transpose()
+    let read = |row: C::Row| {
+        let (user, password_hash) = (read_user(&row, 0)?, row.text(5)?);
+        Ok(Credentials { user, password_hash, one_time: row.flag(6)? })
+    };
+    row.map(read).transpose()
 }
 
-const PASSWORD_HASH: Sql = statement!("SELECT password_hash FROM credentials WHERE user_id = $1");
+const PASSWORD_HASH: Sql = statement!(
+    "SELECT c.password_hash FROM credentials c LEFT JOIN one_time_passwords o ON o.user_id = c.user_id \
+     WHERE c.user_id = $1 AND (o.ends_at IS NULL OR o.ends_at > {clock_ms})"
+);
 
 pub(super) async fn password_hash<C: Connection>(connection: &mut C, id: UserId) -> Result<Option<String>> {
     let row = connection.optional(&PASSWORD_HASH, values![id]).await?;
