@@ -32,6 +32,7 @@ pub fn sqlite(settings: &Settings) -> SqliteOptions {
             Synchronous::Normal => Durability::Normal,
         },
         limits: settings.limits.to_domain(),
+        consent: settings.privacy.to_domain(),
         ..SqliteOptions::new(database_file(settings))
     }
 }
@@ -49,6 +50,7 @@ pub fn postgres(settings: &Settings) -> PostgresOptions {
         acquire_timeout_ms: postgres.acquire_timeout_ms,
         prepared: postgres.prepared,
         limits: settings.limits.to_domain(),
+        consent: settings.privacy.to_domain(),
         ..PostgresOptions::new(postgres.url.clone())
     }
 }
@@ -211,6 +213,7 @@ mod tests {
             "auth.external.jwks_url" => "https://issuer.example/other",
             "store.sqlite.synchronous" => "normal",
             "bus.redis.prefix" => "other:",
+            "privacy.messages" | "privacy.groups" | "privacy.presence" => "nobody",
             _ => "other",
         };
         match (value, value.parse::<u64>()) {

@@ -84,6 +84,13 @@ calls! {
     token "DELETE" "/v1/me" => "/v1/me" "";
     token "POST" "/v1/me/claim" => "/v1/me/claim" r#"{"username":"c$SHORT","password":"correct horse battery"}"#;
     token "GET" "/v1/me/export" => "/v1/me/export" "";
+    token "GET" "/v1/me/privacy" => "/v1/me/privacy" "";
+    token "PATCH" "/v1/me/privacy" => "/v1/me/privacy" r#"{"groups":"contacts"}"#;
+    token "GET" "/v1/me/invitations" => "/v1/me/invitations" "";
+    token "DELETE" "/v1/me/invitations/{conversation}" => "/v1/me/invitations/$C" "";
+    token "GET" "/v1/contacts" => "/v1/contacts" "";
+    token "PUT" "/v1/contacts/{user}" => "/v1/contacts/$PEER" "";
+    token "DELETE" "/v1/contacts/{user}" => "/v1/contacts/$PEER" "";
     token "GET" "/v1/me/sessions" => "/v1/me/sessions" "";
     token "DELETE" "/v1/me/sessions" => "/v1/me/sessions" "";
     token "DELETE" "/v1/me/sessions/{session}" ("unknown") => "/v1/me/sessions/f_00000000000000000000000000000001" "";

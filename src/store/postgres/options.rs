@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use crate::domain::Limits;
+use crate::domain::{ConsentRules, Limits};
 
 /// Settings of the store on a Postgres server.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct PostgresOptions {
     pub roster_cache_members: u64,
     /// The limits on the number of members.
     pub limits: Limits,
+    /// The rules about strangers.
+    pub consent: ConsentRules,
 }
 
 impl PostgresOptions {
@@ -49,6 +51,7 @@ impl PostgresOptions {
             prepared: true,
             roster_cache_members: 1_000_000,
             limits: Limits::default(),
+            consent: ConsentRules::open(),
         }
     }
 }

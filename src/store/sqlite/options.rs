@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crate::domain::Limits;
+use crate::domain::{ConsentRules, Limits};
 
 /// When a commit counts as durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct SqliteOptions {
     pub steps: Option<Arc<AtomicU64>>,
     /// The limits on the number of members.
     pub limits: Limits,
+    /// The rules about strangers.
+    pub consent: ConsentRules,
 }
 
 impl SqliteOptions {
@@ -52,6 +54,7 @@ impl SqliteOptions {
             roster_cache_members: 1_000_000,
             steps: None,
             limits: Limits::default(),
+            consent: ConsentRules::open(),
         }
     }
 }
