@@ -86,7 +86,7 @@ export class Sidebar {
     const glyph = view.kind === 'direct' ? null : icon(view.kind === 'channel' ? 'hash' : 'people');
     const line = view.typing
       ? h('span', { class: 'line typing' }, worded(view.typing))
-      : h('span', { class: 'line', dir: 'auto' }, view.draft && [h('bdi', { class: 'line-draft' }, 'Draft:'), ' '], view.stranger && [h('bdi', { class: 'line-draft' }, 'Request:'), ' '], view.author && h('span', { class: 'line-author' }, named(view.author), ': '), view.line ? previewText(view.line) : { direct: 'Say hello', group: 'New group', channel: 'New channel' }[view.kind]);
+      : h('span', { class: 'line', dir: 'auto' }, view.draft && [h('bdi', { class: 'line-draft' }, 'Draft:'), ' '], view.stranger && !view.draft && [h('bdi', { class: 'line-draft' }, 'Request:'), ' '], view.author && h('span', { class: 'line-author' }, named(view.author), ': '), view.line ? previewText(view.line) : { direct: 'Say hello', group: 'New group', channel: 'New channel' }[view.kind]);
     const end = view.failed ? h('span', { class: 'badge alarm', 'aria-label': 'A message was not sent' }, '!')
       : view.unread > 0 && h('span', { class: 'badge', 'aria-label': `${view.unread} unread` }, view.unread > 99 ? '99+' : view.unread);
     return h('li', null, h('a', { href: `#/c/${encodeURIComponent(view.id)}`, class: `row${view.unread ? ' unread' : ''}`, 'aria-current': view.current ? 'page' : null, 'data-conversation': view.id },
