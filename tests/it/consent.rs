@@ -78,7 +78,7 @@ async fn a_request_is_marked_until_it_is_answered_or_accepted() {
     }
     let over = ws.ask(&send()).await;
     assert_eq!((&over["code"], &over["definite"]), (&json!("unanswered"), &json!(true)), "{over}");
-    let (_, welcome) = Ws::signed_in(&server, Encoding::MessagePack, &ben).await;
+    let (_, welcome) = Ws::signed_in(&server, Encoding::Msgpack, &ben).await;
     assert_eq!(welcome["heads"][0]["stranger"], true, "{welcome}");
     let contact = format!("/v1/contacts/{}", ada.id);
     assert_eq!(call(&rest, &ben, Method::PUT, &contact, Value::Null).await.status, 204);
