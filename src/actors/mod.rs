@@ -27,6 +27,7 @@ pub mod inbox;
 mod node;
 mod observe;
 pub mod offenders;
+mod people;
 pub mod presence;
 pub mod receipts;
 pub mod router;

@@ -27,7 +27,7 @@ use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
 use crate::rate_limit::RateLimit;
 use crate::store::{
-    Appended, Change, Changed, Created, Log, NewConversation, NewMessage, SharedStore, StoreError,
+    Appended, Change, Changed, Created, Invited, Log, NewConversation, NewMessage, SharedStore, StoreError,
 };
 use crate::telemetry::Meters;
 use crate::telemetry::inspect::{Inspection, observed};
@@ -306,9 +306,13 @@ impl Node {
     ) -> Result<Changed, Failure> {
         let (asker, answer) = oneshot::channel();
         let received_us = self.inner.environment.monotonic_us();
-        let asker = Asker::Waiter(asker);
+        let (asker, invited) = (Asker::Waiter(asker), change.user());
         self.inner.writer.submit(Job::Change { actor, conversation, change, received_us, asker })?;
-        answer.await.unwrap_or(Err(Failure::Unavailable { definite: false }))
+        let changed = answer.await.unwrap_or(Err(Failure::Unavailable { definite: false }))?;
+        if let (Some(Invited::Now), Some(user)) = (changed.invited, invited) {
+            self.tell_invited(actor, user, conversation);
+        }
+        Ok(changed)
     }
 
     /// Creates a conversation and publishes its join events.
@@ -316,9 +320,12 @@ impl Node {
     /// # Errors
     /// A definite refusal or `Unavailable`.
     pub async fn create(&self, new: NewConversation) -> Result<Created, Failure> {
-        let now = self.inner.environment.now();
+        let (now, by, conversation) = (self.inner.environment.now(), new.creator, new.id);
         let created = self.write(self.inner.store.create(&new, now)).await??;
         self.inner.router.committed(&created.committed, Vec::new());
+        for user in &created.invited {
+            self.tell_invited(by, *user, conversation);
+        }
         Ok(created)
     }
 
@@ -338,17 +345,6 @@ impl Node {
         if self.inner.receipts.try_send(Keep(receipt)).is_err() {
             self.inner.meters.load.sheds.of("receipts").increment(1);
         }
-    }
-
-    /// Sets or lifts a block. While it is set, no node delivers a signal of one of the two users to the
-    /// other.
-    ///
-    /// # Errors
-    /// A definite refusal or `Unavailable`.
-    pub async fn block(&self, by: UserId, user: UserId, on: bool) -> Result<(), Failure> {
-        self.write(self.inner.store.set_block(by, user, on)).await??;
-        self.inner.router.signal(Signal::Blocked { by, user, on }, Arc::new([by, user]));
-        Ok(())
     }
 
     /// Makes the user's sessions on this node check their tokens again.

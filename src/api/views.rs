@@ -98,6 +98,9 @@ pub struct ConversationBody {
     /// The other user of a direct conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<UserId>,
+    /// The other user is no contact of this one, and has written. Absent when that is not so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stranger: bool,
     history: HistoryPolicy,
     join: JoinPolicy,
     /// This user's.
@@ -107,6 +110,9 @@ pub struct ConversationBody {
     muted_until: Option<Timestamp>,
     member_count: u64,
     created_at: Timestamp,
+    /// In the answer to its creation: those who are asked first. Absent when there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) invited: Vec<UserId>,
 }
 
 impl ConversationBody {
@@ -123,12 +129,14 @@ impl ConversationBody {
             name: conversation.name,
             topic: conversation.topic,
             peer: head.peer,
+            stranger: head.stranger,
             history: conversation.history,
             join: conversation.join,
             role,
             muted_until: muted_until.filter(|until| *until > now),
             member_count: conversation.member_count,
             created_at: conversation.created_at,
+            invited: Vec::new(),
         }
     }
 }

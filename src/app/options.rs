@@ -22,12 +22,15 @@ pub fn database_file(settings: &Settings) -> PathBuf {
 
 /// Options of the embedded store.
 pub fn sqlite(settings: &Settings) -> SqliteOptions {
-    SqliteOptions::of(&settings.store, database_file(settings), settings.limits.to_domain())
+    let consent = settings.privacy.to_domain();
+    let limits = settings.limits.to_domain();
+    SqliteOptions { consent, ..SqliteOptions::of(&settings.store, database_file(settings), limits) }
 }
 
 /// Options of the store on a Postgres server.
 pub fn postgres(settings: &Settings) -> PostgresOptions {
-    PostgresOptions::of(&settings.store, settings.limits.to_domain())
+    let consent = settings.privacy.to_domain();
+    PostgresOptions { consent, ..PostgresOptions::of(&settings.store, settings.limits.to_domain()) }
 }
 
 /// How long a store call may take.
@@ -187,6 +190,7 @@ mod tests {
             "auth.external.jwks_url" => "https://issuer.example/other",
             "store.sqlite.synchronous" => "normal",
             "bus.redis.prefix" => "other:",
+            "privacy.messages" | "privacy.groups" | "privacy.presence" => "nobody",
             _ => "other",
         };
         match (value, value.parse::<u64>()) {

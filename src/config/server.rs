@@ -15,6 +15,8 @@ choice! {
     Directory {
         /// They can.
         Open = "open",
+        /// Channels, and those people whom they know or whose whole username they know.
+        Contacts = "contacts",
         /// Only a whole username leads to its user, and channels are not listed.
         Closed = "closed",
     }

@@ -216,6 +216,7 @@ group! {
         watches: Gauge = WATCHES,
         presence_changes: By<Counter> = PRESENCE_CHANGES,
         typing: Counter = TYPING,
+        invitations: By<Counter> = INVITATIONS,
     }
 }
 

@@ -100,6 +100,14 @@ const OPERATIONS: &[&str] = &[
     "blocks",
     "blocked_with",
     "set_block",
+    "privacy",
+    "set_privacy",
+    "contacts",
+    "find_contacts",
+    "expire_guests",
+    "set_contact",
+    "invitations",
+    "decline",
     "suspend",
     "lift_suspension",
     "suspensions",
@@ -132,6 +140,7 @@ const SIGN_INS: &[&str] =
 const SIGN_UPS: &[&str] = &["account", "guest", "external", "refused"];
 const REFRESHES: &[&str] = &["ok", "reused", "suspended", "unknown"];
 const AUDIT_RESULTS: &[&str] = &["stored", "lost"];
+const INVITATIONS_AS: &[&str] = &["made", "declined"];
 const RECEIPT_KINDS: &[&str] = &["read", "delivered"];
 const PRESENCES: &[&str] = &["online", "away", "offline"];
 const STATUS_CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -268,6 +277,7 @@ catalogue! {
     AUDIT_WAITING: GaugeDef = "tidings_audit_waiting", Count, "Entries of the audit log that wait to be stored.";
     ARGON2_QUEUE: GaugeDef = "tidings_argon2_queue", Count, "Sign-ins waiting for their hash.";
     ARGON2_LATENCY: LatencyDef = "tidings_argon2_latency_seconds", Seconds, buckets HASH_S, "Duration of a password's hash, including the wait.";
+    INVITATIONS: CounterBy = "tidings_invitations_total", Count, by "what" in INVITATIONS_AS, "Invitations to groups and channels that wait for their users' consent, and those that were declined.";
     RECEIPTS: CounterBy = "tidings_receipts_total", Count, by "kind" in RECEIPT_KINDS, "Read and delivered positions received.";
     RECEIPTS_QUEUED: GaugeDef = "tidings_receipts_queue", Count, "Positions waiting to be stored.";
     RECEIPTS_STORED: CounterDef = "tidings_receipts_stored_total", Count, "Positions that moved forward in the store.";

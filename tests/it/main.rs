@@ -15,6 +15,7 @@ mod background;
 mod bad_input;
 mod beside;
 mod channels;
+mod consent;
 mod crowded;
 mod data_folder;
 mod doors;

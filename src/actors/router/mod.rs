@@ -380,6 +380,8 @@ fn signal_topics(signal: &Signal, users: &[UserId]) -> SmallVec<[Topic; 2]> {
     match signal {
         Signal::Presence { user, .. } => SmallVec::from_slice(&[Topic::Presence(*user)]),
         Signal::Revoked(revocation) => SmallVec::from_slice(&[Topic::User(revocation.user)]),
+        Signal::Hidden { user } => SmallVec::from_slice(&[Topic::User(*user), Topic::Presence(*user)]),
+        Signal::Invited { user, .. } => SmallVec::from_slice(&[Topic::User(*user)]),
         Signal::Blocked { by, user, .. } => SmallVec::from_slice(&[Topic::User(*by), Topic::User(*user)]),
         Signal::Typing { conversation, .. } if users.is_empty() => {
             SmallVec::from_slice(&[Topic::Channel(*conversation)])
