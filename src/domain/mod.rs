@@ -17,6 +17,7 @@ mod origin;
 pub mod passwords;
 pub mod permissions;
 pub mod price;
+pub mod queued;
 mod refusal;
 mod suspension;
 mod time;

@@ -32,6 +32,7 @@ mod operators;
 mod panics;
 mod proxied;
 mod purge;
+mod queued;
 mod readiness;
 mod readme;
 mod restart;
