@@ -91,6 +91,8 @@ rare_paths! {
     }
     "session: live and lagging" {
         OutboxFullForAnEvent: "a slow reader has no room for an event and lags",
+        LiveQueueGivesWay: "too much waits for all clients, and the live events of the slowest reader are dropped",
+        ComparisonPutOffByASlowReader: "a comparison is put off because pushed events are not written yet",
         SignalDroppedForASlowReader: "a slow reader has no room for a signal",
         PresenceLostByASlowReader: "a slow reader misses a change of presence",
         RevokedWhileLagging: "a sign-in is ended while its session lags",

@@ -8,6 +8,7 @@ use actix::{Actor, Addr};
 use tokio::sync::oneshot;
 
 use super::backlogs::Backlogs;
+use super::byte_budget::ByteBudget;
 use super::cluster_rate::ClusterRate;
 use super::connections::Connections;
 use super::healer;
@@ -47,6 +48,8 @@ pub struct NodeOptions {
     pub requests_per_second: u32,
     /// How many such requests may be made at once.
     pub request_burst: u32,
+    /// Encoded bytes that may wait for all clients together; 0: any number.
+    pub queued_bytes: usize,
 }
 
 /// One node, shared by everything that serves clients. Cheap to clone.
@@ -69,6 +72,7 @@ struct Inner {
     offenders: Offenders,
     backlogs: Arc<Backlogs>,
     connections: Arc<Connections>,
+    budget: Arc<ByteBudget>,
     inspection: Arc<Inspection>,
     meters: Arc<Meters>,
     options: NodeOptions,
@@ -124,6 +128,10 @@ impl Node {
         let backlogs: Arc<Backlogs> = Arc::default();
         let shown = Arc::clone(&backlogs);
         inspection.add_value("backlogs", move || shown.observed());
+        let budget = ByteBudget::new(options.queued_bytes, Arc::clone(&meters));
+        let shown = Arc::clone(&budget);
+        inspection.add_value("queued bytes", move || shown.observed());
+        actix_rt::spawn(Arc::clone(&budget).keep());
         let limits = options.limits;
         let per_second = |most, burst| RateLimit::per_second(most, burst, Arc::clone(&environment));
         let sends = per_second(limits.sends_per_second, limits.send_burst);
@@ -142,6 +150,7 @@ impl Node {
             offenders: Offenders::default(),
             backlogs,
             connections: Arc::default(),
+            budget,
             inspection: Arc::new(inspection),
             meters,
             options,
@@ -187,6 +196,11 @@ impl Node {
     /// How many connections there are.
     pub fn connections(&self) -> &Arc<Connections> {
         &self.inner.connections
+    }
+
+    /// The account of what is queued towards clients.
+    pub fn budget(&self) -> &Arc<ByteBudget> {
+        &self.inner.budget
     }
 
     /// Addresses whose requests made this node panic repeatedly.

@@ -6,6 +6,7 @@
 
 mod accounts;
 pub mod admin;
+mod answer_body;
 mod asset;
 mod asyncapi;
 mod bans;
@@ -18,6 +19,7 @@ mod cursor;
 mod docs;
 mod extract;
 mod faults;
+mod fitting;
 mod health;
 pub mod internal;
 mod invitations;

@@ -1,6 +1,7 @@
 //! The answers of REST, made from what the store returns.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::schemas::{EventDoc, MessageDoc};
@@ -270,9 +271,9 @@ impl<'a> MessageBody<'a> {
 /// A page of history, ascending by seq.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Messages)]
-pub struct MessagesBody<'a> {
+pub struct MessagesBody {
     #[schema(value_type = Vec<MessageDoc>)]
-    pub(super) messages: Vec<MessageBody<'a>>,
+    pub(super) messages: Vec<Box<RawValue>>,
     /// More lie beyond, in the direction asked.
     pub(super) more: bool,
 }
@@ -280,9 +281,9 @@ pub struct MessagesBody<'a> {
 /// A stretch of a conversation's log, ascending by seq.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Events)]
-pub struct EventsBody<'a> {
+pub struct EventsBody {
     #[schema(value_type = Vec<EventDoc>)]
-    pub(super) events: Vec<EventView<'a>>,
+    pub(super) events: Vec<Box<RawValue>>,
     /// More lie beyond.
     pub(super) more: bool,
 }

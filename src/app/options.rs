@@ -51,6 +51,7 @@ pub fn node(settings: &Settings) -> NodeOptions {
         presence: settings.presence,
         requests_per_second: settings.limits.requests_per_second,
         request_burst: settings.limits.request_burst,
+        queued_bytes: settings.server.queued_bytes,
     }
 }
 
@@ -128,6 +129,7 @@ mod tests {
         ("server.max_connections", "app/http.rs"),
         ("server.connections_per_ip", "app/process.rs"),
         ("audit.retention_days", "app/process.rs"),
+        ("limits.exports_per_user", "app/process.rs"),
         ("server.backlog", "app/mod.rs"),
         ("server.keep_alive_ms", "app/mod.rs"),
         ("server.roles", "app/fleet.rs"),

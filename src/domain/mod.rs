@@ -18,6 +18,7 @@ mod origin;
 pub mod passwords;
 pub mod permissions;
 pub mod price;
+pub mod queued;
 pub mod quotas;
 mod refusal;
 mod second_factor;

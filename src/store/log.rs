@@ -256,6 +256,8 @@ pub struct HistoryQuery {
     pub after: Option<Seq>,
     /// At most this many.
     pub limit: usize,
+    /// Stop after this many bytes of content (at least one message is returned).
+    pub max_bytes: usize,
 }
 
 /// The number of users who gave a reaction.

@@ -5,8 +5,9 @@
 use metrics::Unit::{self, Bytes, Count, Seconds};
 
 use super::definition::{
-    CounterBy, CounterDef, GaugeDef, HistogramDef, InfoDef, Kind, LatencyBy, LatencyDef, Metric,
+    CounterBy, CounterDef, GaugeBy, GaugeDef, HistogramDef, InfoDef, Kind, LatencyBy, LatencyDef, Metric,
 };
+use crate::domain::queued::QueuedKind;
 use crate::protocol::{ClientFrame, Close, ErrorCode};
 
 /// For waits that a person notices: dense between 1 ms and 1 s, where the promises are (50 ms in a region,
@@ -39,7 +40,9 @@ const SHED_REASONS: &[&str] = &[
     "bus",
     "anti_entropy",
 ];
-const RATES: &[&str] = &["send", "request", "hello"];
+/// What may be given up of what is queued.
+const GIVEN: &[&str] = &["live", "pages", "exports"];
+const RATES: &[&str] = &["send", "request", "hello", "export"];
 const RESUMES: &[&str] = &["fresh", "cursor", "epoch_changed"];
 const GAP_SIGNS: &[&str] = &["live", "overflow", "digest", "anti_entropy"];
 const DEFINITE: &[&str] = &["true", "false"];
@@ -177,6 +180,9 @@ macro_rules! kind {
     (GaugeDef) => {
         Kind::Gauge
     };
+    (GaugeBy) => {
+        Kind::Gauge
+    };
     (InfoDef) => {
         Kind::Gauge
     };
@@ -211,7 +217,11 @@ catalogue! {
     ACK_LATENCY: LatencyDef = "tidings_ack_latency_seconds", Seconds, buckets WAIT_S, "From a send's arrival to its ack.";
     DELIVERIES: CounterDef = "tidings_deliveries_total", Count, "Events queued for a connection as live push.";
     DELIVERY_LATENCY: LatencyDef = "tidings_delivery_latency_seconds", Seconds, buckets WAIT_S, "From an event's acceptance to its first write on a worker: one measurement per event and worker, not per recipient.";
-    OUTBOX_BYTES: GaugeDef = "tidings_outbox_bytes", Bytes, "Bytes queued for clients, over all connections.";
+    QUEUED_BYTES: GaugeBy = "tidings_queued_bytes", Bytes, by "kind" in QueuedKind::NAMES, "Encoded bytes that wait for clients whose sockets are full, over all connections.";
+    QUEUED_LIMIT: GaugeDef = "tidings_queued_bytes_limit", Bytes, "How many bytes may wait for all clients together (server.queued_bytes); 0: any number.";
+    GAVE_WAY: CounterBy = "tidings_gave_way_total", Count, by "kind" in GIVEN, "Connections that gave up what waited for them because too much waited for all clients: live push was paused, or an answer to a REST call or an export ended.";
+    UNREAD_ANSWERS: CounterDef = "tidings_unread_answers_total", Count, "HTTP connections that ended because their clients read nothing of an answer for gateway.write_deadline_ms.";
+    EXPORTS: GaugeDef = "tidings_exports", Count, "Exports in progress.";
     LAGGING: GaugeDef = "tidings_lagging_connections", Count, "Connections whose live push is paused because they read too slowly.";
     LAGS: CounterDef = "tidings_lags_total", Count, "How often live push to a connection was paused.";
     SHEDS: CounterBy = "tidings_sheds_total", Count, by "reason" in SHED_REASONS, "Work refused or dropped because a queue was full.";

@@ -33,6 +33,7 @@ mod operators;
 mod panics;
 mod proxied;
 mod purge;
+mod queued;
 mod readiness;
 mod readme;
 mod restart;

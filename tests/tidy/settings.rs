@@ -52,6 +52,18 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
         "a_guest_who_was_not_there_for_long_is_erased",
         "AUTH__GUEST_DAYS",
     ),
+    (
+        "server.queued_bytes",
+        "tests/it/queued.rs",
+        "twenty_hostile_guests_stay_within_the_budget_and_others_are_served",
+        "SERVER__QUEUED_BYTES",
+    ),
+    (
+        "limits.exports_per_user",
+        "tests/it/queued.rs",
+        "a_user_has_so_many_exports_at_once",
+        "LIMITS__EXPORTS_PER_USER",
+    ),
     ("server.name", NEWCOMERS, "the_server_tells_its_rules", "SERVER__NAME"),
     ("server.directory", NEWCOMERS, "a_closed_directory_answers_whole_usernames_only", "SERVER__DIRECTORY"),
     (

@@ -135,7 +135,7 @@ operations! {
     };
     "history" &[1, 200] => |stage, size| {
         for (before, after) in [(None, None), (Seq::new(700), None), (None, Seq::new(500))] {
-            let query = HistoryQuery { conversation: stage.town, before, after, limit: size };
+            let query = HistoryQuery { conversation: stage.town, before, after, limit: size, max_bytes: usize::MAX };
             stage.world.store.history(stage.ada, query).await.unwrap().unwrap();
         }
     };

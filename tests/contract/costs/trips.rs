@@ -49,7 +49,7 @@ operations! {
         s.world.store.range(s.ada, query).await.unwrap().unwrap()
     };
     2 "history" => |s| {
-        let query = HistoryQuery { conversation: s.group, before: None, after: None, limit: 10 };
+        let query = HistoryQuery { conversation: s.group, before: None, after: None, limit: 10, max_bytes: usize::MAX };
         s.world.store.history(s.ada, query).await.unwrap().unwrap()
     };
     1 "end" => |s| s.world.store.end().await.unwrap();

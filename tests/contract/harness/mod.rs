@@ -279,7 +279,8 @@ impl World {
     }
 
     pub async fn page(&self, user: UserId, conversation: ConversationId) -> Vec<MessageView> {
-        let query = HistoryQuery { conversation, before: None, after: None, limit: 1_000 };
+        let query =
+            HistoryQuery { conversation, before: None, after: None, limit: 1_000, max_bytes: usize::MAX };
         self.store.history(user, query).await.unwrap().unwrap().messages
     }
 
