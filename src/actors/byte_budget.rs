@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use serde::Serialize;
-use tokio::sync::Notify;
+use tokio::sync::{AcquireError, Notify, Semaphore, SemaphorePermit};
 
 use crate::domain::queued::{QueuedBytes, QueuedKind, relieved_bytes, room_bytes, who_gives_way};
 use crate::panics::lock;
@@ -25,6 +25,10 @@ use crate::telemetry::Meters;
 
 /// Between two looks at who has to give way, while there is too much.
 const ROUND: Duration = Duration::from_millis(5);
+
+/// Pages, ranges and parts of exports that are read and encoded at once; the others wait. Rows of the database
+/// are in no account.
+const LARGE_READS: usize = 6;
 
 /// The bytes that wait for all clients of a process.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ pub struct ByteBudget {
     /// and when somebody has to give way.
     waiting: Mutex<HashMap<u64, Arc<Waiting>>>,
     over: Notify,
+    /// Reads in progress whose answers may be large.
+    large_reads: Semaphore,
     meters: Arc<Meters>,
 }
 
@@ -90,6 +96,7 @@ impl ByteBudget {
             next_id: AtomicU64::new(0),
             waiting: Mutex::default(),
             over: Notify::new(),
+            large_reads: Semaphore::new(LARGE_READS),
             meters,
         })
     }
@@ -102,6 +109,12 @@ impl ByteBudget {
     /// A connection whose own limit is `outbox_bytes` has room while no more than this waits for it.
     pub fn room_bytes(&self, outbox_bytes: usize) -> usize {
         room_bytes(outbox_bytes, self.most, self.queued())
+    }
+
+    /// Waits until one more answer may be read and encoded. Hold the permit for as long. The semaphore is never
+    /// closed, so a permit always comes.
+    pub async fn large_read(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+        self.large_reads.acquire().await
     }
 
     /// How many bytes wait.

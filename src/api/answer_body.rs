@@ -1,5 +1,6 @@
 //! Bodies of answers as the connection takes them: in small pieces, and counted among what waits for clients.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -22,13 +23,15 @@ pub fn in_pieces(response: ServiceResponse, open: Option<Rc<OpenConnection>>) ->
         BodySize::Sized(_) => QueuedKind::Pages,
         BodySize::Stream => QueuedKind::Exports,
     };
-    response.map_body(|_, body| BoxBody::new(Pieces { body, left: Bytes::new(), kind, open }))
+    response
+        .map_body(|_, body| BoxBody::new(Pieces { body, left: VecDeque::new(), left_bytes: 0, kind, open }))
 }
 
 struct Pieces {
     body: BoxBody,
-    /// The rest of what the body gave last.
-    left: Bytes,
+    /// The rest of what the body gave last, each piece with memory of its own: it is given back piece by piece.
+    left: VecDeque<Bytes>,
+    left_bytes: usize,
     kind: QueuedKind,
     open: Option<Rc<OpenConnection>>,
 }
@@ -54,16 +57,22 @@ impl MessageBody for Pieces {
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         if self.left.is_empty() {
             match Pin::new(&mut self.body).poll_next(context) {
-                Poll::Ready(Some(Ok(next))) => self.left = next,
+                Poll::Ready(Some(Ok(next))) if next.len() <= PIECE_BYTES => {
+                    return Poll::Ready(Some(Ok(next)));
+                }
+                Poll::Ready(Some(Ok(next))) => {
+                    self.left_bytes = next.len();
+                    self.left = next.chunks(PIECE_BYTES).map(Bytes::copy_from_slice).collect();
+                }
                 other => {
                     self.count(0);
                     return other;
                 }
             }
         }
-        let most = self.left.len().min(PIECE_BYTES);
-        let piece = self.left.split_to(most);
-        self.count(self.left.len());
+        let piece = self.left.pop_front().unwrap_or_default();
+        self.left_bytes -= piece.len();
+        self.count(self.left_bytes);
         Poll::Ready(Some(Ok(piece)))
     }
 }
