@@ -212,7 +212,7 @@ fn sync(member: &Member, n: u64, ranges: usize) -> Vec<u8> {
 fn mark(n: u64) -> Vec<u8> {
     let unknown = format!("g_{:032x}", u128::from(n) * 0x9e37_79b9_7f4a_7c15);
     text(
-        &json!({ "type": if n % 2 == 0 { "read" } else { "delivered" }, "conversation": unknown, "seq": n + 1 }),
+        &json!({ "type": if n.is_multiple_of(2) { "read" } else { "delivered" }, "conversation": unknown, "seq": n + 1 }),
     )
 }
 
