@@ -44,7 +44,8 @@ pub struct ChangePrivacy {
     presence: Option<Openness>,
 }
 
-/// What the caller lets others do. Where the caller has chosen nothing, it is what the installation has chosen.
+/// What the caller lets others do. Where the caller has chosen nothing, it is what the installation has
+/// chosen.
 #[utoipa::path(get, path = "/v1/me/privacy", tag = "me", responses((status = 200, body = PrivacyBody)))]
 pub async fn show(state: Data<ApiState>, caller: Caller) -> Result<HttpResponse, Problem> {
     let privacy = state.node.read(state.node.store().privacy(caller.user())).await?;

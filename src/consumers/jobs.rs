@@ -85,8 +85,8 @@ impl JobRunner {
         lease.release().await;
     }
 
-    /// Begins to erase guests who have not been there, if any account is that old: a young installation writes
-    /// nothing. What fails is tried again at the next time.
+    /// Begins to erase guests who have not been there, if any account is that old: a young installation
+    /// writes nothing. What fails is tried again at the next time.
     async fn expire_guests(&self) {
         let Some(after) = self.guests_after else { return };
         let now = self.environment.now();

@@ -1,18 +1,18 @@
 //! What strangers may do to a user, and who is none.
 //!
-//! A *contact* of a user is somebody whom the user has written to or accepted. It says nothing about the other
-//! direction.
+//! A *contact* of a user is somebody whom the user has written to or accepted. It says nothing about the
+//! other direction.
 
 use super::Refusal;
 
 /// Who may do something to a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Openness {
-    /// Everybody.
+    /// Everybody may do it.
     Everyone,
-    /// The user's contacts.
+    /// The user's contacts may.
     Contacts,
-    /// Nobody.
+    /// Nobody may do it.
     Nobody,
 }
 

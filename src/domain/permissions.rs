@@ -75,7 +75,8 @@ impl Block {
     }
 }
 
-/// Does a block keep the actor from what they do to the other user: write to them directly, add or invite them?
+/// Does a block keep the actor from what they do to the other user: write to them directly, add or invite
+/// them?
 ///
 /// A block of either of them holds. Two users who share a group or a channel see each other's messages in it
 /// nevertheless. `src/store/sql/permissions.rs` has the rule as SQL, for statements that decide it.

@@ -39,8 +39,8 @@ pub trait Consent: Send + Sync {
         limit: usize,
     ) -> Result<Vec<User>, StoreError>;
 
-    /// Makes `other` a contact of `user`, or none any more. Refusals: `NotFound` (no such user), `Invalid` (the
-    /// user itself), `TooLarge`.
+    /// Makes `other` a contact of `user`, or none any more. Refusals: `NotFound` (no such user), `Invalid`
+    /// (the user itself), `TooLarge`.
     async fn set_contact(&self, user: UserId, other: UserId, on: bool) -> Outcome<()>;
 
     /// The invitations that wait for `user` at `now`, the oldest first; none of somebody with a block between

@@ -84,8 +84,8 @@ pub trait Jobs: Send + Sync {
     /// may repeat a failed step.
     async fn work(&self, kind: JobKind, now: Timestamp) -> Result<Worked, StoreError>;
 
-    /// Begins a job of [`JobKind::Guests`], unless one is under way: it erases the guests whose account is older
-    /// than `before` and who have not signed in or refreshed a token since.
+    /// Begins a job of [`JobKind::Guests`], unless one is under way: it erases the guests whose account is
+    /// older than `before` and who have not signed in or refreshed a token since.
     async fn expire_guests(&self, before: Timestamp, now: Timestamp) -> Result<(), StoreError>;
 
     /// The jobs of a kind that are not done.

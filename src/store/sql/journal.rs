@@ -54,7 +54,8 @@ pub(in crate::store) struct Journal {
     pub ended: bool,
     pub touched: Option<Touched>,
     pub key: Option<Key>,
-    /// The people whom the actor adds, to be counted for the day. Who creates a conversation counts them itself.
+    /// The people whom the actor adds, to be counted for the day. Who creates a conversation counts them
+    /// itself.
     pub added: u64,
     /// Somebody whom the actor accepts as a contact.
     pub met: Option<UserId>,

@@ -51,8 +51,8 @@ pub(super) const PARTS: &[Part] = &[
          {knows %2 %1} AS known, CASE WHEN %1 = %2 THEN 0 ELSE {chosen_messages %2} END AS takes",
     ),
     // `may_send`, from a row `f` with the columns of `{sending}` and the other fields of `Sending`;
-    // `there_open` is NULL when there is no conversation, `said` counts its messages. `p_takes` and `p_unanswered`
-    // are the installation's rules, `p_now` is the time. The numbers are those of
+    // `there_open` is NULL when there is no conversation, `said` counts its messages. `p_takes` and
+    // `p_unanswered` are the installation's rules, `p_now` is the time. The numbers are those of
     // [`refusals`].
     Part::same(
         "may_send",

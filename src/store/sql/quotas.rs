@@ -1,5 +1,5 @@
-//! What users take part in, counted where it changes: the groups and channels that they are in, and the people
-//! whom they add in a day. Two changes at the same moment may both take the last place.
+//! What users take part in, counted where it changes: the groups and channels that they are in, and the
+//! people whom they add in a day. Two changes at the same moment may both take the last place.
 
 use super::{Connection, Decision, Sql, statement, values};
 use crate::domain::{Timestamp, UserId, quotas};

@@ -163,8 +163,8 @@ async fn carry_out<B: Backend>(backend: &B, mut asked: Asked) -> Outcome<Changed
         Ok(recorded) => recorded,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    backend.rosters().keep(recorded.roster.clone());
-    let Recorded { seq, author, committed, invited, roster: _ } = recorded;
+    let Recorded { seq, author, committed, invited, roster } = recorded;
+    backend.rosters().keep(roster);
     Ok(Ok(Changed { seq, author, committed, invited }))
 }
 

@@ -20,8 +20,9 @@ use crate::store::{Created, NewConversation, Outcome};
 const THERE: Sql =
     statement!("SELECT (SELECT deleted_at IS NOT NULL FROM conversations WHERE id = $1), {taken_position}");
 
-/// The accounts among some users that are not erased, the blocks between them and the creator, and in how many
-/// groups and channels they are; whether the creator is a contact of theirs, and whose messages they take.
+/// The accounts among some users that are not erased, the blocks between them and the creator, and in how
+/// many groups and channels they are; whether the creator is a contact of theirs, and whose messages they
+/// take.
 const INVITED: Sql = statement!(
     "SELECT {has_blocked $1 u.id}, {has_blocked u.id $1}, u.id, {groups_of u.id $3}, \
      {knows u.id $1}, {chosen_messages u.id}, {chosen_groups u.id} FROM users u WHERE u.id {one_of $2} AND u.erased_at IS NULL"
@@ -168,8 +169,8 @@ async fn make<C: Connection + Recorder>(connection: &mut C, asked: &Asked) -> Re
     Ok(Made::Recorded(journal.close(written), strangers.into_iter().collect()))
 }
 
-/// Checks that every member has an account and room for a further conversation, and that no member has a block
-/// with the creator. Returns those who have to be invited.
+/// Checks that every member has an account and room for a further conversation, and that no member has a
+/// block with the creator. Returns those who have to be invited.
 async fn may_meet<C: Connection>(
     connection: &mut C,
     asked: &Asked,
