@@ -17,18 +17,22 @@ use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use serde::Serialize;
-use tokio::sync::{AcquireError, Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::domain::queued::{QueuedBytes, QueuedKind, relieved_bytes, room_bytes, who_gives_way};
 use crate::panics::lock;
+use crate::protocol::Failure;
 use crate::telemetry::Meters;
 
 /// Between two looks at who has to give way, while there is too much.
 const ROUND: Duration = Duration::from_millis(5);
 
 /// Pages, ranges and parts of exports that are read and encoded at once; the others wait. Rows of the database
-/// are in no account.
-const LARGE_READS: usize = 6;
+/// are in no account. It is the number of connections for reads by default, so none of these waits for it.
+const LARGE_READS: usize = 8;
+
+/// How long one waits at most: a database that hangs must not gather callers.
+const LARGE_READ_WAIT: Duration = Duration::from_secs(3);
 
 /// The bytes that wait for all clients of a process.
 #[derive(Debug)]
@@ -111,10 +115,13 @@ impl ByteBudget {
         room_bytes(outbox_bytes, self.most, self.queued())
     }
 
-    /// Waits until one more answer may be read and encoded. Hold the permit for as long. The semaphore is never
-    /// closed, so a permit always comes.
-    pub async fn large_read(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
-        self.large_reads.acquire().await
+    /// Waits until one more answer may be read and encoded. Hold the permit for as long.
+    ///
+    /// # Errors
+    /// `Overloaded`: too many others are read, and nothing was done.
+    pub async fn large_read(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        let permit = tokio::time::timeout(LARGE_READ_WAIT, self.large_reads.acquire()).await;
+        permit.ok().and_then(Result::ok).ok_or(Failure::Overloaded { retry_after_ms: 1_000 })
     }
 
     /// How many bytes wait.

@@ -132,7 +132,7 @@ fn export_lines(
     stream::try_unfold((state, export, begin), move |(state, export, step)| async move {
         let ExportStep::Next { after, records } = step else { return Ok(None) };
         state.identity.recheck(&claims)?;
-        let reading = state.node.budget().large_read().await;
+        let reading = state.node.budget().large_read().await?;
         let (lines, next) =
             state.node.read(state.node.store().export(claims.user, after, EXPORT_STEP)).await?;
         let records = records + lines.len() as u64;

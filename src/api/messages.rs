@@ -55,7 +55,7 @@ pub async fn history(
         reaches(&state, user, conversation, min_seq).await?;
     }
     let wanted = HistoryQuery { conversation, before, after, limit, max_bytes: PAGE_BYTES };
-    let reading = state.node.budget().large_read().await;
+    let reading = state.node.budget().large_read().await?;
     let page = state.node.read(state.node.store().history(user, wanted)).await??;
     let views = page.messages.iter().map(|view| MessageBody::new(view, user));
     let (messages, left) = if after.is_some() {
@@ -87,7 +87,7 @@ pub async fn events(
     let limit = query.limit(limits.history_page, limits.sync_events)?;
     let after = query.seq("after")?.unwrap_or(Seq::ZERO);
     let wanted = RangeQuery { conversation, after, limit, max_bytes: PAGE_BYTES };
-    let _reading = state.node.budget().large_read().await;
+    let _reading = state.node.budget().large_read().await?;
     let range = state.node.read(state.node.store().range(user, wanted)).await??;
     let (events, left) = fitting(range.events.iter().map(|event| EventView::named(event, user)), PAGE_BYTES)?;
     Ok(HttpResponse::Ok().json(EventsBody { events, more: range.more || left }))

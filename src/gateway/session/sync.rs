@@ -86,7 +86,7 @@ impl<S: ByteStream> SessionRef<S> {
                 limit: asked.min(events_left),
                 max_bytes: bytes_left.min(room_bytes),
             };
-            let _reading = self.worker.node.budget().large_read().await;
+            let _reading = self.worker.node.budget().large_read().await?;
             let RangeEvents { events, more: beyond } =
                 self.worker.node.read(self.worker.node.store().range(user, query)).await??;
             more |= beyond && events.len() < asked;
