@@ -1,7 +1,7 @@
 //! Keeping an account out, and letting it in again.
 
 use super::{Identity, Revocations};
-use crate::domain::{AccountState, Suspension, UserId};
+use crate::domain::{AccountState, Suspension, Timestamp, UserId};
 use crate::protocol::Failure;
 use crate::store::Revocation;
 
@@ -75,12 +75,13 @@ impl Identity {
 
     pub(super) fn not_suspended(&self, state: AccountState) -> Result<(), Failure> {
         let now = self.inner.environment.now();
-        match state.suspension(now) {
-            Some(suspension) => {
-                let left_ms = suspension.left_ms(now).unwrap_or_default();
-                Err(Failure::Suspended { left_ms, reason: suspension.reason })
-            }
-            None => Ok(()),
-        }
+        state.suspension(now).map_or(Ok(()), |suspension| Err(kept_out(suspension, now)))
     }
+}
+
+/// The answer to a user who is kept out at `now`.
+pub(super) fn kept_out(suspension: Suspension, now: Timestamp) -> Failure {
+    rare!(SuspendedUserAsksForTokens);
+    let left_ms = suspension.left_ms(now).unwrap_or_default();
+    Failure::Suspended { left_ms, reason: suspension.reason }
 }
