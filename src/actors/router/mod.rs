@@ -11,7 +11,7 @@
 //!   queue.
 //! - *On restart*: starts empty; sessions compare heads on `hello`.
 //! - *On full*: a full inbox drops events and makes its sessions compare heads. When the healer's queue is
-//!   full, the next event of the conversation or the next digest shows the hole again.
+//!   full, the readers of the conversation compare heads, or the follower reads the whole log.
 
 mod cluster;
 mod dispatch;
