@@ -147,6 +147,9 @@ impl Running {
     }
 }
 
+/// A worker's hub, with its tasks where the worker can be stopped.
+type ApartHub = (Rc<Hub<Polled<SimSocket>>>, Option<WorkerTasks>);
+
 async fn serve(
     mut arriving: mpsc::Receiver<Arrival>,
     gateway: Gateway,
@@ -158,9 +161,9 @@ async fn serve(
     let hubs = (0..workers).map(|worker| {
         let tasks = apart.clone().map(WorkerTasks::start);
         let _entered = tasks.as_ref().map(WorkerTasks::enter);
-        (gateway.start_hub(worker), tasks.clone())
+        (gateway.start_hub(worker), tasks)
     });
-    let hubs: Vec<(Rc<Hub<Polled<SimSocket>>>, Option<WorkerTasks>)> = hubs.collect();
+    let hubs: Vec<ApartHub> = hubs.collect();
     let app = actix_web::App::new().configure(move |config| api::configure(config, state));
     let service = Rc::new(test::init_service(app).await);
     let internal = InternalState::new(None, None);
