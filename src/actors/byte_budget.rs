@@ -27,9 +27,9 @@ use crate::telemetry::Meters;
 /// Between two looks at who has to give way, while there is too much.
 const ROUND: Duration = Duration::from_millis(5);
 
-/// Pages, ranges and parts of exports that are read and encoded at once; the others wait. Rows of the database
-/// are in no account. It is the number of connections for reads by default, so none of these waits for it.
-const LARGE_READS: usize = 8;
+/// Pages, ranges and parts of exports that are read and encoded at once; the others wait. Rows of the
+/// database are in no account.
+const LARGE_READS: usize = 6;
 
 /// How long one waits at most: a database that hangs must not gather callers.
 const LARGE_READ_WAIT: Duration = Duration::from_secs(3);

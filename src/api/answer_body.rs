@@ -29,7 +29,8 @@ pub fn in_pieces(response: ServiceResponse, open: Option<Rc<OpenConnection>>) ->
 
 struct Pieces {
     body: BoxBody,
-    /// The rest of what the body gave last, each piece with memory of its own: it is given back piece by piece.
+    /// The rest of what the body gave last, each piece with memory of its own, so that it is given back
+    /// piece by piece.
     left: VecDeque<Bytes>,
     left_bytes: usize,
     kind: QueuedKind,

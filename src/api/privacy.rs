@@ -46,14 +46,14 @@ pub struct ChangePrivacy {
 
 /// What the caller lets others do. Where the caller has chosen nothing, it is what the installation has
 /// chosen.
-#[utoipa::path(get, path = "/v1/me/privacy", tag = "me", responses((status = 200, body = PrivacyBody)))]
+#[utoipa::path(get, path = "/v1/me/privacy", tag = "privacy", responses((status = 200, body = PrivacyBody)))]
 pub async fn show(state: Data<ApiState>, caller: Caller) -> Result<HttpResponse, Problem> {
     let privacy = state.node.read(state.node.store().privacy(caller.user())).await?;
     Ok(HttpResponse::Ok().json(PrivacyBody::from(privacy)))
 }
 
 /// Changes it.
-#[utoipa::path(patch, path = "/v1/me/privacy", tag = "me", request_body = ChangePrivacy,
+#[utoipa::path(patch, path = "/v1/me/privacy", tag = "privacy", request_body = ChangePrivacy,
     responses((status = 200, body = PrivacyBody)))]
 pub async fn change(
     state: Data<ApiState>,

