@@ -78,6 +78,7 @@ async fn measure(store: SharedStore) {
         environment: SystemEnvironment::shared(),
         meters,
         backlogs: Arc::default(),
+        guests_after: None,
     };
     let working = tokio::spawn(jobs.run(stopping, observed().1));
     let mut waits = Vec::new();

@@ -177,7 +177,8 @@ fn reading(criterion: &mut Criterion) {
         }
         let middle = Seq::new(events / 2).expect("a seq");
         let mut group = criterion.benchmark_group(named(&format!("{events}_events")));
-        let history = |before| HistoryQuery { conversation, before, after: None, limit: 50 };
+        let history =
+            |before| HistoryQuery { conversation, before, after: None, limit: 50, max_bytes: usize::MAX };
         for (name, query) in
             [("history_newest_50", history(None)), ("history_middle_50", history(Some(middle)))]
         {

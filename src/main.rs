@@ -96,6 +96,12 @@ struct AdminArgs {
     command: AdminCommand,
 }
 
+#[derive(Debug, clap::Args)]
+struct AccountName {
+    /// An id or a username.
+    user: String,
+}
+
 #[derive(Debug, Subcommand)]
 enum AdminCommand {
     /// Find users by words in their names, or by id.
@@ -104,10 +110,7 @@ enum AdminCommand {
         text: String,
     },
     /// Show one user.
-    Show {
-        /// An id or a username.
-        user: String,
-    },
+    Show(AccountName),
     /// Keep an account out: its connections end, and it cannot come back before the end.
     Suspend {
         /// An id or a username.
@@ -123,27 +126,15 @@ enum AdminCommand {
         remove_content: bool,
     },
     /// Let a suspended account in again.
-    Lift {
-        /// An id or a username.
-        user: String,
-    },
+    Lift(AccountName),
     /// List suspended accounts.
     Suspensions,
     /// End all sign-ins of an account.
-    SignOut {
-        /// An id or a username.
-        user: String,
-    },
+    SignOut(AccountName),
     /// Replace the password of an account by one that signs in once, within a day, and end its sign-ins.
-    OneTimePassword {
-        /// An id or a username.
-        user: String,
-    },
+    OneTimePassword(AccountName),
     /// End the second factor of an account whose user has lost the app. Make sure first who asks you for it.
-    EndSecondFactor {
-        /// An id or a username.
-        user: String,
-    },
+    EndSecondFactor(AccountName),
     /// Erase an account, for good. This cannot be undone.
     Erase {
         /// An id or a username.
@@ -153,10 +144,7 @@ enum AdminCommand {
         yes: bool,
     },
     /// Print everything kept about an account, one JSON object per line.
-    Export {
-        /// An id or a username.
-        user: String,
-    },
+    Export(AccountName),
     /// Print the audit log, one JSON object per line.
     Audit {
         /// How many of the newest entries.
@@ -361,25 +349,25 @@ async fn administer(settings: Settings, args: AdminArgs) -> anyhow::Result<ExitC
             let found = operator.find(&text).await?;
             show(found["users"].as_array().cloned().unwrap_or_default())
         }
-        AdminCommand::Show { user } => show(vec![operator.show(&user).await?]),
+        AdminCommand::Show(AccountName { user }) => show(vec![operator.show(&user).await?]),
         AdminCommand::Suspend { user, duration, reason, remove_content } => {
             let content = if remove_content { SuspendedContent::Remove } else { SuspendedContent::Keep };
             show(vec![operator.suspend(&user, duration, reason, content).await?])
         }
-        AdminCommand::Lift { user } => show(vec![operator.lift(&user).await?]),
+        AdminCommand::Lift(AccountName { user }) => show(vec![operator.lift(&user).await?]),
         AdminCommand::Suspensions => show(operator.suspensions().await?),
-        AdminCommand::SignOut { user } => {
+        AdminCommand::SignOut(AccountName { user }) => {
             operator.sign_out(&user).await?;
             print("all sign-ins ended\n")
         }
-        AdminCommand::OneTimePassword { user } => {
+        AdminCommand::OneTimePassword(AccountName { user }) => {
             let password = operator.one_time_password(&user).await?;
             eprintln!(
                 "This password signs in once, within a day. The user then sets a password of their own."
             );
             print(&format!("{password}\n"))
         }
-        AdminCommand::EndSecondFactor { user } => {
+        AdminCommand::EndSecondFactor(AccountName { user }) => {
             operator.end_second_factor(&user).await?;
             print("sign-ins need no code any more; the user can set up a new app\n")
         }
@@ -392,7 +380,7 @@ async fn administer(settings: Settings, args: AdminArgs) -> anyhow::Result<ExitC
             operator.erase(&user).await?;
             print("erased; what the account wrote is removed now\n")
         }
-        AdminCommand::Export { user } => {
+        AdminCommand::Export(AccountName { user }) => {
             operator.export(&user, |part| _ = print(part)).await?;
             Ok(ExitCode::SUCCESS)
         }

@@ -91,6 +91,8 @@ rare_paths! {
     }
     "session: live and lagging" {
         OutboxFullForAnEvent: "a slow reader has no room for an event and lags",
+        LiveQueueGivesWay: "too much waits for all clients, and the live events of the slowest reader are dropped",
+        ComparisonPutOffByASlowReader: "a comparison is put off because pushed events are not written yet",
         SignalDroppedForASlowReader: "a slow reader has no room for a signal",
         PresenceLostByASlowReader: "a slow reader misses a change of presence",
         RevokedWhileLagging: "a sign-in is ended while its session lags",
@@ -150,7 +152,7 @@ rare_paths! {
         HoleFoundByAnEvent: "an event shows that an earlier one is missing",
         HoleFoundByADigest: "a digest shows that an event is missing",
         DigestDuringARepair: "a digest names a conversation that is being repaired",
-        RepairPostponed: "the queue of repairs is full",
+        RepairPostponed: "the queue of repairs is full when a digest shows a hole",
         EventsHeldBehindAHole: "events that were held behind a hole are delivered",
         TooManyEventsBehindAHole: "more events arrive behind a hole than are held",
         OldEventReadForAHole: "a repair reads an event from before what the follower has passed",
@@ -159,6 +161,7 @@ rare_paths! {
         HoleReadInVain: "a repair reads the log and the hole stays as it was",
         LogAwayDuringARepair: "the log does not answer a repair",
         HoleGivenUp: "a hole is not closed, so the readers compare heads",
+        HoleGivenUpUnread: "the queue of repairs is full when an event shows a hole, so the readers compare heads",
         HoleNamedAfterItWasGivenUp: "a digest or a late copy names users of a group's hole that was given up",
         TooManyUsersOfAHole: "the events of a hole are for more users than are remembered",
         LastReaderLeavesDuringARepair: "the last reader of a channel leaves while it is being repaired",
@@ -239,6 +242,9 @@ rare_paths! {
     "identity" {
         RevocationFoundInTheStore: "a node learns of a revocation from the store first",
         RevocationHeardAgain: "the bus brings a revocation that is known already",
+        SuspendedUserAsksForTokens: "a suspended user signs in or refreshes and is given no token",
+        SuspensionUnknownToTheList: "a process asks the store for a user and finds a suspension that it did not know",
+        SuspensionsReadAnew: "a process that knows suspensions finds another log and reads them anew",
         RefreshRepeated: "a refresh whose answer was lost is repeated in time",
         RefreshTokenReused: "a refresh token is used again later, and its sign-in is ended",
         ErasureLostByTheLog: "an account is there again that this node knows to be erased, and is erased again",

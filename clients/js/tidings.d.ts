@@ -69,6 +69,8 @@ export interface Conversation {
   readonly name?: string;
   readonly topic?: string;
   readonly peer?: string;
+  /** Somebody who is no contact has written it: show it as a request, until one answers or accepts them. */
+  readonly stranger?: boolean;
   readonly role?: Role;
   readonly history?: 'from_join' | 'all';
   readonly join?: 'invite' | 'open';
@@ -159,6 +161,8 @@ export interface TidingsEvents {
   typing: { conversation: string; user: string; on: boolean };
   presence: { user: string; state: 'online' | 'away' | 'offline'; last_seen?: string };
   lagging: { conversation?: string };
+  /** `user` invites to a group or a channel: `invitations()` has more. */
+  invited: { conversation: string; user: string };
   error: TidingsError;
 }
 
@@ -186,6 +190,11 @@ export interface Member { user: string; username?: string; display_name: string;
 /** Without an end, `until` is in the year 9999. */
 export interface BannedUser { user: string; username?: string; display_name: string; banned_by: string; banned_at: string; until: string; reason?: string }
 export type HistoryMessage = Omit<MessageEvent, 'conversation' | 'kind' | 'live'> & { reactions: { emoji: string; count: number; me: boolean }[] };
+
+export type Openness = 'everyone' | 'contacts' | 'nobody';
+/** Who may write first, who may add to groups and channels, and who of those who share a conversation sees presence. */
+export interface Privacy { messages: Openness; groups: Openness; presence: Openness }
+export interface Invitation { conversation: string; kind: ConversationKind; name?: string; topic?: string; member_count: number; invited_by: User; invited_at: string; until: string }
 
 /** A sign-in. `network` is the /24 or /48 from which its tokens were refreshed last; `current`: it is this client's. */
 export interface Session { session: string; device_name?: string; created_at: string; last_used_at: string; network: string; current: boolean }
@@ -250,13 +259,23 @@ export class TidingsClient {
   userById(id: string): Promise<User>;
   usersByPrefix(prefix: string, limit?: number): Promise<User[]>;
   fetchConversation(id: string): Promise<any>;
-  createConversation(fields: { kind: ConversationKind; members?: string[]; name?: string; topic?: string; history?: 'from_join' | 'all'; join?: 'invite' | 'open'; client_id?: string }): Promise<Conversation>;
+  createConversation(fields: { kind: ConversationKind; members?: string[]; name?: string; topic?: string; history?: 'from_join' | 'all'; join?: 'invite' | 'open'; client_id?: string }): Promise<Conversation & { readonly invited?: string[] }>;
   changeConversation(id: string, changes: { name?: string; topic?: string; history?: 'from_join' | 'all'; join?: 'invite' | 'open' }): Promise<any>;
   deleteConversation(id: string): Promise<null>;
+  /** Joins an open conversation, or accepts an invitation. */
   join(id: string): Promise<Conversation>;
+  invitations(): Promise<Invitation[]>;
+  decline(id: string): Promise<null>;
+  privacy(): Promise<Privacy>;
+  changePrivacy(changes: Partial<Privacy>): Promise<Privacy>;
+  contacts(): Promise<string[]>;
+  /** Accepts somebody as a contact, or removes them. */
+  setContact(user: string, on?: boolean): Promise<void>;
+  setBlock(user: string, on?: boolean): Promise<null>;
   leave(id: string): Promise<void>;
   members(id: string, cursor?: string): Promise<{ members: Member[]; next_cursor?: string }>;
-  addMember(id: string, user: string, role?: Role): Promise<Member>;
+  /** `invited`: they are no contact of a kind that may be added, and are asked first. */
+  addMember(id: string, user: string, role?: Role): Promise<Member | { user: string; invited: true }>;
   setRole(id: string, user: string, role: Role): Promise<Member>;
   removeMember(id: string, user: string): Promise<null>;
   /** Removes somebody, who need not be a member, and keeps them out: for `duration_s` seconds, or for good. `reason` is for all to read. */

@@ -583,7 +583,27 @@ export class TidingsClient {
     return this.#adoptHead(made);
   }
 
-  /** Joins an open conversation by id and answers it. */
+  /** What this user lets others do without being asked. */
+  privacy() { return this.api('GET', '/v1/me/privacy'); }
+  changePrivacy(changes) { return this.api('PATCH', '/v1/me/privacy', { body: changes }); }
+  /** The ids of this user's contacts: those whom one has written to or accepted. */
+  async contacts() { return (await this.api('GET', '/v1/contacts')).users; }
+  /** Accepts somebody as a contact, or removes them. */
+  async setContact(user, on = true) {
+    await this.api(on ? 'PUT' : 'DELETE', `/v1/contacts/${enc(user)}`);
+    for (const c of this.conversations.values()) {
+      if (c.kind !== 'direct' || c.peer !== user || !on) continue;
+      c.stranger = false;
+      this.#emit('conversation', c);
+    }
+  }
+
+  setBlock(user, on = true) { return this.api(on ? 'PUT' : 'DELETE', `/v1/blocks/${enc(user)}`); }
+  /** The invitations that wait, the oldest first. `join` accepts one. */
+  async invitations() { return (await this.api('GET', '/v1/me/invitations')).invitations; }
+  decline(id) { return this.api('DELETE', `/v1/me/invitations/${enc(id)}`); }
+
+  /** Joins an open conversation, or one that one is invited to, by id, and answers it. */
   async join(id) {
     await this.addMember(id, this.user.id);
     return this.#adoptHead(await this.fetchConversation(id));
@@ -814,7 +834,7 @@ export class TidingsClient {
       case 'receipt': return this.#receipt(frame);
       case 'reconnect': return this.#reconnect(link, frame);
       case 'token_expiring': return this.#refreshSoon();
-      case 'typing': case 'presence': case 'lagging': return this.#emit(frame.type, frame);
+      case 'typing': case 'presence': case 'lagging': case 'invited': return this.#emit(frame.type, frame);
       case 'pong': return this.#answered(link, frame.id);
       default: // a kind of a later version: its arrival is all that counts
     }
@@ -1030,7 +1050,7 @@ export class TidingsClient {
       this.#skip(c, start);
       Object.assign(c, { counted: 0, last_seq: start, target: start });
     }
-    Object.assign(c, fields, { id });
+    Object.assign(c, { stranger: false }, fields, { id });
     if (last_seq >= c.counted) Object.assign(c, { counted: last_seq, unread });
     c.last_seq = Math.max(c.last_seq, last_seq);
     if (c.read_seq > (read_seq ?? 0)) {
@@ -1102,6 +1122,7 @@ export class TidingsClient {
     c.counted = Math.max(c.counted, c.pos);
     if (event.kind === 'message') {
       if (mine) {
+        c.stranger = false; // whom one has written to is a contact
         this.#moveRead(c, event.seq);
         this.#committed(this.#outbox.get(event.client_id), event);
       } else {

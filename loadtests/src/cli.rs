@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    direct, fanout, floor, idle, replay,
+    direct, fanout, floor, hostile, idle, replay,
     report::{Exit, Output, Report},
     stage::Servers,
     storm,
@@ -34,6 +34,7 @@ enum Command {
     Direct(direct::Args),
     Fanout(fanout::Args),
     Floor(floor::Args),
+    Hostile(hostile::Args),
     Idle(idle::Args),
     Storm(storm::Args),
     #[command(hide = true)]
@@ -70,6 +71,7 @@ async fn dispatch(cli: &Cli) -> Result<Exit> {
         Command::Direct(args) => direct::run(args, &cli.servers).await?,
         Command::Fanout(args) => fanout::run(args, &cli.servers).await?,
         Command::Floor(args) => floor::run(args).await?,
+        Command::Hostile(args) => hostile::run(args, &cli.servers).await?,
         Command::Idle(args) => idle::run(args, &cli.servers).await?,
         Command::Storm(args) => storm::run(args, &cli.servers).await?,
         Command::FloorServe(args) => return floor::serve(args).await.map(|()| Exit::Clean),

@@ -9,6 +9,7 @@ mod crowd;
 mod direct;
 mod fanout;
 mod floor;
+mod hostile;
 mod idle;
 pub mod ids;
 mod irc;

@@ -44,6 +44,8 @@ pub struct Output {
 pub struct Report {
     command: &'static str,
     rows: Vec<(String, Value)>,
+    table: Option<Table>,
+    failed: bool,
     latencies: Vec<Latency>,
     ledger: Option<Ledger>,
 }
@@ -51,12 +53,28 @@ pub struct Report {
 impl Report {
     /// An empty result of `command`.
     pub fn new(command: &'static str) -> Self {
-        Self { command, rows: Vec::new(), latencies: Vec::new(), ledger: None }
+        Self { command, rows: Vec::new(), table: None, failed: false, latencies: Vec::new(), ledger: None }
     }
 
     /// Adds one figure.
     pub fn row(&mut self, name: &str, value: impl Serialize) {
         self.rows.push((name.to_owned(), serde_json::to_value(value).unwrap_or(Value::Null)));
+    }
+
+    /// Adds a table. `rows` are its cells, `values` the same as JSON.
+    pub fn table(
+        &mut self,
+        columns: &'static [&'static str],
+        rows: Vec<Vec<String>>,
+        values: &impl Serialize,
+    ) -> Result<()> {
+        self.table = Some(Table { columns, rows, values: serde_json::to_value(values)? });
+        Ok(())
+    }
+
+    /// A threshold of the command itself was broken.
+    pub fn failed(&mut self, failed: bool) {
+        self.failed = failed;
     }
 
     /// Adds a distribution; the last one added is the one `--max-p99-ms` judges.
@@ -72,7 +90,7 @@ impl Report {
     /// Prints the table, writes the files, and says how the process ends. Fails when a file cannot be
     /// written.
     pub fn publish(&self, output: &Output) -> Result<Exit> {
-        print!("{}", self.table());
+        print!("{}", self.text());
         if let Some(path) = &output.json {
             let text = serde_json::to_string_pretty(&self.json())?;
             std::fs::write(path, text + "\n").with_context(|| path.display().to_string())?;
@@ -87,7 +105,7 @@ impl Report {
         let slow = |most: f64| self.latencies.last().is_none_or(|latency| latency.summary().p99_ms > most);
         if self.ledger.as_ref().is_some_and(|ledger| !ledger.clean()) {
             Exit::Ledger
-        } else if max_p99_ms.is_some_and(slow) {
+        } else if self.failed || max_p99_ms.is_some_and(slow) {
             Exit::Threshold
         } else {
             Exit::Clean
@@ -101,6 +119,7 @@ impl Report {
         json!({
             "command": self.command,
             "figures": figures,
+            "table": self.table.as_ref().map(|table| &table.values),
             "latencies": latencies,
             "clean": self.ledger.as_ref().map(Ledger::clean),
             "ledger": self.ledger,
@@ -113,10 +132,13 @@ impl Report {
         std::fs::write(path, svg).with_context(|| path.display().to_string())
     }
 
-    fn table(&self) -> String {
+    fn text(&self) -> String {
         let mut out = format!("{}\n", self.command);
         for (name, value) in &self.rows {
             line(&mut out, name, &shown(value));
+        }
+        if let Some(table) = &self.table {
+            table.write(&mut out);
         }
         if !self.latencies.is_empty() {
             let _ = writeln!(
@@ -137,6 +159,32 @@ impl Report {
             verdict(&mut out, ledger);
         }
         out
+    }
+}
+
+/// Rows of the same figures.
+#[derive(Debug)]
+struct Table {
+    columns: &'static [&'static str],
+    rows: Vec<Vec<String>>,
+    values: Value,
+}
+
+impl Table {
+    fn write(&self, out: &mut String) {
+        let names = self.columns.iter().map(|name| (*name).to_owned()).collect();
+        for row in std::iter::once(&names).chain(&self.rows) {
+            let _ = write!(out, " ");
+            for (at, cell) in row.iter().enumerate() {
+                // Words to the left, figures to the right.
+                let _ = match at {
+                    0 => write!(out, " {cell:<22}"),
+                    _ if at + 1 == row.len() => write!(out, "  {cell}"),
+                    _ => write!(out, "{cell:>10}"),
+                };
+            }
+            let _ = writeln!(out);
+        }
     }
 }
 
@@ -197,8 +245,13 @@ mod tests {
 
     #[test]
     fn table_json_and_picture_show_the_figures() {
-        let report = report(Some(Ledger::default()), 5_000);
-        assert!(report.table().contains("things/s") && report.table().contains("2.50"));
+        let mut report = report(Some(Ledger::default()), 5_000);
+        report
+            .table(&["who", "how many", ""], vec![vec!["ada".into(), "7".into(), "held".into()]], &[7])
+            .unwrap();
+        assert!(report.text().contains("things/s") && report.text().contains("2.50"));
+        assert!(report.text().contains("  ada                            7  held\n"), "{}", report.text());
+        assert_eq!(report.json()["table"][0], 7);
         assert_eq!(report.json()["figures"]["things_s"], 2.5);
         assert_eq!(report.json()["latencies"][0]["count"], 1);
         let svg = picture::draw("a title", &report.latencies).unwrap();

@@ -1,6 +1,6 @@
 //! The REST part of the protocol: what a run needs for its setup and for reading the log at the end.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use reqwest::{Method, StatusCode};
@@ -93,8 +93,13 @@ struct Page {
 impl Rest {
     /// A client for `base`, such as `http://127.0.0.1:8080`.
     pub fn new(base: &str) -> Result<Self> {
-        let http =
-            reqwest::Client::builder().no_proxy().timeout(CALL_TIMEOUT).build().context("HTTP client")?;
+        Self::from_address(base, None)
+    }
+
+    /// The same from a local address.
+    pub fn from_address(base: &str, source: Option<IpAddr>) -> Result<Self> {
+        let client = reqwest::Client::builder().no_proxy().timeout(CALL_TIMEOUT).local_address(source);
+        let http = client.build().context("HTTP client")?;
         Ok(Self { http, base: base.trim_end_matches('/').to_owned(), patience: 20 })
     }
 
@@ -152,6 +157,30 @@ impl Rest {
         let body = json!({ "kind": "group", "members": members, "history": "all" });
         let made: Made = self.call(Method::POST, "/v1/conversations", Some(owner), Some(&body)).await?;
         Ok(made.conversation)
+    }
+
+    /// Says something.
+    pub async fn say(&self, who: &Account, conversation: &ConversationId, body: &str) -> Result<()> {
+        let path = format!("{}/v1/conversations/{conversation}/messages", self.base);
+        let key = crate::clock::new_client_id().to_string();
+        let body = json!({ "body": body });
+        loop {
+            let request =
+                self.http.post(&path).bearer_auth(&who.access_token).header("Idempotency-Key", &key);
+            let answer = request.json(&body).send().await?;
+            match answer.status() {
+                StatusCode::TOO_MANY_REQUESTS => tokio::time::sleep(Duration::from_millis(500)).await,
+                status if status.is_success() => return Ok(()),
+                status => bail!("{path}: {status} {}", answer.text().await.unwrap_or_default()),
+            }
+        }
+    }
+
+    /// Reads one's own profile, once: whatever is no success is an error.
+    pub async fn try_me(&self, who: &Account) -> Result<()> {
+        let request = self.http.get(format!("{}/v1/me", self.base)).bearer_auth(&who.access_token);
+        request.send().await?.error_for_status()?.bytes().await?;
+        Ok(())
     }
 
     /// The groups somebody is in.

@@ -26,6 +26,40 @@ CREATE TABLE bans (
 ){by_key};
 CREATE INDEX bans_by_conversation ON bans (conversation, user_id);
 
+-- Of each user the contacts: those whom the user has written to or accepted.
+CREATE TABLE contacts (
+    user_id {id} NOT NULL,
+    contact {id} NOT NULL,
+    PRIMARY KEY (user_id, contact)
+){by_key};
+CREATE INDEX contacts_by_contact ON contacts (contact, user_id);
+
+-- What users have chosen about others (src/domain/consent.rs); NULL, or no row: what the installation has chosen.
+CREATE TABLE privacy (
+    user_id       {id} PRIMARY KEY,
+    messages_from {whole},
+    groups_from   {whole},
+    presence_to   {whole}
+){by_key};
+
+-- Invitations that wait for their users. A declined one stays until its end, so that it is not made again at once.
+CREATE TABLE invitations (
+    user_id      {id} NOT NULL,
+    conversation {id} NOT NULL,
+    invited_by   {id} NOT NULL,
+    invited_at   {whole} NOT NULL,
+    ends_at      {whole} NOT NULL,
+    declined     {whole} NOT NULL,
+    PRIMARY KEY (user_id, conversation)
+){by_key};
+
+-- How many people a user added to groups and channels on the day of UTC on which they last did; days are counted from 1970.
+CREATE TABLE invited (
+    user_id {id} PRIMARY KEY,
+    day     {whole} NOT NULL,
+    people  {whole} NOT NULL
+){by_key};
+
 -- Until when an operator keeps an account out. A row whose time is over stays until it is replaced, lifted, or the account is erased.
 CREATE TABLE suspensions (
     user_id      {id} PRIMARY KEY,

@@ -24,7 +24,10 @@ CREATE FUNCTION tidings_append(
     p_extras        text[],
     -- The version of the membership that the caller knows, else NULL: members are answered only when it is another.
     p_known         bigint[],
-    p_now           bigint
+    p_now           bigint,
+    -- Whose first messages users take who have chosen nothing, and how many are taken before an answer.
+    p_takes         bigint,
+    p_unanswered    bigint
 ) RETURNS TABLE (
     outcome smallint,
     -- The message's place: for an accepted one the new place, for a repeated one the first.
@@ -69,6 +72,9 @@ DECLARE
     v_sent     bigint[];
     v_where    uuid[];
     v_late     boolean;
+    v_many     boolean;
+    v_strange  boolean[];
+    v_peers    uuid[];
     v_again    boolean;
     v_accepted bigint;
     v_written  bigint;
@@ -87,7 +93,7 @@ BEGIN
             FROM unnest(p_senders, p_client_ids, p_conversations, p_others, p_replies)
                 AS b (sender, client_id, conversation, other, reply_to)
             CROSS JOIN LATERAL (
-                SELECT NULL::boolean AS there_open, true AS direct, false AS member, {sending b.sender b.other b.conversation}
+                SELECT NULL::boolean AS there_open, true AS direct, false AS member, 0::bigint AS said, {sending b.sender b.other b.conversation}
             ) f
             WHERE b.other IS NOT NULL AND b.reply_to IS NULL AND b.conversation <> ALL (v_locked)
               AND {may_send} = {accepted}
@@ -126,14 +132,18 @@ BEGIN
     SELECT array_agg(f.outcome), array_agg(f.nth), array_agg(f.last_seq), array_agg(f.message_count),
            array_agg(f.last_position), array_agg(f.members_version), array_agg(f.ask), array_agg(f.seq), array_agg(f.sent_at),
            array_agg(f.first_conversation), bool_or(f.outcome = {accepted} AND f.reply_to > f.last_seq),
+           bool_or(f.outcome = {accepted} AND f.strange AND f.message_count + f.nth > p_unanswered),
+           array_agg(f.strange), array_agg(f.peer),
            bool_or(f.outcome = {overtaken}), count(*) FILTER (WHERE f.outcome = {accepted})
-    INTO v_outcome, v_nth, v_last, v_messages, v_moved, v_version, v_ask, v_seq, v_sent, v_where, v_late, v_again, v_accepted
+    INTO v_outcome, v_nth, v_last, v_messages, v_moved, v_version, v_ask, v_seq, v_sent, v_where, v_late, v_many, v_strange,
+         v_peers, v_again, v_accepted
     FROM (
         SELECT d.*, count(*) FILTER (WHERE d.outcome = {accepted}) OVER (PARTITION BY d.conversation ORDER BY d.ord) AS nth
         FROM (
             SELECT b.ord, b.conversation, b.reply_to, c.last_seq, c.message_count, c.last_position, c.members_version,
                    c.kind <> {channel} AND c.members_version IS DISTINCT FROM b.known AS ask,
                    s.seq, s.sent_at, s.conversation AS first_conversation,
+                   f.direct AND NOT f.known AS strange, CASE WHEN f.direct THEN p.peer END AS peer,
                    (CASE
                        WHEN s.seq IS NOT NULL THEN
                            CASE WHEN s.fingerprint IS NULL OR s.fingerprint = b.fingerprint THEN {repeated} ELSE {reused} END
@@ -153,7 +163,7 @@ BEGIN
             ) AS p (peer)
             CROSS JOIN LATERAL (
                 SELECT c.join_policy = 'open' AS there_open, CASE WHEN c.id IS NULL THEN b.other ELSE c.low END IS NOT NULL AS direct,
-                       m.joined_seq IS NOT NULL AS member, {sending b.sender p.peer b.conversation}
+                       m.joined_seq IS NOT NULL AS member, coalesce(c.message_count, 0) AS said, {sending b.sender p.peer b.conversation}
             ) f
         ) d
         ORDER BY d.ord
@@ -163,8 +173,9 @@ BEGIN
         RAISE EXCEPTION 'a direct conversation was made by somebody else' USING ERRCODE = '40001';
     END IF;
 
-    -- A reply to a message of this very batch: whether it is there depends on what was accepted before it.
-    IF v_late THEN
+    -- A reply to a message of this very batch: whether it is there depends on what was accepted before it. So does whether a
+    -- stranger has written enough.
+    IF v_late OR v_many THEN
         v_counts := array_fill(0::bigint, ARRAY[cardinality(v_locked)]);
         v_accepted := 0;
         FOR i IN 1 .. cardinality(v_outcome) LOOP
@@ -172,6 +183,11 @@ BEGIN
             v_which := array_position(v_locked, p_conversations[i]);
             IF p_replies[i] > v_last[i] + v_counts[v_which] THEN
                 v_outcome[i] := {no_reply};
+            ELSIF v_strange[i] AND v_messages[i] + v_counts[v_which] >= p_unanswered AND NOT EXISTS (
+                SELECT FROM generate_series(1, i - 1) AS o (at)
+                WHERE v_outcome[o.at] = {accepted} AND p_conversations[o.at] = p_conversations[i] AND p_senders[o.at] <> p_senders[i]
+            ) THEN
+                v_outcome[i] := {refused_unanswered};
             ELSE
                 v_counts[v_which] := v_counts[v_which] + 1;
                 v_nth[i] := v_counts[v_which];
@@ -182,11 +198,11 @@ BEGIN
 
     IF v_accepted > 0 THEN
         WITH a AS MATERIALIZED (
-            SELECT b.sender, b.client_id, b.conversation, b.fingerprint, b.body, b.extra,
+            SELECT b.sender, b.client_id, b.conversation, b.fingerprint, b.body, b.extra, b.peer,
                    b.last + b.nth AS seq, b.messages + b.nth - 1 AS before, greatest(v_position, b.moved) AS position
             FROM unnest(v_outcome, v_nth, v_last, v_messages, v_moved, p_senders, p_client_ids, p_conversations, p_fingerprints,
-                        p_bodies, p_extras)
-                     AS b (outcome, nth, last, messages, moved, sender, client_id, conversation, fingerprint, body, extra)
+                        p_bodies, p_extras, v_peers)
+                     AS b (outcome, nth, last, messages, moved, sender, client_id, conversation, fingerprint, body, extra, peer)
             WHERE b.outcome = {accepted}
         ), keys AS (
             INSERT INTO sends (sender, client_id, conversation, seq, sent_at, fingerprint)
@@ -205,6 +221,10 @@ BEGIN
                 FROM a GROUP BY a.conversation ORDER BY a.conversation
             ) g
             WHERE c.id = g.conversation
+        ), met AS (
+            INSERT INTO contacts (user_id, contact)
+            SELECT DISTINCT a.sender, a.peer FROM a WHERE a.peer IS NOT NULL
+            ON CONFLICT DO NOTHING
         ), read AS (
             UPDATE members m
             SET read_seq = g.seq, read_count = g.messages, delivered_seq = greatest(m.delivered_seq, g.seq)
@@ -288,7 +308,11 @@ CREATE FUNCTION tidings_record(
     -- The idempotency key, and the event that made it so before.
     p_key           uuid,
     p_fingerprint   bigint,
-    p_key_seq       bigint
+    p_key_seq       bigint,
+    -- How many people the actor adds, to be counted for the day.
+    p_added         bigint,
+    -- Whom the actor accepts as a contact.
+    p_met           uuid
 ) RETURNS TABLE (first bigint, previous bigint, new_position bigint, version bigint)
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -378,6 +402,13 @@ BEGIN
         RETURN;
     END IF;
 
+    IF p_met IS NOT NULL THEN
+        INSERT INTO contacts (user_id, contact) VALUES (p_actor, p_met) ON CONFLICT DO NOTHING;
+    END IF;
+    IF p_added > 0 THEN
+        {add_people p_actor p_now/86400000 p_added};
+    END IF;
+
     INSERT INTO events (conversation, seq, position, kind, sender, sent_at, client_id, target_seq, messages_before, extra, body)
     SELECT p_conversation, v_found.last_seq + b.nth, v_position, b.kind, b.sender, p_now,
            CASE WHEN b.nth = 1 THEN p_key END, b.target, v_found.message_count, b.extra, b.body
@@ -393,6 +424,7 @@ BEGIN
             WHERE j.act = {member_join}
         ) b;
         DELETE FROM departures d WHERE d.conversation = p_conversation AND d.user_id = ANY (v_joined);
+        DELETE FROM invitations i WHERE i.conversation = p_conversation AND i.user_id = ANY (v_joined);
     END IF;
     -- One by one, by the whole key: asked for all at once, a plan made for conversations of the usual size goes over all members
     -- of a large one. In their order: receipts take these rows too, without the conversation's lock.

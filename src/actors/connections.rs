@@ -16,6 +16,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use serde::Serialize;
 
+use super::http_output::HttpOutput;
 use crate::domain::{ClientAddress, IPV6_NETWORKS};
 
 /// One in so many places is reserved.
@@ -207,20 +208,26 @@ impl Drop for Place {
 pub struct OpenConnection {
     place: RefCell<Option<Place>>,
     full: Option<Crowded>,
+    output: HttpOutput,
     /// Its client may stay: it is not one from whom the reserve is kept.
     may_stay: Cell<bool>,
 }
 
 impl OpenConnection {
     /// A connection that has begun.
-    pub fn new(place: Place) -> Self {
+    pub fn new(place: Place, output: HttpOutput) -> Self {
         let full = place.full();
-        Self { place: RefCell::new(Some(place)), full, may_stay: Cell::new(full.is_none()) }
+        Self { place: RefCell::new(Some(place)), full, output, may_stay: Cell::new(full.is_none()) }
     }
 
     /// What is full, when its place is from the reserve and nobody has signed in on it.
     pub fn full(&self) -> Option<Crowded> {
         self.full.filter(|_| !self.may_stay())
+    }
+
+    /// What waits for its client while it is an HTTP connection.
+    pub const fn output(&self) -> &HttpOutput {
+        &self.output
     }
 
     /// Somebody who is signed in uses it.
@@ -243,6 +250,7 @@ impl OpenConnection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::actors::byte_budget::ByteBudget;
 
     fn from(last: u8) -> ClientAddress {
         ClientAddress::Counted([203, 0, 113, last].into())
@@ -260,6 +268,10 @@ mod tests {
             }
         }
         (places, full)
+    }
+
+    fn opened(place: Place) -> OpenConnection {
+        OpenConnection::new(place, HttpOutput::new(ByteBudget::new(0, Arc::default()).account()))
     }
 
     fn reserved(places: &[Place]) -> usize {
@@ -322,9 +334,9 @@ mod tests {
     fn a_place_of_the_reserve_is_kept_by_whom_it_is_for() {
         let connections = Arc::new(Connections::default());
         connections.allow(2, 0);
-        let ordinary = OpenConnection::new(connections.enter(from(1)).expect("a place"));
+        let ordinary = opened(connections.enter(from(1)).expect("a place"));
         assert!(ordinary.may_stay() && ordinary.full().is_none());
-        let open = OpenConnection::new(connections.enter(from(2)).expect("a place"));
+        let open = opened(connections.enter(from(2)).expect("a place"));
         assert!(!open.may_stay() && open.full() == Some(Crowded::Node));
         open.let_stay();
         assert!(open.may_stay() && open.full().is_none());

@@ -7,8 +7,8 @@
 //!   [`STRETCH_EVENTS`] events per read. A pause follows each read that found nothing new, and the number of
 //!   such reads is limited.
 //! - *On restart*: the next event of a conversation, or the next digest, shows its hole again.
-//! - *On full*: the router drops the request. The next event of the conversation, or the next read of the
-//!   whole log, shows the hole again.
+//! - *On full*: the router drops the request. Where an event showed the hole, its readers compare heads.
+//!   Where a digest did, the follower reads the whole log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -137,7 +137,6 @@ impl Healer {
         if need == Need::TooMuch {
             rare!(HoleGivenUp);
             tracing::warn!(%conversation, "a hole was not healed; the readers of the conversation compare heads");
-            self.meters.resume.gaps_given_up.increment(1);
             self.router.give_up(conversation);
         } else {
             self.meters.resume.gaps_healed.increment(1);

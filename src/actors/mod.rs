@@ -18,15 +18,19 @@
 //! 0020). Uncommitted work was not acknowledged, and committed work is read from the log after the restart.
 
 pub mod backlogs;
+pub mod byte_budget;
 pub mod cluster_rate;
 pub mod connections;
 pub mod default_conversation;
+pub mod exports;
 pub mod follower;
 pub mod healer;
+pub mod http_output;
 pub mod inbox;
 mod node;
 mod observe;
 pub mod offenders;
+mod people;
 pub mod presence;
 pub mod receipts;
 pub mod router;

@@ -8,6 +8,7 @@ use actix::{Actor, Addr};
 use tokio::sync::oneshot;
 
 use super::backlogs::Backlogs;
+use super::byte_budget::ByteBudget;
 use super::cluster_rate::ClusterRate;
 use super::connections::Connections;
 use super::healer;
@@ -27,7 +28,7 @@ use crate::environment::SharedEnvironment;
 use crate::protocol::Failure;
 use crate::rate_limit::RateLimit;
 use crate::store::{
-    Appended, Change, Changed, Created, Log, NewConversation, NewMessage, SharedStore, StoreError,
+    Appended, Change, Changed, Created, Invited, Log, NewConversation, NewMessage, SharedStore, StoreError,
 };
 use crate::telemetry::Meters;
 use crate::telemetry::inspect::{Inspection, observed};
@@ -47,6 +48,8 @@ pub struct NodeOptions {
     pub requests_per_second: u32,
     /// How many such requests may be made at once.
     pub request_burst: u32,
+    /// Encoded bytes that may wait for all clients together; 0: any number.
+    pub queued_bytes: usize,
 }
 
 /// One node, shared by everything that serves clients. Cheap to clone.
@@ -69,6 +72,7 @@ struct Inner {
     offenders: Offenders,
     backlogs: Arc<Backlogs>,
     connections: Arc<Connections>,
+    budget: Arc<ByteBudget>,
     inspection: Arc<Inspection>,
     meters: Arc<Meters>,
     options: NodeOptions,
@@ -124,6 +128,10 @@ impl Node {
         let backlogs: Arc<Backlogs> = Arc::default();
         let shown = Arc::clone(&backlogs);
         inspection.add_value("backlogs", move || shown.observed());
+        let budget = ByteBudget::new(options.queued_bytes, Arc::clone(&meters));
+        let shown = Arc::clone(&budget);
+        inspection.add_value("queued bytes", move || shown.observed());
+        actix_rt::spawn(Arc::clone(&budget).keep());
         let limits = options.limits;
         let per_second = |most, burst| RateLimit::per_second(most, burst, Arc::clone(&environment));
         let sends = per_second(limits.sends_per_second, limits.send_burst);
@@ -142,6 +150,7 @@ impl Node {
             offenders: Offenders::default(),
             backlogs,
             connections: Arc::default(),
+            budget,
             inspection: Arc::new(inspection),
             meters,
             options,
@@ -187,6 +196,11 @@ impl Node {
     /// How many connections there are.
     pub fn connections(&self) -> &Arc<Connections> {
         &self.inner.connections
+    }
+
+    /// The account of what is queued towards clients.
+    pub fn budget(&self) -> &Arc<ByteBudget> {
+        &self.inner.budget
     }
 
     /// Addresses whose requests made this node panic repeatedly.
@@ -306,9 +320,13 @@ impl Node {
     ) -> Result<Changed, Failure> {
         let (asker, answer) = oneshot::channel();
         let received_us = self.inner.environment.monotonic_us();
-        let asker = Asker::Waiter(asker);
+        let (asker, invited) = (Asker::Waiter(asker), change.user());
         self.inner.writer.submit(Job::Change { actor, conversation, change, received_us, asker })?;
-        answer.await.unwrap_or(Err(Failure::Unavailable { definite: false }))
+        let changed = answer.await.unwrap_or(Err(Failure::Unavailable { definite: false }))?;
+        if let (Some(Invited::Now), Some(user)) = (changed.invited, invited) {
+            self.tell_invited(actor, user, conversation);
+        }
+        Ok(changed)
     }
 
     /// Creates a conversation and publishes its join events.
@@ -316,9 +334,12 @@ impl Node {
     /// # Errors
     /// A definite refusal or `Unavailable`.
     pub async fn create(&self, new: NewConversation) -> Result<Created, Failure> {
-        let now = self.inner.environment.now();
+        let (now, by, conversation) = (self.inner.environment.now(), new.creator, new.id);
         let created = self.write(self.inner.store.create(&new, now)).await??;
         self.inner.router.committed(&created.committed, Vec::new());
+        for user in &created.invited {
+            self.tell_invited(by, *user, conversation);
+        }
         Ok(created)
     }
 
@@ -338,17 +359,6 @@ impl Node {
         if self.inner.receipts.try_send(Keep(receipt)).is_err() {
             self.inner.meters.load.sheds.of("receipts").increment(1);
         }
-    }
-
-    /// Sets or lifts a block. While it is set, no node delivers a signal of one of the two users to the
-    /// other.
-    ///
-    /// # Errors
-    /// A definite refusal or `Unavailable`.
-    pub async fn block(&self, by: UserId, user: UserId, on: bool) -> Result<(), Failure> {
-        self.write(self.inner.store.set_block(by, user, on)).await??;
-        self.inner.router.signal(Signal::Blocked { by, user, on }, Arc::new([by, user]));
-        Ok(())
     }
 
     /// Makes the user's sessions on this node check their tokens again.

@@ -13,6 +13,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, ResponseError, web};
 
+use super::answer_body::in_pieces;
 use super::extract::{Address, is_signed_in};
 use super::{ApiState, Problem, faults, health};
 use crate::actors::connections::{Crowded, OpenConnection};
@@ -77,7 +78,8 @@ pub async fn watch(
     if open_connection(response.request()).is_some_and(|open| !open.may_stay()) {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
-    Ok(faults::contain_body(response, &state.node, address))
+    let open = open_connection(response.request());
+    Ok(in_pieces(faults::contain_body(response, &state.node, address), open))
 }
 
 fn open_connection(request: &HttpRequest) -> Option<Rc<OpenConnection>> {

@@ -113,7 +113,9 @@ pub async fn create(
     node.admit_rest(caller.user(), price::of_new_conversation(new.members.len()))?;
     let created = node.create(new).await?;
     let mut response = if created.existed { HttpResponse::Ok() } else { HttpResponse::Created() };
-    Ok(response.json(view(&state, caller.user(), id).await?))
+    let mut view = view(&state, caller.user(), id).await?;
+    view.invited = created.invited;
+    Ok(response.json(view))
 }
 
 /// The caller's conversations.

@@ -14,6 +14,7 @@ use super::extract::{Body, Caller, OptionalBody};
 use super::resource::calls;
 use super::views::UserBody;
 use super::{ApiState, Problem};
+use crate::actors::exports::Export;
 use crate::domain::Refusal;
 use crate::identity::Claims;
 use crate::protocol::checks;
@@ -24,8 +25,9 @@ calls! {
     "/v1/me/export" => [get(export)],
 }
 
-/// Records read from the store for one piece of an export.
-const EXPORT_STEP: usize = 500;
+/// Records read from the store for one piece of an export. A message has some 65 KB of JSON at most with the
+/// default limits, so a piece has at most 2 MB.
+const EXPORT_STEP: usize = 32;
 
 /// What to change; absent fields stay.
 #[derive(Deserialize, ToSchema)]
@@ -103,11 +105,13 @@ pub async fn claim(
 }
 
 /// Everything kept about the caller, one JSON object per line. Without the line `{"type":"end", …}` at its
-/// end it is not complete.
+/// end it is not complete. A caller has `limits.exports_per_user` at once.
 #[utoipa::path(get, path = "/v1/me/export", tag = "me",
     responses((status = 200, content_type = "application/x-ndjson", body = String)))]
 pub async fn export(state: Data<ApiState>, caller: Caller) -> Result<HttpResponse, Problem> {
-    let lines = export_lines(state.into_inner(), caller.0);
+    let state = state.into_inner();
+    let export = state.exports.begin(caller.user())?;
+    let lines = export_lines(state, caller.0, export);
     Ok(HttpResponse::Ok().content_type("application/x-ndjson").streaming(lines))
 }
 
@@ -119,15 +123,21 @@ enum ExportStep {
 /// Reads a step when the last one was sent: a slow reader costs no memory. A reader may take hours over it,
 /// so the token is asked about before each step; when it has ended, the export breaks off without its last
 /// line.
-fn export_lines(state: Arc<ApiState>, claims: Claims) -> impl Stream<Item = Result<Bytes, Problem>> {
+fn export_lines(
+    state: Arc<ApiState>,
+    claims: Claims,
+    export: Export,
+) -> impl Stream<Item = Result<Bytes, Problem>> {
     let begin = ExportStep::Next { after: None, records: 0 };
-    stream::try_unfold((state, begin), move |(state, step)| async move {
+    stream::try_unfold((state, export, begin), move |(state, export, step)| async move {
         let ExportStep::Next { after, records } = step else { return Ok(None) };
         state.identity.recheck(&claims)?;
+        let reading = state.node.budget().large_read().await?;
         let (lines, next) =
             state.node.read(state.node.store().export(claims.user, after, EXPORT_STEP)).await?;
         let records = records + lines.len() as u64;
         let mut text = lines.into_iter().fold(String::new(), |text, line| text + &line + "\n");
+        drop(reading);
         let step = match next {
             Some(after) => ExportStep::Next { after: Some(after), records },
             None => {
@@ -136,6 +146,6 @@ fn export_lines(state: Arc<ApiState>, claims: Claims) -> impl Stream<Item = Resu
                 ExportStep::Done
             }
         };
-        Ok(Some((Bytes::from(text), (state, step))))
+        Ok(Some((Bytes::from(text), (state, export, step))))
     })
 }

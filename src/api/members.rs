@@ -82,6 +82,15 @@ impl MemberBody {
     }
 }
 
+/// Who is no contact of the caller's and is asked first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Invited)]
+pub struct InvitedBody {
+    user: UserId,
+    /// Always true.
+    invited: bool,
+}
+
 /// A page of members.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Members)]
@@ -92,10 +101,11 @@ pub struct MembersBody {
     next_cursor: Option<String>,
 }
 
-/// Joins, or makes somebody a member.
+/// Joins, accepts an invitation, makes somebody a member, or invites them.
 #[utoipa::path(put, path = "/v1/conversations/{conversation}/members/{user}", tag = "members",
     params(("conversation" = ConversationId, Path), ("user" = UserId, Path)), request_body = Option<AddMember>,
-    responses((status = 201, body = MemberBody), (status = 200, body = MemberBody, description = "one already")))]
+    responses((status = 201, body = MemberBody), (status = 200, body = MemberBody, description = "one already"),
+        (status = 202, body = InvitedBody, description = "they are asked first")))]
 pub async fn add(
     state: Data<ApiState>,
     caller: Caller,
@@ -105,6 +115,9 @@ pub async fn add(
     let (conversation, user) = (path.conversation()?, path.user()?);
     let change = Change::Join { user, role: body.role.unwrap_or(Role::Member) };
     let changed = state.node.change(caller.user(), conversation, change).await?;
+    if changed.invited.is_some() {
+        return Ok(HttpResponse::Accepted().json(InvitedBody { user, invited: true }));
+    }
     let mut response =
         if changed.committed.is_empty() { HttpResponse::Ok() } else { HttpResponse::Created() };
     Ok(response.json(view(&state, conversation, user).await?))

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::extract::{Body, Caller, Query, Segments, Sender};
+use super::fitting::{PAGE_BYTES, fitting};
 use super::resource::calls;
 use super::views::{EventsBody, MessageBody, MessagesBody, PlaceBody, SentBody};
 use super::{ApiState, Problem};
@@ -23,8 +24,6 @@ calls! {
 }
 
 const DEFAULT_LIMIT: usize = 50;
-/// Content in one page of events. A page has at least one event, even if that event is larger.
-const EVENTS_BYTES: usize = 1024 * 1024;
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// A new text.
@@ -33,7 +32,8 @@ pub struct EditMessage {
     body: String,
 }
 
-/// A page of messages, ascending by seq; the newest without `before` and `after`.
+/// A page of messages, ascending by seq; the newest without `before` and `after`. It ends after about 1 MiB,
+/// then with `more`.
 #[utoipa::path(get, path = "/v1/conversations/{conversation}/messages", tag = "messages",
     params(("conversation" = ConversationId, Path), ("before" = Option<Seq>, Query), ("after" = Option<Seq>, Query),
         ("limit" = Option<u64>, Query, minimum = 1),
@@ -54,10 +54,22 @@ pub async fn history(
     if let Some(min_seq) = query.seq("min_seq")? {
         reaches(&state, user, conversation, min_seq).await?;
     }
-    let wanted = HistoryQuery { conversation, before, after, limit };
+    let wanted = HistoryQuery { conversation, before, after, limit, max_bytes: PAGE_BYTES };
+    let reading = state.node.budget().large_read().await?;
     let page = state.node.read(state.node.store().history(user, wanted)).await??;
-    let messages = page.messages.iter().map(|view| MessageBody::new(view, user)).collect();
-    Ok(HttpResponse::Ok().json(MessagesBody { messages, more: page.more }))
+    let views = page.messages.iter().map(|view| MessageBody::new(view, user));
+    let (messages, left) = if after.is_some() {
+        fitting(views, PAGE_BYTES)?
+    } else {
+        // The newest are asked for.
+        let (mut messages, left) = fitting(views.rev(), PAGE_BYTES)?;
+        messages.reverse();
+        (messages, left)
+    };
+    let more = page.more || left;
+    drop(page);
+    drop(reading);
+    Ok(HttpResponse::Ok().json(MessagesBody { messages, more }))
 }
 
 /// Events after a seq, ascending.
@@ -74,10 +86,11 @@ pub async fn events(
     let limits = state.node.limits();
     let limit = query.limit(limits.history_page, limits.sync_events)?;
     let after = query.seq("after")?.unwrap_or(Seq::ZERO);
-    let wanted = RangeQuery { conversation, after, limit, max_bytes: EVENTS_BYTES };
+    let wanted = RangeQuery { conversation, after, limit, max_bytes: PAGE_BYTES };
+    let _reading = state.node.budget().large_read().await?;
     let range = state.node.read(state.node.store().range(user, wanted)).await??;
-    let events = range.events.iter().map(|event| EventView::named(event, user)).collect();
-    Ok(HttpResponse::Ok().json(EventsBody { events, more: range.more }))
+    let (events, left) = fitting(range.events.iter().map(|event| EventView::named(event, user)), PAGE_BYTES)?;
+    Ok(HttpResponse::Ok().json(EventsBody { events, more: range.more || left }))
 }
 
 /// Sends a message. Repeating it with the same key gives the first answer again.

@@ -6,6 +6,7 @@
 
 mod accounts;
 pub mod admin;
+mod answer_body;
 mod asset;
 mod asyncapi;
 mod bans;
@@ -18,12 +19,15 @@ mod cursor;
 mod docs;
 mod extract;
 mod faults;
+mod fitting;
 mod health;
 pub mod internal;
+mod invitations;
 mod me;
 mod members;
 mod messages;
 mod openapi;
+mod privacy;
 mod problem;
 mod reactions;
 mod read;

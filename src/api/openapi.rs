@@ -12,8 +12,8 @@ use super::problem::ProblemView;
 use super::resource::calls;
 use super::views::MessageBody;
 use super::{
-    accounts, asyncapi, bans, blocks, channels, conversations, health, me, members, messages, problem,
-    reactions, read, second_factor, server, sessions, tokens, users,
+    accounts, asyncapi, bans, blocks, channels, conversations, health, invitations, me, members, messages,
+    privacy, problem, reactions, read, second_factor, server, sessions, tokens, users,
 };
 use crate::protocol::event::EventView;
 use crate::protocol::server::LimitsView;
@@ -41,7 +41,7 @@ macro_rules! modules {
     };
 }
 
-modules! { server, accounts, tokens, me, second_factor, sessions, users, conversations, channels, members, bans, messages, reactions, read, blocks, asyncapi }
+modules! { server, accounts, tokens, me, second_factor, sessions, users, conversations, channels, members, bans, messages, reactions, read, blocks, privacy, invitations, asyncapi }
 
 #[derive(OpenApi)]
 #[openapi(

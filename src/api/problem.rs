@@ -119,6 +119,14 @@ impl From<Refusal> for Problem {
     }
 }
 
+/// A stored text that is no longer JSON.
+impl From<serde_json::Error> for Problem {
+    fn from(error: serde_json::Error) -> Self {
+        tracing::error!(%error, "an answer could not be encoded");
+        Self::internal()
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.error.message)

@@ -7,8 +7,8 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::{
-    ClientId, ConversationId, ConversationKind, FamilyId, HistoryPolicy, JoinPolicy, MessageId, Role, Seq,
-    Timestamp, UserId,
+    ClientId, ConversationId, ConversationKind, FamilyId, HistoryPolicy, JoinPolicy, MessageId, Openness,
+    Role, Seq, Timestamp, UserId,
 };
 
 macro_rules! described {
@@ -54,6 +54,7 @@ described! {
     ConversationKind: names(["direct", "group", "channel"]);
     HistoryPolicy: names(["from_join", "all"]);
     JoinPolicy: names(["open", "invite"]);
+    Openness: names(["everyone", "contacts", "nobody"]);
     Role: names(["owner", "admin", "member"]);
 }
 

@@ -6,6 +6,7 @@ use super::readiness::Readiness;
 use super::requests::Requests;
 use crate::actors::Node;
 use crate::actors::default_conversation::DefaultConversation;
+use crate::actors::exports::Exports;
 use crate::config::{Directory, TrustedProxies};
 use crate::domain::AllowedOrigins;
 use crate::identity::Identity;
@@ -21,6 +22,8 @@ pub struct ApiState {
     pub readiness: Arc<Readiness>,
     /// The requests in progress.
     pub requests: Arc<Requests>,
+    /// The exports in progress.
+    pub exports: Arc<Exports>,
     /// The proxies that name the client's address.
     pub proxies: Arc<TrustedProxies>,
     /// Pages of the origins listed here may read answers.

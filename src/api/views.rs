@@ -1,6 +1,7 @@
 //! The answers of REST, made from what the store returns.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::schemas::{EventDoc, MessageDoc};
@@ -98,6 +99,9 @@ pub struct ConversationBody {
     /// The other user of a direct conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<UserId>,
+    /// The other user is no contact of this one, and has written. Absent when that is not so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stranger: bool,
     history: HistoryPolicy,
     join: JoinPolicy,
     /// This user's.
@@ -107,6 +111,9 @@ pub struct ConversationBody {
     muted_until: Option<Timestamp>,
     member_count: u64,
     created_at: Timestamp,
+    /// In the answer to its creation: those who are asked first. Absent when there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) invited: Vec<UserId>,
 }
 
 impl ConversationBody {
@@ -123,12 +130,14 @@ impl ConversationBody {
             name: conversation.name,
             topic: conversation.topic,
             peer: head.peer,
+            stranger: head.stranger,
             history: conversation.history,
             join: conversation.join,
             role,
             muted_until: muted_until.filter(|until| *until > now),
             member_count: conversation.member_count,
             created_at: conversation.created_at,
+            invited: Vec::new(),
         }
     }
 }
@@ -262,9 +271,9 @@ impl<'a> MessageBody<'a> {
 /// A page of history, ascending by seq.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Messages)]
-pub struct MessagesBody<'a> {
+pub struct MessagesBody {
     #[schema(value_type = Vec<MessageDoc>)]
-    pub(super) messages: Vec<MessageBody<'a>>,
+    pub(super) messages: Vec<Box<RawValue>>,
     /// More lie beyond, in the direction asked.
     pub(super) more: bool,
 }
@@ -272,9 +281,9 @@ pub struct MessagesBody<'a> {
 /// A stretch of a conversation's log, ascending by seq.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Events)]
-pub struct EventsBody<'a> {
+pub struct EventsBody {
     #[schema(value_type = Vec<EventDoc>)]
-    pub(super) events: Vec<EventView<'a>>,
+    pub(super) events: Vec<Box<RawValue>>,
     /// More lie beyond.
     pub(super) more: bool,
 }

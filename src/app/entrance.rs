@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,21 +15,26 @@ use actix_service::{Service, ServiceFactory};
 use futures_util::future::LocalBoxFuture;
 use tokio::net::TcpStream;
 
+use super::http_stream::HttpStream;
 use super::proxy_protocol;
 use crate::actors::Node;
 use crate::actors::connections::OpenConnection;
+use crate::actors::http_output::HttpOutput;
 use crate::config::TrustedProxies;
 use crate::domain::ClientAddress;
+use crate::gateway::session::stream::ByteStream;
 use crate::panics;
 
 /// For how long a place of the reserve is held by whom nobody knows yet.
 const UNKNOWN_AT_MOST: Duration = Duration::from_secs(2);
+/// The system gives up on a peer that is silent so long after the server would have.
+const AFTER_THE_DEADLINE: Duration = Duration::from_secs(2);
 /// The answer to whom there is no place for. Nothing of the request is read.
 const NO_PLACE: &[u8] =
     b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// A connection as the HTTP server takes it: with the address of its peer.
-pub type Arrived = (TcpStream, Protocol, Option<SocketAddr>);
+pub type Arrived = (HttpStream, Protocol, Option<SocketAddr>);
 
 /// What the entrances of all threads need.
 #[derive(Clone)]
@@ -37,6 +43,8 @@ pub struct Doorkeeper {
     pub proxies: Arc<TrustedProxies>,
     /// For what a proxy says of its client.
     pub header_timeout: Duration,
+    /// For how long a client may take none of the bytes that wait for it.
+    pub write_deadline: Duration,
 }
 
 /// The open connections of one thread, by the address of the peer.
@@ -132,11 +140,21 @@ async fn enter<S: Service<Arrived, Response = ()>>(
             return Ok(());
         }
     };
-    let open = Rc::new(OpenConnection::new(place));
+    let open = Rc::new(OpenConnection::new(place, HttpOutput::new(keeper.node.budget().account())));
     known.0.borrow_mut().insert(peer, Rc::clone(&open));
     let _known = Known { known, peer };
+    if let Err(error) = stream.give_up_after(keeper.write_deadline + AFTER_THE_DEADLINE) {
+        tracing::debug!(%error, "the TCP user timeout of a connection could not be set");
+    }
+    let stream = HttpStream::new(stream, Rc::clone(&open), keeper.node.clone(), keeper.write_deadline);
     tokio::select! {
+        // In this order: only what was written shows whether too much waits.
+        biased;
         served = http.call((stream, Protocol::Http1, Some(client))) => served,
+        () = poll_fn(|task| open.output().poll_asked(task)) => {
+            open.output().gave_way();
+            Ok(())
+        }
         () = unknown_for_long(&open) => Ok(()),
     }
 }

@@ -50,6 +50,7 @@ impl Fleet {
                 environment: Arc::clone(&environment),
                 meters: Arc::clone(&meters),
                 backlogs: Arc::clone(node.backlogs()),
+                guests_after: settings.auth.guests_after(),
             };
             let (observer, questions) = observed();
             node.inspection().add("jobs", observer);

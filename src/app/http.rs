@@ -16,6 +16,7 @@ use actix_web::http::header;
 use tokio::net::TcpStream;
 
 use super::entrance::{Doorkeeper, EntranceFactory, KnownConnections};
+use super::http_stream::HttpStream;
 use super::process::Gateway;
 use crate::api::{self, ApiState, ThreadHeartbeat};
 use crate::config;
@@ -29,6 +30,8 @@ pub struct Parts {
     pub api: ApiState,
     pub request_timeout: Duration,
     pub keep_alive: Duration,
+    /// For how long a client may take none of the bytes that wait for it.
+    pub write_deadline: Duration,
     /// Beaten by each worker.
     pub heartbeats: Vec<Arc<ThreadHeartbeat>>,
     /// The process has the role of a gateway.
@@ -60,7 +63,7 @@ pub fn start(listener: TcpListener, settings: &config::ServerSettings, parts: Pa
             let known = KnownConnections::default();
             let shown = known.clone();
             let http = HttpService::build()
-                .on_connect_ext(move |stream: &TcpStream, data| shown.show(stream, data))
+                .on_connect_ext(move |stream: &HttpStream, data| shown.show(stream.tcp(), data))
                 .keep_alive(KeepAlive::Timeout(parts.keep_alive))
                 .client_request_timeout(parts.request_timeout)
                 .client_disconnect_timeout(Duration::from_secs(1))
@@ -83,6 +86,7 @@ pub fn start(listener: TcpListener, settings: &config::ServerSettings, parts: Pa
                 node: parts.gateway.node.clone(),
                 proxies: Arc::clone(&parts.api.proxies),
                 header_timeout: parts.request_timeout,
+                write_deadline: parts.write_deadline,
             };
             EntranceFactory { http, keeper, known }
         })?;

@@ -17,6 +17,7 @@ mod error;
 mod files;
 mod fleet;
 mod http;
+mod http_stream;
 pub mod inspect;
 mod internal;
 mod migrate;
@@ -245,6 +246,7 @@ impl Assembled {
             api: api.clone(),
             request_timeout: Duration::from_millis(self.settings.server.request_timeout_ms),
             keep_alive: Duration::from_millis(self.settings.server.keep_alive_ms),
+            write_deadline: Duration::from_millis(self.settings.gateway.write_deadline_ms),
             heartbeats: self.heartbeats.clone(),
             serves_sockets: self.settings.server.has_role(Role::Gateway),
         };

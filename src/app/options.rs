@@ -22,12 +22,15 @@ pub fn database_file(settings: &Settings) -> PathBuf {
 
 /// Options of the embedded store.
 pub fn sqlite(settings: &Settings) -> SqliteOptions {
-    SqliteOptions::of(&settings.store, database_file(settings), settings.limits.to_domain())
+    let consent = settings.privacy.to_domain();
+    let limits = settings.limits.to_domain();
+    SqliteOptions { consent, ..SqliteOptions::of(&settings.store, database_file(settings), limits) }
 }
 
 /// Options of the store on a Postgres server.
 pub fn postgres(settings: &Settings) -> PostgresOptions {
-    PostgresOptions::of(&settings.store, settings.limits.to_domain())
+    let consent = settings.privacy.to_domain();
+    PostgresOptions { consent, ..PostgresOptions::of(&settings.store, settings.limits.to_domain()) }
 }
 
 /// How long a store call may take.
@@ -48,6 +51,7 @@ pub fn node(settings: &Settings) -> NodeOptions {
         presence: settings.presence,
         requests_per_second: settings.limits.requests_per_second,
         request_burst: settings.limits.request_burst,
+        queued_bytes: settings.server.queued_bytes,
     }
 }
 
@@ -125,6 +129,7 @@ mod tests {
         ("server.max_connections", "app/http.rs"),
         ("server.connections_per_ip", "app/process.rs"),
         ("audit.retention_days", "app/process.rs"),
+        ("limits.exports_per_user", "app/process.rs"),
         ("server.backlog", "app/mod.rs"),
         ("server.keep_alive_ms", "app/mod.rs"),
         ("server.roles", "app/fleet.rs"),
@@ -187,6 +192,7 @@ mod tests {
             "auth.external.jwks_url" => "https://issuer.example/other",
             "store.sqlite.synchronous" => "normal",
             "bus.redis.prefix" => "other:",
+            "privacy.messages" | "privacy.groups" | "privacy.presence" => "nobody",
             _ => "other",
         };
         match (value, value.parse::<u64>()) {

@@ -15,6 +15,7 @@ use super::stop::StopPlan;
 use super::{AppError, options};
 use crate::actors::Node;
 use crate::actors::default_conversation::DefaultConversation;
+use crate::actors::exports::Exports;
 use crate::actors::inbox::Inbox;
 use crate::actors::router::interest::WorkerId;
 use crate::actors::router::{Repair, Router, RouterOptions};
@@ -200,6 +201,10 @@ impl Process {
             identity: self.gateway.identity.clone(),
             readiness,
             requests: Arc::clone(&self.requests),
+            exports: Exports::new(
+                self.settings.limits.exports_per_user,
+                Arc::clone(self.gateway.node.meters()),
+            ),
             proxies: Arc::clone(&self.proxies),
             allowed_origins: Arc::new(options::allowed_origins(&self.settings)),
             https: self.settings.server.is_https(),

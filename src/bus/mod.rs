@@ -59,6 +59,20 @@ pub enum Signal {
         /// Whether it was set or lifted.
         on: bool,
     },
+    /// A user shows their presence to fewer others: watches are checked again.
+    Hidden {
+        /// The user.
+        user: UserId,
+    },
+    /// A user is invited to a group or a channel.
+    Invited {
+        /// Who invites.
+        by: UserId,
+        /// Who is invited.
+        user: UserId,
+        /// To which conversation.
+        conversation: ConversationId,
+    },
 }
 
 /// Whether a user is connected, and how.

@@ -61,6 +61,8 @@ pub struct AuthSettings {
     pub sign_ups_per_ip_per_minute: u32,
     /// Refresh tokens presented from one address; 0: no limit.
     pub refreshes_per_ip_per_minute: u32,
+    /// Days after which a guest who was not there is erased; 0: never.
+    pub guest_days: u16,
     /// Between looks for revoked tokens.
     pub revocation_poll_ms: u64,
     /// Without an issuer there is no other one: read it by [`AuthSettings::external`].
@@ -93,6 +95,8 @@ pub struct ExternalSettings {
     pub name_claim: String,
 }
 
+const DAY_S: u64 = 86_400;
+
 impl AuthSettings {
     /// How long an access token is valid.
     pub const fn access_token(&self) -> Duration {
@@ -102,6 +106,11 @@ impl AuthSettings {
     /// How long a refresh token is valid.
     pub const fn refresh_token(&self) -> Duration {
         Duration::from_secs(self.refresh_token_s)
+    }
+
+    /// How long a guest may be away; `None`: for ever.
+    pub fn guests_after(&self) -> Option<Duration> {
+        (self.guest_days > 0).then(|| Duration::from_secs(u64::from(self.guest_days) * DAY_S))
     }
 
     /// The other issuer, when one is set.
@@ -116,6 +125,12 @@ impl AuthSettings {
             self.refresh_token_s <= self.access_token_s,
             "refresh_token_s",
             "is not above access_token_s: a refresh token must outlive the access token it renews",
+        );
+        problems.range("guest_days", self.guest_days, 0, 36_500);
+        problems.when(
+            self.guest_days > 0 && u64::from(self.guest_days) * DAY_S < self.refresh_token_s,
+            "guest_days",
+            "is below refresh_token_s: a guest whose refresh token is still valid may come back",
         );
         problems.not_empty("issuer", &self.issuer);
         problems.not_empty("audience", &self.audience);

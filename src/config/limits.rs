@@ -16,6 +16,8 @@ macro_rules! section {
             pub requests_per_second: u32,
             /// Other requests of a user at once.
             pub request_burst: u32,
+            /// Exports of a user at once.
+            pub exports_per_user: usize,
         }
 
         impl LimitsSettings {
@@ -42,6 +44,7 @@ impl LimitsSettings {
             "is below sends_per_second: write at least that number",
         );
         problems.range("requests_per_second", self.requests_per_second, 1, 1_000_000);
+        problems.range("exports_per_user", self.exports_per_user, 1, 1_000);
         problems.range("request_burst", self.request_burst, self.requests_per_second, 10_000_000);
         let parts_bytes =
             self.body_bytes.saturating_add(self.data_bytes.saturating_mul(2)).saturating_add(1_024);

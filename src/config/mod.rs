@@ -21,6 +21,7 @@ mod limits;
 mod links;
 mod network;
 mod presence;
+mod privacy;
 mod problems;
 mod proxies;
 mod receipts;
@@ -47,6 +48,7 @@ pub use gateway::GatewaySettings;
 pub use limits::LimitsSettings;
 pub use network::Network;
 pub use presence::PresenceSettings;
+pub use privacy::PrivacySettings;
 pub use problems::ConfigErrors;
 pub use proxies::TrustedProxies;
 pub use receipts::ReceiptsSettings;
@@ -100,6 +102,8 @@ pub struct Settings {
     pub presence: PresenceSettings,
     /// Read and delivered positions.
     pub receipts: ReceiptsSettings,
+    /// What strangers may do to users who have chosen nothing.
+    pub privacy: PrivacySettings,
     /// What operators, owners and users did.
     pub audit: AuditSettings,
     /// Logs and metrics.
@@ -183,6 +187,7 @@ impl Settings {
         let writer = section::<WriterSettings>(&tree, "writer", problems);
         let bus = section::<BusSettings>(&tree, "bus", problems);
         let presence = section::<PresenceSettings>(&tree, "presence", problems);
+        let privacy = section::<PrivacySettings>(&tree, "privacy", problems);
         let receipts = section::<ReceiptsSettings>(&tree, "receipts", problems);
         let audit = section::<AuditSettings>(&tree, "audit", problems);
         let telemetry = section::<TelemetrySettings>(&tree, "telemetry", problems);
@@ -197,6 +202,7 @@ impl Settings {
             bus: bus?,
             presence: presence?,
             receipts: receipts?,
+            privacy: privacy?,
             audit: audit?,
             telemetry: telemetry?,
             tree,
@@ -217,6 +223,7 @@ impl Settings {
         self.writer.validate(&mut problems.of("writer"));
         self.bus.validate(&mut problems.of("bus"));
         self.presence.validate(&mut problems.of("presence"));
+        self.privacy.validate(&mut problems.of("privacy"));
         self.receipts.validate(&mut problems.of("receipts"));
         self.audit.validate(&mut problems.of("audit"));
         self.telemetry.validate(&mut problems.of("telemetry"));

@@ -15,6 +15,8 @@ choice! {
     Directory {
         /// They can.
         Open = "open",
+        /// Channels, and those people whom they know or whose whole username they know.
+        Contacts = "contacts",
         /// Only a whole username leads to its user, and channels are not listed.
         Closed = "closed",
     }
@@ -46,6 +48,9 @@ choice! {
     }
 }
 
+/// The smallest budget of what waits for clients.
+const LEAST_QUEUED_BYTES: usize = 4 * 1024 * 1024;
+
 /// `[server]`; every key is explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,6 +81,8 @@ pub struct ServerSettings {
     pub max_connections: usize,
     /// The same of one client address; 0: no limit.
     pub connections_per_ip: usize,
+    /// Encoded bytes that wait for all clients together; 0: any number.
+    pub queued_bytes: usize,
     /// Connections waiting to be accepted.
     pub backlog: u32,
     /// For reading a request and for answering it.
@@ -114,6 +121,11 @@ impl ServerSettings {
         problems.range("shutdown_ms", self.shutdown_ms, 100, 3_600_000);
         problems.range("max_connections", self.max_connections, 1, 10_000_000);
         problems.range("connections_per_ip", self.connections_per_ip, 0, 10_000_000);
+        problems.when(
+            self.queued_bytes != 0 && self.queued_bytes < LEAST_QUEUED_BYTES,
+            "queued_bytes",
+            format!("{} is too little for the answers of a few clients: write 0 (no limit) or at least {LEAST_QUEUED_BYTES}", self.queued_bytes),
+        );
         problems.range("proxy_hops", self.proxy_hops, 1, 16);
         problems.range("backlog", self.backlog, 1, 1_000_000);
         problems.range("request_timeout_ms", self.request_timeout_ms, 100, 600_000);

@@ -32,6 +32,9 @@ const LATER: Duration = Duration::from_millis(100);
 /// The shortest rest between two steps.
 const REST: Duration = Duration::from_millis(2);
 
+/// Between two looks for guests who have not been there.
+const GUESTS_EVERY_MS: u64 = 3_600_000;
+
 /// Carries out jobs, with what it needs for that.
 pub struct JobRunner {
     /// The store of the jobs.
@@ -46,6 +49,8 @@ pub struct JobRunner {
     pub meters: Arc<Meters>,
     /// The state of the work, for inspection.
     pub backlogs: Arc<Backlogs>,
+    /// Guests who have not been there for so long are erased; `None`: never.
+    pub guests_after: Option<Duration>,
 }
 
 impl JobRunner {
@@ -54,7 +59,12 @@ impl JobRunner {
     pub async fn run(self, mut stop: watch::Receiver<bool>, mut questions: Questions<LeaseObserved>) {
         let (store, environment) = (Arc::clone(&self.store), Arc::clone(&self.environment));
         let mut lease = ConsumerLease::new("jobs", &self.process, store, environment);
+        let mut guests_at_ms = self.environment.monotonic_ms();
         loop {
+            if self.environment.monotonic_ms() >= guests_at_ms {
+                guests_at_ms = self.environment.monotonic_ms() + GUESTS_EVERY_MS;
+                self.expire_guests().await;
+            }
             let pause = if self.look().await {
                 match lease.check().await {
                     LeaseState::Standby => LATER,
@@ -73,6 +83,22 @@ impl JobRunner {
             }
         }
         lease.release().await;
+    }
+
+    /// Begins to erase guests who have not been there, if any account is that old: a young installation
+    /// writes nothing. What fails is tried again at the next time.
+    async fn expire_guests(&self) {
+        let Some(after) = self.guests_after else { return };
+        let now = self.environment.now();
+        let before = now.plus_ms(-i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
+        let begun = match self.store.first_user().await {
+            Ok(Some(oldest)) if oldest.created_at < before => self.store.expire_guests(before, now).await,
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = begun {
+            tracing::debug!(%error, "unused guests were not looked for");
+        }
     }
 
     /// Looks what there is to do, and shows it; true when there is something.

@@ -209,6 +209,8 @@ pub struct Head {
     pub read_seq: Seq,
     /// How many messages of others come after that.
     pub unread: u64,
+    /// Somebody who is no contact of this user has written it.
+    pub stranger: bool,
 }
 
 /// A receipt to store: positions only move forward and never past the newest event.

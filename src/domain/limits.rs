@@ -14,6 +14,10 @@ macro_rules! with_limits {
             frame_bytes: usize = 64 * 1024, 4_096, 1 << 24;
             /// Most members of a group.
             group_members: usize = 256, 2, 256;
+            /// Most groups and channels that a user is in.
+            conversations: usize = 2_000, 1, 1_000_000;
+            /// Most people whom a user adds to groups and channels in a day (of UTC), at their making too.
+            invitations_per_day: u32 = 1_000, 0, 1_000_000;
             /// Sends a user may make per second, in the long run.
             sends_per_second: u32 = 20, 1, 1_000_000;
             /// Sends a user may make at once; not fewer than `sends_per_second`.

@@ -7,6 +7,7 @@
 mod address_prefix;
 pub mod audit;
 mod client_address;
+mod consent;
 mod conversation;
 mod event;
 mod ids;
@@ -17,6 +18,8 @@ mod origin;
 pub mod passwords;
 pub mod permissions;
 pub mod price;
+pub mod queued;
+pub mod quotas;
 mod refusal;
 mod second_factor;
 mod suspension;
@@ -25,6 +28,9 @@ mod user;
 
 pub use address_prefix::AddressPrefix;
 pub use client_address::{ClientAddress, IPV6_NETWORKS};
+pub use consent::{
+    Adding, Approach, ConsentRules, Openness, Privacy, PrivacyChange, how_to_add, may_approach, may_wait,
+};
 pub use conversation::{
     Conversation, ConversationKind, Head, HistoryPolicy, JoinPolicy, Member, REASON_CHARS, Receipt, Role,
     TOPIC_CHARS, Topic, topics,

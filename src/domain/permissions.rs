@@ -3,7 +3,9 @@
 //! Stores call these rules inside the transaction that carries out the change, so a decision never rests on a
 //! membership that has changed since.
 
-use super::{Conversation, ConversationKind, JoinPolicy, Refusal, Role, Timestamp, UserId};
+use super::{
+    Approach, Conversation, ConversationKind, JoinPolicy, Refusal, Role, Timestamp, UserId, may_approach,
+};
 
 const DIRECT_IS_FIXED: Refusal =
     Refusal::Forbidden("a direct conversation has its two members and no settings");
@@ -73,22 +75,18 @@ impl Block {
     }
 }
 
-/// Does a block keep the actor from what they do to the other user?
+/// Does a block keep the actor from what they do to the other user: write to them directly, add or invite
+/// them?
 ///
-/// Between two users (in a direct conversation, and where one is shown to the other) a block of either of
-/// them holds. A user cannot be added to a group or a channel by a user whom they have blocked. Two users who
-/// share one see each other's messages in it nevertheless. `src/store/sql/permissions.rs` has the rule as
-/// SQL, for statements that decide it.
-pub fn is_blocked(kind: ConversationKind, block: Block) -> bool {
-    match kind {
-        ConversationKind::Direct => block.by_actor || block.by_other,
-        ConversationKind::Group | ConversationKind::Channel => block.by_other,
-    }
+/// A block of either of them holds. Two users who share a group or a channel see each other's messages in it
+/// nevertheless. `src/store/sql/permissions.rs` has the rule as SQL, for statements that decide it.
+pub const fn is_blocked(block: Block) -> bool {
+    block.by_actor || block.by_other
 }
 
 /// Are two users shown to each other: their presence, typing and receipts, wherever they are?
-pub fn may_be_shown(block: Block) -> bool {
-    !is_blocked(ConversationKind::Direct, block)
+pub const fn may_be_shown(block: Block) -> bool {
+    !is_blocked(block)
 }
 
 /// The facts that decide whether a user may send to a conversation.
@@ -106,6 +104,8 @@ pub struct Sending {
     pub peer_lives: bool,
     /// The blocks between the two.
     pub block: Block,
+    /// How the other user of a direct conversation stands to the sender.
+    pub approach: Approach,
     /// Until when the sender is muted there.
     pub muted_until: Option<Timestamp>,
 }
@@ -122,15 +122,20 @@ pub fn may_speak(muted_until: Option<Timestamp>, now: Timestamp) -> Result<(), R
 /// May somebody send at `now`? On Postgres a send is one round trip, so `tidings_append` decides it by this
 /// rule as `src/store/sql/permissions.rs` says it. `tests/contract/suite/sending.rs` compares the two.
 pub fn may_send(sending: Sending, now: Timestamp) -> Result<(), Refusal> {
-    let Sending { there, direct, member, sender_lives, peer_lives, block, muted_until } = sending;
+    let Sending { there, direct, member, sender_lives, peer_lives, block, approach, muted_until } = sending;
     match there {
         Some(_) | None if !sender_lives => Err(Refusal::NotFound),
         None if !direct => Err(Refusal::NotFound),
         Some(JoinPolicy::Open) if !member => Err(Refusal::NotMember),
         Some(JoinPolicy::Invite) if !member => Err(Refusal::NotFound),
         Some(_) | None if direct && !peer_lives => Err(Refusal::NotFound),
-        Some(_) | None if direct && is_blocked(ConversationKind::Direct, block) => Err(Refusal::Blocked),
-        Some(_) | None => may_speak(muted_until, now),
+        Some(_) | None if direct && is_blocked(block) => Err(Refusal::Blocked),
+        Some(_) | None => {
+            if direct {
+                may_approach(approach)?;
+            }
+            may_speak(muted_until, now)
+        }
     }
 }
 
@@ -278,7 +283,7 @@ mod tests {
         for (by_actor, by_other) in [(false, false), (false, true), (true, false), (true, true)] {
             let block = Block { by_actor, by_other };
             assert_eq!(may_be_shown(block), !by_actor && !by_other, "{block:?}");
-            assert_eq!(is_blocked(ConversationKind::Channel, block), by_other, "{block:?}");
+            assert_eq!(is_blocked(block), by_actor || by_other, "{block:?}");
         }
         assert_eq!(Block::one(true).and(Block::one(false)), Block { by_actor: true, by_other: true });
     }

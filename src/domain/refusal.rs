@@ -15,6 +15,8 @@ pub enum Refusal {
     Forbidden(&'static str),
     /// One of the two users has blocked the other.
     Blocked,
+    /// As many messages as one may write to somebody before they answer.
+    Unanswered,
     /// An admin keeps the user from saying anything there for a while.
     Muted {
         /// How long that lasts still.
@@ -41,7 +43,10 @@ impl fmt::Display for Refusal {
             Self::NotFound => f.write_str("no such thing here"),
             Self::NotMember => f.write_str("you are not a member of this conversation"),
             Self::Forbidden(why) | Self::Conflict(why) | Self::TooLarge(why) => f.write_str(why),
-            Self::Blocked => f.write_str("one of you has blocked the other"),
+            Self::Blocked => {
+                f.write_str("one of you has blocked the other, or this user does not take it from you")
+            }
+            Self::Unanswered => f.write_str("wait for an answer: more cannot be written before it"),
             Self::Muted { .. } => f.write_str("you are muted here"),
             Self::Banned { .. } => f.write_str("an admin has banned this user from the conversation"),
             Self::Invalid(why) => f.write_str(why),

@@ -8,6 +8,7 @@ use actix_http::header::{self, HeaderMap, HeaderValue};
 use actix_http::ws::{HandshakeError, handshake_response, verify_handshake};
 use actix_http::{HttpMessage, Request, StatusCode, Version, h1};
 use futures_util::SinkExt;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::hub::Hub;
@@ -102,11 +103,11 @@ pub fn no_upgrade() -> (StatusCode, Vec<u8>) {
 }
 
 /// Answers an upgrade. If it is valid and the process serves sockets (`serves`), hands its stream to the hub.
-pub async fn take_over(
+pub async fn take_over<S: AsyncRead + AsyncWrite + Unpin + Into<TcpStream>>(
     hub: Rc<Hub<TcpStream>>,
     serves: bool,
     request: Request,
-    mut framed: Framed<TcpStream, h1::Codec>,
+    mut framed: Framed<S, h1::Codec>,
 ) {
     let checked = if !serves {
         Err(Refused::NoGateway)
@@ -128,7 +129,7 @@ pub async fn take_over(
             let item = h1::Message::Item((response, actix_http::body::BodySize::None));
             if matches!(tokio::time::timeout(timeout, framed.send(item)).await, Ok(Ok(()))) {
                 let parts = framed.into_parts();
-                hub.open(parts.io, agreed.encoding, agreed.bearer, parts.read_buf, place);
+                hub.open(parts.io.into(), agreed.encoding, agreed.bearer, parts.read_buf, place);
             }
         }
         Err(refused) => {

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use super::passwords::{Guesser, Match};
 use super::refresh::{RefreshToken, hash_presented};
+use super::suspensions::kept_out;
 use super::visitor::{Device, Visitor};
 use super::{Claims, Identity, Standing};
 use crate::domain::audit::AuditAction;
-use crate::domain::{
-    AccountState, AddressPrefix, ClientAddress, FamilyId, Refusal, Timestamp, User, UserId, Username,
-};
+use crate::domain::{AddressPrefix, ClientAddress, FamilyId, Refusal, Timestamp, User, UserId, Username};
 use crate::protocol::Failure;
 use crate::store::{Credentials, FamilyRotation, NewFamily, Revocation, RevocationKind};
 
@@ -201,8 +200,7 @@ impl Identity {
             }
             FamilyRotation::Suspended(suspension) => {
                 self.inner.meters.refreshes.of("suspended").increment(1);
-                self.not_suspended(AccountState::Living(Some(suspension)))?;
-                Err(refused)
+                Err(kept_out(suspension, now))
             }
             FamilyRotation::Refused => {
                 self.inner.meters.refreshes.of("unknown").increment(1);

@@ -20,6 +20,7 @@ mod throttle;
 mod tokens;
 mod visitor;
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -260,18 +261,32 @@ impl Identity {
     /// `Unavailable`.
     pub async fn catch_up(&self) -> Result<(), Failure> {
         let mut cursor = self.inner.revocation_cursor.lock().await;
+        let (mut read, mut named) = (*cursor, None);
         loop {
-            let (revocations, next) = self.read(self.inner.store.revocations(*cursor)).await?;
-            if next.epoch != cursor.epoch {
-                self.inner.revocations.forget_suspensions();
+            let (revocations, next) = self.read(self.inner.store.revocations(read)).await?;
+            if next.epoch != read.epoch {
+                // Another log may have lost suspensions that this node knows. Which, it says in the end.
+                named = Some(HashSet::new());
             }
             for ListedRevocation { revocation, suspension } in &revocations {
                 match revocation.kind {
                     RevocationKind::Tokens | RevocationKind::Erasure => self.note(revocation, Source::Store),
-                    RevocationKind::Suspension => self.note_suspension(revocation, suspension.clone()),
+                    RevocationKind::Suspension => {
+                        named.iter_mut().for_each(|named| _ = named.insert(revocation.user));
+                        self.note_suspension(revocation, suspension.clone());
+                    }
                 }
             }
-            *cursor = next;
+            read = next;
+            match &named {
+                None => *cursor = read,
+                // A list that was not read to its end is read from its beginning again.
+                Some(named) if revocations.is_empty() => {
+                    self.inner.revocations.keep_suspensions_of(named);
+                    *cursor = read;
+                }
+                Some(_) => {}
+            }
             if revocations.is_empty() {
                 return Ok(());
             }
@@ -343,7 +358,7 @@ impl Identity {
         }
         match self.read(self.inner.store.account_state(user)).await? {
             AccountState::Gone => return Err(Failure::Unauthenticated("the token names nobody")),
-            living => self.not_suspended(living)?,
+            living => self.not_suspended(living).inspect_err(|_| rare!(SuspensionUnknownToTheList))?,
         }
         self.inner.known.insert(user, ());
         Ok(())

@@ -12,7 +12,7 @@
 //! Suspensions of accounts are in the set too. An entry says only that an account's suspension changed, and
 //! each node reads the present one with it, so entries may arrive late, doubled or in another order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{OnceLock, RwLock};
 
@@ -188,10 +188,13 @@ impl Revocations {
         }
     }
 
-    /// Forgets all suspensions. After a failover the log may have lost some that this node knows.
-    pub fn forget_suspensions(&self) {
+    /// Forgets the suspensions of all other users. After a failover the log may have lost some that this node
+    /// knows.
+    pub fn keep_suspensions_of(&self, named: &HashSet<UserId>) {
         let mut ended = self.ended.write().unwrap_or_else(crate::panics::poisoned);
-        ended.values_mut().for_each(|ended| ended.suspension = None);
+        rare!(SuspensionsReadAnew, ended.values().any(|ended| ended.suspension.is_some()));
+        let others = ended.iter_mut().filter(|(user, _)| !named.contains(user));
+        others.for_each(|(_, ended)| ended.suspension = None);
     }
 
     /// Has the observer inform the other nodes of an entry that was made here.
@@ -337,7 +340,9 @@ mod tests {
         set.prune(0, 10);
         assert!(set.ended.read().expect("no panic").is_empty(), "every token from before has expired");
         set.note_suspension(&entry, Some(suspension), 9);
-        set.forget_suspensions();
+        set.keep_suspensions_of(&HashSet::from([user()]));
+        assert_ne!(set.standing(&claims(1, 60), at(40)), Standing::Good);
+        set.keep_suspensions_of(&HashSet::new());
         assert_eq!(set.standing(&claims(1, 60), at(40)), Standing::Good);
     }
 }

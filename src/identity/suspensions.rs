@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Identity, Revocations};
-use crate::domain::{AccountState, Suspension, UserId};
+use crate::domain::{AccountState, Suspension, Timestamp, UserId};
 use crate::protocol::Failure;
 use crate::store::Revocation;
 
@@ -58,8 +58,8 @@ impl Identity {
     }
 
     /// Replaces the password of an account by a random one, for a user who has lost theirs, and ends all
-    /// sign-ins. It counts for a day and signs in once. Until its end it also confirms, so that the user can set
-    /// a new password.
+    /// sign-ins. It counts for a day and signs in once. Until its end it also confirms, so that the user can
+    /// set a new password.
     ///
     /// # Errors
     /// `NotFound` (no such account, or erased), `Conflict` (it has no username), `Overloaded`, `Unavailable`.
@@ -101,12 +101,13 @@ impl Identity {
 
     pub(super) fn not_suspended(&self, state: AccountState) -> Result<(), Failure> {
         let now = self.inner.environment.now();
-        match state.suspension(now) {
-            Some(suspension) => {
-                let left_ms = suspension.left_ms(now).unwrap_or_default();
-                Err(Failure::Suspended { left_ms, reason: suspension.reason })
-            }
-            None => Ok(()),
-        }
+        state.suspension(now).map_or(Ok(()), |suspension| Err(kept_out(suspension, now)))
     }
+}
+
+/// The answer to a user who is kept out at `now`.
+pub(super) fn kept_out(suspension: Suspension, now: Timestamp) -> Failure {
+    rare!(SuspendedUserAsksForTokens);
+    let left_ms = suspension.left_ms(now).unwrap_or_default();
+    Failure::Suspended { left_ms, reason: suspension.reason }
 }

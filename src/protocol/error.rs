@@ -94,7 +94,11 @@ error_codes! {
     }
     Blocked = "blocked" {
         http: 403, retryable: false, title: "Blocked",
-        meaning: "the other user has blocked you, or you them",
+        meaning: "the other user has blocked you, or you them, or the other user does not take this from you (2.7)",
+    }
+    Unanswered = "unanswered" {
+        http: 403, retryable: false, title: "Not answered yet",
+        meaning: "the user has not answered the first messages; more may be sent after an answer",
     }
     Muted = "muted" {
         http: 403, retryable: false, title: "Muted",
@@ -210,6 +214,7 @@ impl From<Failure> for Error {
                     Refusal::NotMember => ErrorCode::NotMember,
                     Refusal::Forbidden(_) => ErrorCode::Forbidden,
                     Refusal::Blocked => ErrorCode::Blocked,
+                    Refusal::Unanswered => ErrorCode::Unanswered,
                     Refusal::Muted { .. } => ErrorCode::Muted,
                     Refusal::Banned { .. } => ErrorCode::Banned,
                     Refusal::Invalid(_) => ErrorCode::Invalid,

@@ -12,7 +12,7 @@ use serde::ser::{Serialize, Serializer};
 use super::whole;
 use crate::domain::{
     ClientId, ConversationId, ConversationKind, FamilyId, HistoryPolicy, JoinPolicy, LeaveReason, MessageId,
-    Role, Seq, SessionId, Timestamp, UserId,
+    Openness, Role, Seq, SessionId, Timestamp, UserId,
 };
 
 struct TextVisitor<T>(PhantomData<T>, &'static str);
@@ -95,6 +95,7 @@ name_on_the_wire! {
     Role: "a role (owner, admin, member)" ["owner", "admin", "member"],
     HistoryPolicy: "a history policy (from_join, all)" ["from_join", "all"],
     JoinPolicy: "a join policy (open, invite)" ["open", "invite"],
+    Openness: "one of everyone, contacts, nobody" ["everyone", "contacts", "nobody"],
     LeaveReason: "a reason" ["left", "removed", "erased"],
     ConversationKind: "a kind (direct, group, channel)" ["direct", "group", "channel"],
 }

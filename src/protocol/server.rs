@@ -113,6 +113,9 @@ pub struct HeadView {
     /// The other user of a direct conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<UserId>,
+    /// The other user is no contact of this one, and has written. Absent when that is not so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stranger: bool,
 }
 
 impl From<Head> for HeadView {
@@ -126,6 +129,7 @@ impl From<Head> for HeadView {
             first_seq: head.first_seq,
             name: head.name,
             peer: head.peer,
+            stranger: head.stranger,
         }
     }
 }
@@ -197,6 +201,10 @@ pub enum ServerFrame<'a> {
         state: PresenceState,
         #[serde(skip_serializing_if = "Option::is_none")]
         last_seen: Option<Timestamp>,
+    },
+    Invited {
+        conversation: ConversationId,
+        user: UserId,
     },
     Reconnect {
         after_ms: u64,

@@ -159,6 +159,7 @@ fn heads() -> Vec<HeadEntry> {
         first_seq: seq(1),
         name: Some("Hall".to_owned()),
         peer: None,
+        stranger: false,
     };
     let direct = ConversationId::direct(ADA, BEN);
     let other = HeadView {
@@ -166,6 +167,7 @@ fn heads() -> Vec<HeadEntry> {
         kind: ConversationKind::Direct,
         name: None,
         peer: Some(BEN),
+        stranger: true,
         ..head
     };
     vec![HeadEntry::Moved(head), HeadEntry::Moved(other), HeadEntry::from(ConversationId::direct(BEN, BEN))]
@@ -227,6 +229,7 @@ fn server_frames() {
             "presence_online",
             ServerFrame::Presence { user: BEN, state: PresenceState::Online, last_seen: None },
         ),
+        ("invited", ServerFrame::Invited { conversation, user: BEN }),
         ("reconnect", ServerFrame::Reconnect { after_ms: 250, deadline_ms: 10_000, handover: false }),
         ("token_expiring", ServerFrame::TokenExpiring { expires_in_ms: 60_000 }),
         ("ok", ServerFrame::Ok { id: &text }),

@@ -35,6 +35,8 @@ pub struct Created {
     pub existed: bool,
     /// The join events, to publish.
     pub committed: Vec<Committed>,
+    /// Those who are invited instead of being members at once.
+    pub invited: Vec<UserId>,
 }
 
 /// A conversation with one user's view of it.
@@ -195,8 +197,9 @@ pub trait Conversations: Send + Sync {
     /// typing signals, never for decisions on content. Channels: empty.
     async fn audience(&self, conversation: ConversationId) -> Result<Arc<[UserId]>, StoreError>;
 
-    /// Which of `others` share a direct conversation or a group with `user` and have no block between them:
-    /// those whose presence may be seen. A channel makes nobody known to anybody. Of two who are both in more
-    /// than 500 conversations, one that they share may be missed, unless it is a direct one.
+    /// Which of `others` share a direct conversation or a group with `user`, have no block between them,
+    /// and let each other see their presence: those whose presence may be seen. It is the same for both. A
+    /// channel makes nobody known to anybody. Of two who are both in more than 500 conversations, one that
+    /// they share may be missed, unless it is a direct one.
     async fn acquaintances(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError>;
 }

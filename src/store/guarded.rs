@@ -22,17 +22,17 @@ use uuid::Uuid;
 
 use super::{
     Accounts, AppendError, Appended, Audit, Backlog, BanView, Change, Changed, ChannelOrder, ChannelPlace,
-    Consumers, ConversationView, Conversations, Created, Credentials, Cursor, FamilyRotation, Head, Heads,
-    HistoryPage, HistoryQuery, Holder, JobKind, Jobs, Lease, ListedRevocation, Log, MemberView, MovedReceipt,
-    NewConversation, NewFamily, NewMessage, NewUser, NewUserOutcome, OpenChannel, Outcome, Page, Preview,
-    RangeEvents, RangeQuery, Revocation, RevocationCursor, Running, SharedStore, SignInView, StoreError,
-    SuspendedUser, Tail, Worked, deadline,
+    Consent, Consumers, ConversationView, Conversations, Created, Credentials, Cursor, FamilyRotation, Head,
+    Heads, HistoryPage, HistoryQuery, Holder, InvitationView, JobKind, Jobs, Lease, ListedRevocation, Log,
+    MemberView, MovedReceipt, NewConversation, NewFamily, NewMessage, NewUser, NewUserOutcome, OpenChannel,
+    Outcome, Page, Preview, RangeEvents, RangeQuery, Revocation, RevocationCursor, Running, SharedStore,
+    SignInView, StoreError, SuspendedUser, Tail, Worked, deadline,
 };
 use crate::domain::audit::{AuditEntry, Audited};
 use crate::domain::permissions::Block;
 use crate::domain::{
     AccountState, AddressPrefix, Committed, Conversation, ConversationId, FamilyId, Member, Position,
-    Receipt, SecondFactor, Seq, Suspension, Timestamp, User, UserId, Username,
+    Privacy, PrivacyChange, Receipt, SecondFactor, Seq, Suspension, Timestamp, User, UserId, Username,
 };
 use crate::environment::SharedEnvironment;
 use crate::telemetry::Latency;
@@ -217,6 +217,15 @@ macro_rules! operations {
                 Read export(user: UserId, after: Option<String>, limit: usize)
                     -> Result<(Vec<String>, Option<String>), StoreError>;
             }
+            Consent {
+                Read privacy(user: UserId) -> Result<Privacy, StoreError>;
+                Write set_privacy(user: UserId, change: PrivacyChange) -> Outcome<Privacy>;
+                Read contacts(user: UserId) -> Result<Vec<UserId>, StoreError>;
+                Read find_contacts(user: UserId, words: &[String], limit: usize) -> Result<Vec<User>, StoreError>;
+                Write set_contact(user: UserId, other: UserId, on: bool) -> Outcome<()>;
+                Read invitations(user: UserId, now: Timestamp) -> Result<Vec<InvitationView>, StoreError>;
+                Write decline(user: UserId, conversation: ConversationId, now: Timestamp) -> Outcome<()>;
+            }
             Audit {
                 Write add_audit(entries: &[AuditEntry]) -> Result<(), StoreError>;
                 Read audit(after: u64, limit: usize) -> Result<Vec<Audited>, StoreError>;
@@ -230,6 +239,7 @@ macro_rules! operations {
             }
             Jobs {
                 Write work(kind: JobKind, now: Timestamp) -> Result<Worked, StoreError>;
+                Write expire_guests(before: Timestamp, now: Timestamp) -> Result<(), StoreError>;
                 Read backlog(kind: JobKind) -> Result<Backlog, StoreError>;
                 Write scrub() -> Result<bool, StoreError>;
             }

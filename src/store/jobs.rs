@@ -14,11 +14,13 @@ pub enum JobKind {
     Purge,
     /// Removes messages and reactions of a suspended account.
     Content,
+    /// Erases guests who have not been there for long.
+    Guests,
 }
 
 impl JobKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Erasure, Self::Purge, Self::Content];
+    pub const ALL: [Self; 4] = [Self::Erasure, Self::Purge, Self::Content, Self::Guests];
 
     /// Its name in the table and in metrics.
     pub const fn as_str(self) -> &'static str {
@@ -26,6 +28,7 @@ impl JobKind {
             Self::Erasure => "erasure",
             Self::Purge => "purge",
             Self::Content => "content",
+            Self::Guests => "guests",
         }
     }
 }
@@ -80,6 +83,10 @@ pub trait Jobs: Send + Sync {
     /// Runs one bounded step of the job of this kind that has waited longest, in one transaction. Any process
     /// may repeat a failed step.
     async fn work(&self, kind: JobKind, now: Timestamp) -> Result<Worked, StoreError>;
+
+    /// Begins a job of [`JobKind::Guests`], unless one is under way: it erases the guests whose account is
+    /// older than `before` and who have not signed in or refreshed a token since.
+    async fn expire_guests(&self, before: Timestamp, now: Timestamp) -> Result<(), StoreError>;
 
     /// The jobs of a kind that are not done.
     async fn backlog(&self, kind: JobKind) -> Result<Backlog, StoreError>;

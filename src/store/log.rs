@@ -183,6 +183,17 @@ pub struct Changed {
     pub author: Option<UserId>,
     /// The events that this call committed, in seq order; empty when nothing had to change.
     pub committed: Vec<Committed>,
+    /// The user who was to be added is invited instead, by this call or an earlier one.
+    pub invited: Option<Invited>,
+}
+
+/// A user is asked whether they want to be a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Invited {
+    /// By this call.
+    Now,
+    /// By an earlier call, which the user may have declined.
+    Before,
 }
 
 /// A client's place in its user's history: the log's epoch and a position.
@@ -245,6 +256,8 @@ pub struct HistoryQuery {
     pub after: Option<Seq>,
     /// At most this many.
     pub limit: usize,
+    /// Stop after this many bytes of content (at least one message is returned).
+    pub max_bytes: usize,
 }
 
 /// The number of users who gave a reaction.

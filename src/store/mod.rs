@@ -20,6 +20,7 @@
 
 mod accounts;
 mod audit;
+mod consent;
 mod consumers;
 mod conversations;
 mod deadline;
@@ -42,6 +43,7 @@ pub use accounts::{
     Revocation, RevocationCursor, RevocationKind, SignInView, SuspendedUser,
 };
 pub use audit::Audit;
+pub use consent::{Consent, InvitationView};
 pub use consumers::{Consumers, Holder, Lease};
 pub use conversations::{
     BanView, ChannelOrder, ChannelPlace, ConversationView, Conversations, Created, MemberView,
@@ -52,8 +54,8 @@ pub use error::StoreError;
 pub use guarded::Guarded;
 pub use jobs::{Backlog, JobKind, Jobs, Purged, Step, Worked};
 pub use log::{
-    AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Log, MessageView,
-    MovedReceipt, NewMessage, RangeEvents, RangeQuery, ReactionCount, Running, Tail, Target,
+    AppendError, Appended, Change, Changed, Cursor, Heads, HistoryPage, HistoryQuery, Invited, Log,
+    MessageView, MovedReceipt, NewMessage, RangeEvents, RangeQuery, ReactionCount, Running, Tail, Target,
 };
 pub use sql::text::SchemaStep;
 
@@ -64,8 +66,8 @@ pub use crate::domain::{Head, Receipt};
 pub type Outcome<T> = Result<Result<T, Refusal>, StoreError>;
 
 /// The whole store, as one shared handle.
-pub trait Store: Log + Conversations + Accounts + Audit + Consumers + Jobs {}
-impl<T: Log + Conversations + Accounts + Audit + Consumers + Jobs> Store for T {}
+pub trait Store: Log + Conversations + Accounts + Consent + Audit + Consumers + Jobs {}
+impl<T: Log + Conversations + Accounts + Consent + Audit + Consumers + Jobs> Store for T {}
 
 /// The shared store, behind [`Guarded`], so that no caller needs its own timeout.
 pub type SharedStore = Arc<dyn Store>;

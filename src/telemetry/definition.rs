@@ -45,6 +45,9 @@ pub struct CounterBy(pub Metric);
 /// A gauge.
 #[derive(Debug, Clone, Copy)]
 pub struct GaugeDef(pub Metric);
+/// A gauge with a label.
+#[derive(Debug, Clone, Copy)]
+pub struct GaugeBy(pub Metric);
 /// A gauge that is 1 and whose labels tell something about the process.
 #[derive(Debug, Clone, Copy)]
 pub struct InfoDef(pub Metric);
@@ -76,6 +79,13 @@ impl GaugeDef {
     /// The handle; make it once and keep it.
     pub fn handle(self) -> Gauge {
         metrics::gauge!(self.0.name)
+    }
+}
+
+impl GaugeBy {
+    /// One handle for each value of the label; all series exist from now on, at zero.
+    pub fn handle(self) -> By<Gauge> {
+        By::new(self.0, |name, label, value| metrics::gauge!(name, label => value))
     }
 }
 

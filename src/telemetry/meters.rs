@@ -67,12 +67,22 @@ group! {
     DeliveryMeters {
         deliveries: Counter = DELIVERIES,
         latency: Latency = DELIVERY_LATENCY,
-        outbox_bytes: Gauge = OUTBOX_BYTES,
         lagging: Gauge = LAGGING,
         lags: Counter = LAGS,
         inbox_batches: Counter = INBOX_BATCHES,
         inbox_overflows: Counter = INBOX_OVERFLOWS,
         tracked: Gauge = TRACKED,
+    }
+}
+
+group! {
+    /// What is queued towards clients.
+    QueuedMeters {
+        bytes: By<Gauge> = QUEUED_BYTES,
+        limit: Gauge = QUEUED_LIMIT,
+        gave_way: By<Counter> = GAVE_WAY,
+        unread_answers: Counter = UNREAD_ANSWERS,
+        exports: Gauge = EXPORTS,
     }
 }
 
@@ -216,6 +226,7 @@ group! {
         watches: Gauge = WATCHES,
         presence_changes: By<Counter> = PRESENCE_CHANGES,
         typing: Counter = TYPING,
+        invitations: By<Counter> = INVITATIONS,
     }
 }
 
@@ -244,6 +255,8 @@ pub struct Meters {
     pub sends: SendMeters,
     /// Live push.
     pub delivery: DeliveryMeters,
+    /// What is queued towards clients.
+    pub queued: QueuedMeters,
     /// Catching up.
     pub resume: ResumeMeters,
     /// Load that was turned away.

@@ -5,8 +5,9 @@
 use metrics::Unit::{self, Bytes, Count, Seconds};
 
 use super::definition::{
-    CounterBy, CounterDef, GaugeDef, HistogramDef, InfoDef, Kind, LatencyBy, LatencyDef, Metric,
+    CounterBy, CounterDef, GaugeBy, GaugeDef, HistogramDef, InfoDef, Kind, LatencyBy, LatencyDef, Metric,
 };
+use crate::domain::queued::QueuedKind;
 use crate::protocol::{ClientFrame, Close, ErrorCode};
 
 /// For waits that a person notices: dense between 1 ms and 1 s, where the promises are (50 ms in a region,
@@ -39,7 +40,9 @@ const SHED_REASONS: &[&str] = &[
     "bus",
     "anti_entropy",
 ];
-const RATES: &[&str] = &["send", "request", "hello"];
+/// What may be given up of what is queued.
+const GIVEN: &[&str] = &["live", "pages", "exports"];
+const RATES: &[&str] = &["send", "request", "hello", "export"];
 const RESUMES: &[&str] = &["fresh", "cursor", "epoch_changed"];
 const GAP_SIGNS: &[&str] = &["live", "overflow", "digest", "anti_entropy"];
 const DEFINITE: &[&str] = &["true", "false"];
@@ -100,6 +103,14 @@ const OPERATIONS: &[&str] = &[
     "blocks",
     "blocked_with",
     "set_block",
+    "privacy",
+    "set_privacy",
+    "contacts",
+    "find_contacts",
+    "expire_guests",
+    "set_contact",
+    "invitations",
+    "decline",
     "suspend",
     "lift_suspension",
     "suspensions",
@@ -132,6 +143,7 @@ const SIGN_INS: &[&str] =
 const SIGN_UPS: &[&str] = &["account", "guest", "external", "refused"];
 const REFRESHES: &[&str] = &["ok", "reused", "suspended", "unknown"];
 const AUDIT_RESULTS: &[&str] = &["stored", "lost"];
+const INVITATIONS_AS: &[&str] = &["made", "declined"];
 const RECEIPT_KINDS: &[&str] = &["read", "delivered"];
 const PRESENCES: &[&str] = &["online", "away", "offline"];
 const STATUS_CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -168,6 +180,9 @@ macro_rules! kind {
     (GaugeDef) => {
         Kind::Gauge
     };
+    (GaugeBy) => {
+        Kind::Gauge
+    };
     (InfoDef) => {
         Kind::Gauge
     };
@@ -202,7 +217,11 @@ catalogue! {
     ACK_LATENCY: LatencyDef = "tidings_ack_latency_seconds", Seconds, buckets WAIT_S, "From a send's arrival to its ack.";
     DELIVERIES: CounterDef = "tidings_deliveries_total", Count, "Events queued for a connection as live push.";
     DELIVERY_LATENCY: LatencyDef = "tidings_delivery_latency_seconds", Seconds, buckets WAIT_S, "From an event's acceptance to its first write on a worker: one measurement per event and worker, not per recipient.";
-    OUTBOX_BYTES: GaugeDef = "tidings_outbox_bytes", Bytes, "Bytes queued for clients, over all connections.";
+    QUEUED_BYTES: GaugeBy = "tidings_queued_bytes", Bytes, by "kind" in QueuedKind::NAMES, "Encoded bytes that wait for clients whose sockets are full, over all connections.";
+    QUEUED_LIMIT: GaugeDef = "tidings_queued_bytes_limit", Bytes, "How many bytes may wait for all clients together (server.queued_bytes); 0: any number.";
+    GAVE_WAY: CounterBy = "tidings_gave_way_total", Count, by "kind" in GIVEN, "Connections that gave up what waited for them because too much waited for all clients: live push was paused, or an answer to a REST call or an export ended.";
+    UNREAD_ANSWERS: CounterDef = "tidings_unread_answers_total", Count, "HTTP connections that ended because their clients read nothing of an answer for gateway.write_deadline_ms.";
+    EXPORTS: GaugeDef = "tidings_exports", Count, "Exports in progress.";
     LAGGING: GaugeDef = "tidings_lagging_connections", Count, "Connections whose live push is paused because they read too slowly.";
     LAGS: CounterDef = "tidings_lags_total", Count, "How often live push to a connection was paused.";
     SHEDS: CounterBy = "tidings_sheds_total", Count, by "reason" in SHED_REASONS, "Work refused or dropped because a queue was full.";
@@ -268,6 +287,7 @@ catalogue! {
     AUDIT_WAITING: GaugeDef = "tidings_audit_waiting", Count, "Entries of the audit log that wait to be stored.";
     ARGON2_QUEUE: GaugeDef = "tidings_argon2_queue", Count, "Sign-ins waiting for their hash.";
     ARGON2_LATENCY: LatencyDef = "tidings_argon2_latency_seconds", Seconds, buckets HASH_S, "Duration of a password's hash, including the wait.";
+    INVITATIONS: CounterBy = "tidings_invitations_total", Count, by "what" in INVITATIONS_AS, "Invitations to groups and channels that wait for their users' consent, and those that were declined.";
     RECEIPTS: CounterBy = "tidings_receipts_total", Count, by "kind" in RECEIPT_KINDS, "Read and delivered positions received.";
     RECEIPTS_QUEUED: GaugeDef = "tidings_receipts_queue", Count, "Positions waiting to be stored.";
     RECEIPTS_STORED: CounterDef = "tidings_receipts_stored_total", Count, "Positions that moved forward in the store.";

@@ -13,6 +13,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidings::actors::default_conversation::{DefaultConversation, DefaultConversationOptions};
+use tidings::actors::exports::Exports;
 use tidings::actors::router::{Router, RouterOptions};
 use tidings::actors::writer::WriterOptions;
 use tidings::actors::{Node, NodeOptions};
@@ -119,6 +120,7 @@ impl World {
         let readiness = Arc::new(Readiness::new(&node));
         let state = ApiState {
             serves_rest: true,
+            exports: Exports::new(Settings::for_tests().limits.exports_per_user, node.meters().clone()),
             node,
             identity: identity.clone(),
             requests: Arc::default(),
@@ -170,6 +172,7 @@ impl World {
             presence: PresenceSettings { offline_after_ms: 1_000, ..settings.presence },
             requests_per_second: requests,
             request_burst: requests,
+            queued_bytes: settings.server.queued_bytes,
         };
         let audit = AuditLog::new(self.store.clone(), environment.clone());
         Node::start(self.store.clone(), environment, router, holes, meters, audit, options)

@@ -88,6 +88,13 @@ calls! {
     token "POST" "/v1/me/second-factor" => "/v1/me/second-factor" "";
     token "PUT" "/v1/me/second-factor" ("none was begun") => "/v1/me/second-factor" r#"{"code":"000000"}"#;
     token "DELETE" "/v1/me/second-factor" => "/v1/me/second-factor" "";
+    token "GET" "/v1/me/privacy" => "/v1/me/privacy" "";
+    token "PATCH" "/v1/me/privacy" => "/v1/me/privacy" r#"{"groups":"contacts"}"#;
+    token "GET" "/v1/me/invitations" => "/v1/me/invitations" "";
+    token "DELETE" "/v1/me/invitations/{conversation}" => "/v1/me/invitations/$C" "";
+    token "GET" "/v1/contacts" => "/v1/contacts" "";
+    token "PUT" "/v1/contacts/{user}" => "/v1/contacts/$PEER" "";
+    token "DELETE" "/v1/contacts/{user}" => "/v1/contacts/$PEER" "";
     token "GET" "/v1/me/sessions" => "/v1/me/sessions" "";
     token "DELETE" "/v1/me/sessions" => "/v1/me/sessions" "";
     token "DELETE" "/v1/me/sessions/{session}" ("unknown") => "/v1/me/sessions/f_00000000000000000000000000000001" "";

@@ -152,6 +152,8 @@ impl Cast {
         fs::write(&file, pem).expect("it can be written");
         let settings = [
             ("TIDINGS__AUTH__KEY_FILES", file.to_str().expect("a path")),
+            ("TIDINGS__LIMITS__CONVERSATIONS", "1000000"),
+            ("TIDINGS__LIMITS__INVITATIONS_PER_DAY", "1000000"),
             ("TIDINGS__LIMITS__REQUESTS_PER_SECOND", "100000"),
             ("TIDINGS__LIMITS__REQUEST_BURST", "100000"),
         ];

@@ -648,3 +648,19 @@ test('a mute is known that came before the head of its conversation was read', a
   await settle();
   assert.equal(client.conversations.get('a').muted_until, until);
 });
+
+test('a stranger is one until one answers or accepts, and an invitation is passed on', async () => {
+  const world = new World();
+  const client = await online(world, [head('a', 0, { kind: 'direct', peer: 'ann', stranger: true }), head('b', 0, { kind: 'direct', peer: 'bob', stranger: true })]);
+  const stranger = (id) => client.conversations.get(id).stranger;
+  assert.deepEqual([stranger('a'), stranger('b')], [true, true]);
+  await world.socket.push({ ...event('a', 1), sender: 'me' });
+  assert.equal(stranger('a'), false);
+  world.route('PUT /v1/contacts/bob', () => ({ status: 204 }));
+  await client.setContact('bob');
+  assert.equal(stranger('b'), false);
+  const told = [];
+  client.on('invited', (frame) => told.push(frame));
+  await world.socket.push({ type: 'invited', conversation: 'c', user: 'ann' });
+  assert.deepEqual(told.map(({ conversation, user }) => [conversation, user]), [['c', 'ann']]);
+});

@@ -29,7 +29,7 @@ export class Stage {
 
   /** The server, on any free port at first and on the same one when it comes back. */
   async serve() {
-    const set = Object.entries({ 'conversations.default': '', ...this.#settings }).map(([key, value]) => [`TIDINGS__${key.replaceAll('.', '__').toUpperCase()}`, String(value)]);
+    const set = Object.entries({ 'conversations.default': '', 'privacy.groups': 'everyone', 'server.directory': 'open', 'privacy.stranger_messages': 1000000, ...this.#settings }).map(([key, value]) => [`TIDINGS__${key.replaceAll('.', '__').toUpperCase()}`, String(value)]);
     const env = { ...process.env, NO_COLOR: '1', TIDINGS__SERVER__LOOPBACK_EXEMPT: 'true', ...Object.fromEntries(set) };
     const { child, line } = await start(process.env.TIDINGS_BIN, ['serve', '--data-dir', this.#dir, '--listen', `127.0.0.1:${this.#port}`], /http:\/\/127\.0\.0\.1:(\d+)/, { env });
     [this.#child, this.#port] = [child, line[1]];

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tidings::domain::{ClientId, Content, ConversationId, Limits, Timestamp, UserId};
+use tidings::domain::{ClientId, Content, ConversationId, Limits, Timestamp, User, UserId};
 use tidings::environment::SystemEnvironment;
 use tidings::store::sqlite::{SqliteOptions, SqliteStore};
-use tidings::store::{Log, NewMessage, Target};
+use tidings::store::{Accounts, Log, NewMessage, NewUser, Target};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -161,4 +161,33 @@ async fn a_long_erasure_survives_a_kill_and_holds_nobody_up() {
     let events: Vec<Value> = rest.events(&ben, &group).await;
     assert!(events.iter().all(|event| !event["body"].is_string()));
     assert_eq!(events.len(), 40_003, "two joined, one left, and every message has its place still");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_who_was_not_there_for_long_is_erased() {
+    let mut server = Server::start(&[("TIDINGS__AUTH__GUEST_DAYS", "40")]).await;
+    let rest = Rest::new(&server);
+    let (here, watching) = (rest.guest("Here").await, rest.guest("Watching").await);
+    server.terminate().await;
+    let store =
+        SqliteStore::open(SqliteOptions::new(server.data().join("tidings.db")), SystemEnvironment::shared())
+            .await
+            .unwrap();
+    let id = "u_00000000000000000000000000000007".parse::<UserId>().unwrap();
+    let created_at = Timestamp::from_unix_ms(1_500_000_000_000);
+    let user = User { id, username: None, display_name: "Gone".to_owned(), guest: true, created_at };
+    store.create_user(&NewUser { user, password_hash: None, device_hash: None }).await.unwrap();
+    store.close().await;
+    server.restart().await;
+    let rest = Rest::new(&server);
+    let name = async |id: &str| {
+        let path = format!("/v1/users/{id}");
+        let answer = rest.call(Method::GET, &path, Some(&watching.access), None).await;
+        answer.ok()["display_name"].clone()
+    };
+    until("the old guest is erased", GONE_WITHIN, async || {
+        (name(&id.to_string()).await == "deleted").then_some(())
+    })
+    .await;
+    assert_eq!(name(&here.id).await, "Here");
 }

@@ -58,7 +58,7 @@ async fn a_slow_reader_is_told_and_pulls_what_it_missed() {
         value.unwrap_or_else(|| panic!("no {name} in {page}"))
     };
     assert_eq!(gauge("tidings_lagging_connections "), 1.0);
-    assert!((1.0..=131_072.0 + 1_024.0).contains(&gauge("tidings_outbox_bytes ")), "{page}");
+    assert!((1.0..=131_072.0 + 1_024.0).contains(&gauge("tidings_queued_bytes{kind=\"live\"} ")), "{page}");
 
     let mut lagged = 0;
     while held < last {

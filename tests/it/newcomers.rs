@@ -62,6 +62,40 @@ async fn a_closed_directory_answers_whole_usernames_only() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_of_contacts_finds_them_and_whole_usernames() {
+    let server = Server::start(&[("TIDINGS__SERVER__DIRECTORY", "contacts")]).await;
+    let rest = Rest::new(&server);
+    assert_eq!(get(&rest, None, "/v1/server").await["directory"], "contacts");
+    let mut ids = Vec::new();
+    for name in ["ada", "adam", "adele"] {
+        let body =
+            json!({ "username": name, "password": "long enough", "display_name": format!("{name} x") });
+        let made = rest.call(Method::POST, "/v1/accounts", None, Some(&body)).await.ok();
+        ids.push(made["user"]["id"].as_str().unwrap().to_owned());
+    }
+    let ben = rest.guest("Ben").await;
+    let known = format!("/v1/contacts/{}", ids[2]);
+    rest.call(Method::PUT, &known, Some(&ben.access), None).await.ok();
+    for (asked, found) in [
+        ("prefix=a", &["adele"][..]),
+        ("prefix=ada", &["ada"]),
+        ("prefix=ADELE", &["adele"]),
+        ("prefix=adam", &["adam"]),
+        ("name=ade", &["adele"]),
+        ("name=x", &["adele"]),
+        ("name=ada", &["ada"]),
+        ("name=ben", &[]),
+    ] {
+        let users = get(&rest, Some(&ben), &format!("/v1/users?{asked}")).await;
+        let names: Vec<_> =
+            users["users"].as_array().unwrap().iter().filter_map(|user| user["username"].as_str()).collect();
+        assert_eq!(names, found, "{asked}");
+    }
+    let channels = rest.call(Method::GET, "/v1/channels", Some(&ben.access), None).await;
+    assert_eq!(channels.status, 200, "open channels are there to be joined");
+}
+
 async fn join(rest: &Rest, who: &Account, conversation: &str) -> Value {
     let path = format!("/v1/conversations/{conversation}/members/{}", who.id);
     rest.call(Method::PUT, &path, Some(&who.access), None).await.ok()

@@ -127,6 +127,23 @@ async fn what_a_request_may_hold_is_what_was_set() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn as_many_conversations_and_added_people_as_was_set() {
+    let (_server, rest) = serve(&[("limits.conversations", "2"), ("limits.invitations_per_day", "2")]).await;
+    let [ada, ben, cid] = [rest.guest("Ada").await, rest.guest("Ben").await, rest.guest("Cid").await];
+    let room = rest.conversation(&ada, "group", &[&ben]).await;
+    let (path, ada_s) = (format!("/v1/conversations/{room}/members/{}", cid.id), Some(ada.access.as_str()));
+    assert_eq!(rest.call(Method::PUT, &path, ada_s, None).await.status, 201);
+    let group = json!({ "kind": "group", "members": [ben.id] });
+    let third = rest.call(Method::POST, "/v1/conversations", ada_s, Some(&group)).await;
+    assert_eq!((third.status.as_u16(), &third.body["code"]), (413, &json!("too_large")), "{}", third.text);
+    assert_eq!(third.body["definite"], true);
+    rest.conversation(&ada, "channel", &[]).await;
+    let channel = json!({ "kind": "channel" });
+    let third = rest.call(Method::POST, "/v1/conversations", ada_s, Some(&channel)).await;
+    assert_eq!((third.status.as_u16(), &third.body["code"]), (413, &json!("too_large")), "{}", third.text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_are_as_fast_as_was_set() {
     let (server, rest) = serve(&[
         ("limits.sends_per_second", "1"),

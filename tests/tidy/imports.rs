@@ -15,7 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("rare", &[]),
     ("rate_limit", &["panics", "domain", "environment", "protocol"]),
     ("config", &["domain"]),
-    ("telemetry", &["config", "protocol"]),
+    ("telemetry", &["config", "domain", "protocol"]),
     ("protocol", &["domain"]),
     ("store", &["domain", "protocol"]),
     ("store/guarded", &["store", "domain", "environment", "telemetry"]),

@@ -35,6 +35,20 @@ const SHOWN_BY: &[(&str, &str, &str, &str)] = &[
         "one_address_takes_its_places_and_only_health_checks_and_those_who_are_signed_in_get_more",
         "SERVER__CONNECTIONS_PER_IP",
     ),
+    ("privacy.messages", CONSENT, CHOSEN, "PRIVACY__MESSAGES"),
+    ("privacy.groups", CONSENT, CHOSEN, "PRIVACY__GROUPS"),
+    ("privacy.presence", CONSENT, CHOSEN, "PRIVACY__PRESENCE"),
+    ("privacy.stranger_messages", CONSENT, MARKED, "PRIVACY__STRANGER_MESSAGES"),
+    ("privacy.invitation_days", CONSENT, INVITED, "PRIVACY__INVITATION_DAYS"),
+    ("privacy.pending_invitations", CONSENT, INVITED, "PRIVACY__PENDING_INVITATIONS"),
+    (
+        "auth.guest_days",
+        "tests/it/erasing.rs",
+        "a_guest_who_was_not_there_for_long_is_erased",
+        "AUTH__GUEST_DAYS",
+    ),
+    ("server.queued_bytes", QUEUED, TWENTY, "SERVER__QUEUED_BYTES"),
+    ("limits.exports_per_user", QUEUED, "a_user_has_so_many_exports_at_once", "LIMITS__EXPORTS_PER_USER"),
     ("server.name", NEWCOMERS, "the_server_tells_its_rules", "SERVER__NAME"),
     ("server.directory", NEWCOMERS, "a_closed_directory_answers_whole_usernames_only", "SERVER__DIRECTORY"),
     (
@@ -308,6 +322,12 @@ const PLAIN: &str = "src/config/links.rs";
 const PLAIN_TEXT: &str = "plain_text_to_another_host_needs_a_setting_and_is_warned_of";
 const SETTINGS: &str = "tests/it/settings.rs";
 const ONE_LOBBY: &str = "a_new_server_has_one_open_channel_that_its_first_account_owns";
+const MARKED: &str = "a_request_is_marked_until_it_is_answered_or_accepted";
+const QUEUED: &str = "tests/it/queued.rs";
+const TWENTY: &str = "twenty_hostile_guests_stay_within_the_budget_and_others_are_served";
+const CONSENT: &str = "tests/it/consent.rs";
+const CHOSEN: &str = "the_installation_chooses_for_those_who_have_not";
+const INVITED: &str = "an_open_client_is_told_of_an_invitation_and_of_the_join_that_follows";
 const NEWCOMERS: &str = "tests/it/newcomers.rs";
 const BACKGROUND: &str = "tests/it/background.rs";
 const BUS_FAULTS: &str = "tests/bus/faults.rs";

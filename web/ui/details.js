@@ -17,7 +17,7 @@ export class Details {
     this.body = h('div', { class: 'details-body' });
     this.el = h('aside', { class: 'details', 'aria-label': 'Details', onkeydown: (event) => { if (event.key === 'Escape') { event.stopPropagation(); actions.close(); } } },
       h('header', { class: 'bar' }, h('div', { class: 'bar-in' }, h('h2', null, 'Details'), iconButton('close', 'Close details', () => actions.close()))), this.body);
-    this.picker = new PeoplePicker({ client, label: 'Invite', id: 'invite', skip: (user) => store.room(id).members?.has(user), onPick: (user) => this.#try('Nobody was invited.', async () => { await client.addMember(id, user.id); store.loadMembers(id); }) });
+    this.picker = new PeoplePicker({ client, label: 'Invite', id: 'invite', skip: (user) => store.room(id).members?.has(user), onPick: (user) => this.#try('Nobody was invited.', async () => { const added = await client.addMember(id, user.id); if (added.invited) actions.told(`${user.display_name} is asked, and joins by accepting.`); else store.loadMembers(id); }) });
     const render = onFrame(() => this.render());
     this.#off.push(store.on(`room:${id}`, render), store.on('people', render));
     this.#loadBlock();

@@ -7,6 +7,7 @@ import { field, form, newPasswordField, usernameField } from './auth.js';
 import { h, icon, iconButton, rove } from './dom.js';
 import { PeoplePicker } from './people.js';
 import { nameRule, topicRule } from './server.js';
+import { PrivacyChoices } from './privacy.js';
 import { SecondFactor } from './second_factor.js';
 import { Sessions } from './sessions.js';
 
@@ -103,6 +104,7 @@ export function accountDialog({ client, store, server, told, claim }) {
   openDialog('Account', (close) => [
     form({ action: 'Save', fields: [field('Display name', 'display_name', { value: me.display_name ?? '', required: true, dir: 'auto' }, nameRule(server.info))],
       work: async (values) => { await client.updateMe(values); close(); told('Saved.'); } }),
+    new PrivacyChoices({ client }).el,
     new Sessions({ client }).el,
     me.username && new SecondFactor({ client, told }).el,
     h('div', { class: 'dialog-foot' },

@@ -6,26 +6,31 @@
 import { brand } from './auth.js';
 import { h, icon, iconButton, onFrame, reconcile, rove } from './dom.js';
 import { avatar, named, oneLine, previewText, shortTime, worded } from './format.js';
+import { Invitations } from './invitations.js';
 
 export class Sidebar {
   #off = []; #current = null;
 
-  /** `actions`: create, search, account, claim. */
+  /** `actions`: create, search, account, claim, open. */
   constructor({ client, store, actions }) {
     Object.assign(this, { client, store, actions });
     const mac = /mac|iphone|ipad/i.test(navigator.userAgent);
     this.list = h('ul', { class: 'rows', 'aria-label': 'Conversations', onkeydown: (event) => rove(event, [...this.list.querySelectorAll('a')]) });
     this.foot = h('footer', { class: 'me' });
+    this.invitations = new Invitations({ client, actions });
     this.el = h('nav', { class: 'sidebar', 'aria-label': 'Conversations' },
       h('header', { class: 'bar' }, h('div', { class: 'bar-in' }, h('h1', null, brand()), iconButton('plus', 'New conversation', () => actions.create(), { class: 'icon-button accent new-button' }))),
       h('button', { type: 'button', class: 'search', onclick: () => actions.search() }, icon('search'), h('span', null, 'Search or start a chat'), h('kbd', null, mac ? '⌘ K' : 'Ctrl K')),
-      this.list, this.foot);
+      this.invitations.el, this.list, this.foot);
     const render = onFrame(() => this.render());
     this.#off.push(store.on('list', render), store.on('people', render), client.on('session', (user) => user && render()), client.on('state', render));
     this.render();
   }
 
-  destroy() { for (const off of this.#off) off(); }
+  destroy() {
+    for (const off of this.#off) off();
+    this.invitations.destroy();
+  }
 
   select(id) {
     this.#current = id;
@@ -72,7 +77,7 @@ export class Sidebar {
       id: c.id, kind: c.kind, peer: c.peer, title: this.store.title(c), unread: c.unread, current: c.id === this.#current,
       presence: c.kind === 'direct' ? this.store.presence.get(c.peer)?.state : undefined,
       draft: Boolean(draft), author, line: draft || (last ? oneLine(last) : ''), failed: this.store.pending(c.id).some((entry) => entry.state === 'failed'),
-      typing: typing && (c.kind === 'direct' ? ['typing…'] : [{ name: this.store.name(typing) }, ' is typing…']),
+      stranger: c.stranger, typing: typing && (c.kind === 'direct' ? ['typing…'] : [{ name: this.store.name(typing) }, ' is typing…']),
       at: room.at ? shortTime(room.at) : '',
     };
   }
@@ -81,7 +86,7 @@ export class Sidebar {
     const glyph = view.kind === 'direct' ? null : icon(view.kind === 'channel' ? 'hash' : 'people');
     const line = view.typing
       ? h('span', { class: 'line typing' }, worded(view.typing))
-      : h('span', { class: 'line', dir: 'auto' }, view.draft && [h('bdi', { class: 'line-draft' }, 'Draft:'), ' '], view.author && h('span', { class: 'line-author' }, named(view.author), ': '), view.line ? previewText(view.line) : { direct: 'Say hello', group: 'New group', channel: 'New channel' }[view.kind]);
+      : h('span', { class: 'line', dir: 'auto' }, view.draft && [h('bdi', { class: 'line-draft' }, 'Draft:'), ' '], view.stranger && !view.draft && [h('bdi', { class: 'line-draft' }, 'Request:'), ' '], view.author && h('span', { class: 'line-author' }, named(view.author), ': '), view.line ? previewText(view.line) : { direct: 'Say hello', group: 'New group', channel: 'New channel' }[view.kind]);
     const end = view.failed ? h('span', { class: 'badge alarm', 'aria-label': 'A message was not sent' }, '!')
       : view.unread > 0 && h('span', { class: 'badge', 'aria-label': `${view.unread} unread` }, view.unread > 99 ? '99+' : view.unread);
     return h('li', null, h('a', { href: `#/c/${encodeURIComponent(view.id)}`, class: `row${view.unread ? ' unread' : ''}`, 'aria-current': view.current ? 'page' : null, 'data-conversation': view.id },

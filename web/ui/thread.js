@@ -24,9 +24,10 @@ export class Thread {
     this.log = h('div', { class: 'log', role: 'log', 'aria-live': 'polite', 'aria-relevant': 'additions', 'aria-label': 'Messages', 'aria-describedby': 'keys-help', tabindex: -1 }, this.list);
     this.jump = h('button', { type: 'button', class: 'to-bottom', hidden: true, onclick: () => this.#toBottom() }, icon('down'), h('span'));
     this.typing = h('div', { class: 'typing-line', 'aria-live': 'polite' });
+    this.request = h('div', { class: 'request' });
     this.heading = h('h1', { class: 'unseen' });
     this.el = h('main', { class: 'thread', 'aria-label': 'Conversation' }, this.heading, this.head, h('div', { class: 'log-wrap' }, this.log, this.jump),
-      this.typing, this.composer.el, h('p', { id: 'keys-help', class: 'unseen' }, KEYS_HELP));
+      this.typing, this.request, this.composer.el, h('p', { id: 'keys-help', class: 'unseen' }, KEYS_HELP));
     this.log.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     this.log.addEventListener('keydown', (event) => this.#keys(event));
     this.log.addEventListener('focusin', (event) => { const row = event.target.closest('.msg'); if (row) this.#activate(row.dataset.key); });
@@ -75,8 +76,21 @@ export class Thread {
     this.#belowButton();
     this.#typingLine(room);
     this.composer.render(room);
+    this.#request(c);
     this.#read();
     if (c && this.log.scrollHeight <= this.log.clientHeight + NEAR_PX && !room.complete && !room.failed) this.store.loadOlder(this.id);
+  }
+
+  /** Somebody who is no contact has written: accept, answer or block. */
+  #request(c) {
+    const answer = async (what, work) => { try { await work(); } catch (error) { this.actions.fail(what, error); } };
+    const title = c && this.store.title(c);
+    const build = () => h('div', { class: 'request-in', role: 'group', 'aria-label': 'Message request' },
+      h('span', null, named(title), ' is not one of your contacts. They can write only a few messages until you answer or accept.'),
+      h('span', { class: 'answers' },
+        h('button', { type: 'button', class: 'primary small', onclick: () => answer('It was not accepted.', async () => { await this.client.setContact(c.peer); this.focus(); }) }, 'Accept'),
+        h('button', { type: 'button', class: 'link danger', onclick: () => answer('Nobody was blocked.', async () => { await this.client.setBlock(c.peer); this.actions.told('They are blocked.'); this.actions.back(); }) }, 'Block')));
+    reconcile(this.request, c?.stranger ? [{ key: 'request', sig: title, build }] : []);
   }
 
   /** History that is put above what is shown is not news: it is not read out. */

@@ -15,7 +15,7 @@ export async function serve(settings = []) {
   const bin = process.env.TIDINGS_BIN;
   if (!bin || !existsSync(bin)) throw new Error('Set TIDINGS_BIN to the server binary: cargo build, then TIDINGS_BIN=target/debug/tidings');
   const folder = await mkdtemp(path.join(tmpdir(), 'tidings-js-'));
-  const { child, line } = await start(bin, ['serve', '--data-dir', path.join(folder, 'data'), '--listen', '127.0.0.1:0', ...settings], /http:\/\/127\.0\.0\.1:(\d+)/, { env: { ...process.env, NO_COLOR: '1', TIDINGS__SERVER__LOOPBACK_EXEMPT: 'true', TIDINGS__CONVERSATIONS__DEFAULT: '' } });
+  const { child, line } = await start(bin, ['serve', '--data-dir', path.join(folder, 'data'), '--listen', '127.0.0.1:0', ...settings], /http:\/\/127\.0\.0\.1:(\d+)/, { env: { ...process.env, NO_COLOR: '1', TIDINGS__SERVER__LOOPBACK_EXEMPT: 'true', TIDINGS__CONVERSATIONS__DEFAULT: '', TIDINGS__PRIVACY__GROUPS: 'everyone', TIDINGS__SERVER__DIRECTORY: 'open', TIDINGS__PRIVACY__STRANGER_MESSAGES: '1000000' } });
   return {
     origin: `http://127.0.0.1:${line[1]}`,
     folder,

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::dispatch::same_conversation;
 use super::published::PublishedSet;
 use super::tracker::Named;
-use super::{Repair, Router};
+use super::{Repair, Router, State};
 use crate::bus::{BusMessage, Digest, Moved, Payload};
 use crate::domain::{Committed, ConversationId, ConversationKind, Position, Topic, UserId, topics};
 use crate::store::Cursor;
@@ -126,7 +126,11 @@ impl Router {
     /// A hole cannot be healed: the readers of the conversation here, and the users who joined or left it in
     /// the hole, must compare heads. They are told before any later event of the conversation.
     pub fn give_up(&self, conversation: ConversationId) {
-        let mut state = self.lock();
+        self.give_up_in(&mut self.lock(), conversation);
+    }
+
+    pub(super) fn give_up_in(&self, state: &mut State, conversation: ConversationId) {
+        self.meters.resume.gaps_given_up.increment(1);
         let Named::Users(users) = state.tracker.give_up(conversation) else { return self.compare_heads() };
         let users: Arc<[UserId]> = users.into_iter().collect();
         self.tell_missed(conversation, &users);

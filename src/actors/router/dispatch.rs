@@ -118,9 +118,10 @@ impl Router {
                 Verdict::Hole => {
                     rare!(HoleFoundByAnEvent);
                     self.meters.resume.gaps_detected.of("live").increment(1);
-                    // When the queue is full, the conversation's next event shows the hole again.
+                    // Nothing says that another event comes soon, or that the log can be read as far as here.
                     if self.repairs.try_send(Repair::Hole(conversation)).is_err() {
-                        state.tracker.postpone(conversation);
+                        rare!(HoleGivenUpUnread);
+                        self.give_up_in(state, conversation);
                     }
                 }
             }

@@ -11,7 +11,7 @@
 //!   queue.
 //! - *On restart*: starts empty; sessions compare heads on `hello`.
 //! - *On full*: a full inbox drops events and makes its sessions compare heads. When the healer's queue is
-//!   full, the next event of the conversation or the next digest shows the hole again.
+//!   full, the readers of the conversation compare heads, or the follower reads the whole log.
 
 mod cluster;
 mod dispatch;
@@ -380,6 +380,8 @@ fn signal_topics(signal: &Signal, users: &[UserId]) -> SmallVec<[Topic; 2]> {
     match signal {
         Signal::Presence { user, .. } => SmallVec::from_slice(&[Topic::Presence(*user)]),
         Signal::Revoked(revocation) => SmallVec::from_slice(&[Topic::User(revocation.user)]),
+        Signal::Hidden { user } => SmallVec::from_slice(&[Topic::User(*user), Topic::Presence(*user)]),
+        Signal::Invited { user, .. } => SmallVec::from_slice(&[Topic::User(*user)]),
         Signal::Blocked { by, user, .. } => SmallVec::from_slice(&[Topic::User(*by), Topic::User(*user)]),
         Signal::Typing { conversation, .. } if users.is_empty() => {
             SmallVec::from_slice(&[Topic::Channel(*conversation)])

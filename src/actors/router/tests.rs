@@ -80,9 +80,12 @@ fn told(inbox: &Inbox) -> Vec<String> {
 }
 
 fn following() -> (Arc<Router>, mpsc::Receiver<Repair>, Arc<Inbox>) {
+    following_with(RouterOptions::default())
+}
+
+fn following_with(options: RouterOptions) -> (Arc<Router>, mpsc::Receiver<Repair>, Arc<Inbox>) {
     let inbox = Inbox::new(1 << 20, Arc::new(ManualEnvironment::new(0, 1)));
-    let (router, holes) =
-        Router::new(vec![Arc::clone(&inbox)], Arc::new(Meters::new()), RouterOptions::default());
+    let (router, holes) = Router::new(vec![Arc::clone(&inbox)], Arc::new(Meters::new()), options);
     let (follower, _) = mpsc::channel(1);
     router.follow(follower, Cursor { epoch: 1, position: Position(1) });
     for n in 1..4 {
@@ -106,6 +109,30 @@ fn who_joins_a_channel_in_a_hole_that_is_given_up_is_told_at_once() {
     assert_eq!(told(&inbox), ["missed [1, 2]", "joined 1", "joined 2"]);
     assert!(router.compare(&digest(channel, (9, 9), &[user(3)])), "named afterwards");
     assert_eq!(told(&inbox), ["joined 3"]);
+}
+
+/// No event of such a conversation may come again for long, and the log may not be readable as far.
+#[test]
+fn the_readers_of_a_hole_that_finds_the_queue_full_compare_heads_at_once() {
+    let (router, mut holes, inbox) =
+        following_with(RouterOptions { healing_conversations: 1, ..RouterOptions::default() });
+    let beyond_a_hole = |n: u128| {
+        let conversation = ConversationId::from_random(ConversationKind::Group, Uuid::from_u128(n));
+        let seq = Seq::new(5).unwrap_or_default();
+        let (sender, kind) = (user(9), EventKind::Delete { target: Seq::ZERO.next() });
+        let event = Event { conversation, seq, sender, sent_at: Timestamp::default(), kind };
+        let audience = Audience { users: Arc::new([user(1), user(2)]) };
+        Committed { event: Arc::new(event), position: Position(9), previous: Position(8), audience }
+    };
+    let (first, second) = (beyond_a_hole(1 << 8), beyond_a_hole(2 << 8));
+    router.read_ahead(std::slice::from_ref(&first));
+    assert!(told(&inbox).is_empty(), "it is being healed");
+    router.read_ahead(std::slice::from_ref(&second));
+    assert_eq!(told(&inbox), ["missed [1, 2]"]);
+    assert_eq!(holes.try_recv(), Ok(Repair::Hole(first.event.conversation)));
+    assert!(holes.try_recv().is_err());
+    router.read_ahead(&[second]);
+    assert!(told(&inbox).is_empty(), "the heads counted it");
 }
 
 #[test]

@@ -71,7 +71,7 @@ mod tests {
             previous: Position(0),
             audience: Audience { users: Arc::new([]) },
         };
-        Changed { seq: Seq::ZERO.plus(1), author, committed: vec![committed] }
+        Changed { seq: Seq::ZERO.plus(1), author, committed: vec![committed], invited: None }
     }
 
     fn of(change: &Change, changed: &Changed) -> Option<(Option<UserId>, Option<String>)> {

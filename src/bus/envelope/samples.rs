@@ -151,6 +151,12 @@ fn signals() -> impl Strategy<Value = Signal> {
         (users(), presences()).prop_map(|(user, presence)| Signal::Presence { user, presence }),
         revocations,
         (users(), users(), any::<bool>()).prop_map(|(by, user, on)| Signal::Blocked { by, user, on }),
+        users().prop_map(|user| Signal::Hidden { user }),
+        (users(), users(), conversations()).prop_map(|(by, user, conversation)| Signal::Invited {
+            by,
+            user,
+            conversation
+        }),
     ]
 }
 

@@ -63,6 +63,20 @@ pub enum WireSignal {
         #[serde(rename = "o")]
         on: bool,
     },
+    #[serde(rename = "h")]
+    Hidden {
+        #[serde(rename = "u")]
+        user: Uuid,
+    },
+    #[serde(rename = "i")]
+    Invited {
+        #[serde(rename = "b")]
+        by: Uuid,
+        #[serde(rename = "u")]
+        user: Uuid,
+        #[serde(rename = "c")]
+        conversation: Uuid,
+    },
 }
 
 /// See [`Presence`].
@@ -101,6 +115,12 @@ impl From<&Signal> for WireSignal {
             Signal::Blocked { by, user, on } => {
                 Self::Blocked { by: *by.as_uuid(), user: *user.as_uuid(), on: *on }
             }
+            Signal::Hidden { user } => Self::Hidden { user: *user.as_uuid() },
+            Signal::Invited { by, user, conversation } => Self::Invited {
+                by: *by.as_uuid(),
+                user: *user.as_uuid(),
+                conversation: *conversation.as_uuid(),
+            },
         }
     }
 }
@@ -137,6 +157,12 @@ impl TryFrom<WireSignal> for Signal {
             WireSignal::Blocked { by, user, on } => {
                 Self::Blocked { by: UserId::from_uuid(by), user: UserId::from_uuid(user), on }
             }
+            WireSignal::Hidden { user } => Self::Hidden { user: UserId::from_uuid(user) },
+            WireSignal::Invited { by, user, conversation } => Self::Invited {
+                by: UserId::from_uuid(by),
+                user: UserId::from_uuid(user),
+                conversation: conversation_from_wire(conversation)?,
+            },
         })
     }
 }

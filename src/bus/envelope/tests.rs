@@ -107,6 +107,8 @@ fn golden() -> Vec<BusMessage> {
             epoch: Some(7),
             payload: Payload::Digest(Arc::new(digest)),
         },
+        signal(Topic::Presence(user(1)), Signal::Hidden { user: user(1) }),
+        signal(Topic::User(user(2)), Signal::Invited { by: user(1), user: user(2), conversation }),
     ]
 }
 

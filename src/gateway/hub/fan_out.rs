@@ -185,6 +185,16 @@ impl<S: ByteStream> Hub<S> {
                     self.control(&self.of_user(one), blocked);
                 }
             }
+            Signal::Hidden { user } => {
+                self.worker.note_ending(Some(*user));
+                let watchers = self.directory.registry.borrow().watchers(*user).to_vec();
+                self.worker.check_watchers(*user, &watchers);
+                self.control(&self.of_user(*user), Control::CheckWatches);
+            }
+            Signal::Invited { by, user, conversation } => {
+                let frame = ServerFrame::Invited { conversation: *conversation, user: *by };
+                self.signal_users(&[*user], &mut About::new(*by, false, frame));
+            }
             Signal::Revoked(revocation) => self.control(&self.of_user(revocation.user), Control::Revoked),
         }
     }

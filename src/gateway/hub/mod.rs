@@ -15,6 +15,8 @@ mod clock_tests;
 mod directory;
 mod drain;
 mod fan_out;
+#[cfg(test)]
+mod give_way_tests;
 mod observed;
 mod registry;
 #[cfg(test)]

@@ -31,6 +31,7 @@ use crate::telemetry::Meters;
 
 const LOCALHOST: ClientAddress = ClientAddress::Counted(IpAddr::V4(Ipv4Addr::LOCALHOST));
 const HEARTBEAT_MS: u64 = 25_000;
+pub(super) const QUEUED_BYTES: usize = 64 * 1024;
 
 /// A node on this thread.
 pub(super) struct World<E = ManualEnvironment> {
@@ -137,6 +138,7 @@ fn node_options() -> NodeOptions {
         presence: PresenceSettings { offline_after_ms: 1_000, typing_timeout_ms: 5_000, ..settings.presence },
         requests_per_second: 0,
         request_burst: 0,
+        queued_bytes: QUEUED_BYTES,
     }
 }
 
@@ -223,10 +225,14 @@ impl Client {
         }
     }
 
+    pub(super) async fn hear_any(&mut self) -> Value {
+        serde_json::from_slice(&self.expect(TEXT).await).expect("JSON")
+    }
+
     /// The next message of this type.
     pub(super) async fn hear(&mut self, kind: &str) -> Value {
         loop {
-            let message: Value = serde_json::from_slice(&self.expect(TEXT).await).expect("JSON");
+            let message = self.hear_any().await;
             if message["type"] == kind {
                 return message;
             }
@@ -313,7 +319,7 @@ async fn a_slow_reader_is_told_that_it_lags_then_its_heads_and_then_what_is_new(
     }
     let mut pushed = 0;
     loop {
-        let message: Value = serde_json::from_slice(&slow.expect(TEXT).await).expect("JSON");
+        let message = slow.hear_any().await;
         match message["type"].as_str() {
             Some("event") => {
                 pushed += 1;

@@ -21,8 +21,10 @@ use super::requests::HelloInProgress;
 use super::state::{Moment, SessionState};
 use super::stream::ByteStream;
 use super::worker::Worker;
+use crate::actors::byte_budget::Account;
 use crate::actors::connections::Place;
 use crate::actors::inbox::SessionKey;
+use crate::domain::queued::QueuedKind;
 use crate::domain::{ClientAddress, ConversationId, SessionId, UserId};
 use crate::gateway::Bounds;
 use crate::gateway::user_connections::UserConnection;
@@ -54,8 +56,10 @@ pub struct Session<S> {
     pub(super) log_changes: Cell<u64>,
     /// Where large answers wait. Made when the first one comes.
     pub(super) answers: RefCell<Option<Rc<AnswerQueue>>>,
-    /// The part of this connection in the gauges: waiting bytes, and whether it is lagging.
-    pub(super) shown: Cell<(usize, bool)>,
+    /// What waits for its client, among what waits for all clients.
+    pub(super) account: Account,
+    /// Whether it counts in the gauge of lagging connections.
+    pub(super) shown_lagging: Cell<bool>,
     /// When the hub calls [`Session::on_timer`] next, on the monotonic clock.
     pub(super) next_timer_ms: Cell<u64>,
     key: Cell<SessionKey>,
@@ -97,7 +101,8 @@ impl<S: ByteStream> Session<S> {
             user_connection: Cell::new(None),
             log_changes: Cell::new(0),
             answers: RefCell::default(),
-            shown: Cell::new((0, false)),
+            account: worker.node.budget().account(),
+            shown_lagging: Cell::new(false),
             next_timer_ms: Cell::new(u64::MAX),
             key: Cell::new(SessionKey { slot: u32::MAX, generation: 0 }),
             task: RefCell::default(),
@@ -133,6 +138,10 @@ impl<S: ByteStream> Session<S> {
             return Poll::Ready(());
         }
         self.write_frames(task);
+        if self.account.poll_asked(task).is_ready() {
+            self.give_way();
+            task.waker().wake_by_ref();
+        }
         Poll::Pending
     }
 
@@ -210,7 +219,7 @@ impl<S: ByteStream> Session<S> {
             (Incoming::Text(_) | Incoming::Binary(_), _) => return self.close(Close::WrongKind),
             (Incoming::Ping(payload), _) => {
                 self.state.borrow_mut().on_sign_of_life();
-                return self.push(frame(Opcode::Pong, &payload));
+                return self.push(frame(Opcode::Pong, &payload), QueuedKind::Answers);
             }
             (Incoming::Pong, _) => return self.state.borrow_mut().on_sign_of_life(),
             (Incoming::Close(code), _) => return self.answer_close(code),

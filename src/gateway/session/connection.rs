@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use super::assembler::{Assembler, Incoming};
 use super::outbox::{Outbox, SLICES};
 use super::stream::ByteStream;
+use crate::domain::queued::{QueuedBytes, QueuedKind};
 use crate::protocol::{Close, Encoding};
 
 /// Bytes per read. One buffer serves all sessions of a thread.
@@ -78,9 +79,19 @@ impl<S: ByteStream> Connection<S> {
         self.outbox.borrow().bytes()
     }
 
+    /// The same by what they are.
+    pub fn waiting_by_kind(&self) -> QueuedBytes {
+        self.outbox.borrow().by_kind()
+    }
+
     /// Queues a frame.
-    pub fn push(&self, frame: Bytes) {
-        self.outbox.borrow_mut().push(frame);
+    pub fn push(&self, frame: Bytes, kind: QueuedKind) {
+        self.outbox.borrow_mut().push(frame, kind);
+    }
+
+    /// Drops the live frames that wait. Returns how many bytes they were.
+    pub fn drop_live(&self) -> usize {
+        self.outbox.borrow_mut().drop_live()
     }
 
     /// Takes the next whole message out of `source`.

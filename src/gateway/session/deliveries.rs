@@ -10,6 +10,7 @@ use super::stream::ByteStream;
 use crate::actors::inbox::Reply;
 use crate::bus::Presence;
 use crate::domain::UserId;
+use crate::domain::queued::QueuedKind;
 use crate::panics;
 use crate::protocol::delivery::Delivery;
 use crate::protocol::server::{PresenceState, ServerFrame};
@@ -76,7 +77,7 @@ impl<S: ByteStream> Session<S> {
             self.send(&ServerFrame::Lagging { conversation: None });
         } else {
             meters.deliveries.increment(1);
-            self.connection.push(frame.clone());
+            self.connection.push(frame.clone(), QueuedKind::Live);
         }
         true
     }
@@ -93,7 +94,7 @@ impl<S: ByteStream> Session<S> {
             rare!(SignalDroppedForASlowReader);
             return Signalled::Dropped;
         }
-        self.push(about.frame(self.connection.encoding));
+        self.push(about.frame(self.connection.encoding), QueuedKind::Live);
         Signalled::Queued
     }
 

@@ -7,6 +7,7 @@ use super::effect::Effect;
 use super::stream::ByteStream;
 use crate::actors::writer::{Asker, Job};
 use crate::domain::ConversationId;
+use crate::domain::queued::QueuedKind;
 use crate::protocol::frame::{Opcode, frame};
 use crate::protocol::server::ServerFrame;
 use crate::protocol::{Failure, RequestId};
@@ -23,7 +24,7 @@ impl<S: ByteStream> Session<S> {
                 let server_time = node.environment().now();
                 self.send(&ServerFrame::Pong { id: id.as_ref(), server_time });
             }
-            Effect::Ping => self.push(frame(Opcode::Ping, b"")),
+            Effect::Ping => self.push(frame(Opcode::Ping, b""), QueuedKind::Answers),
             Effect::TokenExpiring { expires_in_ms } => {
                 self.send(&ServerFrame::TokenExpiring { expires_in_ms });
             }

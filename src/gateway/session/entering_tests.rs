@@ -138,6 +138,7 @@ impl World {
                     first_seq: seq(1),
                     read_seq: Seq::ZERO,
                     unread: 0,
+                    stranger: false,
                 });
             }
             if room(n).kind() == ConversationKind::Channel {

@@ -230,6 +230,7 @@ mod tests {
             first_seq: seq(1),
             read_seq: Seq::ZERO,
             unread: 0,
+            stranger: false,
         };
         let heads = moved.iter().map(head).collect();
         let quiet = quiet.iter().map(|id| conversation(*id)).collect();

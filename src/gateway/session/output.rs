@@ -9,6 +9,7 @@ use super::Session;
 use super::connection::FlushOutcome;
 use super::life::{Ending, Life};
 use super::stream::ByteStream;
+use crate::domain::queued::{QueuedBytes, QueuedKind, most_answer_bytes};
 use crate::protocol::frame::{Opcode, close_frame, frame};
 use crate::protocol::server::ServerFrame;
 use crate::protocol::{Close, Error, ErrorCode, Failure, RequestId};
@@ -31,14 +32,24 @@ pub struct AnswerQueue {
 impl<S: ByteStream> Session<S> {
     /// Queues a message.
     pub(super) fn send(&self, message: &ServerFrame<'_>) {
-        self.push(self.connection.encoding.encode(message));
+        let kind = match message {
+            ServerFrame::Welcome(_) | ServerFrame::Heads { .. } => QueuedKind::Heads,
+            _ => QueuedKind::Answers,
+        };
+        self.push(self.connection.encoding.encode(message), kind);
     }
 
-    /// Queues a frame, unless the connection is closing.
-    pub(super) fn push(&self, frame: Bytes) {
-        if self.state.borrow().life.takes_frames() {
-            self.worker.node.meters().connections.frames_out.increment(1);
-            self.connection.push(frame);
+    /// Queues a frame, unless the connection is closing. Closes a connection that has too many answers
+    /// waiting.
+    pub(super) fn push(&self, frame: Bytes, kind: QueuedKind) {
+        if !self.state.borrow().life.takes_frames() {
+            return;
+        }
+        self.worker.node.meters().connections.frames_out.increment(1);
+        self.connection.push(frame, kind);
+        let answer_bytes = self.connection.waiting_by_kind().get(QueuedKind::Answers);
+        if answer_bytes > most_answer_bytes(self.worker.bounds.gateway.outbox_bytes) {
+            self.close(Close::Abuse);
         }
     }
 
@@ -82,7 +93,7 @@ impl<S: ByteStream> Session<S> {
         });
         self.count_close(close.code());
         rare!(CloseBehindQueuedFrames, self.waiting_bytes() > 0);
-        self.connection.push(close_frame(close));
+        self.connection.push(close_frame(close), QueuedKind::Answers);
         self.wake();
     }
 
@@ -93,7 +104,7 @@ impl<S: ByteStream> Session<S> {
         if state.life.write_close() {
             self.count_close(code.unwrap_or(1000));
             let payload = code.map_or_else(Vec::new, |code| code.to_be_bytes().to_vec());
-            self.connection.push(frame(Opcode::Close, &payload));
+            self.connection.push(frame(Opcode::Close, &payload), QueuedKind::Answers);
         }
     }
 
@@ -144,9 +155,9 @@ impl<S: ByteStream> Session<S> {
         }
         let waiting_bytes = self.connection.waiting_bytes();
         let lags = self.state.borrow().life.is_draining();
-        self.show(waiting_bytes, lags);
+        self.show(self.connection.waiting_by_kind(), lags);
         let bounds = &self.worker.bounds.gateway;
-        if waiting_bytes <= bounds.outbox_bytes {
+        if waiting_bytes <= self.room_bytes() {
             self.has_room();
         }
         if lags && waiting_bytes <= bounds.lag_resume_bytes {
@@ -191,13 +202,34 @@ impl<S: ByteStream> Session<S> {
         }
     }
 
-    /// Whether the queue is above its limit after everything that can be written was written.
+    /// A long answer goes on while no more than this waits.
+    pub(super) fn room_bytes(&self) -> usize {
+        self.account.budget().room_bytes(self.worker.bounds.gateway.outbox_bytes)
+    }
+
+    /// Whether the queue has no room for more of an answer after everything that can be written was written.
     pub(super) fn is_full(self: &Rc<Self>) -> bool {
-        let most_bytes = self.worker.bounds.gateway.outbox_bytes;
-        if self.connection.waiting_bytes() > most_bytes {
+        if self.connection.waiting_bytes() > self.room_bytes() {
             self.flush();
         }
-        self.connection.waiting_bytes() > most_bytes
+        self.connection.waiting_bytes() > self.room_bytes()
+    }
+
+    /// Too much waits for all clients together, and more for this one than for others: the live events that
+    /// wait are dropped, and the client reads them from the log.
+    pub(super) fn give_way(self: &Rc<Self>) {
+        if self.connection.drop_live() == 0 {
+            return;
+        }
+        rare!(LiveQueueGivesWay);
+        self.account.gave_way(QueuedKind::Live);
+        // Signals were among them.
+        self.presence_lost.set(true);
+        let lags = self.state.borrow_mut().life.lag();
+        if lags {
+            self.worker.node.meters().delivery.lags.increment(1);
+            self.send(&ServerFrame::Lagging { conversation: None });
+        }
     }
 
     /// The queue of large answers.
@@ -212,16 +244,15 @@ impl<S: ByteStream> Session<S> {
         }
     }
 
-    /// Updates the gauges of queued bytes and lagging connections. Usually nothing changed, and nothing is
+    /// Accounts for what waits, and for a lagging connection. Usually nothing changed, and nothing is
     /// written.
-    fn show(&self, waiting_bytes: usize, lags: bool) {
-        let before = self.shown.replace((waiting_bytes, lags));
-        if before == (waiting_bytes, lags) {
-            return;
+    fn show(&self, waiting: QueuedBytes, lags: bool) {
+        self.account.set(waiting);
+        let before = self.shown_lagging.replace(lags);
+        if before != lags {
+            let meters = self.worker.node.meters();
+            meters.delivery.lagging.increment(f64::from(u8::from(lags)) - f64::from(u8::from(before)));
         }
-        let delivery = &self.worker.node.meters().delivery;
-        delivery.outbox_bytes.increment(waiting_bytes as f64 - before.0 as f64);
-        delivery.lagging.increment(f64::from(u8::from(lags)) - f64::from(u8::from(before.1)));
     }
 
     /// Ends at once, without a close frame. The task removes the session everywhere.
@@ -238,7 +269,7 @@ impl<S: ByteStream> Session<S> {
         if !worker.directory.remove(self) {
             return;
         }
-        self.show(0, false);
+        self.show(QueuedBytes::default(), false);
         if abrupt {
             self.count_close(NO_CLOSE_FRAME);
         }

@@ -11,6 +11,9 @@ use crate::gateway::admission::Permit;
 use crate::protocol::server::ServerFrame;
 use crate::protocol::{Failure, RequestId};
 
+/// Users whose presence is sent before there has to be room again.
+const USERS_AT_ONCE: usize = 50;
+
 /// State that exists only until the hello has ended.
 #[derive(Debug)]
 pub struct HelloInProgress {
@@ -135,16 +138,21 @@ impl<S: ByteStream> SessionRef<S> {
         });
     }
 
-    /// Sends the presence of those of `users` whom the session watches.
+    /// Sends the presence of those of `users` whom the session watches, as fast as the client takes it.
     pub(super) async fn tell_presence(&self, users: Vec<UserId>) {
         let presence = self.worker.node.presence();
-        let seen = presence.seen(&users).await;
-        self.with(|session| {
-            for (user, looked) in users.into_iter().zip(seen) {
-                if session.state.borrow().watches.is_watched(user) {
-                    session.send(&presence_frame(user, presence.answer(user, looked)));
-                }
+        for some in users.chunks(USERS_AT_ONCE) {
+            if !self.room().await {
+                return;
             }
-        });
+            let seen = presence.seen(some).await;
+            self.with(|session| {
+                for (user, looked) in some.iter().copied().zip(seen) {
+                    if session.state.borrow().watches.is_watched(user) {
+                        session.send(&presence_frame(user, presence.answer(user, looked)));
+                    }
+                }
+            });
+        }
     }
 }

@@ -98,6 +98,9 @@ impl<S: ByteStream> Session<S> {
             drop(permit);
             let Ok(heads) = read else { return };
             this.with(|session| {
+                if session.has_unwritten_events() {
+                    return;
+                }
                 let compared = {
                     let mut state = session.state.borrow_mut();
                     let state = &mut *state;
@@ -120,6 +123,9 @@ impl<S: ByteStream> Session<S> {
 
     /// The events that a comparison did not find have arrived by now, or were lost.
     pub(super) fn look_again(self: &Rc<Self>) {
+        if self.has_unwritten_events() {
+            return;
+        }
         let compared = {
             let mut state = self.state.borrow_mut();
             let state = &mut *state;
@@ -129,6 +135,15 @@ impl<S: ByteStream> Session<S> {
             Compared::Moot | Compared::Same => {}
             Compared::Doubtful | Compared::Amiss => self.on_gap(),
         }
+    }
+
+    /// Whether pushed events may still be dropped ([`Session::give_way`]). The next heads have to count them,
+    /// so no comparison may move the cursor past them.
+    fn has_unwritten_events(self: &Rc<Self>) -> bool {
+        self.flush();
+        let unwritten = self.connection.waiting_by_kind().live() > 0;
+        rare!(ComparisonPutOffByASlowReader, unwritten);
+        unwritten
     }
 
     fn on_gap(self: &Rc<Self>) {

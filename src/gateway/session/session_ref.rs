@@ -48,7 +48,7 @@ impl<S: ByteStream> SessionRef<S> {
     pub async fn room(&self) -> bool {
         loop {
             let Some(session) = self.open() else { return false };
-            if session.connection.waiting_bytes() <= self.worker.bounds.gateway.outbox_bytes {
+            if session.connection.waiting_bytes() <= session.room_bytes() {
                 return true;
             }
             rare!(AnswerWaitsForRoom);

@@ -1,7 +1,7 @@
 //! `sync`: reads exactly what a client lacks, and not faster than the client takes it.
 //!
-//! Limits: one `sync` of a connection at a time. None begins while the connection's outbox is above its
-//! limit, and one that fills the outbox ends with `more: true`.
+//! Limits: one `sync` of a connection at a time. None begins while the connection has no room for more of an
+//! answer ([`crate::domain::queued::room_bytes`]), and one that fills it ends with `more: true`.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,13 +13,14 @@ use crate::domain::{Event, EventKind, JsonText, UserId, price};
 use crate::panics;
 use crate::protocol::client::SyncRange;
 use crate::protocol::event::EventList;
+use crate::protocol::json_text_bytes;
 use crate::protocol::server::ServerFrame;
 use crate::protocol::{Failure, RequestId};
 use crate::store::{RangeEvents, RangeQuery};
 
-/// About how many bytes one `events` frame has, so that phones with small message limits can read it.
+/// About how many encoded bytes one `events` frame has, so that phones with small message limits can read it.
 const EVENTS_FRAME_BYTES: usize = 48 * 1024;
-/// About how many bytes one `sync` answers with. The client asks for the rest after it has read this.
+/// About how many encoded bytes one `sync` answers with. The client asks for the rest after it has read this.
 const SYNC_BYTES: usize = 512 * 1024;
 /// The bytes that an event counts in addition to its content.
 const EVENT_BYTES: usize = 320;
@@ -72,28 +73,35 @@ impl<S: ByteStream> SessionRef<S> {
                 return Ok(true);
             }
             // A user whose token was revoked, or who disconnected, gets no more.
-            if self.open().is_none() {
+            let Some(session) = self.open() else {
                 rare!(ConnectionEndedDuringASync);
                 break;
-            }
+            };
+            let room_bytes = session.room_bytes();
+            drop(session);
             let asked = range.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
             let query = RangeQuery {
                 conversation: range.conversation,
                 after: range.after,
                 limit: asked.min(events_left),
-                max_bytes: bytes_left.min(self.worker.bounds.gateway.outbox_bytes),
+                max_bytes: bytes_left.min(room_bytes),
             };
+            let _reading = self.worker.node.budget().large_read().await?;
             let RangeEvents { events, more: beyond } =
                 self.worker.node.read(self.worker.node.store().range(user, query)).await??;
             more |= beyond && events.len() < asked;
             events_left = events_left.saturating_sub(events.len());
-            bytes_left = bytes_left.saturating_sub(events.iter().map(|event| weight_bytes(event)).sum());
             self.worker.node.meters().resume.sync_events.record(events.len() as f64);
             let mut full = false;
             self.with(|session| {
                 let parts = parts(&events);
                 let last = parts.len().saturating_sub(1);
-                for (at, part) in parts.into_iter().enumerate() {
+                for (at, (part, bytes)) in parts.into_iter().enumerate() {
+                    if bytes_left == 0 {
+                        more = true;
+                        return;
+                    }
+                    bytes_left = bytes_left.saturating_sub(bytes);
                     let list = EventList { events: part, viewer: user };
                     let frame = ServerFrame::Events { id, conversation: range.conversation, events: list };
                     session.send(&frame);
@@ -114,33 +122,37 @@ impl<S: ByteStream> SessionRef<S> {
     }
 }
 
+/// About how many bytes it has in JSON.
 fn weight_bytes(event: &Event) -> usize {
     let content = match &event.kind {
         EventKind::Message(message) => {
             let content = &message.content;
             let json = |text: &Option<JsonText>| text.as_ref().map_or(0, |json| json.0.len());
-            content.body.as_ref().map_or(0, String::len) + json(&content.attachments) + json(&content.data)
+            content.body.as_deref().map_or(0, json_text_bytes)
+                + json(&content.attachments)
+                + json(&content.data)
         }
-        EventKind::Edit { body, .. } => body.as_ref().map_or(0, String::len),
+        EventKind::Edit { body, .. } => body.as_deref().map_or(0, json_text_bytes),
         _ => 0,
     };
     content + EVENT_BYTES
 }
 
-/// Cuts a run of events into frames of about [`EVENTS_FRAME_BYTES`], each with at least one event.
-fn parts(events: &[Arc<Event>]) -> Vec<&[Arc<Event>]> {
+/// Cuts a run of events into frames of about [`EVENTS_FRAME_BYTES`], each with at least one event. Returns
+/// them with their sizes.
+fn parts(events: &[Arc<Event>]) -> Vec<(&[Arc<Event>], usize)> {
     let mut parts = Vec::new();
     let (mut start, mut bytes) = (0, 0);
     for (at, event) in events.iter().enumerate() {
         let weight = weight_bytes(event);
         if at > start && bytes + weight > bound!(SyncFrameBytes, EVENTS_FRAME_BYTES) {
-            parts.push(&events[start..at]);
+            parts.push((&events[start..at], bytes));
             (start, bytes) = (at, 0);
         }
         bytes += weight;
     }
     if start < events.len() {
-        parts.push(&events[start..]);
+        parts.push((&events[start..], bytes));
     }
     parts
 }

@@ -3,9 +3,9 @@
 //! - A block concerns every signal. Each session knows its user's blocks and checks them before it sends one.
 //!   They are read when the session enters, when one is set or lifted, and every five minutes. No signal is
 //!   sent before they are known.
-//! - A watch ends when its reason ends: at a block, or when the last direct conversation or group that both
-//!   share is left or deleted.
-//!   The same read every five minutes also ends it, in case a signal was lost.
+//! - A watch ends when its reason ends: at a block, when the last direct conversation or group that both
+//!   share is left or deleted, or when one of the two shows their presence to fewer others. The same read
+//!   every five minutes also ends it, in case a signal was lost.
 
 use std::rc::Rc;
 
@@ -32,8 +32,8 @@ impl<S: ByteStream> Worker<S> {
         self.endings.borrow_mut().note(user);
     }
 
-    /// Which of `others` the user may see: they share a direct conversation or a group, and
-    /// there is no block between them.
+    /// Which of `others` the user may see: they share a direct conversation or a group, there is no block
+    /// between them, and both allow it.
     ///
     /// # Errors
     /// The store's error, or `Overloaded` when a membership ended during every read.

@@ -78,9 +78,10 @@ samples! {
     Seq = Seq::ZERO;
     Position = Position(0);
     JobKind = JobKind::Erasure;
+    PrivacyChange = PrivacyChange::default();
     Cursor = Cursor { epoch: 1, position: Position(0) };
     RangeQuery = RangeQuery { conversation: Sample::sample(), after: Seq::ZERO, limit: 1, max_bytes: 1 };
-    HistoryQuery = HistoryQuery { conversation: Sample::sample(), before: None, after: None, limit: 1 };
+    HistoryQuery = HistoryQuery { conversation: Sample::sample(), before: None, after: None, limit: 1, max_bytes: usize::MAX };
     &[NewMessage] = &[];
     &[AuditEntry] = &[];
     &Suspension = leaked(Suspension { until: Sample::sample(), reason: None });

@@ -314,8 +314,8 @@ impl Link for Connection {
 
     async fn append(&mut self, call: &Call<'_>) -> sql::Result<Answer> {
         let batch: Vec<_> = call.entries.iter().map(|entry| entry.new.clone()).collect();
-        let rosters = call.cache.clone();
-        let appended = |inside: &mut Inside<'_>| at_once(append::attempt(inside, &rosters, &batch, call.now));
+        let (rosters, terms) = (call.cache.clone(), append::Terms { now: call.now, consent: call.consent });
+        let appended = |inside: &mut Inside<'_>| at_once(append::attempt(inside, &rosters, &batch, terms));
         let done = self.function("append", appended).await?;
         Ok(Answer { answers: done.answers, rosters: done.rosters })
     }

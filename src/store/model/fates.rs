@@ -17,7 +17,7 @@ pub trait Fates: Send + Sync + fmt::Debug {
 }
 
 /// A request that is about to be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RoundTrip {
     /// The process, as it was named when it connected.
     pub process: u64,
@@ -30,7 +30,7 @@ pub struct RoundTrip {
 }
 
 /// A server of the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Destination {
     /// The server that takes writes.
     Primary,
@@ -39,7 +39,7 @@ pub enum Destination {
 }
 
 /// One round trip.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Trip {
     /// Opening a connection.
     Connect,
@@ -67,7 +67,7 @@ impl Trip {
 }
 
 /// What becomes of a round trip.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fate {
     /// It is answered.
     Answer(Delays),
@@ -87,7 +87,7 @@ pub enum Fate {
 }
 
 /// The time that the parts of a round trip take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Delays {
     /// Until the server receives the request.
     pub request: Duration,
@@ -101,7 +101,7 @@ pub struct Delays {
 }
 
 /// How a round trip ended on the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TripOutcome {
     /// It was done.
     Done,

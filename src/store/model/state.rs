@@ -65,6 +65,8 @@ pub(super) struct State {
     idle_limit: Duration,
     /// The lock was released since this was last asked.
     released: bool,
+    /// What each statement needs, by the address of its text.
+    needs: BTreeMap<usize, Need>,
 }
 
 impl State {
@@ -82,6 +84,7 @@ impl State {
             applied: false,
             idle_limit,
             released: false,
+            needs: BTreeMap::new(),
         }
     }
 
@@ -147,12 +150,15 @@ impl State {
         self.sessions.get(&id).is_some_and(|session| session.explicit)
     }
 
-    pub(super) fn need(&self, text: &'static str) -> sql::Result<Need> {
-        let writes = !self.copy.only_reads(text)?;
-        Ok(Need {
-            number: writes || text.contains("tidings_position()") || text.contains("/* lock */"),
-            lock: writes || text.contains("/* lock */"),
-        })
+    pub(super) fn need(&mut self, text: &'static str) -> sql::Result<Need> {
+        let address = text.as_ptr().addr();
+        if let Some(known) = self.needs.get(&address) {
+            return Ok(*known);
+        }
+        let lock = !self.copy.only_reads(text)? || text.contains("/* lock */");
+        let need = Need { number: lock || text.contains("tidings_position()"), lock };
+        self.needs.insert(address, need);
+        Ok(need)
     }
 
     /// Gives the transaction its number.

@@ -8,7 +8,7 @@ use metrics::Gauge;
 use super::connection::{Connection, Connector};
 use super::fates::{Destination, Fates};
 use super::server::ModelServer;
-use crate::domain::Limits;
+use crate::domain::{ConsentRules, Limits};
 use crate::environment::SharedEnvironment;
 use crate::store::pooled::{Generation, Pool, Pooled, Pools, Replicas};
 use crate::store::shared::roster::Rosters;
@@ -37,6 +37,8 @@ pub struct ModelOptions {
     pub roster_cache_members: u64,
     /// The limits on the number of members.
     pub limits: Limits,
+    /// The rules about strangers.
+    pub consent: ConsentRules,
 }
 
 impl ModelOptions {
@@ -53,6 +55,7 @@ impl ModelOptions {
             acquire_timeout_ms: 1_000,
             roster_cache_members: 1_000_000,
             limits: Limits::default(),
+            consent: ConsentRules::open(),
         }
     }
 }
@@ -111,6 +114,7 @@ impl ModelStore {
             rosters,
             timeout: Duration::from_millis(options.timeout_ms),
             limits: options.limits,
+            consent: options.consent,
             meters,
         };
         Self { pools }

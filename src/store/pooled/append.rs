@@ -118,6 +118,7 @@ impl<L: Link> Work<'_, L> {
                 #[cfg(feature = "simulation")]
                 cache: &self.store.rosters,
                 now: self.now,
+                consent: self.store.consent,
             };
             let worked = transaction.connection().append(&call).await;
             attempts -= 1;

@@ -1,6 +1,6 @@
 //! One call of the statement that appends, and its answer.
 
-use crate::domain::{ConversationId, Refusal, Timestamp, UserId};
+use crate::domain::{ConsentRules, ConversationId, Refusal, Timestamp, UserId};
 use crate::store::shared::content::{fingerprint, storable};
 use crate::store::shared::roster::Roster;
 #[cfg(feature = "simulation")]
@@ -51,6 +51,7 @@ pub(in crate::store) struct Call<'c> {
     #[cfg(feature = "simulation")]
     pub cache: &'c Rosters,
     pub now: Timestamp,
+    pub consent: ConsentRules,
 }
 
 /// The result of a call.

@@ -24,7 +24,7 @@ use super::shared::roster::Rosters;
 use super::sql::range::Question;
 use super::sql::{self, Backend, Connection as _, Purpose, Rule, Sql, Stop, statement};
 use super::{AppendError, Appended, NewMessage, Outcome, Running, StoreError};
-use crate::domain::{Limits, Timestamp, UserId};
+use crate::domain::{ConsentRules, Limits, Timestamp, UserId};
 use crate::telemetry::meters::PostgresMeters;
 
 /// The connections to a primary and its replicas.
@@ -36,6 +36,7 @@ pub(in crate::store) struct Pools<L: Link> {
     pub rosters: Rosters,
     pub timeout: Duration,
     pub limits: Limits,
+    pub consent: ConsentRules,
     pub meters: PostgresMeters,
 }
 
@@ -91,6 +92,10 @@ impl<P: Pooled> Backend for P {
 
     fn limits(&self) -> &Limits {
         &self.pools().limits
+    }
+
+    fn consent(&self) -> &ConsentRules {
+        &self.pools().consent
     }
 
     async fn append(

@@ -17,7 +17,7 @@ use crate::store::sql::conversations::roster;
 use crate::store::sql::{self, permissions};
 
 /// Its columns are named, in their order, where the function is.
-const APPEND: &str = "SELECT * FROM tidings_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+const APPEND: &str = "SELECT * FROM tidings_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
 impl Call<'_> {
     pub(super) async fn make(&self, connection: &mut Connection) -> sql::Result<Answer> {
@@ -46,7 +46,9 @@ impl Call<'_> {
                     .map(|known| known.as_ref().map(|roster| roster.version))
                     .collect::<Vec<_>>(),
             )
-            .bind(self.now.as_unix_ms());
+            .bind(self.now.as_unix_ms())
+            .bind(self.consent.defaults.messages.as_stored())
+            .bind(i64::from(self.consent.stranger_messages));
         let rows = connection.fetch(statement).await?;
         if rows.len() != self.entries.len() {
             return Err(impossible("an answer for every message"));

@@ -10,7 +10,7 @@ use crate::store::sql::{Connection as _, Result, Sql, Value, statement, values};
 
 const WRITE: Sql = statement!(postgres:
     "SELECT first, previous, new_position, version FROM tidings_record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
-     $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)",
+     $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36)",
 );
 
 fn users<T>(list: &[T], user: impl Fn(&T) -> UserId) -> Value<'static> {
@@ -87,6 +87,8 @@ impl Recorder for Connection {
             key.map(|key| *key.client_id.as_uuid()),
             key.map(|key| key.fingerprint),
             key.and_then(|key| key.seq).map(Seq::as_stored),
+            journal.added as i64,
+            journal.met,
         ];
         let Some(row) = Connection::optional(self, &WRITE, values).await? else { return Ok(None) };
         Ok(Some(Written {

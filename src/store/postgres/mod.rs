@@ -101,6 +101,7 @@ impl PostgresStore {
             rosters,
             timeout: Duration::from_millis(options.timeout_ms),
             limits: options.limits,
+            consent: options.consent,
             meters,
         };
         Ok(Arc::new(Self { pools }))

@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{PostgresSettings, StoreSettings};
-use crate::domain::Limits;
+use crate::domain::{ConsentRules, Limits};
 
 /// Settings of the store on a Postgres server.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct PostgresOptions {
     pub roster_cache_members: u64,
     /// The limits on the number of members.
     pub limits: Limits,
+    /// The rules about strangers.
+    pub consent: ConsentRules,
 }
 
 impl PostgresOptions {
@@ -26,6 +28,7 @@ impl PostgresOptions {
             timeout_ms: store.timeout_ms,
             roster_cache_members: 1_000_000,
             limits,
+            consent: ConsentRules::open(),
         }
     }
 

@@ -8,7 +8,7 @@ use super::connection::Connection;
 use super::journal::Recorder;
 use super::operation::{Phase, Purpose, Rule, Transaction, Transactions, drive};
 use super::range::Question;
-use crate::domain::{Limits, Timestamp, UserId};
+use crate::domain::{ConsentRules, Limits, Timestamp, UserId};
 use crate::store::shared::error::{Error, Stop};
 use crate::store::shared::roster::Rosters;
 use crate::store::{AppendError, Appended, NewMessage, Outcome, Running, StoreError};
@@ -52,6 +52,8 @@ pub(in crate::store) trait Backend: Send + Sync + 'static {
     fn rosters(&self) -> &Rosters;
 
     fn limits(&self) -> &Limits;
+
+    fn consent(&self) -> &ConsentRules;
 
     /// See [`crate::store::Log::append`].
     fn append(

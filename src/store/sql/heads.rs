@@ -41,6 +41,13 @@ pub(super) const PARTS: &[Part] = &[
     ),
     // The number of a member's unread messages.
     Part::same("unread", "c.message_count - m.read_count - {gone_unread}"),
+    // Whether a direct conversation consists of messages of somebody who is no contact of the member.
+    Part::same(
+        "from_stranger",
+        "(c.low IS NOT NULL AND c.low <> c.high AND c.message_count > 0 AND coalesce(( \
+             SELECT FALSE FROM contacts k WHERE k.user_id = m.user_id \
+             AND k.contact = CASE WHEN c.low = m.user_id THEN c.high ELSE c.low END LIMIT 1), TRUE))",
+    ),
     // The columns that `head` reads, from a conversation and a membership.
     Part::same(
         "head_columns",
@@ -57,12 +64,12 @@ const HEADS: Sql = statement!(
      ) \
      SELECT CAST(NULL AS uuid), CAST(NULL AS text), CAST(NULL AS bigint), CAST(NULL AS text), CAST(NULL AS uuid), \
          CAST(NULL AS uuid), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), \
-         CAST(NULL AS bigint), log.epoch, log.stop, FALSE FROM log \
+         CAST(NULL AS bigint), log.epoch, log.stop, FALSE, FALSE FROM log \
      UNION ALL \
      SELECT {head_columns}, \
          CASE WHEN c.last_position >= s.position OR m.changed_position >= s.position THEN {unread} END, \
          CASE WHEN m.user_id IS NULL THEN d.left_seq WHEN c.deleted_at IS NOT NULL THEN c.last_seq END, NULL, NULL, \
-         c.last_position < s.position \
+         c.last_position < s.position, {from_stranger} \
      FROM since s CROSS JOIN feeds f CROSS JOIN conversations c \
      LEFT JOIN members m ON m.user_id = $1 AND m.conversation = c.id \
      LEFT JOIN departures d ON d.user_id = $1 AND d.conversation = c.id \
@@ -102,7 +109,7 @@ async fn moved<C: Connection>(connection: &mut C, user: UserId, since: Option<Cu
             channels.push((conversation, row.seq(2)?));
         }
         if let Some(unread) = row.int_or_null(8)? {
-            heads.push(head(row, user, unread)?);
+            heads.push(head(row, user, unread, row.flag(13)?)?);
             if row.flag(12)? {
                 quiet.push(conversation);
             }
@@ -120,7 +127,7 @@ fn read_cursor(row: &impl Columns, at: usize) -> Result<Cursor> {
     Ok(Cursor { epoch: row.int(at)?.cast_unsigned(), position: Position(row.count(at + 1)?) })
 }
 
-fn head(row: &impl Columns, user: UserId, unread: i64) -> Result<Head> {
+fn head(row: &impl Columns, user: UserId, unread: i64, stranger: bool) -> Result<Head> {
     let history = HistoryPolicy::parse(&row.text(3)?)
         .ok_or_else(|| impossible("a policy that this release does not know"))?;
     let pair = row.user_or_null(4)?.zip(row.user_or_null(5)?);
@@ -132,11 +139,12 @@ fn head(row: &impl Columns, user: UserId, unread: i64) -> Result<Head> {
         first_seq: history.first_visible(row.seq(6)?),
         read_seq: row.seq(7)?,
         unread: u64::try_from(unread).unwrap_or(0),
+        stranger,
     })
 }
 
 const NAMED: Sql = statement!(
-    "SELECT {head_columns}, {unread} FROM members m CROSS JOIN conversations c \
+    "SELECT {head_columns}, {unread}, {from_stranger} FROM members m CROSS JOIN conversations c \
      WHERE m.user_id = $1 AND m.conversation {one_of $2} AND c.id = m.conversation AND c.deleted_at IS NULL"
 );
 
@@ -161,7 +169,7 @@ async fn named<C: Connection>(
 ) -> Result<Vec<Head>> {
     let ids = Value::uuids(conversations.iter().map(|id| *id.as_uuid()));
     let rows = connection.each(&NAMED, values![user, ids]).await?;
-    rows.iter().map(|row| head(row, user, row.int(8)?)).collect()
+    rows.iter().map(|row| head(row, user, row.int(8)?, row.flag(9)?)).collect()
 }
 
 const END: Sql = statement!("SELECT {epoch} AS epoch, {end_position} AS stop");

@@ -9,7 +9,9 @@ use uuid::Uuid;
 use super::erasure::Scope;
 use super::job::{Job, Stepped};
 use super::journal::Recorder;
-use super::{Backend, Connection, Decision, Result, Sql, erasure, purge, statement, unrefused, values};
+use super::{
+    Backend, Connection, Decision, Result, Sql, erasure, guests, purge, statement, unrefused, values,
+};
 use crate::domain::Timestamp;
 use crate::store::shared::columns::Columns;
 use crate::store::{Backlog, JobKind, Jobs, Step, StoreError, Worked};
@@ -48,6 +50,7 @@ async fn step<C: Connection + Recorder>(
     let stepped = match kind {
         JobKind::Erasure => erasure::step(connection, &mut job, Scope::Account, now).await?,
         JobKind::Content => erasure::step(connection, &mut job, Scope::Content, now).await?,
+        JobKind::Guests => guests::step(connection, &mut job, now).await?,
         JobKind::Purge => purge::step(connection, &mut job).await?,
     };
     match stepped.step {
@@ -109,6 +112,10 @@ impl<B: Backend> Jobs for B {
             tracing::info!(kind = kind.as_str(), %subject, "done");
         }
         Ok(Worked { step: stepped.step, committed: stepped.committed, purged: stepped.purged })
+    }
+
+    async fn expire_guests(&self, before: Timestamp, now: Timestamp) -> std::result::Result<(), StoreError> {
+        self.write((before, now), |on, (before, now)| Box::pin(guests::begin(on, *before, *now))).await
     }
 
     async fn backlog(&self, kind: JobKind) -> std::result::Result<Backlog, StoreError> {

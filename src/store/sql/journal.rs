@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use super::Result;
-use crate::domain::permissions::{Block, is_blocked};
 use crate::domain::{
     Changes, ClientId, Committed, Conversation, ConversationId, ConversationKind, Event, EventKind,
     LeaveReason, Position, Role, Seq, Timestamp, UserId,
 };
+use crate::store::Invited;
 use crate::store::shared::conversation::{ConversationRow, Membership};
 use crate::store::shared::roster::{Roster, audience};
 
@@ -54,6 +54,11 @@ pub(in crate::store) struct Journal {
     pub ended: bool,
     pub touched: Option<Touched>,
     pub key: Option<Key>,
+    /// The people whom the actor adds, to be counted for the day. Who creates a conversation counts them
+    /// itself.
+    pub added: u64,
+    /// Somebody whom the actor accepts as a contact.
+    pub met: Option<UserId>,
     /// The current audience, with the seq or event that made each user a member; empty for channels, whose
     /// subscribers receive the events.
     present: Vec<(UserId, Since)>,
@@ -93,22 +98,9 @@ impl Guard {
         self.memberships.push((user, since));
     }
 
-    /// Adds the condition that no block stops `actor` from writing to `other`.
-    pub(in crate::store) fn rely_on_no_block(
-        &mut self,
-        kind: ConversationKind,
-        actor: UserId,
-        other: UserId,
-    ) {
-        let none = Block::default();
-        for (block, pair) in [
-            (Block { by_actor: true, ..none }, (actor, other)),
-            (Block { by_other: true, ..none }, (other, actor)),
-        ] {
-            if is_blocked(kind, block) {
-                self.unblocked.push(pair);
-            }
-        }
+    /// Adds the condition that there is no block between two users.
+    pub(in crate::store) fn rely_on_no_block(&mut self, one: UserId, other: UserId) {
+        self.unblocked.extend([(one, other), (other, one)]);
     }
 }
 
@@ -193,6 +185,7 @@ pub(in crate::store) struct Recorded {
     /// The author of the message that was changed.
     pub author: Option<UserId>,
     pub committed: Vec<Committed>,
+    pub invited: Option<Invited>,
     pub roster: Option<(ConversationId, Roster)>,
 }
 
@@ -221,6 +214,8 @@ impl Journal {
             ended: false,
             touched: None,
             key: None,
+            added: 0,
+            met: None,
             present,
         }
     }
@@ -311,6 +306,6 @@ impl Journal {
         let roster = (kind == ConversationKind::Group)
             .then(|| (id, Roster::new(written.version, &members.collect::<Vec<_>>())));
         let author = self.touched.as_ref().map(|touched| touched.author);
-        Recorded { seq: written.first, author, committed, roster }
+        Recorded { seq: written.first, author, committed, invited: None, roster }
     }
 }

@@ -10,7 +10,7 @@
 
 use super::accounts::{suspensions, users};
 use super::conversations::listing;
-use super::{heads, history, journal, permissions};
+use super::{heads, history, invitations, journal, permissions, quotas};
 use crate::store::shared::part::Part;
 use crate::store::shared::{codec, conversation, numbers};
 
@@ -34,6 +34,8 @@ const PARTS: &[&[Part]] = &[
     suspensions::PARTS,
     journal::member_acts::PARTS,
     permissions::PARTS,
+    quotas::PARTS,
+    invitations::PARTS,
     permissions::refusals::PARTS,
     history::PARTS,
     heads::PARTS,

@@ -3,6 +3,7 @@
 
 use super::connection::Connection;
 use super::positions::{Positions, Tables};
+use crate::domain::quotas::day_of;
 use crate::domain::{Position, Seq};
 use crate::store::JobKind;
 use crate::store::shared::codec::encode;
@@ -46,6 +47,11 @@ const BAN: Sql = statement!(sqlite:
 const UNBAN: Sql = statement!(sqlite: "DELETE FROM bans WHERE user_id = $1 AND conversation = $2");
 const MUTED: Sql =
     statement!(sqlite: "UPDATE members SET role_seq = $3 WHERE user_id = $1 AND conversation = $2");
+
+const ANSWERED: Sql = statement!(sqlite: "DELETE FROM invitations WHERE user_id = $1 AND conversation = $2");
+const MET: Sql =
+    statement!(sqlite: "INSERT INTO contacts (user_id, contact) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+const ADDED: Sql = statement!(sqlite: "{add_people $1 $2 $3}");
 
 const END: Sql = statement!(sqlite:
     "UPDATE conversations SET last_seq = $2, last_position = $3, member_count = $4, members_version = $5 WHERE id = $1",
@@ -149,6 +155,7 @@ pub(in crate::store) async fn write<C: Tables>(connection: &mut C, journal: &Jou
                 count += 1;
                 connection.run(&JOIN, values![user, id, value, seq, messages, changed]).await?;
                 connection.run(&RETURNED, values![user, id]).await?;
+                connection.run(&ANSWERED, values![user, id]).await?;
             }
             MemberAct::Leave => {
                 count -= 1;
@@ -169,6 +176,13 @@ pub(in crate::store) async fn write<C: Tables>(connection: &mut C, journal: &Jou
                 connection.run(&UNBAN, values![user, id]).await?;
             }
         }
+    }
+    if let Some(contact) = journal.met {
+        connection.run(&MET, values![journal.actor, contact]).await?;
+    }
+    if journal.added > 0 {
+        let (day, people) = (day_of(journal.now), journal.added as i64);
+        connection.run(&ADDED, values![journal.actor, day, people]).await?;
     }
     let first = last.next();
     if let Some(touched) = &journal.touched {

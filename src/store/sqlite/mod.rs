@@ -27,7 +27,7 @@ pub use options::SqliteOptions;
 use super::shared::roster::Rosters;
 use super::sql::{self, Backend, Purpose, Rule, Sql, Stop, statement};
 use super::{AppendError, Appended, Log, NewMessage, Outcome, Running, StoreError};
-use crate::domain::{Limits, Timestamp};
+use crate::domain::{ConsentRules, Limits, Timestamp};
 use connection::Connection;
 use pool::{Pool, at_once};
 
@@ -41,6 +41,7 @@ pub struct SqliteStore {
     timeout: Duration,
     wait_for_others: Duration,
     limits: Limits,
+    consent: ConsentRules,
     scrub: scrub::Scrub,
 }
 
@@ -74,6 +75,10 @@ impl Backend for SqliteStore {
 
     fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    fn consent(&self) -> &ConsentRules {
+        &self.consent
     }
 
     async fn append(

@@ -84,6 +84,7 @@ impl SqliteStore {
             wait_for_others: wait_for_others(&options),
             scrub: Scrub::new(&options, scrubbing, environment),
             limits: options.limits,
+            consent: options.consent,
         });
         Ok(store)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::config::{SqliteSettings, StoreSettings};
-use crate::domain::Limits;
+use crate::domain::{ConsentRules, Limits};
 
 /// Settings of the embedded store.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct SqliteOptions {
     pub steps: Option<Arc<AtomicU64>>,
     /// The limits on the number of members.
     pub limits: Limits,
+    /// The rules about strangers.
+    pub consent: ConsentRules,
 }
 
 impl SqliteOptions {
@@ -40,6 +42,7 @@ impl SqliteOptions {
             roster_cache_members: 1_000_000,
             steps: None,
             limits,
+            consent: ConsentRules::open(),
         }
     }
 

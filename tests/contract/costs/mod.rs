@@ -8,6 +8,7 @@ mod operations;
 mod postgres;
 mod rows;
 mod sqlite;
+mod stage;
 mod trips;
 
 use std::collections::BTreeMap;

@@ -1,20 +1,19 @@
 //! Every operation of the store, as a caller makes it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tidings::domain::audit::{AuditAction, AuditActor, AuditEntry};
 use tidings::domain::{
-    AddressPrefix, Changes, ConversationId, ConversationKind, FamilyId, HistoryPolicy, Receipt, Role, Seq,
-    Suspension, Timestamp, User, UserId, Username,
+    AddressPrefix, Changes, ConversationId, ConversationKind, FamilyId, Openness, PrivacyChange, Receipt,
+    Role, Seq, Suspension, Timestamp, Username,
 };
 use tidings::store::{
-    Change, ChannelOrder, Cursor, HistoryQuery, JobKind, NewConversation, NewFamily, NewUser, RangeQuery,
-    RevocationCursor, Target,
+    Change, ChannelOrder, HistoryQuery, JobKind, NewConversation, NewFamily, RangeQuery, RevocationCursor,
+    Target,
 };
 
-use crate::harness::World;
+pub use super::stage::Stage;
 
 /// One operation; those that take batches run at several sizes.
 pub struct Operation {
@@ -30,98 +29,6 @@ macro_rules! operations {
         pub const OPERATIONS: &[Operation] =
             &[$(Operation { name: $name, sizes: $sizes, run: |$stage, $size| Box::pin(async move { $body }) }),*];
     };
-}
-
-/// Who acts, and where.
-pub struct Stage<'w> {
-    pub world: &'w World,
-    pub ada: UserId,
-    pub ben: UserId,
-    /// Who is a member of every group.
-    pub everywhere: UserId,
-    /// Who is a member of as many others.
-    pub elsewhere: UserId,
-    /// A channel with every user.
-    pub town: ConversationId,
-    /// An open channel in which newcomers read everything.
-    plaza: ConversationId,
-    group: ConversationId,
-    peers: Vec<UserId>,
-    directs: Vec<ConversationId>,
-    names: AtomicU64,
-}
-
-impl<'w> Stage<'w> {
-    pub async fn set(world: &'w World) -> Self {
-        let [ada, ben, everywhere, elsewhere] = world.users().await;
-        let group = world.group(&[ada, ben]).await;
-        let town = world.channel(&[ada, ben, everywhere]).await;
-        world.group(&[everywhere, ben]).await;
-        let plaza = world.channel(&[ada]).await;
-        let history = Some(HistoryPolicy::All);
-        world.change(ada, plaza, Change::Configure(Changes { history, ..Changes::default() })).await;
-        world.say(ada, plaza, "hello").await;
-        let mut peers = Vec::new();
-        for _ in 0..256 {
-            peers.push(world.user("peer").await);
-        }
-        let first: Vec<_> = peers.iter().map(|peer| world.message(ada, Target::User(*peer), "hi")).collect();
-        let directs = world.append(&first).await;
-        let directs = directs.into_iter().map(|appended| appended.unwrap().conversation).collect();
-        Self {
-            world,
-            ada,
-            ben,
-            everywhere,
-            elsewhere,
-            town,
-            plaza,
-            group,
-            peers,
-            directs,
-            names: AtomicU64::new(0),
-        }
-    }
-
-    fn number(&self) -> u64 {
-        self.names.fetch_add(1, Ordering::Relaxed)
-    }
-
-    fn hash(&self) -> [u8; 32] {
-        let mut hash = [7_u8; 32];
-        hash[..8].copy_from_slice(&self.number().to_le_bytes());
-        hash
-    }
-
-    async fn append(&self, size: usize, to: impl Fn(usize) -> Target) {
-        let batch: Vec<_> = (0..size).map(|n| self.world.message(self.ada, to(n), "hello")).collect();
-        let answers = self.world.append(&batch).await;
-        assert!(answers.iter().all(Result::is_ok), "{:?}", answers.iter().find(|one| one.is_err()));
-    }
-
-    async fn newcomer(&self) -> UserId {
-        let id = UserId::from_uuid(self.world.uuid());
-        let username = Username::parse(&format!("new{}", self.number())).unwrap();
-        let user = User {
-            id,
-            username: Some(username),
-            display_name: "new".to_owned(),
-            guest: false,
-            created_at: self.world.now(),
-        };
-        let new = NewUser { user, password_hash: Some("hash".to_owned()), device_hash: Some(self.hash()) };
-        self.world.store.create_user(&new).await.unwrap();
-        id
-    }
-
-    async fn cursor(&self) -> Cursor {
-        self.world.store.end().await.unwrap()
-    }
-
-    async fn created(&self, kind: ConversationKind) -> ConversationId {
-        let new = self.world.new_conversation(kind, &[self.ada, self.ben]);
-        self.world.create(&new).await
-    }
 }
 
 operations! {
@@ -228,7 +135,7 @@ operations! {
     };
     "history" &[1, 200] => |stage, size| {
         for (before, after) in [(None, None), (Seq::new(700), None), (None, Seq::new(500))] {
-            let query = HistoryQuery { conversation: stage.town, before, after, limit: size };
+            let query = HistoryQuery { conversation: stage.town, before, after, limit: size, max_bytes: usize::MAX };
             stage.world.store.history(stage.ada, query).await.unwrap().unwrap();
         }
     };
@@ -329,6 +236,19 @@ operations! {
             store.blocked_with(stage.ada, 100).await.unwrap();
         }
     };
+    "privacy, contacts and invitations" &[1] => |stage, _size| {
+        let (store, user, now) = (&stage.world.store, stage.newcomer().await, stage.world.now());
+        let change = PrivacyChange { groups: Some(Openness::Contacts), ..PrivacyChange::default() };
+        assert_eq!(store.set_privacy(user, change).await.unwrap().unwrap(), store.privacy(user).await.unwrap());
+        stage.world.change(stage.ada, stage.plaza, Change::Join { user, role: Role::Member }).await;
+        assert_eq!(store.invitations(user, now).await.unwrap().len(), 1);
+        store.decline(user, stage.plaza, now).await.unwrap().unwrap();
+        for on in [true, false] {
+            store.set_contact(user, stage.ben, on).await.unwrap().unwrap();
+            assert_eq!(store.contacts(user).await.unwrap().len(), usize::from(on));
+            store.find_contacts(user, &["us".to_owned()], 20).await.unwrap();
+        }
+    };
     "families and revocations" &[1] => |stage, _size| {
         let (store, now) = (&stage.world.store, stage.world.now());
         let (_, read) = store.revocations(RevocationCursor::default()).await.unwrap();
@@ -397,6 +317,8 @@ operations! {
         store.release("costs", holder.id).await.unwrap();
         store.backlog(JobKind::Purge).await.unwrap();
         store.work(JobKind::Erasure, stage.world.now()).await.unwrap();
+        store.expire_guests(Timestamp::from_unix_ms(1), stage.world.now()).await.unwrap();
+        store.work(JobKind::Guests, stage.world.now()).await.unwrap();
         store.backlog(JobKind::Erasure).await.unwrap();
     };
 }

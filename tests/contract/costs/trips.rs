@@ -49,7 +49,7 @@ operations! {
         s.world.store.range(s.ada, query).await.unwrap().unwrap()
     };
     2 "history" => |s| {
-        let query = HistoryQuery { conversation: s.group, before: None, after: None, limit: 10 };
+        let query = HistoryQuery { conversation: s.group, before: None, after: None, limit: 10, max_bytes: usize::MAX };
         s.world.store.history(s.ada, query).await.unwrap().unwrap()
     };
     1 "end" => |s| s.world.store.end().await.unwrap();
@@ -65,6 +65,9 @@ operations! {
     2 "bans" => |s| s.world.store.bans(s.ada, s.group, None, 10, s.world.now()).await.unwrap().unwrap();
     1 "audience" => |s| s.world.store.audience(s.group).await.unwrap();
     1 "acquaintances" => |s| s.world.store.acquaintances(s.ada, &[s.ben]).await.unwrap();
+    1 "privacy" => |s| s.world.store.privacy(s.ada).await.unwrap();
+    1 "contacts" => |s| s.world.store.contacts(s.ada).await.unwrap();
+    1 "invitations" => |s| s.world.store.invitations(s.ada, s.world.now()).await.unwrap();
     1 "user" => |s| s.world.store.user(s.ada).await.unwrap();
     1 "users" => |s| s.world.store.users(&[s.ada, s.ben]).await.unwrap();
     1 "users by name" => |s| s.world.store.users_by_name(&["user".to_owned()], 10).await.unwrap();

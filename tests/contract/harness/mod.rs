@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use tidings::domain::{
-    ClientId, Committed, Content, ConversationId, ConversationKind, Event, EventKind, HistoryPolicy,
-    JoinPolicy, Refusal, Role, Seq, Timestamp, User, UserId,
+    ClientId, Committed, ConsentRules, Content, ConversationId, ConversationKind, Event, EventKind,
+    HistoryPolicy, JoinPolicy, Limits, Refusal, Role, Seq, Timestamp, User, UserId,
 };
 use tidings::store::{
     AppendError, Appended, Change, Changed, Head, HistoryQuery, Holder, JobKind, MessageView,
@@ -35,6 +35,11 @@ pub trait Harness: Send + Sync {
     async fn skip_positions(&self, by: u64);
     /// Does every event have a position of its own? Else those of one transaction share theirs.
     fn position_per_event(&self) -> bool;
+}
+
+/// Small enough to be reached.
+fn limits() -> Limits {
+    Limits { group_members: 8, conversations: 300, ..Limits::default() }
 }
 
 /// For a store that is opened only once.
@@ -63,12 +68,17 @@ pub struct World {
     now_ms: AtomicI64,
 }
 
-/// An empty world over the backend that a copy of the suite is named for.
+/// An empty world over the backend that a copy of the suite is named for, in which nobody is a stranger.
 pub async fn fresh(suite: &str) -> World {
+    fresh_by(suite, ConsentRules::open()).await
+}
+
+/// The same, with these rules about strangers.
+pub async fn fresh_by(suite: &str, consent: ConsentRules) -> World {
     match suite.rsplit("::").next() {
-        Some("over_sqlite") => World::over(Box::new(SqliteHarness::new())).await,
-        Some("over_model") => World::over(Box::new(ModelHarness::new())).await,
-        Some("over_postgres") => World::over(Box::new(PostgresHarness::new().await)).await,
+        Some("over_sqlite") => World::over(Box::new(SqliteHarness::new().with(consent))).await,
+        Some("over_model") => World::over(Box::new(ModelHarness::new().with(consent))).await,
+        Some("over_postgres") => World::over(Box::new(PostgresHarness::new().await.with(consent))).await,
         _ => panic!("no backend is named for the suite {suite}"),
     }
 }
@@ -269,7 +279,8 @@ impl World {
     }
 
     pub async fn page(&self, user: UserId, conversation: ConversationId) -> Vec<MessageView> {
-        let query = HistoryQuery { conversation, before: None, after: None, limit: 1_000 };
+        let query =
+            HistoryQuery { conversation, before: None, after: None, limit: 1_000, max_bytes: usize::MAX };
         self.store.history(user, query).await.unwrap().unwrap().messages
     }
 

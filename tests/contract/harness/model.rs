@@ -3,8 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use tidings::domain::Limits;
-use tidings::domain::Timestamp;
+use tidings::domain::{ConsentRules, Timestamp};
 use tidings::environment::{Environment, ManualEnvironment, SharedEnvironment, SystemEnvironment};
 use tidings::store::SharedStore;
 use tidings::store::model::{Fates, ModelOptions, ModelServer, ModelStore, NoFaults};
@@ -15,6 +14,7 @@ use super::Harness;
 pub struct ModelHarness {
     pub server: Arc<ModelServer>,
     pub environment: SharedEnvironment,
+    pub consent: ConsentRules,
     opened: Mutex<Option<Arc<ModelStore>>>,
 }
 
@@ -26,11 +26,17 @@ impl ModelHarness {
     /// Servers and processes with this clock.
     pub fn on(environment: SharedEnvironment) -> Self {
         let server = ModelServer::new(7, Arc::clone(&environment)).unwrap();
-        Self { server, environment, opened: Mutex::default() }
+        Self { server, environment, consent: ConsentRules::open(), opened: Mutex::default() }
+    }
+
+    /// With these rules about strangers.
+    pub fn with(mut self, consent: ConsentRules) -> Self {
+        self.consent = consent;
+        self
     }
 
     pub fn options(process: u64) -> ModelOptions {
-        let limits = Limits { group_members: 8, ..Limits::default() };
+        let limits = super::limits();
         ModelOptions { limits, ..ModelOptions::new(process) }
     }
 
@@ -78,7 +84,8 @@ impl Environment for OnTokiosClock {
 #[async_trait]
 impl Harness for ModelHarness {
     async fn store(&self) -> SharedStore {
-        let store = self.connect(0, Arc::new(NoFaults));
+        let options = ModelOptions { consent: self.consent, ..Self::options(0) };
+        let store = self.connect_with(options, Arc::new(NoFaults));
         *self.opened.lock().unwrap() = Some(Arc::clone(&store));
         store
     }

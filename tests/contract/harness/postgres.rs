@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use tidings::domain::Limits;
+use tidings::domain::ConsentRules;
 use tidings::environment::{SharedEnvironment, SystemEnvironment};
 use tidings::store::SharedStore;
 use tidings::store::postgres::{PostgresOptions, PostgresStore};
@@ -36,6 +36,7 @@ async fn server() -> Arc<Postgres> {
 pub struct PostgresHarness {
     pub server: Arc<Postgres>,
     pub name: String,
+    pub consent: ConsentRules,
     url: String,
     opened: Mutex<Option<Arc<PostgresStore>>>,
 }
@@ -50,14 +51,20 @@ impl PostgresHarness {
     pub async fn on(server: Arc<Postgres>) -> Self {
         let name = format!("test_{}", NAMES.fetch_add(1, Ordering::Relaxed));
         let url = server.database(&name).await;
-        Self { server, name, url, opened: Mutex::default() }
+        Self { server, name, consent: ConsentRules::open(), url, opened: Mutex::default() }
+    }
+
+    /// With these rules about strangers.
+    pub fn with(mut self, consent: ConsentRules) -> Self {
+        self.consent = consent;
+        self
     }
 
     pub fn options(&self) -> PostgresOptions {
-        let limits = Limits { group_members: 8, ..Limits::default() };
+        let limits = super::limits();
+        let usual = PostgresOptions::new(self.url.clone());
         // Generous: a machine at work on other things must not fail a test.
-        let mut options =
-            PostgresOptions { limits, timeout_ms: 30_000, ..PostgresOptions::new(self.url.clone()) };
+        let mut options = PostgresOptions { limits, consent: self.consent, timeout_ms: 30_000, ..usual };
         options.postgres.acquire_timeout_ms = 20_000;
         (options.postgres.write_connections, options.postgres.read_connections) = (4, 4);
         options

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use tempfile::TempDir;
-use tidings::domain::Limits;
+use tidings::domain::ConsentRules;
 use tidings::environment::{ManualEnvironment, SharedEnvironment};
 use tidings::store::SharedStore;
 use tidings::store::sqlite::{SqliteOptions, SqliteStore};
@@ -16,6 +16,7 @@ use super::Harness;
 /// A database file in a directory of its own.
 pub struct SqliteHarness {
     pub directory: TempDir,
+    pub consent: ConsentRules,
     opened: std::sync::Mutex<Option<Arc<SqliteStore>>>,
     seeds: AtomicU64,
 }
@@ -23,7 +24,18 @@ pub struct SqliteHarness {
 impl SqliteHarness {
     pub fn new() -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        Self { directory, opened: std::sync::Mutex::default(), seeds: AtomicU64::new(1) }
+        Self {
+            directory,
+            consent: ConsentRules::open(),
+            opened: std::sync::Mutex::default(),
+            seeds: AtomicU64::new(1),
+        }
+    }
+
+    /// With these rules about strangers.
+    pub fn with(mut self, consent: ConsentRules) -> Self {
+        self.consent = consent;
+        self
     }
 
     pub fn path(&self) -> PathBuf {
@@ -31,9 +43,10 @@ impl SqliteHarness {
     }
 
     pub fn options(&self) -> SqliteOptions {
-        let limits = Limits { group_members: 8, ..Limits::default() };
+        let (limits, consent) = (super::limits(), self.consent);
         // Generous: a machine at work on other things must not fail a test.
-        let mut options = SqliteOptions { limits, timeout_ms: 30_000, ..SqliteOptions::new(self.path()) };
+        let usual = SqliteOptions::new(self.path());
+        let mut options = SqliteOptions { limits, consent, timeout_ms: 30_000, ..usual };
         options.sqlite.readers = 2;
         options
     }

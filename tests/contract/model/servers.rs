@@ -19,7 +19,7 @@ fn reader(harness: &ModelHarness, script: &Arc<Script>, options: ModelOptions) -
 }
 
 async fn page(store: &ModelStore, user: UserId, conversation: ConversationId) -> Vec<String> {
-    let query = HistoryQuery { conversation, before: None, after: None, limit: 10 };
+    let query = HistoryQuery { conversation, before: None, after: None, limit: 10, max_bytes: usize::MAX };
     let messages = store.history(user, query).await.unwrap().unwrap().messages;
     messages.iter().filter_map(|view| body(&view.event)).collect()
 }

@@ -157,7 +157,7 @@ async fn a_receipt_under_way_is_found_though_the_group_shrank_to_where_it_is_tol
     let mut message = append.begin().await.unwrap();
     let appended: i16 = sqlx::query_scalar(
         "SELECT outcome FROM tidings_append(ARRAY[$1::uuid], ARRAY[$2::uuid], ARRAY[$3::uuid], NULL, ARRAY[1::bigint], NULL, \
-             ARRAY['hi'], ARRAY[NULL::text], ARRAY[NULL::bigint], 1)",
+             ARRAY['hi'], ARRAY[NULL::text], ARRAY[NULL::bigint], 1, 0, 0)",
     )
     .bind(owner.as_uuid())
     .bind(Uuid::from_u128(1))

@@ -60,7 +60,13 @@ impl Late {
                     range.map(|range| range.events.iter().filter_map(|event| body(event)).collect())
                 }
                 Way::History => {
-                    let query = HistoryQuery { conversation, before: None, after: None, limit: 100 };
+                    let query = HistoryQuery {
+                        conversation,
+                        before: None,
+                        after: None,
+                        limit: 100,
+                        max_bytes: usize::MAX,
+                    };
                     let page = store.history(user, query).await?;
                     page.map(|page| {
                         let views = page.messages.into_iter();

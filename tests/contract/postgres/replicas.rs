@@ -63,7 +63,8 @@ impl Pair {
     }
 
     async fn newest(&self, user: UserId, conversation: tidings::domain::ConversationId) -> (Seq, Seq) {
-        let history = HistoryQuery { conversation, before: None, after: None, limit: 10 };
+        let history =
+            HistoryQuery { conversation, before: None, after: None, limit: 10, max_bytes: usize::MAX };
         let page = self.store.history(user, history).await.unwrap().unwrap();
         let range = RangeQuery { conversation, after: Seq::ZERO, limit: 1_000, max_bytes: usize::MAX };
         let events = self.store.range(user, range).await.unwrap().unwrap().events;
@@ -128,7 +129,13 @@ async fn a_page_from_a_replica_is_the_page_of_the_primary() {
         }
     }
     pair.caught_up().await;
-    let query = HistoryQuery { conversation: group, before: Seq::new(30), after: None, limit: 7 };
+    let query = HistoryQuery {
+        conversation: group,
+        before: Seq::new(30),
+        after: None,
+        limit: 7,
+        max_bytes: usize::MAX,
+    };
     let shown = |page: tidings::store::HistoryPage| {
         let messages =
             page.messages.into_iter().map(|view| (body(&view.event), view.event.seq, view.reactions));

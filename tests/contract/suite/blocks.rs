@@ -50,7 +50,7 @@ async fn edits_and_reactions_do_not_pass_a_block() {
 }
 
 #[tokio::test]
-async fn nobody_is_added_by_someone_they_blocked_but_they_share_conversations() {
+async fn nobody_adds_somebody_over_a_block_but_they_share_conversations() {
     let world = fresh().await;
     let [ada, ben, cid] = world.users().await;
     let shared = world.group(&[cid, ada, ben]).await;
@@ -60,6 +60,9 @@ async fn nobody_is_added_by_someone_they_blocked_but_they_share_conversations() 
     assert_eq!(world.try_change(ada, group, invite).await.err(), Some(Refusal::Blocked));
     let new = world.new_conversation(ConversationKind::Group, &[ada, ben]);
     assert_eq!(world.store.create(&new, world.now()).await.unwrap().err(), Some(Refusal::Blocked));
+    let of_ben = world.group(&[ben]).await;
+    let invite = Change::Join { user: ada, role: Role::Member };
+    assert_eq!(world.try_change(ben, of_ben, invite).await.err(), Some(Refusal::Blocked));
     world.say(ada, shared, "to all").await;
     world.change(cid, world.group(&[cid]).await, Change::Join { user: ben, role: Role::Member }).await;
 }

@@ -73,7 +73,13 @@ async fn pages_go_back_from_the_newest_and_forward_from_anywhere() {
     let world = fresh().await;
     let (ada, conversation) = talk(&world, 10).await;
     let page = |before: Option<u64>, after: Option<u64>| {
-        let query = HistoryQuery { conversation, before: before.map(seq), after: after.map(seq), limit: 4 };
+        let query = HistoryQuery {
+            conversation,
+            before: before.map(seq),
+            after: after.map(seq),
+            limit: 4,
+            max_bytes: usize::MAX,
+        };
         let world = &world;
         async move { world.store.history(ada, query).await.unwrap().unwrap() }
     };
@@ -89,6 +95,45 @@ async fn pages_go_back_from_the_newest_and_forward_from_anywhere() {
         let page = page(before, after).await;
         assert_eq!((numbers(&page), page.more), (expected, more), "before {before:?} after {after:?}");
     }
+}
+
+#[tokio::test]
+async fn a_page_ends_where_its_bytes_end_in_both_directions() {
+    let world = fresh().await;
+    let (ada, conversation) = talk(&world, 10).await;
+    let whole = HistoryQuery { conversation, before: None, after: None, limit: 20, max_bytes: usize::MAX };
+    let page = |query| {
+        let world = &world;
+        async move { world.store.history(ada, query).await.unwrap().unwrap() }
+    };
+    let all = numbers(&page(whole).await);
+    for max_bytes in [0, 1, 200, 400, 700, 100_000] {
+        let (mut back, mut before) = (Vec::new(), None);
+        loop {
+            let page = page(HistoryQuery { before, max_bytes, ..whole }).await;
+            assert!(!page.messages.is_empty(), "a page has a message, however large");
+            assert!(max_bytes > 1 || page.messages.len() == 1);
+            before = page.messages.first().map(|view| view.event.seq);
+            back.extend(numbers(&page).into_iter().rev());
+            if !page.more {
+                break;
+            }
+        }
+        back.reverse();
+        assert_eq!(back, all, "{max_bytes}");
+        let (mut on, mut after) = (Vec::new(), Some(seq(0)));
+        loop {
+            let page = page(HistoryQuery { after, max_bytes, ..whole }).await;
+            after = page.messages.last().map(|view| view.event.seq);
+            on.extend(numbers(&page));
+            if !page.more {
+                break;
+            }
+        }
+        assert_eq!(on, all, "{max_bytes}");
+    }
+    let page = page(HistoryQuery { max_bytes: 400, ..whole }).await;
+    assert!((2..10).contains(&page.messages.len()) && page.more, "{:?}", numbers(&page));
 }
 
 #[tokio::test]
@@ -109,7 +154,7 @@ async fn pages_hold_messages_only_whatever_lies_between() {
             .change(ada, conversation, Change::Edit { target, body: format!("edited {n}"), client_id: None })
             .await;
     }
-    let query = HistoryQuery { conversation, before: None, after: None, limit: 2 };
+    let query = HistoryQuery { conversation, before: None, after: None, limit: 2, max_bytes: usize::MAX };
     let page = world.store.history(ada, query).await.unwrap().unwrap();
     assert_eq!(numbers(&page), said[1..]);
     assert!(page.messages.iter().all(|view| matches!(view.event.kind, EventKind::Message(_))));

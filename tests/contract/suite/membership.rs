@@ -235,3 +235,54 @@ async fn a_conversation_has_a_hundred_admins_at_most() {
     world.change(owner, channel, Change::SetRole { user: member, role: Role::Admin }).await;
     world.change(owner, channel, Change::SetRole { user: admins[1], role: Role::Owner }).await;
 }
+
+#[tokio::test]
+async fn a_user_is_in_so_many_groups_and_channels_and_no_more() {
+    let world = fresh().await;
+    let [ada, ben, cid] = world.users().await;
+    let mut rooms = Vec::new();
+    for _ in 0..300 {
+        rooms.push(world.channel(&[ada]).await);
+    }
+    let new = world.new_conversation(ConversationKind::Group, &[ada]);
+    assert!(matches!(world.store.create(&new, world.now()).await.unwrap(), Err(Refusal::TooLarge(_))));
+    let hall = world.channel(&[ben, cid]).await;
+    let own = world.try_change(ada, hall, invite(ada)).await.unwrap_err();
+    let of_another = world.try_change(ben, hall, invite(ada)).await.unwrap_err();
+    assert!(matches!((&own, &of_another), (Refusal::TooLarge(_), Refusal::TooLarge(_))) && own != of_another);
+    let both = world.new_conversation(ConversationKind::Group, &[ben, ada]);
+    assert_eq!(world.store.create(&both, world.now()).await.unwrap().err(), Some(of_another));
+    // Direct conversations do not count, and one who leaves has room again.
+    world.try_send(ada, Target::User(ben), "I am busy").await.unwrap();
+    world.leave(ada, rooms[0]).await;
+    world.join(ada, hall).await;
+    assert!(world.join(ada, rooms[1]).await.committed.is_empty(), "a member already");
+}
+
+#[tokio::test]
+async fn a_user_adds_so_many_people_in_a_day() {
+    let world = fresh().await;
+    let [ada, ben] = world.users().await;
+    let channel = world.channel(&[ada]).await;
+    let now = world.now();
+    let mut crowd = Vec::new();
+    for n in 0..1_001 {
+        crowd.push(world.user(&format!("one of many {n}")).await);
+    }
+    // At once when a channel is made, and one after the other.
+    let mut new = world.new_conversation(ConversationKind::Channel, &[ada]);
+    new.members = crowd[..999].to_vec();
+    world.create(&new).await;
+    world.change(ada, channel, invite(crowd[0])).await;
+    assert!(world.change(ada, channel, invite(crowd[0])).await.committed.is_empty(), "which counts nothing");
+    let over = world.try_change(ada, channel, invite(crowd[1])).await;
+    assert!(matches!(over, Err(Refusal::TooLarge(_))), "{over:?}");
+    let two = world.new_conversation(ConversationKind::Group, &[ada, ben]);
+    assert!(matches!(world.store.create(&two, now).await.unwrap(), Err(Refusal::TooLarge(_))));
+    // Who comes by themself is not counted, nor what others do.
+    world.join(crowd[1], channel).await;
+    world.change(ben, world.channel(&[ben]).await, invite(crowd[1])).await;
+    let tomorrow = now.plus_ms(86_400_000);
+    let change = world.store.change(ada, channel, &invite(crowd[2]), tomorrow).await.unwrap();
+    assert_eq!(change.unwrap().committed.len(), 1);
+}

@@ -7,6 +7,7 @@ mod bans;
 mod blocks;
 mod browse;
 mod changes;
+mod consent;
 mod consumers;
 mod conversations;
 mod erasure;

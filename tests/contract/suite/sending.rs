@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidings::domain::permissions::{Block, Sending, is_blocked, may_send};
 use tidings::domain::{
-    Changes, ConversationId, ConversationKind, EventKind, JoinPolicy, Refusal, Role, Timestamp, UserId,
+    Approach, Changes, ConversationId, ConversationKind, EventKind, JoinPolicy, Refusal, Role, Timestamp,
+    UserId,
 };
 use tidings::store::{Change, Changed, Target};
 
@@ -111,7 +112,17 @@ async fn who_may_send_is_one_rule() {
             // What erasing takes along: blocks go with the account.
             let blocks = sender_lives && peer_lives;
             let block = Block { by_actor: by_actor && blocks, by_other: by_other && blocks };
-            let case = Sending { there, direct, member, sender_lives, peer_lives, block, muted_until: None };
+            let approach = Approach::welcome();
+            let case = Sending {
+                there,
+                direct,
+                member,
+                sender_lives,
+                peer_lives,
+                block,
+                approach,
+                muted_until: None,
+            };
             let may_be_muted = matches!(place, Place::Group | Place::OpenChannel) && member && !by_actor;
             // One that holds, and one that has ended by itself.
             let mutes: &[_] = if may_be_muted { &[None, Some(60_000), Some(1)] } else { &[None] };
@@ -156,6 +167,7 @@ impl Known {
             sender_lives: !self.erased.contains(&sender),
             peer_lives: peer.is_some_and(|peer| !self.erased.contains(&peer)),
             block: peer.map(|peer| self.block(sender, peer)).unwrap_or_default(),
+            approach: Approach::welcome(),
             muted_until: self.mutes.get(&(sender, id)).copied(),
         }
     }
@@ -194,7 +206,7 @@ async fn happens(world: &World, known: &mut Known, numbers: &mut Numbers, users:
             let change = Change::Join { user: other, role: Role::Member };
             let there = known.conversations[&place].contains(&other);
             let answer = world.try_change(actor, place, change).await;
-            let holds = !there && is_blocked(place.kind(), known.block(actor, other));
+            let holds = !there && is_blocked(known.block(actor, other));
             assert!(answer.is_err() || !holds, "{actor} brought {other} in: {answer:?}");
             assert!(
                 answer.as_ref().err() != Some(&Refusal::Blocked) || holds,

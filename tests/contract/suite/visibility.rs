@@ -47,7 +47,8 @@ async fn outsiders_read_nothing_and_cannot_tell_a_closed_group_from_none() {
         [(group, Refusal::NotFound), (nowhere, Refusal::NotFound), (channel, Refusal::NotMember)]
     {
         let range = RangeQuery { conversation, after: Seq::ZERO, limit: 10, max_bytes: 1_000 };
-        let history = HistoryQuery { conversation, before: None, after: None, limit: 10 };
+        let history =
+            HistoryQuery { conversation, before: None, after: None, limit: 10, max_bytes: usize::MAX };
         assert_eq!(world.store.range(eve, range).await.unwrap().err().as_ref(), Some(&refusal));
         assert_eq!(world.store.history(eve, history).await.unwrap().err().as_ref(), Some(&refusal));
         let members = world.store.members(eve, conversation, None, 10).await.unwrap();

@@ -17,12 +17,15 @@ use super::DEADLINE;
 
 /// Settings of every server here: the log says all it can, so that a secret in it is seen; stopping takes no
 /// longer than a test waits, since clients here do not reconnect when asked to; nobody is in a conversation
-/// that the test did not make; and all clients come from one address.
-const SETTINGS: [(&str, &str); 4] = [
+/// that the test did not make; all clients come from one address; and nobody is a stranger to anybody.
+const SETTINGS: [(&str, &str); 7] = [
     ("TIDINGS__TELEMETRY__LOG_FILTER", "debug"),
     ("TIDINGS__SERVER__SHUTDOWN_MS", "3500"),
     ("TIDINGS__CONVERSATIONS__DEFAULT", ""),
     ("TIDINGS__SERVER__LOOPBACK_EXEMPT", "true"),
+    ("TIDINGS__PRIVACY__GROUPS", "everyone"),
+    ("TIDINGS__SERVER__DIRECTORY", "open"),
+    ("TIDINGS__PRIVACY__STRANGER_MESSAGES", "1000000"),
 ];
 
 /// The folder in which [`Server::panic_at`] asks for a panic.

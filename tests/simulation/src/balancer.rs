@@ -57,12 +57,16 @@ impl Balancer {
 
     /// A process with a role that takes connections. A paused one is chosen too: nobody knows that it is.
     fn choose(&self, role: &str) -> Option<Rc<Incarnation>> {
+        self.choose_of(|one| self.plan.processes[one.process].roles.split(',').any(|has| has == role))
+    }
+
+    fn choose_of(&self, fits: impl Fn(&Incarnation) -> bool) -> Option<Rc<Incarnation>> {
         let ready: Vec<Rc<Incarnation>> = self
             .fleet
             .alive()
             .into_iter()
             .filter(|one| one.phase.get() == Phase::Ready)
-            .filter(|one| self.plan.processes[one.process].roles.split(',').any(|has| has == role))
+            .filter(|one| fits(one))
             .collect();
         (!ready.is_empty()).then(|| self.draw(|dice| Rc::clone(dice.pick(&ready))))
     }
@@ -113,10 +117,36 @@ impl Network for Balancer {
     }
 
     async fn call(&self, device: usize, call: Call) -> Result<(u16, Value), Broken> {
+        self.ask(Who::Device(device), self.choose("api"), call, |call, reply| {
+            Arrival::Request(Request { call, address: address(device), reply })
+        })
+        .await
+    }
+}
+
+impl Balancer {
+    /// Makes a call of the operator, to the internal address of a process that serves.
+    ///
+    /// # Errors
+    /// As [`Network::call`].
+    pub async fn operate(&self, call: Call) -> Result<(u16, Value), Broken> {
+        let target = self.choose_of(|_| true);
+        self.ask(Who::Operator, target, call, |call, reply| {
+            Arrival::Operator(Request { call, address: Ipv4Addr::LOCALHOST.into(), reply })
+        })
+        .await
+    }
+
+    async fn ask(
+        &self,
+        who: Who,
+        target: Option<Rc<Incarnation>>,
+        call: Call,
+        arrival: impl FnOnce(Call, oneshot::Sender<(u16, Value)>) -> Arrival,
+    ) -> Result<(u16, Value), Broken> {
         let number = self.history.next_id();
-        let target = self.choose("api");
         self.history.note(
-            Who::Device(device),
+            who,
             What::Called {
                 call: number,
                 process: target.as_ref().map(|target| target.process),
@@ -132,8 +162,7 @@ impl Network for Balancer {
             let target = target?;
             let arrivals = target.arrivals()?;
             let (reply, answer) = oneshot::channel();
-            let request = Request { call, address: address(device), reply };
-            arrivals.try_send(Arrival::Request(request)).ok()?;
+            arrivals.try_send(arrival(call, reply)).ok()?;
             let answer = tokio::select! {
                 biased;
                 answer = tokio::time::timeout(PATIENCE, answer) => answer.ok()?.ok()?,
@@ -147,7 +176,7 @@ impl Network for Balancer {
             Some((status, body)) => (Some(*status), body.clone()),
             None => (None, Value::Null),
         };
-        self.history.note(Who::Device(device), What::Answered { call: number, status, body });
+        self.history.note(who, What::Answered { call: number, status, body });
         answer.ok_or(Broken)
     }
 }

@@ -64,6 +64,15 @@ impl World {
                 self.down_ms.borrow_mut().insert(process, down_ms);
             }
             Fault::Pause { process, ms } => self.pause(process, ms),
+            Fault::WorkersStop { process, ms } => {
+                if let Some(one) = self.fleet.newest(process) {
+                    one.workers.stop(true);
+                    tokio::task::spawn_local(async move {
+                        sleep(after(ms)).await;
+                        one.workers.stop(false);
+                    });
+                }
+            }
             Fault::Drain { process, down_ms } => self.drain(process, down_ms),
             Fault::ClockJump { process, by_ms } => {
                 if let Some(one) = self.fleet.newest(process) {
@@ -228,6 +237,7 @@ impl World {
         }
         for one in self.fleet.alive() {
             one.paused.set(false);
+            one.workers.stop(false);
             one.wires.borrow().iter().for_each(|wire| wire.change(SocketOptions::from(&weather)));
         }
     }

@@ -7,9 +7,9 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
 
 use tidings::app::process::Gateway;
 use tokio::sync::{Notify, mpsc};
@@ -19,6 +19,7 @@ use crate::dice::Dice;
 use crate::edges::clock::SimEnvironment;
 use crate::edges::socket::Wire;
 use crate::process::{Arrival, Running};
+use crate::workers::Workers;
 
 /// Where a process is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub struct Incarnation {
     pub phase: Cell<Phase>,
     /// It does nothing at the moment.
     pub paused: Cell<bool>,
+    /// Its worker threads.
+    pub workers: Rc<Workers>,
     /// Its connections to devices.
     pub wires: RefCell<Vec<Wire>>,
     /// Requests that it has not answered are cut off.
@@ -54,6 +57,38 @@ pub struct Incarnation {
     gateway: RefCell<Option<Gateway>>,
     /// Taken out while it is polled.
     tasks: RefCell<Option<LocalSet>>,
+    woken: Arc<Woken>,
+}
+
+/// Whether any task of a process can go on. Most turns are for one process, and polling another one that has
+/// nothing to do costs as much as a task.
+struct Woken {
+    is: AtomicBool,
+    /// Wakes the world, which polls its processes.
+    world: Mutex<Waker>,
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.is.swap(true, Ordering::Relaxed) {
+            self.world.lock().unwrap_or_else(PoisonError::into_inner).wake_by_ref();
+        }
+    }
+}
+
+impl Woken {
+    /// Takes the wake-up, if there is one. The next one wakes `world`.
+    fn take(&self, world: &Waker) -> bool {
+        let is = self.is.swap(false, Ordering::Relaxed);
+        if is {
+            self.world.lock().unwrap_or_else(PoisonError::into_inner).clone_from(world);
+        }
+        is
+    }
 }
 
 impl Incarnation {
@@ -118,12 +153,14 @@ impl Fleet {
             environment,
             phase: Cell::new(Phase::Starting),
             paused: Cell::new(false),
+            workers: Rc::default(),
             wires: RefCell::default(),
             calls_cut: Notify::new(),
             running: RefCell::default(),
             arrivals: RefCell::default(),
             gateway: RefCell::default(),
             tasks: RefCell::new(Some(LocalSet::new())),
+            woken: Arc::new(Woken { is: AtomicBool::new(true), world: Mutex::new(Waker::noop().clone()) }),
         });
         incarnation.spawn(start(Rc::clone(&incarnation)));
         self.incarnations.borrow_mut().push(Rc::clone(&incarnation));
@@ -157,11 +194,13 @@ impl Fleet {
         let first = usize::try_from(dice.below(order.len() as u64)).unwrap_or(0);
         order.rotate_left(first);
         for incarnation in order {
-            if incarnation.is_alive() && incarnation.paused.get() {
+            let waits = incarnation.paused.get() || !incarnation.woken.take(context.waker());
+            if incarnation.is_alive() && waits {
                 continue;
             }
             let Some(mut tasks) = incarnation.tasks.borrow_mut().take() else { continue };
-            let _ = Pin::new(&mut tasks).poll(context);
+            let waker = Waker::from(Arc::clone(&incarnation.woken));
+            let _ = Pin::new(&mut tasks).poll(&mut Context::from_waker(&waker));
             if incarnation.is_alive() {
                 incarnation.tasks.replace(Some(tasks));
             }

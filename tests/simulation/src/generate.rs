@@ -4,6 +4,7 @@
 mod aimed;
 mod faults;
 mod operations;
+mod operators;
 mod scenes;
 mod sizes;
 mod tight;
@@ -45,9 +46,11 @@ pub fn plan(seed: u64) -> Plan {
     tight::tighten(&mut Dice::new(seed, "tight"), &mut plan);
     scenes::gather(&mut Dice::new(seed, "moments"), &mut plan);
     scenes::add(&mut Dice::new(seed, "scenes"), &mut plan);
+    scenes::add_narrow(&mut Dice::new(seed, "narrow scenes"), &mut plan);
     // Last, because it takes out steps that would spoil it.
     aimed::add(&mut Dice::new(seed, "aimed"), &mut plan);
     tight::keep_bodies_small(&mut plan);
+    operators::add(&mut Dice::new(seed, "operators"), &mut plan);
     plan
 }
 

@@ -2,7 +2,7 @@
 //! runs were the same.
 
 use std::cell::RefCell;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,12 +16,14 @@ pub enum Who {
     Device(usize),
     /// A process, by its index in [`crate::plan::Plan::processes`].
     Process(usize),
+    /// The operator.
+    Operator,
     /// The world: faults, the balancer, the log, the bus.
     World,
 }
 
 /// What happened. Frames and bodies are shown as JSON, whichever the encoding was.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub enum What {
     /// A device opened a WebSocket to a process. `socket` is unique in the run.
     Opened { socket: u64, process: usize },
@@ -63,19 +65,49 @@ pub struct Entry {
 
 /// The hash of a run, shared by edges that the product holds.
 #[derive(Debug, Default)]
-pub struct Trace(Mutex<u64>);
+pub struct Trace(Mutex<Words>);
 
 impl Trace {
     /// Adds something that nobody reads, such as a call of the store.
-    pub fn mix(&self, text: &str) {
-        let mut hash = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut hasher = DefaultHasher::new();
-        (*hash, text).hash(&mut hasher);
-        *hash = hasher.finish();
+    pub fn mix(&self, what: impl Hash) {
+        what.hash(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn hash(&self) -> u64 {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).finish()
+    }
+}
+
+/// A hash of words of 8 bytes. It tells runs apart, and nobody looks for two runs with the same hash, so it
+/// need not be a strong one: much is added to it.
+#[derive(Debug, Default)]
+struct Words(u64);
+
+impl Hasher for Words {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| self.write_u64(u64::from_le_bytes(*word)));
+        if !rest.is_empty() {
+            let mut word = [0; 8];
+            word[..rest.len()].copy_from_slice(rest);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.write_u64(u64::from(byte));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0 ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        (self.0 ^ (self.0 >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93)
     }
 }
 
@@ -115,18 +147,13 @@ impl History {
     /// Notes what happened.
     pub fn note(&self, who: Who, what: What) {
         let at_ms = self.now_ms();
-        self.mix(&format!("{at_ms} {who:?} {what:?}"));
+        self.trace.mix((at_ms, who, &what));
         self.inner.borrow_mut().entries.push(Entry { at_ms, who, what });
     }
 
     /// Notes a fault or something else of the world.
     pub fn world(&self, text: impl Into<String>) {
         self.note(Who::World, What::Noted { text: text.into() });
-    }
-
-    /// Adds to the hash something that nobody reads.
-    pub fn mix(&self, text: &str) {
-        self.trace.mix(text);
     }
 
     /// The hash, for edges that the product holds.

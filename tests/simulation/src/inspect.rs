@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tidings::domain::{Committed, ConversationId, Event, EventKind, Position, UserId};
 use tidings::environment::SharedEnvironment;
 use tidings::store::model::{ModelOptions, ModelServer, NoFaults};
-use tidings::store::{Accounts, Conversations, Log, StoreError};
+use tidings::store::{Accounts, Audit, Conversations, Log, StoreError};
 
 use crate::checker::log::{FinalLog, Logged, Membership};
 
@@ -73,7 +73,13 @@ pub async fn read(server: &Arc<ModelServer>, environment: SharedEnvironment) -> 
             log.blocks.insert((user.to_string(), other.to_string()));
         }
     }
-    Ok(log)
+    loop {
+        let page = store.audit(log.audit.last().map_or(0, |entry| entry.id), PAGE).await?;
+        if page.is_empty() {
+            return Ok(log);
+        }
+        log.audit.extend(page);
+    }
 }
 
 fn logged(event: &Event, position: u64) -> Logged {

@@ -121,6 +121,28 @@ pub enum Act {
     },
     /// Something goes wrong, or is put right.
     Fault(Fault),
+    /// The operator does something.
+    Operator(Command),
+}
+
+/// What the operator does to a person's account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Keep the account out for so long; 0: without an end.
+    Suspend { person: usize, seconds: u64 },
+    /// Let it in again.
+    Lift { person: usize },
+    /// End all its sign-ins.
+    EndSignIns { person: usize },
+}
+
+impl Command {
+    /// The person.
+    pub const fn person(self) -> usize {
+        match self {
+            Self::Suspend { person, .. } | Self::Lift { person } | Self::EndSignIns { person } => person,
+        }
+    }
 }
 
 /// A conversation, as steps name it.
@@ -182,6 +204,8 @@ pub enum Operation {
     SyncAgain { on: Place, back: Back },
     /// End the connection: with a close frame, with a reset, or silently.
     Disconnect { how: Hangup },
+    /// Connect now, and not only some seconds after the end of the last connection.
+    Reconnect,
     /// Read nothing for so long.
     StopReading { ms: u64 },
     /// Fetch a new token by the refresh token, and give it to the connection.
@@ -237,6 +261,8 @@ pub enum Fault {
     KillAfterCommit { process: usize, down_ms: u64 },
     /// A process does nothing for a while, and then goes on.
     Pause { process: usize, ms: u64 },
+    /// The worker threads of a process do nothing for a while, and the rest of it goes on.
+    WorkersStop { process: usize, ms: u64 },
     /// A process is asked to stop as in a rolling release, and its successor starts.
     Drain { process: usize, down_ms: u64 },
     /// The wall clock of a process jumps.
@@ -293,6 +319,13 @@ impl Weather {
     }
 }
 
+impl Plan {
+    /// Whether workers are stopped apart from their process.
+    pub fn stops_workers(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.act, Act::Fault(Fault::WorkersStop { .. })))
+    }
+}
+
 impl Fault {
     /// The process that it concerns, if it concerns one.
     pub const fn process(&self) -> Option<usize> {
@@ -300,6 +333,7 @@ impl Fault {
             Self::Kill { process, .. }
             | Self::KillAfterCommit { process, .. }
             | Self::Pause { process, .. }
+            | Self::WorkersStop { process, .. }
             | Self::Drain { process, .. }
             | Self::ClockJump { process, .. }
             | Self::BusCut { process }

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use actix_web::http::Method;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use actix_web::test::{self, TestRequest};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use serde_json::Value;
+use tidings::api::admin::{OPERATOR_HEADER, Operators};
+use tidings::api::internal::{self, InternalState};
 use tidings::api::{self, Readiness};
 use tidings::app::process::{Gateway, Groundwork, Others, Process};
 use tidings::app::stop::StopPlan;
@@ -28,6 +30,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::edges::bus::SimBusLink;
 use crate::edges::socket::SimSocket;
 use crate::net::Call;
+use crate::operator::NAME;
+use crate::workers::{WorkerTasks, Workers};
 
 /// Connections and requests on their way to a process that has not taken them yet.
 const BACKLOG: usize = 4_096;
@@ -60,6 +64,8 @@ pub enum Arrival {
     Connection(Incoming),
     /// A request.
     Request(Request),
+    /// A request of the operator, at the internal address.
+    Operator(Request),
 }
 
 /// The input for the start of a process.
@@ -74,6 +80,8 @@ pub struct Edges {
     pub meters: Arc<Meters>,
     /// Its name.
     pub name: String,
+    /// Its worker threads; `None` where nothing stops them apart from the process.
+    pub workers: Option<Rc<Workers>>,
 }
 
 /// Connects a process's router to the bus.
@@ -107,7 +115,7 @@ pub async fn start(
     edges: Edges,
     connect: impl FnOnce(&Arc<tidings::actors::router::Router>) -> BusEdge,
 ) -> Result<Running, String> {
-    let Edges { settings, store, environment, meters, name } = edges;
+    let Edges { settings, store, environment, meters, name, workers } = edges;
     let groundwork = Groundwork::lay(settings.clone(), store, environment, meters).await;
     let groundwork = groundwork.map_err(|error| error.to_string())?;
     let BusEdge { bus, registry, health, link } = connect(groundwork.router());
@@ -121,6 +129,7 @@ pub async fn start(
         gateway.clone(),
         process.api_state(readiness(&gateway)),
         settings.clone(),
+        workers,
     ));
     Ok(Running { arrivals, gateway, process, settings, link })
 }
@@ -138,22 +147,38 @@ impl Running {
     }
 }
 
+/// A worker's hub, with its tasks where the worker can be stopped.
+type ApartHub = (Rc<Hub<Polled<SimSocket>>>, Option<WorkerTasks>);
+
 async fn serve(
     mut arriving: mpsc::Receiver<Arrival>,
     gateway: Gateway,
     state: api::ApiState,
     settings: Settings,
+    apart: Option<Rc<Workers>>,
 ) {
     let workers = u8::try_from(settings.server.worker_threads()).unwrap_or(1);
-    let hubs: Vec<Rc<Hub<Polled<SimSocket>>>> =
-        (0..workers).map(|worker| gateway.start_hub(worker)).collect();
+    let hubs = (0..workers).map(|worker| {
+        let tasks = apart.clone().map(WorkerTasks::start);
+        let _entered = tasks.as_ref().map(WorkerTasks::enter);
+        (gateway.start_hub(worker), tasks)
+    });
+    let hubs: Vec<ApartHub> = hubs.collect();
     let app = actix_web::App::new().configure(move |config| api::configure(config, state));
     let service = Rc::new(test::init_service(app).await);
+    let internal = InternalState::new(None, None);
+    internal.started(
+        readiness(&gateway),
+        Operators { node: gateway.node.clone(), identity: gateway.identity.clone() },
+    );
+    let app = actix_web::App::new().configure(move |config| internal::configure(config, internal));
+    let internal = Rc::new(test::init_service(app).await);
     let mut next = 0;
     while let Some(arrival) = arriving.recv().await {
         match arrival {
             Arrival::Connection(Incoming { stream, encoding, bearer, address }) => {
-                let hub = &hubs[next % hubs.len()];
+                let (hub, tasks) = &hubs[next % hubs.len()];
+                let _entered = tasks.as_ref().map(WorkerTasks::enter);
                 next += 1;
                 // A draining hub refuses the upgrade: the connection ends.
                 if !hub.is_draining() {
@@ -161,26 +186,48 @@ async fn serve(
                     hub.open(Polled::new(stream), encoding, bearer, BytesMut::new(), place);
                 }
             }
-            Arrival::Request(Request { call, address, mut reply }) => {
+            Arrival::Request(asked) => {
                 let service = Rc::clone(&service);
-                actix_rt::spawn(async move {
-                    let answer = async {
-                        let request = request(call, address).to_request();
-                        let response = test::call_service(&*service, request).await;
-                        let status = response.status().as_u16();
-                        let body = test::read_body(response).await;
-                        (status, shown(&body))
-                    };
-                    // As the HTTP server does: a request whose connection has ended is dropped.
-                    tokio::select! {
-                        biased;
-                        () = reply.closed() => {}
-                        answer = answer => drop(reply.send(answer)),
-                    }
+                answer(asked, None, async move |request| {
+                    let response = test::call_service(&*service, request.to_request()).await;
+                    (response.status().as_u16(), test::read_body(response).await)
+                });
+            }
+            Arrival::Operator(asked) => {
+                let service = Rc::clone(&internal);
+                answer(asked, Some(NAME), async move |request| {
+                    let response = test::call_service(&*service, request.to_request()).await;
+                    (response.status().as_u16(), test::read_body(response).await)
                 });
             }
         }
     }
+}
+
+/// Answers a request beside everything else. `serve`: asks the service.
+fn answer<A: Future<Output = (u16, Bytes)> + 'static>(
+    asked: Request,
+    operator: Option<&str>,
+    serve: impl FnOnce(TestRequest) -> A + 'static,
+) {
+    let Request { call, address, mut reply } = asked;
+    let request = request(call, address);
+    let request = match operator {
+        Some(name) => request.insert_header((OPERATOR_HEADER, name)),
+        None => request,
+    };
+    actix_rt::spawn(async move {
+        let answer = async {
+            let (status, body) = serve(request).await;
+            (status, shown(&body))
+        };
+        // As the HTTP server does: a request whose connection has ended is dropped.
+        tokio::select! {
+            biased;
+            () = reply.closed() => {}
+            answer = answer => drop(reply.send(answer)),
+        }
+    });
 }
 
 fn request(call: Call, address: IpAddr) -> TestRequest {

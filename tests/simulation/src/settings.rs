@@ -25,6 +25,7 @@ pub fn settings(plan: &Plan, process: &ProcessPlan, keys: &[PathBuf]) -> Result<
         ("auth.argon2_memory_kib", "64".to_owned()),
         ("auth.argon2_iterations", "1".to_owned()),
         ("conversations.default", String::new()),
+        ("auth.guest_days", "0".to_owned()),
     ];
     let mut overrides: Vec<(String, String)> =
         fixed.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();

@@ -114,7 +114,7 @@ impl Shrinker<'_> {
             let left = plan.processes.len();
             plan.steps.retain(|step| match &step.act {
                 Act::Fault(fault) => fault.process().is_none_or(|process| process < left),
-                Act::Device { .. } => true,
+                Act::Device { .. } | Act::Operator(_) => true,
             });
             if !self.keep(plan) {
                 return;

@@ -34,6 +34,7 @@ fn promised(promise: &str) -> &'static str {
         "P11" => "every request gets an answer that says what to do",
         "P13" => "after an ack every read shows the event",
         "P14" => "deleted content is gone",
+        "audit" => "the audit log is one chain, and has what an operator did",
         _ => "what docs/SEMANTICS.md says",
     }
 }

@@ -11,6 +11,7 @@ use tidings::environment::SharedEnvironment;
 use tidings::store::model::{ModelOptions, ModelServer, ModelStore};
 use tidings::store::{Guarded, SharedStore};
 use tidings::telemetry::Meters;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use crate::balancer::Balancer;
@@ -26,9 +27,9 @@ use crate::fleet::{self, Fleet, Incarnation, Phase};
 use crate::history::{Entry, History};
 use crate::net::SharedNetwork;
 use crate::outcome::{Broken, Outcome};
-use crate::plan::{Act, Plan, Step};
+use crate::plan::{Act, Command, Plan, Step};
 use crate::process::{self, BusEdge, Edges};
-use crate::{entropy, inspect, settings, story};
+use crate::{entropy, inspect, operator, settings, story};
 
 /// The stack of the thread of a run. Futures of an unoptimised build are large.
 const STACK_BYTES: usize = 64 << 20;
@@ -175,13 +176,14 @@ impl World {
                 clients::start(device, &self.plan, Rc::clone(&network), self.history.clone(), shared.clone())
             })
             .collect();
+        let operator = operator::start(Rc::clone(&self.balancer), shared);
         let (active, calm): (Vec<&Step>, Vec<&Step>) =
             self.plan.steps.iter().partition(|step| step.at_ms <= self.plan.active_ms);
-        self.take_steps(&active, &devices).await;
+        self.take_steps(&active, &devices, &operator).await;
         sleep_until(at(self.plan.active_ms)).await;
         self.calm();
         devices.iter().for_each(Handle::quiet);
-        self.take_steps(&calm, &devices).await;
+        self.take_steps(&calm, &devices, &operator).await;
         sleep_until(at(self.plan.active_ms + self.plan.calm_ms)).await;
         let copies = devices.iter().enumerate().map(|(device, handle)| (device, handle.copy()));
         Ran {
@@ -200,7 +202,12 @@ impl World {
         self.dice.borrow_mut().below(bound)
     }
 
-    async fn take_steps(self: &Rc<Self>, steps: &[&Step], devices: &[Handle]) {
+    async fn take_steps(
+        self: &Rc<Self>,
+        steps: &[&Step],
+        devices: &[Handle],
+        operator: &mpsc::Sender<Command>,
+    ) {
         for step in steps {
             sleep_until(self.history.began() + Duration::from_millis(step.at_ms)).await;
             match &step.act {
@@ -210,6 +217,10 @@ impl World {
                     }
                 }
                 Act::Fault(fault) => self.carry_out(fault),
+                Act::Operator(command) => {
+                    // An operator with too much to do leaves it.
+                    let _ = operator.try_send(*command);
+                }
             }
         }
     }
@@ -269,7 +280,9 @@ impl World {
         let store = Guarded::shared(store as SharedStore, timeout, Arc::clone(&environment), &meters.store);
         let lease = Duration::from_millis(settings.presence.lease_ms);
         let name = format!("process {} start {}", one.process, one.number);
-        let edges = Edges { settings, store, environment: Arc::clone(&environment), meters, name };
+        let workers = self.plan.stops_workers().then(|| Rc::clone(&one.workers));
+        let environment_too = Arc::clone(&environment);
+        let edges = Edges { settings, store, environment: environment_too, meters, name, workers };
         process::start(edges, |router| {
             let alive = Arc::clone(&one.alive);
             let link =

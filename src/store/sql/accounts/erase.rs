@@ -8,7 +8,7 @@ use crate::store::sql::{Connection, Decision, Sql, job, statement, values};
 use crate::store::{JobKind, Revocation, RevocationKind};
 
 const STANDING: Sql = statement!("SELECT erased_at FROM users WHERE id = $1 {lock}");
-const ACCOUNT: [Sql; 11] = [
+const ACCOUNT: [Sql; 16] = [
     statement!(
         "UPDATE users SET username = NULL, display_name = 'deleted', guest = $3, erased_at = $2 WHERE id = $1",
     ),
@@ -19,13 +19,18 @@ const ACCOUNT: [Sql; 11] = [
     statement!("DELETE FROM devices WHERE user_id = $1"),
     statement!("DELETE FROM spent_tokens WHERE family IN (SELECT id FROM families WHERE user_id = $1)"),
     statement!("DELETE FROM families WHERE user_id = $1"),
+    statement!("DELETE FROM contacts WHERE user_id = $1"),
+    statement!("DELETE FROM contacts WHERE contact = $1"),
+    statement!("DELETE FROM privacy WHERE user_id = $1"),
+    statement!("DELETE FROM invitations WHERE user_id = $1"),
+    statement!("DELETE FROM invited WHERE user_id = $1"),
     statement!("DELETE FROM suspensions WHERE user_id = $1"),
     statement!("DELETE FROM blocks WHERE blocker = $1"),
     statement!("DELETE FROM blocks WHERE blocked = $1"),
 ];
 
 /// Deletes the profile, the credentials and the blocks; the job does the rest.
-pub(super) async fn erase<C: Connection>(
+pub(in crate::store) async fn erase<C: Connection>(
     connection: &mut C,
     user: UserId,
     now: Timestamp,

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub(in crate::store) use self::users::read_user;
+pub(in crate::store) use self::erase::erase as erase_account;
+pub(in crate::store) use self::users::{living, read_user};
 use super::Backend;
 use crate::domain::permissions::Block;
 use crate::domain::{

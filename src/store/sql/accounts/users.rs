@@ -117,7 +117,7 @@ const LIVING: Sql =
     statement!("SELECT {user_columns} FROM users u WHERE u.id = $1 AND u.erased_at IS NULL {lock}");
 
 /// An account that exists and is not erased, and stays so for the whole transaction.
-async fn living<C: Connection>(connection: &mut C, id: UserId) -> Decision<User> {
+pub(in crate::store) async fn living<C: Connection>(connection: &mut C, id: UserId) -> Decision<User> {
     let row = connection.optional(&LIVING, values![id]).await?.ok_or(Refusal::NotFound)?;
     Ok(read_user(&row, 0)?)
 }

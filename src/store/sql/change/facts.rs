@@ -2,7 +2,8 @@
 
 use super::Asked;
 use crate::domain::permissions::Block;
-use crate::domain::{ConversationId, ConversationKind, Role, Seq, Timestamp, UserId};
+use crate::domain::quotas::day_of;
+use crate::domain::{ConversationId, ConversationKind, Openness, Role, Seq, Timestamp, UserId};
 use crate::store::Change;
 use crate::store::shared::columns::{Columns, impossible};
 use crate::store::shared::conversation::{CONVERSATION_COLUMNS, ConversationRow, MEMBER_COLUMNS, Membership};
@@ -29,6 +30,8 @@ pub(super) struct Facts {
     pub heir: Option<UserId>,
     /// The number of admins, counted if the change may add one.
     pub admins: i64,
+    /// What a join adds to.
+    pub counted: Counted,
     /// The members of a direct conversation or a group.
     pub roster: Option<Roster>,
     /// The user who deleted the conversation, if it is deleted.
@@ -45,6 +48,32 @@ pub(super) struct Subject {
     /// Until when an admin keeps the user out; it may be in the past.
     pub banned_until: Option<Timestamp>,
     pub block: Block,
+    /// The actor is a contact of theirs.
+    pub knows_actor: bool,
+    /// Who may add them, if they have chosen.
+    pub groups: Option<Openness>,
+    /// An invitation that has not ended.
+    pub invitation: Option<Invitation>,
+}
+
+/// An invitation of the user whom the change concerns.
+#[derive(Debug)]
+pub(super) struct Invitation {
+    pub by: UserId,
+    /// Who invited is a member, and there is no block between the two.
+    pub role: Option<Role>,
+    pub declined: bool,
+}
+
+/// Counted if somebody may become a member.
+#[derive(Debug)]
+pub(super) struct Counted {
+    /// The groups and channels of the user whom the change concerns, at most as many as there may be.
+    pub conversations: u64,
+    /// The people whom the actor has added today.
+    pub added: u64,
+    /// The invitations that wait for the user whom the change concerns.
+    pub waiting: u64,
 }
 
 #[derive(Debug)]
@@ -88,6 +117,10 @@ const FACTS: Sql = statement!(
          SELECT count(*) FROM ( \
              SELECT 1 FROM members h WHERE h.conversation = $1 AND h.role = {role_admin} LIMIT {most_admins}) h) \
      ELSE 0 END, \
+     CASE WHEN $10 IS NOT NULL THEN {groups_of $3 $11} ELSE 0 END, \
+     CASE WHEN $10 IS NOT NULL THEN {people_added $2 $10} ELSE 0 END, \
+     CASE WHEN $10 IS NOT NULL THEN {waiting_for $3 $12 $13} ELSE 0 END, \
+     {knows $3 $2}, {chosen_groups $3}, i.invited_by, i.declined, CASE WHEN NOT {is_blocked $3 i.invited_by} THEN v.role END, \
      CASE WHEN c.deleted_at IS NOT NULL THEN ( \
          SELECT l.sender FROM events l WHERE l.conversation = $1 AND l.seq = c.last_seq) \
      END, \
@@ -98,6 +131,8 @@ const FACTS: Sql = statement!(
      LEFT JOIN members s ON s.user_id = $3 AND s.conversation = c.id \
      LEFT JOIN departures d ON d.user_id = $3 AND d.conversation = c.id \
      LEFT JOIN users u ON u.id = $3 AND u.erased_at IS NULL \
+     LEFT JOIN invitations i ON $10 IS NOT NULL AND i.user_id = $3 AND i.conversation = c.id AND i.ends_at > $12 \
+     LEFT JOIN members v ON v.user_id = i.invited_by AND v.conversation = c.id \
      LEFT JOIN events e ON e.conversation = $1 AND e.seq = $4 AND e.kind = {message} \
      LEFT JOIN reactions r ON r.user_id = $2 AND r.conversation = $1 AND r.seq = $4 AND r.emoji = $5 \
      LEFT JOIN sends k ON k.sender = $2 AND k.client_id = $6 \
@@ -112,7 +147,9 @@ const MESSAGE: usize = BLOCKS + 4;
 const REACTION: usize = MESSAGE + 5;
 const KEY: usize = REACTION + 4;
 const HEIR: usize = KEY + 3;
-const ROSTER: usize = HEIR + 3;
+const COUNTED: usize = HEIR + 2;
+const INVITATION: usize = COUNTED + 5;
+const ROSTER: usize = INVITATION + 4;
 
 impl Facts {
     /// `None` when the conversation does not exist and never existed.
@@ -124,6 +161,9 @@ impl Facts {
         // Somebody may have to take over from an owner, and there may be one admin more.
         let (heir, admins) = (matches!(change, Change::Leave { .. }), change.role() > Some(Role::Member));
         let known = asked.known.as_ref().map(|roster| roster.version);
+        let joins = matches!(change, Change::Join { .. });
+        let (day, most) = (joins.then(|| day_of(asked.now)), asked.limits.conversations as i64);
+        let most_waiting = asked.consent.pending_invitations as i64;
         let row = connection
             .optional(
                 &FACTS,
@@ -136,7 +176,11 @@ impl Facts {
                     client_id,
                     heir,
                     known,
-                    admins
+                    admins,
+                    day,
+                    most,
+                    asked.now,
+                    most_waiting
                 ],
             )
             .await?;
@@ -152,6 +196,9 @@ impl Facts {
                 lives: row.uuid_or_null(LEFT + 1)?.is_some(),
                 banned_until: row.int_or_null(LEFT + 2)?.map(Timestamp::from_unix_ms),
                 block: block(&row, BLOCKS)?,
+                knows_actor: row.flag(COUNTED + 3)?,
+                groups: row.int_or_null(COUNTED + 4)?.map(Openness::from_stored),
+                invitation: invitation(&row)?,
             },
             pair_block: block(&row, BLOCKS + 2)?,
             message: message(&row, target)?,
@@ -159,7 +206,12 @@ impl Facts {
             before: before(&row)?,
             heir: row.user_or_null(HEIR)?,
             admins: row.int(HEIR + 1)?,
-            ended_by: row.user_or_null(HEIR + 2)?,
+            counted: Counted {
+                conversations: row.count(COUNTED)?,
+                added: row.count(COUNTED + 1)?,
+                waiting: row.count(COUNTED + 2)?,
+            },
+            ended_by: row.user_or_null(INVITATION + 3)?,
             roster,
             stored,
         }))
@@ -172,6 +224,13 @@ fn block(row: &impl Columns, at: usize) -> Result<Block> {
 
 fn seq_or_null(row: &impl Columns, column: usize) -> Result<Option<Seq>> {
     Ok(row.int_or_null(column)?.map(Seq::from_stored))
+}
+
+fn invitation(row: &impl Columns) -> Result<Option<Invitation>> {
+    let Some(by) = row.user_or_null(INVITATION)? else { return Ok(None) };
+    let role = row.int_or_null(INVITATION + 2)?;
+    let role = role.map(|role| Role::from_stored(i16::try_from(role).unwrap_or_default()));
+    Ok(Some(Invitation { by, role, declined: row.flag(INVITATION + 1)? }))
 }
 
 fn message(row: &impl Columns, target: Option<Seq>) -> Result<Option<Message>> {

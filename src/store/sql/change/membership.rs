@@ -1,10 +1,14 @@
 //! Joining, leaving, roles, mutes and bans.
 
 use super::{Decision, Request};
-use crate::domain::{ConversationKind, LeaveReason, Refusal, Role, Timestamp, UserId, permissions};
+use crate::domain::{
+    Adding, ConversationKind, LeaveReason, Refusal, Role, Timestamp, UserId, how_to_add, may_wait,
+    permissions, quotas,
+};
 use crate::store::shared::content::without_nul;
 use crate::store::shared::conversation::outsider;
 use crate::store::shared::numbers::MOST_ADMINS;
+use crate::store::sql::invitations::Invitation;
 
 /// The maximum number of admins of a conversation. One of them becomes the owner when the owner leaves.
 fn may_make_an_admin(request: &Request<'_>) -> Result<(), Refusal> {
@@ -19,7 +23,10 @@ pub(super) fn join(request: &Request<'_>, user: UserId, role: Role) -> Result<De
     let facts = &request.facts;
     let (conversation, actor) = (&facts.stored.conversation, request.actor());
     let own_role = facts.actor.as_ref().map(|own| own.member.role);
-    permissions::may_add(conversation, actor, own_role, user, role)?;
+    let accepted = accepted(request, user, role);
+    if accepted.is_none() {
+        permissions::may_add(conversation, actor, own_role, user, role)?;
+    }
     if let Some(there) = &facts.subject.membership {
         rare!(JoinRepeated);
         return Ok(Decision::Before(there.member.joined_seq));
@@ -28,19 +35,34 @@ pub(super) fn join(request: &Request<'_>, user: UserId, role: Role) -> Result<De
         return Err(Refusal::NotFound);
     }
     permissions::may_enter(facts.subject.banned_until, request.asked.now)?;
-    if permissions::is_blocked(facts.stored.kind(), facts.subject.block) {
+    if permissions::is_blocked(facts.subject.block) {
         rare!(InvitationMeetsABlock);
         return Err(Refusal::Blocked);
     }
     let members = conversation.member_count;
-    if facts.stored.kind() == ConversationKind::Group && members >= request.asked.most_members as u64 {
+    if facts.stored.kind() == ConversationKind::Group && members >= request.asked.limits.group_members as u64
+    {
         return Err(Refusal::TooLarge("the group is full"));
     }
     if role == Role::Admin {
         may_make_an_admin(request)?;
     }
+    let (limits, consent) = (&request.asked.limits, &request.asked.consent);
+    let groups = facts.subject.groups.unwrap_or(consent.defaults.groups);
+    if user != actor && how_to_add(groups, facts.subject.knows_actor)? == Adding::Invited {
+        return invite(request, user, role);
+    }
+    quotas::may_be_in_one_more(facts.counted.conversations, limits.conversations, user == actor)?;
     let mut journal = request.journal_about(user);
-    journal.guard.rely_on_no_block(facts.stored.kind(), actor, user);
+    if user != actor {
+        quotas::may_have_added(facts.counted.added + 1, limits.invitations_per_day)?;
+        journal.added = 1;
+    }
+    journal.guard.rely_on_no_block(actor, user);
+    if let Some(by) = accepted {
+        journal.guard.rely_on_no_block(by, user);
+        journal.met = Some(by);
+    }
     // The first user who enters a conversation without members becomes its owner; otherwise it would never
     // have one.
     let role = if members == 0 { Role::Owner } else { role };
@@ -49,6 +71,38 @@ pub(super) fn join(request: &Request<'_>, user: UserId, role: Role) -> Result<De
     }
     journal.join(actor, user, role);
     Ok(Decision::Write(Box::new(journal)))
+}
+
+/// The user whose invitation the actor accepts by joining. It counts as long as that user may invite.
+fn accepted(request: &Request<'_>, user: UserId, role: Role) -> Option<UserId> {
+    let facts = &request.facts;
+    let invitation = facts.subject.invitation.as_ref().filter(|invitation| !invitation.declined)?;
+    let conversation = &facts.stored.conversation;
+    let invites =
+        permissions::may_add(conversation, invitation.by, invitation.role, user, Role::Member).is_ok();
+    (user == request.actor() && role == Role::Member && invitation.role.is_some() && invites)
+        .then_some(invitation.by)
+}
+
+/// The user is asked, and becomes a member by accepting.
+fn invite(request: &Request<'_>, user: UserId, role: Role) -> Result<Decision, Refusal> {
+    let (facts, asked) = (&request.facts, request.asked);
+    if role > Role::Member {
+        return Err(Refusal::Forbidden("this user is invited first: give the role when they have joined"));
+    }
+    if facts.subject.invitation.is_some() {
+        return Ok(Decision::Invited);
+    }
+    may_wait(facts.counted.waiting, asked.consent.pending_invitations)?;
+    quotas::may_have_added(facts.counted.added + 1, asked.limits.invitations_per_day)?;
+    Ok(Decision::Invite(Box::new(Invitation {
+        conversation: facts.stored.id(),
+        user,
+        by: asked.actor,
+        now: asked.now,
+        rules: asked.consent,
+        most_added: asked.limits.invitations_per_day,
+    })))
 }
 
 pub(super) fn leave(request: &Request<'_>, user: UserId) -> Result<Decision, Refusal> {

@@ -13,15 +13,17 @@ mod settings;
 use std::sync::Arc;
 
 use self::facts::Facts;
+use super::invitations::{self, Invitation};
 use super::journal::{Journal, Key, Recorded, Recorder};
 use super::{Backend, Connection, Sql, Stop, statement, values};
 use crate::domain::{
-    ConversationId, ConversationKind, LeaveReason, Refusal, Seq, Timestamp, UserId, permissions,
+    ConsentRules, ConversationId, ConversationKind, LeaveReason, Limits, Refusal, Seq, Timestamp, UserId,
+    permissions,
 };
 use crate::store::shared::columns::Columns;
 use crate::store::shared::conversation::{Membership, outsider};
 use crate::store::shared::roster::Roster;
-use crate::store::{Change, Changed, Outcome, StoreError, sql};
+use crate::store::{Change, Changed, Invited, Outcome, StoreError, sql};
 
 /// The number of attempts for a change when other transactions change the data that it depends on.
 const ATTEMPTS: usize = 10;
@@ -33,7 +35,8 @@ struct Asked {
     conversation: ConversationId,
     change: Change,
     now: Timestamp,
-    most_members: usize,
+    limits: Limits,
+    consent: ConsentRules,
     /// The cached members.
     known: Option<Roster>,
     /// The account is erased: it leaves every conversation, without a check of permissions.
@@ -46,6 +49,10 @@ enum Decision {
     /// The requested state already exists, since the event at this seq.
     Before(Seq),
     Write(Box<Journal>),
+    /// The user is asked first.
+    Invite(Box<Invitation>),
+    /// The user was asked already.
+    Invited,
 }
 
 /// A change with all facts for the decision.
@@ -74,7 +81,7 @@ impl Request<'_> {
 
     /// Checks that the actor, a member, may add new content, also by an edit or a reaction.
     fn may_speak(&self) -> Result<(), Refusal> {
-        if permissions::is_blocked(self.facts.stored.kind(), self.facts.pair_block) {
+        if permissions::is_blocked(self.facts.pair_block) {
             return Err(Refusal::Blocked);
         }
         permissions::may_speak(self.member()?.member.muted_until, self.asked.now)
@@ -84,7 +91,7 @@ impl Request<'_> {
     fn journal_of_speech(&self) -> Journal {
         let mut journal = self.journal();
         if let Some((low, high)) = self.facts.stored.pair {
-            journal.guard.rely_on_no_block(self.facts.stored.kind(), low, high);
+            journal.guard.rely_on_no_block(low, high);
         }
         journal
     }
@@ -141,6 +148,10 @@ async fn at_once<C: Connection + Recorder>(
     match look(connection, asked).await? {
         Decision::Before(seq) => Ok(Some(Recorded::before(seq))),
         Decision::Write(journal) => Ok(write(connection, &journal).await?),
+        Decision::Invite(invitation) => {
+            Ok(Some(Recorded::invited(invitations::invite(connection, &invitation).await?)))
+        }
+        Decision::Invited => Ok(Some(Recorded::invited(false))),
     }
 }
 
@@ -152,8 +163,9 @@ async fn carry_out<B: Backend>(backend: &B, mut asked: Asked) -> Outcome<Changed
         Ok(recorded) => recorded,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    backend.rosters().keep(recorded.roster);
-    Ok(Ok(Changed { seq: recorded.seq, author: recorded.author, committed: recorded.committed }))
+    let Recorded { seq, author, committed, invited, roster } = recorded;
+    backend.rosters().keep(roster);
+    Ok(Ok(Changed { seq, author, committed, invited }))
 }
 
 async fn record<B: Backend>(backend: &B, asked: Asked) -> Outcome<Recorded> {
@@ -171,6 +183,13 @@ async fn record<B: Backend>(backend: &B, asked: Asked) -> Outcome<Recorded> {
         let journal = match looked.await? {
             Ok(Decision::Write(journal)) => journal,
             Ok(Decision::Before(seq)) => return Ok(Ok(Recorded::before(seq))),
+            Ok(Decision::Invited) => return Ok(Ok(Recorded::invited(false))),
+            Ok(Decision::Invite(invitation)) => {
+                let invited = backend.write(invitation, |connection, invitation| {
+                    Box::pin(invitations::invite(connection, invitation))
+                });
+                return Ok(invited.await?.map(Recorded::invited));
+            }
             Err(refusal) => return Ok(Err(refusal)),
         };
         let written = backend.once(journal, |connection, journal| Box::pin(write(connection, journal)));
@@ -190,10 +209,10 @@ pub(in crate::store) async fn change<B: Backend>(
     change: &Change,
     now: Timestamp,
 ) -> Outcome<Changed> {
-    let most_members = backend.limits().group_members;
+    let (limits, consent) = (*backend.limits(), *backend.consent());
     let change = change.clone();
-    carry_out(backend, Asked { actor, conversation, change, now, most_members, known: None, erased: false })
-        .await
+    let asked = Asked { actor, conversation, change, now, limits, consent, known: None, erased: false };
+    carry_out(backend, asked).await
 }
 
 const OF_DELETED: Sql = statement!(
@@ -230,8 +249,9 @@ pub(in crate::store) async fn end_memberships<C: Connection + Recorder>(
     let mut ended = Vec::with_capacity(some.len());
     for conversation in some.iter().copied() {
         let change = Change::Leave { user };
+        let (limits, consent) = (Limits::default(), ConsentRules::open());
         let asked =
-            Asked { actor: user, conversation, change, now, most_members: 0, known: None, erased: true };
+            Asked { actor: user, conversation, change, now, limits, consent, known: None, erased: true };
         match at_once(connection, &asked).await {
             Ok(recorded) => ended.extend(recorded),
             // The conversation was deleted in the meantime; the next step handles that.
@@ -245,6 +265,12 @@ pub(in crate::store) async fn end_memberships<C: Connection + Recorder>(
 impl Recorded {
     /// Nothing was written: the state existed before.
     fn before(seq: Seq) -> Self {
-        Self { seq, author: None, committed: Vec::new(), roster: None }
+        Self { seq, author: None, committed: Vec::new(), invited: None, roster: None }
+    }
+
+    /// No event: the user is asked first. `now`: by this call.
+    fn invited(now: bool) -> Self {
+        let invited = if now { Invited::Now } else { Invited::Before };
+        Self { invited: Some(invited), ..Self::before(Seq::ZERO) }
     }
 }

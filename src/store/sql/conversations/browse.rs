@@ -113,6 +113,9 @@ pub(super) async fn preview<C: Connection>(
     Ok(Some(Preview { conversation, is_member: membership.is_some(), messages }))
 }
 
+/// Content of the messages in a preview, at most.
+const PREVIEW_BYTES: usize = 256 * 1024;
+
 /// The newest messages of a conversation in which a newcomer would see them all.
 async fn newest<C: Connection>(
     connection: &mut C,
@@ -125,7 +128,13 @@ async fn newest<C: Connection>(
     }
     let (first, last) = (Seq::ZERO.next(), conversation.last_seq);
     let key = Key { conversation: conversation.id, user, first, last, blanked: Position(0) };
-    let query = HistoryQuery { conversation: conversation.id, before: None, after: None, limit };
+    let query = HistoryQuery {
+        conversation: conversation.id,
+        before: None,
+        after: None,
+        limit,
+        max_bytes: PREVIEW_BYTES,
+    };
     let seen = query.read(connection, &key).await?;
     Ok(seen.map(|seen| seen.answer.messages).unwrap_or_default())
 }

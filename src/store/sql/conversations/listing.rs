@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::look::membership_of;
-use crate::domain::{ConversationId, UserId};
+use crate::domain::{ConsentRules, ConversationId, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::conversation::{CONVERSATION_COLUMNS, ConversationRow, MEMBER_COLUMNS, Membership};
 use crate::store::shared::part::Part;
@@ -12,7 +12,7 @@ use crate::store::sql::page::page;
 use crate::store::sql::{Connection, Result, Sql, Stop, Value, statement, values};
 use crate::store::{ConversationView, Head, MemberView, Page};
 
-pub(super) fn view(stored: ConversationRow, membership: &Membership) -> ConversationView {
+fn view(stored: ConversationRow, membership: &Membership, stranger: bool) -> ConversationView {
     let member = &membership.member;
     let head = Head {
         conversation: stored.id(),
@@ -22,6 +22,7 @@ pub(super) fn view(stored: ConversationRow, membership: &Membership) -> Conversa
         first_seq: stored.conversation.history.first_visible(member.joined_seq),
         read_seq: member.read_seq,
         unread: stored.message_count.saturating_sub(membership.read_count),
+        stranger,
     };
     ConversationView {
         conversation: stored.conversation,
@@ -33,7 +34,7 @@ pub(super) fn view(stored: ConversationRow, membership: &Membership) -> Conversa
 
 /// SQLite joins in the order of the text: memberships first, by their key.
 const CONVERSATIONS: Sql = statement!(
-    "SELECT {view_columns} FROM members m CROSS JOIN conversations c \
+    "SELECT {view_columns}, {from_stranger} FROM members m CROSS JOIN conversations c \
      WHERE c.id = m.conversation AND m.user_id = $1 AND m.conversation > $2 AND c.deleted_at IS NULL \
      ORDER BY m.conversation LIMIT $3"
 );
@@ -46,11 +47,32 @@ pub(super) async fn conversations<C: Connection>(
 ) -> Result<Page<ConversationView, ConversationId>> {
     let after = after.map_or_else(Uuid::nil, |id| *id.as_uuid());
     let rows = connection.all(&CONVERSATIONS, values![user, after, limit as i64 + 1]).await?;
-    let read = |row: &C::Row| {
-        let pair = ConversationRow::read(row, 0)?.zip(Membership::read(row, CONVERSATION_COLUMNS)?);
-        Ok(pair.map(|(stored, membership)| view(stored, &membership)))
-    };
-    page(&rows, limit, read, |view| view.head.conversation)
+    page(&rows, limit, seen, |view| view.head.conversation)
+}
+
+/// A row of `{view_columns}, {from_stranger}`; `None` for a user who is no member.
+fn seen(row: &impl Columns) -> Result<Option<ConversationView>> {
+    let Some(stored) = ConversationRow::read(row, 0)? else { return Ok(None) };
+    let Some(membership) = Membership::read(row, CONVERSATION_COLUMNS)? else { return Ok(None) };
+    let stranger = row.flag(CONVERSATION_COLUMNS + MEMBER_COLUMNS)?;
+    Ok(Some(view(stored, &membership, stranger)))
+}
+
+const CONVERSATION: Sql = statement!(
+    "SELECT {view_columns}, {from_stranger} FROM members m CROSS JOIN conversations c \
+     WHERE c.id = $1 AND m.user_id = $2 AND m.conversation = $1 AND c.deleted_at IS NULL"
+);
+
+/// A conversation as a member sees it.
+pub(super) async fn conversation<C: Connection>(
+    connection: &mut C,
+    id: ConversationId,
+    user: UserId,
+) -> Result<Option<ConversationView>> {
+    match connection.optional(&CONVERSATION, values![id, user]).await? {
+        Some(row) => seen(&row),
+        None => Ok(None),
+    }
 }
 
 const MEMBERS: Sql = statement!(
@@ -98,13 +120,19 @@ pub(in crate::store::sql) const PARTS: &[Part] = &[
         "next_of",
         "(SELECT m.conversation FROM members m WHERE m.user_id = %1 AND m.conversation %2 ORDER BY m.conversation LIMIT 1)",
     ),
+    // The first lets the second see their presence, if they share a conversation.
+    Part::same(
+        "shown_to",
+        "(%1 = %2 OR coalesce((SELECT x.presence_to FROM privacy x WHERE x.user_id = %1 LIMIT 1), $5) \
+          <= CASE WHEN {knows %1 %2} THEN 1 ELSE 0 END)",
+    ),
     Part::same(
         "acquainted",
-        "($1 = %1 OR EXISTS ( \
+        "($1 = %1 OR ((({knows $1 %1} AND {knows %1 $1} OR NOT $6) AND EXISTS ( \
              SELECT 1 FROM members m CROSS JOIN members o CROSS JOIN conversations c \
              WHERE m.user_id = $1 AND m.conversation = %2 AND o.user_id = %1 AND o.conversation = %2 \
              AND c.id = %2 AND c.deleted_at IS NULL \
-         ) OR EXISTS ( \
+         )) OR EXISTS ( \
              WITH RECURSIVE walk (own, theirs, step) AS ( \
                  SELECT {first_of $1}, {first_of %1}, 1 \
                  UNION ALL \
@@ -114,7 +142,7 @@ pub(in crate::store::sql) const PARTS: &[Part] = &[
                  FROM walk w WHERE w.own IS NOT NULL AND w.theirs IS NOT NULL AND w.step < $4 \
              ) \
              SELECT 1 FROM walk w CROSS JOIN conversations c \
-             WHERE w.own = w.theirs AND c.id = w.own AND c.kind <> {channel} AND c.deleted_at IS NULL)) AND NOT {is_blocked $1 %1}",
+             WHERE w.own = w.theirs AND c.id = w.own AND c.kind NOT IN ({direct}, {channel}) AND c.deleted_at IS NULL))) AND {shown_to $1 %1} AND {shown_to %1 $1} AND NOT {is_blocked $1 %1}",
     ),
 ];
 const ACQUAINTED: Sql = statement!(
@@ -127,10 +155,13 @@ pub(super) async fn acquaintances<C: Connection>(
     connection: &mut C,
     user: UserId,
     others: &[UserId],
+    rules: &ConsentRules,
 ) -> Result<Vec<UserId>> {
     let directs = others.iter().map(|other| *ConversationId::direct(user, *other).as_uuid());
     let (directs, others) =
         (Value::uuids(directs), Value::uuids(others.iter().map(|other| *other.as_uuid())));
-    let rows = connection.each(&ACQUAINTED, values![user, others, directs, MOST_STEPS]).await?;
+    let (default, answered) = (rules.defaults.presence.as_stored(), rules.presence_needs_answer);
+    let asked = values![user, others, directs, MOST_STEPS, default, answered];
+    let rows = connection.each(&ACQUAINTED, asked).await?;
     rows.iter().map(|row| row.user(0)).collect()
 }

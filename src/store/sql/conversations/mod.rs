@@ -32,10 +32,9 @@ impl<B: Backend> Conversations for B {
         id: ConversationId,
     ) -> Result<Option<ConversationView>, StoreError> {
         let found = self.read((id, user), |connection, (id, user)| {
-            Box::pin(look::conversation_of(connection, *id, *user))
+            Box::pin(listing::conversation(connection, *id, *user))
         });
-        let (stored, membership) = found.await?;
-        Ok(stored.zip(membership).map(|(stored, membership)| listing::view(stored, &membership)))
+        found.await
     }
 
     async fn open_conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
@@ -136,8 +135,9 @@ impl<B: Backend> Conversations for B {
         if others.is_empty() {
             return Ok(Vec::new());
         }
-        let found = self.read((user, others.to_vec()), |connection, (user, others)| {
-            Box::pin(listing::acquaintances(connection, *user, others))
+        let asked = (user, others.to_vec(), *self.consent());
+        let found = self.read(asked, |connection, (user, others, rules)| {
+            Box::pin(listing::acquaintances(connection, *user, others, rules))
         });
         found.await
     }

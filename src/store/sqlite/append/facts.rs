@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::domain::permissions::Sending;
-use crate::domain::{ClientId, ConversationId, ConversationKind, Seq, Timestamp, UserId};
+use crate::domain::{ClientId, ConsentRules, ConversationId, ConversationKind, Seq, Timestamp, UserId};
 use crate::store::shared::columns::Columns;
 use crate::store::shared::conversation::{CONVERSATION_COLUMNS, ConversationRow};
 use crate::store::shared::roster::{Roster, Rosters};
@@ -65,12 +65,13 @@ impl Facts {
         connection: &mut C,
         rosters: &Rosters,
         batch: &[NewMessage],
+        consent: &ConsentRules,
     ) -> sql::Result<Self> {
         let positions = Positions::of::<C>(connection.one(&POSITION, &[]).await?.count(0)?);
         let mut facts = Self { positions, ..Self::default() };
         for new in batch {
             facts.read_earlier(connection, new).await?;
-            facts.read_standing(connection, new).await?;
+            facts.read_standing(connection, new, consent).await?;
             facts.read_replied(connection, new).await?;
         }
         for (id, stored) in &facts.conversations {
@@ -98,7 +99,12 @@ impl Facts {
         Ok(())
     }
 
-    async fn read_standing<C: Tables>(&mut self, connection: &mut C, new: &NewMessage) -> sql::Result<()> {
+    async fn read_standing<C: Tables>(
+        &mut self,
+        connection: &mut C,
+        new: &NewMessage,
+        consent: &ConsentRules,
+    ) -> sql::Result<()> {
         let id = new.target.conversation(new.sender);
         let other = match new.target {
             Target::User(other) => Some(other),
@@ -116,7 +122,7 @@ impl Facts {
         let at = CONVERSATION_COLUMNS;
         let standing = Standing {
             joined_seq: row.int_or_null(at)?.map(Seq::from_stored),
-            sending: permissions::sending(&row, at + 1)?,
+            sending: permissions::sending(&row, at + 1, consent)?,
         };
         self.standings.insert((id, new.sender), standing);
         Ok(())

@@ -7,12 +7,19 @@ mod write;
 use super::SqliteStore;
 use super::connection::Connection;
 use super::positions::Tables;
-use crate::domain::{ConversationId, Refusal, Timestamp};
+use crate::domain::{ConsentRules, ConversationId, Refusal, Timestamp};
 use crate::store::shared::content::UNSTORABLE;
 use crate::store::shared::roster::{Roster, Rosters};
 use crate::store::sql::{self, Backend, Connection as _, Sql, Stop, statement};
 use crate::store::{AppendError, Appended, NewMessage, StoreError};
 use futures_util::future::BoxFuture;
+
+/// When a batch is appended, and the rules about strangers.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct Terms {
+    pub now: Timestamp,
+    pub consent: ConsentRules,
+}
 
 /// One answer per message.
 type Answers = Vec<Result<Appended, Refusal>>;
@@ -38,9 +45,9 @@ pub(super) async fn append(
     if batch.is_empty() {
         return Ok(Vec::new());
     }
-    let asked = (store.rosters.clone(), batch.to_vec(), now);
-    let done = store.write(asked, |connection, (rosters, batch, now)| {
-        Box::pin(in_transaction(connection, rosters, batch, *now))
+    let asked = (store.rosters.clone(), batch.to_vec(), Terms { now, consent: store.consent });
+    let done = store.write(asked, |connection, (rosters, batch, terms)| {
+        Box::pin(in_transaction(connection, rosters, batch, *terms))
     });
     let done = match done.await? {
         Ok(done) => done,
@@ -54,14 +61,14 @@ async fn in_transaction(
     connection: &mut Connection,
     rosters: &Rosters,
     batch: &[NewMessage],
-    now: Timestamp,
+    terms: Terms,
 ) -> Result<Done, Stop> {
-    match attempt(connection, rosters, batch, now).await {
+    match attempt(connection, rosters, batch, terms).await {
         Err(error) if error.concerns_a_row() => {
             tracing::warn!(%error, messages = batch.len(), "a message cannot be stored; splitting the batch to find it");
             connection.run(&UNDO, &[]).await?;
             connection.run(&BEGIN, &[]).await?;
-            split(connection, rosters, batch, now).await
+            split(connection, rosters, batch, terms).await
         }
         other => Ok(other?),
     }
@@ -72,12 +79,12 @@ pub(in crate::store) async fn attempt<C: Tables>(
     connection: &mut C,
     rosters: &Rosters,
     batch: &[NewMessage],
-    now: Timestamp,
+    terms: Terms,
 ) -> sql::Result<Done> {
-    let facts = facts::Facts::read(connection, rosters, batch).await?;
+    let facts = facts::Facts::read(connection, rosters, batch, &terms.consent).await?;
     let kept = facts.groups();
-    let plan = plan::Plan::decide(facts, batch, now);
-    write::write(connection, &plan, now).await?;
+    let plan = plan::Plan::decide(facts, batch, terms.now);
+    write::write(connection, &plan, terms.now).await?;
     Ok(Done { answers: plan.answers, rosters: kept })
 }
 
@@ -87,11 +94,11 @@ fn split<'a>(
     connection: &'a mut Connection,
     rosters: &'a Rosters,
     batch: &'a [NewMessage],
-    now: Timestamp,
+    terms: Terms,
 ) -> BoxFuture<'a, Result<Done, Stop>> {
     Box::pin(async move {
         connection.run(&PART, &[]).await?;
-        let error = match attempt(connection, rosters, batch, now).await {
+        let error = match attempt(connection, rosters, batch, terms).await {
             Err(error) if error.concerns_a_row() => error,
             other => {
                 connection.run(&END_PART, &[]).await?;
@@ -105,8 +112,8 @@ fn split<'a>(
             return Ok(Done { answers: vec![Err(UNSTORABLE)], rosters: Vec::new() });
         }
         let (first, second) = batch.split_at(batch.len() / 2);
-        let mut done = split(connection, rosters, first, now).await?;
-        let rest = split(connection, rosters, second, now).await?;
+        let mut done = split(connection, rosters, first, terms).await?;
+        let rest = split(connection, rosters, second, terms).await?;
         done.answers.extend(rest.answers);
         done.rosters.extend(rest.rosters);
         Ok(done)

@@ -1,10 +1,12 @@
 //! Deciding on a batch: pure, message by message in the batch's order.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::facts::{Earlier, Facts};
 use crate::domain::permissions::{Sending, may_send};
-use crate::domain::{ClientId, ConversationId, HistoryPolicy, Position, Refusal, Seq, Timestamp, UserId};
+use crate::domain::{
+    Approach, ClientId, ConversationId, HistoryPolicy, Position, Refusal, Seq, Timestamp, UserId,
+};
 use crate::store::shared::content::{REPLY, REUSED, appended, fingerprint, storable};
 use crate::store::shared::conversation::ConversationRow;
 use crate::store::shared::roster::Roster;
@@ -42,6 +44,8 @@ pub(super) struct Plan {
     /// Changed conversations, with their new counters.
     pub moved: Vec<ConversationRow>,
     pub reads: Vec<ReadUpTo>,
+    /// Who wrote to whom in direct conversations.
+    pub met: BTreeSet<(UserId, UserId)>,
 }
 
 impl Plan {
@@ -103,6 +107,7 @@ impl Deciding {
             there: found.map(|stored| stored.conversation.join),
             direct: found.map_or(matches!(new.target, Target::User(_)), |stored| stored.pair.is_some()),
             member: joined.is_some(),
+            approach: self.approach(standing.sending.approach, found, new.sender),
             ..standing.sending
         };
         may_send(sending, self.now)?;
@@ -112,6 +117,13 @@ impl Deciding {
             return self.make_direct(new, id, other);
         };
         new.content.reply_to.map_or(Ok(()), |seq| self.may_reply_to(stored, joined, seq))
+    }
+
+    /// Who wrote earlier in this batch has made the one written to a contact.
+    fn approach(&self, read: Approach, found: Option<&ConversationRow>, sender: UserId) -> Approach {
+        let peer = found.and_then(|stored| stored.peer_of(sender));
+        let met = peer.is_some_and(|peer| self.plan.met.contains(&(peer, sender)));
+        Approach { known: read.known || met, said: found.map_or(0, |stored| stored.message_count), ..read }
     }
 
     fn make_direct(&mut self, new: &NewMessage, id: ConversationId, other: UserId) -> Result<(), Refusal> {
@@ -159,6 +171,7 @@ impl Deciding {
         stored.conversation.last_seq = seq;
         stored.last_position = position;
         stored.message_count += 1;
+        self.plan.met.extend(stored.peer_of(new.sender).map(|peer| (new.sender, peer)));
         let read = (new.sender, new.client_id);
         let earlier = Earlier { conversation: id, seq, sent_at: self.now, fingerprint: Some(fingerprint) };
         self.facts.earlier.insert(read, earlier);

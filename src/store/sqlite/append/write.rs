@@ -31,6 +31,9 @@ const READ: Sql = statement!(sqlite:
      WHERE user_id = $1 AND conversation = $2",
 );
 
+const MET: Sql =
+    statement!(sqlite: "INSERT INTO contacts (user_id, contact) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+
 pub(super) async fn write<C: Tables>(connection: &mut C, plan: &Plan, now: Timestamp) -> sql::Result<()> {
     for stored in &plan.made {
         make_direct(connection, stored).await?;
@@ -56,6 +59,9 @@ pub(super) async fn write<C: Tables>(connection: &mut C, plan: &Plan, now: Times
         connection
             .run(&MOVED, values![stored.id(), stored.conversation.last_seq, messages, position])
             .await?;
+    }
+    for (user, contact) in &plan.met {
+        connection.run(&MET, values![*user, *contact]).await?;
     }
     for read in &plan.reads {
         connection.run(&READ, values![read.user, read.conversation, read.seq, read.count as i64]).await?;

@@ -24,6 +24,7 @@ const CODES: &[&str] = &[
     "rate_limited",
     "overloaded",
     "unavailable",
+    "suspended",
 ];
 const CLOSES: &[u16] = &[1000, 1002, 1003, 1007, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4408, 4429];
 /// The closes that a correct client must not get.
@@ -45,7 +46,8 @@ pub(super) fn check(run: &mut Run<'_>) {
                         at,
                     ));
                 }
-                let slow = ["rate_limited", "overloaded"].iter().any(|code| frame["code"] == *code);
+                let slow =
+                    ["rate_limited", "overloaded", "suspended"].iter().any(|code| frame["code"] == *code);
                 if slow && !frame["retry_after_ms"].is_u64() {
                     wrong.push((format!("device {device} was told to wait, and not how long: {frame}"), at));
                 }

@@ -1,8 +1,8 @@
 //! P6, P9 and P11: once everything has healed, requests are done at once: none is refused because something
 //! is unavailable or full, none waits, and every device that wants to is connected.
 
-use super::Run;
 use super::transcript::Asked;
+use super::{Run, suspended};
 use crate::plan::Behaviour;
 
 /// The longest that an answer may take, in milliseconds.
@@ -67,7 +67,8 @@ fn strays(run: &Run<'_>, from_ms: u64, wrong: &mut Vec<(&'static str, String, Ve
         let is_open = sockets().any(|socket| socket.closed.is_none());
         // A device that was closed for too many connections comes back a minute later.
         let sent_away = sockets().any(|socket| socket.closed.is_some_and(|(_, code)| code == Some(4429)));
-        if !is_open && !sent_away && run.transcript.users.contains_key(device) {
+        let kept_out = copy.user.as_ref().is_some_and(|user| suspended::may_be_out_at_the_end(run, user));
+        if !is_open && !sent_away && !kept_out && run.transcript.users.contains_key(device) {
             let last = sockets().filter_map(|socket| socket.closed).map(|(at, _)| at).max();
             let text = format!("device {device} is not connected at the end, although all was well");
             wrong.push(("P9", text, last.into_iter().collect()));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use tidings::domain::audit::Audited;
 
 /// An event of the log.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -63,6 +64,8 @@ pub struct FinalLog {
     pub erased: BTreeSet<String>,
     /// Blocks: the user who set it, and the other one.
     pub blocks: BTreeSet<(String, String)>,
+    /// The audit log, from its first entry on.
+    pub audit: Vec<Audited>,
     /// How often the epoch changed: by a failover or a restore.
     pub epochs: u64,
 }

@@ -5,6 +5,7 @@
 
 mod acks;
 mod answers;
+mod audited;
 mod banned;
 mod blocks;
 mod calm;
@@ -23,6 +24,7 @@ mod live;
 pub mod log;
 mod muted;
 mod numbers;
+pub mod operated;
 mod order;
 mod pages;
 mod private;
@@ -32,6 +34,7 @@ mod reset;
 mod resumes;
 mod revoked;
 mod signals;
+mod suspended;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -208,6 +211,8 @@ const CHECKS: &[fn(&mut Run<'_>)] = &[
     lagging::check,
     private::check,
     revoked::check,
+    suspended::check,
+    audited::check,
     blocks::check,
     muted::check,
     banned::check,

@@ -4,6 +4,7 @@
 //! password, no claim, no reused refresh token.
 
 use super::Run;
+use super::operated::Effect;
 use super::transcript::Request;
 
 /// A repetition within this time is accepted even if clocks differ: the server gives 30 s.
@@ -23,16 +24,13 @@ pub(super) fn check(run: &mut Run<'_>) {
         }
         let of_token: Vec<&Request<'_>> =
             refreshes.iter().filter(|(_, other)| other == token).map(|(request, _)| *request).collect();
-        let first = of_token[0];
+        // A refresh that was refused because of a suspension spends nothing.
+        let Some(first) = of_token.iter().find(|other| !other.is_suspended()) else { continue };
         let (first_ms, asked_ms) = (run.transcript.at_ms(first.sent), run.transcript.at_ms(answered));
         // A device that got the next token and sends the one before ends the sign-in.
         let succeeded = of_token.iter().any(|other| other.is_done());
         let Some(user) = issued_to(run, token) else { continue };
-        let ended = run.transcript.requests.iter().any(|other| {
-            (ends_sign_ins(other) || (other.device != request.device && ends_others(other)))
-                && other.sent < answered
-                && other.user.as_ref().is_none_or(|one| *one == user)
-        });
+        let ended = may_be_ended(run, &user, request.device, answered);
         if !succeeded && !ended && asked_ms <= first_ms + IN_TIME_MS {
             let text = format!(
                 "device {} repeated a refresh whose answer was lost, and was signed out",
@@ -44,6 +42,17 @@ pub(super) fn check(run: &mut Run<'_>) {
     for (text, entries) in wrong {
         run.broken("P9", text, entries, None);
     }
+}
+
+/// Whether anything may have ended a sign-in of a user, begun by a device, before an entry.
+pub(super) fn may_be_ended(run: &Run<'_>, user: &str, device: usize, before: usize) -> bool {
+    let by_user = run.transcript.requests.iter().any(|other| {
+        (ends_sign_ins(other) || (other.device != device && ends_others(other)))
+            && other.sent < before
+            && other.user.as_ref().is_none_or(|one| one == user)
+    });
+    let mut operated = run.transcript.operated.iter();
+    by_user || operated.any(|one| one.user == user && one.effect == Effect::SignInsEnded && one.sent < before)
 }
 
 /// The refresh token that a call sends.

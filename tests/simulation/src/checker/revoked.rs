@@ -5,6 +5,7 @@
 //! a restore that lost the revocation makes the tokens valid again (docs/SEMANTICS.md, exceptions of P7).
 
 use super::Run;
+use super::operated::{Effect, Operated};
 use super::tokens::Claims;
 use super::transcript::{Asked, Request};
 
@@ -34,7 +35,8 @@ pub(super) fn check(run: &mut Run<'_>) {
         return;
     }
     let begun = families(run);
-    let ended: Vec<Ended> = run.transcript.requests.iter().filter_map(ended).collect();
+    let by_operator = run.transcript.operated.iter().filter_map(ended_by_operator);
+    let ended: Vec<Ended> = run.transcript.requests.iter().filter_map(ended).chain(by_operator).collect();
     let mut wrong = Vec::new();
     for end in &ended {
         let is_ended = |claims: &Claims| {
@@ -116,6 +118,12 @@ fn ended(request: &Request<'_>) -> Option<Ended> {
         _ => return None,
     };
     Some(Ended { user: claims.user.clone(), family, kept, asked: request.sent, answered, what })
+}
+
+fn ended_by_operator(one: &Operated) -> Option<Ended> {
+    (one.effect == Effect::SignInsEnded).then_some(())?;
+    let (user, what) = (one.user.clone(), "the operator");
+    Some(Ended { user, family: None, kept: None, asked: one.sent, answered: one.done?, what })
 }
 
 /// When each sign-in was answered first.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::operated::Operated;
 use super::tokens::Claims;
 use crate::history::{Entry, What};
 use crate::plan::Plan;
@@ -77,6 +78,11 @@ impl<'r> Request<'r> {
     pub fn is_refused(&self) -> bool {
         let definite = |answer: &Value| answer["definite"] == true;
         !self.is_done() && self.answer.is_some_and(definite)
+    }
+
+    /// Whether it was refused because an operator keeps the account out.
+    pub fn is_suspended(&self) -> bool {
+        self.answer.is_some_and(|answer| answer["code"] == "suspended")
     }
 
     /// The frame that was sent, of a type.
@@ -157,6 +163,8 @@ pub struct Transcript<'r> {
     pub heads: Vec<Head<'r>>,
     /// The user of each device, as its first `welcome` or sign-in said.
     pub users: BTreeMap<usize, String>,
+    /// The commands of the operator, in the order in which they were sent.
+    pub operated: Vec<Operated>,
     /// When the calm began.
     pub calm: Option<usize>,
     /// Answers that no request of their connection waited for.

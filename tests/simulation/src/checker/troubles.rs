@@ -96,7 +96,7 @@ impl Troubles {
             match &step.act {
                 Act::Fault(fault) if step.at_ms < calm_ms => troubles.add_fault(step.at_ms, fault, calm_ms),
                 Act::Device { device, operation } => troubles.add_operation(step.at_ms, *device, operation),
-                Act::Fault(_) => {}
+                Act::Fault(_) | Act::Operator(_) => {}
             }
         }
         troubles.add_processes(plan, transcript.entries);
@@ -122,7 +122,7 @@ impl Troubles {
             | Fault::ReplicaFrozen { ms, .. } => {
                 self.all.push(span(ms, HEAL_MS));
             }
-            Fault::Pause { process, ms } => {
+            Fault::Pause { process, ms } | Fault::WorkersStop { process, ms } => {
                 self.all.push(span(ms, HEAL_MS));
                 self.sockets.entry(process).or_default().push(span(ms, HEAL_MS));
             }

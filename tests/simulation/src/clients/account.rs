@@ -126,8 +126,10 @@ impl Device {
 
     /// A new access token is needed.
     pub(super) fn renew_soon(&mut self) {
-        if self.account.state == SignIn::Done {
-            self.account.renew_at = Some(self.account.renew_at.unwrap_or(self.now).min(self.now));
+        // Who was told to wait does not ask sooner.
+        let waits = self.account.failures > 0 && self.account.renew_at.is_some();
+        if self.account.state == SignIn::Done && !waits {
+            self.account.renew_at = Some(self.now);
         }
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Attached {
     pub heard_at: u64,
     /// `retry_after_ms` of an error that answers no request.
     pub told_to_wait_ms: Option<u64>,
+    /// The server said that an operator keeps the account out.
+    pub suspended: bool,
     reading_since: u64,
     paused_until: Option<u64>,
     /// When the device asked whether the connection lives; nothing has come since then.
@@ -210,6 +212,7 @@ impl Device {
             heartbeat_ms: 25_000,
             heard_at: self.now,
             told_to_wait_ms: None,
+            suspended: false,
             reading_since: self.now,
             paused_until: None,
             pinged_at: None,
@@ -313,6 +316,7 @@ impl Device {
                 self.renew_soon();
                 self.come_back_after(None);
             }
+            Some(4403) if attached.suspended => self.come_back_after(attached.told_to_wait_ms),
             Some(4403) => self.erased(),
             Some(4429) => {
                 self.come_back_after(Some(ABUSE_MS));

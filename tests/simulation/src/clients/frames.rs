@@ -6,7 +6,7 @@ use super::connection::Stage;
 use super::device::Device;
 use super::link::Seen;
 use super::requests::Asked;
-use super::verdict::{Verdict, of_error};
+use super::verdict::{Verdict, of_error, wait_of};
 use super::wire::{integer, is, owned, text};
 
 /// Typing is shown for twice the time after which the server ends it.
@@ -47,8 +47,9 @@ impl Device {
             "token_expiring" => self.renew_soon(),
             "ack" | "ok" | "pong" | "synced" => self.answered(socket, frame),
             "error" if frame["id"].is_null() => {
-                let wait = integer(frame, "retry_after_ms");
+                let wait = wait_of(frame);
                 if let Some(attached) = self.connection.get(socket) {
+                    attached.suspended |= text(frame, "code") == "suspended";
                     attached.told_to_wait_ms = wait.or(attached.told_to_wait_ms);
                 }
             }

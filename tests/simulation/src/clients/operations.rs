@@ -76,6 +76,7 @@ impl Device {
             }
             Operation::SyncAgain { on, back } => self.sync_again(on, back)?,
             Operation::Disconnect { how } => self.hang_up(how),
+            Operation::Reconnect => self.reconnect(),
             Operation::StopReading { ms } => self.stop_reading(ms),
             Operation::Refresh => self.renew_soon(),
             Operation::SignIn => self.sign_in_again(),

@@ -5,6 +5,9 @@ use serde_json::Value;
 use super::wire::{integer, is, owned, text};
 use crate::net::Broken;
 
+/// A person whose account is kept out tries again after so long, if the end is later.
+const LOOKS_AGAIN_MS: u64 = 3_000;
+
 /// The meaning of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
@@ -23,13 +26,22 @@ pub enum Verdict {
 /// The meaning of the fields `code`, `retryable`, `definite` and `retry_after_ms`, which frames and problem
 /// documents have alike.
 pub fn of_error(error: &Value) -> Verdict {
-    let wait = integer(error, "retry_after_ms");
+    let wait = wait_of(error);
     match (is(error, "definite"), is(error, "retryable")) {
         _ if text(error, "code") == "unauthenticated" => Verdict::Unauthorized,
+        // An operator keeps the account out: everything stays as it is until that is over.
+        _ if text(error, "code") == "suspended" => Verdict::Later(wait),
         (true, true) => Verdict::Later(wait),
         (true, false) => Verdict::Refused(text(error, "code").to_owned()),
         (false, _) => Verdict::Unsure(wait),
     }
+}
+
+/// How long an error asks to wait. Nobody waits for the end of a long suspension in a run: people look now
+/// and then whether it was lifted.
+pub fn wait_of(error: &Value) -> Option<u64> {
+    let wait = integer(error, "retry_after_ms");
+    if text(error, "code") == "suspended" { wait.map(|wait| wait.min(LOOKS_AGAIN_MS)) } else { wait }
 }
 
 /// The meaning of a REST answer.

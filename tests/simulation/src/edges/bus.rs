@@ -136,7 +136,7 @@ impl SimBus {
 
     /// The connections of a process break.
     pub fn cut(&self, process: usize) {
-        self.server.note(&format!("cuts {process}"));
+        self.server.note(("cuts", process));
         self.server.state().cut(|_, one| one.peer.process == process);
     }
 
@@ -145,7 +145,7 @@ impl SimBus {
         let is_required = !self.takes_unsigned.load(Ordering::Relaxed);
         let mut state = self.server.state();
         if let Some((channel, envelope)) = forged::forge(&self.server, &mut state, kind, is_required) {
-            self.server.note(&format!("carries a forgery of kind {kind}"));
+            self.server.note(("carries a forgery", kind));
             self.server.deliver(&mut state, &channel, &envelope);
         }
     }

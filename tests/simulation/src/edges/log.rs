@@ -150,11 +150,11 @@ impl fmt::Debug for OfProcess {
 impl Fates for OfProcess {
     fn fate(&self, moment: &RoundTrip) -> Fate {
         let fate = self.way.state().decide(self.process, &self.alive, moment.trip);
-        self.way.trace.mix(&format!("log {} {:?} {fate:?}", self.process, moment.trip));
+        self.way.trace.mix((self.process, moment.trip, fate));
         fate
     }
 
     fn happened(&self, moment: &RoundTrip, outcome: TripOutcome) {
-        self.way.trace.mix(&format!("log {} {:?} {outcome:?}", self.process, moment.trip));
+        self.way.trace.mix((self.process, moment.trip, outcome));
     }
 }

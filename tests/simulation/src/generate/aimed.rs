@@ -229,7 +229,7 @@ mod tests {
     fn operations(plan: &Plan) -> impl Iterator<Item = &Operation> {
         plan.steps.iter().filter_map(|step| match &step.act {
             Act::Device { operation, .. } => Some(operation),
-            Act::Fault(_) => None,
+            Act::Fault(_) | Act::Operator(_) => None,
         })
     }
 

@@ -13,6 +13,8 @@ use crate::plan::{Act, Behaviour, Fault, Operation, Place, Plan, Step};
 const GATHERED: u64 = 200;
 /// Seeds with scenes, in a thousand.
 const WITH_SCENES: u64 = 500;
+/// Seeds with one scene that needs much to come together, in a thousand.
+const WITH_NARROW_SCENES: u64 = 150;
 /// Kinds of scenes.
 const KINDS: u64 = 22;
 /// Conversations that scenes make for themselves have slots from here on.
@@ -33,6 +35,17 @@ pub fn gather(dice: &mut Dice, plan: &mut Plan) {
             step.at_ms = dice.pick(&moments) + dice.below(width_ms);
         }
     }
+    plan.steps.sort_by_key(|step| step.at_ms);
+}
+
+/// Adds one scene of those that need much to come together to some seeds.
+pub fn add_narrow(dice: &mut Dice, plan: &mut Plan) {
+    if !dice.chance(WITH_NARROW_SCENES) {
+        return;
+    }
+    let at_ms = dice.between(5_000, plan.active_ms.saturating_sub(16_000));
+    let steps = Scene::of(dice, plan, at_ms).play_narrow();
+    plan.steps.extend(steps);
     plan.steps.sort_by_key(|step| step.at_ms);
 }
 
@@ -107,6 +120,15 @@ impl<'p> Scene<'p> {
             19 => self.processes_die_during_a_job(),
             20 => self.reads_after_an_ack(),
             _ => self.connections_break_during_a_commit(),
+        }
+        self.steps
+    }
+
+    fn play_narrow(mut self) -> Vec<Step> {
+        if self.plan.replicas > 0 && self.dice.chance(500) {
+            self.membership_changes_during_a_read();
+        } else {
+            self.signs_out_during_a_hello();
         }
         self.steps
     }

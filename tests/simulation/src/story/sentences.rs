@@ -16,6 +16,7 @@ pub fn sentence(plan: &Plan, names: &Names, entry: &Entry) -> String {
             format!("{owner}'s device {device}")
         }
         Who::Process(process) => format!("process {process}"),
+        Who::Operator => "the operator".to_owned(),
         Who::World => String::new(),
     };
     match &entry.what {

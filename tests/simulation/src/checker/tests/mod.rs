@@ -10,6 +10,7 @@ mod gone;
 mod reads;
 mod rights;
 mod signals;
+mod suspensions;
 
 use std::collections::BTreeMap;
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{Asked, Claims, Head, Request, Shown, Socket, Transcript};
+use crate::checker::operated;
 use crate::history::{Entry, What, Who};
 use crate::plan::{Behaviour, Plan};
 
@@ -17,6 +18,7 @@ pub(super) fn read<'r>(plan: &Plan, entries: &'r [Entry]) -> Transcript<'r> {
             shown: Vec::new(),
             heads: Vec::new(),
             users: BTreeMap::new(),
+            operated: operated::read(entries),
             calm: None,
             unasked: Vec::new(),
         },

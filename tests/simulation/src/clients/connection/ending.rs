@@ -30,6 +30,11 @@ impl Device {
         }
     }
 
+    /// The person looks at the device again: it does not wait any longer.
+    pub(in crate::clients) fn reconnect(&mut self) {
+        self.connection.connect_at = self.now.max(self.connection.banished_until);
+    }
+
     /// Reads nothing for so long.
     pub(in crate::clients) fn stop_reading(&mut self, ms: u64) {
         let until = self.now + ms;

@@ -4,11 +4,11 @@
 //! directions.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tidings::bus::Payload;
 use tidings::bus::envelope::{self, MacKeys};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -149,7 +149,7 @@ impl Server {
             _ => envelope.to_vec(),
         };
         let process = publisher.peer.process;
-        self.note(&format!("publishes {process} {}", self.kind(&envelope)));
+        self.note(("publishes", process, &envelope));
         let mut receivers = 0;
         for channel in channels {
             if state.remembered.len() == REMEMBERED {
@@ -173,9 +173,9 @@ impl Server {
         let message = Reply::Push(message.to_vec());
         for (id, process) in &subscribers {
             if state.dice.chance(state.weather.bus_loss) {
-                self.note(&format!("loses {process}"));
+                self.note(("loses", *process));
             } else {
-                self.note(&format!("delivers {process}"));
+                self.note(("delivers", *process));
                 state.send(*id, &message);
             }
         }
@@ -188,20 +188,9 @@ impl Server {
         opened.unwrap_or_else(|_| bytes.to_vec())
     }
 
-    fn kind(&self, bytes: &[u8]) -> &'static str {
-        let opened = envelope::decode(bytes).or_else(|_| self.mac.decode(bytes));
-        match opened.map(|(_, message)| message.payload) {
-            Ok(Payload::Events(_)) => "events",
-            Ok(Payload::Signal(_)) => "a signal",
-            Ok(Payload::Published(_)) => "what it published",
-            Ok(Payload::Digest(_)) => "a digest",
-            Err(_) => "something unreadable",
-        }
-    }
-
     /// Notes what happened.
-    pub fn note(&self, text: &str) {
-        self.trace.mix(&format!("{} the bus {text}", self.began.elapsed().as_millis()));
+    pub fn note(&self, what: impl Hash) {
+        self.trace.mix((self.began.elapsed(), what));
     }
 }
 

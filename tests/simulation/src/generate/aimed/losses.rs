@@ -30,8 +30,8 @@ impl Aimed<'_> {
         }
     }
 
-    /// A process stands still. Meanwhile more is said than an inbox has room for, and then somebody signs
-    /// out.
+    /// The worker threads of a process stand still. Meanwhile more is said than an inbox has room for, and
+    /// then somebody signs out.
     pub(super) fn signs_out_behind_a_burst(&mut self, process: usize, of_small_ones: bool) {
         let Some((first, second, person)) = self.pair() else { return };
         let other = usize::from(person == 0);
@@ -44,11 +44,15 @@ impl Aimed<'_> {
             self.small_queues();
         }
         self.together(sender, person);
-        self.fault(2_000, Fault::Pause { process, ms: 2_000 });
+        self.fault(2_000, Fault::WorkersStop { process, ms: 2_000 });
         for nth in 0..20 {
             self.acts(2_100 + 20 * nth, sender, Operation::Send { to: PLACE, bytes });
         }
         self.acts(3_500, first, Operation::SignOut { everywhere: true });
+        // Nobody who signed out is shown these.
+        for nth in 0..4 {
+            self.acts(10_000 + 900 * nth, sender, Operation::Send { to: PLACE, bytes: 20 });
+        }
         self.acts(14_000, first, Operation::SignIn);
         self.acts(14_500, second, Operation::SignIn);
     }
@@ -135,9 +139,11 @@ impl Aimed<'_> {
             // Its cursor is that of its last welcome. The less time passes after that, the fewer others write
             // to the log in between.
             self.acts(after_ms, reader, Operation::Disconnect { how });
-            let away_ms = after_ms + 400 + 100 * nth;
+            self.acts(after_ms + 100, reader, Operation::Reconnect);
+            let away_ms = after_ms + 130 + 70 * nth;
             self.acts(away_ms, reader, Operation::Disconnect { how });
             self.acts(away_ms + 5, sender, Operation::Send { to: PLACE, bytes: 20 });
+            self.acts(away_ms + 300, reader, Operation::Reconnect);
         }
     }
 
