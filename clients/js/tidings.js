@@ -167,7 +167,7 @@ export class TidingsClient {
   #unconfirmed = null; // after a reset: conversations held from the old log that no head has named yet
   #outbox = new Map(); #flights = new Map(); #promised = new Map(); #lastOrder = 0;
   #positionsTimer = null;
-  #watched = new Set(); #background = false; #typing = new Map(); #reads = new Map(); #deliveries = new Map(); #receiptTimer = null;
+  #watched = new Set(); #heard = new Set(); #background = false; #typing = new Map(); #reads = new Map(); #deliveries = new Map(); #receiptTimer = null;
 
   /** Conversations by id: the head's fields, `pos` (the seq held) and `target` (the seq known to exist). Read it, do not write it. */
   conversations = new Map();
@@ -468,6 +468,7 @@ export class TidingsClient {
     this.#outbox.clear();
     this.#acked = [];
     this.#watched.clear();
+    this.#heard.clear();
     this.cursor = null;
     this.#setState({ state: 'signed_out' });
     this.#emit('session', null);
@@ -1120,6 +1121,9 @@ export class TidingsClient {
     c.target = Math.max(c.target, c.pos);
     c.last_seq = Math.max(c.last_seq, c.pos);
     c.counted = Math.max(c.counted, c.pos);
+    // Two who have both written see each other's presence from then on.
+    const answered = event.kind === 'message' && c.kind === 'direct' && (mine ? c.stranger : !this.#heard.has(c.id));
+    if (answered && !mine) this.#heard.add(c.id);
     if (event.kind === 'message') {
       if (mine) {
         c.stranger = false; // whom one has written to is a contact
@@ -1143,6 +1147,7 @@ export class TidingsClient {
     }
     this.#handled(c, event.seq, this.#emit('event', event));
     this.#emit('conversation', c);
+    if (answered) this.rewatch([c.peer]);
     if (event.kind === 'member_joined') this.rewatch(event.user === me ? this.#watched : [event.user]);
     const left = (event.kind === 'member_left' && event.user === me) || event.changes?.deleted;
     // A leave that is followed by more we may see is history: we came back since.
