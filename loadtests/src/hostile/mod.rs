@@ -200,7 +200,11 @@ async fn attack(
         why: honest.why.clone(),
         rss_mib,
         own_share: measured.own_share,
-        held: delivery.p99_ms < args.pair_p99_ms && honest.refused == 0 && rss_mib <= args.budget_mib as f64,
+        // Where nothing of the pair arrived, nothing is known.
+        held: delivery.count > 0
+            && delivery.p99_ms < args.pair_p99_ms
+            && honest.refused == 0
+            && rss_mib <= args.budget_mib as f64,
     };
     Ok((row, honest))
 }
